@@ -1,0 +1,63 @@
+# make demo    the whole story in one go: two HTTPS connections, every message readable
+# make test    lint, types and tests, with everything that they need at pinned versions
+# make format  rewrites the sources the way lint wants them
+# make pin     writes requirements/test.txt anew
+# make clean   removes .venv and what the tools leave behind
+#
+# Each makes .venv first if need be; PYTHON=python3.12 chooses another Python.
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python -m
+
+# A venv works only with the Python and in the folder it was made for: the stamps carry both, so that another Python or a
+# moved checkout finds none of them and starts afresh.
+WHO_AND_WHERE := -c 'import os, sys, zlib; \
+	print("%d.%d-%08x" % (*sys.version_info[:2], zlib.crc32(os.fsencode(sys.base_prefix + os.getcwd()))))' 2>/dev/null
+MADE_FOR := $(shell $(PYTHON) $(WHO_AND_WHERE))
+READY := $(VENV)/ready-$(MADE_FOR)
+PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
+
+.DELETE_ON_ERROR:
+.PHONY: demo test format pin clean
+
+demo: $(READY)-demo
+	@$(RUN) handfast demo
+
+test: $(READY)-test
+	$(RUN) ruff check
+	$(RUN) ruff format --check
+	$(RUN) mypy
+	$(RUN) pytest --numprocesses=auto --maxprocesses=2
+
+format: $(READY)-test
+	$(RUN) ruff check --fix
+	$(RUN) ruff format
+
+pin: $(READY)-venv
+	$(VENV)/bin/python requirements/pin.py
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+# A venv that this Python made here is kept, whoever made it.
+$(READY)-venv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo 'handfast: error: Python 3.11 or newer is needed: make PYTHON=python3.12, or apt install python3' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo 'handfast: error: this Python has no venv: apt install python3-venv' >&2; exit 1; }
+	@{ [ "$$($(VENV)/bin/python $(WHO_AND_WHERE))" = '$(MADE_FOR)' ] && grep -qsF '$(CURDIR)' $(VENV)/pyvenv.cfg; } || \
+		{ echo 'making $(VENV)'; $(PYTHON) -m venv --clear $(VENV); }
+	@touch $@
+
+$(READY)-demo: pyproject.toml | $(READY)-venv
+	@echo 'installing handfast and what it needs into $(VENV)'
+	@$(PIP_INSTALL) --editable .
+	@touch $@
+
+# The hashes cover wheels only; building from source would fetch build dependencies that no hash covers.
+$(READY)-test: pyproject.toml requirements/test.txt | $(READY)-venv
+	@echo 'installing handfast and what its tests need into $(VENV)'
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: -r requirements/test.txt
+	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
+	@touch $@ $(READY)-demo
