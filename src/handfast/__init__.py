@@ -1,0 +1,101 @@
+"""handfast: TLS you can see through. A TLS 1.3 engine and the mutual-TLS toolkit on top of it.
+
+The public names are listed in docs/api.md. Each is loaded when it is first used, so that ``import handfast`` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from handfast.engine import (
+        ClientAuth,
+        ClientConfig,
+        ClientConnection,
+        ConnectionInfo,
+        Data,
+        HandshakeDone,
+        PeerClosed,
+        ServerConfig,
+        ServerConnection,
+        UnverifiedPeer,
+        VerifiedPeer,
+    )
+    from handfast.errors import HandfastError
+    from handfast.io.sockets import TLSSocket, connect, listen
+    from handfast.trust.credentials import Credentials
+    from handfast.trust.presented import PresentedChain
+    from handfast.trust.roots import Roots
+    from handfast.trust.signers import DEFERRED, LocalSigner, Signer
+    from handfast.trust.verdict import Verdict, accept, refuse
+    from handfast.trust.verifiers import PathVerifier, Verifier
+
+__version__ = "0.1.0.dev0"
+
+_HOME = {
+    "handfast.engine": (
+        "ClientAuth",
+        "ClientConfig",
+        "ClientConnection",
+        "ConnectionInfo",
+        "Data",
+        "HandshakeDone",
+        "PeerClosed",
+        "ServerConfig",
+        "ServerConnection",
+        "UnverifiedPeer",
+        "VerifiedPeer",
+    ),
+    "handfast.errors": ("HandfastError",),
+    "handfast.io.sockets": ("TLSSocket", "connect", "listen"),
+    "handfast.trust.credentials": ("Credentials",),
+    "handfast.trust.presented": ("PresentedChain",),
+    "handfast.trust.roots": ("Roots",),
+    "handfast.trust.signers": ("DEFERRED", "LocalSigner", "Signer"),
+    "handfast.trust.verdict": ("Verdict", "accept", "refuse"),
+    "handfast.trust.verifiers": ("PathVerifier", "Verifier"),
+}
+_MODULES = {name: module for module, names in _HOME.items() for name in names}
+
+__all__ = [
+    "DEFERRED",
+    "ClientAuth",
+    "ClientConfig",
+    "ClientConnection",
+    "ConnectionInfo",
+    "Credentials",
+    "Data",
+    "HandfastError",
+    "HandshakeDone",
+    "LocalSigner",
+    "PathVerifier",
+    "PeerClosed",
+    "PresentedChain",
+    "Roots",
+    "ServerConfig",
+    "ServerConnection",
+    "Signer",
+    "TLSSocket",
+    "UnverifiedPeer",
+    "Verdict",
+    "VerifiedPeer",
+    "Verifier",
+    "accept",
+    "connect",
+    "listen",
+    "refuse",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module 'handfast' has no attribute {name!r}")
+    from importlib import import_module
+
+    value = getattr(import_module(_MODULES[name]), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -1,0 +1,272 @@
+"""What a connection tells its observers.
+
+An event says what crossed the wire or what was decided, in the order in which it happened; a lens is a function of
+events. Directions are client to server and server to client, never sent and received, so that a live connection of
+either role and a decoded capture give the same stream. Secrets do not travel here: they go to secret sinks, each asked
+for by name, and a secret reaches its sinks before the ``SecretDerived`` event and before the first record it protects.
+
+For each record: ``RecordSeen`` first, then ``MessageSeen`` for every handshake message that ends in it, then what the
+messages caused. Events are built only when somebody listens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, TypeAlias
+
+from handfast.errors import HandfastError
+
+
+class Direction(StrEnum):
+    """Who sent what an event speaks of."""
+
+    CLIENT_TO_SERVER = "C>S"
+    SERVER_TO_CLIENT = "S>C"
+
+
+class Role(StrEnum):
+    """Which side of a connection this is."""
+
+    CLIENT = "client"
+    SERVER = "server"
+
+    @property
+    def sends(self) -> Direction:
+        """The direction in which this role sends."""
+        return Direction.CLIENT_TO_SERVER if self is Role.CLIENT else Direction.SERVER_TO_CLIENT
+
+    @property
+    def peer(self) -> Role:
+        """The other role."""
+        return Role.SERVER if self is Role.CLIENT else Role.CLIENT
+
+
+class Epoch(StrEnum):
+    """Which keys protect a record. RFC 9846 6.1 (of RFC 9147's numbering, by name)."""
+
+    PLAINTEXT = "plaintext"
+    EARLY = "early data"
+    HANDSHAKE = "handshake"
+    APPLICATION = "application"
+
+
+@dataclass(slots=True)
+class Event:
+    """Base of all events. ``time`` is in seconds since the Unix epoch."""
+
+    time: float
+
+
+@dataclass(slots=True)
+class RecordSeen(Event):
+    """One record crossed the wire. ``index`` counts the records of that direction from 0.
+
+    ``header`` is 5 bytes; ``body`` is what stands on the wire after it; ``content_type`` and ``content`` are what it
+    held once opened (equal to header[0] and body for plaintext); ``padding`` counts the zero bytes after the content.
+    """
+
+    direction: Direction
+    index: int
+    epoch: Epoch
+    header: bytes
+    body: bytes = field(repr=False)
+    content_type: int
+    content: bytes = field(repr=False)
+    padding: int = 0
+
+
+@dataclass(slots=True)
+class MessageSeen(Event):
+    """One handshake message. ``raw`` is its 4-byte header and body; ``records`` are the indexes of its records."""
+
+    direction: Direction
+    epoch: Epoch
+    message: Any
+    raw: bytes = field(repr=False)
+    records: tuple[int, ...]
+
+
+@dataclass(slots=True)
+class SecretDerived(Event):
+    """A secret of the key schedule was derived. RFC 9846 7.1.
+
+    ``name`` is the RFC's (``client_handshake_traffic_secret``); ``label`` the HKDF label, or "" for an extract;
+    ``inputs`` names what it was made from; ``context`` is the transcript hash that went in, or b"".
+    """
+
+    name: str
+    label: str
+    inputs: tuple[str, ...]
+    context: bytes
+
+
+@dataclass(slots=True)
+class KeysChanged(Event):
+    """From the next record on, this direction is protected by the keys of ``epoch``."""
+
+    direction: Direction
+    epoch: Epoch
+    suite: int
+
+
+@dataclass(slots=True)
+class Checked(Event):
+    """A proof was computed and compared. ``what`` names it; ``content`` is what was signed or MACed; RFC 9846 4.5."""
+
+    direction: Direction
+    what: str
+    content: bytes
+    expected: bytes
+    received: bytes
+    ok: bool
+
+
+@dataclass(slots=True)
+class Waiting(Event):
+    """The handshake waits for something other than the peer: a signer, a verifier, a resolver."""
+
+    what: str
+    where: str
+
+
+@dataclass(slots=True)
+class Resumed(Event):
+    """What ``Waiting`` spoke of came, after ``seconds``."""
+
+    what: str
+    seconds: float
+
+
+@dataclass(slots=True)
+class Negotiated(Event):
+    """Both hellos are known: the parameters of the connection, as numbers of their registries."""
+
+    version: int
+    suite: int
+    group: int | None
+    retried: bool
+    server_name: str | None
+    application_protocol: str | None
+
+
+@dataclass(slots=True)
+class CertificateChosen(Event):
+    """Why this side shows the certificate it shows, or none. ``hints`` are the DER CA names of the request that it answers,
+    None if it answers none."""
+
+    direction: Direction
+    chain: tuple[bytes, ...] = field(repr=False)
+    scheme: int | None
+    reason: str
+    hints: tuple[bytes, ...] | None
+
+
+@dataclass(slots=True)
+class PeerJudged(Event):
+    """The peer's certificate chain (DER, leaf first) and the verdict on it."""
+
+    direction: Direction
+    chain: tuple[bytes, ...] = field(repr=False)
+    verdict: Any
+
+
+@dataclass(slots=True)
+class HandshakeComplete(Event):
+    """This side's handshake is over: it may send and receive application data."""
+
+    info: Any
+
+
+@dataclass(slots=True)
+class AlertSeen(Event):
+    """An alert crossed the wire. ``authenticated`` is False for a plaintext one. ``error`` is ours, if we sent it."""
+
+    direction: Direction
+    level: int
+    description: int
+    authenticated: bool
+    error: HandfastError | None = None
+
+
+@dataclass(slots=True)
+class Closed(Event):
+    """A direction ended. ``how`` is ``close_notify``, ``eof`` or ``error``."""
+
+    direction: Direction
+    how: str
+
+
+Observer: TypeAlias = Callable[[Event], None]
+
+
+class SecretLevel(StrEnum):
+    """How much a secret gives away: ``traffic`` this connection's bytes, ``all`` more than that."""
+
+    TRAFFIC = "traffic"
+    ALL = "all"
+
+
+@dataclass(slots=True)
+class Secret:
+    """One secret for a sink that asked for secrets by name. The value never shows in the repr.
+
+    ``keylog_label`` is the NSS key log label (RFC 9850), or "" for a secret that no key log holds.
+    """
+
+    name: str
+    level: SecretLevel
+    keylog_label: str
+    client_random: bytes
+    value: bytes = field(repr=False)
+
+
+SecretSink: TypeAlias = Callable[[Secret], None]
+
+
+class Watch:
+    """Who listens to one connection: its observers, its secret sinks and the clock that stamps their events.
+
+    ``active`` guards every event: nothing is built when nobody listens. An observer or sink that raises is dropped with
+    one line in the log, because watching must never change what is watched.
+    """
+
+    __slots__ = ("active", "clock", "observers", "sinks")
+
+    def __init__(self, observers: Iterable[Observer], sinks: Iterable[SecretSink], clock: Callable[[], float]) -> None:
+        self.observers = list(observers)
+        self.sinks = list(sinks)
+        self.clock = clock
+        self.active = bool(self.observers)
+
+    @property
+    def wants_secrets(self) -> bool:
+        """Whether derived secrets must be reported at all."""
+        return self.active or bool(self.sinks)
+
+    def emit(self, event: Event) -> None:
+        """Tell every observer."""
+        for observer in tuple(self.observers):
+            try:
+                observer(event)
+            except Exception:
+                self.observers.remove(observer)
+                self.active = bool(self.observers)
+                _report_broken(observer)
+
+    def reveal(self, secret: Secret) -> None:
+        """Tell every secret sink."""
+        for sink in tuple(self.sinks):
+            try:
+                sink(secret)
+            except Exception:
+                self.sinks.remove(sink)
+                _report_broken(sink)
+
+
+def _report_broken(listener: object) -> None:
+    import logging
+
+    # Not logger.exception: the traceback of a sink could show what it was given.
+    logging.getLogger("handfast").warning("%r raised and was detached from its connection", listener)

@@ -1,0 +1,94 @@
+"""Files that hold secrets: readable by their owner only, and never written through somebody else's trap.
+
+In a directory that others may write to, whoever guesses a file's name can put something there first: a symbolic link to
+a file worth destroying, a pipe that they read from, a file of their own. So a path is opened without following a link
+in its last part, and what was opened is looked at before anything is written to it.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from contextlib import contextmanager
+from errno import EEXIST, EISDIR, ELOOP, ENXIO
+from typing import TYPE_CHECKING
+
+from handfast.errors import ConfigError
+from handfast.text import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from io import FileIO
+    from os import PathLike
+    from typing import BinaryIO
+
+PRIVATE = 0o600
+# Without O_NONBLOCK, opening a pipe would wait for its reader; on a regular file it means nothing.
+_SAFE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_KINDS = (
+    (stat.S_ISLNK, "a symbolic link"),
+    (stat.S_ISDIR, "a directory"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def create_private(path: str | PathLike[str], *, replace: bool = False) -> BinaryIO:
+    """A file of mode 0600 to write to, buffered; with ``replace`` an own regular file there is emptied first.
+
+    Raises ConfigError file_exists, not_a_regular_file, foreign_file, file_unwritable.
+    """
+    descriptor = _open_own(path, 0 if replace else os.O_EXCL)
+    os.ftruncate(descriptor, 0)
+    return open(descriptor, "wb")
+
+
+def append_private(path: str | PathLike[str]) -> FileIO:
+    """A file of mode 0600 to append to, made if need be; an own one there that others could read is closed to them.
+
+    It is not buffered: when a write returns the file has it, and two processes can share the file line by line.
+    Raises ConfigError not_a_regular_file, foreign_file, file_unwritable.
+    """
+    return open(_open_own(path, os.O_APPEND), "ab", buffering=0)
+
+
+def _open_own(path: str | PathLike[str], flags: int) -> int:
+    with errors_for(path):
+        descriptor = os.open(path, _SAFE_FLAGS | flags, PRIVATE)
+    try:
+        _check_own_regular_file(path, os.fstat(descriptor))
+        os.fchmod(descriptor, PRIVATE)
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return descriptor
+
+
+def _check_own_regular_file(path: str | PathLike[str], status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError("not_a_regular_file", path=escape(os.fspath(path)), kind=kind_of(status))
+    if status.st_uid != os.geteuid():
+        raise ConfigError("foreign_file", path=escape(os.fspath(path)))
+
+
+def kind_of(status: os.stat_result) -> str:
+    """What a file is, in words with their article."""
+    return next((words for test, words in _KINDS if test(status.st_mode)), "a regular file")
+
+
+@contextmanager
+def errors_for(path: str | PathLike[str]) -> Iterator[None]:
+    """Turns the OSErrors of creating ``path`` into ConfigErrors that name it."""
+    try:
+        yield
+    except OSError as error:
+        name = escape(os.fspath(path))
+        # What is in the way is worth naming; it may be gone by now, and then the error stays as general as it was.
+        if error.errno in (EEXIST, EISDIR, ELOOP, ENXIO) and os.path.lexists(path):
+            kind = kind_of(os.lstat(path))
+            if kind != "a regular file":
+                raise ConfigError("not_a_regular_file", path=name, kind=kind) from None
+            raise ConfigError("file_exists", path=name) from None
+        raise ConfigError("file_unwritable", path=name, reason=error.strerror or str(error)) from None

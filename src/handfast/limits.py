@@ -1,0 +1,77 @@
+"""Every limit handfast sets, with the source of its value. Sizes are bytes, times are seconds unless a name says more.
+
+A peer controls what these bound; each has a test that crosses it.
+"""
+
+from __future__ import annotations
+
+# Records. RFC 9846 5.1, 5.2 and 5.4; RFC 5246 6.2.3 for TLS 1.2.
+RECORD_HEADER = 5
+MAX_PLAINTEXT = 2**14
+MAX_INNER_PLAINTEXT = 2**14 + 1
+MAX_CIPHERTEXT_13 = 2**14 + 256
+MAX_CIPHERTEXT_12 = 2**14 + 2048
+
+# One handshake message: OpenSSL's max_cert_list is 100 KiB, Go's and rustls's bound is 64 KiB.
+MAX_HANDSHAKE_MESSAGE = 64 * 1024
+# A ClientHello comes before anything is known of the peer; browsers with hybrid shares send under 2 KiB.
+MAX_CLIENT_HELLO = 32 * 1024
+# All messages of one handshake: two certificate chains at their bound and room for the rest.
+MAX_HANDSHAKE_BYTES = 256 * 1024
+
+# One is sent by a client with a session id; a second can follow a HelloRetryRequest. BoringSSL allows 32.
+MAX_CHANGE_CIPHER_SPECS = 32
+# BoringSSL kMaxWarningAlerts is 4; user_canceled is the only alert TLS 1.3 lets pass.
+MAX_USER_CANCELED = 4
+# BoringSSL kMaxEmptyRecords; Go's maxUselessRecords is 16.
+MAX_EMPTY_RECORDS = 32
+# BoringSSL kMaxKeyUpdates: consecutive ones, application data resets the count.
+MAX_CONSECUTIVE_KEY_UPDATES = 32
+
+# Presented certificates are looked at before any trust exists: bound their number and the work each can cause.
+MAX_PRESENTED_CERTIFICATES = 10
+MIN_RSA_BITS = 2048
+MAX_RSA_BITS = 8192
+MAX_RSA_EXPONENT = 2**32
+# Signatures tried to explain a refusal; the path check has its own bound of 128.
+MAX_ANALYSIS_SIGNATURES = 32
+# Comparisons of names with one CA's name constraints, by us; the path check has its own bound of 2^20.
+MAX_NAME_COMPARISONS = 2**16
+
+# CA names in CertificateRequest that come from a trust store by themselves; JSSE has a 32 KiB handshake record limit.
+MAX_AUTOMATIC_CA_NAMES = 16 * 1024
+
+# AEAD confidentiality limits, in records per key. RFC 9846 5.5: 2^24.5 full-size records for AES-GCM.
+AES_GCM_RECORDS_PER_KEY = 2**24
+CHACHA20_RECORDS_PER_KEY = 2**62
+
+# From the first byte to the peer's Finished and verdict.
+HANDSHAKE_TIMEOUT = 30.0
+# After close_notify, how long to wait for the peer's; after a fatal alert, how long and how much a server still reads
+# so that the alert is not overtaken by a reset.
+SHUTDOWN_TIMEOUT = 5.0
+LINGER_TIMEOUT = 1.0
+LINGER_BYTES = 64 * 1024
+# What a client still reads after a failed write: in TLS 1.3 the reason for the refusal is in that data.
+DRAIN_TIMEOUT = 1.0
+DRAIN_BYTES = 64 * 1024
+
+# Characters of one text from a peer or a certificate that a sentence shows.
+MAX_PEER_TEXT = 256
+
+# Failed handshakes in the log: so many at once, then so many per second; whoever reaches the port can cause any number.
+LOGGED_FAILURES_AT_ONCE = 20
+LOGGED_FAILURES_PER_SECOND = 2.0
+
+# The HTTP of the commands: a request body held in memory, and how long a client may be silent between requests.
+HTTP_BODY = 1024 * 1024
+HTTP_IDLE_TIMEOUT = 30.0
+# Connections `handfast serve` handles at once; the next ones wait in the listen queue.
+SERVE_CONNECTIONS = 128
+
+# The smallest plaintext fragment that a configuration may ask for; record_size_limit's minimum. RFC 8449 4.
+MIN_FRAGMENT = 64
+
+# How much application data a shell seals before it waits for the transport: whole writes of megabytes cost more than
+# they save, in memory and in time.
+SEAL_STEP = 64 * 1024
