@@ -1,0 +1,305 @@
+"""The presentation language of RFC 9846 section 3, as declarations.
+
+A message is declared once, as the RFC prints it, and everything that concerns its bytes is derived from that::
+
+    @tls_struct
+    class KeyShareEntry(Struct):
+        group: Annotated[int, UInt(2, NamedGroup)]
+        key_exchange: Annotated[bytes, Opaque(1, 2**16 - 1)]
+
+``decode`` and ``encode`` parse and build, both within the declared bounds; ``fields.py`` walks the same declarations to
+say what every byte is, and the tests derive their random messages from them.
+
+How reading works: ``read(data, at, end)`` returns the value and the offset after it. ``end`` is where the innermost
+container ends, so that nothing can read past it, and a container that is not used up is an error of the container. A
+reader does not know where in a message it stands: it raises ``Undecodable``, each struct and vector on the way out adds
+its own name to the path, and ``decode`` turns that into the error of the catalogue. A message that parses pays nothing.
+
+Lengths and bounds are bytes throughout, of vectors too, as in the RFC.
+"""
+
+from __future__ import annotations
+
+import inspect
+import struct
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, dataclass_transform
+
+from handfast.errors import BadMessage, PeerMisbehaved
+from handfast.registry import Registry
+
+Reader = Callable[[bytes, int, int], tuple[Any, int]]
+
+
+class Undecodable(Exception):
+    """Bytes do not decode: the code of the catalogue, its details, and the names of the containers, inmost first."""
+
+    def __init__(self, code: str, **details: object) -> None:
+        super().__init__(code)
+        self.code = code
+        self.details = details
+        self.path: list[str] = []
+
+
+def truncated(missing: int) -> NoReturn:
+    """Raises: a field needs ``missing`` bytes more than its container has."""
+    raise Undecodable("truncated", missing=missing)
+
+
+class Bounded(Protocol):
+    """What has a length prefix: the bounds of the contents and the size of the prefix."""
+
+    minimum: int
+    maximum: int
+    prefix: int
+
+
+def read_length(data: bytes, at: int, end: int, vector: Bounded) -> tuple[int, int]:
+    """Where the contents behind the length prefix at ``at`` start and stop, checked. RFC 9846 3.4."""
+    start = at + vector.prefix
+    if start > end:
+        truncated(start - end)
+    length = int.from_bytes(data[at:start], "big")
+    if not vector.minimum <= length <= vector.maximum:
+        raise Undecodable("length_out_of_bounds", length=length, minimum=vector.minimum, maximum=vector.maximum)
+    stop = start + length
+    if stop > end:
+        truncated(stop - end)
+    return start, stop
+
+
+def write_length(content: bytes, vector: Bounded) -> bytes:
+    """The contents with their length prefix. Raises ValueError outside the bounds."""
+    length = len(content)
+    if not vector.minimum <= length <= vector.maximum:
+        raise ValueError(f"{length} bytes, outside {vector.minimum}..{vector.maximum}")
+    return length.to_bytes(vector.prefix, "big") + content
+
+
+class Codec(Protocol):
+    """One type of the presentation language."""
+
+    def read(self, data: bytes, at: int, end: int) -> tuple[Any, int]:
+        """The value at ``at`` and the offset after it. Raises Undecodable."""
+
+    def write(self, value: Any) -> bytes:
+        """The bytes of ``value``. Raises ValueError when it is outside the declared bounds."""
+
+
+class UInt:
+    """``uint8`` to ``uint32``, or an enum of that size, whose numbers ``registry`` names. RFC 9846 3.3 and 3.5."""
+
+    __slots__ = ("registry", "size")
+
+    def __init__(self, size: int, registry: type[Registry] | None = None) -> None:
+        self.size = size
+        self.registry = registry
+
+    def read(self, data: bytes, at: int, end: int) -> tuple[int, int]:
+        stop = at + self.size
+        if stop > end:
+            truncated(stop - end)
+        return int.from_bytes(data[at:stop], "big"), stop
+
+    def write(self, value: int) -> bytes:
+        try:
+            return value.to_bytes(self.size, "big")
+        except OverflowError:
+            raise ValueError(f"{value} does not fit {self.size} bytes") from None
+
+
+class Fixed:
+    """``opaque name[size]``. RFC 9846 3.4."""
+
+    __slots__ = ("size",)
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def read(self, data: bytes, at: int, end: int) -> tuple[bytes, int]:
+        stop = at + self.size
+        if stop > end:
+            truncated(stop - end)
+        return data[at:stop], stop
+
+    def write(self, value: bytes) -> bytes:
+        if len(value) != self.size:
+            raise ValueError(f"{len(value)} bytes instead of {self.size}")
+        return value
+
+
+class Opaque:
+    """``opaque name<minimum..maximum>``; ``printable`` says that it holds a name for people. RFC 9846 3.4."""
+
+    __slots__ = ("maximum", "minimum", "prefix", "printable")
+
+    def __init__(self, minimum: int, maximum: int, *, printable: bool = False) -> None:
+        self.minimum = minimum
+        self.maximum = maximum
+        self.prefix = (maximum.bit_length() + 7) // 8
+        self.printable = printable
+
+    def read(self, data: bytes, at: int, end: int) -> tuple[bytes, int]:
+        start, stop = read_length(data, at, end, self)
+        return data[start:stop], stop
+
+    def write(self, value: bytes) -> bytes:
+        return write_length(value, self)
+
+
+class Remainder:
+    """Opaque bytes without a length of their own: they end where their container ends."""
+
+    __slots__ = ()
+
+    def read(self, data: bytes, at: int, end: int) -> tuple[bytes, int]:
+        return data[at:end], end
+
+    def write(self, value: bytes) -> bytes:
+        return value
+
+
+class Vector:
+    """``Item name<minimum..maximum>``, as a tuple. RFC 9846 3.4."""
+
+    __slots__ = ("item", "letter", "maximum", "minimum", "prefix")
+
+    def __init__(self, item: Codec | type[Struct], minimum: int, maximum: int) -> None:
+        self.item = _codec(item)
+        self.minimum = minimum
+        self.maximum = maximum
+        self.prefix = (maximum.bit_length() + 7) // 8
+        # Integers go through one call of the struct module, by its letter for their size.
+        self.letter = {1: "B", 2: "H", 4: "I"}[self.item.size] if isinstance(self.item, UInt) else ""
+
+    def read(self, data: bytes, at: int, end: int) -> tuple[tuple[Any, ...], int]:
+        start, stop = read_length(data, at, end, self)
+        if isinstance(self.item, UInt):
+            count, left_over = divmod(stop - start, self.item.size)
+            if left_over:
+                truncated(self.item.size - left_over)
+            return struct.unpack_from(f">{count}{self.letter}", data, start), stop
+        return self._read_items(data, start, stop), stop
+
+    def _read_items(self, data: bytes, at: int, stop: int) -> tuple[Any, ...]:
+        items: list[Any] = []
+        read = self.item.read
+        try:
+            while at < stop:
+                item, at = read(data, at, stop)
+                items.append(item)
+        except Undecodable as error:
+            error.path.append(f"[{len(items)}]")
+            raise
+        return tuple(items)
+
+    def write(self, value: tuple[Any, ...]) -> bytes:
+        if not self.letter:
+            return write_length(b"".join(map(self.item.write, value)), self)
+        try:
+            return write_length(struct.pack(f">{len(value)}{self.letter}", *value), self)
+        except struct.error as error:
+            raise ValueError(f"an item does not fit its type: {error}") from None
+
+
+class StructCodec:
+    """``struct { ... }``: the fields in order. RFC 9846 3.6."""
+
+    __slots__ = ("cls", "fields", "readers", "writers")
+
+    def __init__(self, cls: type[Struct], fields: tuple[tuple[str, Codec], ...]) -> None:
+        self.cls = cls
+        self.fields = fields
+        self.readers = tuple(codec.read for _, codec in fields)
+        self.writers = tuple((name, codec.write) for name, codec in fields)
+
+    def read(self, data: bytes, at: int, end: int) -> tuple[Any, int]:
+        values: list[Any] = []
+        try:
+            for read in self.readers:
+                value, at = read(data, at, end)
+                values.append(value)
+        except Undecodable as error:
+            error.path.append(self.fields[len(values)][0])
+            raise
+        return self.cls(*values), at
+
+    def write(self, value: Any) -> bytes:
+        parts: list[bytes] = []
+        try:
+            for name, write in self.writers:
+                parts.append(write(getattr(value, name)))
+        except ValueError as error:
+            raise ValueError(f"{self.cls.__name__}.{self.fields[len(parts)][0]}: {error}") from None
+        return b"".join(parts)
+
+
+class Struct:
+    """Base of every declared struct; ``CODEC`` is what ``tls_struct`` derived from the declaration."""
+
+    __slots__ = ()
+    CODEC: ClassVar[StructCodec]
+
+
+T = TypeVar("T")
+S = TypeVar("S", bound=Struct)
+
+
+@dataclass_transform(field_specifiers=(field,))
+def tls_struct(cls: type[T]) -> type[T]:
+    """Class decorator: a dataclass with slots whose ``Annotated`` fields are its bytes, in order."""
+    made: Any = dataclass(slots=True, eq=False, repr=False)(cls)
+    hints = inspect.get_annotations(cls, eval_str=True)
+    codecs = tuple(
+        (name, _codec(hint.__metadata__[0])) for name, hint in hints.items() if hasattr(hint, "__metadata__")
+    )
+    made.CODEC = StructCodec(made, codecs)
+    # Shared by all: a dataclass would compile its own for each, which doubles the time this package takes to import.
+    made.__eq__, made.__hash__, made.__repr__ = _equal, None, _shown
+    finished: type[T] = made
+    return finished
+
+
+def _equal(one: Struct, other: object) -> bool:
+    return type(one) is type(other) and all(getattr(one, name) == getattr(other, name) for name, _ in one.CODEC.fields)
+
+
+def _shown(value: Struct) -> str:
+    fields = ", ".join(f"{name}={getattr(value, name)!r}" for name, _ in value.CODEC.fields)
+    return f"{type(value).__name__}({fields})"
+
+
+def _codec(declared: Codec | type[Struct]) -> Codec:
+    return declared.CODEC if isinstance(declared, type) else declared
+
+
+def decode(cls: type[S], data: bytes, *, at: int = 0) -> S:
+    """The struct in ``data[at:]``, all of it.
+
+    Raises BadMessage (truncated, trailing_bytes, length_out_of_bounds) or PeerMisbehaved (duplicate_extension).
+    """
+    end = len(data)
+    try:
+        value, stopped = cls.CODEC.read(data, at, end)
+        if stopped != end:
+            raise Undecodable("trailing_bytes", extra=end - stopped)
+    except Undecodable as error:
+        raise _catalogued(error, cls) from None
+    found: S = value
+    return found
+
+
+def encode(value: Struct) -> bytes:
+    """The bytes of a struct. Raises ValueError, with the field's name, when a value is outside its bounds."""
+    return value.CODEC.write(value)
+
+
+def _catalogued(error: Undecodable, cls: type[Struct]) -> BadMessage | PeerMisbehaved:
+    message = cls.__name__
+    if error.code == "duplicate_extension":
+        return PeerMisbehaved(error.code, message=message, **error.details)
+    if not error.path and error.code == "trailing_bytes":
+        error.path.append(cls.CODEC.fields[-1][0] if cls.CODEC.fields else "its header")
+    field_name = ".".join(reversed(error.path)).replace(".[", "[")
+    return BadMessage(error.code, message=message, field=field_name, **error.details)

@@ -1,0 +1,71 @@
+"""Handshake messages out of the contents of records: a message may span records, and a record may hold several.
+
+RFC 9846 5.1. A message is judged by its 4-byte header before its body is buffered.
+"""
+
+from __future__ import annotations
+
+from handfast import limits
+from handfast.errors import PeerMisbehaved
+from handfast.registry import HandshakeType
+
+HEADER = 4
+
+
+class HandshakeJoiner:
+    """Joins record contents into messages and keeps count of what the peer made us read."""
+
+    __slots__ = ("_buffer", "_counting", "_records", "_total")
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+        # (record index, bytes of the buffer that were there before it), to tell which records a message came in.
+        self._records: list[tuple[int, int]] = []
+        self._total = 0
+        self._counting = True
+
+    @property
+    def empty(self) -> bool:
+        """Whether no byte of a message is waiting."""
+        return not self._buffer
+
+    def add(self, content: bytes, record: int) -> None:
+        """Take the content of one handshake record, whose index among its direction's records is ``record``."""
+        self._records.append((record, len(self._buffer)))
+        self._buffer += content
+
+    def next(self) -> tuple[bytes, tuple[int, ...]] | None:
+        """The next whole message with its header, and the indexes of its records; None when more must come.
+
+        Raises PeerMisbehaved when the message or the handshake exceeds its limit.
+        """
+        buffer = self._buffer
+        if len(buffer) < HEADER:
+            return None
+        length = HEADER + int.from_bytes(buffer[1:HEADER], "big")
+        hello = buffer[0] == HandshakeType.client_hello
+        limit = limits.MAX_CLIENT_HELLO if hello else limits.MAX_HANDSHAKE_MESSAGE
+        if length > limit:
+            raise PeerMisbehaved("message_too_large", length=length, limit=limit)
+        if len(buffer) < length:
+            return None
+        self._total += length
+        if self._counting and self._total > limits.MAX_HANDSHAKE_BYTES:
+            raise PeerMisbehaved("handshake_too_large", limit=limits.MAX_HANDSHAKE_BYTES)
+        raw = bytes(buffer[:length])
+        del buffer[:length]
+        return raw, self._take_records(length)
+
+    def handshake_over(self) -> None:
+        """Stop counting towards the handshake's limit: what follows is bounded by rules of its own."""
+        self._counting = False
+
+    def _take_records(self, length: int) -> tuple[int, ...]:
+        """The records that the first ``length`` bytes came in; the last of them may also hold the next message."""
+        taken = [index for index, start in self._records if start < length]
+        rest = [(index, start - length) for index, start in self._records if start > length]
+        if self._buffer and (not rest or rest[0][1] > 0):
+            next_start = next((index for index, start in self._records if start == length), taken[-1])
+            rest.insert(0, (next_start, 0))
+        self._records = rest
+        return tuple(taken)

@@ -1,0 +1,305 @@
+"""Handshake messages, declared as RFC 9846 appendix B.3 prints them.
+
+``parse_handshake`` gives the message that bytes hold, ``encode`` the bytes of one that was built. A parsed message
+keeps the bytes it came from in ``raw``: the transcript hashes those, never an encoding made anew.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, ClassVar
+
+from handfast.errors import BadMessage
+from handfast.registry import (
+    CertificateCompressionAlgorithm,
+    CipherSuite,
+    HandshakeType,
+    KeyUpdateRequest,
+    ProtocolVersion,
+    SignatureScheme,
+)
+from handfast.wire import extensions as ext
+from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Vector, decode, encode, tls_struct
+from handfast.wire.extensions import Body, ExtensionBlock, ExtensionBody, Extensions, forms
+
+# The bytes before every message: its type and the length of the rest. RFC 9846 4.
+HANDSHAKE_HEADER = 4
+# What ServerHello.random is in a HelloRetryRequest: SHA-256("HelloRetryRequest"). RFC 9846 4.2.3.
+HELLO_RETRY_REQUEST_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+
+
+@dataclass(slots=True, kw_only=True, eq=False, repr=False)
+class HandshakeMessage(Struct):
+    """Base of all handshake messages. ``raw`` is the message as received, with its header; b"" for one built here."""
+
+    HANDSHAKE_TYPE: ClassVar[int]
+    EXTENSIONS: ClassVar[Mapping[int, type[ExtensionBody]]] = {}
+
+    raw: bytes = field(default=b"", repr=False, compare=False)
+
+    def encode(self) -> bytes:
+        """The message with its 4-byte header. Raises ValueError when a field is outside its bounds. RFC 9846 4."""
+        body = encode(self)
+        if len(body) >= 2**24:
+            raise ValueError(f"{type(self).__name__}: {len(body)} bytes do not fit a handshake message")
+        return bytes((self.HANDSHAKE_TYPE,)) + len(body).to_bytes(3, "big") + body
+
+
+class Extended:
+    """What has extensions; ``EXTENSIONS`` says which are defined there, and in which form: type -> class."""
+
+    __slots__ = ()
+    EXTENSIONS: ClassVar[Mapping[int, type[ExtensionBody]]]
+    extensions: Extensions
+
+    def find(self, cls: type[Body]) -> Body | None:
+        """The extension in the form ``cls``, or None."""
+        return self.extensions.find(cls)
+
+
+@tls_struct
+class ClientHello(Extended, HandshakeMessage):
+    """RFC 9846 4.2.2. A hello from before extensions has none."""
+
+    HANDSHAKE_TYPE = HandshakeType.client_hello
+    EXTENSIONS = forms(
+        ext.ServerNameList,
+        ext.MaxFragmentLength,
+        ext.CertificateStatusRequest,
+        ext.NamedGroupList,
+        ext.ECPointFormatList,
+        ext.SignatureSchemeList,
+        ext.ProtocolNameList,
+        ext.SignedCertificateTimestampRequest,
+        ext.ClientCertTypeClientHello,
+        ext.ServerCertTypeClientHello,
+        ext.Padding,
+        ext.EncryptThenMac,
+        ext.ExtendedMainSecret,
+        ext.CertificateCompressionAlgorithms,
+        ext.RecordSizeLimit,
+        ext.DelegatedCredential,
+        ext.SessionTicket,
+        ext.OfferedPsks,
+        ext.EarlyDataIndication,
+        ext.SupportedVersionsClientHello,
+        ext.Cookie,
+        ext.PskKeyExchangeModes,
+        ext.CertificateAuthorities,
+        ext.PostHandshakeAuth,
+        ext.SignatureSchemeListCert,
+        ext.KeyShareClientHello,
+        ext.QuicTransportParameters,
+        ext.ClientTicketRequest,
+        ext.ApplicationSettingsOld,
+        ext.ApplicationSettings,
+        ext.EncryptedClientHello,
+        ext.RenegotiationInfo,
+    )
+    legacy_version: Annotated[int, UInt(2, ProtocolVersion)]
+    random: Annotated[bytes, Fixed(32)]
+    legacy_session_id: Annotated[bytes, Opaque(0, 32)]
+    cipher_suites: Annotated[tuple[int, ...], Vector(UInt(2, CipherSuite), 2, 2**16 - 2)]
+    legacy_compression_methods: Annotated[bytes, Opaque(1, 2**8 - 1)]
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, 7, absent=True)] = field(default_factory=Extensions)
+
+
+@tls_struct
+class ServerHello(Extended, HandshakeMessage):
+    """RFC 9846 4.2.3.
+
+    The bound of 6 bytes on the extensions holds for TLS 1.3 only: a server of TLS 1.2 may send fewer, or no block
+    (RFC 5246 7.4.1.3), and such a hello must parse for the client to say that the versions do not fit.
+    """
+
+    HANDSHAKE_TYPE = HandshakeType.server_hello
+    EXTENSIONS = forms(ext.SelectedPsk, ext.SupportedVersionsServerHello, ext.KeyShareServerHello)
+    legacy_version: Annotated[int, UInt(2, ProtocolVersion)]
+    random: Annotated[bytes, Fixed(32)]
+    legacy_session_id_echo: Annotated[bytes, Opaque(0, 32)]
+    cipher_suite: Annotated[int, UInt(2, CipherSuite)]
+    legacy_compression_method: Annotated[int, UInt(1)]
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, absent=True)] = field(default_factory=Extensions)
+
+
+@tls_struct
+class HelloRetryRequest(Extended, HandshakeMessage):
+    """RFC 9846 4.2.4: on the wire a ServerHello whose ``random`` is HELLO_RETRY_REQUEST_RANDOM."""
+
+    HANDSHAKE_TYPE = HandshakeType.server_hello
+    EXTENSIONS = forms(
+        ext.SupportedVersionsServerHello, ext.Cookie, ext.KeyShareHelloRetryRequest, ext.EncryptedClientHello
+    )
+    legacy_version: Annotated[int, UInt(2, ProtocolVersion)]
+    random: Annotated[bytes, Fixed(32)]
+    legacy_session_id_echo: Annotated[bytes, Opaque(0, 32)]
+    cipher_suite: Annotated[int, UInt(2, CipherSuite)]
+    legacy_compression_method: Annotated[int, UInt(1)]
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, 6)]
+
+
+@tls_struct
+class EncryptedExtensions(Extended, HandshakeMessage):
+    """RFC 9846 4.4.1."""
+
+    HANDSHAKE_TYPE = HandshakeType.encrypted_extensions
+    EXTENSIONS = forms(
+        ext.ServerNameAcknowledged,
+        ext.MaxFragmentLength,
+        ext.NamedGroupList,
+        ext.ProtocolNameList,
+        ext.ClientCertTypeEncryptedExtensions,
+        ext.ServerCertTypeEncryptedExtensions,
+        ext.RecordSizeLimit,
+        ext.EarlyDataIndication,
+        ext.QuicTransportParameters,
+        ext.ServerTicketRequestHint,
+        ext.ApplicationSettingsOld,
+        ext.ApplicationSettings,
+        ext.EncryptedClientHello,
+    )
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS)] = field(default_factory=Extensions)
+
+
+@tls_struct
+class CertificateRequest(Extended, HandshakeMessage):
+    """RFC 9846 4.4.2."""
+
+    HANDSHAKE_TYPE = HandshakeType.certificate_request
+    EXTENSIONS = forms(
+        ext.ServerNameList,
+        ext.CertificateStatusRequestCertificateRequest,
+        ext.SignatureSchemeList,
+        ext.SignedCertificateTimestampRequest,
+        ext.CertificateCompressionAlgorithms,
+        ext.DelegatedCredential,
+        ext.CertificateAuthorities,
+        ext.OidFilters,
+        ext.SignatureSchemeListCert,
+    )
+    certificate_request_context: Annotated[bytes, Opaque(0, 2**8 - 1)]
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS)] = field(default_factory=Extensions)
+
+
+@tls_struct
+class CertificateEntry(Extended, Struct):
+    """RFC 9846 4.5.1: ``cert_data`` is a DER-encoded certificate, or a SubjectPublicKeyInfo for RawPublicKey."""
+
+    EXTENSIONS = forms(ext.CertificateStatus, ext.SignedCertificateTimestampList, ext.DelegatedCredential)
+    cert_data: Annotated[bytes, Opaque(1, 2**24 - 1)]
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS)] = field(default_factory=Extensions)
+
+
+@tls_struct
+class Certificate(HandshakeMessage):
+    """RFC 9846 4.5.1. The extensions stand in the entries."""
+
+    HANDSHAKE_TYPE = HandshakeType.certificate
+    certificate_request_context: Annotated[bytes, Opaque(0, 2**8 - 1)]
+    certificate_list: Annotated[tuple[CertificateEntry, ...], Vector(CertificateEntry, 0, 2**24 - 1)]
+
+
+@tls_struct
+class CompressedCertificate(HandshakeMessage):
+    """RFC 8879 4."""
+
+    HANDSHAKE_TYPE = HandshakeType.compressed_certificate
+    algorithm: Annotated[int, UInt(2, CertificateCompressionAlgorithm)]
+    uncompressed_length: Annotated[int, UInt(3)]
+    compressed_certificate_message: Annotated[bytes, Opaque(1, 2**24 - 1)]
+
+
+@tls_struct
+class CertificateVerify(HandshakeMessage):
+    """RFC 9846 4.5.2."""
+
+    HANDSHAKE_TYPE = HandshakeType.certificate_verify
+    algorithm: Annotated[int, UInt(2, SignatureScheme)]
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1)]
+
+
+@tls_struct
+class Finished(HandshakeMessage):
+    """RFC 9846 4.5.3; only the suite says how long ``verify_data`` must be."""
+
+    HANDSHAKE_TYPE = HandshakeType.finished
+    verify_data: Annotated[bytes, Remainder()]
+
+
+@tls_struct
+class EndOfEarlyData(HandshakeMessage):
+    """RFC 9846 4.6."""
+
+    HANDSHAKE_TYPE = HandshakeType.end_of_early_data
+
+
+@tls_struct
+class NewSessionTicket(Extended, HandshakeMessage):
+    """RFC 9846 4.7.1; the lifetime is seconds, ``ticket_age_add`` is added to milliseconds."""
+
+    HANDSHAKE_TYPE = HandshakeType.new_session_ticket
+    EXTENSIONS = forms(ext.EarlyDataIndicationNewSessionTicket)
+    ticket_lifetime: Annotated[int, UInt(4)]
+    ticket_age_add: Annotated[int, UInt(4)]
+    ticket_nonce: Annotated[bytes, Opaque(0, 255)]
+    ticket: Annotated[bytes, Opaque(1, 2**16 - 1)]
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS)] = field(default_factory=Extensions)
+
+
+@tls_struct
+class KeyUpdate(HandshakeMessage):
+    """RFC 9846 4.7.3."""
+
+    HANDSHAKE_TYPE = HandshakeType.key_update
+    request_update: Annotated[int, UInt(1, KeyUpdateRequest)]
+
+
+# HelloRetryRequest is missing: its number is ServerHello's.
+MESSAGES: Mapping[int, type[HandshakeMessage]] = {
+    cls.HANDSHAKE_TYPE: cls
+    for cls in (
+        ClientHello,
+        ServerHello,
+        NewSessionTicket,
+        EndOfEarlyData,
+        EncryptedExtensions,
+        Certificate,
+        CertificateRequest,
+        CertificateVerify,
+        Finished,
+        KeyUpdate,
+        CompressedCertificate,
+    )
+}
+
+
+def message_class(raw: bytes) -> type[HandshakeMessage] | None:
+    """The class of the message in ``raw``, by its type and, for ServerHello, its random; None for an unknown type."""
+    if raw[0] == HandshakeType.server_hello and raw[6:38] == HELLO_RETRY_REQUEST_RANDOM:
+        return HelloRetryRequest
+    return MESSAGES.get(raw[0])
+
+
+def parse_handshake(raw: bytes) -> HandshakeMessage:
+    """The message in ``raw``, which is the 4-byte header and exactly the body it announces. RFC 9846 4.
+
+    Raises BadMessage when the bytes do not decode or the type is unknown, PeerMisbehaved for a duplicate extension.
+    """
+    if len(raw) < HANDSHAKE_HEADER:
+        missing = HANDSHAKE_HEADER - len(raw)
+        raise BadMessage("truncated", message="a handshake message", missing=missing, field="its header")
+    cls = message_class(raw)
+    if cls is None:
+        raise BadMessage("unknown_message", type=raw[0])
+    surplus = len(raw) - HANDSHAKE_HEADER - int.from_bytes(raw[1:HANDSHAKE_HEADER], "big")
+    if surplus < 0:
+        raise BadMessage("truncated", message=cls.__name__, missing=-surplus, field="its body")
+    if surplus > 0:
+        raise BadMessage("trailing_bytes", message=cls.__name__, extra=surplus, field="its body")
+    message = decode(cls, raw, at=HANDSHAKE_HEADER)
+    message.raw = raw
+    return message
+
+
+def message_hash(transcript_hash: bytes) -> bytes:
+    """What stands for the first ClientHello in the transcript after a HelloRetryRequest. RFC 9846 4.1."""
+    return bytes((HandshakeType.message_hash, 0, 0, len(transcript_hash))) + transcript_hash

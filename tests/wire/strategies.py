@@ -1,0 +1,91 @@
+"""Random values of what ``handfast.wire`` declares, derived from the declarations."""
+
+from __future__ import annotations
+
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from handfast.wire.codec import Codec, Fixed, Opaque, Remainder, Struct, StructCodec, UInt, Vector
+from handfast.wire.extensions import ExtensionBlock, ExtensionBody, Extensions, OpaqueExtension
+from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, MESSAGES, HandshakeMessage, HelloRetryRequest
+
+MESSAGE_CLASSES = [*MESSAGES.values(), HelloRetryRequest]
+# How far a random value goes beyond its minimum: enough to cross every branch, little enough to be quick.
+MORE_BYTES = 40
+MORE_ITEMS = 3
+
+
+def structs(cls: type[Struct], **known: SearchStrategy) -> SearchStrategy:
+    """Values of a struct; ``known`` overrides the strategy of a field."""
+    fields = {name: known[name] if name in known else values(codec) for name, codec in cls.CODEC.fields}
+    return st.builds(cls, **fields)
+
+
+def messages(cls: type[HandshakeMessage], **known: SearchStrategy) -> SearchStrategy:
+    if cls is HelloRetryRequest:
+        known["random"] = st.just(HELLO_RETRY_REQUEST_RANDOM)
+    return structs(cls, **known)
+
+
+def any_message() -> SearchStrategy:
+    return st.sampled_from(MESSAGE_CLASSES).flatmap(messages)
+
+
+def values(codec: Codec) -> SearchStrategy:
+    match codec:
+        case UInt():
+            return st.integers(0, 256**codec.size - 1)
+        case Fixed():
+            return st.binary(min_size=codec.size, max_size=codec.size)
+        case Opaque():
+            return st.binary(min_size=codec.minimum, max_size=min(codec.maximum, codec.minimum + MORE_BYTES))
+        case Remainder():
+            return st.binary(max_size=MORE_BYTES)
+        case Vector():
+            fewest = -(-codec.minimum // smallest(codec.item))
+            return st.lists(values(codec.item), min_size=fewest, max_size=fewest + MORE_ITEMS).map(tuple)
+        case StructCodec():
+            return structs(codec.cls)
+        case ExtensionBlock():
+            return blocks(codec)
+    raise TypeError(codec)
+
+
+def smallest(codec: Codec) -> int:
+    """How many bytes the shortest value of this type has."""
+    match codec:
+        case UInt() | Fixed():
+            return codec.size
+        case Remainder():
+            return 0
+        case StructCodec():
+            return sum(smallest(member) for _, member in codec.fields)
+        case ExtensionBlock(absent=True):
+            return 0
+        case Opaque() | Vector() | ExtensionBlock():
+            return codec.prefix + codec.minimum
+    raise TypeError(codec)
+
+
+def blocks(codec: ExtensionBlock) -> SearchStrategy:
+    bodies = st.one_of(unknown_extensions(codec), *map(structs, codec.forms.values()))
+    several = st.lists(bodies, max_size=5, unique_by=extension_type)
+    return several.map(lambda chosen: Extensions.of(*chosen)).filter(lambda block: fits(codec, block))
+
+
+def unknown_extensions(codec: ExtensionBlock) -> SearchStrategy:
+    """What the message has no form for: unknown numbers, GREASE, and known extensions in the wrong place."""
+    others = st.integers(0, 2**16 - 1).filter(lambda number: number not in codec.forms)
+    return st.builds(OpaqueExtension, others, st.binary(max_size=MORE_BYTES))
+
+
+def extension_type(body: ExtensionBody) -> int:
+    return body.extension_type if isinstance(body, OpaqueExtension) else body.EXTENSION_TYPE
+
+
+def fits(codec: ExtensionBlock, block: Extensions) -> bool:
+    try:
+        codec.write(block)
+    except ValueError:
+        return False
+    return True
