@@ -1,0 +1,92 @@
+"""Loading private keys from files as they are found: PEM or DER; PKCS#8, PKCS#1 or SEC1; encrypted or not.
+
+Nothing here prompts: a password is given or it is not.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+
+from handfast.crypto.signatures import PublicKey, describe_public_key, same_public_key, schemes_for
+from handfast.errors import ConfigError
+from handfast.limits import MIN_RSA_BITS
+
+if TYPE_CHECKING:
+    from handfast.crypto.signatures import PrivateKey
+
+__all__ = ["load_private_key", "public_key_of", "same_public_key"]
+
+_BEGIN = b"-----BEGIN "
+_FORMATS = (b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY")
+
+
+def load_private_key(data: bytes, *, path: str, password: bytes | None = None) -> PrivateKey:
+    """The first private key in ``data``, the contents of the file ``path``; a password that is not needed is ignored.
+
+    In a PEM file other blocks, such as certificates, may stand around it. Raises ConfigError no_key, bad_key,
+    password_needed, password_wrong, unsupported_key, weak_key.
+    """
+    key = _load(data, path, password)
+    if not isinstance(
+        key, (ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey, rsa.RSAPrivateKey)
+    ):
+        kind = type(key).__name__.removesuffix("PrivateKey")
+        raise ConfigError("unsupported_key", path=path, reason=f"TLS has no signature scheme for {kind} keys")
+    public_key = public_key_of(key)
+    if isinstance(key, rsa.RSAPrivateKey) and key.key_size < MIN_RSA_BITS:
+        raise ConfigError("weak_key", path=path, reason=f"{public_key.name} is too small to be safe")
+    if not schemes_for(public_key):
+        reason = f"TLS 1.3 has no signature scheme for {public_key.name} keys"
+        raise ConfigError("unsupported_key", path=path, reason=reason)
+    return key
+
+
+def public_key_of(private_key: PrivateKey) -> PublicKey:
+    """The public half. An RSA key counts as rsaEncryption: whether it is RSASSA-PSS, its certificate says."""
+    return describe_public_key(private_key.public_key())
+
+
+def _load(data: bytes, path: str, password: bytes | None) -> object:
+    from cryptography.hazmat.primitives import serialization
+
+    pem = _BEGIN in data
+    load = serialization.load_pem_private_key if pem else serialization.load_der_private_key
+    block = _pem_block(data, path) if pem else data
+    try:
+        return load(block, None)
+    except TypeError:
+        # The one TypeError there is without a password: the key is encrypted.
+        if not password:
+            raise ConfigError("password_needed", path=path) from None
+    except UnsupportedAlgorithm:
+        raise ConfigError("unsupported_key", path=path, reason="the key is of an unknown kind") from None
+    except ValueError:
+        reason = "its PEM block is damaged" if pem else "it is neither PEM nor PKCS#8, PKCS#1 or SEC1 in DER"
+        raise ConfigError("bad_key", path=path, reason=reason) from None
+    try:
+        return load(block, password)
+    except UnsupportedAlgorithm:
+        raise ConfigError("unsupported_key", path=path, reason="the encryption is of an unknown kind") from None
+    except ValueError:
+        # A wrong password decrypts to noise, which fails in as many ways as there are formats.
+        raise ConfigError("password_wrong", path=path) from None
+
+
+def _pem_block(data: bytes, path: str) -> bytes:
+    """The first PEM block that holds a private key, whatever stands around it."""
+    for part in data.split(_BEGIN)[1:]:
+        label, dashes, _ = part.partition(b"-----")
+        if not dashes or not label.endswith(b"PRIVATE KEY"):
+            continue
+        if label not in _FORMATS:
+            reason = f"the format {label.decode('ascii', 'replace')} is not one that TLS programs use"
+            raise ConfigError("unsupported_key", path=path, reason=reason)
+        end = b"-----END " + label + b"-----"
+        body, found, _ = part.partition(end)
+        if not found:
+            raise ConfigError("bad_key", path=path, reason=f"the line {end.decode()} is missing")
+        return _BEGIN + body + end + b"\n"
+    raise ConfigError("no_key", path=path)

@@ -1,0 +1,245 @@
+"""Signature schemes and the public keys that they fit. RFC 9846 4.3.3 and 4.5.2.
+
+A scheme names hash, padding and, in TLS 1.3, the kind of key: ecdsa_secp256r1_sha256 is for P-256 alone, and
+rsa_pss_rsae_sha256 and rsa_pss_pss_sha256 make the same signature with keys that their certificates call
+rsaEncryption or id-RSASSA-PSS. ``cryptography`` loads both of these as RSA keys, so the kind is read from the
+AlgorithmIdentifier of the SubjectPublicKeyInfo, by hand; the same few lines of DER find that structure in a certificate
+without loading X.509 code.
+
+Private keys are ``cryptography``'s own objects, public keys are ``PublicKey``, which knows its kind.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
+
+from handfast.errors import LocalFailure
+from handfast.registry import SignatureScheme
+
+if TYPE_CHECKING:
+    PrivateKey: TypeAlias = (
+        ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | rsa.RSAPrivateKey
+    )
+
+_RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
+_HASH_OIDS = {
+    "sha256": bytes.fromhex("0609608648016503040201"),
+    "sha384": bytes.fromhex("0609608648016503040202"),
+    "sha512": bytes.fromhex("0609608648016503040203"),
+}
+_CURVES = {
+    "secp256r1": "P-256",
+    "secp384r1": "P-384",
+    "secp521r1": "P-521",
+}
+
+
+class UnusableKey(ValueError):
+    """Bytes hold no public key that TLS can use. ``code`` is one of CertificateRejected: malformed, unsupported_key."""
+
+    def __init__(self, code: str, explanation: str) -> None:
+        super().__init__(explanation)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """A public key and what kind it is.
+
+    ``kind`` is ``RSA``, ``RSASSA-PSS``, ``ECDSA P-256`` (and so on), ``Ed25519``, ``Ed448``, or the name of another
+    curve; ``bits`` is the size of the modulus or curve; ``pss_hashes`` are the hashes that the parameters of an
+    RSASSA-PSS key allow.
+    """
+
+    kind: str
+    bits: int
+    pss_hashes: tuple[str, ...]
+    _key: Any = field(repr=False, compare=False)
+
+    @property
+    def name(self) -> str:
+        """The key in words: ``ECDSA P-256``, ``RSA 2048``, ``RSASSA-PSS 2048``, ``Ed25519``."""
+        return f"{self.kind} {self.bits}" if self.kind in ("RSA", "RSASSA-PSS") else self.kind
+
+
+@dataclass(frozen=True, slots=True)
+class _Scheme:
+    """``arguments`` follow the message in sign() and verify() of ``cryptography``'s keys of this ``kind``."""
+
+    kind: str
+    arguments: tuple[Any, ...] = ()
+    pss_hash: str = ""
+    minimum_rsa_bytes: int = 0
+
+
+def _ecdsa(curve: str, algorithm: hashes.HashAlgorithm) -> _Scheme:
+    return _Scheme(f"ECDSA {curve}", (ec.ECDSA(algorithm),))
+
+
+def _pss(kind: str, algorithm: hashes.HashAlgorithm) -> _Scheme:
+    # The salt is as long as the hash, neither more nor less: RFC 9846 4.3.3. RFC 8017 9.1.1 gives the room it needs.
+    size = algorithm.digest_size
+    arguments = (padding.PSS(padding.MGF1(algorithm), size), algorithm)
+    return _Scheme(kind, arguments, algorithm.name if kind == "RSASSA-PSS" else "", 2 * size + 2)
+
+
+def _pkcs1(algorithm: hashes.HashAlgorithm) -> _Scheme:
+    return _Scheme("RSA", (padding.PKCS1v15(), algorithm))
+
+
+# In the default order of preference, for signing and for what is offered: short and quick signatures first, of RSA the
+# smallest hash first, since its strength is that of the key at any hash.
+_SCHEMES: dict[int, _Scheme] = {
+    SignatureScheme.ecdsa_secp256r1_sha256: _ecdsa("P-256", hashes.SHA256()),
+    SignatureScheme.ed25519: _Scheme("Ed25519"),
+    SignatureScheme.ecdsa_secp384r1_sha384: _ecdsa("P-384", hashes.SHA384()),
+    SignatureScheme.ecdsa_secp521r1_sha512: _ecdsa("P-521", hashes.SHA512()),
+    SignatureScheme.ed448: _Scheme("Ed448"),
+    SignatureScheme.rsa_pss_rsae_sha256: _pss("RSA", hashes.SHA256()),
+    SignatureScheme.rsa_pss_rsae_sha384: _pss("RSA", hashes.SHA384()),
+    SignatureScheme.rsa_pss_rsae_sha512: _pss("RSA", hashes.SHA512()),
+    SignatureScheme.rsa_pss_pss_sha256: _pss("RSASSA-PSS", hashes.SHA256()),
+    SignatureScheme.rsa_pss_pss_sha384: _pss("RSASSA-PSS", hashes.SHA384()),
+    SignatureScheme.rsa_pss_pss_sha512: _pss("RSASSA-PSS", hashes.SHA512()),
+    SignatureScheme.rsa_pkcs1_sha256: _pkcs1(hashes.SHA256()),
+    SignatureScheme.rsa_pkcs1_sha384: _pkcs1(hashes.SHA384()),
+    SignatureScheme.rsa_pkcs1_sha512: _pkcs1(hashes.SHA512()),
+}
+
+SUPPORTED_SCHEMES: tuple[int, ...] = tuple(_SCHEMES)
+# TLS 1.3 allows these in the signatures of certificates and forbids them in CertificateVerify. RFC 9846 4.3.3.
+CERTIFICATE_ONLY: frozenset[int] = frozenset(
+    (SignatureScheme.rsa_pkcs1_sha256, SignatureScheme.rsa_pkcs1_sha384, SignatureScheme.rsa_pkcs1_sha512)
+)
+
+
+def scheme_fits(key: PublicKey, scheme: int) -> bool:
+    """Whether a key of this kind and size can make signatures of ``scheme``, certificate-only ones included."""
+    entry = _SCHEMES.get(scheme)
+    return (
+        entry is not None
+        and entry.kind == key.kind
+        and (not entry.pss_hash or entry.pss_hash in key.pss_hashes)
+        and (key.bits + 6) // 8 >= entry.minimum_rsa_bytes
+    )
+
+
+def schemes_for(key: PublicKey) -> tuple[int, ...]:
+    """The schemes with which ``key`` can sign a TLS 1.3 CertificateVerify, in order of preference. RFC 9846 4.5.2."""
+    return tuple(scheme for scheme in _SCHEMES if scheme not in CERTIFICATE_ONLY and scheme_fits(key, scheme))
+
+
+def sign(private_key: PrivateKey, scheme: int, message: bytes) -> bytes:
+    """The signature. RFC 9846 4.3.3. Raises LocalFailure signing_failed if key and scheme do not go together."""
+    try:
+        return bytes(cast("Any", private_key).sign(message, *_SCHEMES[scheme].arguments))
+    except (KeyError, TypeError, ValueError, AttributeError, UnsupportedAlgorithm) as error:
+        reason = f"the key cannot make {SignatureScheme.describe(scheme)} signatures"
+        raise LocalFailure("signing_failed", reason=reason) from error
+
+
+def verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bool:
+    """Whether ``signature`` is one of ``message`` under ``scheme``; False too if the scheme does not fit the key."""
+    if not scheme_fits(key, scheme):
+        return False
+    try:
+        key._key.verify(signature, message, *_SCHEMES[scheme].arguments)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def load_public_key(spki: bytes) -> PublicKey:
+    """The key of a DER SubjectPublicKeyInfo. RFC 5280 4.1.2.7. Raises UnusableKey."""
+    from cryptography.hazmat.primitives.serialization import load_der_public_key
+
+    try:
+        oid, parameters = _algorithm(spki)
+        key = load_der_public_key(spki)
+    except (ValueError, IndexError, OverflowError):
+        raise UnusableKey("malformed", "the public key does not parse") from None
+    except UnsupportedAlgorithm:
+        raise UnusableKey("unsupported_key", "the public key is of an unknown kind") from None
+    if oid == _RSASSA_PSS and isinstance(key, rsa.RSAPublicKey):
+        return PublicKey("RSASSA-PSS", key.key_size, _allowed_hashes(parameters), key)
+    return describe_public_key(key)
+
+
+def certificate_public_key(certificate: bytes) -> PublicKey:
+    """The key of a DER certificate. RFC 5280 4.1. Raises UnusableKey."""
+    try:
+        spki = subject_public_key_info(certificate)
+    except (ValueError, IndexError):
+        raise UnusableKey("malformed", "the certificate does not parse") from None
+    return load_public_key(spki)
+
+
+def describe_public_key(key: object) -> PublicKey:
+    """A ``cryptography`` public key as ``PublicKey``; an RSA key counts as rsaEncryption. Raises UnusableKey."""
+    if isinstance(key, ec.EllipticCurvePublicKey):
+        curve = key.curve.name
+        return PublicKey(f"ECDSA {_CURVES.get(curve, curve)}", key.curve.key_size, (), key)
+    if isinstance(key, rsa.RSAPublicKey):
+        return PublicKey("RSA", key.key_size, (), key)
+    if isinstance(key, ed25519.Ed25519PublicKey):
+        return PublicKey("Ed25519", 256, (), key)
+    if isinstance(key, ed448.Ed448PublicKey):
+        return PublicKey("Ed448", 456, (), key)
+    kind = type(key).__name__.removesuffix("PublicKey")
+    raise UnusableKey("unsupported_key", f"TLS has no signature scheme for {kind} keys")
+
+
+def same_public_key(one: PublicKey, other: PublicKey) -> bool:
+    """Whether two public keys are the same, whatever their certificates call the algorithm."""
+    return bool(one._key == other._key)
+
+
+def subject_public_key_info(certificate: bytes) -> bytes:
+    """The SubjectPublicKeyInfo, as it stands in a DER certificate. RFC 5280 4.1. ValueError or IndexError if broken."""
+    _, start, _ = _element(certificate, 0)
+    tag, start, _ = _element(certificate, start)
+    tag, _, end = _element(certificate, start)
+    if tag == 0xA0:
+        # The version, which alone may be absent; serialNumber follows.
+        start = end
+        _, _, end = _element(certificate, start)
+    for _ in ("signature", "issuer", "validity", "subject"):
+        _, _, end = _element(certificate, end)
+    _, _, stop = _element(certificate, end)
+    return certificate[end:stop]
+
+
+def _algorithm(spki: bytes) -> tuple[bytes, bytes]:
+    """OID and parameters, each a whole DER element, of a SubjectPublicKeyInfo."""
+    _, start, _ = _element(spki, 0)
+    _, start, end = _element(spki, start)
+    _, _, oid_end = _element(spki, start)
+    return spki[start:oid_end], spki[oid_end:end]
+
+
+def _allowed_hashes(parameters: bytes) -> tuple[str, ...]:
+    """The hashes that RSASSA-PSS-params allow: all if absent, else the one named for hash and MGF1. RFC 4055 3.1.
+
+    Parameters that leave the hash to the default mean SHA-1, which no scheme uses.
+    """
+    if not parameters:
+        return tuple(_HASH_OIDS)
+    return tuple(name for name, oid in _HASH_OIDS.items() if parameters.count(oid) == 2)
+
+
+def _element(data: bytes, at: int) -> tuple[int, int, int]:
+    """Tag, start of the content and end of the DER element at ``at``. ValueError or IndexError if it is cut short."""
+    length = data[at + 1]
+    start = at + 2
+    if length & 0x80:
+        start += length & 0x7F
+        length = int.from_bytes(data[at + 2 : start], "big")
+    end = start + length
+    if end > len(data):
+        raise ValueError("a DER element ends outside its container")
+    return data[at], start, end

@@ -1,0 +1,1 @@
+"""The key schedules: from shared secrets to traffic keys and exporters."""

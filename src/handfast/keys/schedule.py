@@ -1,0 +1,233 @@
+"""The key schedule of TLS 1.3. RFC 9846 7.
+
+               0
+               v
+    PSK -> HKDF-Extract = EarlySecret       binder_key, client_early_traffic_secret, early_exporter_secret
+               v
+     Derive-Secret(., "derived", "")
+               v
+  (EC)DHE -> HKDF-Extract = HandshakeSecret   client_ and server_handshake_traffic_secret
+               v
+     Derive-Secret(., "derived", "")
+               v
+      0 -> HKDF-Extract = MainSecret        client_ and server_application_traffic_secret_0, exporter_secret,
+                                            resumption_secret
+
+Each stage is a type that has the derivations which the RFC allows there, and no others; the way on is a method too.
+Where the RFC's Derive-Secret takes messages, the methods take the transcript hash up to them.
+
+A ``report`` given to the first stage is told of every secret once, in the order of derivation. Without PSK the early
+secret and what is derived of it are constants of the hash; they are computed once per process.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from handfast.crypto.hashes import Hash
+from handfast.crypto.suites import IV_LENGTH, Suite13
+from handfast.keys.hkdf import expand_label, extract
+
+
+class Report(Protocol):
+    """Is told of a derivation; ``label`` is "" for HKDF-Extract and for what came from outside the schedule."""
+
+    def __call__(self, name: str, label: str, inputs: tuple[str, ...], context: bytes, value: bytes, /) -> None: ...
+
+
+class _Secret:
+    """A value that does not show. ``name`` is the RFC's name for it."""
+
+    __slots__ = ("_report", "hash", "name", "value")
+
+    def __init__(self, name: str, hash_: Hash, value: bytes, report: Report | None) -> None:
+        self.name = name
+        self.hash = hash_
+        self.value = value
+        self._report = report
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self.name} {self.hash.name}>"
+
+    def _derive(self, name: str, label: str, transcript_hash: bytes) -> bytes:
+        """Derive-Secret, reported. RFC 9846 7.1."""
+        value = expand_label(self.hash, self.value, label.encode(), transcript_hash, self.hash.size)
+        if self._report is not None:
+            self._report(name, label, (self.name,), transcript_hash, value)
+        return value
+
+    def _extract(self, name: str, salt_name: str, salt: bytes, input_name: str, input_: bytes) -> bytes:
+        """HKDF-Extract, reported."""
+        value = extract(self.hash, salt, input_)
+        if self._report is not None:
+            self._report(name, "", (salt_name, input_name), b"", value)
+        return value
+
+
+class _FinishedSecret(_Secret):
+    """A secret that authenticates a transcript."""
+
+    __slots__ = ()
+
+    def finished(self, transcript_hash: bytes) -> bytes:
+        """verify_data of Finished, or a PSK binder. RFC 9846 4.5.3."""
+        size = self.hash.size
+        return self.hash.hmac(expand_label(self.hash, self.value, b"finished", b"", size), transcript_hash)
+
+
+class BinderKey(_FinishedSecret):
+    """Proves possession of a PSK over the start of ClientHello. RFC 9846 4.3.11.2."""
+
+    __slots__ = ()
+
+
+class TrafficSecret(_FinishedSecret):
+    """Protects one direction in one epoch. ``generation`` counts the key updates, from 0."""
+
+    __slots__ = ("generation",)
+
+    def __init__(self, name: str, hash_: Hash, value: bytes, report: Report | None = None, generation: int = 0) -> None:
+        super().__init__(name, hash_, value, report)
+        self.generation = generation
+
+    def key_and_iv(self, suite: Suite13) -> tuple[bytes, bytes]:
+        """Traffic key and IV (12 bytes). RFC 9846 7.3."""
+        key = expand_label(self.hash, self.value, b"key", b"", suite.key_length)
+        return key, expand_label(self.hash, self.value, b"iv", b"", IV_LENGTH)
+
+    def updated(self) -> TrafficSecret:
+        """The next generation, after KeyUpdate. RFC 9846 7.2."""
+        generation = self.generation + 1
+        name = f"{self.name.rpartition('_')[0]}_{generation}"
+        return TrafficSecret(name, self.hash, self._derive(name, "traffic upd", b""), self._report, generation)
+
+
+class ExporterSecret(_Secret):
+    """Keying material for the application. RFC 9846 7.5."""
+
+    __slots__ = ()
+
+    def export(self, label: str, context: bytes, length: int) -> bytes:
+        """TLS-Exporter. RFC 9846 7.5. Raises ApiMisuse for a label or length that HKDF-Expand-Label cannot take."""
+        hash_ = self.hash
+        secret = expand_label(hash_, self.value, label.encode(), hash_.empty, hash_.size)
+        return expand_label(hash_, secret, b"exporter", hash_.digest(context), length)
+
+
+class ResumptionSecret(_Secret):
+    """What tickets are made of. RFC 9846 4.7.1."""
+
+    __slots__ = ()
+
+    def psk(self, ticket_nonce: bytes) -> bytes:
+        """The PSK of the ticket with this nonce (0 to 255 bytes). RFC 9846 4.7.1."""
+        value = expand_label(self.hash, self.value, b"resumption", ticket_nonce, self.hash.size)
+        if self._report is not None:
+            self._report("resumption_psk", "resumption", (self.name,), ticket_nonce, value)
+        return value
+
+
+class MainSecret(_Secret):
+    """The third stage; made by HandshakeSecret."""
+
+    __slots__ = ()
+
+    def client_application_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
+        """Generation 0; the transcript goes up to the server's Finished."""
+        name = "client_application_traffic_secret_0"
+        return TrafficSecret(name, self.hash, self._derive(name, "c ap traffic", transcript_hash), self._report)
+
+    def server_application_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
+        """Generation 0; the transcript goes up to the server's Finished."""
+        name = "server_application_traffic_secret_0"
+        return TrafficSecret(name, self.hash, self._derive(name, "s ap traffic", transcript_hash), self._report)
+
+    def exporter_secret(self, transcript_hash: bytes) -> ExporterSecret:
+        """The transcript goes up to the server's Finished."""
+        value = self._derive("exporter_secret", "exp master", transcript_hash)
+        return ExporterSecret("exporter_secret", self.hash, value, self._report)
+
+    def resumption_secret(self, transcript_hash: bytes) -> ResumptionSecret:
+        """The transcript goes up to the client's Finished."""
+        value = self._derive("resumption_secret", "res master", transcript_hash)
+        return ResumptionSecret("resumption_secret", self.hash, value, self._report)
+
+
+class HandshakeSecret(_Secret):
+    """The second stage; made by EarlySecret."""
+
+    __slots__ = ()
+
+    def client_handshake_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
+        """The transcript goes up to ServerHello."""
+        name = "client_handshake_traffic_secret"
+        return TrafficSecret(name, self.hash, self._derive(name, "c hs traffic", transcript_hash), self._report)
+
+    def server_handshake_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
+        """The transcript goes up to ServerHello."""
+        name = "server_handshake_traffic_secret"
+        return TrafficSecret(name, self.hash, self._derive(name, "s hs traffic", transcript_hash), self._report)
+
+    def main_secret(self) -> MainSecret:
+        """On to the last stage."""
+        salt_name = "derived_from_handshake_secret"
+        salt = self._derive(salt_name, "derived", self.hash.empty)
+        value = self._extract("main_secret", salt_name, salt, "0", bytes(self.hash.size))
+        return MainSecret("main_secret", self.hash, value, self._report)
+
+
+class EarlySecret(_Secret):
+    """The first stage, of a PSK or of none."""
+
+    __slots__ = ("_derived",)
+
+    def __init__(self, hash_: Hash, psk: bytes | None = None, report: Report | None = None) -> None:
+        if psk is None:
+            value, self._derived = _without_psk(hash_)
+        else:
+            value = extract(hash_, bytes(hash_.size), psk)
+            self._derived = expand_label(hash_, value, b"derived", hash_.empty, hash_.size)
+        super().__init__("early_secret", hash_, value, report)
+        if report is not None:
+            if psk is not None:
+                report("psk", "", (), b"", psk)
+            report("early_secret", "", ("0", "0" if psk is None else "psk"), b"", value)
+
+    def binder_key(self, *, external: bool = False) -> BinderKey:
+        """For a PSK of a ticket, or one from outside TLS."""
+        label = "ext binder" if external else "res binder"
+        return BinderKey("binder_key", self.hash, self._derive("binder_key", label, self.hash.empty), self._report)
+
+    def client_early_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
+        """The transcript is ClientHello."""
+        name = "client_early_traffic_secret"
+        return TrafficSecret(name, self.hash, self._derive(name, "c e traffic", transcript_hash), self._report)
+
+    def early_exporter_secret(self, transcript_hash: bytes) -> ExporterSecret:
+        """The transcript is ClientHello."""
+        value = self._derive("early_exporter_secret", "e exp master", transcript_hash)
+        return ExporterSecret("early_exporter_secret", self.hash, value, self._report)
+
+    def handshake_secret(self, shared_secret: bytes | None) -> HandshakeSecret:
+        """On to the second stage with the (EC)DHE shared secret, or None under psk_ke."""
+        salt_name = "derived_from_early_secret"
+        input_name = "0" if shared_secret is None else "shared_secret"
+        if self._report is not None:
+            self._report(salt_name, "derived", (self.name,), self.hash.empty, self._derived)
+            if shared_secret is not None:
+                self._report("shared_secret", "", (), b"", shared_secret)
+        input_ = bytes(self.hash.size) if shared_secret is None else shared_secret
+        value = self._extract("handshake_secret", salt_name, self._derived, input_name, input_)
+        return HandshakeSecret("handshake_secret", self.hash, value, self._report)
+
+
+_WITHOUT_PSK: dict[str, tuple[bytes, bytes]] = {}
+
+
+def _without_psk(hash_: Hash) -> tuple[bytes, bytes]:
+    """The early secret without PSK and what is derived of it for the next stage."""
+    found = _WITHOUT_PSK.get(hash_.name)
+    if found is None:
+        value = extract(hash_, bytes(hash_.size), bytes(hash_.size))
+        found = _WITHOUT_PSK[hash_.name] = value, expand_label(hash_, value, b"derived", hash_.empty, hash_.size)
+    return found

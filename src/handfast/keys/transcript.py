@@ -1,0 +1,48 @@
+"""The running hash over a handshake's messages. RFC 9846 4.5.1 (Transcript-Hash)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from handfast.wire.messages import message_hash
+
+if TYPE_CHECKING:
+    from handfast.crypto.hashes import Hash
+
+
+class Transcript:
+    """Messages as they stood on the wire, hashed once the suite has named the hash.
+
+    Bytes received go in as received: what is hashed is never a message encoded again.
+    """
+
+    __slots__ = ("_pending", "_running")
+
+    def __init__(self) -> None:
+        self._pending: list[bytes] = []
+        self._running: Any = None
+
+    def add(self, raw: bytes) -> None:
+        """Append one message with its 4-byte header."""
+        if self._running is None:
+            self._pending.append(raw)
+        else:
+            self._running.update(raw)
+
+    def start(self, hash_function: Hash) -> None:
+        """The suite is known: hash what came so far. A second call, after a HelloRetryRequest, changes nothing."""
+        if self._running is None:
+            self._running = hash_function.new()
+            self._running.update(b"".join(self._pending))
+            self._pending.clear()
+
+    def start_over_with_message_hash(self, hash_function: Hash) -> None:
+        """Replace the first ClientHello by its hash, as a HelloRetryRequest demands. RFC 9846 4.5.1."""
+        first_hello, *later = self._pending
+        self._pending = [message_hash(hash_function.digest(first_hello)), *later]
+        self.start(hash_function)
+
+    def digest(self) -> bytes:
+        """Transcript-Hash of all messages so far; the hash's size."""
+        value: bytes = self._running.copy().digest()
+        return value

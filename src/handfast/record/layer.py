@@ -1,0 +1,339 @@
+"""The record layer of one connection: bytes of the transport <-> contents of records. RFC 9846 5.
+
+Reading judges a record by its header before it is buffered whole, opens it, and lets through only what may come at all:
+a plaintext record after keys are on, a content type that no record may have, or another record inside a split handshake
+message end here. Which message may come next is the handshake's business. Writing joins messages into as few records as
+possible, because each record costs a seal and an open.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from handfast import limits
+from handfast.errors import BadMessage, PeerMisbehaved, PeerRejected
+from handfast.events import Direction, Epoch, KeysChanged, MessageSeen, RecordSeen, Role, Watch
+from handfast.registry import AlertDescription, ContentType
+from handfast.text import escape
+from handfast.wire.joiner import HandshakeJoiner
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from handfast.record.protection import Protection13
+    from handfast.wire.messages import HandshakeMessage
+
+HANDSHAKE = int(ContentType.handshake)
+APPLICATION_DATA = int(ContentType.application_data)
+CHANGE_CIPHER_SPEC = int(ContentType.change_cipher_spec)
+ALERT = int(ContentType.alert)
+
+# The dummy of middlebox compatibility mode. RFC 9846 D.4.
+CHANGE_CIPHER_SPEC_RECORD = b"\x14\x03\x03\x00\x01\x01"
+
+
+class Record(NamedTuple):
+    """What one record held."""
+
+    content_type: int
+    content: bytes
+    protected: bool
+
+
+class RecordLayer:
+    """Both directions of one connection's records, from the side of ``role``."""
+
+    def __init__(self, role: Role, watch: Watch) -> None:
+        self.sends = role.sends
+        self.receives = role.peer.sends
+        self.watch = watch
+        self.joiner = HandshakeJoiner()
+        self.fragment_limit = limits.MAX_PLAINTEXT
+        # Whether a change_cipher_spec may come now: between the first ClientHello and the peer's Finished.
+        self.accepts_change_cipher_spec = False
+        self.write_protection: Protection13 | None = None
+        self._read_protection: Protection13 | None = None
+        self._incoming = bytearray()
+        self._outgoing: list[bytes | bytearray] = []
+        self._write_epoch = Epoch.PLAINTEXT
+        self._read_epoch = Epoch.PLAINTEXT
+        self._written = 0
+        self._read = 0
+        self._change_cipher_specs = 0
+        self._empty_records = 0
+        self._nothing_opened = True
+
+    # Reading
+
+    def feed(self, data: bytes) -> None:
+        """Take bytes from the transport."""
+        self._incoming += data
+
+    @property
+    def buffered(self) -> int:
+        """Bytes received that are not yet a whole record."""
+        return len(self._incoming)
+
+    def read_application_data(self, data: bytes) -> tuple[bytes | bytearray, Record | None]:
+        """The contents of the application data records at the front of what is buffered and ``data``.
+
+        The second value is the first record that was something else, if one was met. For a connected side that nobody
+        watches: no object is built per record.
+        """
+        if self._read_protection is None:
+            raise ValueError("no read keys")
+        if self._incoming or not self.joiner.empty:
+            self._incoming += data
+            source: bytes | bytearray = self._incoming
+        else:
+            source = data
+        content, consumed, other = self._read_protection.open_run(source, 0)
+        if source is self._incoming:
+            del self._incoming[:consumed]
+        elif consumed < len(data):
+            self._incoming += memoryview(data)[consumed:]
+        if content:
+            self._nothing_opened = False
+            self._empty_records = 0
+            if not self.joiner.empty:
+                raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
+        return content, None if other is None else self._opened(other[0], other[1])
+
+    def read(self) -> Record | None:
+        """The next whole record that is not a change_cipher_spec, or None when more bytes are needed."""
+        while True:
+            frame = self._next_frame()
+            if frame is None:
+                return None
+            header, body = frame
+            if header[0] == CHANGE_CIPHER_SPEC:
+                self._take_change_cipher_spec(header, body)
+                continue
+            if self._read_protection is None:
+                return self._take_plaintext(header, body)
+            if header[0] != APPLICATION_DATA:
+                self._refuse_plaintext(header, body)
+            return self._take_protected(self._read_protection, header, body)
+
+    def change_read_keys(self, protection: Protection13, epoch: Epoch, suite: int, after: str) -> None:
+        """Read with these keys from the next record on. Nothing of a message may be left over. RFC 9846 5.1."""
+        self.require_boundary(after)
+        self._read_protection = protection
+        self._read_epoch = epoch
+        if self.watch.active:
+            self.watch.emit(KeysChanged(self.watch.clock(), self.receives, epoch, suite))
+
+    def require_boundary(self, after: str) -> None:
+        """Refuse handshake bytes after a message with which a flight must end. RFC 9846 5.1."""
+        if not self.joiner.empty:
+            raise PeerMisbehaved("message_spans_key_change", message=after)
+
+    def _next_frame(self) -> tuple[bytes, bytes] | None:
+        incoming = self._incoming
+        if not incoming:
+            return None
+        if not ContentType.change_cipher_spec <= incoming[0] <= ContentType.application_data:
+            self._refuse_foreign_bytes()
+        if len(incoming) < limits.RECORD_HEADER:
+            return None
+        if incoming[1] != 3:
+            self._refuse_foreign_bytes()
+        length = incoming[3] << 8 | incoming[4]
+        limit = limits.MAX_PLAINTEXT
+        if incoming[0] == APPLICATION_DATA:
+            limit = limits.MAX_CIPHERTEXT_13
+        if length > limit:
+            raise PeerMisbehaved("record_overflow", length=length, limit=limit)
+        end = limits.RECORD_HEADER + length
+        if len(incoming) < end:
+            return None
+        header, body = bytes(incoming[:5]), bytes(incoming[5:end])
+        del incoming[:end]
+        return header, body
+
+    def _refuse_foreign_bytes(self) -> None:
+        """Bytes that no TLS peer sends; at the start of a connection they tell what the peer does speak."""
+        start = bytes(self._incoming[:16])
+        if self._read:
+            raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(start[0]))
+        text = repr(escape(start.decode("ascii", "replace")))
+        if start.split(b" ")[0] in (b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT"):
+            raise BadMessage("http_request", start=text)
+        guess = "an HTTP server without TLS answers so" if start.startswith(b"HTTP/") else "it may speak plain text"
+        raise BadMessage("not_tls", start=text, guess=guess)
+
+    def _take_change_cipher_spec(self, header: bytes, body: bytes) -> None:
+        self._saw(header, body, CHANGE_CIPHER_SPEC, body, 0, protected=False)
+        if body != b"\x01":
+            raise PeerMisbehaved("bad_change_cipher_spec")
+        if not self.joiner.empty:
+            raise PeerMisbehaved("interleaved_record", content_type=ContentType.change_cipher_spec.name)
+        if not self.accepts_change_cipher_spec:
+            raise PeerMisbehaved("late_change_cipher_spec")
+        self._change_cipher_specs += 1
+        if self._change_cipher_specs > limits.MAX_CHANGE_CIPHER_SPECS:
+            raise PeerMisbehaved("too_many_change_cipher_specs", limit=limits.MAX_CHANGE_CIPHER_SPECS)
+
+    def _take_plaintext(self, header: bytes, body: bytes) -> Record:
+        record = Record(header[0], body, protected=False)
+        self._check(record)
+        self._saw(header, body, header[0], body, 0, protected=False)
+        if header[0] == APPLICATION_DATA:
+            raise PeerMisbehaved("early_application_data")
+        self._join(record)
+        return record
+
+    def _refuse_plaintext(self, header: bytes, body: bytes) -> None:
+        """A plaintext record after keys are on is an error; an alert among them may at least be believed a little.
+
+        OpenSSL clients refuse a server certificate with a plaintext alert. It is named only while nothing was decrypted
+        from that peer, because anyone on the path can forge it.
+        """
+        self._saw(header, body, header[0], body, 0, protected=False)
+        if header[0] == ALERT and len(body) == 2 and self._nothing_opened:
+            name = AlertDescription.describe(body[1])
+            if name in PeerRejected.catalogue:
+                raise PeerRejected(name, alert=name, stage=" in plaintext (unauthenticated: anyone on the path can)")
+            raise PeerMisbehaved("plaintext_alert", alert=name)
+        raise PeerMisbehaved("plaintext_after_keys", content_type=ContentType.describe(header[0]))
+
+    def _take_protected(self, protection: Protection13, header: bytes, body: bytes) -> Record:
+        try:
+            content_type, content, padding = protection.open(header, body)
+        except PeerMisbehaved:
+            self._saw(header, body, APPLICATION_DATA, b"", 0, protected=True)
+            raise
+        self._saw(header, body, content_type, content, padding, protected=True)
+        return self._opened(content_type, content)
+
+    def _opened(self, content_type: int, content: bytes) -> Record:
+        self._nothing_opened = False
+        record = Record(content_type, content, protected=True)
+        self._check(record)
+        self._join(record)
+        return record
+
+    def _check(self, record: Record) -> None:
+        content_type = record.content_type
+        if content_type not in (HANDSHAKE, ALERT, APPLICATION_DATA):
+            raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(content_type))
+        if content_type != HANDSHAKE and not self.joiner.empty:
+            raise PeerMisbehaved("interleaved_record", content_type=ContentType.describe(content_type))
+        if len(record.content) > limits.MAX_PLAINTEXT:
+            raise PeerMisbehaved("record_overflow", length=len(record.content), limit=limits.MAX_PLAINTEXT)
+        if record.content:
+            self._empty_records = 0
+        elif content_type != APPLICATION_DATA:
+            raise PeerMisbehaved("empty_record", content_type=ContentType.describe(content_type))
+        else:
+            self._empty_records += 1
+            if self._empty_records > limits.MAX_EMPTY_RECORDS:
+                raise PeerMisbehaved("too_many_empty_records", limit=limits.MAX_EMPTY_RECORDS)
+
+    def _join(self, record: Record) -> None:
+        if record.content_type == HANDSHAKE:
+            self.joiner.add(record.content, self._read - 1)
+
+    def _saw(
+        self, header: bytes, body: bytes, content_type: int, content: bytes, padding: int, *, protected: bool
+    ) -> None:
+        index = self._read
+        self._read += 1
+        if self.watch.active:
+            epoch = self._read_epoch if protected else Epoch.PLAINTEXT
+            now = self.watch.clock()
+            self.watch.emit(
+                RecordSeen(now, self.receives, index, epoch, header, body, content_type, content, padding)
+            )
+
+    # Writing
+
+    def write_messages(self, messages: Sequence[tuple[HandshakeMessage, bytes]]) -> None:
+        """Write a flight: (message, its encoding) pairs, joined into as few records as the limit allows."""
+        flight = b"".join([raw for _, raw in messages])
+        step = self.fragment_limit
+        first = self._written
+        for start in range(0, len(flight), step):
+            self._write(HANDSHAKE, flight[start : start + step])
+            if self.watch.active:
+                self._tell_messages(messages, start, min(start + step, len(flight)), first)
+
+    def write(self, content_type: int, content: bytes) -> None:
+        """Write one content that is not split: an alert, or an empty application data record."""
+        self._write(content_type, content)
+
+    def write_change_cipher_spec(self) -> None:
+        """The dummy record of middlebox compatibility mode, always in plaintext. RFC 9846 D.4."""
+        self._send(CHANGE_CIPHER_SPEC_RECORD, CHANGE_CIPHER_SPEC, b"\x01", Epoch.PLAINTEXT)
+
+    def write_application_data(self, data: bytes | bytearray | memoryview) -> None:
+        """Seal ``data``, of any size, into records."""
+        if self.write_protection is None:
+            raise ValueError("no write keys")
+        if not self.watch.active:
+            sealed = self.write_protection.seal_application_data(data, self.fragment_limit)
+            self._written += -(-len(data) // self.fragment_limit)
+            self._outgoing.append(sealed)
+            return
+        view = memoryview(data)
+        for start in range(0, len(view), self.fragment_limit):
+            self._write(APPLICATION_DATA, bytes(view[start : start + self.fragment_limit]))
+
+    def change_write_keys(self, protection: Protection13, epoch: Epoch, suite: int) -> None:
+        """Write with these keys from the next record on."""
+        self.write_protection = protection
+        self._write_epoch = epoch
+        if self.watch.active:
+            self.watch.emit(KeysChanged(self.watch.clock(), self.sends, epoch, suite))
+
+    @property
+    def wants_write(self) -> bool:
+        """Whether bytes wait for the transport."""
+        return bool(self._outgoing)
+
+    def take_outgoing(self) -> bytes:
+        """All bytes that the transport must carry now, once."""
+        outgoing = self._outgoing
+        if not outgoing:
+            return b""
+        taken = bytes(outgoing[0]) if len(outgoing) == 1 else b"".join(outgoing)
+        outgoing.clear()
+        return taken
+
+    def _write(self, content_type: int, content: bytes) -> None:
+        if self.write_protection is None:
+            # RFC 9846 5.1: the first ClientHello may say 0x0301, every other plaintext record 0x0303.
+            first_hello = self.sends is Direction.CLIENT_TO_SERVER and self._written == 0
+            header = b"%c\x03%c" % (content_type, 1 if first_hello else 3) + len(content).to_bytes(2, "big")
+            self._send(header + content, content_type, content, Epoch.PLAINTEXT)
+        else:
+            self._send(self.write_protection.seal(content_type, content), content_type, content, self._write_epoch)
+
+    def _send(self, record: bytes, content_type: int, content: bytes, epoch: Epoch) -> None:
+        index = self._written
+        self._written += 1
+        self._outgoing.append(record)
+        if self.watch.active:
+            header, body = record[:5], record[5:]
+            now = self.watch.clock()
+            self.watch.emit(RecordSeen(now, self.sends, index, epoch, header, body, content_type, content, 0))
+
+    def _tell_messages(
+        self, messages: Sequence[tuple[HandshakeMessage, bytes]], start: int, end: int, first: int
+    ) -> None:
+        """Tell of the messages of a flight that end within its bytes ``start`` to ``end``."""
+        position = 0
+        for message, raw in messages:
+            begin, position = position, position + len(raw)
+            if start < position <= end:
+                records = tuple(
+                    first + index
+                    for index in range(begin // self.fragment_limit, (position - 1) // self.fragment_limit + 1)
+                )
+                now = self.watch.clock()
+                self.watch.emit(MessageSeen(now, self.sends, self._write_epoch, message, raw, records))
+
+    @property
+    def read_epoch(self) -> Epoch:
+        """The keys that protect what is read now."""
+        return self._read_epoch

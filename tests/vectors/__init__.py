@@ -1,0 +1,1 @@
+"""Published values that the tests compare with."""
