@@ -1,0 +1,1 @@
+"""Making certificate authorities, certificates and revocation lists, healthy ones and broken ones."""
