@@ -1,0 +1,164 @@
+"""A certificate read whole: everything that judging needs, taken out of the lazy X.509 parser in one guarded place.
+
+The parser's attributes raise when they are first looked at, with errors of several kinds. Here each is looked at once,
+and whatever goes wrong becomes ``Malformed``, so that no later step can meet a surprise in the middle of a judgement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from typing import TYPE_CHECKING, TypeVar
+
+from cryptography import x509
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.x509.oid import PublicKeyAlgorithmOID, SignatureAlgorithmOID
+
+from handfast.limits import MAX_PEER_TEXT
+from handfast.text import escape
+from handfast.trust import der
+from handfast.trust.distinguished_names import common_names, rfc4514
+from handfast.trust.names import CertificateNames
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from datetime import datetime
+
+    from cryptography.x509 import ObjectIdentifier
+
+_RSA = (PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5, PublicKeyAlgorithmOID.RSASSA_PSS)
+EDWARDS_SIGNATURES = frozenset((SignatureAlgorithmOID.ED25519, SignatureAlgorithmOID.ED448))
+_WEAK_HASHES = {"md5": "MD5", "sha1": "SHA-1"}
+
+_Extension = TypeVar("_Extension", bound=x509.ExtensionType)
+
+
+class Malformed(ValueError):
+    """A certificate that does not parse; the message says what."""
+
+
+@dataclass(frozen=True)
+class Parsed:
+    """One certificate. Names are DER; ``rsa`` is the modulus' size in bits and the exponent, None for other keys."""
+
+    encoded: bytes
+    certificate: x509.Certificate
+    subject: bytes
+    issuer: bytes
+    public_key_info: bytes
+    rsa: tuple[int, int] | None
+    signature_algorithm: ObjectIdentifier
+    weak_hash: str
+    not_before: datetime
+    not_after: datetime
+    extensions: x509.Extensions
+    names: CertificateNames
+    is_v3: bool
+
+    @property
+    def self_issued(self) -> bool:
+        return self.subject == self.issuer
+
+    @property
+    def subject_text(self) -> str:
+        return escape(rfc4514(self.subject), MAX_PEER_TEXT) or "a certificate without a subject"
+
+    @property
+    def issuer_text(self) -> str:
+        return escape(rfc4514(self.issuer), MAX_PEER_TEXT) or "an issuer without a name"
+
+    def extension(self, kind: type[_Extension]) -> _Extension | None:
+        for extension in self.extensions:
+            if isinstance(extension.value, kind):
+                return extension.value
+        return None
+
+    @property
+    def is_ca(self) -> bool:
+        constraints = self.extension(x509.BasicConstraints)
+        return constraints is not None and constraints.ca
+
+
+def parse_all(chain: Iterable[bytes]) -> list[Parsed | Malformed]:
+    """Each certificate, or what is wrong with it."""
+    return [_parse_or_malformed(certificate) for certificate in chain]
+
+
+def parse(certificate: bytes) -> Parsed:
+    """One DER certificate; Malformed whatever is wrong with it."""
+    try:
+        return _parse(certificate)
+    except Malformed:
+        raise
+    except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
+        raise Malformed(f"it does not parse: {escape(str(error), MAX_PEER_TEXT)}") from None
+    except BaseException as error:
+        # A panic of the parser is no Exception; it must not pass for anything but a refusal.
+        if type(error).__name__ != "PanicException":
+            raise
+        raise Malformed("the parser gave up on it") from None
+
+
+def _parse_or_malformed(certificate: bytes) -> Parsed | Malformed:
+    try:
+        return parse(certificate)
+    except Malformed as error:
+        return error
+
+
+def _parse(encoded: bytes) -> Parsed:
+    certificate = x509.load_der_x509_certificate(encoded)
+    fields = der.certificate_fields(encoded)
+    extensions = certificate.extensions
+    algorithm = certificate.public_key_algorithm_oid
+    return Parsed(
+        encoded=encoded,
+        certificate=certificate,
+        subject=fields.subject,
+        issuer=fields.issuer,
+        public_key_info=fields.subject_public_key_info,
+        rsa=_rsa_numbers(fields.subject_public_key_info) if algorithm in _RSA else None,
+        signature_algorithm=certificate.signature_algorithm_oid,
+        weak_hash=_weak_hash(certificate),
+        not_before=certificate.not_valid_before_utc,
+        not_after=certificate.not_valid_after_utc,
+        extensions=extensions,
+        names=certificate_names(extensions, common_names(fields.subject)),
+        is_v3=certificate.version is x509.Version.v3,
+    )
+
+
+def certificate_names(extensions: x509.Extensions, common_names: tuple[str, ...] = ()) -> CertificateNames:
+    """The subjectAltName entries of the kinds we know; raises what the parser raises."""
+    try:
+        entries = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return CertificateNames(common_names=common_names)
+    addresses = entries.get_values_for_type(x509.IPAddress)
+    return CertificateNames(
+        dns=tuple(entries.get_values_for_type(x509.DNSName)),
+        # The parser can return networks, which belong into name constraints and are nobody's address.
+        ip=tuple(address for address in addresses if isinstance(address, (IPv4Address, IPv6Address))),
+        uri=tuple(entries.get_values_for_type(x509.UniformResourceIdentifier)),
+        email=tuple(entries.get_values_for_type(x509.RFC822Name)),
+        common_names=common_names,
+    )
+
+
+def _rsa_numbers(public_key_info: bytes) -> tuple[int, int]:
+    """Modulus size in bits and exponent, read before any library does arithmetic with them. RFC 8017 A.1.1."""
+    _, bits = der.elements(der.expect(der.element(public_key_info), der.SEQUENCE))
+    key = der.element(der.expect(bits, der.BIT_STRING)[1:])
+    modulus, exponent = (
+        int.from_bytes(der.expect(number, der.INTEGER), "big") for number in der.elements(der.expect(key, der.SEQUENCE))
+    )
+    return modulus.bit_length(), exponent
+
+
+def _weak_hash(certificate: x509.Certificate) -> str:
+    """The name of the broken hash that the signature rests on, or ""."""
+    try:
+        used = certificate.signature_hash_algorithm
+    except UnsupportedAlgorithm:
+        return ""
+    return "" if used is None else _WEAK_HASHES.get(used.name, "")

@@ -1,0 +1,82 @@
+"""Name constraints: what the library leaves out. RFC 5280 4.2.1.10.
+
+The library applies DNS, IP and e-mail constraints to subjectAltName. It does not look at the subject: a CA that may
+issue for corp.example only could name another host in the common name, and a peer that reads common names would believe
+it. So DNS constraints are applied here to a common name that looks like a host name, when subjectAltName has no DNS
+name. Constraints on directory names are not implemented, and a CA that has any is refused.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+
+from handfast.limits import MAX_NAME_COMPARISONS
+from handfast.text import escape, listed
+from handfast.trust.names import is_host_name
+from handfast.trust.presented import Purpose
+from handfast.trust.verdict import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from handfast.trust.certificates import Parsed
+
+
+def constraint_problems(
+    below: Sequence[Parsed], certificate: Parsed, index: int | None, purpose: Purpose
+) -> Iterator[Reason]:
+    """What the constraints of one CA forbid in the leaf, ``below[0]``."""
+    constraints = certificate.extension(x509.NameConstraints)
+    if constraints is None:
+        return
+    who = certificate.subject_text
+    bases = [*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ())]
+    if any(isinstance(base, x509.DirectoryName) for base in bases):
+        words = f"the CA {who} has name constraints on directory names, which handfast does not implement"
+        yield Reason("unsupported_extension", index, words)
+    if not below:
+        return
+    permitted = _dns(constraints.permitted_subtrees)
+    excluded = _dns(constraints.excluded_subtrees)
+    names = list(constrained_names(below[0], purpose))
+    if len(names) * len(bases) > MAX_NAME_COMPARISONS:
+        yield Reason("name_constraint", index, f"the CA {who} has too many name constraints for {len(names)} names")
+        return
+    for name in names:
+        if (permitted and not _within_any(name, permitted)) or _overlaps_any(name, excluded):
+            allowed = f"only {listed(permitted)}" if permitted else f"anything but {listed(excluded)}"
+            words = f"the CA {who} may issue for {allowed}, and the certificate is for {escape(name)}"
+            yield Reason("name_constraint", index, words)
+
+
+def constrained_names(leaf: Parsed, purpose: Purpose) -> Iterator[str]:
+    """The leaf's DNS names; without any, the common names that look like host names.
+
+    A client's common name of one label is a user's name; a server's may be a host's.
+    """
+    yield from (name.lower() for name in leaf.names.dns)
+    if not leaf.names.dns:
+        for name in map(str.lower, leaf.names.common_names):
+            bare = name.removeprefix("*.").removesuffix(".")
+            if is_host_name(bare) and ("." in name or purpose is Purpose.SERVER):
+                yield name
+
+
+def _dns(subtrees: Sequence[x509.GeneralName] | None) -> list[str]:
+    return [base.value.lower() for base in subtrees or () if isinstance(base, x509.DNSName)]
+
+
+def _within_any(name: str, bases: list[str]) -> bool:
+    return any(_within(name.removesuffix("."), base.removeprefix(".")) for base in bases)
+
+
+def _overlaps_any(name: str, bases: list[str]) -> bool:
+    """As within; and a wildcard overlaps a subtree that lies below its parent."""
+    parent = name.removeprefix("*.") if name.startswith("*.") else None
+    return _within_any(name, bases) or (parent is not None and any(_within(base, parent) for base in bases))
+
+
+def _within(name: str, base: str) -> bool:
+    return not base or name == base or name.endswith("." + base)

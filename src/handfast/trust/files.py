@@ -1,0 +1,49 @@
+"""Reading files and certificates for credentials and roots, with errors that name the file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handfast.errors import ConfigError
+from handfast.text import escape
+from handfast.trust import der, pem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from os import PathLike
+
+
+def read(path: str | PathLike[str], name: str = "") -> bytes:
+    """The file's bytes; ConfigError file_missing or file_unreadable, which call it ``name``."""
+    shown = name or escape(str(path))
+    try:
+        return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ConfigError("file_missing", path=shown) from None
+    except OSError as error:
+        raise ConfigError("file_unreadable", path=shown, reason=error.strerror or str(error)) from None
+
+
+def certificates(data: bytes, name: str) -> tuple[bytes, ...]:
+    """The certificates of a PEM file as DER, in file order, possibly none; ConfigError names the file ``name``."""
+    return checked((decoded(block, name) for block in pem.blocks(data) if block.is_certificate), name)
+
+
+def decoded(block: pem.Block, name: str) -> bytes:
+    """A certificate block's DER; ConfigError bad_certificate when it is not base64."""
+    try:
+        return block.der()
+    except ValueError as error:
+        raise ConfigError("bad_certificate", path=name, reason=error) from None
+
+
+def checked(chain: Iterable[bytes], name: str) -> tuple[bytes, ...]:
+    """``chain`` when each of it has the shape of a certificate; ConfigError bad_certificate otherwise."""
+    result = tuple(chain)
+    for position, certificate in enumerate(result, 1):
+        try:
+            der.certificate_fields(certificate)
+        except ValueError as error:
+            raise ConfigError("bad_certificate", path=name, reason=f"no. {position}: {error}") from None
+    return result

@@ -1,0 +1,121 @@
+"""The judgement of one presented chain: accept or refuse, and why.
+
+In this order, so that a stranger's chain costs little before anything is known of it: how many certificates, whether
+they parse, keys and hashes; then a path; then the rules along the path and the name. Accepting takes a path and no
+complaint.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handfast.errors import ConfigError
+from handfast.limits import MAX_PRESENTED_CERTIFICATES
+from handfast.trust import analysis, names, paths, rules
+from handfast.trust.certificates import Malformed, Parsed, parse_all
+from handfast.trust.presented import Purpose
+from handfast.trust.verdict import Reason, Verdict, accept, refuse
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from handfast.trust.policy import PathPolicy
+    from handfast.trust.presented import PresentedChain
+
+
+def judge(
+    presented: PresentedChain,
+    anchors: paths.Anchors,
+    policy: PathPolicy,
+    *,
+    check_name: bool,
+    known: Sequence[bytes] = (),
+) -> Verdict:
+    """The verdict under a policy; ``known``: intermediates that help to explain a refusal, never to accept."""
+    purpose = presented.purpose
+    if (count := len(presented.chain)) == 0:
+        return _refusal([Reason("certificate_required", None, "no certificate was presented")], purpose)
+    if count > MAX_PRESENTED_CERTIFICATES:
+        words = f"{count} certificates were presented; {MAX_PRESENTED_CERTIFICATES} are the most"
+        return _refusal([Reason("too_many_certificates", None, words)], purpose)
+    parsed: list[Parsed] = []
+    for index, certificate in enumerate(parse_all(presented.chain)):
+        if isinstance(certificate, Malformed):
+            return _refusal([Reason("malformed", index, f"certificate no. {index + 1}: {certificate}")], purpose)
+        parsed.append(certificate)
+    if weak := list(rules.weaknesses(parsed, anchors)):
+        return _refusal(weak, purpose, parsed[0])
+    if not len(anchors.roots):
+        words = f"no root is trusted here: {anchors.roots.source}"
+        return _refusal([Reason("no_roots", None, words)], purpose, parsed[0])
+    return _judge_path(parsed, presented, anchors, policy, check_name, known)
+
+
+def _judge_path(
+    parsed: list[Parsed],
+    presented: PresentedChain,
+    anchors: paths.Anchors,
+    policy: PathPolicy,
+    check_name: bool,
+    known: Sequence[bytes],
+) -> Verdict:
+    purpose, at = presented.purpose, presented.at
+    named = list(_name_problems(parsed[0], presented, policy, check_name=check_name))
+    try:
+        path = paths.find_path(parsed, anchors, presented, policy)
+    except paths.NoPath as error:
+        walk = analysis.follow(parsed, anchors, known)
+        found = [walk.end] if walk.end else []
+        found += rules.path_problems(walk.path, parsed, purpose, at, policy, trusted=walk.end is None)
+        return _refusal([*(found or [_unexplained(error)]), *named], purpose, parsed[0])
+    problems = list(rules.path_problems(path, parsed, purpose, at, policy, trusted=True))
+    if paths.rests_on_edwards(path):
+        problems += paths.line_problems(path)
+    problems += named
+    if problems:
+        return _refusal(problems, purpose, parsed[0])
+    leaf = parsed[0]
+    return accept(
+        (certificate.encoded for certificate in path),
+        explanation=f"{leaf.subject_text}, trusted through {path[-1].subject_text}",
+        names=leaf.names.labelled(),
+        subject=leaf.subject_text,
+        not_after=leaf.not_after,
+    )
+
+
+def _unexplained(error: paths.NoPath) -> Reason:
+    """The library refuses what we find nothing wrong with: constraints on addresses, odd encodings."""
+    code = "name_constraint" if "name constraint" in str(error) else "policy"
+    return Reason(code, None, f"the path check refuses it: {error}")
+
+
+def _name_problems(
+    leaf: Parsed, presented: PresentedChain, policy: PathPolicy, *, check_name: bool
+) -> Iterator[Reason]:
+    if presented.purpose is not Purpose.SERVER or not check_name:
+        return
+    if presented.server_name is None:
+        yield Reason("name_mismatch", 0, "there is no name to compare the server's certificate with")
+        return
+    try:
+        fits = names.matches(leaf.names, presented.server_name, common_name_fallback=policy.common_name_fallback)
+    except ConfigError as error:
+        yield Reason("name_mismatch", 0, error.what)
+        return
+    if not fits:
+        yield analysis.name_problem(leaf, presented.server_name, policy)
+
+
+def _refusal(reasons: Sequence[Reason], purpose: Purpose, leaf: Parsed | None = None) -> Verdict:
+    first = reasons[0]
+    return refuse(
+        first.code,
+        first.explanation,
+        advice=analysis.advice(first.code, purpose),
+        certificate_index=first.certificate_index,
+        further=analysis.further_than(first, reasons),
+        names=() if leaf is None else leaf.names.labelled(),
+        subject="" if leaf is None else leaf.subject_text,
+        not_after=None if leaf is None else leaf.not_after,
+    )

@@ -1,0 +1,129 @@
+"""Whether a certificate has the name it must have. RFC 9525.
+
+The rules, which are stricter than some and the same for every peer:
+
+- A reference identity is a DNS name or an IP address. Addresses match iPAddress entries, byte for byte; DNS names match
+  dNSName entries, without regard to ASCII case and to one trailing dot.
+- ``*`` stands for exactly one label, is the whole left-most label, and has at least one label after it.
+- International names are compared as A-labels (xn--...). A name with other than ASCII characters given by the user is
+  converted label by label with the standard library's IDNA 2003 codec; the four characters that IDNA 2008 reads in
+  another way are refused, since two rules would then mean two hosts. A U-label inside a certificate matches nothing.
+- The common name is not looked at, unless a policy asks for what OpenSSL does: a certificate without any dNSName entry
+  then has its subject's common names matched like dNSName entries. Never for IP addresses.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import TYPE_CHECKING
+
+from handfast.errors import ConfigError
+from handfast.text import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+# Underscores are no host name characters, and service names in private networks have them all the same.
+_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
+_MAX_NAME = 253
+# German sharp s, Greek final sigma, zero width joiner and non-joiner. RFC 5894 7.2.
+_IDNA_DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d")
+_ADVICE = "give a DNS name or an IP address, without a port"
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateNames:
+    """What a certificate says its holder is called, by kind, unescaped and unverified.
+
+    ``common_names`` are the subject's. Entries of other kinds (directory names, other names) are not names we compare.
+    """
+
+    dns: tuple[str, ...] = ()
+    ip: tuple[IPv4Address | IPv6Address, ...] = ()
+    uri: tuple[str, ...] = ()
+    email: tuple[str, ...] = ()
+    common_names: tuple[str, ...] = ()
+
+    def labelled(self) -> tuple[str, ...]:
+        """The subjectAltName entries as "DNS:localhost", "IP:127.0.0.1", "URI:spiffe://...", escaped."""
+        kinds: tuple[tuple[str, Iterable[object]], ...] = (
+            ("DNS", self.dns), ("IP", self.ip), ("URI", self.uri), ("email", self.email),
+        )  # fmt: skip
+        return tuple(f"{kind}:{escape(str(value))}" for kind, values in kinds for value in values)
+
+    @property
+    def spiffe_id(self) -> str | None:
+        """The SPIFFE ID, if there is exactly one URI and it is one. SPIFFE X509-SVID 2."""
+        return self.uri[0] if len(self.uri) == 1 and self.uri[0].startswith("spiffe://") else None
+
+
+def reference_identity(server_name: str) -> str | IPv4Address | IPv6Address:
+    """What a server must be called: an IP address, or a DNS name in lower-case A-labels without a trailing dot.
+
+    Raises ConfigError bad_option when ``server_name`` is neither. Brackets around an IPv6 address are allowed.
+    """
+    bare = server_name[1:-1] if server_name.startswith("[") and server_name.endswith("]") else server_name
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        return _dns_name(server_name)
+    if isinstance(address, IPv6Address) and address.scope_id is not None:
+        return IPv6Address(int(address))
+    return address
+
+
+def sni(server_name: str | None) -> str | None:
+    """The HostName for the server_name extension, or None when there is none to send. RFC 6066 3."""
+    if server_name is None:
+        return None
+    reference = reference_identity(server_name)
+    return reference if isinstance(reference, str) else None
+
+
+def matches(names: CertificateNames, server_name: str, *, common_name_fallback: bool = False) -> bool:
+    """Whether one of the names is ``server_name``; ConfigError bad_option when that is no name at all."""
+    reference = reference_identity(server_name)
+    if not isinstance(reference, str):
+        return any(reference.packed == address.packed for address in names.ip)
+    candidates = names.common_names if common_name_fallback and not names.dns else names.dns
+    return any(dns_matches(pattern, reference) for pattern in candidates)
+
+
+def dns_matches(pattern: str, name: str) -> bool:
+    """Whether a certificate's dNSName covers ``name``, which is in lower-case A-labels. RFC 9525 6.3."""
+    if not pattern.isascii():
+        return False
+    pattern = pattern.lower().removesuffix(".")
+    if not pattern.startswith("*."):
+        return is_host_name(pattern) and pattern == name
+    parent = pattern[2:]
+    _, dot, rest = name.partition(".")
+    return bool(dot) and is_host_name(parent) and rest == parent
+
+
+def is_host_name(text: str) -> bool:
+    """Whether ``text`` is a DNS name in lower-case ASCII, not an IP address and without a trailing dot."""
+    labels = text.split(".")
+    return len(text) <= _MAX_NAME and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
+
+
+def _dns_name(text: str) -> str:
+    name = text
+    if not text.isascii():
+        if not _IDNA_DEVIATIONS.isdisjoint(text):
+            raise _not_a_name(text, "write this name with its xn-- labels, as the two IDNA rules differ on it")
+        try:
+            name = text.encode("idna").decode("ascii")
+        except UnicodeError:
+            raise _not_a_name(text, "write this name with its xn-- labels") from None
+    name = name.lower().removesuffix(".")
+    if not is_host_name(name):
+        raise _not_a_name(text, _ADVICE)
+    return name
+
+
+def _not_a_name(text: str, advice: str) -> ConfigError:
+    shown = escape(text, _MAX_NAME)
+    return ConfigError("bad_option", option=f"server name {shown!r}", reason="not a DNS name", advice=advice)

@@ -1,0 +1,225 @@
+"""Finding a path from a presented leaf to a trusted root.
+
+``cryptography``'s verifier builds it, under extension policies of ours: its own, made for the public web, refuse what
+private CAs make (basicConstraints that is not critical, no key identifiers, clients without subjectAltName, a critical
+extended key usage). It is used through its client verifier in both roles, because the server verifier insists on names
+that it can express itself; names are matched in ``names``. Two traps are avoided here, and tested:
+
+- An extension policy without a callback does not check what the default one does. Extended key usage, key usage and
+  basicConstraints each have a callback of ours, for CAs and leaves.
+- The library does not look at the leaf's key at all, and at nothing outside the path it finds. ``rules`` does.
+
+The library knows no Ed25519 or Ed448 issuers. For a path that rests on such a signature ``straight_line`` follows the
+presented order, one certificate signed by the next, to a root; a chain that branches or is out of order is not looked
+at. ``rules`` then checks what the library would have checked, and ``line_problems`` the rest: it refuses name
+constraints and every algorithm that the library would not know either.
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.x509 import verification
+from cryptography.x509.oid import SignatureAlgorithmOID
+
+from handfast.limits import MAX_PRESENTED_CERTIFICATES
+from handfast.trust import der
+from handfast.trust.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, parse
+from handfast.trust.usage import ca_purposes_allow, leaf_purposes_allow
+from handfast.trust.verdict import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from handfast.trust.policy import PathPolicy
+    from handfast.trust.presented import PresentedChain, Purpose
+    from handfast.trust.roots import Roots
+
+_LINE_SIGNATURES = EDWARDS_SIGNATURES | {
+    SignatureAlgorithmOID.ECDSA_WITH_SHA256,
+    SignatureAlgorithmOID.ECDSA_WITH_SHA384,
+    SignatureAlgorithmOID.ECDSA_WITH_SHA512,
+    SignatureAlgorithmOID.RSA_WITH_SHA256,
+    SignatureAlgorithmOID.RSA_WITH_SHA384,
+    SignatureAlgorithmOID.RSA_WITH_SHA512,
+}
+_AGNOSTIC = verification.Criticality.AGNOSTIC
+
+
+class NoPath(Exception):
+    """There is no path; the message is the library's."""
+
+
+class Anchors:
+    """Roots, prepared for looking them up."""
+
+    def __init__(self, roots: Roots) -> None:
+        self.roots = roots
+        self._encoded = frozenset(roots.certificates)
+        self._by_name: dict[bytes, list[bytes]] = {}
+        for certificate in roots.certificates:
+            self._by_name.setdefault(der.certificate_fields(certificate).subject, []).append(certificate)
+
+    def __contains__(self, certificate: Parsed) -> bool:
+        return certificate.encoded in self._encoded
+
+    def named(self, subject: bytes) -> list[Parsed]:
+        """The roots with this DER subject name."""
+        found = []
+        for certificate in self._by_name.get(subject, ()):
+            try:
+                found.append(parse(certificate))
+            except Malformed:
+                continue
+        return found
+
+    def by_object(self, certificate: x509.Certificate) -> Parsed:
+        """The root that the library returned; KeyError when it is not one."""
+        return parse(self._objects[certificate])
+
+    @cached_property
+    def store(self) -> verification.Store:
+        return verification.Store(list(self._objects))
+
+    @cached_property
+    def _objects(self) -> dict[x509.Certificate, bytes]:
+        """A root that does not parse is left out, so it is not trusted."""
+        objects = {}
+        for certificate in self.roots.certificates:
+            try:
+                objects[x509.load_der_x509_certificate(certificate)] = certificate
+            except ValueError:
+                continue
+        return objects
+
+
+def find_path(
+    parsed: Sequence[Parsed], anchors: Anchors, presented: PresentedChain, policy: PathPolicy
+) -> list[Parsed]:
+    """A path from the leaf to a root, both included, or NoPath."""
+    if any(certificate.signature_algorithm in EDWARDS_SIGNATURES for certificate in parsed):
+        line = straight_line(parsed, anchors)
+        if rests_on_edwards(line):
+            return line
+    return _library_path(parsed, anchors, presented, policy)
+
+
+def rests_on_edwards(path: Sequence[Parsed]) -> bool:
+    """Whether a signature along the path is one that the library does not know; a root's own does not count."""
+    return any(certificate.signature_algorithm in EDWARDS_SIGNATURES for certificate in path[:-1])
+
+
+def straight_line(parsed: Sequence[Parsed], anchors: Anchors) -> list[Parsed]:
+    """The leaf and those after it, each issued by the next, up to the first that is a root or has one for issuer.
+
+    Empty when that leads to no root.
+    """
+    path: list[Parsed] = []
+    for certificate in parsed:
+        if path and not issued(path[-1], certificate):
+            break
+        path.append(certificate)
+        if certificate in anchors:
+            return path
+        for root in anchors.named(certificate.issuer):
+            if issued(certificate, root):
+                return [*path, root]
+    return []
+
+
+def line_problems(path: Sequence[Parsed]) -> Iterator[Reason]:
+    """What the library would have refused in this path, beyond ``rules``, had it looked at it."""
+    for certificate in path:
+        who = certificate.subject_text
+        if certificate.extension(x509.NameConstraints) is not None:
+            words = f"{who} has name constraints, which are not implemented beside Ed25519 and Ed448 signatures"
+            yield Reason("unsupported_extension", None, words)
+        if not certificate.is_v3:
+            yield Reason("malformed", None, f"{who} is not of X.509 version 3")
+        if not certificate.issuer[2:]:
+            yield Reason("malformed", None, f"{who} has no issuer")
+    for certificate in path[:-1]:
+        if certificate.signature_algorithm not in _LINE_SIGNATURES:
+            words = f"{certificate.subject_text} is signed in a way that is not implemented beside Ed25519 and Ed448"
+            yield Reason("unsupported_key", None, words)
+
+
+def issued(certificate: Parsed, issuer: Parsed) -> bool:
+    """Whether ``issuer`` has the right name and its key verifies the certificate's signature."""
+    if certificate.issuer != issuer.subject:
+        return False
+    try:
+        certificate.certificate.verify_directly_issued_by(issuer.certificate)
+    except (InvalidSignature, UnsupportedAlgorithm, TypeError, ValueError):
+        return False
+    return True
+
+
+def _library_path(
+    parsed: Sequence[Parsed], anchors: Anchors, presented: PresentedChain, policy: PathPolicy
+) -> list[Parsed]:
+    verifier = (
+        verification.PolicyBuilder()
+        .store(anchors.store)
+        .time(presented.at)
+        .max_chain_depth(MAX_PRESENTED_CERTIFICATES)
+        .extension_policies(
+            ca_policy=_ca_policy(presented.purpose),
+            ee_policy=_leaf_policy(presented.purpose, policy, itself_trusted=parsed[0] in anchors),
+        )
+        .build_client_verifier()
+    )
+    leaf, *others = (certificate.certificate for certificate in parsed)
+    try:
+        found = verifier.verify(leaf, others)
+    except verification.VerificationError as error:
+        raise NoPath(str(error)) from None
+    known = {certificate.certificate: certificate for certificate in parsed}
+    return [known.get(certificate) or anchors.by_object(certificate) for certificate in found.chain]
+
+
+def _ca_policy(purpose: Purpose) -> verification.ExtensionPolicy:
+    def key_usage(_: verification.Policy, __: x509.Certificate, extension: x509.KeyUsage | None) -> None:
+        if extension is not None and not extension.key_cert_sign:
+            raise ValueError("keyUsage of a CA without keyCertSign")
+
+    def purposes(_: verification.Policy, __: x509.Certificate, extension: x509.ExtendedKeyUsage | None) -> None:
+        if not ca_purposes_allow(extension, purpose):
+            raise ValueError("extendedKeyUsage of a CA excludes this purpose")
+
+    def basic_constraints(_: verification.Policy, __: x509.Certificate, extension: x509.BasicConstraints) -> None:
+        if not extension.ca:
+            raise ValueError("an issuer that is not a CA")
+
+    return (
+        verification.ExtensionPolicy.permit_all()
+        .require_present(x509.BasicConstraints, _AGNOSTIC, basic_constraints)
+        .may_be_present(x509.KeyUsage, _AGNOSTIC, key_usage)
+        .may_be_present(x509.ExtendedKeyUsage, _AGNOSTIC, purposes)
+    )
+
+
+def _leaf_policy(purpose: Purpose, policy: PathPolicy, *, itself_trusted: bool) -> verification.ExtensionPolicy:
+    def key_usage(_: verification.Policy, __: x509.Certificate, extension: x509.KeyUsage | None) -> None:
+        if extension is not None and not extension.digital_signature:
+            raise ValueError("keyUsage without digitalSignature")
+
+    def purposes(_: verification.Policy, __: x509.Certificate, extension: x509.ExtendedKeyUsage | None) -> None:
+        if not leaf_purposes_allow(extension, purpose, any_purpose=policy.any_purpose):
+            raise ValueError("extendedKeyUsage excludes this purpose")
+
+    def basic_constraints(
+        _: verification.Policy, __: x509.Certificate, extension: x509.BasicConstraints | None
+    ) -> None:
+        if extension is not None and extension.ca and not (policy.leaf_may_be_ca or itself_trusted):
+            raise ValueError("a CA's own certificate as a leaf")
+
+    return (
+        verification.ExtensionPolicy.permit_all()
+        .may_be_present(x509.BasicConstraints, _AGNOSTIC, basic_constraints)
+        .may_be_present(x509.KeyUsage, _AGNOSTIC, key_usage)
+        .may_be_present(x509.ExtendedKeyUsage, _AGNOSTIC, purposes)
+    )

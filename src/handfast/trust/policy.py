@@ -1,0 +1,58 @@
+"""What a path verifier demands of certificates, as named policies made of documented knobs.
+
+Under every policy: one path to a trusted root, valid dates all along it, CA flags and path lengths, no key or hash that
+is broken, a leaf that may sign, the right extended key usage (also on the CAs), name constraints, the right name.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, TypeAlias
+
+from handfast.errors import ApiMisuse
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PolicyName: TypeAlias = Literal["handfast", "openssl", "strict"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PathPolicy:
+    """The knobs; the defaults are the policy ``handfast``.
+
+    Attributes:
+        common_name_fallback: a server certificate without any DNS name in subjectAltName is matched by its common name.
+        leaf_may_be_ca: the peer's own certificate may be a CA's. (One that is itself among the roots always may.)
+        any_purpose: on a leaf, anyExtendedKeyUsage counts as every purpose. (On a CA it always does.)
+        x509_strict: the form that RFC 5280 4 prescribes is demanded, as OpenSSL's X509_V_FLAG_X509_STRICT does: key
+            identifiers, critical basicConstraints and a keyUsage on CAs, no contradictions between extensions.
+    """
+
+    common_name_fallback: bool = False
+    leaf_may_be_ca: bool = False
+    any_purpose: bool = True
+    x509_strict: bool = False
+
+
+POLICIES: Mapping[str, PathPolicy] = {
+    # What real private CAs make, and nothing that is unsafe.
+    "handfast": PathPolicy(),
+    # What OpenSSL's defaults accept, with these differences, all stricter: names chain by their bytes and not by RFC
+    # 5280 7.1's folding; RSA-PSS, RSA and ECDSA signatures with SHA-2 only; critical extensions beyond the usual five,
+    # policies among them, and directoryName constraints are refused; X.509 version 1 CAs too; a server's keyUsage must
+    # hold digitalSignature, as TLS 1.3 and ECDHE make every server sign. It differs to the lenient side in one thing:
+    # "*.com" matches, where OpenSSL wants two labels after the wildcard.
+    "openssl": PathPolicy(common_name_fallback=True, leaf_may_be_ca=True, any_purpose=False),
+    # What Python 3.13's default context demands of the form of certificates, on top of ours.
+    "strict": PathPolicy(any_purpose=False, x509_strict=True),
+}
+
+
+def named_policy(policy: PolicyName | PathPolicy) -> PathPolicy:
+    """The policy of that name, or the one given; ApiMisuse bad_argument for an unknown name."""
+    if isinstance(policy, PathPolicy):
+        return policy
+    if policy not in POLICIES:
+        raise ApiMisuse("bad_argument", reason=f"policy {policy!r} is not one of {', '.join(POLICIES)}")
+    return POLICIES[policy]

@@ -1,0 +1,34 @@
+"""What a verifier is asked to judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+
+class Purpose(StrEnum):
+    """What the judged certificate is used for: its holder's role in the connection."""
+
+    SERVER = "server"
+    CLIENT = "client"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PresentedChain:
+    """A chain as a peer sent it: nothing in it is trusted yet, except that possession of the leaf's key is proven.
+
+    Attributes:
+        chain: certificates as DER, leaf first, as sent.
+        purpose: the peer's role.
+        server_name: the DNS name or IP address that a server must have; None for a client.
+        at: the time to judge by, in UTC and aware of it.
+    """
+
+    chain: tuple[bytes, ...]
+    purpose: Purpose
+    server_name: str | None
+    at: datetime

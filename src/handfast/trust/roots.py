@@ -1,0 +1,140 @@
+"""Roots: the certificates that trust starts from, and where they came from."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from handfast.errors import ConfigError
+from handfast.text import escape
+from handfast.trust import der, files, pem
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+# Where Linux distributions and the BSDs keep all their roots in one file, should OpenSSL's own paths be empty.
+_SYSTEM_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+
+
+@dataclass(frozen=True)
+class Roots:
+    """Trusted certificates. Whatever is in here is trusted to issue for any name and purpose.
+
+    Attributes:
+        certificates: each as DER, without repetitions, in the order found.
+        origin: where they came from, for people: a path, a variable with its path, "the system's store".
+    """
+
+    certificates: tuple[bytes, ...]
+    origin: str
+
+    @classmethod
+    def from_der(cls, certificates: Iterable[bytes], origin: str = "given certificates") -> Roots:
+        """Roots from DER certificates; ConfigError bad_certificate when one has not the shape of a certificate."""
+        return cls(tuple(dict.fromkeys(files.checked(certificates, origin))), origin)
+
+    @classmethod
+    def from_pem(cls, data: bytes, origin: str = "given PEM") -> Roots:
+        """Roots from PEM text; ConfigError no_certificate, bad_certificate, der_as_pem."""
+        found = files.certificates(data, origin)
+        if not found and pem.looks_like_der(data):
+            raise ConfigError("der_as_pem", path=origin, command="x509")
+        if not found:
+            raise ConfigError("no_certificate", path=origin)
+        return cls(tuple(dict.fromkeys(found)), origin)
+
+    @classmethod
+    def from_file(cls, path: str | os.PathLike[str], origin: str = "") -> Roots:
+        """Roots from a PEM file; ConfigError as in ``from_pem``, and file_missing, file_unreadable."""
+        shown = origin or escape(str(path))
+        return cls.from_pem(files.read(path, shown), shown)
+
+    @classmethod
+    def from_directory(cls, path: str | os.PathLike[str], origin: str = "") -> Roots:
+        """Roots from every file of a directory that holds PEM certificates; other files are passed over.
+
+        ConfigError file_missing, file_unreadable, bad_certificate, and no_certificate when no file holds any.
+        """
+        shown = origin or escape(str(path))
+        try:
+            entries = sorted(entry for entry in Path(path).iterdir() if entry.is_file())
+        except FileNotFoundError:
+            raise ConfigError("file_missing", path=shown) from None
+        except OSError as error:
+            raise ConfigError("file_unreadable", path=shown, reason=error.strerror or str(error)) from None
+        named = ((files.read(entry), escape(str(entry))) for entry in entries)
+        found = dict.fromkeys(one for data, name in named for one in files.certificates(data, name))
+        if not found:
+            raise ConfigError("no_certificate", path=shown)
+        return cls(tuple(found), shown)
+
+    @classmethod
+    def from_path(cls, path: str | os.PathLike[str], origin: str = "") -> Roots:
+        """Roots from a PEM file or from a directory of them, whichever ``path`` is."""
+        return cls.from_directory(path, origin) if Path(path).is_dir() else cls.from_file(path, origin)
+
+    @classmethod
+    def system(cls) -> Roots:
+        """The system's store; empty when it cannot be found, and then nothing verifies."""
+        origin = "the system's store"
+        for path in _system_paths():
+            try:
+                return cls.from_path(path, f"{origin} {path}")
+            except ConfigError:
+                continue
+        return cls(_windows_roots(), origin)
+
+    @classmethod
+    def default(cls, environ: Mapping[str, str] | None = None) -> Roots:
+        """The roots to use when none are named: from the environment, else the system's.
+
+        The first that is set wins: $SSL_CERT_FILE and $SSL_CERT_DIR (together), $REQUESTS_CA_BUNDLE, $CURL_CA_BUNDLE. A
+        variable that names an unusable file is a ConfigError, never passed over.
+        """
+        environ = os.environ if environ is None else environ
+        named = [("SSL_CERT_FILE", environ.get("SSL_CERT_FILE", ""))]
+        directories = environ.get("SSL_CERT_DIR", "").split(os.pathsep)
+        named += [("SSL_CERT_DIR", directory) for directory in directories]
+        parts = [cls.from_path(path, f"${variable}={escape(path)}") for variable, path in named if path]
+        if parts:
+            certificates = dict.fromkeys(one for part in parts for one in part.certificates)
+            return cls(tuple(certificates), " and ".join(part.origin for part in parts))
+        for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            if path := environ.get(variable, ""):
+                return cls.from_path(path, f"${variable}={escape(path)}")
+        return cls.system()
+
+    def __len__(self) -> int:
+        return len(self.certificates)
+
+    @property
+    def source(self) -> str:
+        """Where the roots came from and how many there are: "ca.pem (1 root)"."""
+        return f"{self.origin} ({len(self)} root{'' if len(self) == 1 else 's'})"
+
+    def names(self) -> tuple[bytes, ...]:
+        """The subject names as DER, each once, for CertificateRequest. RFC 9846 4.3.4."""
+        return tuple(dict.fromkeys(der.certificate_fields(one).subject for one in self.certificates))
+
+
+def _system_paths() -> list[str]:
+    """Bundles before directories: one file read instead of some hundred."""
+    import ssl
+
+    paths = ssl.get_default_verify_paths()
+    candidates = (paths.openssl_cafile, *_SYSTEM_BUNDLES, paths.openssl_capath)
+    return [path for path in candidates if path and Path(path).exists()]
+
+
+def _windows_roots() -> tuple[bytes, ...]:
+    import ssl
+
+    entries = getattr(ssl, "enum_certificates", lambda _: ())("ROOT")
+    return tuple(dict.fromkeys(data for data, encoding, _ in entries if encoding == "x509_asn"))

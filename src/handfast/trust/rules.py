@@ -1,0 +1,165 @@
+"""What every certificate must satisfy, as a list of what it does not.
+
+``weaknesses`` looks at all that was presented, before any path is built: keys that cost too much time or protect too
+little, signatures that rest on a broken hash. ``path_problems`` looks at a path, leaf first. After the library has
+found a path they run once more over it, so that accepting takes both; under a straight line they stand alone; and for a
+chain that is refused they say why.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from cryptography import x509
+from cryptography.x509.oid import ExtensionOID
+
+from handfast.limits import MAX_RSA_BITS, MAX_RSA_EXPONENT, MIN_RSA_BITS
+from handfast.trust import strict
+from handfast.trust.constraints import constraint_problems
+from handfast.trust.presented import Purpose
+from handfast.trust.usage import ca_purposes_allow, leaf_purposes_allow, purpose_names, wanted
+from handfast.trust.verdict import Reason
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from datetime import datetime, timedelta
+
+    from handfast.trust.certificates import Parsed
+    from handfast.trust.paths import Anchors
+    from handfast.trust.policy import PathPolicy
+
+# What is processed; RFC 5280 4.2: any other critical extension means refusal. Key identifiers only order candidates.
+_PROCESSED = frozenset(
+    (
+        ExtensionOID.BASIC_CONSTRAINTS,
+        ExtensionOID.KEY_USAGE,
+        ExtensionOID.EXTENDED_KEY_USAGE,
+        ExtensionOID.SUBJECT_ALTERNATIVE_NAME,
+        ExtensionOID.NAME_CONSTRAINTS,
+    )
+)
+
+
+def weaknesses(presented: Sequence[Parsed], anchors: Anchors) -> Iterator[Reason]:
+    """Keys and signature hashes of all presented certificates; a root's own signature may be, it proves nothing."""
+    for index, certificate in enumerate(presented):
+        who = title(certificate, index)
+        if certificate.rsa is not None:
+            bits, exponent = certificate.rsa
+            if bits < MIN_RSA_BITS:
+                yield Reason("weak_key", index, f"{who} has an RSA key of {bits} bits; {MIN_RSA_BITS} are the least")
+            if bits > MAX_RSA_BITS:
+                yield Reason("weak_key", index, f"{who} has an RSA key of {bits} bits; {MAX_RSA_BITS} are the most")
+            if exponent >= MAX_RSA_EXPONENT or exponent < 3 or not exponent & 1:
+                yield Reason("weak_key", index, f"{who} has an RSA key with an exponent that is not a usual one")
+        trusted = certificate.self_issued and certificate in anchors
+        if certificate.weak_hash and not trusted:
+            yield Reason("weak_signature_hash", index, f"{who} is signed with {certificate.weak_hash}, which is broken")
+
+
+def path_problems(
+    path: Sequence[Parsed],
+    presented: Sequence[Parsed],
+    purpose: Purpose,
+    at: datetime,
+    policy: PathPolicy,
+    *,
+    trusted: bool,
+) -> Iterator[Reason]:
+    """What is wrong along a path, leaf first; ``trusted``: its last certificate is a root.
+
+    Name constraints are only looked at when it is: a stranger could make them cost any number of comparisons.
+    """
+    positions = {certificate.encoded: index for index, certificate in enumerate(presented)}
+    for depth, certificate in enumerate(path):
+        index = positions.get(certificate.encoded)
+        yield from _date_problems(certificate, index, at)
+        yield from _extension_problems(certificate, index)
+        if depth:
+            yield from _issuer_problems(certificate, index, depth - 1, purpose)
+        if trusted:
+            yield from constraint_problems(path[:depth], certificate, index, purpose)
+    itself_trusted = trusted and len(path) == 1
+    yield from _leaf_problems(path[0], purpose, policy, itself_trusted=itself_trusted)
+    if policy.x509_strict and not itself_trusted:
+        yield from strict.form_problems(path, positions)
+
+
+def title(certificate: Parsed, index: int | None) -> str:
+    """How a certificate is called in sentences."""
+    if index == 0:
+        return f"the certificate {certificate.subject_text}"
+    if index is None:
+        return f"the trusted root {certificate.subject_text}"
+    return f"certificate no. {index + 1} ({certificate.subject_text})"
+
+
+def _date_problems(certificate: Parsed, index: int | None, at: datetime) -> Iterator[Reason]:
+    who = title(certificate, index)
+    if at > certificate.not_after:
+        when = f"{span(at - certificate.not_after)} ago, on {instant(certificate.not_after)}"
+        yield Reason("expired", index, f"{who} expired {when}; the time here is {instant(at)}")
+    if at < certificate.not_before:
+        when = f"{span(certificate.not_before - at)}, on {instant(certificate.not_before)}"
+        yield Reason("not_yet_valid", index, f"{who} becomes valid in {when}; the time here is {instant(at)}")
+
+
+def span(length: timedelta) -> str:
+    """A length of time in its largest unit: "2 days", "3 hours"."""
+    seconds = int(length.total_seconds())
+    for unit, size in (("day", 86400), ("hour", 3600), ("minute", 60)):
+        if seconds >= size:
+            count = seconds // size
+            return f"{count} {unit}{'' if count == 1 else 's'}"
+    return f"{seconds} second{'' if seconds == 1 else 's'}"
+
+
+def instant(at: datetime) -> str:
+    return at.strftime("%Y-%m-%d %H:%M UTC")
+
+
+def _extension_problems(certificate: Parsed, index: int | None) -> Iterator[Reason]:
+    for extension in certificate.extensions:
+        if extension.critical and extension.oid not in _PROCESSED:
+            words = f"has the critical extension {extension.oid.dotted_string}, which handfast does not process"
+            yield Reason("unsupported_extension", index, f"{title(certificate, index)} {words}")
+
+
+def _issuer_problems(certificate: Parsed, index: int | None, below: int, purpose: Purpose) -> Iterator[Reason]:
+    """``below``: how many CAs stand between this one and the leaf."""
+    who = title(certificate, index)
+    if not certificate.is_ca:
+        why = "has basicConstraints CA:FALSE" if certificate.is_v3 else "is of X.509 version 1"
+        if certificate.is_v3 and certificate.extension(x509.BasicConstraints) is None:
+            why = "has no basicConstraints"
+        yield Reason("issuer_not_a_ca", index, f"{who} issued a certificate and is no CA: it {why}")
+        return
+    key_usage = certificate.extension(x509.KeyUsage)
+    if key_usage is not None and not key_usage.key_cert_sign:
+        yield Reason("issuer_not_a_ca", index, f"{who} issued a certificate, but its keyUsage lacks keyCertSign")
+    constraints = certificate.extension(x509.BasicConstraints)
+    if constraints is not None and constraints.path_length is not None and constraints.path_length < below:
+        words = f"allows {constraints.path_length} CAs below it, and there are {below}"
+        yield Reason("path_too_long", index, f"{who} {words}")
+    purposes = certificate.extension(x509.ExtendedKeyUsage)
+    if purposes is not None and not ca_purposes_allow(purposes, purpose):
+        words = f"may issue for {', '.join(purpose_names(purposes))} only, not for {wanted(purpose)}"
+        yield Reason("wrong_purpose", index, f"{who} {words}")
+    if index is None and certificate.rsa is not None and certificate.rsa[0] < MIN_RSA_BITS:
+        words = f"has an RSA key of {certificate.rsa[0]} bits; {MIN_RSA_BITS} are the least"
+        yield Reason("weak_key", index, f"{who} {words}")
+
+
+def _leaf_problems(leaf: Parsed, purpose: Purpose, policy: PathPolicy, *, itself_trusted: bool) -> Iterator[Reason]:
+    who = title(leaf, 0)
+    purposes = leaf.extension(x509.ExtendedKeyUsage)
+    if purposes is not None and not leaf_purposes_allow(purposes, purpose, any_purpose=policy.any_purpose):
+        made = ", ".join(purpose_names(purposes))
+        words = f"is made for {made}, and here it is used as a {purpose} certificate, which takes {wanted(purpose)}"
+        yield Reason("wrong_purpose", 0, f"{who} {words}")
+    key_usage = leaf.extension(x509.KeyUsage)
+    if key_usage is not None and not key_usage.digital_signature:
+        words = "has a keyUsage without digitalSignature, so its key may not sign, and TLS 1.3 makes it sign"
+        yield Reason("key_may_not_sign", 0, f"{who} {words}")
+    if leaf.is_ca and not (policy.leaf_may_be_ca or itself_trusted):
+        yield Reason("policy", 0, f"{who} is a CA's own certificate, not one for a {purpose}")

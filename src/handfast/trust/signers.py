@@ -1,0 +1,53 @@
+"""Signers: who proves possession of a certificate's key. The key may be here, in a token, or across a network."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Final, Protocol
+
+from handfast.crypto import private_keys, signatures
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable
+
+    from handfast.crypto.signatures import PrivateKey, PublicKey
+
+
+class Deferred(Enum):
+    """The type of ``DEFERRED``."""
+
+    DEFERRED = "deferred"
+
+
+DEFERRED: Final = Deferred.DEFERRED
+"""What a signer or verifier returns when the connection's owner will answer the need later, by itself."""
+
+
+class Signer(Protocol):
+    """Makes signatures with one private key.
+
+    ``schemes`` are the signature schemes it can make (``SignatureScheme`` numbers), the preferred one first. ``sign``
+    gets the whole message, RFC 9846 4.5.2's content, and not a digest of it.
+    """
+
+    @property
+    def schemes(self) -> tuple[int, ...]: ...
+
+    def sign(self, scheme: int, message: bytes) -> bytes | Awaitable[bytes] | Deferred: ...
+
+
+class LocalSigner:
+    """A signer that holds the private key in this process and answers at once."""
+
+    def __init__(self, private_key: PrivateKey, public_key: PublicKey | None = None) -> None:
+        """``public_key``: as the certificate has it, which alone tells an RSASSA-PSS key from any other RSA key."""
+        self._private_key = private_key
+        self._public_key = public_key or private_keys.public_key_of(private_key)
+        self.schemes = signatures.schemes_for(self._public_key)
+
+    def __repr__(self) -> str:
+        return f"LocalSigner({self._public_key.name})"
+
+    def sign(self, scheme: int, message: bytes) -> bytes:
+        """The signature. RFC 9846 4.3.3. Raises LocalFailure signing_failed if key and scheme do not go together."""
+        return signatures.sign(self._private_key, scheme, message)

@@ -1,0 +1,89 @@
+"""The policies "openssl" and "strict" beside the program whose rules they follow."""
+
+from __future__ import annotations
+
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+
+from handfast.pki.faults import Role, build_fault
+from handfast.trust.pem import encode
+from tests.certificates import require_peer
+
+from .crafting import ANY, CLIENT, NOW, Made, constraints, dns, eku, intermediate, judge, make, root, server, usage
+from .test_faults import _JUDGED, FaultNames, verdicts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# TLS 1.3 makes a server sign; OpenSSL notices only when it does.
+_STRICTER = {"no-digital-signature"}
+
+
+def openssl_accepts(directory: Path, chain: tuple[bytes, ...], roots: tuple[bytes, ...], *options: str) -> bool:
+    for name, certificates in (("leaf", chain[:1]), ("others", chain[1:]), ("roots", roots)):
+        (directory / name).write_bytes(b"".join(encode("CERTIFICATE", one) for one in certificates))
+    others = ["-untrusted", "others"] if chain[1:] else []
+    command = [require_peer("openssl"), "verify", "-CAfile", "roots", "-no-CApath", *others]
+    time = ["-attime", str(int(NOW.timestamp())), "-auth_level", "2", "-partial_chain"]
+    done = subprocess.run([*command, *time, *options, "leaf"], cwd=directory, capture_output=True, timeout=20)
+    return done.returncode == 0
+
+
+@pytest.mark.parametrize("policy", ["openssl", "strict"])
+@pytest.mark.parametrize("fault", _JUDGED, ids=lambda fault: fault.name)
+def test_the_fault_cases_are_judged_as_openssl_does(fault, policy: str, tmp_path) -> None:
+    if policy == "strict" and fault.name in ("no-san", "email-only-san"):
+        pytest.skip("strict in form, and names as handfast matches them")
+    made = build_fault(fault.name, now=NOW)
+    verdict = verdicts(fault.name, FaultNames(), policy)[fault.role]
+    # Judged anew: `verdicts` made its own certificates of the same kind.
+    options = ["-x509_strict"] if policy == "strict" else []
+    if fault.role is Role.SERVER:
+        by_address = made.host[0].isdigit()
+        options += ["-purpose", "sslserver", "-verify_ip" if by_address else "-verify_hostname", made.host]
+        chain = made.server.chain
+    else:
+        options += ["-purpose", "sslclient"]
+        chain = made.client.chain if made.client else ()
+    accepted = openssl_accepts(tmp_path, chain, made.roots, *options)
+    assert verdict.accepted is (accepted and fault.name not in _STRICTER), verdict
+
+
+def _cases() -> dict[str, tuple[Made, Made]]:
+    """Chains on which implementations differ, each with its root."""
+    trusted = root()
+    unmarked = root("Unmarked", constraints(True, critical=False), (usage("key_cert_sign"), True))
+    bare = root("Bare", constraints(True))
+    nameless = root("Nameless", identifiers=False)
+    critical = (x509.SubjectKeyIdentifier(b"x"), True)
+    return {
+        "a CA as leaf": (make("localhost", trusted, constraints(True), dns("localhost")), trusted),
+        "any purpose": (server(trusted, eku(ANY), dns("localhost")), trusted),
+        "no extensions but a name": (server(trusted, dns("localhost")), trusted),
+        "basicConstraints not critical": (server(unmarked), unmarked),
+        "a CA without keyUsage": (server(bare), bare),
+        "a CA without identifiers": (server(nameless), nameless),
+        "a critical identifier": (server(trusted, dns("localhost"), critical, identifiers=False), trusted),
+        "keyCertSign without CA": (
+            server(trusted, dns("localhost"), (usage("digital_signature", "key_cert_sign"), True)),
+            trusted,
+        ),
+        "a CA for clients": (server(intermediate("Middle", trusted, eku(CLIENT))), trusted),
+        "a self-signed CA as server": (itself := make("localhost", None, constraints(True), dns("localhost")), itself),
+    }
+
+
+@pytest.mark.parametrize("policy", ["openssl", "strict"])
+@pytest.mark.parametrize("case", list(_cases()))
+def test_chains_on_which_implementations_differ(case: str, policy: str, tmp_path) -> None:
+    leaf, trusted = _cases()[case]
+    options = ["-purpose", "sslserver", "-verify_hostname", "localhost"]
+    accepted = openssl_accepts(
+        tmp_path, leaf.chain, (trusted.der,), *options, *(["-x509_strict"] * (policy == "strict"))
+    )
+    if policy == "strict" and case == "a CA as leaf":
+        accepted = False
+    assert judge(leaf, trusted, policy=policy).accepted is accepted
