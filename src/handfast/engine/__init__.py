@@ -1,0 +1,24 @@
+"""The engine: one connection of either role, without I/O."""
+
+from handfast.engine.client import ClientConnection
+from handfast.engine.connection import Connection
+from handfast.engine.results import Data, HandshakeDone, PeerClosed, Result
+from handfast.engine.server import ServerConnection
+from handfast.handshake.config import ClientAuth, ClientConfig, ServerConfig
+from handfast.handshake.info import ConnectionInfo, UnverifiedPeer, VerifiedPeer
+
+__all__ = [
+    "ClientAuth",
+    "ClientConfig",
+    "ClientConnection",
+    "Connection",
+    "ConnectionInfo",
+    "Data",
+    "HandshakeDone",
+    "PeerClosed",
+    "Result",
+    "ServerConfig",
+    "ServerConnection",
+    "UnverifiedPeer",
+    "VerifiedPeer",
+]

@@ -1,0 +1,41 @@
+"""The client's end of a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+from handfast.engine.connection import Connection
+from handfast.events import Observer, Role, SecretSink
+from handfast.handshake import seams as seam
+from handfast.handshake.client import client
+
+if TYPE_CHECKING:
+    from handfast.handshake.config import ClientConfig
+
+
+class ClientConnection(Connection):
+    """A TLS client. Its first bytes are in ``outgoing`` at once.
+
+    ``server_name`` is the DNS name or IP address that the server's certificate must have, and, if a DNS name, what is
+    asked for (SNI); None checks no name, which only a verifier of your own should get. Raises ConfigError where no
+    verifier is configured and this machine's default roots cannot be read.
+    """
+
+    def __init__(
+        self,
+        config: ClientConfig,
+        *,
+        server_name: str | None,
+        observers: Iterable[Observer] = (),
+        secret_sinks: Iterable[SecretSink] = (),
+        seams: seam.Seams = seam.REAL,
+    ) -> None:
+        super().__init__(Role.CLIENT, config, observers, secret_sinks, seams)
+        verifier = config.verifier
+        if verifier is None:
+            from handfast.trust.verifiers import default_verifier
+
+            verifier = default_verifier()
+        self.info.server_name = server_name
+        self._start(client(self._handshake, config, verifier, server_name))

@@ -1,0 +1,31 @@
+"""What a connection hands to the application."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, TypeAlias
+
+if TYPE_CHECKING:
+    from handfast.handshake.info import ConnectionInfo
+
+
+@dataclass(frozen=True, slots=True)
+class Data:
+    """Application data, in the order in which the peer sent it."""
+
+    data: bytes | bytearray = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HandshakeDone:
+    """This side may send and receive application data now."""
+
+    info: ConnectionInfo
+
+
+@dataclass(frozen=True, slots=True)
+class PeerClosed:
+    """The peer sent close_notify: everything that it wrote has come."""
+
+
+Result: TypeAlias = Data | HandshakeDone | PeerClosed

@@ -1,0 +1,138 @@
+"""A client's handshake from its first hello to the fork on the version. RFC 9846 4.2."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from handfast.crypto.suites import SUITES_13
+from handfast.errors import PeerMisbehaved
+from handfast.handshake import negotiate
+from handfast.handshake.client13 import client13
+from handfast.keys.established import Established
+from handfast.registry import ExtensionType, NamedGroup
+from handfast.trust.names import sni
+from handfast.wire.extensions import (
+    CertificateAuthorities,
+    Cookie,
+    Extensions,
+    KeyShareClientHello,
+    KeyShareEntry,
+    NamedGroupList,
+    ProtocolNameList,
+    ServerName,
+    ServerNameList,
+    SignatureSchemeList,
+    SupportedVersionsClientHello,
+)
+from handfast.wire.messages import ClientHello, HelloRetryRequest, ServerHello
+
+if TYPE_CHECKING:
+    from handfast.crypto.groups import KeyShare
+    from handfast.handshake.config import ClientConfig
+    from handfast.handshake.flow import Handshake, Step
+    from handfast.trust.verifiers import Verifier
+
+HYBRIDS = (NamedGroup.X25519MLKEM768, NamedGroup.SecP256r1MLKEM768, NamedGroup.SecP384r1MLKEM1024)
+
+
+@dataclass(frozen=True, slots=True)
+class ClientOffer:
+    """The hello as sent, and the private halves of its key shares by group."""
+
+    hello: ClientHello
+    shares: dict[int, KeyShare]
+
+
+def client(
+    hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None
+) -> Generator[Step, Any, Established]:
+    """RFC 9846 figure 1 from the client's side, up to the version."""
+    offer = make_offer(hs, config, server_name)
+    hs.flush()
+    hs.records.accepts_change_cipher_spec = True
+    answer = yield from hs.expect(ServerHello, HelloRetryRequest)
+    retry = None
+    if isinstance(answer, HelloRetryRequest):
+        retry = answer
+        offer = answer_retry(hs, offer, retry)
+        answer = yield from hs.expect(ServerHello, HelloRetryRequest)
+        if isinstance(answer, HelloRetryRequest):
+            raise PeerMisbehaved("second_retry")
+    choice = negotiate.check_server_hello(offer.hello, answer, retry)
+    shared_secret = offer.shares[choice.group].shared_secret(choice.key_exchange)
+    return (yield from client13(hs, config, verifier, server_name, offer.hello, choice, shared_secret))
+
+
+def make_offer(hs: Handshake, config: ClientConfig, server_name: str | None) -> ClientOffer:
+    """Send the first ClientHello. RFC 9846 4.2.2."""
+    shares = {group: hs.seams.generate(group) for group in key_share_groups(config)}
+    bodies: list[Any] = []
+    name = None if server_name is None else sni(server_name)
+    if name is not None:
+        bodies.append(ServerNameList((ServerName(0, name.encode("ascii")),)))
+    bodies += (
+        SupportedVersionsClientHello((negotiate.TLS13,)),
+        NamedGroupList(tuple(config.groups)),
+        SignatureSchemeList(tuple(config.schemes)),
+        key_shares(shares),
+    )
+    if config.application_protocols:
+        bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
+    if config.ca_names:
+        bodies.append(CertificateAuthorities(tuple(config.ca_names)))
+    hs.client_random = hs.seams.random_bytes(32)
+    # A session id makes the handshake look like a resumption of TLS 1.2 to middleboxes. RFC 9846 D.4.
+    session_id = hs.seams.random_bytes(32)
+    hello = ClientHello(
+        negotiate.TLS12, hs.client_random, session_id, tuple(config.suites), b"\x00", Extensions.of(*bodies)
+    )
+    hello = hs.send(hello)
+    hs.client_random = hello.random
+    return ClientOffer(hello, shares)
+
+
+def key_share_groups(config: ClientConfig) -> tuple[int, ...]:
+    """The groups that the first hello has shares for."""
+    if config.key_share_groups is not None:
+        return tuple(config.key_share_groups)
+    first = config.groups[0]
+    if first not in HYBRIDS:
+        return (first,)
+    return (first, *[group for group in config.groups if group not in HYBRIDS][:1])
+
+
+def key_shares(shares: dict[int, KeyShare]) -> KeyShareClientHello:
+    """RFC 9846 4.3.8."""
+    return KeyShareClientHello(tuple(KeyShareEntry(group, share.public) for group, share in shares.items()))
+
+
+def answer_retry(hs: Handshake, offer: ClientOffer, retry: HelloRetryRequest) -> ClientOffer:
+    """Send the second ClientHello: the first, changed only as the server asked. RFC 9846 4.2.2 and 4.2.4."""
+    hs.require_boundary(HelloRetryRequest)
+    group = negotiate.check_retry(offer.hello, retry)
+    suite = SUITES_13[retry.cipher_suite]
+    hs.transcript.start_over_with_message_hash(suite.hash)
+    hs.info.retried = True
+    shares = offer.shares if group is None else {group: hs.seams.generate(group)}
+    extensions = Extensions(offer.hello.extensions)
+    if group is not None:
+        extensions[ExtensionType.key_share] = key_shares(shares)
+    cookie = retry.find(Cookie)
+    if cookie is not None:
+        extensions[ExtensionType.cookie] = cookie
+    if offer.hello.legacy_session_id:
+        hs.records.write_change_cipher_spec()
+    first = offer.hello
+    second = ClientHello(
+        first.legacy_version,
+        first.random,
+        first.legacy_session_id,
+        first.cipher_suites,
+        first.legacy_compression_methods,
+        extensions,
+    )
+    second = hs.send(second)
+    hs.flush()
+    return ClientOffer(second, shares)

@@ -1,0 +1,56 @@
+"""Finished, and what both roles say when the parameters are known. RFC 9846 4.5.3."""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from handfast.errors import BadMessage, PeerMisbehaved
+from handfast.events import Negotiated
+from handfast.wire.messages import Finished
+
+if TYPE_CHECKING:
+    from handfast.handshake.flow import Handshake
+    from handfast.keys.schedule import TrafficSecret
+
+
+def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
+    """Prove that we saw the same handshake as the peer. RFC 9846 4.5.3."""
+    hs.send(Finished(secret.finished(hs.transcript.digest())))
+
+
+def check_finished(hs: Handshake, secret: TrafficSecret, transcript_hash: bytes, finished: Finished) -> None:
+    """Check that the peer saw the same handshake. RFC 9846 4.5.3."""
+    expected = secret.finished(transcript_hash)
+    received = finished.verify_data
+    if len(received) != len(expected):
+        size = len(expected)
+        raise BadMessage(
+            "length_out_of_bounds",
+            message="Finished",
+            field="verify_data",
+            length=len(received),
+            minimum=size,
+            maximum=size,
+        )
+    ok = compare_digest(expected, received)
+    hs.checked(hs.role.peer.sends, "Finished", transcript_hash, expected, received, ok)
+    if not ok:
+        raise PeerMisbehaved("bad_finished")
+
+
+def tell_negotiated(hs: Handshake) -> None:
+    """Tell that both sides' parameters are known."""
+    if hs.watch.active:
+        info = hs.info
+        hs.watch.emit(
+            Negotiated(
+                hs.watch.clock(),
+                info.version,
+                info.suite,
+                info.group,
+                info.retried,
+                info.server_name,
+                info.application_protocol,
+            )
+        )

@@ -1,0 +1,192 @@
+"""Proving who we are and checking who the peer is, the same in both roles. RFC 9846 4.5.
+
+Possession of the key is checked here and now, in the engine, whenever a certificate is shown: no mode, option or verifier
+skips it. What the chain is worth is the verifier's to say, later, once the peer's Finished has come. Only ``judge`` makes
+a ``VerifiedPeer``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Generator, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from handfast import limits
+from handfast.crypto import signatures
+from handfast.errors import PeerIncompatible, PeerMisbehaved
+from handfast.events import CertificateChosen, PeerJudged, Role
+from handfast.handshake import negotiate
+from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
+from handfast.registry import SignatureScheme
+from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.verdict import refuse
+from handfast.wire.messages import Certificate, CertificateEntry, CertificateVerify
+
+if TYPE_CHECKING:
+    from handfast.handshake.flow import Handshake, Step
+    from handfast.trust.credentials import Credentials
+    from handfast.trust.verifiers import Verifier
+
+_CONTEXT = {role: b" " * 64 + b"TLS 1.3, %s CertificateVerify\0" % role.value.encode() for role in Role}
+
+
+def proof_content(prover: Role, transcript_hash: bytes) -> bytes:
+    """What CertificateVerify signs. RFC 9846 4.5.2."""
+    return _CONTEXT[prover] + transcript_hash
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The certificate we show and the scheme we sign with, or neither; ``reason`` says why."""
+
+    credentials: Credentials | None
+    scheme: int | None
+    reason: str
+
+
+# Proving
+
+
+def choose_server_credentials(
+    candidates: Sequence[Credentials], schemes: Collection[int], server_name: str | None
+) -> Choice:
+    """The first credentials whose key the client accepts; those made for the name it asked for come first."""
+    usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, schemes)) is not None]
+    if not usable:
+        key = " or ".join(one.key_description for one in candidates)
+        ours = negotiate.describe_schemes(scheme for one in candidates for scheme in one.signer.schemes)
+        theirs = negotiate.describe_schemes(schemes)
+        raise PeerIncompatible("no_common_scheme", theirs=theirs, ours=ours, key=key)
+    if len(usable) > 1 and server_name is not None:
+        wanted = f"DNS:{server_name}"
+        for one, scheme in usable:
+            if wanted in one.names:
+                return Choice(one, scheme, f"it is made for {server_name}")
+    return Choice(*usable[0], "it is the first whose key the client accepts")
+
+
+def choose_client_credentials(candidates: Sequence[Credentials], wanted: negotiate.CertificateWanted) -> Choice:
+    """The first credentials that a CA of the request issued and whose key the server accepts.
+
+    Where the CA names fit none, the first usable ones are shown all the same: servers name CAs incompletely, and the
+    worst that can come of it is the refusal that showing nothing would bring anyway.
+    """
+    if not candidates:
+        return Choice(None, None, "none is configured")
+    usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, wanted.schemes)) is not None]
+    if not usable:
+        return Choice(None, None, "the server accepts no signature scheme that our keys can make")
+    if wanted.ca_names:
+        for one, scheme in usable:
+            if one.issued_by_any(wanted.ca_names):
+                return Choice(one, scheme, "its issuer is among the CA names that the server sent")
+        return Choice(*usable[0], "its issuer is not among the CA names that the server sent; it is shown all the same")
+    return Choice(*usable[0], "the server named no CAs")
+
+
+def _scheme(credentials: Credentials, accepted: Collection[int]) -> int | None:
+    return negotiate.choose_scheme(credentials.signer.schemes, accepted)
+
+
+def prove_identity(hs: Handshake, choice: Choice, context: bytes) -> Generator[Step, Any, None]:
+    """Send Certificate and, unless it is empty, CertificateVerify. RFC 9846 4.5.1 and 4.5.2."""
+    credentials, scheme = choice.credentials, choice.scheme
+    chain = () if credentials is None else credentials.chain
+    if hs.watch.active:
+        now = hs.watch.clock()
+        names = hs.info.ca_names if hs.role is Role.CLIENT else None
+        hs.watch.emit(CertificateChosen(now, hs.role.sends, chain, scheme, choice.reason, names))
+    hs.send(Certificate(context, tuple([CertificateEntry(certificate) for certificate in chain])))
+    if credentials is None or scheme is None:
+        return
+    content = proof_content(hs.role, hs.transcript.digest())
+    signature = yield from hs.sign(credentials, scheme, content)
+    hs.send(CertificateVerify(scheme, signature))
+    hs.info.certificate_sent = True
+    hs.info.own_scheme = scheme
+
+
+# Checking
+
+
+@dataclass(frozen=True, slots=True)
+class ProvenChain:
+    """A chain whose leaf's key the peer proved to hold. Nothing more is known of it yet."""
+
+    chain: tuple[bytes, ...] = field(repr=False)
+
+
+def check_identity(
+    hs: Handshake, certificate: Certificate, offered: Collection[int], requested: Collection[int]
+) -> Generator[Step, Any, ProvenChain]:
+    """Wait for the proof that the peer holds the key of the certificate it showed, and check it. RFC 9846 4.5.2.
+
+    ``offered`` are the signature schemes we named, ``requested`` the extensions that its certificates may answer.
+    """
+    chain = tuple([entry.cert_data for entry in certificate.certificate_list])
+    hs.info.presented = chain
+    _check_entries(certificate, requested)
+    content = proof_content(hs.role.peer, hs.transcript.digest())
+    proof = yield from hs.expect(CertificateVerify)
+    ok = check_proof(chain[0], proof, content, offered)
+    hs.checked(hs.role.peer.sends, "CertificateVerify", content, b"", proof.signature, ok)
+    if not ok:
+        raise PeerMisbehaved("bad_signature")
+    hs.info.peer_scheme = proof.algorithm
+    return ProvenChain(chain)
+
+
+def _check_entries(certificate: Certificate, requested: Collection[int]) -> None:
+    if len(certificate.certificate_list) > limits.MAX_PRESENTED_CERTIFICATES:
+        count, limit = len(certificate.certificate_list), limits.MAX_PRESENTED_CERTIFICATES
+        raise refuse("too_many_certificates", f"{count} certificates were presented; at most {limit} are read").error()
+    for entry in certificate.certificate_list:
+        negotiate.check_extensions(entry, requested)
+
+
+def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, offered: Collection[int]) -> bool:
+    """Whether the signature is one of ``content`` by the certificate's key, under a scheme that may be used here."""
+    scheme = SignatureScheme.describe(proof.algorithm)
+    if proof.algorithm not in offered:
+        raise PeerMisbehaved("scheme_not_offered", scheme=scheme)
+    if proof.algorithm in signatures.CERTIFICATE_ONLY:
+        raise PeerMisbehaved("scheme_forbidden", scheme=scheme)
+    try:
+        key = signatures.certificate_public_key(certificate)
+    except signatures.UnusableKey as error:
+        raise refuse(error.code, f"the presented certificate is unusable: {error}", certificate_index=0).error() from None
+    if key.bits > limits.MAX_RSA_BITS:
+        raise refuse("weak_key", f"the {key.name} key exceeds {limits.MAX_RSA_BITS} bits", certificate_index=0).error()
+    if not signatures.scheme_fits(key, proof.algorithm):
+        raise PeerMisbehaved("scheme_for_other_key", scheme=scheme, key=key.name)
+    return signatures.verify(key, proof.algorithm, proof.signature, content)
+
+
+def judge_identity(
+    hs: Handshake, proven: ProvenChain, verifier: Verifier | None, *, server_name: str | None, enforce: bool
+) -> Generator[Step, Any, VerifiedPeer | UnverifiedPeer]:
+    """Ask the verifier about a proven chain; with ``enforce`` its refusal ends the connection."""
+    purpose = Purpose.SERVER if hs.role is Role.CLIENT else Purpose.CLIENT
+    at = datetime.fromtimestamp(hs.seams.clock(), UTC)
+    if verifier is None:
+        verdict = refuse("no_roots", "no verifier is configured, so nothing vouches for this certificate")
+    else:
+        presented = PresentedChain(chain=proven.chain, purpose=purpose, server_name=server_name, at=at)
+        verdict = yield from hs.judge(verifier, presented)
+    if hs.watch.active:
+        hs.watch.emit(PeerJudged(hs.watch.clock(), hs.role.peer.sends, proven.chain, verdict))
+    if verdict.accepted:
+        return VerifiedPeer(proven.chain, verdict, CHECKED)
+    hs.info.peer = UnverifiedPeer(proven.chain, verdict)
+    if hs.role is Role.SERVER:
+        hs.info.client_cert_error = verdict.explanation
+    if enforce:
+        raise verdict.error()
+    return hs.info.peer
+
+
+def automatic_ca_names(names: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The CA names of a trust store as hints, or none at all where they would make the request too large."""
+    names = tuple(names)
+    return names if sum(map(len, names)) <= limits.MAX_AUTOMATIC_CA_NAMES else ()

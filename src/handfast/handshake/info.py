@@ -1,0 +1,84 @@
+"""What is known of a connection. The chain that the peer presented stays readable after a failure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from handfast.errors import ApiMisuse
+
+if TYPE_CHECKING:
+    from handfast.events import Role
+    from handfast.trust.verdict import Verdict
+
+# What makes a VerifiedPeer one: the checker in ``identity`` alone uses it.
+CHECKED = object()
+
+
+@dataclass(frozen=True, slots=True)
+class UnverifiedPeer:
+    """A peer that proved to hold the key of the certificate it showed, and whose chain was not accepted.
+
+    ``chain`` is DER, leaf first, as presented; ``verdict`` says why it was not accepted.
+    """
+
+    chain: tuple[bytes, ...] = field(repr=False)
+    verdict: Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class VerifiedPeer:
+    """A peer whose possession of the key was proven and whose chain the verifier accepted.
+
+    Only the checker in ``identity`` makes one: having a value of this type is the proof that the checks were made.
+    """
+
+    chain: tuple[bytes, ...] = field(repr=False)
+    verdict: Verdict
+    proof: object = field(repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if self.proof is not CHECKED or not self.verdict.accepted:
+            raise ApiMisuse("bad_argument", reason="a VerifiedPeer is only made by the check of a peer's identity")
+
+
+@dataclass(slots=True)
+class ConnectionInfo:
+    """The parameters of a connection, filled in as they become known.
+
+    Attributes:
+        version, suite, group: numbers of their registries; 0 and None until negotiated.
+        peer_scheme, own_scheme: signature schemes of the CertificateVerify messages.
+        server_name: what the client asked for (SNI), or, at a client, the name it verifies.
+        retried: whether a HelloRetryRequest was needed. resumed: whether a session was resumed.
+        peer: who the peer is; None when it showed no certificate.
+        presented: the chain that the peer presented, DER, leaf first, kept whatever became of it.
+        client_auth_requested: whether the server asked for a client certificate.
+        ca_names: the CA names of that request, DER; None when there was no request.
+        certificate_sent: whether this side showed a certificate.
+        client_cert_error: at a server, why the client's certificate was not accepted, "" if it was or none came.
+        complete: whether this side's handshake is over.
+    """
+
+    role: Role
+    version: int = 0
+    suite: int = 0
+    group: int | None = None
+    peer_scheme: int | None = None
+    own_scheme: int | None = None
+    server_name: str | None = None
+    application_protocol: str | None = None
+    retried: bool = False
+    resumed: bool = False
+    peer: VerifiedPeer | UnverifiedPeer | None = None
+    presented: tuple[bytes, ...] = field(default=(), repr=False)
+    client_auth_requested: bool = False
+    ca_names: tuple[bytes, ...] | None = None
+    certificate_sent: bool = False
+    client_cert_error: str = ""
+    complete: bool = False
+
+    @property
+    def verified_peer(self) -> VerifiedPeer | None:
+        """The peer, if and only if it was verified: the one to base decisions on."""
+        return self.peer if isinstance(self.peer, VerifiedPeer) else None

@@ -1,0 +1,347 @@
+"""Choices and checks that need no conversation: what was offered and what came -> what holds, or an error.
+
+All of this is pure, so that every refusal of the RFC can be read, and tested, by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from handfast.crypto.suites import SUITES_13
+from handfast.errors import PeerIncompatible, PeerMisbehaved
+from handfast.registry import (
+    CipherSuite,
+    ExtensionType,
+    NamedGroup,
+    ProtocolVersion,
+    Registry,
+    SignatureScheme,
+)
+from handfast.wire.extensions import (
+    CertificateAuthorities,
+    Cookie,
+    ExtensionBody,
+    KeyShareClientHello,
+    KeyShareHelloRetryRequest,
+    KeyShareServerHello,
+    NamedGroupList,
+    OfferedPsks,
+    ProtocolNameList,
+    PskKeyExchangeModes,
+    SignatureSchemeList,
+    SignatureSchemeListCert,
+    SupportedVersionsClientHello,
+    SupportedVersionsServerHello,
+)
+from handfast.wire.messages import (
+    CertificateRequest,
+    ClientHello,
+    EncryptedExtensions,
+    HelloRetryRequest,
+    ServerHello,
+)
+
+TLS12 = int(ProtocolVersion.TLS12)
+TLS13 = int(ProtocolVersion.TLS13)
+
+# The last eight bytes of a ServerHello's random when a 1.3 server negotiates less. RFC 9846 4.2.3.
+DOWNGRADE_SENTINELS = (b"DOWNGRD\x01", b"DOWNGRD\x00")
+
+_KNOWN_EXTENSIONS = frozenset(int(extension) for extension in ExtensionType)
+# Messages that ask: what they hold that we do not know is ignored. The others answer, and may answer only what was asked.
+_REQUESTS = (ClientHello, CertificateRequest)
+
+X = TypeVar("X", bound=ExtensionBody)
+
+
+class Extended(Protocol):
+    """A message, or a part of one, that has extensions."""
+
+    @property
+    def EXTENSIONS(self) -> Mapping[int, type[ExtensionBody]]: ...  # noqa: N802 (the messages' own name)
+    @property
+    def extensions(self) -> Mapping[int, ExtensionBody]: ...
+    def find(self, cls: type[X], /) -> X | None: ...
+
+
+def names(registry: type[Registry], values: Iterable[int]) -> str:
+    """The registered names, for an error."""
+    return ", ".join(registry.describe(value) for value in values) or "nothing"
+
+
+def check_extensions(message: Extended, requested: Collection[int] = ()) -> None:
+    """Each extension belongs into this message and answers something that we asked. RFC 9846 4.3."""
+    name = type(message).__name__
+    for extension_type in message.extensions:
+        if extension_type in message.EXTENSIONS:
+            if isinstance(message, _REQUESTS) or extension_type in requested:
+                continue
+        elif extension_type in _KNOWN_EXTENSIONS:
+            extension = ExtensionType.describe(extension_type)
+            raise PeerMisbehaved("extension_in_wrong_message", extension=extension, message=name)
+        elif isinstance(message, _REQUESTS):
+            continue
+        extension = ExtensionType.describe(extension_type)
+        raise PeerMisbehaved("unrequested_extension", extension=extension, message=name)
+
+
+def require(message: Extended, extension: type[X]) -> X:
+    """An extension without which the message means nothing. RFC 9846 9.2."""
+    body = message.find(extension)
+    if body is None:
+        wanted = ExtensionType.describe(extension.EXTENSION_TYPE)
+        raise PeerMisbehaved("missing_extension", message=type(message).__name__, extension=wanted)
+    return body
+
+
+# The client's side
+
+
+def check_answers_hello(hello: ClientHello, answer: ServerHello | HelloRetryRequest) -> None:
+    """What ServerHello and HelloRetryRequest must both fulfil. RFC 9846 4.2.3 and 4.2.4."""
+    name = type(answer).__name__
+    check_version(hello, answer)
+    if answer.legacy_session_id_echo != hello.legacy_session_id:
+        raise PeerMisbehaved("wrong_session_id_echo", message=name)
+    if answer.legacy_compression_method:
+        raise PeerMisbehaved("compression_selected", message=name, method=answer.legacy_compression_method)
+    if answer.cipher_suite not in hello.cipher_suites or answer.cipher_suite not in SUITES_13:
+        suite = CipherSuite.describe(answer.cipher_suite)
+        raise PeerMisbehaved("suite_not_offered", message=name, suite=suite)
+    requested = {*hello.extensions, ExtensionType.cookie} if isinstance(answer, HelloRetryRequest) else hello.extensions
+    check_extensions(answer, requested)
+
+
+def check_version(hello: ClientHello, answer: ServerHello | HelloRetryRequest) -> None:
+    """The server speaks TLS 1.3, or nothing that we do. RFC 9846 4.2.3 and 4.3.1."""
+    name = type(answer).__name__
+    selected = answer.find(SupportedVersionsServerHello)
+    if selected is None:
+        if answer.random[-8:] in DOWNGRADE_SENTINELS:
+            raise PeerMisbehaved("downgrade_sentinel")
+        theirs = ProtocolVersion.describe(answer.legacy_version)
+        raise PeerIncompatible("no_common_version", theirs=theirs, ours="TLS 1.3")
+    if selected.selected_version != TLS13:
+        version = ProtocolVersion.describe(selected.selected_version)
+        raise PeerMisbehaved("version_not_offered", message=name, version=version)
+    if answer.legacy_version != TLS12:
+        raise PeerMisbehaved("legacy_version", message=name, version=answer.legacy_version)
+
+
+def check_retry(hello: ClientHello, retry: HelloRetryRequest) -> int | None:
+    """The group for which the server wants a key share, or None if it only wants its cookie back. RFC 9846 4.2.4."""
+    check_answers_hello(hello, retry)
+    wanted = retry.find(KeyShareHelloRetryRequest)
+    if wanted is None:
+        if retry.find(Cookie) is None:
+            raise PeerMisbehaved("retry_changes_nothing")
+        return None
+    group = NamedGroup.describe(wanted.selected_group)
+    if wanted.selected_group not in require(hello, NamedGroupList).named_group_list:
+        raise PeerMisbehaved("group_not_offered", message="HelloRetryRequest", group=group)
+    if any(share.group == wanted.selected_group for share in require(hello, KeyShareClientHello).client_shares):
+        raise PeerMisbehaved("retry_for_shared_group", group=group)
+    return wanted.selected_group
+
+
+@dataclass(frozen=True, slots=True)
+class ServerChoice:
+    """What a ServerHello settled: numbers of their registries, and the server's public value."""
+
+    suite: int
+    group: int
+    key_exchange: bytes
+
+
+def check_server_hello(hello: ClientHello, answer: ServerHello, retry: HelloRetryRequest | None) -> ServerChoice:
+    """What the server chose, all of it offered in ``hello`` and none of it other than its own retry said."""
+    check_answers_hello(hello, answer)
+    share = require(answer, KeyShareServerHello).server_share
+    if all(share.group != ours.group for ours in require(hello, KeyShareClientHello).client_shares):
+        raise PeerMisbehaved("share_not_offered", group=NamedGroup.describe(share.group))
+    if retry is not None and answer.cipher_suite != retry.cipher_suite:
+        raise PeerMisbehaved("changed_after_retry", message="ServerHello", field="cipher_suite")
+    return ServerChoice(answer.cipher_suite, share.group, share.key_exchange)
+
+
+def check_encrypted_extensions(hello: ClientHello, answer: EncryptedExtensions) -> str | None:
+    """The ALPN protocol that the server selected, if any. RFC 9846 4.4.1, RFC 7301 3.1."""
+    check_extensions(answer, hello.extensions)
+    selected = answer.find(ProtocolNameList)
+    if selected is None:
+        return None
+    protocols = selected.protocol_name_list
+    if len(protocols) != 1:
+        raise PeerMisbehaved("alpn_not_one", count=len(protocols))
+    if protocols[0] not in require(hello, ProtocolNameList).protocol_name_list:
+        raise PeerMisbehaved("alpn_not_offered", protocol=repr(protocols[0]))
+    return protocols[0].decode("utf-8", "backslashreplace")
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateWanted:
+    """What a CertificateRequest asks for. ``ca_names`` are DER, () when the request names none."""
+
+    context: bytes
+    schemes: tuple[int, ...]
+    ca_names: tuple[bytes, ...]
+
+
+def check_certificate_request(request: CertificateRequest) -> CertificateWanted:
+    """A CertificateRequest of the handshake: its context is empty. RFC 9846 4.4.2."""
+    check_extensions(request)
+    if request.certificate_request_context:
+        raise PeerMisbehaved("certificate_context", message="CertificateRequest")
+    schemes = require(request, SignatureSchemeList).supported_signature_algorithms
+    authorities = request.find(CertificateAuthorities)
+    ca_names = () if authorities is None else tuple(authorities.authorities)
+    return CertificateWanted(request.certificate_request_context, tuple(schemes), ca_names)
+
+
+# The server's side
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A ClientHello's offer, checked: numbers of their registries, key shares by group."""
+
+    hello: ClientHello
+    suites: tuple[int, ...]
+    groups: tuple[int, ...]
+    shares: dict[int, bytes]
+    schemes: tuple[int, ...]
+    protocols: tuple[bytes, ...]
+
+
+def check_client_hello(hello: ClientHello) -> Offer:
+    """What a client offers, if it speaks TLS 1.3 and its hello is whole. RFC 9846 4.2.2 and 9.2."""
+    versions = hello.find(SupportedVersionsClientHello)
+    if versions is None or TLS13 not in versions.versions:
+        theirs = [hello.legacy_version] if versions is None else versions.versions
+        raise PeerIncompatible("no_common_version", theirs=names(ProtocolVersion, theirs), ours="TLS 1.3")
+    if hello.legacy_version != TLS12:
+        raise PeerMisbehaved("legacy_version", message="ClientHello", version=hello.legacy_version)
+    if hello.legacy_compression_methods != b"\x00":
+        raise PeerMisbehaved("compression_offered")
+    check_extensions(hello)
+    _check_psk_form(hello)
+    groups = tuple(require(hello, NamedGroupList).named_group_list)
+    shares = _shares_by_group(require(hello, KeyShareClientHello), groups)
+    schemes = require(hello, SignatureSchemeList).supported_signature_algorithms
+    protocols = hello.find(ProtocolNameList)
+    return Offer(
+        hello,
+        tuple(hello.cipher_suites),
+        groups,
+        shares,
+        tuple(schemes),
+        () if protocols is None else tuple(protocols.protocol_name_list),
+    )
+
+
+def _shares_by_group(key_share: KeyShareClientHello, groups: Collection[int]) -> dict[int, bytes]:
+    """One share per group, each for a group of supported_groups. RFC 9846 4.3.8."""
+    shares: dict[int, bytes] = {}
+    for share in key_share.client_shares:
+        if share.group in shares:
+            raise PeerMisbehaved("duplicate_key_share", group=NamedGroup.describe(share.group))
+        if share.group not in groups:
+            raise PeerMisbehaved("share_outside_groups", group=NamedGroup.describe(share.group))
+        shares[share.group] = share.key_exchange
+    return shares
+
+
+def _check_psk_form(hello: ClientHello) -> None:
+    """An offer of PSKs is well-formed even where none of them is used. RFC 9846 4.3.9 and 4.3.11."""
+    offered = hello.find(OfferedPsks)
+    if offered is None:
+        return
+    if next(reversed(hello.extensions)) != ExtensionType.pre_shared_key:
+        raise PeerMisbehaved("psk_not_last")
+    if len(offered.identities) != len(offered.binders):
+        raise PeerMisbehaved("binder_count", binders=len(offered.binders), identities=len(offered.identities))
+    require(hello, PskKeyExchangeModes)
+
+
+def choose_suite(ours: Sequence[int], offer: Offer) -> int:
+    """Our most wanted suite among those offered. RFC 9846 4.2.2."""
+    for suite in ours:
+        if suite in offer.suites:
+            return suite
+    theirs = names(CipherSuite, offer.suites)
+    raise PeerIncompatible("no_common_suite", theirs=theirs, ours=names(CipherSuite, ours))
+
+
+def choose_group(ours: Sequence[int], offer: Offer) -> int:
+    """Our most wanted group among those with a share, else among those without: a retry asks for it. RFC 9846 4.2.1."""
+    for group in ours:
+        if group in offer.shares:
+            return group
+    for group in ours:
+        if group in offer.groups:
+            return group
+    theirs = names(NamedGroup, offer.groups)
+    raise PeerIncompatible("no_common_group", theirs=theirs, ours=names(NamedGroup, ours))
+
+
+def choose_protocol(ours: Sequence[str], offer: Offer, *, required: bool) -> str | None:
+    """Our most wanted ALPN protocol among those offered; None when either side does not speak ALPN. RFC 7301 3.2."""
+    if not ours or not offer.protocols:
+        return None
+    for protocol in ours:
+        if protocol.encode() in offer.protocols:
+            return protocol
+    if not required:
+        return None
+    theirs = ", ".join(protocol.decode("ascii", "backslashreplace") for protocol in offer.protocols)
+    raise PeerIncompatible("no_common_application_protocol", theirs=theirs, ours=", ".join(ours))
+
+
+# What a client may change in its second hello. RFC 9846 4.2.2.
+_MAY_CHANGE = frozenset(
+    (ExtensionType.key_share, ExtensionType.cookie, ExtensionType.pre_shared_key, ExtensionType.padding)
+)
+
+
+def check_second_hello(first: Offer, second: ClientHello, group: int, cookie: bytes) -> Offer:
+    """The hello that answers our HelloRetryRequest: the same as the first, but for what we asked. RFC 9846 4.2.2."""
+    before = first.hello
+    for field in ("legacy_version", "random", "legacy_session_id", "cipher_suites", "legacy_compression_methods"):
+        if getattr(before, field) != getattr(second, field):
+            raise PeerMisbehaved("changed_after_retry", message="ClientHello", field=field)
+    for extension_type in {*before.extensions, *second.extensions} - _MAY_CHANGE - {ExtensionType.early_data}:
+        if before.extensions.get(extension_type) != second.extensions.get(extension_type):
+            field = ExtensionType.describe(extension_type)
+            raise PeerMisbehaved("changed_after_retry", message="ClientHello", field=field)
+    if ExtensionType.early_data in second.extensions:
+        raise PeerMisbehaved("changed_after_retry", message="ClientHello", field="early_data")
+    returned = second.find(Cookie)
+    if returned is None or returned.cookie != cookie:
+        raise PeerMisbehaved("wrong_cookie")
+    offer = check_client_hello(second)
+    if list(offer.shares) != [group]:
+        raise PeerMisbehaved("changed_after_retry", message="ClientHello", field="key_share otherwise than asked")
+    return offer
+
+
+# Certificates, in both roles
+
+
+def chain_schemes(message: Extended, schemes: Sequence[int]) -> tuple[int, ...]:
+    """The schemes that certificates may be signed with: signature_algorithms_cert, else ``schemes``. RFC 9846 4.3.3."""
+    for_chain = message.find(SignatureSchemeListCert)
+    return tuple(schemes if for_chain is None else for_chain.supported_signature_algorithms)
+
+
+def choose_scheme(ours: Iterable[int], theirs: Collection[int]) -> int | None:
+    """The first of our key's schemes that the peer accepts."""
+    return next((scheme for scheme in ours if scheme in theirs), None)
+
+
+def describe_schemes(schemes: Iterable[int]) -> str:
+    """The names of signature schemes."""
+    return names(SignatureScheme, schemes)
+
+

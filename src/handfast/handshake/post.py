@@ -1,0 +1,81 @@
+"""What may come after a TLS 1.3 handshake: a dispatch, not a sequence. RFC 9846 4.7."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handfast import limits
+from handfast.errors import BadMessage, PeerMisbehaved
+from handfast.events import Epoch, Role
+from handfast.record.protection import Protection13
+from handfast.registry import KeyUpdateRequest
+from handfast.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket
+
+if TYPE_CHECKING:
+    from handfast.keys.established import Established
+    from handfast.record.layer import RecordLayer
+
+UPDATE_NOT_REQUESTED = int(KeyUpdateRequest.update_not_requested)
+UPDATE_REQUESTED = int(KeyUpdateRequest.update_requested)
+
+# Our own records under one key before we change it: room is left for what a peer makes us send meanwhile.
+UPDATE_BEFORE_LIMIT = 2**10
+
+
+class PostHandshake:
+    """The connected state's handshake messages: keys that change, tickets that come."""
+
+    def __init__(self, role: Role, records: RecordLayer, established: Established) -> None:
+        self.role = role
+        self.records = records
+        self.suite = established.suite
+        self._read = established.read
+        self._write = established.write
+        self._key_updates = 0
+        # The reader only notes that the peer wants new keys; the next write answers once, however often it asked.
+        self._update_owed = False
+
+    def receive(self, message: HandshakeMessage) -> None:
+        """Act on one message."""
+        if isinstance(message, KeyUpdate):
+            self._take_key_update(message)
+        elif isinstance(message, NewSessionTicket) and self.role is Role.CLIENT:
+            # A ticket is an offer that may be left alone.
+            return
+        else:
+            expected = "NewSessionTicket or KeyUpdate" if self.role is Role.CLIENT else "KeyUpdate"
+            raise PeerMisbehaved("unexpected_message", message=type(message).__name__, expected=expected)
+
+    def application_data_came(self) -> None:
+        """Only KeyUpdates in a row are limited."""
+        self._key_updates = 0
+
+    def before_write(self) -> None:
+        """Change the write keys where the peer asked for it or their limit is near. RFC 9846 4.7.3 and 5.5."""
+        protection = self.records.write_protection
+        limit = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
+        if self._update_owed:
+            self.update_write_keys(UPDATE_NOT_REQUESTED)
+        elif protection is not None and protection.records >= limit:
+            self.update_write_keys(UPDATE_NOT_REQUESTED)
+
+    def update_write_keys(self, request: int) -> None:
+        """Send KeyUpdate and write with the next keys. RFC 9846 4.7.3."""
+        self._update_owed = False
+        message = KeyUpdate(request)
+        self.records.write_messages([(message, message.encode())])
+        self._write = self._write.updated()
+        self.records.change_write_keys(Protection13(self.suite, self._write), Epoch.APPLICATION, self.suite.id)
+
+    def _take_key_update(self, message: KeyUpdate) -> None:
+        if message.request_update > UPDATE_REQUESTED:
+            value = message.request_update
+            raise BadMessage("bad_value", message="KeyUpdate", field="request_update", value=value)
+        self._key_updates += 1
+        if self._key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
+            raise PeerMisbehaved("too_many_key_updates", limit=limits.MAX_CONSECUTIVE_KEY_UPDATES)
+        self._read = self._read.updated()
+        protection = Protection13(self.suite, self._read)
+        self.records.change_read_keys(protection, Epoch.APPLICATION, self.suite.id, KeyUpdate.__name__)
+        if message.request_update == UPDATE_REQUESTED:
+            self._update_owed = True

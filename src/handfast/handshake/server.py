@@ -1,0 +1,72 @@
+"""A server's handshake from the first hello to the fork on the version. RFC 9846 4.2."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any
+
+from handfast.crypto.suites import SUITES_13
+from handfast.errors import PeerMisbehaved
+from handfast.handshake import negotiate
+from handfast.handshake.server13 import server13
+from handfast.keys.established import Established
+from handfast.wire.extensions import (
+    Cookie,
+    Extensions,
+    KeyShareHelloRetryRequest,
+    ServerNameList,
+    SupportedVersionsServerHello,
+)
+from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, HelloRetryRequest
+
+if TYPE_CHECKING:
+    from handfast.handshake.config import ServerConfig
+    from handfast.handshake.flow import Handshake, Step
+
+
+def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Established]:
+    """RFC 9846 figure 1 from the server's side, up to the version."""
+    hello = yield from hs.expect(ClientHello)
+    hs.require_boundary(ClientHello)
+    hs.client_random = hello.random
+    hs.records.accepts_change_cipher_spec = True
+    hs.info.server_name = asked_name(hello)
+    if hello.find(Cookie) is not None:
+        raise PeerMisbehaved("cookie_in_first_hello")
+    offer = negotiate.check_client_hello(hello)
+    suite = negotiate.choose_suite(config.suites, offer)
+    group = negotiate.choose_group(config.groups, offer)
+    if group not in offer.shares:
+        offer = yield from retry(hs, offer, suite, group)
+    return (yield from server13(hs, config, offer, suite, group))
+
+
+def asked_name(hello: ClientHello) -> str | None:
+    """The host name that the client asks for; text of the peer. RFC 6066 3."""
+    asked = hello.find(ServerNameList)
+    if asked is None:
+        return None
+    return next((entry.host_name.decode("ascii", "replace") for entry in asked.server_name_list if not entry.name_type), None)
+
+
+def retry(
+    hs: Handshake, offer: negotiate.Offer, suite: int, group: int
+) -> Generator[Step, Any, negotiate.Offer]:
+    """Ask for a key share of ``group`` and for our cookie, and check the hello that comes. RFC 9846 4.2.4."""
+    cookie = hs.seams.random_bytes(32)
+    first = offer.hello
+    hs.transcript.start_over_with_message_hash(SUITES_13[suite].hash)
+    hs.info.retried = True
+    extensions = Extensions.of(
+        SupportedVersionsServerHello(negotiate.TLS13), KeyShareHelloRetryRequest(group), Cookie(cookie)
+    )
+    hs.send(
+        HelloRetryRequest(
+            negotiate.TLS12, HELLO_RETRY_REQUEST_RANDOM, first.legacy_session_id, suite, 0, extensions
+        )
+    )
+    hs.flush()
+    if first.legacy_session_id:
+        hs.records.write_change_cipher_spec()
+    second = yield from hs.expect(ClientHello)
+    return negotiate.check_second_hello(offer, second, group, cookie)

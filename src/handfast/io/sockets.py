@@ -1,0 +1,405 @@
+"""TLS over blocking sockets: a shell that moves bytes and knows no protocol.
+
+Two threads may use one ``TLSSocket``, one reading and one writing. The state lock guards the engine and is never held
+across blocking I/O; the write lock keeps sealed bytes in the order in which they were sealed. A reader that has something
+to send (the alert of an error, an answer to KeyUpdate) sends it only if it gets the write lock at once: whoever holds
+that lock sends it as well, so two sides that both wait for room cannot wait for each other.
+
+A refused TLS 1.3 client learns why only after its own handshake, and often only after a write has failed: what the peer
+had sent before is then still read, because the alert is in there.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+from handfast import limits
+from handfast.engine import ClientConnection, Connection, Data, ServerConnection
+from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
+from handfast.lens.log import log_failure
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from handfast.engine import ClientConfig, ConnectionInfo, Result, ServerConfig
+    from handfast.events import Observer, SecretSink
+    from handfast.handshake.flow import Need
+
+RECEIVE_SIZE = 64 * 1024
+
+# Given the need and what its signer or verifier returned, gives the answer; may block.
+NeedHandler = Callable[["Need", Any], object]
+# Given the address of a new peer, gives the observers and secret sinks for its connection.
+WatchFactory = Callable[[Any], "tuple[Sequence[Observer], Sequence[SecretSink]]"]
+
+
+def refuse_to_wait(need: Need, awaitable: Any) -> object:
+    """The default for needs that are not answered at once: this shell cannot await."""
+    if awaitable is not None and hasattr(awaitable, "close"):
+        awaitable.close()
+    raise ApiMisuse("cannot_await", need=type(need).__name__)
+
+
+class TLSSocket:
+    """One TLS connection over one connected, blocking socket, which it owns.
+
+    ``timeout`` bounds each wait for the peer, in seconds; the handshake has its own deadline in the configuration.
+    Every method raises HandfastError and nothing else for what a peer or a network can do.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        connection: Connection,
+        *,
+        timeout: float | None = None,
+        on_need: NeedHandler = refuse_to_wait,
+    ) -> None:
+        self._sock = sock
+        self._connection = connection
+        self._timeout = timeout
+        self._on_need = on_need
+        self._state = threading.Lock()
+        self._writing = threading.Lock()
+        self._received: deque[memoryview] = deque()
+        self._peer_closed = False
+        self._closed = False
+        try:
+            self.peer_address: Any = sock.getpeername()
+        except OSError:
+            self.peer_address = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """What is known of the connection, also after it failed."""
+        return self._connection.info
+
+    @property
+    def connection(self) -> Connection:
+        """The engine's connection; to be left alone while the socket is in use."""
+        return self._connection
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._sock.fileno()
+
+    def handshake(self) -> ConnectionInfo:
+        """Complete the handshake, if it is not. A failure is logged once, on the logger ``handfast``."""
+        if not self._connection.connected:
+            try:
+                self._shake_hands()
+            except HandfastError as error:
+                log_failure(self.peer_address, f"waiting for {self._connection.waiting_for}", error)
+                raise
+        return self.info
+
+    def recv(self, size: int = RECEIVE_SIZE) -> bytes:
+        """Up to ``size`` bytes of application data; b"" once the peer has closed its side in order.
+
+        Raises ConnectionLost unexpected_eof where it ended without close_notify, and PeerRejected for an alert.
+        """
+        self.handshake()
+        while not self._received:
+            if self._peer_closed:
+                return b""
+            self._receive_some(self._timeout)
+        chunk = self._received[0]
+        if len(chunk) <= size:
+            self._received.popleft()
+        else:
+            self._received[0] = chunk[size:]
+        return bytes(chunk[:size])
+
+    def sendall(self, data: bytes | bytearray | memoryview) -> None:
+        """Send application data of any size; blocks while the peer does not read."""
+        self.handshake()
+        view = memoryview(data).cast("B")
+        # Sealed in steps, so that a large write is not all in memory as ciphertext before the first byte leaves.
+        for start in range(0, len(view), limits.SEAL_STEP):
+            with self._state:
+                self._connection.send(view[start : start + limits.SEAL_STEP])
+            self._flush()
+
+    def shutdown_write(self) -> None:
+        """Send close_notify: the peer sees the end of our data, and may still send its own. RFC 9846 6.1."""
+        with self._state:
+            self._connection.close()
+        self._flush()
+
+    def update_keys(self, *, request: bool = False) -> None:
+        """Change our write keys, and with ``request`` ask the peer for new ones of its own. RFC 9846 4.7.3."""
+        with self._state:
+            self._connection.update_keys(request=request)
+        self._flush()
+
+    def export(self, label: str, context: bytes, length: int) -> bytes:
+        """Exported keying material. RFC 9846 7.5."""
+        return self._connection.export(label, context, length)
+
+    def close(self) -> None:
+        """Send close_notify if the connection is in order, then close the socket. Never raises, never waits long."""
+        if self._closed:
+            return
+        self._closed = True
+        try:
+            if self._connection.connected:
+                self._sock.settimeout(limits.SHUTDOWN_TIMEOUT)
+                self.shutdown_write()
+        except (HandfastError, OSError):
+            # Whoever closes does not want to know any more.
+            pass
+        finally:
+            self._sock.close()
+
+    # Moving bytes
+
+    def _shake_hands(self) -> None:
+        connection = self._connection
+        self._flush()
+        while not connection.connected:
+            if connection.need is not None:
+                self._answer(connection.need)
+                continue
+            remaining = connection.deadline - time.monotonic()
+            if remaining <= 0 or not self._receive_some(remaining, quiet=True):
+                self._settle(connection.timed_out)
+
+    def _answer(self, need: Need) -> None:
+        try:
+            answer = self._on_need(need, self._connection.awaitable)
+        except Exception as error:
+            failure = error
+            self._settle(lambda: self._connection.fail(need, failure))
+            raise
+        self._settle(lambda: self._take(self._connection.answer(need, answer)))
+
+    def _receive_some(self, timeout: float | None, *, quiet: bool = False) -> bool:
+        """Read once from the socket into the engine. False after ``timeout`` seconds if ``quiet``, else an error."""
+        try:
+            self._sock.settimeout(timeout)
+            data = self._sock.recv(RECEIVE_SIZE)
+        except TimeoutError:
+            if quiet:
+                return False
+            raise ConnectionLost("timeout", seconds=timeout) from None
+        except OSError:
+            raise self._lost() from None
+        if data:
+            self._settle(lambda: self._take(self._connection.receive(data)))
+        else:
+            self._settle(self._connection.eof)
+        return True
+
+    def _take(self, results: list[Result]) -> None:
+        for result in results:
+            if isinstance(result, Data):
+                self._received.append(memoryview(result.data))
+        self._peer_closed = self._connection.peer_closed
+
+    def _settle(self, step: Callable[[], None]) -> None:
+        """One step of the engine and what it wants sent; on an error the alert leaves before the error does."""
+        try:
+            with self._state:
+                step()
+        except HandfastError as error:
+            self._abort(error)
+            raise
+        self._flush(wait=not self._connection.connected)
+
+    def _flush(self, *, wait: bool = True) -> None:
+        """Send what the engine has ready."""
+        while self._connection.wants_write:
+            if not self._writing.acquire(blocking=wait):
+                return
+            try:
+                with self._state:
+                    data = self._connection.outgoing()
+                self._sock.settimeout(self._timeout)
+                self._sock.sendall(data)
+            except TimeoutError:
+                raise ConnectionLost("timeout", seconds=self._timeout) from None
+            except OSError:
+                raise self._lost() from None
+            finally:
+                self._writing.release()
+
+    # Ends
+
+    def _lost(self) -> HandfastError:
+        """The transport failed: the error that says why, which the peer may have sent before."""
+        for data in _drain(self._sock, limits.DRAIN_TIMEOUT, limits.DRAIN_BYTES):
+            try:
+                with self._state:
+                    self._take(self._connection.receive(data))
+            except HandfastError as error:
+                return error
+            if self._connection.error is not None:
+                return self._connection.error
+        stage = "after the handshake" if self._connection.connected else f"waiting for {self._connection.waiting_for}"
+        lost = ConnectionLost("reset", stage=stage)
+        self._connection.lost(lost)
+        return lost
+
+    def _abort(self, error: HandfastError) -> None:
+        """Let the alert out, and keep a reset from overtaking it: stop writing, read a bounded while, close."""
+        try:
+            if self._connection.wants_write:
+                self._sock.settimeout(limits.LINGER_TIMEOUT)
+                self._sock.sendall(self._connection.outgoing())
+            if error.alert is not None:
+                self._sock.shutdown(socket.SHUT_WR)
+                for _ in _drain(self._sock, limits.LINGER_TIMEOUT, limits.LINGER_BYTES):
+                    pass
+        except OSError:
+            # The peer is gone, and with it whoever could have read the alert.
+            pass
+        self._closed = True
+        self._sock.close()
+
+
+def _drain(sock: socket.socket, seconds: float, limit: int) -> Any:
+    """What the peer sent until it ends, ``seconds`` pass, or ``limit`` bytes came."""
+    deadline = time.monotonic() + seconds
+    taken = 0
+    while taken < limit:
+        remaining = deadline - time.monotonic()
+        try:
+            if remaining <= 0 or not select.select([sock], [], [], remaining)[0]:
+                return
+            data = sock.recv(min(RECEIVE_SIZE, limit - taken))
+        except (OSError, ValueError):
+            return
+        if not data:
+            return
+        taken += len(data)
+        yield data
+
+
+def connect(
+    host: str,
+    port: int,
+    config: ClientConfig,
+    *,
+    server_name: str | None = None,
+    timeout: float | None = None,
+    observers: Sequence[Observer] = (),
+    secret_sinks: Sequence[SecretSink] = (),
+    on_need: NeedHandler = refuse_to_wait,
+) -> TLSSocket:
+    """Connect to ``host`` and complete a TLS handshake; the certificate must be for ``server_name``, or else ``host``."""
+    try:
+        sock = socket.create_connection((host, port), timeout)
+    except OSError as error:
+        raise ConnectionLost("connect_failed", address=f"{host}:{port}", reason=error.strerror or str(error)) from None
+    return client(
+        sock,
+        config,
+        server_name=server_name or host,
+        timeout=timeout,
+        observers=observers,
+        secret_sinks=secret_sinks,
+        on_need=on_need,
+    )
+
+
+def client(
+    sock: socket.socket,
+    config: ClientConfig,
+    *,
+    server_name: str | None,
+    timeout: float | None = None,
+    observers: Sequence[Observer] = (),
+    secret_sinks: Sequence[SecretSink] = (),
+    on_need: NeedHandler = refuse_to_wait,
+) -> TLSSocket:
+    """A TLS client over a socket that is connected already; the handshake is complete when it returns."""
+    try:
+        connection = ClientConnection(
+            config, server_name=server_name, observers=observers, secret_sinks=secret_sinks
+        )
+        tls = TLSSocket(sock, connection, timeout=timeout, on_need=on_need)
+        tls.handshake()
+    except BaseException:
+        sock.close()
+        raise
+    return tls
+
+
+class Listener:
+    """A listening socket whose connections speak TLS."""
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        config: ServerConfig,
+        *,
+        timeout: float | None = None,
+        watch: WatchFactory | None = None,
+        on_need: NeedHandler = refuse_to_wait,
+    ) -> None:
+        self._sock = sock
+        self.config = config
+        self._timeout = timeout
+        self._watch = watch
+        self._on_need = on_need
+        self.address: Any = sock.getsockname()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._sock.fileno()
+
+    def accept(self) -> TLSSocket:
+        """The next connection, before its handshake: ``handshake``, ``recv`` and ``sendall`` make it, in their thread.
+
+        Raises OSError when the listener is closed.
+        """
+        sock, address = self._sock.accept()
+        observers, sinks = ((), ()) if self._watch is None else self._watch(address)
+        connection = ServerConnection(self.config, observers=observers, secret_sinks=sinks)
+        return TLSSocket(sock, connection, timeout=self._timeout, on_need=self._on_need)
+
+    def close(self) -> None:
+        """Stop listening; a thread in ``accept`` gets an OSError."""
+        try:
+            self._sock.shutdown(socket.SHUT_RDWR)
+        except OSError:
+            # Not every system lets a listening socket be shut down; closing it is what counts.
+            pass
+        self._sock.close()
+
+
+def listen(
+    host: str,
+    port: int,
+    config: ServerConfig,
+    *,
+    timeout: float | None = None,
+    watch: WatchFactory | None = None,
+    on_need: NeedHandler = refuse_to_wait,
+) -> Listener:
+    """Listen on ``host`` and ``port`` (0 for any free one; see ``address``). Raises OSError if the port is taken."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.create_server((host, port), family=family, backlog=128)
+    return Listener(sock, config, timeout=timeout, watch=watch, on_need=on_need)
