@@ -42,7 +42,7 @@ clean:
 
 # A venv that this Python made here is kept, whoever made it.
 $(READY)-venv:
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || \
 		{ echo 'handfast: error: Python 3.11 or newer is needed: make PYTHON=python3.12, or apt install python3' >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo 'handfast: error: this Python has no venv: apt install python3-venv' >&2; exit 1; }

@@ -153,8 +153,10 @@ class Negotiated(Event):
 
 @dataclass(slots=True)
 class CertificateChosen(Event):
-    """Why this side shows the certificate it shows, or none. ``hints`` are the DER CA names of the request that it answers,
-    None if it answers none."""
+    """Why this side shows the certificate it shows, or none.
+
+    ``hints`` are the DER CA names of the request that it answers, None if it answers none.
+    """
 
     direction: Direction
     chain: tuple[bytes, ...] = field(repr=False)
@@ -250,7 +252,7 @@ class Watch:
         for observer in tuple(self.observers):
             try:
                 observer(event)
-            except Exception:
+            except Exception:  # noqa: BLE001 (watching must not change what is watched)
                 self.observers.remove(observer)
                 self.active = bool(self.observers)
                 _report_broken(observer)
@@ -260,7 +262,7 @@ class Watch:
         for sink in tuple(self.sinks):
             try:
                 sink(secret)
-            except Exception:
+            except Exception:  # noqa: BLE001 (as above)
                 self.sinks.remove(sink)
                 _report_broken(sink)
 

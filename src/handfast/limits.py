@@ -5,12 +5,11 @@ A peer controls what these bound; each has a test that crosses it.
 
 from __future__ import annotations
 
-# Records. RFC 9846 5.1, 5.2 and 5.4; RFC 5246 6.2.3 for TLS 1.2.
+# Records. RFC 9846 5.1, 5.2 and 5.4.
 RECORD_HEADER = 5
 MAX_PLAINTEXT = 2**14
 MAX_INNER_PLAINTEXT = 2**14 + 1
 MAX_CIPHERTEXT_13 = 2**14 + 256
-MAX_CIPHERTEXT_12 = 2**14 + 2048
 
 # One handshake message: OpenSSL's max_cert_list is 100 KiB, Go's and rustls's bound is 64 KiB.
 MAX_HANDSHAKE_MESSAGE = 64 * 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from handfast.trust import der
 from handfast.trust.presented import PresentedChain, Purpose
 from handfast.trust.roots import Roots
 from handfast.trust.verdict import Verdict
@@ -32,7 +34,7 @@ def rsa_key(bits: int = 2048, exponent: int = 65537) -> rsa.RSAPrivateKey:
 
 
 def new_key(kind: str = "p256") -> Any:
-    return {
+    makers: dict[str, Callable[[], Any]] = {
         "p256": lambda: ec.generate_private_key(ec.SECP256R1()),
         "p384": lambda: ec.generate_private_key(ec.SECP384R1()),
         "p521": lambda: ec.generate_private_key(ec.SECP521R1()),
@@ -40,7 +42,8 @@ def new_key(kind: str = "p256") -> Any:
         "ed448": ed448.Ed448PrivateKey.generate,
         "rsa": rsa_key,
         "rsa-1024": lambda: rsa_key(1024),
-    }[kind]()
+    }
+    return makers[kind]()
 
 
 @dataclass(frozen=True)
@@ -161,6 +164,23 @@ def with_sha1(made: Made, issuer_key: rsa.RSAPrivateKey) -> Made:
     signature = issuer_key.sign(signed, padding.PKCS1v15(), hashes.SHA1())
     encoded = made.der.replace(sha256_oid, sha1_oid).replace(made.certificate.signature, signature)
     return Made(x509.load_der_x509_certificate(encoded), made.key, made.above)
+
+
+def as_version_1(made: Made, issuer: Made) -> Made:
+    """The same certificate without its extensions, as X.509 version 1, signed again; for P-256 and Ed25519 issuers."""
+    fields = list(der.elements(der.element(made.certificate.tbs_certificate_bytes).content))
+    signed = sequence(*(field.encoded for field in fields if field.tag not in (0xA0, 0xA3)))
+    parameters = () if isinstance(issuer.key, ed25519.Ed25519PrivateKey) else (ec.ECDSA(hashes.SHA256()),)
+    signature = b"\0" + issuer.key.sign(signed, *parameters)
+    algorithm = list(der.elements(der.element(made.der).content))[1].encoded
+    encoded = sequence(signed, algorithm, b"\x03" + bytes([len(signature)]) + signature)
+    return Made(x509.load_der_x509_certificate(encoded), made.key, made.above)
+
+
+def sequence(*parts: bytes) -> bytes:
+    content = b"".join(parts)
+    length = bytes([0x81, len(content)]) if len(content) < 256 else b"\x82" + len(content).to_bytes(2, "big")
+    return b"\x30" + length + content
 
 
 def server(issuer: Made | None, *extensions: Extension, subject: str | None = "localhost", **options: Any) -> Made:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -20,6 +22,7 @@ from .crafting import (
     NOW,
     SERVER,
     Made,
+    as_version_1,
     client,
     constraints,
     dns,
@@ -42,7 +45,7 @@ POLICIES = ("handfast", "openssl", "strict")
 BOTH = (Purpose.SERVER, Purpose.CLIENT)
 
 
-def leaf_for(purpose: Purpose, issuer: Made, **options: object) -> Made:
+def leaf_for(purpose: Purpose, issuer: Made, **options: Any) -> Made:
     return server(issuer, **options) if purpose is Purpose.SERVER else client(issuer, **options)
 
 
@@ -107,6 +110,21 @@ def test_a_cross_signed_intermediate_leads_to_either_root() -> None:
     leaf = server(middle).with_above(middle, cross)
     assert judge(leaf, old).path[-1] == old.der
     assert judge(leaf, new).path[-1] == new.der
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+def test_of_two_certificates_of_one_ca_the_usable_one_is_found(order: tuple[int, int]) -> None:
+    trusted = root()
+    good = intermediate("Middle", trusted)
+    signing = (usage("key_cert_sign"), True)
+    for extensions in (
+        [constraints(True), signing, eku(CLIENT)],
+        [constraints(False)],
+        [constraints(True), (usage("crl_sign"), True)],
+    ):
+        useless = make("Middle", trusted, *extensions, key=good.key)
+        both = [(good, useless)[position] for position in order]
+        assert judge(server(good).with_above(*both), trusted).path[1] == good.der
 
 
 def test_an_intermediate_may_itself_be_the_trusted_one() -> None:
@@ -260,8 +278,8 @@ def test_path_length(kind: str) -> None:
 @pytest.mark.parametrize("kind", ["p256", "ed25519"])
 @pytest.mark.parametrize("position", ["leaf", "intermediate", "root"])
 def test_dates_along_the_whole_path(position: str, kind: str) -> None:
-    short = {"not_before": NOW - 3 * DAY, "not_after": NOW - 2 * DAY}
-    late = {"not_before": NOW + 20 * DAY}
+    short: dict[str, Any] = {"not_before": NOW - 3 * DAY, "not_after": NOW - 2 * DAY}
+    late: dict[str, Any] = {"not_before": NOW + 20 * DAY}
     for dates, code, words in ((short, "expired", "2 days ago"), (late, "not_yet_valid", "in 20 days")):
         trusted = root(key=new_key(kind), **(dates if position == "root" else {}))
         middle = intermediate("Middle", trusted, key=new_key(kind), **(dates if position == "intermediate" else {}))
@@ -288,14 +306,22 @@ def test_a_forged_signature_is_refused(kind: str) -> None:
     assert verdict.code == "bad_signature"
 
 
-def test_a_version_1_certificate_is_refused_even_beside_edwards_keys() -> None:
-    from handfast.trust.certificates import parse
-    from handfast.trust.paths import line_problems
+@pytest.mark.parametrize("kind", ["p256", "ed25519"])
+def test_a_version_1_certificate_is_refused(kind: str) -> None:
+    trusted = root(key=new_key(kind))
+    leaf = client(trusted)
+    assert judge_client(leaf, trusted)
+    assert judge_client(as_version_1(leaf, trusted), trusted).code in ("malformed", "policy")
+    old_root = as_version_1(trusted, trusted)
+    verdict = judge_client(client(old_root), old_root)
+    assert verdict.code == "issuer_not_a_ca"
+    assert "version 1" in verdict.explanation
 
-    trusted = root(key=new_key("ed25519"))
-    assert not list(line_problems([parse(client(trusted).der), parse(trusted.der)]))
-    sha224 = client(root(key=new_key("rsa")), algorithm=hashes.SHA224())
-    assert [reason.code for reason in line_problems([parse(sha224.der), parse(trusted.der)])] == ["unsupported_key"]
+
+def test_a_straight_line_has_no_algorithm_that_the_library_would_refuse() -> None:
+    trusted = root(key=new_key("rsa"))
+    middle = intermediate("Middle", trusted, key=new_key("ed25519"), algorithm=hashes.SHA224())
+    assert judge(server(middle), trusted).code == "unsupported_key"
 
 
 def test_more_certificates_than_allowed() -> None:
@@ -306,8 +332,9 @@ def test_more_certificates_than_allowed() -> None:
     assert judge((*fits.chain, middle.der), trusted).code == "too_many_certificates"
 
 
-def test_a_cas_own_certificate_as_leaf_is_a_knob() -> None:
-    trusted = root()
+@pytest.mark.parametrize("kind", ["p256", "ed25519"])
+def test_a_cas_own_certificate_as_leaf_is_a_knob(kind: str) -> None:
+    trusted = root(key=new_key(kind))
     leaf = server(trusted, constraints(True), (usage("digital_signature", "key_cert_sign"), True), dns("localhost"))
     assert judge(leaf, trusted).code == "policy"
     assert judge(leaf, trusted, policy="openssl")
@@ -355,13 +382,18 @@ def test_underscores_and_addresses() -> None:
     assert judge(leaf, trusted, server_name="my_service")
     assert judge(leaf, trusted, server_name="[::1]")
     assert judge(leaf, trusted, server_name="127.0.0.1").code == "name_mismatch"
+    network = server(trusted, san(x509.IPAddress(ipaddress.ip_network("127.0.0.0/8"))))
+    assert judge(network, trusted, server_name="127.0.0.1").code == "name_mismatch"
 
 
 # Name constraints.
 
 
 def constrained(
-    trusted: Made, permitted: list[x509.GeneralName] | None, excluded: list[x509.GeneralName] | None, **options: object
+    trusted: Made,
+    permitted: Sequence[x509.GeneralName] | None,
+    excluded: Sequence[x509.GeneralName] | None,
+    **options: Any,
 ) -> Made:
     return intermediate("Constrained", trusted, (x509.NameConstraints(permitted, excluded), True), **options)
 
@@ -410,6 +442,9 @@ def test_constraints_on_addresses_are_the_librarys() -> None:
     network = [x509.IPAddress(ipaddress.ip_network("10.0.0.0/8"))]
     leaf = server(constrained(trusted, network, None), san(x509.IPAddress(ipaddress.ip_address("192.0.2.1"))))
     assert judge(leaf, trusted, server_name="192.0.2.1").code == "name_constraint"
+    stranger = root("Stranger", key=new_key("ed25519"))
+    beside = Made(leaf.certificate, leaf.key, (*leaf.above, stranger.der))
+    assert judge(beside, trusted, server_name="192.0.2.1").code == "name_constraint"
 
 
 def test_constraints_on_directory_names_are_refused_and_said() -> None:
@@ -439,7 +474,7 @@ def test_a_straight_line_has_no_name_constraints() -> None:
         ({}, {"extensions": (dns("localhost"), (usage("digital_signature", "key_cert_sign"), True))}, "policy"),
     ],
 )
-def test_what_strict_demands_and_the_other_policies_do_not(ca: dict, leaf: dict, code: str) -> None:
+def test_what_strict_demands_and_the_other_policies_do_not(ca: dict[str, Any], leaf: dict[str, Any], code: str) -> None:
     trusted = root("Root", *ca.pop("extensions", ()), **ca)
     certificate = server(trusted, *leaf.pop("extensions", ()), **leaf)
     assert judge(certificate, trusted)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cache
 from typing import TYPE_CHECKING
 
 from handfast.engine.connection import Connection
@@ -12,6 +13,7 @@ from handfast.handshake.client import client
 
 if TYPE_CHECKING:
     from handfast.handshake.config import ClientConfig
+    from handfast.trust.verifiers import Verifier
 
 
 class ClientConnection(Connection):
@@ -32,10 +34,15 @@ class ClientConnection(Connection):
         seams: seam.Seams = seam.REAL,
     ) -> None:
         super().__init__(Role.CLIENT, config, observers, secret_sinks, seams)
-        verifier = config.verifier
-        if verifier is None:
-            from handfast.trust.verifiers import default_verifier
-
-            verifier = default_verifier()
+        verifier = _default_verifier() if config.verifier is None else config.verifier
         self.info.server_name = server_name
         self._start(client(self._handshake, config, verifier, server_name))
+
+
+@cache
+def _default_verifier() -> Verifier:
+    """This machine's default roots, read once per process."""
+    from handfast.trust.roots import Roots
+    from handfast.trust.verifiers import PathVerifier
+
+    return PathVerifier(Roots.default())

@@ -17,7 +17,15 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.engine.results import Data, HandshakeDone, PeerClosed, Result
-from handfast.errors import ApiMisuse, BadMessage, ConnectionLost, HandfastError, LocalFailure, PeerMisbehaved, PeerRejected
+from handfast.errors import (
+    ApiMisuse,
+    BadMessage,
+    ConnectionLost,
+    HandfastError,
+    LocalFailure,
+    PeerMisbehaved,
+    PeerRejected,
+)
 from handfast.events import (
     AlertSeen,
     Closed,
@@ -34,7 +42,7 @@ from handfast.handshake import seams as seam
 from handfast.handshake.flow import Expect, Handshake, Need, Sign, Step
 from handfast.handshake.info import ConnectionInfo
 from handfast.handshake.post import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED, PostHandshake
-from handfast.record.layer import ALERT, APPLICATION_DATA, HANDSHAKE, Record, RecordLayer
+from handfast.record.layer import ALERT, HANDSHAKE, Record, RecordLayer
 from handfast.registry import AlertDescription, AlertLevel, HandshakeType
 from handfast.trust.signers import DEFERRED
 from handfast.wire.alerts import Alert
@@ -233,7 +241,7 @@ class Connection:
             answer = need.ask()
         except HandfastError:
             raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 (whatever a signer or verifier raises, the peer must not wait for it)
             raise _need_failed(need, error) from None
         if answer is not DEFERRED and not inspect.isawaitable(answer):
             self._answer = answer

@@ -175,7 +175,9 @@ class Handshake:
 
     # Telling
 
-    def checked(self, direction: Direction, what: str, content: bytes, expected: bytes, received: bytes, ok: bool) -> None:
+    def checked(
+        self, direction: Direction, what: str, content: bytes, expected: bytes, received: bytes, ok: bool
+    ) -> None:
         """Tell of a proof that was computed and compared."""
         if self.watch.active:
             self.watch.emit(Checked(self.watch.clock(), direction, what, content, expected, received, ok))
@@ -185,4 +187,3 @@ class Handshake:
         self.watch.reveal(Secret(name, level, keylog_label, self.client_random, value))
         if self.watch.active:
             self.watch.emit(SecretDerived(self.watch.clock(), name, label, inputs, context))
-

@@ -1,8 +1,8 @@
 """Proving who we are and checking who the peer is, the same in both roles. RFC 9846 4.5.
 
-Possession of the key is checked here and now, in the engine, whenever a certificate is shown: no mode, option or verifier
-skips it. What the chain is worth is the verifier's to say, later, once the peer's Finished has come. Only ``judge`` makes
-a ``VerifiedPeer``.
+Possession of the key is checked here and now, in the engine, whenever a certificate is shown: no mode, option or
+verifier skips it. What the chain is worth is the verifier's to say, later, once the peer's Finished has come. Only
+``judge_identity`` makes a ``VerifiedPeer``.
 """
 
 from __future__ import annotations
@@ -155,7 +155,9 @@ def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, of
     try:
         key = signatures.certificate_public_key(certificate)
     except signatures.UnusableKey as error:
-        raise refuse(error.code, f"the presented certificate is unusable: {error}", certificate_index=0).error() from None
+        raise refuse(
+            error.code, f"the presented certificate is unusable: {error}", certificate_index=0
+        ).error() from None
     if key.bits > limits.MAX_RSA_BITS:
         raise refuse("weak_key", f"the {key.name} key exceeds {limits.MAX_RSA_BITS} bits", certificate_index=0).error()
     if not signatures.scheme_fits(key, proof.algorithm):

@@ -36,6 +36,8 @@ from handfast.wire.extensions import (
     SupportedVersionsServerHello,
 )
 from handfast.wire.messages import (
+    MESSAGES,
+    CertificateEntry,
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
@@ -49,8 +51,11 @@ TLS13 = int(ProtocolVersion.TLS13)
 # The last eight bytes of a ServerHello's random when a 1.3 server negotiates less. RFC 9846 4.2.3.
 DOWNGRADE_SENTINELS = (b"DOWNGRD\x01", b"DOWNGRD\x00")
 
-_KNOWN_EXTENSIONS = frozenset(int(extension) for extension in ExtensionType)
-# Messages that ask: what they hold that we do not know is ignored. The others answer, and may answer only what was asked.
+# The extensions that have a form in some message: these are out of place in another. RFC 9846 4.3.
+_KNOWN_EXTENSIONS = frozenset[int]().union(
+    *[message.EXTENSIONS for message in (*MESSAGES.values(), HelloRetryRequest, CertificateEntry)]
+)
+# Messages that ask: what they hold that we do not know is ignored. The others may answer only what was asked.
 _REQUESTS = (ClientHello, CertificateRequest)
 
 X = TypeVar("X", bound=ExtensionBody)
@@ -157,6 +162,8 @@ class ServerChoice:
 
 def check_server_hello(hello: ClientHello, answer: ServerHello, retry: HelloRetryRequest | None) -> ServerChoice:
     """What the server chose, all of it offered in ``hello`` and none of it other than its own retry said."""
+    if retry is not None and answer.find(SupportedVersionsServerHello) is None:
+        raise PeerMisbehaved("changed_after_retry", message="ServerHello", field="the version")
     check_answers_hello(hello, answer)
     share = require(answer, KeyShareServerHello).server_share
     if all(share.group != ours.group for ours in require(hello, KeyShareClientHello).client_shares):
@@ -343,5 +350,3 @@ def choose_scheme(ours: Iterable[int], theirs: Collection[int]) -> int | None:
 def describe_schemes(schemes: Iterable[int]) -> str:
     """The names of signature schemes."""
     return names(SignatureScheme, schemes)
-
-

@@ -54,9 +54,7 @@ class PostHandshake:
         """Change the write keys where the peer asked for it or their limit is near. RFC 9846 4.7.3 and 5.5."""
         protection = self.records.write_protection
         limit = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
-        if self._update_owed:
-            self.update_write_keys(UPDATE_NOT_REQUESTED)
-        elif protection is not None and protection.records >= limit:
+        if self._update_owed or (protection is not None and protection.records >= limit):
             self.update_write_keys(UPDATE_NOT_REQUESTED)
 
     def update_write_keys(self, request: int) -> None:

@@ -46,12 +46,12 @@ def asked_name(hello: ClientHello) -> str | None:
     asked = hello.find(ServerNameList)
     if asked is None:
         return None
-    return next((entry.host_name.decode("ascii", "replace") for entry in asked.server_name_list if not entry.name_type), None)
+    return next(
+        (entry.host_name.decode("ascii", "replace") for entry in asked.server_name_list if not entry.name_type), None
+    )
 
 
-def retry(
-    hs: Handshake, offer: negotiate.Offer, suite: int, group: int
-) -> Generator[Step, Any, negotiate.Offer]:
+def retry(hs: Handshake, offer: negotiate.Offer, suite: int, group: int) -> Generator[Step, Any, negotiate.Offer]:
     """Ask for a key share of ``group`` and for our cookie, and check the hello that comes. RFC 9846 4.2.4."""
     cookie = hs.seams.random_bytes(32)
     first = offer.hello
@@ -61,9 +61,7 @@ def retry(
         SupportedVersionsServerHello(negotiate.TLS13), KeyShareHelloRetryRequest(group), Cookie(cookie)
     )
     hs.send(
-        HelloRetryRequest(
-            negotiate.TLS12, HELLO_RETRY_REQUEST_RANDOM, first.legacy_session_id, suite, 0, extensions
-        )
+        HelloRetryRequest(negotiate.TLS12, HELLO_RETRY_REQUEST_RANDOM, first.legacy_session_id, suite, 0, extensions)
     )
     hs.flush()
     if first.legacy_session_id:

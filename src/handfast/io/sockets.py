@@ -1,9 +1,9 @@
 """TLS over blocking sockets: a shell that moves bytes and knows no protocol.
 
 Two threads may use one ``TLSSocket``, one reading and one writing. The state lock guards the engine and is never held
-across blocking I/O; the write lock keeps sealed bytes in the order in which they were sealed. A reader that has something
-to send (the alert of an error, an answer to KeyUpdate) sends it only if it gets the write lock at once: whoever holds
-that lock sends it as well, so two sides that both wait for room cannot wait for each other.
+across blocking I/O; the write lock keeps sealed bytes in the order in which they were sealed. A reader that has
+something to send (the alert of an error, an answer to KeyUpdate) sends it only if it gets the write lock at once:
+whoever holds that lock sends it as well, so two sides that both wait for room cannot wait for each other.
 
 A refused TLS 1.3 client learns why only after its own handshake, and often only after a write has failed: what the peer
 had sent before is then still read, because the alert is in there.
@@ -17,6 +17,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from handfast import limits
@@ -300,7 +301,7 @@ def connect(
     secret_sinks: Sequence[SecretSink] = (),
     on_need: NeedHandler = refuse_to_wait,
 ) -> TLSSocket:
-    """Connect to ``host`` and complete a TLS handshake; the certificate must be for ``server_name``, or else ``host``."""
+    """Connect and complete a TLS handshake; the server's certificate must be for ``server_name``, or else ``host``."""
     try:
         sock = socket.create_connection((host, port), timeout)
     except OSError as error:
@@ -328,9 +329,7 @@ def client(
 ) -> TLSSocket:
     """A TLS client over a socket that is connected already; the handshake is complete when it returns."""
     try:
-        connection = ClientConnection(
-            config, server_name=server_name, observers=observers, secret_sinks=secret_sinks
-        )
+        connection = ClientConnection(config, server_name=server_name, observers=observers, secret_sinks=secret_sinks)
         tls = TLSSocket(sock, connection, timeout=timeout, on_need=on_need)
         tls.handshake()
     except BaseException:
@@ -382,11 +381,9 @@ class Listener:
 
     def close(self) -> None:
         """Stop listening; a thread in ``accept`` gets an OSError."""
-        try:
+        # Not every system lets a listening socket be shut down; closing it is what counts.
+        with suppress(OSError):
             self._sock.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            # Not every system lets a listening socket be shut down; closing it is what counts.
-            pass
         self._sock.close()
 
 

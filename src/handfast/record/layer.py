@@ -242,9 +242,7 @@ class RecordLayer:
         if self.watch.active:
             epoch = self._read_epoch if protected else Epoch.PLAINTEXT
             now = self.watch.clock()
-            self.watch.emit(
-                RecordSeen(now, self.receives, index, epoch, header, body, content_type, content, padding)
-            )
+            self.watch.emit(RecordSeen(now, self.receives, index, epoch, header, body, content_type, content, padding))
 
     # Writing
 

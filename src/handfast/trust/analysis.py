@@ -65,9 +65,7 @@ def follow(presented: Sequence[Parsed], anchors: Anchors, known: Sequence[bytes]
 
 def _already(certificate: Parsed, path: list[Parsed]) -> bool:
     """A name and key that the path has passed leads nowhere new, however many certificates repeat them."""
-    return any(
-        (one.subject, one.public_key_info) == (certificate.subject, certificate.public_key_info) for one in path
-    )
+    return any((one.subject, one.public_key_info) == (certificate.subject, certificate.public_key_info) for one in path)
 
 
 def _dead_end(

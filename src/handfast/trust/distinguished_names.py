@@ -29,7 +29,7 @@ _TEXT_ENCODINGS = {
     0x0C: "utf-8", 0x12: "ascii", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1A: "ascii",
     0x1C: "utf-32-be", 0x1E: "utf-16-be",
 }  # fmt: skip
-_SPECIAL = frozenset(',+"\\<>;=')
+_SPECIAL = frozenset(',+"\\<>;')
 
 
 def rfc4514(name: bytes) -> str:

@@ -93,14 +93,12 @@ def matches(names: CertificateNames, server_name: str, *, common_name_fallback: 
 
 def dns_matches(pattern: str, name: str) -> bool:
     """Whether a certificate's dNSName covers ``name``, which is in lower-case A-labels. RFC 9525 6.3."""
-    if not pattern.isascii():
+    if not pattern.isascii() or not is_host_name(name):
         return False
     pattern = pattern.lower().removesuffix(".")
     if not pattern.startswith("*."):
-        return is_host_name(pattern) and pattern == name
-    parent = pattern[2:]
-    _, dot, rest = name.partition(".")
-    return bool(dot) and is_host_name(parent) and rest == parent
+        return pattern == name
+    return pattern.removeprefix("*.") == name.partition(".")[2]
 
 
 def is_host_name(text: str) -> bool:

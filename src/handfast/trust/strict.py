@@ -1,7 +1,7 @@
 """The form that RFC 5280 4 prescribes, as far as OpenSSL's X509_V_FLAG_X509_STRICT demands it.
 
-Python 3.13 sets this flag by default, so a certificate that fails here fails there. As in OpenSSL, a certificate that is
-itself trusted may have any form.
+Python 3.13 sets this flag by default, so a certificate that fails here fails there. As in OpenSSL, a certificate that
+is itself trusted may have any form.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
-from handfast.trust.policy import PathPolicy, PolicyName, named_policy
+from handfast.trust.policy import PathPolicy, named_policy
 from handfast.trust.presented import PresentedChain, Purpose
 from handfast.trust.verdict import Verdict, failed
 
@@ -37,7 +37,7 @@ class PathVerifier:
         self,
         roots: Roots,
         *,
-        policy: PolicyName | PathPolicy = "handfast",
+        policy: str | PathPolicy = "handfast",
         check_name: bool = True,
         known_intermediates: tuple[bytes, ...] = (),
     ) -> None:

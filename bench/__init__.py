@@ -1,0 +1,1 @@
+"""What handfast costs beside other implementations, measured side by side in one process: `make bench`."""

@@ -1,0 +1,244 @@
+"""One end of a connection in memory, the same shape for every implementation that is compared.
+
+All negotiate TLS_AES_128_GCM_SHA256, X25519 and ECDSA P-256, verify the peer's chain of leaf and CA and the server's
+name, and send no tickets. Where an implementation cannot choose its suite, its peer offers or accepts no other.
+"""
+
+from __future__ import annotations
+
+import ssl
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import handfast
+from handfast.pki.authority import CertificateAuthority
+from handfast.registry import CipherSuite, NamedGroup
+
+NAME = "localhost"
+
+
+class Side(Protocol):
+    """One end: bytes in, bytes out."""
+
+    def feed(self, data: bytes) -> bytes:
+        """Take the peer's bytes (b"" to start) and give ours, as long as the handshake lasts."""
+
+    def seal(self, data: bytes) -> bytes:
+        """Application data as records."""
+
+    def open(self, data: bytes) -> int:
+        """Records as application data; how many bytes."""
+
+    def facts(self) -> tuple[str, str, bool]:
+        """Version, suite, and whether the session was resumed."""
+
+
+Maker = Callable[[], Side]
+
+
+@dataclass
+class Pki:
+    """The certificates of all scenarios."""
+
+    ca: CertificateAuthority
+    directory: Path
+
+    @classmethod
+    def create(cls) -> Pki:
+        return cls(CertificateAuthority.create("Bench CA"), Path(tempfile.mkdtemp(prefix="handfast-bench-")))
+
+    @cached_property
+    def server(self) -> Any:
+        return self.ca.server(NAME)
+
+    @cached_property
+    def client(self) -> Any:
+        return self.ca.client("bench")
+
+    def file(self, name: str, data: bytes) -> str:
+        path = self.directory / name
+        path.write_bytes(data)
+        return str(path)
+
+    def close(self) -> None:
+        for path in self.directory.iterdir():
+            path.unlink()
+        self.directory.rmdir()
+
+
+class Handfast:
+    """Our engine."""
+
+    def __init__(self, connection: handfast.ClientConnection | handfast.ServerConnection) -> None:
+        self.connection = connection
+
+    def feed(self, data: bytes) -> bytes:
+        if data:
+            self.connection.receive(data)
+        return self.connection.outgoing()
+
+    def seal(self, data: bytes) -> bytes:
+        self.connection.send(data)
+        return self.connection.outgoing()
+
+    def open(self, data: bytes) -> int:
+        return sum(len(result.data) for result in self.connection.receive(data) if isinstance(result, handfast.Data))
+
+    def facts(self) -> tuple[str, str, bool]:
+        info = self.connection.info
+        return "TLSv1.3", CipherSuite.describe(info.suite), info.resumed
+
+
+def handfast_sides(pki: Pki, *, mutual: bool) -> tuple[Maker, Maker]:
+    """Our client and our server."""
+    verifier = handfast.PathVerifier(handfast.Roots.from_der([pki.ca.certificate_der]))
+    parameters: dict[str, Any] = {
+        "suites": (CipherSuite.TLS_AES_128_GCM_SHA256,),
+        "groups": (NamedGroup.x25519,),
+        "verifier": verifier,
+    }
+    own = [handfast.Credentials.from_pem(pki.client.cert_pem, pki.client.key_pem)] if mutual else []
+    client = handfast.ClientConfig(credentials=own, **parameters)
+    server = handfast.ServerConfig(
+        credentials=[handfast.Credentials.from_pem(pki.server.cert_pem, pki.server.key_pem)],
+        client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY if mutual else handfast.ClientAuth.NONE,
+        **parameters,
+    )
+    return (
+        lambda: Handfast(handfast.ClientConnection(client, server_name=NAME)),
+        lambda: Handfast(handfast.ServerConnection(server)),
+    )
+
+
+class Ssl:
+    """Python's ssl over two MemoryBIOs, which is what asyncio uses."""
+
+    def __init__(self, context: ssl.SSLContext, *, server: bool) -> None:
+        self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        name = None if server else NAME
+        self.object = context.wrap_bio(self.incoming, self.outgoing, server_side=server, server_hostname=name)
+        self.connected = False
+
+    def feed(self, data: bytes) -> bytes:
+        self.incoming.write(data)
+        if not self.connected:
+            try:
+                self.object.do_handshake()
+                self.connected = True
+            except ssl.SSLWantReadError:
+                pass
+        return self.outgoing.read()
+
+    def seal(self, data: bytes) -> bytes:
+        self.object.write(data)
+        return self.outgoing.read()
+
+    def open(self, data: bytes) -> int:
+        self.incoming.write(data)
+        total = 0
+        while self.incoming.pending:
+            try:
+                total += len(self.object.read(65536))
+            except ssl.SSLWantReadError:
+                break
+        return total
+
+    def facts(self) -> tuple[str, str, bool]:
+        cipher = self.object.cipher()
+        return str(self.object.version()), cipher[0] if cipher else "", bool(self.object.session_reused)
+
+
+def ssl_sides(pki: Pki, *, mutual: bool) -> tuple[Maker, Maker]:
+    """The client and the server of Python's ssl."""
+    roots = pki.file("ca.pem", pki.ca.certificate_pem)
+    client = ssl.create_default_context(cafile=roots)
+    server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    server.num_tickets = 0
+    server.load_cert_chain(pki.file("server.pem", pki.server.cert_pem), pki.file("server.key", pki.server.key_pem))
+    if mutual:
+        client.load_cert_chain(pki.file("client.pem", pki.client.cert_pem), pki.file("client.key", pki.client.key_pem))
+        server.verify_mode = ssl.CERT_REQUIRED
+        server.load_verify_locations(roots)
+    return lambda: Ssl(client, server=False), lambda: Ssl(server, server=True)
+
+
+class PyOpenSsl:
+    """pyOpenSSL over its memory BIO."""
+
+    def __init__(self, context: Any, *, server: bool) -> None:
+        from OpenSSL import SSL
+
+        self.module = SSL
+        self.connection = SSL.Connection(context, None)
+        self.connected = False
+        if server:
+            self.connection.set_accept_state()
+        else:
+            self.connection.set_connect_state()
+            self.connection.set_tlsext_host_name(NAME.encode())
+
+    def feed(self, data: bytes) -> bytes:
+        if data:
+            self.connection.bio_write(data)
+        if not self.connected:
+            try:
+                self.connection.do_handshake()
+                self.connected = True
+            except self.module.WantReadError:
+                pass
+        return self._outgoing()
+
+    def _outgoing(self) -> bytes:
+        parts = []
+        while True:
+            try:
+                parts.append(self.connection.bio_read(1 << 20))
+            except self.module.WantReadError:
+                return b"".join(parts)
+
+    def seal(self, data: bytes) -> bytes:
+        self.connection.send(data)
+        return self._outgoing()
+
+    def open(self, data: bytes) -> int:
+        total = 0
+        view = memoryview(data)
+        while view:
+            view = view[self.connection.bio_write(bytes(view[: 1 << 17])) :]
+            try:
+                while True:
+                    total += len(self.connection.recv(65536))
+            except self.module.WantReadError:
+                pass
+        return total
+
+    def facts(self) -> tuple[str, str, bool]:
+        # Both contexts refuse to keep sessions, and pyOpenSSL has no call that would tell.
+        return str(self.connection.get_protocol_version_name()), str(self.connection.get_cipher_name()), False
+
+
+def pyopenssl_sides(pki: Pki, *, mutual: bool) -> tuple[Maker, Maker]:
+    """The client and the server of pyOpenSSL; names are left to its users, and checked here by nobody."""
+    from OpenSSL import SSL
+
+    def context(method: int, issued: Any | None, *, verify: bool) -> Any:
+        made = SSL.Context(method)
+        made.set_tls13_ciphersuites(b"TLS_AES_128_GCM_SHA256")
+        if issued is not None:
+            name = "server" if issued is pki.server else "client"
+            made.use_certificate_chain_file(pki.file(f"{name}.pem", issued.cert_pem))
+            made.use_privatekey_file(pki.file(f"{name}.key", issued.key_pem))
+        if verify:
+            made.load_verify_locations(pki.file("ca.pem", pki.ca.certificate_pem))
+            made.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
+        return made
+
+    client = context(SSL.TLS_CLIENT_METHOD, pki.client if mutual else None, verify=True)
+    server = context(SSL.TLS_SERVER_METHOD, pki.server, verify=mutual)
+    server.set_session_cache_mode(SSL.SESS_CACHE_OFF)
+    server.set_options(SSL.OP_NO_TICKET)
+    return lambda: PyOpenSsl(client, server=False), lambda: PyOpenSsl(server, server=True)

@@ -1,0 +1,62 @@
+"""The command line: one file per verb, imported when its verb is used, so that ``handfast --help`` is quick."""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import click
+
+from handfast.cli import ui
+
+# In the order in which a newcomer meets them.
+VERBS = {
+    "demo": "The whole story in one go: two HTTPS connections, with a client certificate and without.",
+    "serve": "An HTTPS server that tells each client who it is.",
+    "connect": "Request an https:// URL, or talk over TLS with host:port.",
+}
+
+
+class Handfast(click.Group):
+    """The group of verbs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(VERBS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in VERBS:
+            return None
+        command = import_module(f"handfast.cli.{cmd_name}").command
+        return command if isinstance(command, click.Command) else None
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl(list(VERBS.items()))
+
+
+def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
+    if not wanted or ctx.resilient_parsing:
+        return
+    from importlib.metadata import version
+
+    click.echo(f"handfast {version('handfast')}")
+    ctx.exit()
+
+
+@click.group(cls=Handfast, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+@click.option(
+    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+)
+@click.pass_context
+def program(ctx: click.Context) -> None:
+    """TLS you can watch: mutual TLS connections whose every message, certificate and key can be read."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the program; the result is its exit status (see ``ui``)."""
+    if arguments is None:
+        arguments = sys.argv[1:]
+        ui.prepare_process()
+    return ui.run(program, arguments)

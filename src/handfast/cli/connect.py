@@ -1,0 +1,198 @@
+"""``handfast connect``: request an https:// URL, or talk over TLS with host:port."""
+
+from __future__ import annotations
+
+import os
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handfast.cli import options, ui
+from handfast.cli.deadline import deadline
+from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
+from handfast.cli.output import output_file, standard_output
+from handfast.cli.target import Target, parse_address, parse_target, redirected
+from handfast.engine import ClientConfig
+from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError, PeerRejected
+from handfast.events import Role
+from handfast.io import sockets
+from handfast.lens.verdict import Outcome
+from handfast.trust.verifiers import PathVerifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_HTTP = "http/1.1"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """The options that only an https:// URL has."""
+
+    method: str | None
+    data: tuple[str, ...]
+    headers: tuple[str, ...]
+    include: bool
+    output: Path | None
+
+    @property
+    def given(self) -> bool:
+        return bool(self.method or self.data or self.headers or self.include or self.output)
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """How to reach the target."""
+
+    server_name: str | None
+    connect_to: tuple[str, ...]
+    proxy: str | None
+
+
+@click.command(
+    cls=options.Verb,
+    examples=(
+        "handfast connect https://example.com/",
+        "handfast connect --trace https://example.com/",
+        "handfast connect --trace=bytes --secrets https://localhost:1337/ --cacert handfast-demo/ca.pem",
+        "handfast connect https://localhost:1337/whoami --cacert ca.pem --cert client.pem --key client.key",
+        "handfast connect localhost:1337 --cacert ca.pem      (type, and read what comes back)",
+    ),
+)
+@click.argument("target")
+@options.together(
+    click.option("-X", "--request", "method", metavar="METHOD", help="The request method."),
+    click.option("-d", "--data", multiple=True, metavar="DATA", help="A request body; @FILE reads it, @- from stdin."),
+    click.option("-H", "--header", "headers", multiple=True, metavar="LINE", help="A header, 'Name: value'."),
+    click.option("-i", "--include", is_flag=True, help="Print the response's head too."),
+    click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the body to FILE."),
+    click.option("-k", "--insecure", is_flag=True, help="Go on with a server that is not verified."),
+    click.option("--max-time", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this."),
+    click.option("--servername", metavar="NAME", help="Ask for, and verify, this name instead of the target's."),
+    click.option("--connect-to", multiple=True, metavar="HOST:PORT:TOHOST:TOPORT", help="Connect elsewhere, as curl."),
+    click.option("--proxy", metavar="http://HOST:PORT", help="Go through an HTTP proxy, by CONNECT."),
+)
+@click.option("--cacert", type=click.Path(path_type=Path), metavar="FILE_OR_DIR", help="Trust these CAs instead.")
+@options.identity_options
+@options.parameter_options
+@options.lens_options
+def command(
+    target: str,
+    method: str | None,
+    data: tuple[str, ...],
+    headers: tuple[str, ...],
+    include: bool,
+    output: Path | None,
+    insecure: bool,
+    max_time: float | None,
+    servername: str | None,
+    connect_to: tuple[str, ...],
+    proxy: str | None,
+    cacert: Path | None,
+    trace: str | None,
+    secrets: str | None,
+    keylog: Path | None,
+    **shared: Any,
+) -> None:
+    """Request an https:// URL and print the body, or hold a TLS session with HOST:PORT: lines typed are sent, bytes
+    received are printed."""
+    log_to_terminal(quiet=True)
+    wanted = parse_target(target)
+    http = HttpOptions(method, data, headers, include, output)
+    if wanted.path is None and http.given:
+        raise ui.bad_option("TARGET", "-X -d -H -i -o are for an https:// URL", f"did you mean https://{target} ?")
+    config = _config(cacert, insecure=insecure, http=wanted.path is not None, traced=trace is not None, **shared)
+    lenses = Lenses(Role.CLIENT, trace, secrets, keylog if keylog is not None else keylog_of_environment())
+    if insecure:
+        ui.warn("-k: whoever answers is believed; the line below says who it was, and whether that was verified")
+    with deadline(max_time):
+        _run(wanted, Route(servername, connect_to, proxy), config, lenses, http)
+
+
+def _config(
+    cacert: Path | None,
+    *,
+    insecure: bool,
+    http: bool,
+    traced: bool,
+    cert: Path | None,
+    key: Path | None,
+    key_password_file: Path | None,
+    **parameters: Any,
+) -> ClientConfig:
+    roots = options.roots(cacert)
+    if traced:
+        ui.note(f"trusting {roots.source}")
+    settings = options.parameters(**parameters)
+    if http:
+        settings.setdefault("application_protocols", (_HTTP,))
+    return ClientConfig(
+        credentials=options.credentials(cert, key, key_password_file),
+        verifier=PathVerifier(roots),
+        enforce_verdict=not insecure,
+        **settings,
+    )
+
+
+def _run(target: Target, route: Route, config: ClientConfig, lenses: Lenses, http: HttpOptions) -> None:
+    """One connection from start to end, told in one line, or in two if it failed."""
+    outcome, observers, sinks = lenses.watch()
+    # First, so that nothing is asked of a server whose answer has no place.
+    with standard_output() if http.output is None else output_file(http.output) as write:
+        try:
+            with _connect(target, route, config, observers=observers, secret_sinks=sinks) as tls:
+                if target.path is None:
+                    _session(tls, write)
+                else:
+                    _request(tls, target, http, write)
+        except HandfastError as error:
+            _tell_failure(outcome, error)
+    ui.note(outcome.line())
+
+
+def _tell_failure(outcome: Outcome, error: HandfastError) -> None:
+    """A handshake that failed is told by its verdict; one that came off, and what went wrong later, by both."""
+    if isinstance(error, ConfigError | ApiMisuse):
+        raise error
+    if outcome.info is None or (isinstance(error, PeerRejected) and not outcome.answered):
+        what = error.what if isinstance(error, ConnectionLost) else outcome.line(error)
+        ui.fail(what, error.fault, error.hint)
+    ui.note(outcome.line())
+    raise error
+
+
+def _connect(target: Target, route: Route, config: ClientConfig, **lenses: Any) -> sockets.TLSSocket:
+    host, port = redirected(target, route.connect_to)
+    server_name = route.server_name or target.host
+    if route.proxy is None:
+        return sockets.connect(host, port, config, server_name=server_name, **lenses)
+    from handfast.cli.tunnel import through_proxy
+
+    address = route.proxy.removeprefix("http://").rstrip("/")
+    if "://" in address or "@" in address:
+        raise ui.bad_option("--proxy", "only http:// proxies without user names are known", "give http://HOST:PORT")
+    sock = through_proxy(parse_address(address, "--proxy"), host, port)
+    return sockets.client(sock, config, server_name=server_name, **lenses)
+
+
+def _session(tls: sockets.TLSSocket, write: Callable[[bytes], None]) -> None:
+    from handfast.cli.session import run_session
+
+    # A program without standard input has None there.
+    with open(os.devnull, "rb") as nothing:
+        run_session(tls, (sys.stdin or nothing).fileno(), write)
+
+
+def _request(tls: sockets.TLSSocket, target: Target, http: HttpOptions, write: Callable[[bytes], None]) -> None:
+    from handfast.cli.fetch import fetch
+
+    if tls.info.application_protocol not in (None, _HTTP):
+        ui.fail(
+            f"the server chose ALPN {tls.info.application_protocol}, and this command speaks {_HTTP} only",
+            "the two sides do not fit",
+            f"leave --alpn out, or name {_HTTP} first",
+        )
+    fetch(tls, target, http, write)

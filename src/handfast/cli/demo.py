@@ -1,0 +1,193 @@
+"""``handfast demo``: a server and two clients, one with a certificate and one without, every message shown."""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handfast.cli import http, options, ui, words
+from handfast.cli.lenses import log_to_terminal
+from handfast.engine import ClientAuth, ClientConfig, ServerConfig
+from handfast.errors import HandfastError
+from handfast.events import Role
+from handfast.files import append_private
+from handfast.io import sockets
+from handfast.lens.keylog import KeyLog
+from handfast.lens.trace import Trace
+from handfast.lens.verdict import Outcome
+from handfast.pki.authority import CertificateAuthority
+from handfast.pki.files import write_pki
+from handfast.trust import pem
+from handfast.trust.credentials import Credentials
+from handfast.trust.describe import describe
+from handfast.trust.roots import Roots
+from handfast.trust.verifiers import PathVerifier
+
+if TYPE_CHECKING:
+    from handfast.engine import ConnectionInfo
+    from handfast.pki.authority import Issued
+    from handfast.trust.presented import PresentedChain
+    from handfast.trust.verdict import Verdict
+
+_HOST = "127.0.0.1"
+_CA = "handfast demo CA"
+_HTTP = ("http/1.1",)
+_FILES = (
+    ("ca.pem", "the CA both sides trust; its key is destroyed, so it can issue nothing more"),
+    ("server.pem, server.key", "the server's certificate and key, for localhost and 127.0.0.1"),
+    ("client.pem, client.key", "the client's certificate and key"),
+    ("keys.log", "the keys of both connections: with them, Wireshark decrypts a capture of this run"),
+)
+
+
+@click.command(cls=options.Verb, examples=("handfast demo", "handfast demo --port 4433 --out /tmp/handfast-demo"))
+@click.option("--port", type=click.IntRange(0, 0xFFFF), default=1337, show_default=True, help="Where to serve.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default=Path("handfast-demo"),
+    show_default=True,
+    metavar="DIRECTORY",
+    help="Where certificates and keys are left.",
+)
+def command(port: int, out: Path) -> None:
+    """The whole story in one go, with nothing needed: make a CA and certificates, serve HTTPS on this machine, connect
+    with a client certificate and without, and show every message of both connections."""
+    log_to_terminal(quiet=True)
+    demo = Demo(out)
+    with demo.listen(port) as listener:
+        port = listener.address[1]
+        click.echo(f"Starting to serve on https://{_HOST}:{port}.")
+        threading.Thread(target=demo.serve, args=(listener,), daemon=True).start()
+        with append_private(out / "keys.log") as file:
+            keys = KeyLog(lambda line: file.write(line.encode()))
+            demo.connect(port, "A client with a certificate", demo.client, keys)
+            demo.connect(port, "A client without a certificate", (), keys)
+    _tell_files(out, port)
+
+
+class Demo:
+    """Certificates in a directory, a server and its clients."""
+
+    def __init__(self, out: Path) -> None:
+        authority = CertificateAuthority.create(_CA)
+        server, client = authority.server("localhost", _HOST), authority.client("demo client")
+        authority.destroy_key()
+        # Only what an earlier run left is replaced.
+        replace = _is_ours(out / "ca.pem")
+        write_pki(out, authority, server=server, client=client, replace=replace, with_ca_key=False)
+        self._trusted = Roots.from_der([authority.certificate_der])
+        self.client = (_credentials(client),)
+        self._server = (_credentials(server),)
+        # What the server has to say of a connection, until it answers: its thread and the client's share one terminal.
+        self._said: list[str] = []
+        self._outcomes: list[Outcome] = []
+
+    def listen(self, port: int) -> sockets.Listener:
+        """A listener on ``port``, or on a free one if that is taken."""
+        config = ServerConfig(
+            credentials=self._server,
+            verifier=Announcing("verifying client cert ...", self._said.append, self._trusted),
+            client_auth=ClientAuth.REQUEST,
+            ca_names=self._trusted.names(),
+            application_protocols=_HTTP,
+        )
+        try:
+            return sockets.listen(_HOST, port, config, watch=self._watch)
+        except OSError as error:
+            ui.note(f"port {port} cannot be used ({ui.reason(error)}), taking a free one")
+            return sockets.listen(_HOST, 0, config, watch=self._watch)
+
+    def _watch(self, _address: object) -> Any:
+        self._outcomes.append(Outcome(Role.SERVER, words.DESCRIBER))
+        return self._outcomes[-1:], ()
+
+    def serve(self, listener: sockets.Listener) -> None:
+        """Answer one connection after the other, until the listener is closed."""
+        while True:
+            try:
+                with listener.accept() as tls:
+                    info = tls.handshake()
+                    http.serve(tls, lambda _request, info=info: self._answer(info))  # type: ignore[misc]
+            except HandfastError:
+                continue
+            except OSError:
+                return
+
+    def _answer(self, info: ConnectionInfo) -> http.Reply:
+        for line in (*self._said, *_peer_certificates(info)):
+            click.echo(line)
+        self._said.clear()
+        who = describe(info.presented[0]).subject if info.presented else "whoever you are, without a certificate"
+        return http.Reply(200, f"hello, {who}\n".encode())
+
+    def connect(self, port: int, title: str, credentials: tuple[Credentials, ...], keys: KeyLog) -> None:
+        """One connection of a client, and what both sides made of it."""
+        click.echo()
+        ui.heading(f"{title}:")
+        label = str(len(self._outcomes) + 1)
+        trace = Trace(ui.trace_as_output, label=label, describer=words.DESCRIBER)
+        config = ClientConfig(
+            credentials=credentials,
+            verifier=Announcing("verifying server's cert ...", click.echo, self._trusted),
+            application_protocols=_HTTP,
+        )
+        connection = sockets.connect(
+            _HOST, port, config, server_name="localhost", observers=(trace,), secret_sinks=(keys,)
+        )
+        with connection as tls:
+            request = http.Request("GET", "/", [("Host", f"localhost:{port}")])
+            parts = list(http.request(tls, request))
+        body = b"".join(part for part in parts if isinstance(part, bytes))
+        click.echo(f"Body:\n{body.decode().rstrip()}")
+        ui.heading(self._outcomes[-1].line())
+
+
+class Announcing:
+    """A verifier that says so before it judges."""
+
+    def __init__(self, announcement: str, say: Any, trusted: Roots) -> None:
+        self._announcement = announcement
+        self._say = say
+        self._verifier = PathVerifier(trusted)
+
+    def verify(self, presented: PresentedChain) -> Verdict:
+        """The verdict of the path to the trusted roots."""
+        self._say(self._announcement)
+        return self._verifier.verify(presented)
+
+
+def _credentials(issued: Issued) -> Credentials:
+    return Credentials.from_pem(issued.cert_pem, issued.key_pem)
+
+
+def _peer_certificates(info: ConnectionInfo) -> list[str]:
+    """The chain that the client presented, as the server saw it."""
+    lines = [f"#(peer certs) = {len(info.presented)}"]
+    for index, certificate in enumerate(info.presented):
+        lines += [f"certs[{index}] goes as", pem.encode(pem.CERTIFICATE, certificate).decode().rstrip()]
+    return lines
+
+
+def _is_ours(ca: Path) -> bool:
+    """Whether ``ca`` is a CA certificate that an earlier demo left."""
+    try:
+        found = Roots.from_file(ca).certificates
+    except HandfastError:
+        return False
+    return len(found) == 1 and describe(found[0]).subject.startswith(f"CN={_CA},")
+
+
+def _tell_files(out: Path, port: int) -> None:
+    folder = click.format_filename(out)
+    click.echo(f"\nLeft in {folder}:")
+    for names, purpose in _FILES:
+        click.echo(f"  {names:24}{purpose}")
+    trusted = f"--cacert {folder}/ca.pem"
+    identity = f"--cert {folder}/client.pem --key {folder}/client.key"
+    click.echo("\nGo on by yourself, in two terminals:")
+    click.echo(f"  handfast serve --cert {folder}/server.pem --key {folder}/server.key --client-ca {folder}/ca.pem")
+    click.echo(f"  handfast connect --trace=fields https://localhost:1337/ {trusted} {identity}")

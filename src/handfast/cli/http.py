@@ -1,0 +1,152 @@
+"""HTTP/1.1 over anything with ``recv`` and ``sendall``, by h11: one request of a client, and a server's requests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Protocol
+
+import h11
+
+from handfast import limits
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Headers = list[tuple[str, str]]
+_CHUNK = 64 * 1024
+
+
+class Stream(Protocol):
+    """What HTTP runs over; ``recv`` returns b"" at a clean end and raises HandfastError at any other."""
+
+    def recv(self, size: int, /) -> bytes: ...
+
+    def sendall(self, data: bytes, /) -> None: ...
+
+
+class BadRequest(Exception):
+    """What was to be sent is no HTTP/1.1 request."""
+
+
+class BadResponse(Exception):
+    """What the server sent is not an HTTP/1.1 response, or ends before it is complete."""
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request; ``target`` is what stands in the request line, ``path`` its part before the question mark."""
+
+    method: str
+    target: str
+    headers: Headers = field(default_factory=list)
+    body: bytes = b""
+
+    @property
+    def path(self) -> str:
+        return self.target.partition("?")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What a server answers; content-length is added to the headers."""
+
+    status: int
+    body: bytes
+    content_type: str = "text/plain; charset=utf-8"
+
+
+def request(stream: Stream, request: Request) -> Iterator[h11.InformationalResponse | h11.Response | bytes]:
+    """Send the request; yields the heads as they come, then the body in pieces.
+
+    Raises BadResponse when the response is malformed or cut short, BadRequest when the request is no HTTP.
+    """
+    connection = h11.Connection(h11.CLIENT)
+    try:
+        head = h11.Request(method=request.method, target=request.target, headers=request.headers)
+        data = connection.send(head) or b""
+        data += connection.send(h11.Data(request.body)) or b""
+        data += connection.send(h11.EndOfMessage()) or b""
+    except h11.LocalProtocolError as error:
+        raise BadRequest(str(error)) from None
+    stream.sendall(data)
+    try:
+        yield from _response(stream, connection)
+    except h11.RemoteProtocolError as error:
+        raise BadResponse(str(error)) from None
+
+
+def _response(stream: Stream, connection: h11.Connection) -> Iterator[h11.InformationalResponse | h11.Response | bytes]:
+    while True:
+        match connection.next_event():
+            case h11.NEED_DATA:
+                connection.receive_data(stream.recv(_CHUNK))
+            case h11.InformationalResponse() | h11.Response() as head:
+                yield head
+            case h11.Data(data=data):
+                yield bytes(data)
+            case h11.ConnectionClosed():
+                raise BadResponse("the server closed the connection without a response")
+            case _:
+                return
+
+
+def serve(stream: Stream, answer: Callable[[Request], Reply]) -> None:
+    """Answer the requests of one connection until the client or an error ends it."""
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=16 * 1024)
+    while True:
+        method = ""
+        try:
+            request = _next_request(stream, connection)
+            if request is None:
+                return
+            method = request.method
+            reply = answer(request) if len(request.body) <= limits.HTTP_BODY else _too_large()
+        except h11.RemoteProtocolError as error:
+            reply = Reply(error.error_status_hint, f"{error}\n".encode())
+        _send(stream, connection, reply, method)
+        if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
+            return
+        connection.start_next_cycle()
+
+
+def _next_request(stream: Stream, connection: h11.Connection) -> Request | None:
+    """The next whole request; None when the client is done. A body over the limit is cut one byte above it."""
+    head: h11.Request | None = None
+    body = bytearray()
+    while True:
+        match connection.next_event():
+            case h11.NEED_DATA:
+                if connection.they_are_waiting_for_100_continue:
+                    going_on = h11.InformationalResponse(status_code=100, headers=[])
+                    stream.sendall(connection.send(going_on) or b"")
+                connection.receive_data(stream.recv(_CHUNK))
+            case h11.Request() as head:
+                pass
+            case h11.Data(data=data):
+                body += data
+                if len(body) > limits.HTTP_BODY and head is not None:
+                    return _request(head, body)
+            case h11.EndOfMessage() if head is not None:
+                return _request(head, body)
+            case _:
+                return None
+
+
+def _request(head: h11.Request, body: bytearray) -> Request:
+    headers = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in head.headers]
+    return Request(head.method.decode("ascii"), head.target.decode("latin-1"), headers, bytes(body))
+
+
+def _too_large() -> Reply:
+    return Reply(413, f"the body exceeds {limits.HTTP_BODY} bytes\n".encode())
+
+
+def _send(stream: Stream, connection: h11.Connection, reply: Reply, method: str) -> None:
+    headers = [("content-type", reply.content_type), ("content-length", str(len(reply.body)))]
+    if connection.their_state is not h11.DONE:
+        headers.append(("connection", "close"))
+    reason = HTTPStatus(reply.status).phrase
+    head = h11.Response(status_code=reply.status, headers=headers, reason=reason)
+    events = (head, h11.Data(b"" if method == "HEAD" else reply.body), h11.EndOfMessage())
+    stream.sendall(b"".join(connection.send(event) or b"" for event in events))

@@ -1,0 +1,201 @@
+"""Options that several verbs share, and what they make of them.
+
+``--trace`` and ``--secrets`` take a value after ``=`` only, so that ``--trace https://...`` means what it says. click
+would take the next argument as the value; ``Verb`` gives such an option its default before click sees it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from handfast.cli import ui
+from handfast.engine import ClientAuth, ServerConfig
+from handfast.registry import CipherSuite, NamedGroup, Registry
+from handfast.text import escape
+
+if TYPE_CHECKING:
+    from handfast.trust.credentials import Credentials
+    from handfast.trust.roots import Roots
+
+F = TypeVar("F", bound=Callable[..., object])
+
+
+class OptionalValue(click.Option):
+    """An option whose value may be left out, and stands after ``=`` if it is there. ``bare`` is what it then means."""
+
+    def __init__(self, *args: Any, bare: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.bare = bare
+
+
+class Verb(click.Command):
+    """A command whose help opens with examples."""
+
+    def __init__(self, *args: Any, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.examples = examples
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples, then what click prints."""
+        formatter.write("Examples:\n" + "".join(f"  {example}\n" for example in self.examples) + "\n")
+        super().format_help(ctx, formatter)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """click's parsing, after options with an optional value have got theirs."""
+        return super().parse_args(ctx, list(self._with_values(args)))
+
+    def _with_values(self, args: list[str]) -> Iterator[str]:
+        options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
+        rest = iter(args)
+        for argument in rest:
+            option = options.get(argument)
+            if isinstance(option, OptionalValue):
+                yield f"{argument}={option.bare}"
+                continue
+            yield argument
+            if argument == "--":
+                yield from rest
+            elif self._takes_next(argument, options):
+                yield from (value for value in [next(rest, None)] if value is not None)
+
+    @staticmethod
+    def _takes_next(argument: str, options: dict[str, click.Option]) -> bool:
+        """Whether the next argument is the value of this one: ``--data``, ``-d``, ``-kd``, but not ``-dvalue``."""
+        if argument in options:
+            return not options[argument].is_flag
+        if not argument.startswith("-") or argument.startswith("--"):
+            return False
+        for position, letter in enumerate(argument[1:], 2):
+            option = options.get(f"-{letter}")
+            if option is None or not option.is_flag:
+                return option is not None and position == len(argument)
+        return False
+
+
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """One decorator for several options, in this order in the help."""
+
+    def decorate(command: F) -> F:
+        for option in reversed(options):
+            command = option(command)
+        return command
+
+    return decorate
+
+
+_FILE = click.Path(path_type=Path)
+
+
+def identity_options(command: F) -> F:
+    """--cert, --key, --key-password-file."""
+    return together(
+        click.option("--cert", type=_FILE, metavar="FILE", help="Our certificate chain: PEM, leaf first."),
+        click.option("--key", type=_FILE, metavar="FILE", help="Its private key: PEM or DER, possibly encrypted."),
+        click.option("--key-password-file", type=_FILE, metavar="FILE", help="Holds the key's password."),
+    )(command)
+
+
+def parameter_options(command: F) -> F:
+    """--tls, --suites, --groups, --alpn."""
+    return together(
+        click.option("--tls", multiple=True, metavar="VERSION", help="Speak exactly these versions: 1.3."),
+        click.option("--suites", metavar="NAMES", help="Cipher suites, comma-separated, most wanted first."),
+        click.option("--groups", metavar="NAMES", help="Key exchange groups, likewise."),
+        click.option("--alpn", metavar="NAMES", help="Application protocols, likewise: h2,http/1.1."),
+    )(command)
+
+
+def lens_options(command: F) -> F:
+    """--trace, --secrets, --keylog."""
+    return together(
+        click.option(
+            "--trace",
+            cls=OptionalValue,
+            bare="names",
+            type=click.Choice(["names", "fields", "bytes"]),
+            metavar="[=fields|=bytes]",
+            help="Show every message on standard error; with =fields every field, with =bytes every byte.",
+        ),
+        click.option(
+            "--secrets",
+            cls=OptionalValue,
+            bare="traffic",
+            type=click.Choice(["traffic", "all"]),
+            metavar="[=all]",
+            help="Show traffic secrets and data in the trace; with =all those for resumption and exporters too.",
+        ),
+        click.option("--keylog", type=_FILE, metavar="FILE", help="Append this run's keys, for Wireshark."),
+    )(command)
+
+
+def credentials(cert: Path | None, key: Path | None, key_password_file: Path | None) -> tuple[Credentials, ...]:
+    """What --cert, --key and --key-password-file name; () without --cert. Raises ConfigError."""
+    from handfast.trust.credentials import Credentials
+    from handfast.trust.files import read
+
+    if cert is None:
+        for option, value in (("--key", key), ("--key-password-file", key_password_file)):
+            if value is not None:
+                raise ui.bad_option(option, "there is no --cert that it could belong to", "give --cert too")
+        return ()
+    password = None if key_password_file is None else read(key_password_file).rstrip(b"\r\n")
+    return (Credentials.from_files(cert, key, password),)
+
+
+def roots(cacert: Path | None) -> Roots:
+    """What --cacert names, or else the environment or the system. Raises ConfigError."""
+    from handfast.trust.roots import Roots
+
+    return Roots.default() if cacert is None else Roots.from_path(cacert)
+
+
+def parameters(tls: tuple[str, ...], suites: str | None, groups: str | None, alpn: str | None) -> dict[str, Any]:
+    """The keyword arguments of a configuration that these options make. Raises ConfigError."""
+    for version in tls:
+        if version not in ("1.3", "TLS 1.3", "TLSv1.3"):
+            raise ui.bad_option("--tls", f"handfast does not speak {version!r}", "leave it out, or give 1.3")
+    chosen: dict[str, Any] = {}
+    if suites is not None:
+        chosen["suites"] = _numbers("--suites", suites, CipherSuite)
+    if groups is not None:
+        chosen["groups"] = _numbers("--groups", groups, NamedGroup)
+    if alpn is not None:
+        chosen["application_protocols"] = tuple(name for name in alpn.split(",") if name)
+    return chosen
+
+
+def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ...]:
+    default = ServerConfig.suites if registry is CipherSuite else ServerConfig.groups
+    spoken = ", ".join(map(registry.describe, default))
+    try:
+        numbers = tuple(registry.parse(name.strip()) for name in names.split(","))
+    except KeyError as error:
+        raise ui.bad_option(option, f"unknown name {escape(str(error.args[0]))!r}", f"names are {spoken}") from None
+    for number in numbers:
+        if number not in default:
+            raise ui.bad_option(option, f"handfast does not speak {registry.describe(number)}", f"it has {spoken}")
+    return numbers
+
+
+def client_auth(mode: str | None, client_ca: Path | None) -> tuple[ClientAuth, dict[str, Any]]:
+    """The mode that --client-auth and --client-ca ask for, and what else it puts into a server's configuration."""
+    from handfast.trust.roots import Roots
+    from handfast.trust.verifiers import PathVerifier
+
+    if client_ca is None:
+        return ClientAuth(mode) if mode is not None else ClientAuth.REQUEST, {}
+    trusted = Roots.from_path(client_ca)
+    chosen = ClientAuth(mode) if mode is not None else ClientAuth.REQUIRE_AND_VERIFY
+    if chosen is ClientAuth.NONE:
+        raise ui.bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
+    return chosen, {"verifier": PathVerifier(trusted), "ca_names": trusted.names()}
+
+
+def setuid() -> bool:
+    """Whether the process has another user's rights: then no file that its caller names is written with them."""
+    return os.geteuid() != os.getuid() or os.getegid() != os.getgid()

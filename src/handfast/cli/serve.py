@@ -1,0 +1,143 @@
+"""``handfast serve``: an HTTPS server that tells each client who it is."""
+
+from __future__ import annotations
+
+import threading
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from handfast import limits
+from handfast.cli import http, options, ui, whoami
+from handfast.cli.lenses import Lenses, log_to_terminal
+from handfast.cli.target import parse_address
+from handfast.engine import ClientAuth, ServerConfig
+from handfast.errors import ConfigError, HandfastError
+from handfast.events import Role
+from handfast.io import sockets
+from handfast.lens.log import address_text
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handfast.engine import ConnectionInfo
+    from handfast.lens.verdict import Outcome
+
+_ACCEPT_PAUSE = 0.05
+_MODES = [mode.value for mode in ClientAuth]
+
+
+@click.command(
+    cls=options.Verb,
+    examples=(
+        "handfast serve --cert server.pem --key server.key",
+        "handfast serve --cert server.pem --key server.key --client-ca ca.pem",
+        "handfast serve --cert server.pem --key server.key --client-ca ca.pem --client-auth verify_if_given --trace",
+        "curl --cacert ca.pem --cert client.pem --key client.key https://localhost:1337/whoami",
+    ),
+)
+@click.option("--listen", default="127.0.0.1:1337", show_default=True, metavar="HOST:PORT", help="Port 0: a free one.")
+@click.option("--client-ca", type=click.Path(path_type=Path), metavar="FILE", help="Who may issue client certificates.")
+@click.option(
+    "--client-auth",
+    type=click.Choice(_MODES),
+    help="What is asked of clients. Default: require_and_verify with --client-ca, else request.",
+)
+@options.identity_options
+@options.parameter_options
+@options.lens_options
+def command(
+    listen: str,
+    client_ca: Path | None,
+    client_auth: str | None,
+    cert: Path | None,
+    key: Path | None,
+    key_password_file: Path | None,
+    trace: str | None,
+    secrets: str | None,
+    keylog: Path | None,
+    **parameters: Any,
+) -> None:
+    """Serve HTTPS: / says in words who the client is, /whoami as JSON; POST /print sends the body back."""
+    log_to_terminal(quiet=False)
+    if cert is None:
+        raise ConfigError("no_credentials")
+    host, port = parse_address(listen, "--listen")
+    mode, verification = options.client_auth(client_auth, client_ca)
+    settings = {"application_protocols": ("http/1.1",), **options.parameters(**parameters), **verification}
+    identity = options.credentials(cert, key, key_password_file)
+    config = ServerConfig(credentials=identity, client_auth=mode, **settings)
+    server = Server(Lenses(Role.SERVER, trace, secrets, keylog))
+    with _listener(host, port, config, server) as listener:
+        click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
+        server.run(listener)
+
+
+def _listener(host: str, port: int, config: ServerConfig, server: Server) -> sockets.Listener:
+    try:
+        return sockets.listen(host, port, config, timeout=limits.HTTP_IDLE_TIMEOUT, watch=server.watch)
+    except OSError as error:
+        raise ui.bad_option(
+            "--listen", f"{host}:{port}: {ui.reason(error)}", "give another address, or port 0"
+        ) from None
+
+
+class Server:
+    """A thread per connection, and no more of them than a limit."""
+
+    def __init__(self, lenses: Lenses, say: Callable[[str], None] = ui.note) -> None:
+        self._lenses = lenses
+        self._say = say
+        self._room = threading.BoundedSemaphore(limits.SERVE_CONNECTIONS)
+        self._outcomes: list[Outcome] = []
+
+    def watch(self, _address: object) -> Any:
+        """The lenses of the connection that is being accepted."""
+        outcome, observers, sinks = self._lenses.watch()
+        self._outcomes.append(outcome)
+        return observers, sinks
+
+    def run(self, listener: sockets.Listener) -> None:
+        """Accept connections until interrupted, or until the listener is closed."""
+        while True:
+            self._room.acquire()
+            try:
+                tls = listener.accept()
+            except OSError:
+                if listener.fileno() < 0:
+                    return
+                # The client was gone before we could accept it, or this process has too many files open for now.
+                self._room.release()
+                time.sleep(_ACCEPT_PAUSE)
+                continue
+            threading.Thread(target=self._handle, args=(tls, self._outcomes.pop()), daemon=True).start()
+
+    def _handle(self, tls: sockets.TLSSocket, outcome: Outcome) -> None:
+        try:
+            with tls:
+                info = tls.handshake()
+                self._say(f"{address_text(tls.peer_address)}: {outcome.line()}")
+                http.serve(tls, lambda request: answer(info, request))
+        except HandfastError:
+            # A failed handshake is in the log; a client that leaves without close_notify is nothing to tell.
+            return
+        finally:
+            self._room.release()
+
+
+def answer(info: ConnectionInfo, request: http.Request) -> http.Reply:
+    """The reply to one request of the client that ``info`` describes."""
+    match request.path, request.method:
+        case "/", "GET" | "HEAD":
+            return http.Reply(200, whoami.in_words(info).encode())
+        case "/whoami", "GET" | "HEAD":
+            import json
+
+            return http.Reply(200, (json.dumps(whoami.as_json(info), indent=2) + "\n").encode(), "application/json")
+        case "/print", "POST":
+            return http.Reply(200, request.body, "application/octet-stream")
+        case "/" | "/whoami" | "/print", _:
+            return http.Reply(405, b"/ and /whoami are for GET, /print is for POST\n")
+    return http.Reply(404, b"there are /, /whoami and /print\n")

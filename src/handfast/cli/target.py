@@ -1,0 +1,109 @@
+"""What to connect to: an https:// URL, or host:port."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
+
+from handfast.cli import ui
+from handfast.errors import ConfigError
+from handfast.text import escape
+
+HTTPS_PORT = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Whom to ask for what.
+
+    Attributes:
+        host, port: whom; IPv6 addresses without brackets.
+        path: what stands in the request line, or None for a session that is not HTTP.
+    """
+
+    host: str
+    port: int
+    path: str | None
+
+    @property
+    def authority(self) -> str:
+        """For the Host header: the port is left out where it is the usual one. RFC 9110 7.2."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return host if self.port == HTTPS_PORT else f"{host}:{self.port}"
+
+
+def parse_target(text: str) -> Target:
+    """The target that the command line names. Raises ConfigError."""
+    if "://" in text:
+        return _parse_url(text)
+    host, port = parse_address(text, "TARGET")
+    return Target(_host_name(host, text), port, None)
+
+
+def _parse_url(text: str) -> Target:
+    try:
+        url = urlsplit(text)
+        host, port = url.hostname, url.port
+    except ValueError as error:
+        raise _bad_target(text, str(error)) from None
+    if url.scheme != "https":
+        raise _bad_target(text, f"{url.scheme}:// is not HTTP over TLS")
+    if not host:
+        raise _bad_target(text, "it names no host")
+    if url.username is not None:
+        raise ui.bad_option("TARGET", "user names in URLs are not supported", "give -H 'Authorization: ...'")
+    path = (url.path or "/") + (f"?{url.query}" if url.query else "")
+    if not path.isascii() or not path.isprintable() or " " in path:
+        raise _bad_target(text, "its path has characters that must be percent-encoded")
+    return Target(_host_name(host, text), HTTPS_PORT if port is None else port, path)
+
+
+def parse_address(text: str, option: str) -> tuple[str, int]:
+    """``host:port`` or ``[IPv6]:port``. Raises ConfigError, which names the option."""
+    host, colon, number = text.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    if not colon or not number.isascii() or not number.isdigit() or int(number) > 0xFFFF:
+        raise ui.bad_option(option, f"{escape(text)!r} does not end in :PORT", "give host:port, or an https:// URL")
+    if ":" in host and not bracketed:
+        raise ui.bad_option(option, f"{escape(text)!r} is ambiguous", f"write the IPv6 address as [{host}]:{number}")
+    return host[1:-1] if bracketed else host, int(number)
+
+
+def _host_name(host: str, text: str) -> str:
+    """An internationalised name in its ASCII form."""
+    if not host:
+        raise _bad_target(text, "it names no host")
+    if host.isascii():
+        return host
+    try:
+        return host.encode("idna").decode("ascii")
+    except UnicodeError:
+        raise _bad_target(text, "its host name is not one") from None
+
+
+def _bad_target(text: str, reason: str) -> ConfigError:
+    return ui.bad_option("TARGET", f"{escape(text)!r}: {reason}", "give an https:// URL, or host:port")
+
+
+def redirected(target: Target, rules: tuple[str, ...]) -> tuple[str, int]:
+    """Where to connect for ``target`` under curl's --connect-to rules ``HOST:PORT:TOHOST:TOPORT``; empty means any."""
+    for rule in rules:
+        parts = _split_rule(rule)
+        if parts[0] in ("", target.host) and parts[1] in ("", str(target.port)):
+            there = replace(target, host=parts[2] or target.host, port=int(parts[3] or target.port))
+            return there.host, there.port
+    return target.host, target.port
+
+
+def _split_rule(rule: str) -> list[str]:
+    parts = [""]
+    inside = False
+    for character in rule:
+        inside = character == "[" or (inside and character != "]")
+        if character == ":" and not inside:
+            parts.append("")
+        elif character not in "[]":
+            parts[-1] += character
+    if len(parts) != 4 or not all(part.isdigit() or not part for part in (parts[1], parts[3])):
+        raise ui.bad_option("--connect-to", f"{escape(rule)!r} is not HOST:PORT:TOHOST:TOPORT", "leave any part empty")
+    return parts

@@ -1,0 +1,79 @@
+"""What ``handfast serve`` tells a client about itself: in words, and as JSON."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from handfast.engine import ConnectionInfo, VerifiedPeer
+from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
+from handfast.trust import pem
+from handfast.trust.describe import describe
+
+if TYPE_CHECKING:
+    from handfast.engine import UnverifiedPeer
+
+
+def in_words(info: ConnectionInfo) -> str:
+    """A few lines of text."""
+    lines = [_who(info.peer, requested=info.client_auth_requested), f"This is {', '.join(_parameters(info))}."]
+    return "".join(f"{line}\n" for line in lines)
+
+
+def as_json(info: ConnectionInfo) -> dict[str, Any]:
+    """The same and more, for programs; ``names``, ``subject`` and ``issuer`` are safe to print."""
+    return {
+        "client_certificate": _status(info),
+        **_identity(info.peer),
+        "chain": [pem.encode(pem.CERTIFICATE, certificate).decode() for certificate in info.presented],
+        "server_name": info.server_name,
+        "version": ProtocolVersion.describe(info.version),
+        "suite": CipherSuite.describe(info.suite),
+        "group": None if info.group is None else NamedGroup.describe(info.group),
+        "signature_scheme": None if info.peer_scheme is None else SignatureScheme.describe(info.peer_scheme),
+        "alpn": info.application_protocol,
+        "resumed": info.resumed,
+    }
+
+
+def _status(info: ConnectionInfo) -> str:
+    """ "verified", "not verified", "none" or "not requested"."""
+    if info.peer is None:
+        return "none" if info.client_auth_requested else "not requested"
+    return "verified" if isinstance(info.peer, VerifiedPeer) else "not verified"
+
+
+def _identity(peer: VerifiedPeer | UnverifiedPeer | None) -> dict[str, Any]:
+    if peer is None:
+        return {"subject": None, "issuer": None, "names": [], "verdict": None}
+    described = describe(peer.chain[0])
+    verdict = {"accepted": peer.verdict.accepted, "code": peer.verdict.code, "explanation": peer.verdict.explanation}
+    return {
+        "subject": described.subject,
+        "issuer": described.issuer,
+        "names": list(described.names),
+        "verdict": verdict,
+    }
+
+
+def _who(peer: VerifiedPeer | UnverifiedPeer | None, *, requested: bool) -> str:
+    if peer is None and requested:
+        return "You have shown no certificate, though asked for one: who you are is unknown."
+    if peer is None:
+        return "You were not asked for a certificate: who you are is unknown."
+    described = describe(peer.chain[0])
+    names = f", also known as {', '.join(described.names)}" if described.names else ""
+    if isinstance(peer, VerifiedPeer):
+        return f"You are {described.subject}{names}. {described.issuer} says so, and it is trusted here."
+    return (
+        f"You hold the key of a certificate for {described.subject}{names}, issued by {described.issuer}. "
+        f"It is not verified: {peer.verdict.explanation}."
+    )
+
+
+def _parameters(info: ConnectionInfo) -> list[str]:
+    said = [ProtocolVersion.describe(info.version), CipherSuite.describe(info.suite)]
+    if info.group is not None:
+        said.append(NamedGroup.describe(info.group))
+    if info.application_protocol is not None:
+        said.append(f"ALPN {info.application_protocol}")
+    return said

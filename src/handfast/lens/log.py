@@ -1,0 +1,80 @@
+"""Failed handshakes in the log: one WARNING each on the logger ``handfast``, and a flood of them held back.
+
+Whoever can reach a port can make handshakes fail as fast as it likes, so the log is a token bucket: a burst passes,
+then a steady trickle, and the next line that passes says how many did not.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from handfast.errors import HandfastError
+from handfast.limits import LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND
+from handfast.text import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class FailureLog:
+    """A rate-limited log of failed handshakes. ``clock`` returns seconds that never go back."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._tokens = float(LOGGED_FAILURES_AT_ONCE)
+        self._refilled = clock()
+        self._held_back = 0
+
+    def failure(self, peer_address: object, stage: str, error: BaseException) -> None:
+        """Log that the handshake with ``peer_address`` failed at ``stage`` because of ``error``."""
+        with self._lock:
+            if not self._take():
+                self._held_back += 1
+                return
+            held_back, self._held_back = self._held_back, 0
+        _warn(failure_line(peer_address, stage, error), held_back)
+
+    def _take(self) -> bool:
+        now = self._clock()
+        refill = (now - self._refilled) * LOGGED_FAILURES_PER_SECOND
+        self._tokens = min(LOGGED_FAILURES_AT_ONCE, self._tokens + refill)
+        self._refilled = now
+        if self._tokens < 1:
+            return False
+        self._tokens -= 1
+        return True
+
+
+def failure_line(peer_address: object, stage: str, error: BaseException) -> str:
+    """A failed handshake as one line: peer address, stage, cause and hint, escaped."""
+    cause = error.explain() if isinstance(error, HandfastError) else f"{type(error).__name__}: {error}"
+    return escape(f"{address_text(peer_address)}: handshake failed {stage}: {cause}".replace("  ", " "))
+
+
+def address_text(peer_address: object) -> str:
+    """A socket address as "127.0.0.1:1337" or "[::1]:1337"."""
+    if isinstance(peer_address, tuple) and len(peer_address) >= 2:
+        host, port = peer_address[:2]
+        return f"[{host}]:{port}" if ":" in str(host) else f"{host}:{port}"
+    return str(peer_address) or "a peer without an address"
+
+
+def _warn(line: str, held_back: int) -> None:
+    import logging
+
+    suffix = f" ({held_back} more failed handshakes before this one are not shown)" if held_back else ""
+    logging.getLogger("handfast").warning("%s%s", line, suffix)
+
+
+_process_log = FailureLog()
+
+
+def log_failure(peer_address: object, stage: str, error: BaseException) -> None:
+    """Log a failed handshake on the logger ``handfast``, under the limit that all connections of the process share.
+
+    ``peer_address`` is as sockets give it; ``stage`` says where it failed ("after ClientHello", or "").
+    """
+    _process_log.failure(peer_address, stage, error)

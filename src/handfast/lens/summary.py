@@ -1,0 +1,171 @@
+"""A handshake message in one line: the few facts that matter of it. What a peer chose to say is escaped."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handfast.limits import MAX_PEER_TEXT
+from handfast.registry import (
+    CertificateCompressionAlgorithm,
+    CipherSuite,
+    KeyUpdateRequest,
+    NamedGroup,
+    ProtocolVersion,
+    Registry,
+    SignatureScheme,
+    is_grease,
+)
+from handfast.text import escape
+from handfast.wire import extensions as ext
+from handfast.wire import messages as msg
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from handfast.lens.describer import Describer
+
+# A server with a public trust store names a hundred CAs and more; a line shows the first, all fields show all.
+_NAMES_LISTED = 4
+
+
+def name_of(message: object) -> str:
+    """What a trace calls the message; a Certificate without certificates is a client that declined."""
+    if isinstance(message, msg.Certificate) and not message.certificate_list:
+        return "Certificate (empty: the client declined)"
+    return type(message).__name__
+
+
+def facts(message: object, describer: Describer) -> str:
+    """The facts of a message, or "" when its name says it all."""
+    summarize = _SUMMARIES.get(type(message))
+    return "; ".join(part for part in summarize(message, describer) if part) if summarize else ""
+
+
+def ca_names(names: tuple[bytes, ...] | None, describer: Describer) -> str:
+    """The three cases that other tools print alike. ``names`` are DER; None when no certificate was requested."""
+    if names is None:
+        return "no client certificate requested"
+    if not names:
+        return "client certificate requested, without CA names"
+    listed = [f"[{describer.name(name)}]" for name in names[:_NAMES_LISTED]]
+    more = [f"{len(names) - _NAMES_LISTED} more"] if len(names) > _NAMES_LISTED else []
+    return f"client certificate requested, with {count(len(names), 'CA name')}: {', '.join(listed + more)}"
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 CA name", "2 CA names"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def requested_names(request: msg.CertificateRequest) -> tuple[bytes, ...]:
+    """The CA names of a CertificateRequest as DER, () when it has none. RFC 9846 4.3.4."""
+    authorities = request.find(ext.CertificateAuthorities)
+    return () if authorities is None else authorities.authorities
+
+
+def _client_hello(hello: msg.ClientHello, _describer: Describer) -> Iterable[str]:
+    versions = hello.find(ext.SupportedVersionsClientHello)
+    yield _names(ProtocolVersion, versions.versions if versions else (hello.legacy_version,))
+    yield _counted("suite", CipherSuite, hello.cipher_suites)
+    if groups := hello.find(ext.NamedGroupList):
+        yield f"groups {_names(NamedGroup, groups.named_group_list)}"
+    if shares := hello.find(ext.KeyShareClientHello):
+        sent = _names(NamedGroup, tuple(share.group for share in shares.client_shares))
+        yield f"key shares {sent}" if sent else "no key share"
+    if names := hello.find(ext.ServerNameList):
+        yield f"SNI {_texts(name.host_name for name in names.server_name_list)}"
+    if protocols := hello.find(ext.ProtocolNameList):
+        yield f"ALPN {_texts(protocols.protocol_name_list)}"
+    if hello.find(ext.Cookie):
+        yield "cookie"
+    if psks := hello.find(ext.OfferedPsks):
+        yield count(len(psks.identities), "PSK")
+
+
+def _server_hello(hello: msg.ServerHello, _describer: Describer) -> Iterable[str]:
+    version = hello.find(ext.SupportedVersionsServerHello)
+    yield ProtocolVersion.describe(version.selected_version if version else hello.legacy_version)
+    yield CipherSuite.describe(hello.cipher_suite)
+    if share := hello.find(ext.KeyShareServerHello):
+        yield f"key share {NamedGroup.describe(share.server_share.group)}"
+    if psk := hello.find(ext.SelectedPsk):
+        yield f"PSK no. {psk.selected_identity} accepted"
+
+
+def _hello_retry_request(hello: msg.HelloRetryRequest, _describer: Describer) -> Iterable[str]:
+    yield CipherSuite.describe(hello.cipher_suite)
+    if share := hello.find(ext.KeyShareHelloRetryRequest):
+        yield f"wants a key share for {NamedGroup.describe(share.selected_group)}"
+    if hello.find(ext.Cookie):
+        yield "cookie"
+
+
+def _encrypted_extensions(message: msg.EncryptedExtensions, _describer: Describer) -> Iterable[str]:
+    if protocols := message.find(ext.ProtocolNameList):
+        yield f"ALPN {_texts(protocols.protocol_name_list)}"
+    if message.find(ext.ServerNameAcknowledged):
+        yield "SNI used"
+
+
+def _certificate_request(request: msg.CertificateRequest, describer: Describer) -> Iterable[str]:
+    yield ca_names(requested_names(request), describer)
+    if schemes := request.find(ext.SignatureSchemeList):
+        yield _counted("scheme", SignatureScheme, schemes.supported_signature_algorithms)
+
+
+def _certificate(message: msg.Certificate, describer: Describer) -> Iterable[str]:
+    if message.certificate_list:
+        yield describer.identity(message.certificate_list[0].cert_data)
+        further = len(message.certificate_list) - 1
+        yield f"and {count(further, 'certificate')} above it" if further else ""
+
+
+def _compressed_certificate(message: msg.CompressedCertificate, _describer: Describer) -> Iterable[str]:
+    algorithm = CertificateCompressionAlgorithm.describe(message.algorithm)
+    yield f"{algorithm}, {message.uncompressed_length} bytes uncompressed"
+
+
+def _certificate_verify(message: msg.CertificateVerify, _describer: Describer) -> Iterable[str]:
+    yield f"{SignatureScheme.describe(message.algorithm)}, signature of {len(message.signature)} bytes"
+
+
+def _finished(message: msg.Finished, _describer: Describer) -> Iterable[str]:
+    yield f"verify_data of {len(message.verify_data)} bytes"
+
+
+def _new_session_ticket(message: msg.NewSessionTicket, _describer: Describer) -> Iterable[str]:
+    yield f"ticket of {len(message.ticket)} bytes, good for {message.ticket_lifetime} s"
+
+
+def _key_update(message: msg.KeyUpdate, _describer: Describer) -> Iterable[str]:
+    yield KeyUpdateRequest.describe(message.request_update)
+
+
+def _names(registry: type[Registry], numbers: Iterable[int]) -> str:
+    """The numbers' names, with the GREASE values, which mean nothing, as one word."""
+    known = [registry.describe(number) for number in numbers if not is_grease(number)]
+    return ", ".join([*known, *(["GREASE"] if any(map(is_grease, numbers)) else [])])
+
+
+def _counted(noun: str, registry: type[Registry], numbers: tuple[int, ...]) -> str:
+    """A few by name, many as a count."""
+    return f"{noun}s {_names(registry, numbers)}" if len(numbers) <= 4 else count(len(numbers), noun)
+
+
+def _texts(values: Iterable[bytes]) -> str:
+    return escape(", ".join(escape(value) for value in values), MAX_PEER_TEXT)
+
+
+_SUMMARIES: dict[type, Callable[..., Iterable[str]]] = {
+    msg.ClientHello: _client_hello,
+    msg.ServerHello: _server_hello,
+    msg.HelloRetryRequest: _hello_retry_request,
+    msg.EncryptedExtensions: _encrypted_extensions,
+    msg.CertificateRequest: _certificate_request,
+    msg.Certificate: _certificate,
+    msg.CompressedCertificate: _compressed_certificate,
+    msg.CertificateVerify: _certificate_verify,
+    msg.Finished: _finished,
+    msg.NewSessionTicket: _new_session_ticket,
+    msg.KeyUpdate: _key_update,
+}

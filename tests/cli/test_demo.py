@@ -1,0 +1,95 @@
+"""``handfast demo``: the whole story, as a newcomer sees it."""
+
+from __future__ import annotations
+
+import re
+import socket
+import stat
+
+import pytest
+
+from handfast.trust.describe import describe
+from handfast.trust.roots import Roots
+from tests.cli.conftest import finish, start
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory):
+    """One run on a port that is taken, and the directory it left."""
+    out = tmp_path_factory.mktemp("demo") / "out"
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        result = finish(start("demo", "--port", port, "--out", out))
+    assert result.status == 0
+    return result, out, port
+
+
+def test_the_lines_of_the_story_in_their_order(told):
+    result, _, _ = told
+    expected = [
+        r"Starting to serve on https://127\.0\.0\.1:\d+\.",
+        r"A client with a certificate:",
+        r"1 1  0\.0000 \(0\.0000\)  C>S  Handshake, .*",
+        r"verifying server's cert \.\.\.",
+        r"verifying client cert \.\.\.",
+        r"#\(peer certs\) = 1",
+        r"certs\[0\] goes as",
+        r"-----BEGIN CERTIFICATE-----",
+        r"-----END CERTIFICATE-----",
+        r"Body:",
+        r"hello, CN=demo client,O=handfast",
+        r"mutual TLS 1\.3 OK: client CN=demo client,O=handfast \(issuer CN=handfast demo CA,O=handfast\); .*",
+        r"A client without a certificate:",
+        r"2 1  0\.0000 \(0\.0000\)  C>S  Handshake, .*",
+        r"verifying server's cert \.\.\.",
+        r"      Certificate \(empty: the client declined\), 8 bytes",
+        r"#\(peer certs\) = 0",
+        r"Body:",
+        r"hello, whoever you are, without a certificate",
+        r"TLS 1\.3 OK, one-way: the client was asked for a certificate and has shown none; .*",
+    ]
+    lines = iter(result.out.splitlines())
+    assert [line for line in expected if not any(re.fullmatch(line, found) for found in lines)] == []
+    assert result.out.count("verifying client cert ...") == 1
+
+
+def test_the_certificate_printed_is_the_clients(told):
+    result, out, _ = told
+    printed = re.search(r"certs\[0\] goes as\n(-----BEGIN.*?-----END CERTIFICATE-----\n)", result.out, re.DOTALL)
+    assert printed
+    assert printed[1] == (out / "client.pem").read_text()
+
+
+def test_a_taken_port_is_replaced_and_said(told):
+    result, _, port = told
+    assert result.complaints == [f"handfast: port {port} cannot be used (Address already in use), taking a free one"]
+    assert f"127.0.0.1:{port}." not in result.out
+
+
+def test_what_is_left(told):
+    result, out, _ = told
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()}
+    assert modes == {
+        "ca.pem": 0o644, "server.pem": 0o644, "server.key": 0o600, "client.pem": 0o644, "client.key": 0o600,
+        "keys.log": 0o600,
+    }  # fmt: skip
+    for name in modes:
+        assert re.search(rf"^  .*\b{re.escape(name)}\b.*  ", result.out, re.MULTILINE)
+    assert describe(Roots.from_file(out / "ca.pem").certificates[0]).subject == "CN=handfast demo CA,O=handfast"
+    assert len((out / "keys.log").read_text().splitlines()) == 10
+
+
+def test_a_second_run_replaces_what_the_first_left_and_nothing_else(told, run):
+    _, out, _ = told
+    before = (out / "ca.pem").read_bytes()
+    assert run("demo", "--port", 0, "--out", out).status == 0
+    assert (out / "ca.pem").read_bytes() != before
+    (out / "ca.pem").write_bytes((out / "client.pem").read_bytes())
+    kept = {path: path.read_bytes() for path in out.iterdir()}
+    assert run("demo", "--port", 0, "--out", out).is_error(2, "ca.pem", "exists already")
+    assert {path: path.read_bytes() for path in out.iterdir()} == kept
+
+
+def test_a_directory_that_cannot_be(run, tmp_path):
+    (tmp_path / "file").touch()
+    assert run("demo", "--out", tmp_path / "file").is_error(2, "file", "not a directory")

@@ -1,0 +1,147 @@
+"""The program as a whole: help, usage, exit statuses, and that nothing ends in a traceback."""
+
+from __future__ import annotations
+
+import io
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from handfast.cli import VERBS, ui
+from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, start
+
+
+def test_help_imports_no_verb_and_no_engine():
+    code = (
+        "import sys; from handfast.cli import main; main(['--help']); "
+        "print(sorted(name for name in sys.modules if name.startswith(('handfast.cli.', 'handfast.engine', 'ssl'))))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=CLEAN_ENVIRONMENT)
+    assert done.stdout.splitlines()[-1] == "['handfast.cli.ui']"
+    for verb in VERBS:
+        assert f"\n  {verb} " in done.stdout
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_opens_its_help_with_examples(run, verb):
+    result = run(verb, "--help")
+    assert (result.status, result.err) == (0, "")
+    assert result.out.startswith(f"Examples:\n  handfast {verb}")
+    assert f"Usage: handfast {verb} " in result.out
+
+
+def test_the_program_alone_shows_its_help(run):
+    assert run().out == run("--help").out
+
+
+def test_version(run):
+    result = run("--version")
+    assert result.status == 0
+    assert result.out.startswith("handfast ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["conect"], ["no such command"]),
+        (["--nope"], ["no such option", "--nope"]),
+        (["connect"], ["missing argument 'TARGET'", "handfast connect --help"]),
+        (["connect", "--trac", "a:1"], ["no such option: --trac", "did you mean --trace?"]),
+        (["connect", "--trace=everything", "a:1"], ["--trace", "'names', 'fields', 'bytes'"]),
+        (["connect", "--secrets", "a:1"], ["--secrets", "no --trace", "--trace=bytes"]),
+        (["connect", "--suites", "TLS_NULL", "a:1"], ["--suites", "'TLS_NULL'", "TLS_AES_128_GCM_SHA256"]),
+        (["connect", "--suites", "TLS_RSA_WITH_AES_128_CBC_SHA", "a:1"], ["does not speak"]),
+        (["connect", "--groups", "ffdhe2048", "a:1"], ["--groups", "does not speak ffdhe2048", "X25519MLKEM768"]),
+        (["connect", "--groups", "x25519,x25519", "a:1"], ["twice"]),
+        (["connect", "--tls", "1.2", "a:1"], ["--tls", "1.2"]),
+        (["connect", "--alpn", "x" * 256, "a:1"], ["255 bytes"]),
+        (["connect", "--max-time", "0", "a:1"], ["--max-time"]),
+        (["connect", "--key", "x", "a:1"], ["--key", "no --cert"]),
+        (["connect", "-X", "PUT", "a:1"], ["https://"]),
+        (["serve"], ["--cert and --key"]),
+        (["demo", "--port", "65536"], ["--port", "65535"]),
+        (["demo", "extra"], ["unexpected extra argument"]),
+    ],
+)
+def test_bad_usage_is_two_lines_and_status_2(run, arguments, words):
+    assert run(*arguments).is_error(2, *words)
+
+
+def test_a_bad_level_of_the_log_is_an_error(run, monkeypatch):
+    monkeypatch.setenv("HANDFAST_LOG", "loud")
+    assert run("connect", "a:1").is_error(2, "$HANDFAST_LOG", "'loud'", "debug or trace")
+
+
+def test_what_is_no_error_of_ours_is_a_bug_told_in_two_lines(capsys, monkeypatch):
+    import click
+
+    @click.command()
+    def broken():
+        raise RuntimeError("odd\x1b[2J")
+
+    assert ui.run(broken, []) == 1
+    first, second = capsys.readouterr().err.splitlines()
+    assert first == "handfast: error: handfast failed: RuntimeError: odd\\x1b[2J (a bug in handfast)"
+    assert "HANDFAST_LOG=debug" in second
+    monkeypatch.setenv("HANDFAST_LOG", "debug")
+    assert ui.run(broken, []) == 1
+    assert "Traceback (most recent call last)" in capsys.readouterr().err
+
+
+def test_an_error_of_the_machine_is_told_in_two_lines(capsys):
+    import click
+
+    @click.command()
+    def full():
+        raise OSError(28, "No space left on device", "out")
+
+    assert ui.run(full, []) == 2
+    assert capsys.readouterr().err.splitlines()[0] == "handfast: error: out: No space left on device (this machine)"
+
+
+def test_ctrl_c_ends_serve_with_130(pki):
+    server = start("serve", *pki.server, "--listen", "127.0.0.1:0")
+    assert server.stdout is not None
+    assert server.stdout.readline().startswith("Serving on https://127.0.0.1:")
+    server.send_signal(signal.SIGINT)
+    result = finish(server)
+    # click ends the line that the terminal's ^C stands in.
+    assert (result.status, result.err.strip()) == (130, "")
+
+
+def test_a_reader_that_left_is_no_traceback(tmp_path):
+    demo = start("demo", "--port", 0, "--out", tmp_path / "demo")
+    assert demo.stdout is not None
+    demo.stdout.readline()
+    demo.stdout.close()
+    assert demo.stderr is not None
+    complaints = demo.stderr.read()
+    assert demo.wait(30) == 1
+    demo.stderr.close()
+    assert "Traceback" not in complaints
+    assert "Exception" not in complaints
+
+
+@pytest.mark.parametrize(("variables", "colour"), [({}, True), ({"NO_COLOR": "1"}, False), ({"TERM": "dumb"}, False)])
+def test_colour_is_for_terminals_that_want_it(monkeypatch, variables, colour):
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    monkeypatch.setenv("TERM", "xterm")
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert ui.colourful(Terminal()) is colour
+    assert ui.colourful(io.StringIO()) is False
+
+
+def test_bytes_of_a_peer_do_not_command_a_terminal():
+    shown: list[bytes] = []
+    write = ui.guarded(shown.append, terminal=True)
+    write("fine\tcaf\u00e9\r\n\x1b]0;owned\x07\xff".encode("latin-1") + "\u202e".encode())
+    assert shown == [b"fine\tcaf\\xe9\n\\x1b]0;owned\\x07\\xff\\u202e"]
+    write = ui.guarded(shown.append, terminal=False)
+    write(b"\x1b\r\n")
+    assert shown[-1] == b"\x1b\r\n"

@@ -1,0 +1,149 @@
+"""``handfast serve``: what it answers, what it says, and what it survives."""
+
+from __future__ import annotations
+
+import json
+import re
+import socket
+import ssl
+import threading
+
+import pytest
+
+from handfast import limits
+from handfast.cli.http import Request
+from handfast.cli.serve import answer
+from handfast.engine import ClientAuth, ConnectionInfo
+from handfast.events import Role
+from tests import certificates
+from tests.cli.conftest import finish, https_server, start
+from tests.lens.connections import verifier
+
+
+def whoami(run, port, *arguments):
+    result = run("connect", f"https://localhost:{port}/whoami", *arguments)
+    assert result.status == 0
+    return json.loads(result.out)
+
+
+def test_whoami_of_a_verified_client(run, pki):
+    with https_server(ClientAuth.REQUIRE_AND_VERIFY) as port:
+        who = whoami(run, port, *pki.alice)
+    assert who["chain"] == [certificates.client().cert_pem.decode()]
+    assert who["verdict"]["accepted"] is True
+    assert {name: value for name, value in who.items() if name not in ("chain", "verdict")} == {
+        "client_certificate": "verified",
+        "subject": "CN=alice,O=handfast",
+        "issuer": "CN=Test CA,O=handfast",
+        "names": ["DNS:alice"],
+        "server_name": "localhost",
+        "version": "TLS 1.3",
+        "suite": "TLS_AES_128_GCM_SHA256",
+        "group": "X25519MLKEM768",
+        "signature_scheme": "ecdsa_secp256r1_sha256",
+        "alpn": "http/1.1",
+        "resumed": False,
+    }
+
+
+def test_whoami_of_others(run, pki):
+    with https_server(ClientAuth.REQUEST, verifier=verifier(certificates.other_ca())) as port:
+        unverified = whoami(run, port, *pki.alice)
+        none = whoami(run, port, *pki.trust)
+        words = run("connect", f"https://localhost:{port}/", *pki.alice).out
+    assert (unverified["client_certificate"], unverified["verdict"]["accepted"]) == ("not verified", False)
+    assert unverified["verdict"]["code"] == "unknown_issuer"
+    assert (none["client_certificate"], none["subject"], none["chain"]) == ("none", None, [])
+    assert "It is not verified: " in words
+    with https_server(ClientAuth.NONE) as port:
+        assert whoami(run, port, *pki.alice)["client_certificate"] == "not requested"
+
+
+@pytest.mark.parametrize(
+    ("request_", "status", "body"),
+    [
+        (Request("GET", "/"), 200, b"This is "),
+        (Request("HEAD", "/whoami?x"), 200, b'"client_certificate"'),
+        (Request("POST", "/print", [], b"\0echo"), 200, b"\0echo"),
+        (Request("GET", "/print"), 405, b"POST"),
+        (Request("POST", "/"), 405, b"GET"),
+        (Request("GET", "/\x1b"), 404, b"/whoami"),
+    ],
+)
+def test_routes(request_, status, body):
+    reply = answer(ConnectionInfo(Role.SERVER, 0x0304, 0x1301), request_)
+    assert reply.status == status
+    assert body in reply.body
+
+
+def test_the_program(run, pki):
+    """The real thing: its address on stdout, a verdict or a warning per connection on stderr."""
+    server = start("serve", *pki.server, "--client-ca", pki.ca, "--listen", "127.0.0.1:0", "--trace")
+    assert server.stdout is not None
+    address = re.fullmatch(r"Serving on https://127\.0\.0\.1:(\d+)/ \(Ctrl-C ends\)\n", server.stdout.readline())
+    assert address
+    good = run("connect", f"https://localhost:{address[1]}/", *pki.alice)
+    refused = run("connect", f"https://localhost:{address[1]}/", *pki.trust)
+    with socket.create_connection(("127.0.0.1", int(address[1]))) as plain:
+        plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        while plain.recv(4096):
+            pass
+    assert server.stderr is not None
+    lines: list[str] = []
+    while not (lines and lines[-1].startswith("handfast: warning: ") and "plain HTTP" in lines[-1]):
+        lines.append(server.stderr.readline())
+        assert lines[-1]
+    server.terminate()
+    finish(server)
+    assert good.out.startswith("You are CN=alice")
+    assert refused.is_error(1, "certificate_required")
+    said = [line for line in lines if line.startswith("handfast: ")]
+    assert len(said) == 3
+    assert re.match(r"handfast: 127\.0\.0\.1:\d+: mutual TLS 1\.3 OK: client CN=alice,O=handfast \(issuer", said[0])
+    assert re.match(r"handfast: warning: 127\.0\.0\.1:\d+: handshake failed .*sent no certificate", said[1])
+    assert {line.split()[0] for line in lines if re.match(r"\d+ \d+ ", line)} == {"1", "2", "3"}
+
+
+def test_a_port_that_is_taken(run, pki):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        assert run("serve", *pki.server, "--listen", address).is_error(2, f"--listen: {address}", "in use", "port 0")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--listen", "localhost"), ("--listen", ":PORT")),
+        (("--listen", "256.0.0.1:0"), ("--listen",)),
+        (("--client-ca", "missing"), ("missing",)),
+        (("--client-auth", "maybe"), ("--client-auth", "require_and_verify")),
+        (("--client-auth", "require_and_verify"), ("--client-ca",)),
+        (("--client-auth", "none", "--client-ca", "ca.pem"), ("--client-ca", "none")),
+        (("--secrets",), ("--trace",)),
+    ],
+)
+def test_bad_options(run, pki, monkeypatch, arguments, words):
+    monkeypatch.chdir(pki.directory)
+    assert run("serve", *pki.server, *arguments).is_error(2, *words)
+
+
+def test_no_more_threads_than_the_limit(monkeypatch):
+    monkeypatch.setattr(limits, "SERVE_CONNECTIONS", 1)
+    context = ssl.create_default_context(cadata=certificates.ca().certificate_pem.decode())
+
+    def ask(port):
+        sock = socket.create_connection(("127.0.0.1", port))
+        with context.wrap_socket(sock, server_hostname="localhost") as tls:
+            tls.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            return tls.recv(65536)
+
+    with https_server() as port:
+        answers: list[bytes] = []
+        waiting = threading.Thread(target=lambda: answers.append(ask(port)))
+        with socket.create_connection(("127.0.0.1", port)) as silent:
+            silent.sendall(b"\x16")
+            waiting.start()
+            waiting.join(0.3)
+            assert answers == []
+        waiting.join(10)
+        assert answers[0].startswith(b"HTTP/1.1 200 OK\r\n")

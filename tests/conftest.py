@@ -1,0 +1,47 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from handfast.pki.authority import CertificateAuthority, Issued
+
+
+# A machine that does something else at the same time makes no test wrong.
+settings.register_profile("handfast", deadline=None)
+settings.load_profile("handfast")
+
+
+class Files:
+    """Certificates and keys as files, for peers that are programs."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self._written = 0
+
+    def write(self, content: bytes, suffix: str = ".pem") -> Path:
+        """A new file that nobody else may read."""
+        self._written += 1
+        path = self.directory / f"{self._written}{suffix}"
+        path.touch(mode=0o600)
+        path.write_bytes(content)
+        return path
+
+    def identity(self, issued: Issued) -> dict[str, Path]:
+        """The chain and the key as keyword arguments of a peer's ``Options``."""
+        return {"certificate": self.write(issued.cert_pem), "key": self.write(issued.key_pem, ".key")}
+
+    def roots(self, *authorities: CertificateAuthority) -> Path:
+        """One file that holds these roots."""
+        return self.write(b"".join(authority.certificate_pem for authority in authorities))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)

@@ -1,0 +1,130 @@
+"""The verdict line: what it says of every way a connection can go."""
+
+from __future__ import annotations
+
+import pytest
+
+from handfast.engine import ClientAuth
+from handfast.errors import ConnectionLost
+from handfast.events import HandshakeComplete, Role
+from handfast.lens.verdict import Outcome
+from handfast.registry import CipherSuite, NamedGroup
+from tests import certificates
+from tests.lens.connections import client_config, converse, server_config, verifier
+
+SERVER = "CN=localhost,O=handfast (issuer CN=Test CA,O=handfast)"
+ALICE = "CN=alice,O=handfast (issuer CN=Test CA,O=handfast)"
+PARAMETERS = "TLS_AES_128_GCM_SHA256, X25519MLKEM768, ALPN http/1.1"
+EVERY_MODE = list(ClientAuth)
+
+
+def verdicts(client, server, **options):
+    return [watched.verdict for watched in converse(client, server, **options)]
+
+
+@pytest.mark.parametrize("mode", [mode for mode in EVERY_MODE if mode is not ClientAuth.NONE])
+def test_mutual(mode):
+    client, server = verdicts(client_config(certificates.client()), server_config(mode))
+    assert server == f"mutual TLS 1.3 OK: client {ALICE}; {PARAMETERS}"
+    assert client == f"mutual TLS 1.3 OK: server {SERVER}; we showed {ALICE} and the server answered; {PARAMETERS}"
+
+
+def test_nothing_requested():
+    client, server = verdicts(client_config(certificates.client()), server_config(ClientAuth.NONE))
+    assert server == f"TLS 1.3 OK, one-way: no client certificate was requested; {PARAMETERS}"
+    assert client == (
+        f"TLS 1.3 OK, one-way: server {SERVER}; it requested no client certificate and answered; {PARAMETERS}"
+    )
+
+
+@pytest.mark.parametrize("mode", [ClientAuth.REQUEST, ClientAuth.VERIFY_IF_GIVEN])
+def test_nothing_shown(mode):
+    client, server = verdicts(client_config(), server_config(mode))
+    assert server == (
+        "TLS 1.3 OK, one-way: the client was asked for a certificate and has shown none; "
+        f"it was offered 1 CA name; {PARAMETERS}"
+    )
+    assert "it requested a client certificate, it was offered 1 CA name, we showed none and it answered" in client
+
+
+@pytest.mark.parametrize("mode", [ClientAuth.REQUIRE_ANY, ClientAuth.REQUIRE_AND_VERIFY])
+def test_a_certificate_that_is_missing(mode):
+    client, server = verdicts(client_config(), server_config(mode))
+    refused = "server refused: certificate_required (116), because the client sent no certificate"
+    assert server == f"{refused}; it was offered 1 CA name"
+    assert client == f"{refused} (none is configured); it was offered 1 CA name"
+
+
+def test_no_ca_names_are_told_from_some():
+    _, server = verdicts(client_config(), server_config(ca_names=None))
+    assert server.endswith("; it was offered no CA names")
+
+
+@pytest.mark.parametrize("mode", [ClientAuth.REQUEST, ClientAuth.REQUIRE_ANY])
+def test_a_client_that_is_not_verified_and_let_in(mode):
+    _, server = verdicts(
+        client_config(certificates.client()), server_config(mode, verifier=verifier(certificates.other_ca()))
+    )
+    assert server.startswith(f"TLS 1.3 OK, but the client is NOT verified: {ALICE}: ")
+    assert "mutual" not in server
+
+
+def test_a_client_that_is_refused():
+    client, server = verdicts(
+        client_config(certificates.client()), server_config(verifier=verifier(certificates.other_ca()))
+    )
+    assert server.startswith(f"server refused: unknown_ca (48), because of the client {ALICE}: ")
+    assert client == f"server refused: unknown_ca (48), after the client showed {ALICE}; it was offered 1 CA name"
+
+
+def test_a_server_that_is_refused():
+    client, server = verdicts(client_config(), server_config(), server_name="elsewhere.example")
+    assert client.startswith(f"client refused: bad_certificate (42), because of the server {SERVER}: ")
+    assert "elsewhere.example" in client
+    assert server == f"client refused: bad_certificate (42), after the server showed {SERVER}"
+
+
+def test_a_server_that_is_not_verified_and_believed():
+    client, _ = verdicts(
+        client_config(verifier=verifier(certificates.other_ca()), enforce_verdict=False), server_config(ClientAuth.NONE)
+    )
+    assert f"server NOT VERIFIED: {SERVER}: " in client
+    assert "mutual" not in client
+
+
+def test_nothing_in_common_says_who_refused_when():
+    client, server = verdicts(
+        client_config(suites=(CipherSuite.TLS_AES_128_GCM_SHA256,)),
+        server_config(suites=(CipherSuite.TLS_AES_256_GCM_SHA384,)),
+    )
+    assert server.startswith("server refused after ClientHello: handshake_failure (40): no cipher suite in common")
+    # Such an alert can also mean a missing certificate, but none was asked for yet.
+    assert client == "server refused: handshake_failure (40)"
+
+
+def test_a_lost_connection():
+    outcome = Outcome(Role.CLIENT)
+    error = ConnectionLost("eof_in_handshake", stage="ClientHello")
+    assert outcome.line(error) == f"failed before the first message: {error.what}"
+    assert outcome.line(ValueError("odd\x1b")) == "failed before the first message: ValueError: odd\\x1b"
+    assert outcome.line() == "nothing came of it: the handshake ended before the first message"
+
+
+def test_a_client_can_only_say_for_how_long_it_was_not_refused():
+    client, _ = converse(client_config(certificates.client()), server_config(), talk=False)
+    completed = next(event.time for event in client.events if isinstance(event, HandshakeComplete))
+    client.now = completed + 0.25
+    assert f"we showed {ALICE} and the server has not refused within 250 ms" in client.verdict
+
+
+def test_a_retry_is_told():
+    groups = {"groups": (NamedGroup.x25519, NamedGroup.secp256r1), "key_share_groups": (NamedGroup.x25519,)}
+    for verdict in verdicts(client_config(**groups), server_config(ClientAuth.NONE, groups=(NamedGroup.secp256r1,))):
+        assert verdict.endswith("TLS_AES_128_GCM_SHA256, secp256r1, ALPN http/1.1, after a HelloRetryRequest")
+
+
+def test_a_verdict_is_one_printable_line():
+    evil = certificates.ca().client("eve\x1b[2J\nhandfast: mutual TLS OK")
+    for verdict in verdicts(client_config(evil), server_config(ClientAuth.REQUEST)):
+        assert verdict.isprintable()
+        assert "eve\\x1b[2J\\x0ahandfast" in verdict

@@ -1,0 +1,66 @@
+"""Foreign TLS peers, each started the same way, and each telling afterwards what it saw.
+
+    with OpenSSLServer(Options(certificate=..., key=..., trust=..., client_auth=ClientAuth.REQUIRE)) as server:
+        ...                          # connect to 127.0.0.1, server.port
+        outcome = server.outcome()   # waits, within a limit
+
+    with CurlClient(port, Options(trust=...)) as client:
+        ...                          # accept one connection
+        outcome = client.outcome()
+
+A server serves one connection: it waits for a request that ends in an empty line, sends an HTTP response (RESPONSE
+where it can), and closes cleanly or, s_server, waits until the client does. A client sends REQUEST, which ends in an
+empty line, reads a response with a Content-Length, and closes cleanly, unless the server did so before.
+
+Entering skips the test when the tool is missing, or fails it under HANDFAST_REQUIRE_PEERS=1. Options that a peer has
+no means for raise Cannot with the reason.
+"""
+
+from tests.peers.base import (
+    REQUEST,
+    RESPONSE,
+    Cannot,
+    ClientAuth,
+    ClientPeer,
+    Options,
+    Outcome,
+    PeerFailed,
+    ServerPeer,
+    require_peer,
+)
+from tests.peers.curl import CurlClient
+from tests.peers.gnutls import GnuTLSClient, GnuTLSServer
+from tests.peers.openssl import OpenSSLClient, OpenSSLServer
+from tests.peers.pyopenssl import PyOpenSSLClient, PyOpenSSLServer
+from tests.peers.python_ssl import PythonClient, PythonServer
+
+SERVERS: dict[str, type[ServerPeer]] = {
+    peer.name: peer for peer in (OpenSSLServer, GnuTLSServer, PythonServer, PyOpenSSLServer)
+}
+CLIENTS: dict[str, type[ClientPeer]] = {
+    peer.name: peer for peer in (OpenSSLClient, GnuTLSClient, CurlClient, PythonClient, PyOpenSSLClient)
+}
+
+__all__ = [
+    "CLIENTS",
+    "REQUEST",
+    "RESPONSE",
+    "SERVERS",
+    "Cannot",
+    "ClientAuth",
+    "ClientPeer",
+    "CurlClient",
+    "GnuTLSClient",
+    "GnuTLSServer",
+    "OpenSSLClient",
+    "OpenSSLServer",
+    "Options",
+    "Outcome",
+    "PeerFailed",
+    "PyOpenSSLClient",
+    "PyOpenSSLServer",
+    "PythonClient",
+    "PythonServer",
+    "ServerPeer",
+    "require_peer",
+]

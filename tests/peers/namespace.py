@@ -1,0 +1,71 @@
+"""Runs a server that cannot choose its address, and forwards one connection to it.
+
+    unshare --net ... python -I namespace.py LISTENING_FD PORT COMMAND...
+
+The command runs in a network namespace of its own, where every address it binds is out of reach of everybody. The
+listening socket was made outside, on the loopback interface that the tests see, and a socket stays in the namespace
+that it was made in, so this process can hand each byte from the one to the other. It says READY when killing unshare
+ends it as well. When the connection is over, so is the command.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+
+SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
+LIMIT = 20.0
+READY = "forwarding to a server of its own network namespace"
+
+
+def bring_loopback_up() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        request = bytearray(struct.pack("16sh22x", b"lo", 0))
+        fcntl.ioctl(any_socket, SIOCGIFFLAGS, request)
+        flags = struct.unpack_from("h", request, 16)[0]
+        fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | IFF_UP))
+
+
+def connect(server: subprocess.Popen[bytes], port: int) -> socket.socket:
+    """A connection to the command, which may still be about to listen."""
+    deadline = time.monotonic() + LIMIT
+    while True:
+        try:
+            return socket.create_connection(("127.0.0.1", port))
+        except ConnectionRefusedError:
+            if time.monotonic() > deadline or server.poll() is not None:
+                raise
+            time.sleep(0.01)
+
+
+def pump(source: socket.socket, sink: socket.socket) -> None:
+    """Copies until the end of the source, and ends the sink the same way."""
+    with contextlib.suppress(OSError):
+        while data := source.recv(65536):
+            sink.sendall(data)
+    with contextlib.suppress(OSError):
+        sink.shutdown(socket.SHUT_WR)
+
+
+def main() -> None:
+    listening_fd, port, *command = sys.argv[1:]
+    print(READY, flush=True)
+    bring_loopback_up()
+    with socket.socket(fileno=int(listening_fd)) as listener, subprocess.Popen(command) as server:
+        outside, _ = listener.accept()
+        with outside, connect(server, int(port)) as inside:
+            back = threading.Thread(target=pump, args=(inside, outside))
+            back.start()
+            pump(outside, inside)
+            back.join()
+        server.terminate()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""OpenSSL's own programs, s_server and s_client."""
+
+from __future__ import annotations
+
+import re
+from typing import Self
+
+from tests.peers.base import (
+    RESPONSE,
+    ClientAuth,
+    Options,
+    Outcome,
+    PeerFailed,
+    ProcessClient,
+    ProcessPeer,
+    ServerPeer,
+    first,
+    http_response,
+    require_peer,
+)
+
+GROUPS = {
+    "secp256r1": "P-256",
+    "secp384r1": "P-384",
+    "secp521r1": "P-521",
+    "x25519": "X25519",
+    "x448": "X448",
+}
+RFC_GROUPS = {"prime256v1": "secp256r1", "X25519": "x25519", "X448": "x448"}
+
+
+def group_list(groups: tuple[str, ...]) -> str:
+    """OpenSSL's spelling of groups; a name it has no other word for is passed as it is."""
+    return ":".join(GROUPS.get(group, group) for group in groups)
+
+
+def rfc_group(name: str | None) -> str | None:
+    return RFC_GROUPS.get(name, name) if name else None
+
+
+def common_arguments(options: Options) -> list[str]:
+    arguments = []
+    if options.certificate:
+        arguments += ["-cert", str(options.certificate), "-cert_chain", str(options.certificate)]
+        arguments += ["-key", str(options.key)]
+    if options.trust:
+        arguments += ["-CAfile", str(options.trust), "-verify_return_error"]
+    if options.version:
+        arguments.append(f"-tls{options.version.replace('.', '_')}")
+    if options.suites:
+        arguments += ["-ciphersuites", ":".join(options.suites)]
+    if options.groups:
+        arguments += ["-groups", group_list(options.groups)]
+    if options.schemes:
+        arguments += ["-sigalgs", ":".join(options.schemes)]
+    if options.application_protocols:
+        arguments += ["-alpn", ",".join(options.application_protocols)]
+    if options.keylog:
+        arguments += ["-keylogfile", str(options.keylog)]
+    return [*arguments, *options.extra]
+
+
+def trouble(text: str) -> str:
+    """The line that says what went wrong, or ""."""
+    for pattern in (r"^(?:\w+:)?(error:.*)$", r"^(.*(?:write:errno|unable to load|Could not|Unknown option).*)$"):
+        if line := first(pattern, text):
+            return line
+    return ""
+
+
+def spell_version(text: str | None) -> str | None:
+    """ "1.3" for "TLSv1.3"."""
+    return text.removeprefix("TLSv") if text else None
+
+
+class OpenSSLServer(ProcessPeer, ServerPeer):
+    """s_server, spoken to through its standard input. It has no way to close cleanly: the client must, or ``drop``."""
+
+    name = "openssl"
+
+    def command(self) -> list[str]:
+        command = [require_peer("openssl"), "s_server", "-accept", "127.0.0.1:0", "-naccept", "1"]
+        if self.options.client_auth is not ClientAuth.NONE:
+            command += ["-Verify" if self.options.client_auth is ClientAuth.REQUIRE else "-verify", "5"]
+        return command + common_arguments(self.options)
+
+    def __enter__(self) -> Self:
+        super().__enter__()
+        listening = re.compile(rb"^ACCEPT .*:(\d+)\r?\n", re.MULTILINE)
+        if not self.wait_until(listening.search):
+            self.__exit__()
+            raise PeerFailed(f"s_server did not start:\n{self.text()}")
+        match = listening.search(self.output)
+        assert match is not None
+        self.port = int(match[1])
+        self.start_thread(self._answer)
+        return self
+
+    def _answer(self) -> None:
+        if self.wait_until(lambda output: self._received(output).endswith(b"\r\n\r\n")):
+            self.write(RESPONSE)
+
+    @staticmethod
+    def _received(output: bytes) -> bytes:
+        """What came from the client: it is printed after the summary of the session, before the word DONE."""
+        after = re.search(rb"\nSecure Renegotiation IS.*?\n(.*)", output, re.DOTALL)
+        return after[1].split(b"DONE\n")[0] if after else b""
+
+    def drop(self) -> None:
+        """Closes the TCP connection without a close_notify."""
+        self.write(b"", end=True)
+
+    def read_outcome(self, status: int) -> Outcome:
+        text = self.text()
+        suite = first(r"^CIPHER is (\S+)", text)
+        complete = status == 0 and suite is not None and not trouble(text)
+        shared_groups = first(r"^Shared groups: (\S+)$", text) or ""
+        return Outcome(
+            ok=complete,
+            error=trouble(text) or ("" if complete else f"exit status {status}"),
+            text=text,
+            received=self._received(self.output),
+            suite=suite,
+            group=None if ":" in shared_groups else rfc_group(shared_groups),
+            application_protocol=first(r"^ALPN protocols selected: (\S+)", text),
+            peer_subject=None if suite is None else first(r"^subject=(.*)$", text) or "",
+        )
+
+
+class OpenSSLClient(ProcessClient):
+    """s_client."""
+
+    name = "openssl"
+
+    def command(self) -> list[str]:
+        command = [require_peer("openssl"), "s_client", "-connect", f"127.0.0.1:{self.port}"]
+        if self.options.server_name:
+            command += ["-servername", self.options.server_name]
+            if self.options.trust:
+                command += ["-verify_hostname", self.options.server_name]
+        else:
+            command.append("-noservername")
+        return command + common_arguments(self.options)
+
+    def read_outcome(self, status: int) -> Outcome:
+        text = self.text()
+        suite = first(r"^New, .*Cipher is (TLS_\S+)", text)
+        complete = status == 0 and suite is not None and not trouble(text)
+        group = first(r"^(?:Server|Peer) Temp Key: (?:ECDH, )?(\w+)", text)
+        return Outcome(
+            ok=complete,
+            error=trouble(text) or ("" if complete else f"exit status {status}"),
+            text=text,
+            received=http_response(self.output),
+            version=spell_version(first(r"^New, (TLSv[\d.]+)", text)),
+            suite=suite,
+            group=rfc_group(group or first(r"^Negotiated TLS1.3 group: (\S+)", text)),
+            application_protocol=first(r"^ALPN protocol: (\S+)", text),
+            peer_subject=None if suite is None else first(r"^subject=(.*)$", text) or "",
+            ca_names=self._ca_names(text),
+        )
+
+    @staticmethod
+    def _ca_names(text: str) -> tuple[str, ...] | None:
+        if "No client certificate CA names sent" in text:
+            return ()
+        section = r"(?ms)^Acceptable client certificate CA names\n(.*?)^(?:Requested|Client|Peer|---)"
+        names = re.search(section, text)
+        return tuple(names[1].splitlines()) if names else None

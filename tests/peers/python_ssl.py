@@ -1,0 +1,133 @@
+"""Python's ssl module, on the OpenSSL that this Python was built with."""
+
+from __future__ import annotations
+
+import contextlib
+import ssl
+from typing import TYPE_CHECKING, Self
+
+from tests.peers.base import (
+    REQUEST,
+    RESPONSE,
+    Cannot,
+    ClientAuth,
+    Options,
+    Outcome,
+    ThreadClient,
+    ThreadServer,
+    is_whole,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
+GROUPS = {"secp256r1": "prime256v1", "x25519": "X25519", "x448": "X448"}
+
+
+def configure(context: ssl.SSLContext, options: Options) -> None:
+    """Applies what both roles share. Raises Cannot."""
+    if options.suites:
+        raise Cannot("Python's ssl cannot choose TLS 1.3 suites before 3.15")
+    if options.schemes:
+        raise Cannot("Python's ssl cannot choose signature schemes before 3.15")
+    if options.extra:
+        raise Cannot("Python's ssl is no program with arguments")
+    if options.version:
+        context.minimum_version = context.maximum_version = VERSIONS[options.version]
+    if options.certificate:
+        context.load_cert_chain(options.certificate, options.key)
+    if options.trust:
+        context.load_verify_locations(options.trust)
+    if options.application_protocols:
+        context.set_alpn_protocols(list(options.application_protocols))
+    if options.keylog:
+        context.keylog_filename = str(options.keylog)
+    if len(options.groups) > 1:
+        raise Cannot("Python's ssl can choose one group, not several, before 3.15")
+    for group in options.groups:
+        try:
+            context.set_ecdh_curve(GROUPS.get(group, group))
+        except ValueError:
+            raise Cannot(f"this Python's OpenSSL does not know {group}, or not by this call") from None
+
+
+def seen(connection: ssl.SSLSocket, received: bytes) -> Outcome:
+    """What there is to tell of a connection that went well."""
+    cipher = connection.cipher()
+    certificate = connection.getpeercert()
+    return Outcome(
+        ok=True,
+        error="",
+        text=repr(certificate),
+        received=received,
+        version=(connection.version() or "").removeprefix("TLSv"),
+        suite=cipher[0] if cipher else None,
+        application_protocol=connection.selected_alpn_protocol(),
+        peer_subject=repr(certificate["subject"]) if certificate else "",
+    )
+
+
+def read_until(connection: ssl.SSLSocket, enough: Callable[[bytes], bool]) -> bytes:
+    received = b""
+    while not enough(received) and (data := connection.recv(65536)):
+        received += data
+    return received
+
+
+def say_goodbye(connection: ssl.SSLSocket) -> None:
+    """Sends close_notify. The peer's own may never come: not every peer answers before it closes."""
+    with contextlib.suppress(OSError):
+        connection.unwrap()
+
+
+class PythonServer(ThreadServer):
+    """An SSLSocket in a thread. Closes first, and cleanly."""
+
+    name = "python"
+
+    def __enter__(self) -> Self:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        configure(self._context, self.options)
+        modes = {ClientAuth.NONE: ssl.CERT_NONE, ClientAuth.REQUEST: ssl.CERT_OPTIONAL}
+        self._context.verify_mode = modes.get(self.options.client_auth, ssl.CERT_REQUIRED)
+        return super().__enter__()
+
+    def converse(self) -> Outcome:
+        with (
+            self.accept() as tcp,
+            self._context.wrap_socket(tcp, server_side=True, suppress_ragged_eofs=False) as connection,
+        ):
+            self.opened = (connection,)
+            request = read_until(connection, lambda received: received.endswith(b"\r\n\r\n"))
+            connection.sendall(RESPONSE)
+            outcome = seen(connection, request)
+            say_goodbye(connection)
+            return outcome
+
+
+class PythonClient(ThreadClient):
+    """An SSLSocket in a thread."""
+
+    name = "python"
+
+    def __enter__(self) -> Self:
+        self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._context.check_hostname = bool(self.options.trust and self.options.server_name)
+        self._context.verify_mode = ssl.CERT_REQUIRED if self.options.trust else ssl.CERT_NONE
+        configure(self._context, self.options)
+        return super().__enter__()
+
+    def converse(self) -> Outcome:
+        with (
+            self.connect() as tcp,
+            self._context.wrap_socket(
+                tcp, server_hostname=self.options.server_name, suppress_ragged_eofs=False
+            ) as connection,
+        ):
+            self.opened = (connection,)
+            connection.sendall(REQUEST)
+            response = read_until(connection, is_whole)
+            outcome = seen(connection, response)
+            say_goodbye(connection)
+            return outcome

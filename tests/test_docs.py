@@ -1,0 +1,86 @@
+"""The README and the examples: what they show is what runs."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+README = (ROOT / "README.md").read_text()
+
+
+@pytest.mark.parametrize("example", sorted(path.name for path in (ROOT / "examples").glob("*.py")))
+def test_example_runs(example: str) -> None:
+    done = subprocess.run(
+        [sys.executable, ROOT / "examples" / example], capture_output=True, text=True, timeout=30, cwd=ROOT
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout
+
+
+def without_what_varies(line: str) -> str:
+    """Times, sizes of what holds a signature, and the port differ from run to run."""
+    line = re.sub(r"\d+\.\d{4}", "T", line)
+    line = re.sub(r"\d+ bytes", "N bytes", line)
+    line = re.sub(r"signature of \d+", "signature of N", line)
+    return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:PORT", line)
+
+
+def test_the_readmes_transcript_is_what_demo_prints(tmp_path: Path) -> None:
+    shown = re.search(r"<!-- demo -->\n```text\n(.*?)```", README, re.S)
+    assert shown is not None
+    done = subprocess.run(
+        [sys.executable, "-m", "handfast", "demo", "--port", "0", "--out", str(tmp_path / "demo")],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        cwd=ROOT,
+        env={**os.environ, "NO_COLOR": "1"},
+    )
+    assert done.returncode == 0
+    printed = iter([without_what_varies(line) for line in (done.stdout + done.stderr).splitlines()])
+    for line in shown[1].splitlines():
+        # In this order, with lines left out between them.
+        assert without_what_varies(line) in printed, line
+
+
+def test_links_lead_somewhere() -> None:
+    for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
+        for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def test_the_readmes_program_runs_against_serve(tmp_path: Path) -> None:
+    from tests.certificates import ca, client, server
+
+    for name, data in {
+        "ca.pem": ca().certificate_pem,
+        "server.pem": server().cert_pem,
+        "server.key": server().key_pem,
+        "client.pem": client().cert_pem,
+        "client.key": client().key_pem,
+    }.items():
+        (tmp_path / name).write_bytes(data)
+    program = re.search(r"```python\n(.*?)```", README, re.S)
+    assert program is not None
+    serve = [sys.executable, "-m", "handfast", "serve", "--cert", "server.pem", "--key", "server.key"]
+    command = [*serve, "--client-ca", "ca.pem", "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
+        assert process.stdout is not None and process.stderr is not None
+        try:
+            started = process.stdout.readline() or process.stderr.readline()
+            found = re.search(r"127\.0\.0\.1:(\d+)", started)
+            assert found is not None, started
+            script = program[1].replace("1337", found[1]).replace('"localhost", ', '"127.0.0.1", ', 1)
+            done = subprocess.run(
+                [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, cwd=tmp_path
+            )
+        finally:
+            process.terminate()
+    assert done.stderr == ""
+    assert "HTTP/1.1 200" in done.stdout and "alice" in done.stdout

@@ -1,0 +1,101 @@
+"""Imports point to a lower layer only, so that a part can be read, tested and replaced without those above it."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+
+from tests.syntax import SOURCE, Module, imported, modules
+
+LAYERS = (
+    ("registry", "limits", "text"),
+    ("errors",),
+    ("wire", "crypto", "files"),
+    ("events",),
+    ("keys", "pki"),
+    ("record",),
+    ("trust", "lens"),
+    ("handshake",),
+    ("engine",),
+    ("io",),
+    ("tools",),
+    ("cli",),
+    ("__main__", "__init__"),
+)
+"""What stands in ``src/handfast``, folders and modules, the lowest first. Inside a folder everything may import
+everything; what stands side by side here must not know of each other."""
+
+HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
+
+HAZMAT_FOLDERS = {"crypto", "pki"}
+"""Primitives are chosen in ``crypto`` alone; ``pki`` must name hashes to sign certificates."""
+
+
+def part_of(dotted: str) -> str | None:
+    """Which part of LAYERS an absolute dotted name is about; None for what is not handfast's."""
+    package, _, rest = dotted.partition(".")
+    if package != "handfast":
+        return None
+    name = rest.split(".")[0]
+    return name if (SOURCE / name).is_dir() or (SOURCE / f"{name}.py").is_file() else "__init__"
+
+
+def upward_imports(module: Module) -> list[str]:
+    """The imports that break the rule."""
+    own = module.path.split("/")[0].removesuffix(".py")
+    found = []
+    for line, dotted in imported(module):
+        part = part_of(dotted)
+        if part is not None and part != own and HEIGHT[part] >= HEIGHT[own]:
+            found.append(f"{module.path}:{line} imports {dotted}, which is not below {own}")
+    return found
+
+
+def hazmat_imports(module: Module) -> list[str]:
+    """The imports of primitives."""
+    return [
+        f"{module.path}:{line} imports {dotted}"
+        for line, dotted in imported(module)
+        if dotted.startswith("cryptography.hazmat")
+    ]
+
+
+def test_every_module_has_a_layer():
+    parts = {module.path.split("/")[0].removesuffix(".py") for module in modules()}
+    assert parts - HEIGHT.keys() == set()
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module.path)
+def test_imports_point_downwards(module):
+    assert upward_imports(module) == []
+
+
+def test_primitives_are_imported_in_their_folder_only():
+    outside = [module for module in modules() if module.path.split("/")[0] not in HAZMAT_FOLDERS]
+    assert [line for module in outside for line in hazmat_imports(module)] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "line", "breaks"),
+    [
+        ("wire/codec.py", "from handfast.engine import config", True),
+        ("wire/codec.py", "import handfast.engine.config", True),
+        ("wire/codec.py", "from handfast import engine", True),
+        ("wire/codec.py", "from ..engine import config", True),
+        ("wire/codec.py", "from handfast import connect", True),
+        ("wire/codec.py", "def f():\n    from handfast.crypto import hashes", True),
+        ("wire/codec.py", "from handfast import errors", False),
+        ("wire/codec.py", "from .messages import Alert", False),
+        ("wire/codec.py", "import ssl, handfastening", False),
+        ("errors.py", "import handfast.wire.codec", True),
+        ("errors.py", "from handfast.registry import AlertDescription", False),
+    ],
+)
+def test_the_check_of_layers(path, line, breaks):
+    assert bool(upward_imports(Module(path, ast.parse(line)))) == breaks
+
+
+def test_the_check_of_primitives():
+    module = Module("wire/codec.py", ast.parse("def f():\n    from cryptography.hazmat.primitives import hashes"))
+    assert hazmat_imports(module) == ["wire/codec.py:2 imports cryptography.hazmat.primitives.hashes"]

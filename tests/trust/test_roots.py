@@ -1,0 +1,122 @@
+"""Where trust starts from, and which of several places counts."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handfast.errors import ConfigError
+from handfast.trust.pem import encode
+from handfast.trust.roots import Roots
+
+from .crafting import Made, root, server
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def pem(*made: Made) -> bytes:
+    return b"".join(encode("CERTIFICATE", one.der) for one in made)
+
+
+@pytest.fixture
+def two() -> tuple[Made, Made]:
+    return root("First"), root("Second")
+
+
+def test_pem_with_text_around_and_repetitions(two: tuple[Made, Made]) -> None:
+    roots = Roots.from_pem(b"# First\n" + pem(*two) + b"and again\r\n" + pem(two[0]).replace(b"\n", b"\r\n"), "bundle")
+    assert roots.certificates == (two[0].der, two[1].der)
+    assert roots.source == "bundle (2 roots)"
+    assert Roots.from_der([two[0].der]).source == "given certificates (1 root)"
+
+
+def test_names_are_the_subjects_each_once(two: tuple[Made, Made]) -> None:
+    again = root("First")
+    roots = Roots.from_der([two[0].der, two[1].der, again.der])
+    assert len(roots) == 3
+    assert roots.names() == (two[0].certificate.subject.public_bytes(), two[1].certificate.subject.public_bytes())
+
+
+def test_files_and_directories(two: tuple[Made, Made], tmp_path: Path) -> None:
+    (tmp_path / "b.pem").write_bytes(pem(two[1]))
+    (tmp_path / "a1b2c3d4.0").write_bytes(pem(two[0]))
+    (tmp_path / "key.pem").write_bytes(b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n")
+    (tmp_path / "README").write_bytes(b"\xff\x00")
+    (tmp_path / "empty").mkdir()
+    assert Roots.from_file(tmp_path / "b.pem").certificates == (two[1].der,)
+    assert Roots.from_directory(tmp_path).certificates == (two[0].der, two[1].der)
+    assert Roots.from_path(tmp_path) == Roots.from_directory(tmp_path)
+    assert Roots.from_path(tmp_path / "b.pem") == Roots.from_file(tmp_path / "b.pem")
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [
+        (b"", "no_certificate"),
+        (b"text", "no_certificate"),
+        (b"-----BEGIN CERTIFICATE-----\n", "no_certificate"),
+        (b"-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n", "bad_certificate"),
+        (b"-----BEGIN CERTIFICATE-----\n!!!!\n-----END CERTIFICATE-----\n", "bad_certificate"),
+        (None, "file_missing"),
+        ("der", "der_as_pem"),
+    ],
+)
+def test_bad_files_are_named(content: bytes | str | None, code: str, two: tuple[Made, Made], tmp_path: Path) -> None:
+    path = tmp_path / "roots.pem"
+    if content is not None:
+        path.write_bytes(content if isinstance(content, bytes) else two[0].der)
+    with pytest.raises(ConfigError) as caught:
+        Roots.from_file(path)
+    assert caught.value.code == code
+    assert str(path) in caught.value.what
+
+
+def test_bad_directories_are_named(tmp_path: Path) -> None:
+    for path, code in ((tmp_path, "no_certificate"), (tmp_path / "none", "file_missing")):
+        with pytest.raises(ConfigError) as caught:
+            Roots.from_directory(path)
+        assert caught.value.code == code
+    with pytest.raises(ConfigError) as caught:
+        Roots.from_file(tmp_path)
+    assert caught.value.code == "file_unreadable"
+
+
+def test_the_environment_in_order(two: tuple[Made, Made], tmp_path: Path) -> None:
+    third, fourth = root("Third"), root("Fourth")
+    directory = tmp_path / "directory"
+    directory.mkdir()
+    (directory / "two.pem").write_bytes(pem(two[1]))
+    environ = {"SSL_CERT_DIR": f"{directory}{os.pathsep}"}
+    for variable, made in (("SSL_CERT_FILE", two[0]), ("REQUESTS_CA_BUNDLE", third), ("CURL_CA_BUNDLE", fourth)):
+        (tmp_path / variable).write_bytes(pem(made))
+        environ[variable] = str(tmp_path / variable)
+
+    together = Roots.default(environ)
+    assert together.certificates == (two[0].der, two[1].der)
+    assert "$SSL_CERT_FILE=" in together.source
+    assert "$SSL_CERT_DIR=" in together.source
+    assert Roots.default(environ | {"SSL_CERT_FILE": ""}).certificates == (two[1].der,)
+    assert Roots.default(environ | {"SSL_CERT_DIR": ""}).certificates == (two[0].der,)
+    without = environ | {"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}
+    assert Roots.default(without).certificates == (third.der,)
+    last = without | {"REQUESTS_CA_BUNDLE": ""}
+    assert Roots.default(last).certificates == (fourth.der,)
+    assert Roots.default(last).source == f"$CURL_CA_BUNDLE={tmp_path / 'CURL_CA_BUNDLE'} (1 root)"
+    assert Roots.default({}) == Roots.system()
+    assert Roots.default({}).source.startswith("the system's store")
+
+
+@pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])
+def test_a_variable_that_names_nothing_is_never_passed_over(variable: str, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Roots.default({variable: str(tmp_path / "none")})
+    assert f"${variable}=" in caught.value.what
+
+
+def test_a_file_name_cannot_write_to_the_terminal(tmp_path: Path) -> None:
+    path = tmp_path / "\x1b[2J.pem"
+    path.write_bytes(pem(server(root())))
+    assert Roots.from_file(path).source.isprintable()
