@@ -12,12 +12,13 @@ import pytest
 
 from handfast import limits
 from handfast.cli.http import Request
-from handfast.cli.serve import answer
+from handfast.cli.lenses import Lenses
+from handfast.cli.serve import Server, answer, listener_for
 from handfast.engine import ClientAuth, ConnectionInfo
 from handfast.events import Role
 from tests import certificates
 from tests.cli.conftest import finish, https_server, start
-from tests.lens.connections import verifier
+from tests.lens.connections import server_config, verifier
 
 
 def whoami(run, port, *arguments):
@@ -147,3 +148,17 @@ def test_no_more_threads_than_the_limit(monkeypatch):
             assert answers == []
         waiting.join(10)
         assert answers[0].startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_client_that_is_silent_for_too_long_is_let_go(monkeypatch):
+    monkeypatch.setattr(limits, "HTTP_IDLE_TIMEOUT", 0.05)
+    server = Server(Lenses(Role.SERVER, None, None, None), say=lambda _line: None)
+    context = ssl.create_default_context(cadata=certificates.ca().certificate_pem.decode())
+    with listener_for("127.0.0.1", 0, server_config(ClientAuth.NONE), server) as listener:
+        running = threading.Thread(target=server.run, args=(listener,))
+        running.start()
+        sock = socket.create_connection(listener.address, timeout=10)
+        with context.wrap_socket(sock, server_hostname="localhost") as tls:
+            assert tls.recv(1) == b""
+        listener.close()
+        running.join()

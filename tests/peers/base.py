@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 LIMIT = 20.0
 """Seconds that a peer may take for a connection; a busy machine with two processors needs a small part of it."""
 
+EXPORT_LENGTH = 32
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 RESPONSE = b"HTTP/1.0 200 OK\r\nContent-Length: 6\r\n\r\nhello\n"
 
@@ -45,6 +46,14 @@ class ClientAuth(StrEnum):
     NONE = "none"
     REQUEST = "request"
     REQUIRE = "require"
+
+
+class KeyUpdate(StrEnum):
+    """Whether a peer changes its keys after the handshake."""
+
+    NONE = "none"
+    SEND = "send"
+    REQUEST = "request"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,6 +77,10 @@ class Options:
     schemes: tuple[str, ...] = ()
     application_protocols: tuple[str, ...] = ()
     keylog: Path | None = None
+    request: bytes = REQUEST
+    response: bytes = RESPONSE
+    export: str | None = None
+    key_update: KeyUpdate = KeyUpdate.NONE
     extra: tuple[str, ...] = ()
 
 
@@ -92,6 +105,8 @@ class Outcome:
     application_protocol: str | None = None
     peer_subject: str | None = None
     ca_names: tuple[str, ...] | None = None
+    server_name: str | None = None
+    exported: str | None = None
 
 
 def missing(reason: str) -> None:
@@ -127,6 +142,10 @@ class Peer(ABC):
     @abstractmethod
     def outcome(self) -> Outcome:
         """Waits until the connection is over and says what came of it. Raises PeerFailed when that takes too long."""
+
+    @abstractmethod
+    def drop(self) -> None:
+        """Ends the TCP connection in the middle of whatever it does, without close_notify."""
 
 
 class ServerPeer(Peer):
@@ -207,13 +226,16 @@ class ProcessPeer(Peer):
         except BrokenPipeError:
             pass
 
-    def wait_until(self, true_of: Callable[[bytes], object]) -> bool:
-        """Waits for something in the standard output; False when the program ended without it."""
+    def wait_until(self, true_of: Callable[[bytes], object], *, of: str = "output") -> bool:
+        """Waits for something in the standard output (or ``errors``); False when the program ended without it."""
         with self._changed:
-            done = self._changed.wait_for(lambda: true_of(self.output) or "output" in self._ended, timeout=LIMIT)
+            done = self._changed.wait_for(lambda: true_of(getattr(self, of)) or of in self._ended, timeout=LIMIT)
         if not done:
             raise PeerFailed(f"{self.name} did not print what it should in time:\n{self.text()}")
-        return bool(true_of(self.output))
+        return bool(true_of(getattr(self, of)))
+
+    def drop(self) -> None:
+        self._process.kill()
 
     def text(self) -> str:
         return (self.output + b"\n" + self.errors).decode(errors="backslashreplace")
@@ -245,11 +267,16 @@ class ProcessClient(ProcessPeer, ClientPeer):
 
     def __enter__(self) -> Self:
         super().__enter__()
-        self.write(REQUEST)
-        self.start_thread(self._close_after_response)
+        self.start_thread(self._converse)
         return self
 
-    def _close_after_response(self) -> None:
+    def update_keys(self) -> None:
+        """Does what ``Options.key_update`` says, before the request is sent."""
+
+    def _converse(self) -> None:
+        if self.options.key_update is not KeyUpdate.NONE:
+            self.update_keys()
+        self.write(self.options.request)
         if self.wait_until(lambda output: is_whole(http_response(output))):
             self.write(b"", end=True)
 
@@ -281,10 +308,13 @@ class ThreadPeer(Peer):
             raise PeerFailed(f"{self.name} did not end in time")
         return self._outcome
 
-    def __exit__(self, *exception: object) -> None:
+    def drop(self) -> None:
         for opened in self.opened:
             with contextlib.suppress(OSError):
                 opened.shutdown(socket.SHUT_RDWR)
+
+    def __exit__(self, *exception: object) -> None:
+        self.drop()
         self._thread.join(LIMIT)
 
 

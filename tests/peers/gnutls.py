@@ -85,6 +85,8 @@ def common_arguments(options: Options) -> list[str]:
         arguments += ["--x509cafile", str(options.trust)]
     for protocol in options.application_protocols:
         arguments += ["--alpn", protocol]
+    if options.export:
+        arguments += ["--keymatexport", options.export, "--keymatexportsize", str(EXPORT_LENGTH)]
     return [*arguments, *options.extra]
 
 

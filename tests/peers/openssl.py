@@ -6,8 +6,9 @@ import re
 from typing import Self
 
 from tests.peers.base import (
-    RESPONSE,
+    EXPORT_LENGTH,
     ClientAuth,
+    KeyUpdate,
     Options,
     Outcome,
     PeerFailed,
@@ -26,6 +27,9 @@ GROUPS = {
     "x25519": "X25519",
     "x448": "X448",
 }
+# A line that starts with one of these letters is a command to s_server and s_client.
+KEY_UPDATES = {KeyUpdate.SEND: b"k\n", KeyUpdate.REQUEST: b"K\n"}
+KEYS_UPDATED = b"SSL_do_handshake -> 1\n"
 RFC_GROUPS = {"prime256v1": "secp256r1", "X25519": "x25519", "X448": "x448"}
 
 
@@ -57,7 +61,14 @@ def common_arguments(options: Options) -> list[str]:
         arguments += ["-alpn", ",".join(options.application_protocols)]
     if options.keylog:
         arguments += ["-keylogfile", str(options.keylog)]
+    if options.export:
+        arguments += ["-keymatexport", options.export, "-keymatexportlen", str(EXPORT_LENGTH)]
     return [*arguments, *options.extra]
+
+
+def exported(text: str) -> str | None:
+    value = first(r"^    Keying material: (\w+)$", text)
+    return value.lower() if value else None
 
 
 def trouble(text: str) -> str:
@@ -82,6 +93,10 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
         command = [require_peer("openssl"), "s_server", "-accept", "127.0.0.1:0", "-naccept", "1"]
         if self.options.client_auth is not ClientAuth.NONE:
             command += ["-Verify" if self.options.client_auth is ClientAuth.REQUIRE else "-verify", "5"]
+        if self.options.certificate:
+            # Only with a name of its own, and a certificate for it, does it tell which name it was asked for.
+            identity = ["-cert2", str(self.options.certificate), "-key2", str(self.options.key)]
+            command += ["-servername", "nobody.example", *identity]
         return command + common_arguments(self.options)
 
     def __enter__(self) -> Self:
@@ -97,18 +112,19 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
         return self
 
     def _answer(self) -> None:
+        if self.options.key_update is not KeyUpdate.NONE:
+            self.wait_until(lambda output: b"\nSecure Renegotiation IS" in output)
+            self.write(KEY_UPDATES[self.options.key_update])
+            self.wait_until(lambda output: KEYS_UPDATED in output)
         if self.wait_until(lambda output: self._received(output).endswith(b"\r\n\r\n")):
-            self.write(RESPONSE)
+            self.write(self.options.response)
 
     @staticmethod
     def _received(output: bytes) -> bytes:
         """What came from the client: it is printed after the summary of the session, before the word DONE."""
-        after = re.search(rb"\nSecure Renegotiation IS.*?\n(.*)", output, re.DOTALL)
-        return after[1].split(b"DONE\n")[0] if after else b""
-
-    def drop(self) -> None:
-        """Closes the TCP connection without a close_notify."""
-        self.write(b"", end=True)
+        summary = rb"\nSecure Renegotiation IS.*?\n(?:Keying material exporter:\n.*?\n.*?\n.*?\n)?(.*)"
+        after = re.search(summary, output, re.DOTALL)
+        return after[1].replace(KEYS_UPDATED, b"").split(b"DONE\n")[0] if after else b""
 
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
@@ -124,6 +140,8 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
             group=None if ":" in shared_groups else rfc_group(shared_groups),
             application_protocol=first(r"^ALPN protocols selected: (\S+)", text),
             peer_subject=None if suite is None else first(r"^subject=(.*)$", text) or "",
+            server_name=first(r'^Hostname in TLS extension: "(.*)"', text),
+            exported=exported(text),
         )
 
 
@@ -142,6 +160,10 @@ class OpenSSLClient(ProcessClient):
             command.append("-noservername")
         return command + common_arguments(self.options)
 
+    def update_keys(self) -> None:
+        self.write(KEY_UPDATES[self.options.key_update])
+        self.wait_until(lambda errors: b"KEYUPDATE" in errors, of="errors")
+
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
         suite = first(r"^New, .*Cipher is (TLS_\S+)", text)
@@ -158,6 +180,7 @@ class OpenSSLClient(ProcessClient):
             application_protocol=first(r"^ALPN protocol: (\S+)", text),
             peer_subject=None if suite is None else first(r"^subject=(.*)$", text) or "",
             ca_names=self._ca_names(text),
+            exported=exported(text),
         )
 
     @staticmethod

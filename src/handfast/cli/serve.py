@@ -70,12 +70,13 @@ def command(
     identity = options.credentials(cert, key, key_password_file)
     config = ServerConfig(credentials=identity, client_auth=mode, **settings)
     server = Server(Lenses(Role.SERVER, trace, secrets, keylog))
-    with _listener(host, port, config, server) as listener:
+    with listener_for(host, port, config, server) as listener:
         click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
         server.run(listener)
 
 
-def _listener(host: str, port: int, config: ServerConfig, server: Server) -> sockets.Listener:
+def listener_for(host: str, port: int, config: ServerConfig, server: Server) -> sockets.Listener:
+    """Listens on the address for ``server``. Raises ConfigError when it cannot be had."""
     try:
         return sockets.listen(host, port, config, timeout=limits.HTTP_IDLE_TIMEOUT, watch=server.watch)
     except OSError as error:

@@ -20,6 +20,7 @@ from handfast.keys import keylog
 from handfast.keys.schedule import EarlySecret, TrafficSecret
 from handfast.keys.transcript import Transcript
 from handfast.record.protection import Protection13
+from handfast.trust.signers import must_be_checked
 from handfast.trust.verdict import Verdict, as_verdict
 from handfast.wire.messages import HandshakeMessage
 
@@ -142,11 +143,12 @@ class Handshake:
     # Questions
 
     def sign(self, credentials: Credentials, scheme: int, content: bytes) -> Generator[Step, Any, bytes]:
-        """A signature by our key, checked against our own certificate before anyone sees it."""
+        """A signature by our key; one that this process did not make itself is verified before anyone sees it."""
         signature = yield Sign(credentials, scheme, content)
         if not isinstance(signature, bytes):
             raise LocalFailure("signing_failed", reason=f"the signer returned {type(signature).__name__}, not bytes")
-        if not signatures.verify(credentials.public_key, scheme, signature, content):
+        foreign = must_be_checked(credentials.signer)
+        if foreign and not signatures.verify(credentials.public_key, scheme, signature, content):
             raise LocalFailure("wrong_signature")
         return signature
 

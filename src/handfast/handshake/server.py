@@ -67,4 +67,5 @@ def retry(hs: Handshake, offer: negotiate.Offer, suite: int, group: int) -> Gene
     if first.legacy_session_id:
         hs.records.write_change_cipher_spec()
     second = yield from hs.expect(ClientHello)
+    hs.require_boundary(ClientHello)
     return negotiate.check_second_hello(offer, second, group, cookie)

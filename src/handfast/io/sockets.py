@@ -71,6 +71,10 @@ class TLSSocket:
         self._received: deque[memoryview] = deque()
         self._peer_closed = False
         self._closed = False
+        # A record is a message to us: small ones must not wait for the peer's acknowledgement of earlier ones. Sockets
+        # that are not TCP's have no such option.
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
             self.peer_address: Any = sock.getpeername()
         except OSError:

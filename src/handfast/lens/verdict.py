@@ -121,7 +121,8 @@ class Outcome:
         if not self.info.client_auth_requested:
             return f"{version} OK, one-way: {server}; {self._not_refused('it requested no client certificate and')}"
         if not self.info.certificate_sent:
-            declined = self._not_refused(f"it requested a client certificate, {self._offer()}, we showed none and it")
+            named = count(len(self._ca_names), "CA") if self._ca_names else "no CAs"
+            declined = self._not_refused(f"it requested a client certificate, naming {named}; we showed none and it")
             return f"{version} OK, one-way: {server}; {declined}"
         ours = self._identity(self._chains.get(Direction.CLIENT_TO_SERVER, ()))
         mutual = "mutual " if verified else ""

@@ -28,6 +28,11 @@ APPLICATION_DATA = int(ContentType.application_data)
 CHANGE_CIPHER_SPEC = int(ContentType.change_cipher_spec)
 ALERT = int(ContentType.alert)
 
+# How a client begins that speaks plain HTTP.
+HTTP_METHODS = tuple(
+    f"{method} ".encode() for method in ("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT")
+)
+
 # The dummy of middlebox compatibility mode. RFC 9846 D.4.
 CHANGE_CIPHER_SPEC_RECORD = b"\x14\x03\x03\x00\x01\x01"
 
@@ -134,8 +139,11 @@ class RecordLayer:
             return None
         if not ContentType.change_cipher_spec <= incoming[0] <= ContentType.application_data:
             self._refuse_foreign_bytes()
+            return None
         if len(incoming) < limits.RECORD_HEADER:
             return None
+        if incoming[1] != 3 and self._read:
+            raise PeerMisbehaved("record_version", version=incoming[1] << 8 | incoming[2])
         if incoming[1] != 3:
             self._refuse_foreign_bytes()
         length = incoming[3] << 8 | incoming[4]
@@ -152,12 +160,17 @@ class RecordLayer:
         return header, body
 
     def _refuse_foreign_bytes(self) -> None:
-        """Bytes that no TLS peer sends; at the start of a connection they tell what the peer does speak."""
+        """Bytes that no TLS peer sends; at the start of a connection they tell what the peer does speak.
+
+        Returns while a few more of them may still show an HTTP request.
+        """
         start = bytes(self._incoming[:16])
         if self._read:
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(start[0]))
+        if any(method.startswith(start) and method != start for method in HTTP_METHODS):
+            return
         text = repr(escape(start.decode("ascii", "replace")))
-        if start.split(b" ")[0] in (b"GET", b"POST", b"PUT", b"HEAD", b"DELETE", b"OPTIONS", b"PATCH", b"CONNECT"):
+        if start.startswith(HTTP_METHODS):
             raise BadMessage("http_request", start=text)
         guess = "an HTTP server without TLS answers so" if start.startswith(b"HTTP/") else "it may speak plain text"
         raise BadMessage("not_tls", start=text, guess=guess)

@@ -7,6 +7,7 @@ and whatever goes wrong becomes ``Malformed``, so that no later step can meet a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, TypeVar
 
@@ -59,11 +60,11 @@ class Parsed:
     def self_issued(self) -> bool:
         return self.subject == self.issuer
 
-    @property
+    @cached_property
     def subject_text(self) -> str:
         return escape(rfc4514(self.subject), MAX_PEER_TEXT) or "a certificate without a subject"
 
-    @property
+    @cached_property
     def issuer_text(self) -> str:
         return escape(rfc4514(self.issuer), MAX_PEER_TEXT) or "an issuer without a name"
 

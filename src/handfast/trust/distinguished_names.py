@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
+
 from handfast.text import escape
 from handfast.trust import der
 
@@ -52,11 +54,13 @@ def common_names(name: bytes) -> tuple[str, ...]:
     return attribute_values(name, _COMMON_NAME)
 
 
-def _relative_names(name: bytes) -> list[list[tuple[str, der.Element]]]:
-    return [
-        [_type_and_value(attribute) for attribute in der.elements(der.expect(relative, der.SET))]
+# Few, because strangers choose what is kept; enough for the names of the CAs that all peers share.
+@lru_cache(maxsize=64)
+def _relative_names(name: bytes) -> tuple[tuple[tuple[str, der.Element], ...], ...]:
+    return tuple(
+        tuple([_type_and_value(attribute) for attribute in der.elements(der.expect(relative, der.SET))])
         for relative in der.elements(der.expect(der.element(name), der.SEQUENCE))
-    ]
+    )
 
 
 def _type_and_value(attribute: der.Element) -> tuple[str, der.Element]:

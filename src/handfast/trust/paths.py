@@ -17,7 +17,7 @@ constraints and every algorithm that the library would not know either.
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -59,6 +59,7 @@ class Anchors:
     def __init__(self, roots: Roots) -> None:
         self.roots = roots
         self._encoded = frozenset(roots.certificates)
+        self._parsed: dict[x509.Certificate, Parsed] = {}
         self._by_name: dict[bytes, list[bytes]] = {}
         for certificate in roots.certificates:
             self._by_name.setdefault(der.certificate_fields(certificate).subject, []).append(certificate)
@@ -78,7 +79,10 @@ class Anchors:
 
     def by_object(self, certificate: x509.Certificate) -> Parsed:
         """The root that the library returned; KeyError when it is not one."""
-        return parse(self._objects[certificate])
+        found = self._parsed.get(certificate)
+        if found is None:
+            found = self._parsed[certificate] = parse(self._objects[certificate])
+        return found
 
     @cached_property
     def store(self) -> verification.Store:
@@ -181,6 +185,7 @@ def _library_path(
     return [known.get(certificate) or anchors.by_object(certificate) for certificate in found.chain]
 
 
+@cache
 def _ca_policy(purpose: Purpose) -> verification.ExtensionPolicy:
     def key_usage(_: verification.Policy, __: x509.Certificate, extension: x509.KeyUsage | None) -> None:
         if extension is not None and not extension.key_cert_sign:
@@ -202,6 +207,7 @@ def _ca_policy(purpose: Purpose) -> verification.ExtensionPolicy:
     )
 
 
+@cache
 def _leaf_policy(purpose: Purpose, policy: PathPolicy, *, itself_trusted: bool) -> verification.ExtensionPolicy:
     def key_usage(_: verification.Policy, __: x509.Certificate, extension: x509.KeyUsage | None) -> None:
         if extension is not None and not extension.digital_signature:

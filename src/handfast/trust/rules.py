@@ -43,8 +43,8 @@ _PROCESSED = frozenset(
 def weaknesses(presented: Sequence[Parsed], anchors: Anchors) -> Iterator[Reason]:
     """Keys and signature hashes of all presented certificates; a root's own signature may be, it proves nothing."""
     for index, certificate in enumerate(presented):
-        who = title(certificate, index)
         if certificate.rsa is not None:
+            who = title(certificate, index)
             bits, exponent = certificate.rsa
             if bits < MIN_RSA_BITS:
                 yield Reason("weak_key", index, f"{who} has an RSA key of {bits} bits; {MIN_RSA_BITS} are the least")
@@ -54,7 +54,8 @@ def weaknesses(presented: Sequence[Parsed], anchors: Anchors) -> Iterator[Reason
                 yield Reason("weak_key", index, f"{who} has an RSA key with an exponent that is not a usual one")
         trusted = certificate.self_issued and certificate in anchors
         if certificate.weak_hash and not trusted:
-            yield Reason("weak_signature_hash", index, f"{who} is signed with {certificate.weak_hash}, which is broken")
+            words = f"is signed with {certificate.weak_hash}, which is broken"
+            yield Reason("weak_signature_hash", index, f"{title(certificate, index)} {words}")
 
 
 def path_problems(
@@ -95,6 +96,8 @@ def title(certificate: Parsed, index: int | None) -> str:
 
 
 def _date_problems(certificate: Parsed, index: int | None, at: datetime) -> Iterator[Reason]:
+    if certificate.not_before <= at <= certificate.not_after:
+        return
     who = title(certificate, index)
     if at > certificate.not_after:
         when = f"{span(at - certificate.not_after)} ago, on {instant(certificate.not_after)}"

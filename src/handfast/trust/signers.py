@@ -6,6 +6,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
 from handfast.crypto import private_keys, signatures
+from handfast.errors import LocalFailure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -36,14 +37,23 @@ class Signer(Protocol):
     def sign(self, scheme: int, message: bytes) -> bytes | Awaitable[bytes] | Deferred: ...
 
 
+_TRIAL = b"handfast: do these keys belong together?"
+
+
 class LocalSigner:
-    """A signer that holds the private key in this process and answers at once."""
+    """A signer that holds the private key in this process and answers at once.
+
+    When it is made it proves, once, that its key signs what the certificate's key verifies. See ``must_be_checked``.
+    """
 
     def __init__(self, private_key: PrivateKey, public_key: PublicKey | None = None) -> None:
         """``public_key``: as the certificate has it, which alone tells an RSASSA-PSS key from any other RSA key."""
         self._private_key = private_key
         self._public_key = public_key or private_keys.public_key_of(private_key)
         self.schemes = signatures.schemes_for(self._public_key)
+        for scheme in self.schemes[:1]:
+            if not signatures.verify(self._public_key, scheme, self.sign(scheme, _TRIAL), _TRIAL):
+                raise LocalFailure("wrong_signature")
 
     def __repr__(self) -> str:
         return f"LocalSigner({self._public_key.name})"
@@ -51,3 +61,14 @@ class LocalSigner:
     def sign(self, scheme: int, message: bytes) -> bytes:
         """The signature. RFC 9846 4.3.3. Raises LocalFailure signing_failed if key and scheme do not go together."""
         return signatures.sign(self._private_key, scheme, message)
+
+
+def must_be_checked(signer: Signer) -> bool:
+    """Whether this signer's signatures are verified one by one before they leave: all signers' but ``LocalSigner``'s.
+
+    What comes from a token, another process, another machine or somebody's code may be wrong, and a wrong signature
+    can give a key away. What OpenSSL computed in this process from a key that proved itself when it was loaded is as
+    good as the verification would be, which costs three times the signature; RSA's, where a fault would be fatal,
+    OpenSSL verifies by itself. A subclass is somebody's code.
+    """
+    return type(signer) is not LocalSigner
