@@ -88,6 +88,9 @@ class Connection:
         self._read_closed = False
         self._write_closed = False
         self._busy = False
+        # Whether bytes that come are most likely application data, of which nobody hears but the application: then
+        # there is nobody who could call back in, and no need to look out for it.
+        self._plain_reading = False
         self._answer: object = None
 
     def _start(self, machine: Generator[Step, Any, Established]) -> None:
@@ -127,27 +130,35 @@ class Connection:
 
     def receive(self, data: bytes) -> list[Result]:
         """Take bytes from the transport. Raises HandfastError once its alert is in ``outgoing``."""
-        with _Guard(self):
-            if self._read_closed:
-                return []
-            if self._post is not None and not self._watch.active:
+        if self._plain_reading:
+            try:
                 self._receive_connected(data)
-            else:
+            except BaseException as error:
+                if not self._escaped(error):
+                    raise
+            return self._take_results()
+        with _Guard(self):
+            if not self._read_closed:
                 self._records.feed(data)
                 self._pump()
         return self._take_results()
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
-        with _Guard(self):
-            if self._post is None:
-                raise ApiMisuse("not_connected")
-            if self._write_closed:
-                raise ApiMisuse("closed_for_writing")
-            if len(data):
-                self._post.before_write()
-                self._records.write_application_data(data)
         self._raise_error()
+        if self._post is None:
+            raise ApiMisuse("not_connected")
+        if self._write_closed:
+            raise ApiMisuse("closed_for_writing")
+        if not len(data):
+            return
+        try:
+            if self._post.write_keys_due:
+                self._post.renew_write_keys()
+            self._records.write_application_data(data)
+        except HandfastError as error:
+            self._fail(error)
+            self._raise_error()
 
     def outgoing(self) -> bytes:
         """Take the bytes that the transport must carry now."""
@@ -185,6 +196,7 @@ class Connection:
         with _Guard(self):
             if not self._read_closed:
                 self._read_closed = self._write_closed = True
+                self._plain_reading = False
                 self._tell_closed(self.info.role.peer, "eof")
                 raise self._unexpected_eof()
         self._raise_error()
@@ -201,6 +213,7 @@ class Connection:
         """The shell lost the transport: from now on every call raises ``error``, unless one is pending already."""
         if self.error is None:
             self.error = error
+            self._plain_reading = False
 
     def update_keys(self, *, request: bool = False) -> None:
         """Change our write keys, and with ``request`` ask the peer to change its own. RFC 9846 4.7.3."""
@@ -271,6 +284,7 @@ class Connection:
         self._post = PostHandshake(self.info.role, self._records, established)
         self._records.joiner.handshake_over()
         self.info.complete = True
+        self._plain_reading = not self._watch.active
         self._results.append(HandshakeDone(self.info))
         if self._watch.active:
             self._watch.emit(HandshakeComplete(self._watch.clock(), self.info))
@@ -377,6 +391,7 @@ class Connection:
 
     def _take_close_notify(self) -> None:
         self._read_closed = True
+        self._plain_reading = False
         self._tell_closed(self.info.role.peer, "close_notify")
         if self._post is None:
             self._write_closed = True
@@ -402,11 +417,24 @@ class Connection:
         """The connection is dead: tell the peer what it may know, and keep the error without the frames it passed."""
         error.__traceback__ = error.__context__ = error.__cause__ = None
         self.error = error
+        self._plain_reading = False
         self._machine = None
         if error.alert is not None and not self._write_closed:
             self._write_alert(error.alert, error)
         self._write_closed = True
         self._tell_closed(self.info.role, "error")
+
+    def _escaped(self, error: BaseException) -> bool:
+        """Turn what left an entry into the connection's end; False for what must go on to the caller as it is."""
+        if isinstance(error, ApiMisuse):
+            return False
+        if isinstance(error, HandfastError):
+            self._fail(error)
+            return True
+        # PanicException of cryptography's Rust core is a BaseException, and no reason to leave a peer waiting.
+        _log_bug(error)
+        self._fail(LocalFailure("internal_error", reason=type(error).__name__))
+        return not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
 
     def _tell_closed(self, role: Role, how: str) -> None:
         if self._watch.active:
@@ -443,19 +471,8 @@ class _Guard:
         connection._busy = True
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        connection = self._connection
-        connection._busy = False
-        if error is None or isinstance(error, ApiMisuse):
-            return False
-        if isinstance(error, HandfastError):
-            connection._fail(error)
-        else:
-            # PanicException of cryptography's Rust core is a BaseException, and no reason to leave a peer waiting.
-            _log_bug(error)
-            connection._fail(LocalFailure("internal_error", reason=type(error).__name__))
-            if isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
-                return False
-        return True
+        self._connection._busy = False
+        return error is not None and self._connection._escaped(error)
 
 
 def _log_bug(error: BaseException) -> None:

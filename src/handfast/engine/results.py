@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from handfast.handshake.info import ConnectionInfo
 
 
-@dataclass(frozen=True, slots=True)
+# Not frozen, as the others are: one is made for each receive, and freezing would triple its cost.
+@dataclass(slots=True)
 class Data:
     """Application data, in the order in which the peer sent it."""
 

@@ -34,6 +34,7 @@ class PostHandshake:
         self._key_updates = 0
         # The reader only notes that the peer wants new keys; the next write answers once, however often it asked.
         self._update_owed = False
+        self._update_at = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
 
     def receive(self, message: HandshakeMessage) -> None:
         """Act on one message."""
@@ -50,12 +51,15 @@ class PostHandshake:
         """Only KeyUpdates in a row are limited."""
         self._key_updates = 0
 
-    def before_write(self) -> None:
-        """Change the write keys where the peer asked for it or their limit is near. RFC 9846 4.7.3 and 5.5."""
+    @property
+    def write_keys_due(self) -> bool:
+        """Whether the write keys must change before the next write. RFC 9846 4.7.3 and 5.5."""
         protection = self.records.write_protection
-        limit = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
-        if self._update_owed or (protection is not None and protection.records >= limit):
-            self.update_write_keys(UPDATE_NOT_REQUESTED)
+        return self._update_owed or (protection is not None and protection.records >= self._update_at)
+
+    def renew_write_keys(self) -> None:
+        """Change the write keys because the peer asked for it or because their limit is near."""
+        self.update_write_keys(UPDATE_NOT_REQUESTED)
 
     def update_write_keys(self, request: int) -> None:
         """Send KeyUpdate and write with the next keys. RFC 9846 4.7.3."""

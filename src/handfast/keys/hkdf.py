@@ -31,7 +31,10 @@ def expand(hash_: Hash, secret: bytes, info: bytes, length: int) -> bytes:
 
 def expand_label(hash_: Hash, secret: bytes, label: bytes, context: bytes, length: int) -> bytes:
     """HKDF-Expand-Label. RFC 9846 7.1. Raises ApiMisuse for a label or a length that does not fit."""
-    return expand(hash_, secret, _label_prefix(label, length) + len(context).to_bytes(1, "big") + context, length)
+    info = b"%b%c%b" % (_label_prefix(label, length), len(context), context)
+    if length == hash_.size:
+        return hash_.hmac(secret, info + b"\1")
+    return expand(hash_, secret, info, length)
 
 
 # Every connection uses the same dozen labels; the bound is for programs that export under labels of their own.

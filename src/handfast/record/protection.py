@@ -160,8 +160,19 @@ class Protection13:
         return self._open_one(data, start, end)
 
     def _open_one(self, data: Buffer, start: int, end: int) -> tuple[bytes, int, Opened | None]:
+        """``open`` for the record that comes most often, one of application data without padding, in one step."""
         body = start + RECORD_HEADER
-        opened = self.open(data[start:body], data[body:end])
+        number = self.records
+        if number < self._opening_limit and _GROWTH < end - body <= MAX_INNER_PLAINTEXT + TAG_LENGTH:
+            try:
+                inner = self._aead.decrypt((self._iv ^ number).to_bytes(12, "big"), data[body:end], data[start:body])
+            except InvalidTag:
+                raise PeerMisbehaved("bad_record_mac") from None
+            content_type = inner[-1]
+            opened = (content_type, inner[:-1], 0) if content_type else _without_padding(inner)
+            self.records = number + 1
+        else:
+            opened = self.open(data[start:body], data[body:end])
         if opened[0] == _APPLICATION_DATA and opened[1]:
             return opened[1], end, None
         return b"", end, opened
