@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from handfast import limits
 from handfast.errors import BadMessage, PeerMisbehaved, PeerRejected
-from handfast.events import Direction, Epoch, KeysChanged, MessageSeen, RecordSeen, Role, Watch
+from handfast.events import AlertSeen, Direction, Epoch, KeysChanged, MessageSeen, RecordSeen, Role, Watch
 from handfast.registry import AlertDescription, ContentType
 from handfast.text import escape
 from handfast.wire.joiner import HandshakeJoiner
@@ -52,7 +52,7 @@ class RecordLayer:
         self.sends = role.sends
         self.receives = role.peer.sends
         self.watch = watch
-        self.joiner = HandshakeJoiner()
+        self.joiner = HandshakeJoiner(tracking=watch.active)
         self.fragment_limit = limits.MAX_PLAINTEXT
         # Whether a change_cipher_spec may come now: between the first ClientHello and the peer's Finished.
         self.accepts_change_cipher_spec = False
@@ -205,6 +205,9 @@ class RecordLayer:
         self._saw(header, body, header[0], body, 0, protected=False)
         if header[0] == ALERT and len(body) == 2 and self._nothing_opened:
             name = AlertDescription.describe(body[1])
+            if self.watch.active:
+                now = self.watch.clock()
+                self.watch.emit(AlertSeen(now, self.receives, body[0], body[1], authenticated=False))
             if name in PeerRejected.catalogue:
                 raise PeerRejected(name, alert=name, stage=" in plaintext (unauthenticated: anyone on the path can)")
             raise PeerMisbehaved("plaintext_alert", alert=name)

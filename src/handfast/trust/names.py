@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
@@ -59,6 +60,8 @@ class CertificateNames:
         return self.uri[0] if len(self.uri) == 1 and self.uri[0].startswith("spiffe://") else None
 
 
+# Few names serve many connections, and no peer chooses them.
+@lru_cache(maxsize=256)
 def reference_identity(server_name: str) -> str | IPv4Address | IPv6Address:
     """What a server must be called: an IP address, or a DNS name in lower-case A-labels without a trailing dot.
 

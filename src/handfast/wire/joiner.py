@@ -15,9 +15,11 @@ HEADER = 4
 class HandshakeJoiner:
     """Joins record contents into messages and keeps count of what the peer made us read."""
 
-    __slots__ = ("_buffer", "_counting", "_records", "_total")
+    __slots__ = ("_buffer", "_counting", "_records", "_total", "_tracking")
 
-    def __init__(self) -> None:
+    def __init__(self, *, tracking: bool) -> None:
+        """``tracking``: whether to tell which records a message came in."""
+        self._tracking = tracking
         self._buffer = bytearray()
         # (record index, bytes of the buffer that were there before it), to tell which records a message came in.
         self._records: list[tuple[int, int]] = []
@@ -31,11 +33,12 @@ class HandshakeJoiner:
 
     def add(self, content: bytes, record: int) -> None:
         """Take the content of one handshake record, whose index among its direction's records is ``record``."""
-        self._records.append((record, len(self._buffer)))
+        if self._tracking:
+            self._records.append((record, len(self._buffer)))
         self._buffer += content
 
     def next(self) -> tuple[bytes, tuple[int, ...]] | None:
-        """The next whole message with its header, and the indexes of its records; None when more must come.
+        """The next whole message with its header, and its records' indexes if tracked; None when more must come.
 
         Raises PeerMisbehaved when the message or the handshake exceeds its limit.
         """
@@ -54,7 +57,7 @@ class HandshakeJoiner:
             raise PeerMisbehaved("handshake_too_large", limit=limits.MAX_HANDSHAKE_BYTES)
         raw = bytes(buffer[:length])
         del buffer[:length]
-        return raw, self._take_records(length)
+        return raw, self._take_records(length) if self._tracking else ()
 
     def handshake_over(self) -> None:
         """Stop counting towards the handshake's limit: what follows is bounded by rules of its own."""
