@@ -1,5 +1,6 @@
 # make demo    the whole story in one go: two HTTPS connections, every message readable
 # make test    lint, types and tests, with everything that they need at pinned versions
+# make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make format  rewrites the sources the way lint wants them
 # make pin     writes requirements/test.txt anew
 # make clean   removes .venv and what the tools leave behind
@@ -19,7 +20,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test format pin clean
+.PHONY: demo test bench format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -29,6 +30,9 @@ test: $(READY)-test
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) pytest --numprocesses=auto --maxprocesses=2
+
+bench: $(READY)-test
+	@$(RUN) bench.run
 
 format: $(READY)-test
 	$(RUN) ruff check --fix

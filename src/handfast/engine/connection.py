@@ -27,8 +27,6 @@ from handfast.errors import (
     PeerRejected,
 )
 from handfast.events import (
-    AlertSeen,
-    Closed,
     HandshakeComplete,
     MessageSeen,
     Observer,
@@ -150,10 +148,11 @@ class Connection:
             raise ApiMisuse("not_connected")
         if self._write_closed:
             raise ApiMisuse("closed_for_writing")
-        if not len(data):
+        size = len(data)
+        if not size:
             return
         try:
-            if self._post.write_keys_due:
+            if self._post.write_keys_due(size):
                 self._post.renew_write_keys()
             self._records.write_application_data(data)
         except HandfastError as error:
@@ -189,7 +188,6 @@ class Connection:
         if self.error is None and not self._write_closed:
             self._write_alert(CLOSE_NOTIFY, None)
             self._write_closed = True
-            self._tell_closed(self.info.role, "close_notify")
 
     def eof(self) -> None:
         """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1."""
@@ -197,7 +195,7 @@ class Connection:
             if not self._read_closed:
                 self._read_closed = self._write_closed = True
                 self._plain_reading = False
-                self._tell_closed(self.info.role.peer, "eof")
+                self._tell_ended(self.info.role.peer, "eof")
                 raise self._unexpected_eof()
         self._raise_error()
 
@@ -214,6 +212,7 @@ class Connection:
         if self.error is None:
             self.error = error
             self._plain_reading = False
+            self._tell_ended(self.info.role.peer, "reset")
 
     def update_keys(self, *, request: bool = False) -> None:
         """Change our write keys, and with ``request`` ask the peer to change its own. RFC 9846 4.7.3."""
@@ -252,8 +251,6 @@ class Connection:
         self._asked_at = self._seams.monotonic()
         try:
             answer = need.ask()
-        except HandfastError:
-            raise
         except Exception as error:  # noqa: BLE001 (whatever a signer or verifier raises, the peer must not wait for it)
             raise _need_failed(need, error) from None
         if answer is not DEFERRED and not inspect.isawaitable(answer):
@@ -315,10 +312,10 @@ class Connection:
 
     def _parse(self, raw: bytes, record_indexes: tuple[int, ...]) -> HandshakeMessage:
         """Parse a message that may come now; one that may not is refused before its body is looked at."""
-        step = self._step
+        step = self._step if self._post is None else self._post.expects
         if isinstance(step, Expect) and all(raw[0] != kind.HANDSHAKE_TYPE for kind in step.kinds):
             if self._watch.active:
-                self._tell_unexpected(raw, record_indexes)
+                self._tell_if_it_decodes(raw, record_indexes)
             name = HandshakeType.describe(raw[0])
             raise PeerMisbehaved("unexpected_message", message=name, expected=step.names)
         message = parse_handshake(raw)
@@ -327,13 +324,22 @@ class Connection:
         return message
 
     def _tell_message(self, message: HandshakeMessage, raw: bytes, record_indexes: tuple[int, ...]) -> None:
-        now, direction = self._watch.clock(), self.info.role.peer.sends
+        now, direction = self._watch.time, self.info.role.peer.sends
         self._watch.emit(MessageSeen(now, direction, self._records.read_epoch, message, raw, record_indexes))
 
-    def _tell_unexpected(self, raw: bytes, record_indexes: tuple[int, ...]) -> None:
+    def _tell_if_it_decodes(self, raw: bytes, record_indexes: tuple[int, ...]) -> None:
         try:
             self._tell_message(parse_handshake(raw), raw, record_indexes)
         except (BadMessage, PeerMisbehaved):
+            return
+
+    def _tell_rest(self) -> None:
+        """Tell of the messages behind the one that ended the connection: they came in the same record."""
+        try:
+            while (joined := self._records.joiner.next()) is not None:
+                self._tell_if_it_decodes(*joined)
+        except PeerMisbehaved:
+            # What comes next is larger than any message may be.
             return
 
     def _take_record(self, record: Record) -> None:
@@ -375,8 +381,7 @@ class Connection:
             raise PeerMisbehaved("bad_alert", length=len(record.content))
         level, description = record.content
         if self._watch.active:
-            now, direction = self._watch.clock(), self.info.role.peer.sends
-            self._watch.emit(AlertSeen(now, direction, level, description, authenticated=record.protected))
+            self._watch.alert(self.info.role.peer.sends, level, description, authenticated=record.protected)
         if description == CLOSE_NOTIFY:
             self._take_close_notify()
         elif description == USER_CANCELED:
@@ -392,7 +397,6 @@ class Connection:
     def _take_close_notify(self) -> None:
         self._read_closed = True
         self._plain_reading = False
-        self._tell_closed(self.info.role.peer, "close_notify")
         if self._post is None:
             self._write_closed = True
             raise ConnectionLost("eof_in_handshake", stage=f"a close_notify; we waited for {self.waiting_for}")
@@ -409,9 +413,8 @@ class Connection:
         level = AlertLevel.warning if warning else AlertLevel.fatal
         self._records.write(ALERT, Alert(level, description).encode())
         if self._watch.active:
-            now, direction = self._watch.clock(), self.info.role.sends
             protected = self._records.write_protection is not None
-            self._watch.emit(AlertSeen(now, direction, level, description, protected, error))
+            self._watch.alert(self.info.role.sends, level, description, authenticated=protected, error=error)
 
     def _fail(self, error: HandfastError) -> None:
         """The connection is dead: tell the peer what it may know, and keep the error without the frames it passed."""
@@ -419,10 +422,12 @@ class Connection:
         self.error = error
         self._plain_reading = False
         self._machine = None
+        if self._watch.active:
+            self._tell_rest()
         if error.alert is not None and not self._write_closed:
             self._write_alert(error.alert, error)
         self._write_closed = True
-        self._tell_closed(self.info.role, "error")
+        self._tell_ended(self.info.role, "eof")
 
     def _escaped(self, error: BaseException) -> bool:
         """Turn what left an entry into the connection's end; False for what must go on to the caller as it is."""
@@ -436,9 +441,9 @@ class Connection:
         self._fail(LocalFailure("internal_error", reason=type(error).__name__))
         return not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
 
-    def _tell_closed(self, role: Role, how: str) -> None:
+    def _tell_ended(self, role: Role, how: str) -> None:
         if self._watch.active:
-            self._watch.emit(Closed(self._watch.clock(), role.sends, how))
+            self._watch.ended(role.sends, how, self._watch.clock())
 
     def _take_results(self) -> list[Result]:
         results, self._results = self._results, []

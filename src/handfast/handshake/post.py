@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from handfast import limits
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import Epoch, Role
+from handfast.handshake.flow import Expect
+from handfast.record.layer import Outgoing
 from handfast.record.protection import Protection13
 from handfast.registry import KeyUpdateRequest
 from handfast.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket
@@ -26,7 +28,7 @@ class PostHandshake:
     """The connected state's handshake messages: keys that change, tickets that come."""
 
     def __init__(self, role: Role, records: RecordLayer, established: Established) -> None:
-        self.role = role
+        self.expects = Expect((NewSessionTicket, KeyUpdate) if role is Role.CLIENT else (KeyUpdate,))
         self.records = records
         self.suite = established.suite
         self._read = established.read
@@ -37,25 +39,19 @@ class PostHandshake:
         self._update_at = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
 
     def receive(self, message: HandshakeMessage) -> None:
-        """Act on one message."""
+        """Act on one message of those that ``expects`` names. A ticket is an offer that may be left alone."""
         if isinstance(message, KeyUpdate):
             self._take_key_update(message)
-        elif isinstance(message, NewSessionTicket) and self.role is Role.CLIENT:
-            # A ticket is an offer that may be left alone.
-            return
-        else:
-            expected = "NewSessionTicket or KeyUpdate" if self.role is Role.CLIENT else "KeyUpdate"
-            raise PeerMisbehaved("unexpected_message", message=type(message).__name__, expected=expected)
 
     def application_data_came(self) -> None:
         """Only KeyUpdates in a row are limited."""
         self._key_updates = 0
 
-    @property
-    def write_keys_due(self) -> bool:
-        """Whether the write keys must change before the next write. RFC 9846 4.7.3 and 5.5."""
+    def write_keys_due(self, size: int) -> bool:
+        """Whether the write keys must change before ``size`` bytes are written. RFC 9846 4.7.3 and 5.5."""
         protection = self.records.write_protection
-        return self._update_owed or (protection is not None and protection.records >= self._update_at)
+        records = size // self.records.fragment_limit + 1
+        return self._update_owed or (protection is not None and protection.records + records > self._update_at)
 
     def renew_write_keys(self) -> None:
         """Change the write keys because the peer asked for it or because their limit is near."""
@@ -65,7 +61,7 @@ class PostHandshake:
         """Send KeyUpdate and write with the next keys. RFC 9846 4.7.3."""
         self._update_owed = False
         message = KeyUpdate(request)
-        self.records.write_messages([(message, message.encode())])
+        self.records.write_messages([Outgoing(message, message.encode(), [])])
         self._write = self._write.updated()
         self.records.change_write_keys(Protection13(self.suite, self._write), Epoch.APPLICATION, self.suite.id)
 
