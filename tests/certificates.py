@@ -64,6 +64,17 @@ def client_below_intermediate() -> Issued:
 @functools.cache
 def rsa_pss(*, purpose: str = "serverAuth") -> Issued:
     """A leaf whose public key says id-RSASSA-PSS, which `cryptography` cannot make: the openssl command does."""
+    leaf, key_pem = _rsa_pss_files(purpose)
+    return Issued((leaf,), load_private_key(key_pem, path="key"))
+
+
+def rsa_pss_key_pem(*, purpose: str = "serverAuth") -> bytes:
+    """The key of `rsa_pss` as the openssl command wrote it: `cryptography` would forget that it is for PSS."""
+    return _rsa_pss_files(purpose)[1]
+
+
+@functools.cache
+def _rsa_pss_files(purpose: str) -> tuple[bytes, bytes]:
     require_peer("openssl")
     extensions = (
         "basicConstraints=critical,CA:FALSE\nkeyUsage=critical,digitalSignature\n"
@@ -82,8 +93,7 @@ def rsa_pss(*, purpose: str = "serverAuth") -> Issued:
             f"{sign} -outform DER -out leaf",
         ):
             subprocess.run(command.split(), cwd=directory, check=True, capture_output=True)
-        key = load_private_key((directory / "key").read_bytes(), path="key")
-        return Issued(((directory / "leaf").read_bytes(),), key)
+        return (directory / "leaf").read_bytes(), (directory / "key").read_bytes()
 
 
 def require_peer(program: str) -> str:

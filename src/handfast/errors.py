@@ -99,6 +99,9 @@ class PeerMisbehaved(HandfastError):
         "record_overflow": Entry(
             Alert.record_overflow, "a record of {length} bytes exceeds the limit of {limit}", "RFC 9846 5.2"
         ),
+        "record_version": Entry(
+            Alert.protocol_version, "a record header claims version {version:#06x}, outside of 3.x", "RFC 9846 5.1"
+        ),
         "unexpected_record_type": Entry(
             Alert.unexpected_message, "a record of type {content_type} came where none may be", "RFC 9846 5"
         ),
@@ -333,7 +336,7 @@ class CertificateRejected(HandfastError):
         for code, (alert, meaning) in {
             "certificate_required": (Alert.certificate_required, "no certificate was shown where one is required"),
             "expired": (Alert.certificate_expired, "a certificate of the chain has expired"),
-            "not_yet_valid": (Alert.bad_certificate, "a certificate of the chain is not valid yet"),
+            "not_yet_valid": (Alert.certificate_expired, "a certificate of the chain is not valid yet"),
             "unknown_issuer": (Alert.unknown_ca, "the chain ends at an issuer that is not trusted"),
             "same_name_other_key": (Alert.unknown_ca, "the issuer has a trusted root's name and another key"),
             "missing_intermediate": (Alert.unknown_ca, "an intermediate certificate was not sent"),
@@ -357,6 +360,7 @@ class CertificateRejected(HandfastError):
             "revoked": (Alert.certificate_revoked, "a certificate of the chain is revoked"),
             "revocation_unknown": (Alert.certificate_unknown, "whether the certificate is revoked cannot be found out"),
             "revocation_stale": (Alert.internal_error, "our own revocation list is out of date"),
+            "revocation_unusable": (Alert.internal_error, "our own revocation list cannot be used"),
             "access_denied": (Alert.access_denied, "the certificate is good, and its owner is not allowed in"),
             "no_verdict": (Alert.internal_error, "our verifier returned something that is not a verdict"),
             "verifier_failed": (Alert.internal_error, "our verifier raised an error"),
@@ -441,7 +445,19 @@ class ConnectionLost(HandfastError):
             "",
             "the peer is silent or slow; is this the TLS port?",
         ),
+        "given_up": Entry(
+            Alert.user_canceled,
+            "this side closed the connection during the handshake, waiting for {waiting}",
+            "RFC 9846 6.1",
+            "let the handshake finish before close()",
+        ),
         "timeout": Entry(None, "nothing came within {seconds:g} s", "", "the peer is silent"),
+        "shutdown_timeout": Entry(
+            None,
+            "the peer took nothing for {seconds:g} s after we closed; {unsent} bytes were still to be sent",
+            "",
+            "the peer does not read; what it did not take is lost",
+        ),
         "too_slow": Entry(
             None, "not finished within {seconds:g} s, the time allowed", "", "allow more with --max-time"
         ),
@@ -485,7 +501,7 @@ class ConfigError(HandfastError):
     fault = Fault.OURS
     catalogue: ClassVar[Mapping[str, Entry]] = {
         "file_missing": Entry(None, "{path}: no such file", "", "check the path"),
-        "file_unreadable": Entry(None, "{path}: {reason}", "", "check the file's permissions"),
+        "file_unreadable": Entry(None, "{path}: {reason}", "", "check the file's permissions", "a file cannot be read"),
         "file_exists": Entry(None, "{path}: exists already", "", "give another path, or ask for it to be replaced"),
         "file_unwritable": Entry(None, "{path}: cannot be written: {reason}", "", "check the path and its permissions"),
         "not_a_regular_file": Entry(
@@ -499,6 +515,12 @@ class ConfigError(HandfastError):
             None, "{path}: holds no certificate", "", "a PEM file with BEGIN CERTIFICATE is needed"
         ),
         "bad_certificate": Entry(None, "{path}: a certificate in it does not parse: {reason}", "", "export it again"),
+        "no_crl": Entry(
+            None, "{path}: holds no revocation list", "", "a file with BEGIN X509 CRL is needed, or a list in DER"
+        ),
+        "bad_crl": Entry(
+            None, "{path}: a revocation list in it cannot be used: {reason}", "", "fetch it again from the CA"
+        ),
         "not_a_ca": Entry(None, "{path}: this certificate is not a CA's", "", "give the certificate of a CA"),
         "no_key": Entry(None, "{path}: holds no private key", "", "a PEM file with BEGIN PRIVATE KEY is needed"),
         "bad_key": Entry(None, "{path}: the private key does not parse: {reason}", "", "export it again"),
@@ -522,10 +544,24 @@ class ConfigError(HandfastError):
         ),
         "password_needed": Entry(None, "{path}: the key is encrypted", "", "give --key-password-file"),
         "password_wrong": Entry(None, "{path}: the password does not open the key", "", "check the password"),
-        "unsupported_key": Entry(None, "{path}: {reason}", "", "use ECDSA P-256, P-384, P-521, Ed25519, Ed448 or RSA"),
-        "weak_key": Entry(None, "{path}: {reason}", "", "make a new key of at least 2048 bits"),
-        "bad_option": Entry(None, "{option}: {reason}", "", "{advice}"),
+        "unsupported_key": Entry(
+            None,
+            "{path}: {reason}",
+            "",
+            "use ECDSA P-256, P-384, P-521, Ed25519, Ed448 or RSA",
+            "a private key is of a kind that handfast cannot use",
+        ),
+        "weak_key": Entry(
+            None, "{path}: {reason}", "", "make a new key of at least 2048 bits", "a private key is too short"
+        ),
+        "bad_option": Entry(None, "{option}: {reason}", "", "{advice}", "an option's value cannot be used"),
         "no_credentials": Entry(None, "a server needs a certificate and its key", "", "give --cert and --key"),
+        "not_a_capture": Entry(
+            None, "this is no capture: neither pcapng nor pcap", "", "tcpdump -w, Wireshark and --pcapng write captures"
+        ),
+        "damaged_capture": Entry(
+            None, "the capture is damaged at byte {offset}: {reason}", "", "what stands before that can be used"
+        ),
     }
 
 
@@ -546,6 +582,9 @@ class ApiMisuse(HandfastError):
             "",
             "use the asyncio interface, or a synchronous signer or verifier",
         ),
+        "nobody_answers": Entry(
+            None, "{need} was deferred, and nobody is there to answer it", "", "give on_need, a coroutine function"
+        ),
         "no_exporter": Entry(None, "exported keying material exists only after the handshake"),
-        "bad_argument": Entry(None, "{reason}"),
+        "bad_argument": Entry(None, "{reason}", meaning="an argument's value cannot be used"),
     }

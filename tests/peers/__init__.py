@@ -17,11 +17,13 @@ no means for raise Cannot with the reason.
 """
 
 from tests.peers.base import (
+    EXPORT_LENGTH,
     REQUEST,
     RESPONSE,
     Cannot,
     ClientAuth,
     ClientPeer,
+    KeyUpdate,
     Options,
     Outcome,
     PeerFailed,
@@ -43,6 +45,7 @@ CLIENTS: dict[str, type[ClientPeer]] = {
 
 __all__ = [
     "CLIENTS",
+    "EXPORT_LENGTH",
     "REQUEST",
     "RESPONSE",
     "SERVERS",
@@ -52,6 +55,7 @@ __all__ = [
     "CurlClient",
     "GnuTLSClient",
     "GnuTLSServer",
+    "KeyUpdate",
     "OpenSSLClient",
     "OpenSSLServer",
     "Options",

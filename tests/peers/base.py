@@ -7,12 +7,16 @@ never blocks on its own chatter, and they are ended by the handle that started t
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import re
 import shutil
 import socket
+import struct
 import subprocess
+import termios
 import threading
+import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
@@ -234,6 +238,16 @@ class ProcessPeer(Peer):
             raise PeerFailed(f"{self.name} did not print what it should in time:\n{self.text()}")
         return bool(true_of(getattr(self, of)))
 
+    def wait_until_read(self) -> None:
+        """Waits until the program has taken all its standard input: what follows comes by a read of its own."""
+        assert self._process.stdin is not None
+        deadline = time.monotonic() + LIMIT
+        while self._process.poll() is None and time.monotonic() < deadline:
+            waiting = fcntl.ioctl(self._process.stdin, termios.FIONREAD, struct.pack("i", 0))
+            if waiting == struct.pack("i", 0):
+                return
+            time.sleep(0.002)
+
     def drop(self) -> None:
         self._process.kill()
 
@@ -273,11 +287,15 @@ class ProcessClient(ProcessPeer, ClientPeer):
     def update_keys(self) -> None:
         """Does what ``Options.key_update`` says, before the request is sent."""
 
+    def response(self) -> bytes:
+        """The HTTP response, as far as it has come."""
+        return http_response(self.output)
+
     def _converse(self) -> None:
         if self.options.key_update is not KeyUpdate.NONE:
             self.update_keys()
         self.write(self.options.request)
-        if self.wait_until(lambda output: is_whole(http_response(output))):
+        if self.wait_until(lambda _: is_whole(self.response())):
             self.write(b"", end=True)
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 
 from tests.peers.base import (
+    REQUEST,
     Cannot,
     ClientPeer,
+    KeyUpdate,
     Outcome,
     ProcessPeer,
     first,
@@ -20,11 +22,18 @@ class CurlClient(ProcessPeer, ClientPeer):
     """curl: makes its own request, and offers h2 and http/1.1, or http/1.1 alone, or no ALPN."""
 
     name = "curl"
+    scheme = "https"
 
     def command(self) -> list[str]:
         options = self.options
         if options.schemes:
             raise Cannot("curl before 8.14 has no option for signature schemes")
+        if options.key_update is not KeyUpdate.NONE:
+            raise Cannot("curl has no option to change its keys")
+        if options.export:
+            raise Cannot("curl exports no keying material")
+        if options.request != REQUEST:
+            raise Cannot("curl makes its own requests")
         if options.server_name is None:
             raise Cannot("curl names the server of its URL in SNI")
         command = [require_peer("curl"), "--verbose", "--silent", "--show-error", "--include", "--max-time", "15"]
@@ -39,7 +48,7 @@ class CurlClient(ProcessPeer, ClientPeer):
         if options.groups:
             command += ["--curves", group_list(options.groups)]
         command += self._application_protocols()
-        return [*command, *options.extra, f"https://{options.server_name}:{self.port}/"]
+        return [*command, *options.extra, f"{self.scheme}://{options.server_name}:{self.port}/"]
 
     def _application_protocols(self) -> list[str]:
         choices = {(): ["--no-alpn"], ("http/1.1",): ["--http1.1"], ("h2", "http/1.1"): ["--http2"]}

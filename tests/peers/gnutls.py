@@ -8,13 +8,17 @@ import re
 import socket
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any, Self
 
 from tests.peers.base import (
+    EXPORT_LENGTH,
     LIMIT,
+    RESPONSE,
     Cannot,
     ClientAuth,
+    KeyUpdate,
     Options,
     Outcome,
     PeerFailed,
@@ -123,19 +127,25 @@ def unshare() -> list[str]:
 
 
 class GnuTLSServer(ProcessPeer, ServerPeer):
-    """gnutls-serv as an HTTP server, in a network namespace. It answers a page of its own and closes."""
+    """gnutls-serv as an HTTP server, in a network namespace. It closes after its answer.
+
+    Of a ``response`` other than RESPONSE it sends the body, under a head of its own; else a page of its own.
+    """
 
     name = "gnutls"
 
     def command(self) -> list[str]:
         forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py")), str(self._listener.fileno())]
-        server = [require_peer("gnutls-serv"), "--port", str(PORT_INSIDE), "--http"]
+        # Only its log of records tells which alert it received.
+        server = [require_peer("gnutls-serv"), "--port", str(PORT_INSIDE), "--http", "--debug", "5"]
         if self.options.client_auth is ClientAuth.NONE:
             server.append("--disable-client-cert")
         elif self.options.client_auth is ClientAuth.REQUIRE:
             server += ["--require-client-cert", "--verify-client-cert"]
         else:
             server.append("--verify-client-cert")
+        if self.options.response != RESPONSE:
+            server += ["--httpdata", self._page.name]
         return [*unshare(), *forwarder, str(PORT_INSIDE), *server, *common_arguments(self.options)]
 
     def inherited(self) -> tuple[int]:
@@ -145,8 +155,14 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
         return environment(self.options)
 
     def __enter__(self) -> Self:
+        if self.options.key_update is not KeyUpdate.NONE:
+            raise Cannot("gnutls-serv has no command to change its keys")
         require_peer("gnutls-serv")
         require_namespaces()
+        # It lives as long as this object.
+        self._page = tempfile.NamedTemporaryFile()
+        self._page.write(self.options.response.partition(b"\r\n\r\n")[2])
+        self._page.flush()
         with socket.create_server(("127.0.0.1", 0)) as self._listener:
             self.port = self._listener.getsockname()[1]
             super().__enter__()
@@ -154,6 +170,11 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
             self.__exit__()
             raise PeerFailed(f"gnutls-serv did not start:\n{self.text()}")
         return self
+
+    def drop(self) -> None:
+        # It sends tickets before it has read Finished, and killed with something unread it would reset the connection.
+        self.wait_until(lambda errors: b"FINISHED (20) was received" in errors, of="errors")
+        super().drop()
 
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
@@ -164,6 +185,8 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
             text=text,
             application_protocol=first(r"^- Application protocol: (\S+)", text),
             peer_subject=(first(r"^\s+Subject: (.*)$", text) or "") if facts else None,
+            server_name=first(r"^- Given server name\[\d+\]: (\S+)", text),
+            exported=first(r"^- Key material: (\w+)$", text),
             **facts,
         )
 
@@ -176,6 +199,10 @@ class GnuTLSClient(ProcessClient):
     def command(self) -> list[str]:
         options = self.options
         command = [require_peer("gnutls-cli"), "--verbose", "--port", str(self.port), *common_arguments(options)]
+        if options.key_update is KeyUpdate.SEND:
+            raise Cannot("gnutls-cli changes its keys only with a request for ours")
+        if options.key_update is KeyUpdate.REQUEST:
+            command.append("--inline-commands")
         if not options.trust:
             command.append("--insecure")
         if options.server_name:
@@ -187,6 +214,14 @@ class GnuTLSClient(ProcessClient):
     def environment(self) -> dict[str, str]:
         return environment(self.options)
 
+    def response(self) -> bytes:
+        # --verbose announces the size of each part of it.
+        return http_response(re.sub(rb"- Received\[\d+\]: ", b"", self.output))
+
+    def update_keys(self) -> None:
+        self.write(b"^rekey^\n")
+        self.wait_until(lambda output: b"- Rekey was completed" in output)
+
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
         facts = described(text)
@@ -195,10 +230,11 @@ class GnuTLSClient(ProcessClient):
             ok=complete,
             error=trouble(text) or ("" if complete else f"exit status {status}"),
             text=text,
-            received=http_response(self.output),
+            received=self.response(),
             application_protocol=first(r"^- Application protocol: (\S+)", text),
             peer_subject=first(r"^\s+Subject: (.*)$", text),
             ca_names=self._ca_names(text),
+            exported=first(r"^- Key material: (\w+)$", text),
             **facts,
         )
 

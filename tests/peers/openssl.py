@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from tests.peers.base import (
     EXPORT_LENGTH,
@@ -16,9 +16,11 @@ from tests.peers.base import (
     ProcessPeer,
     ServerPeer,
     first,
-    http_response,
     require_peer,
 )
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 GROUPS = {
     "secp256r1": "P-256",
@@ -45,8 +47,7 @@ def rfc_group(name: str | None) -> str | None:
 def common_arguments(options: Options) -> list[str]:
     arguments = []
     if options.certificate:
-        arguments += ["-cert", str(options.certificate), "-cert_chain", str(options.certificate)]
-        arguments += ["-key", str(options.key)]
+        arguments += ["-cert", str(options.certificate), "-key", str(options.key), *issuers(options.certificate)]
     if options.trust:
         arguments += ["-CAfile", str(options.trust), "-verify_return_error"]
     if options.version:
@@ -64,6 +65,16 @@ def common_arguments(options: Options) -> list[str]:
     if options.export:
         arguments += ["-keymatexport", options.export, "-keymatexportlen", str(EXPORT_LENGTH)]
     return [*arguments, *options.extra]
+
+
+def issuers(certificate: Path) -> list[str]:
+    """The certificates after the leaf, which alone -cert reads, in a file of their own."""
+    _, *others = re.split(rb"(?=-----BEGIN CERTIFICATE)", certificate.read_bytes().strip())[1:]
+    if not others:
+        return []
+    rest = certificate.with_name(f"{certificate.stem}-issuers.pem")
+    rest.write_bytes(b"".join(others))
+    return ["-cert_chain", str(rest)]
 
 
 def exported(text: str) -> str | None:
@@ -115,7 +126,7 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
         if self.options.key_update is not KeyUpdate.NONE:
             self.wait_until(lambda output: b"\nSecure Renegotiation IS" in output)
             self.write(KEY_UPDATES[self.options.key_update])
-            self.wait_until(lambda output: KEYS_UPDATED in output)
+            self.wait_until_read()
         if self.wait_until(lambda output: self._received(output).endswith(b"\r\n\r\n")):
             self.write(self.options.response)
 
@@ -173,7 +184,7 @@ class OpenSSLClient(ProcessClient):
             ok=complete,
             error=trouble(text) or ("" if complete else f"exit status {status}"),
             text=text,
-            received=http_response(self.output),
+            received=self.response(),
             version=spell_version(first(r"^New, (TLSv[\d.]+)", text)),
             suite=suite,
             group=rfc_group(group or first(r"^Negotiated TLS1.3 group: (\S+)", text)),

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Self
 import pytest
 
 from tests.peers.base import (
-    REQUEST,
-    RESPONSE,
+    EXPORT_LENGTH,
     Cannot,
     ClientAuth,
+    KeyUpdate,
     Options,
     Outcome,
     ThreadClient,
@@ -38,6 +38,8 @@ def make_context(options: Options, method: int) -> SSL.Context:
         raise Cannot("pyOpenSSL cannot choose groups")
     if options.schemes:
         raise Cannot("pyOpenSSL cannot choose signature schemes")
+    if options.key_update is not KeyUpdate.NONE:
+        raise Cannot("pyOpenSSL has no call that changes keys")
     if options.extra:
         raise Cannot("pyOpenSSL is no program with arguments")
     context = SSL.Context(method)
@@ -86,7 +88,8 @@ class PyOpenSSLPeer(ThreadPeer, ABC):
             except SSL.WantReadError:
                 pass
             finally:
-                with contextlib.suppress(SSL.WantReadError):
+                # Whoever is gone reads no more; why it is gone comes with the next read.
+                with contextlib.suppress(SSL.WantReadError, ConnectionError):
                     while data := connection.bio_read(65536):
                         tcp.sendall(data)
             if data := tcp.recv(65536):
@@ -116,7 +119,13 @@ class PyOpenSSLPeer(ThreadPeer, ABC):
             application_protocol=connection.get_alpn_proto_negotiated().decode() or None,
             peer_subject=certificate.subject.rfc4514_string() if certificate else "",
             ca_names=self.ca_names(connection),
+            server_name=(connection.get_servername() or b"").decode() or None,
+            exported=self.exported(connection),
         )
+
+    def exported(self, connection: SSL.Connection) -> str | None:
+        label = self.options.export
+        return connection.export_keying_material(label.encode(), EXPORT_LENGTH).hex() if label else None
 
     def ca_names(self, connection: SSL.Connection) -> tuple[str, ...] | None:
         return None
@@ -142,9 +151,11 @@ class PyOpenSSLServer(PyOpenSSLPeer, ThreadServer):
             context.set_alpn_select_callback(self._select)
         return context
 
-    def _select(self, _: SSL.Connection, offered: list[bytes]) -> bytes:
+    def _select(self, _: SSL.Connection, offered: list[bytes]) -> Any:
+        from OpenSSL import SSL
+
         ours = [protocol.encode() for protocol in self.options.application_protocols]
-        return next((protocol for protocol in ours if protocol in offered), b"")
+        return next((protocol for protocol in ours if protocol in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
 
     def converse(self) -> Outcome:
         from OpenSSL import SSL
@@ -154,7 +165,7 @@ class PyOpenSSLServer(PyOpenSSLPeer, ThreadServer):
             connection.set_accept_state()
             self.drive(connection, tcp, connection.do_handshake)
             request = self.read_until(connection, tcp, lambda received: received.endswith(b"\r\n\r\n"))
-            self.drive(connection, tcp, lambda: connection.send(RESPONSE))
+            self.drive(connection, tcp, lambda: connection.sendall(self.options.response))
             outcome = self.seen(connection, request)
             self.drive(connection, tcp, connection.shutdown)
             return outcome
@@ -181,7 +192,7 @@ class PyOpenSSLClient(PyOpenSSLPeer, ThreadClient):
             if self.options.server_name:
                 connection.set_tlsext_host_name(self.options.server_name.encode())
             self.drive(connection, tcp, connection.do_handshake)
-            self.drive(connection, tcp, lambda: connection.send(REQUEST))
+            self.drive(connection, tcp, lambda: connection.sendall(self.options.request))
             response = self.read_until(connection, tcp, is_whole)
             outcome = self.seen(connection, response)
             self.drive(connection, tcp, connection.shutdown)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import ssl
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from tests.peers.base import (
-    REQUEST,
-    RESPONSE,
     Cannot,
     ClientAuth,
+    KeyUpdate,
     Options,
     Outcome,
     ThreadClient,
@@ -25,14 +25,23 @@ VERSIONS = {"1.2": ssl.TLSVersion.TLSv1_2, "1.3": ssl.TLSVersion.TLSv1_3}
 GROUPS = {"secp256r1": "prime256v1", "x25519": "X25519", "x448": "X448"}
 
 
+def require_possible(options: Options) -> None:
+    """Raises Cannot for what the module has no means for."""
+    for asked, reason in (
+        (options.suites, "Python's ssl cannot choose TLS 1.3 suites before 3.15"),
+        (options.schemes, "Python's ssl cannot choose signature schemes before 3.15"),
+        (len(options.groups) > 1, "Python's ssl can choose one group, not several, before 3.15"),
+        (options.key_update is not KeyUpdate.NONE, "Python's ssl has no call that changes keys"),
+        (options.export, "Python's ssl exports no keying material"),
+        (options.extra, "Python's ssl is no program with arguments"),
+    ):
+        if asked:
+            raise Cannot(reason)
+
+
 def configure(context: ssl.SSLContext, options: Options) -> None:
     """Applies what both roles share. Raises Cannot."""
-    if options.suites:
-        raise Cannot("Python's ssl cannot choose TLS 1.3 suites before 3.15")
-    if options.schemes:
-        raise Cannot("Python's ssl cannot choose signature schemes before 3.15")
-    if options.extra:
-        raise Cannot("Python's ssl is no program with arguments")
+    require_possible(options)
     if options.version:
         context.minimum_version = context.maximum_version = VERSIONS[options.version]
     if options.certificate:
@@ -43,8 +52,6 @@ def configure(context: ssl.SSLContext, options: Options) -> None:
         context.set_alpn_protocols(list(options.application_protocols))
     if options.keylog:
         context.keylog_filename = str(options.keylog)
-    if len(options.groups) > 1:
-        raise Cannot("Python's ssl can choose one group, not several, before 3.15")
     for group in options.groups:
         try:
             context.set_ecdh_curve(GROUPS.get(group, group))
@@ -91,17 +98,25 @@ class PythonServer(ThreadServer):
         configure(self._context, self.options)
         modes = {ClientAuth.NONE: ssl.CERT_NONE, ClientAuth.REQUEST: ssl.CERT_OPTIONAL}
         self._context.verify_mode = modes.get(self.options.client_auth, ssl.CERT_REQUIRED)
+        self._server_name: str | None = None
+        self._context.sni_callback = self._note_server_name
         return super().__enter__()
+
+    def _note_server_name(self, _: ssl.SSLObject, name: str, __: ssl.SSLContext) -> None:
+        self._server_name = name
 
     def converse(self) -> Outcome:
         with (
             self.accept() as tcp,
-            self._context.wrap_socket(tcp, server_side=True, suppress_ragged_eofs=False) as connection,
+            self._context.wrap_socket(
+                tcp, server_side=True, do_handshake_on_connect=False, suppress_ragged_eofs=False
+            ) as connection,
         ):
             self.opened = (connection,)
+            connection.do_handshake()
             request = read_until(connection, lambda received: received.endswith(b"\r\n\r\n"))
-            connection.sendall(RESPONSE)
-            outcome = seen(connection, request)
+            connection.sendall(self.options.response)
+            outcome = replace(seen(connection, request), server_name=self._server_name)
             say_goodbye(connection)
             return outcome
 
@@ -126,7 +141,7 @@ class PythonClient(ThreadClient):
             ) as connection,
         ):
             self.opened = (connection,)
-            connection.sendall(REQUEST)
+            connection.sendall(self.options.request)
             response = read_until(connection, is_whole)
             outcome = seen(connection, response)
             say_goodbye(connection)

@@ -103,12 +103,13 @@ def _healthy() -> Iterable[Fault]:
     )
 
 
-def _server_certificates() -> Iterable[Fault]:
-    """Refused by the client, with one exception."""
+def _server_case(name: str, code: str | None, what: str, build: Callable[[Scene], FaultSet]) -> Fault:
+    return Fault(name, Role.SERVER, what, CertificateRejected if code else None, code, build)
 
-    def case(name: str, code: str | None, what: str, build: Callable[[Scene], FaultSet]) -> Fault:
-        return Fault(name, Role.SERVER, what, CertificateRejected if code else None, code, build)
 
+def _server_names_and_dates() -> Iterable[Fault]:
+    """Refused by the client for what the certificate itself says."""
+    case = _server_case
     yield case(
         "wrong-san",
         "name_mismatch",
@@ -149,6 +150,11 @@ def _server_certificates() -> Iterable[Fault]:
         "extendedKeyUsage says clientAuth only",
         lambda s: s.case(server=s.server(extended_key_usage=(CLIENT_AUTH,))),
     )
+
+
+def _server_chains_and_keys() -> Iterable[Fault]:
+    """Refused by the client for who issued the certificate and with what key, with one exception."""
+    case = _server_case
     yield case("wrong-ca", "unknown_issuer", "another root issued it", lambda s: s.case(server=s.server(s.other_ca())))
     yield case(
         "same-name-ca",
@@ -299,6 +305,5 @@ def _swapped(scene: Scene) -> FaultSet:
     return scene.case(client=client, files={"client.pem": client.key_pem, "client.key": client.cert_pem})
 
 
-FAULTS = MappingProxyType(
-    {fault.name: fault for group in (_healthy, _server_certificates, _client_certificates, _files) for fault in group()}
-)
+_GROUPS = (_healthy, _server_names_and_dates, _server_chains_and_keys, _client_certificates, _files)
+FAULTS = MappingProxyType({fault.name: fault for group in _GROUPS for fault in group()})

@@ -1,0 +1,263 @@
+"""Who the two sides are: certificates shown, missing, and refused, with handfast in either role."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handfast.engine import ClientAuth
+from handfast.registry import AlertDescription as Alert
+from tests import certificates
+from tests.interop.meeting import cannot, credentials, heard, refused, said, trusting, was_refused
+from tests.peers import ClientAuth as TheirClientAuth
+
+if TYPE_CHECKING:
+    from handfast.pki.authority import Issued
+    from handfast.pki.template import Template
+
+ALICE = certificates.CLIENT_NAME
+
+
+def expired(template: Template) -> Issued:
+    """A certificate of the healthy CA that ended an hour ago."""
+    now = datetime.now(UTC)
+    return certificates.ca().issue(
+        replace(template, not_before=now - timedelta(days=2), not_after=now - timedelta(hours=1))
+    )
+
+
+# Healthy
+
+
+@pytest.mark.feature("server certificate only")
+def test_server_certificate_only(meet):
+    mine, theirs = meet()
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.handshake_complete
+    assert mine.close_notify_received
+    if meet.column.is_client:
+        assert not mine.negotiated.client_auth_requested
+        assert theirs.peer_subject is None or "localhost" in theirs.peer_subject
+    else:
+        assert mine.peer_verified
+        assert mine.chain[0].subject == "CN=localhost,O=handfast"
+        assert not theirs.peer_subject
+
+
+@pytest.mark.feature("client certificate")
+def test_their_client_certificate(meet_client):
+    mine, theirs = meet_client(
+        ours={"client_auth": ClientAuth.REQUIRE_AND_VERIFY, "verifier": trusting()},
+        theirs=meet_client.files.identity(certificates.client()),
+    )
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.peer_verified
+    assert mine.chain[0].subject == f"CN={ALICE},O=handfast"
+
+
+@pytest.mark.feature("client certificate")
+def test_our_client_certificate(meet_server):
+    mine, theirs = meet_server(
+        ours={"credentials": (credentials(certificates.client()),)},
+        theirs={"client_auth": TheirClientAuth.REQUIRE, "trust": meet_server.files.roots(certificates.ca())},
+    )
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.certificate_sent
+    assert ALICE in theirs.peer_subject
+
+
+@pytest.mark.feature("client certificate asked for and not given")
+def test_their_client_has_no_certificate(meet_client):
+    mine, theirs = meet_client(ours={"client_auth": ClientAuth.VERIFY_IF_GIVEN, "verifier": trusting()})
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.client_auth_requested
+    assert mine.chain == ()
+    assert not mine.peer_verified
+
+
+@pytest.mark.feature("client certificate asked for and not given")
+def test_we_have_no_client_certificate(meet_server):
+    mine, theirs = meet_server(
+        theirs={"client_auth": TheirClientAuth.REQUEST, "trust": meet_server.files.roots(certificates.ca())}
+    )
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.client_auth_requested
+    assert not mine.negotiated.certificate_sent
+    assert not theirs.peer_subject
+
+
+@pytest.mark.feature("chains with an intermediate, on both sides")
+def test_chains_with_an_intermediate(meet):
+    server, client = certificates.server_below_intermediate(), certificates.client_below_intermediate()
+    ours = {"verifier": trusting(), "credentials": (credentials(server if meet.column.is_client else client),)}
+    identity = meet.files.identity(client if meet.column.is_client else server)
+    theirs = {"trust": meet.files.roots(certificates.ca()), **identity}
+    if meet.column.is_client:
+        ours["client_auth"] = ClientAuth.REQUIRE_AND_VERIFY
+    else:
+        theirs["client_auth"] = TheirClientAuth.REQUIRE
+    mine, their_outcome = meet(ours, theirs)
+    assert mine.ok, mine
+    assert their_outcome.ok, their_outcome
+    assert mine.peer_verified
+    assert [certificate.subject for certificate in mine.chain[1:]] == ["CN=Test Intermediate,O=handfast"]
+
+
+@pytest.mark.feature("names of CAs in the request")
+def test_names_of_cas_that_we_send(meet_client):
+    if meet_client.column.peer.name in {"curl", "python"}:
+        cannot("curl and Python's ssl do not tell which CA names they were sent")
+    names = tuple(ca.certificate.subject.public_bytes() for ca in (certificates.ca(), certificates.other_ca()))
+    mine, theirs = meet_client(
+        ours={"client_auth": ClientAuth.VERIFY_IF_GIVEN, "verifier": trusting(), "ca_names": names}
+    )
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert len(theirs.ca_names) == 2
+    assert "Test CA" in theirs.ca_names[0]
+    assert "Other CA" in theirs.ca_names[1]
+
+
+@pytest.mark.feature("names of CAs in the request")
+def test_names_of_cas_that_they_send(meet_server):
+    if meet_server.column.peer.name == "python":
+        cannot("Python's ssl cannot send CA names")
+    mine, theirs = meet_server(
+        theirs={"client_auth": TheirClientAuth.REQUEST, "trust": meet_server.files.roots(certificates.ca())}
+    )
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.ca_names == ("CN=Test CA,O=handfast",)
+
+
+# What we refuse
+
+
+@pytest.mark.feature("refused: no client certificate")
+def test_we_refuse_a_client_without_certificate(meet_client):
+    mine, theirs = meet_client(ours={"client_auth": ClientAuth.REQUIRE_AND_VERIFY, "verifier": trusting()})
+    assert refused(mine, "certificate_required", Alert.certificate_required, encrypted=True)
+    assert not theirs.ok
+    assert heard(theirs, Alert.certificate_required)
+
+
+@pytest.mark.feature("refused: client certificate of another CA")
+def test_we_refuse_a_client_certificate_of_another_ca(meet_client):
+    mine, theirs = meet_client(
+        ours={"client_auth": ClientAuth.REQUIRE_AND_VERIFY, "verifier": trusting()},
+        theirs=meet_client.files.identity(certificates.other_ca().client(ALICE)),
+    )
+    assert refused(mine, "unknown_issuer", Alert.unknown_ca)
+    assert mine.chain[0].subject == f"CN={ALICE},O=handfast"
+    assert not theirs.ok
+    assert heard(theirs, Alert.unknown_ca)
+
+
+@pytest.mark.feature("refused: expired client certificate")
+def test_we_refuse_an_expired_client_certificate(meet_client):
+    mine, theirs = meet_client(
+        ours={"client_auth": ClientAuth.REQUIRE_AND_VERIFY, "verifier": trusting()},
+        theirs=meet_client.files.identity(expired(certificates.ca().client_template(ALICE))),
+    )
+    assert refused(mine, "expired", Alert.certificate_expired)
+    assert not theirs.ok
+    assert heard(theirs, Alert.certificate_expired)
+
+
+@pytest.mark.feature("refused: server certificate of another CA")
+def test_we_refuse_a_server_certificate_of_another_ca(meet_server):
+    mine, theirs = meet_server(ours={"verifier": trusting(certificates.other_ca())})
+    assert refused(mine, "unknown_issuer", Alert.unknown_ca, encrypted=True)
+    assert heard(theirs, Alert.unknown_ca)
+
+
+@pytest.mark.feature("refused: expired server certificate")
+def test_we_refuse_an_expired_server_certificate(meet_server):
+    template = certificates.ca().server_template("localhost")
+    mine, theirs = meet_server(theirs=meet_server.files.identity(expired(template)))
+    assert refused(mine, "expired", Alert.certificate_expired)
+    assert heard(theirs, Alert.certificate_expired)
+
+
+@pytest.mark.feature("refused: server certificate for another name")
+def test_we_refuse_a_server_certificate_for_another_name(meet_server):
+    mine, theirs = meet_server(server_name="elsewhere.example.com")
+    assert refused(mine, "name_mismatch", Alert.bad_certificate, "elsewhere.example.com", encrypted=True)
+    assert heard(theirs, Alert.bad_certificate)
+
+
+# What they refuse. gnutls-serv tells a client only that access is denied, and gnutls-cli a server that it is bad.
+
+VERIFY_FAILED = "certificate verify failed"  # all that pyOpenSSL says
+
+
+def their_demand(meet):
+    return {"client_auth": TheirClientAuth.REQUIRE, "trust": meet.files.roots(certificates.ca())}
+
+
+@pytest.mark.feature("refused: no client certificate")
+def test_they_refuse_us_without_certificate(meet_server):
+    mine, theirs = meet_server(theirs=their_demand(meet_server))
+    assert was_refused(mine, Alert.certificate_required, encrypted=True)
+    assert mine.handshake_complete
+    assert said(theirs, "peer did not return a certificate", "certificate is required")
+
+
+@pytest.mark.feature("refused: client certificate of another CA")
+def test_they_refuse_our_certificate_of_another_ca(meet_server):
+    stranger = credentials(certificates.other_ca().client(ALICE))
+    mine, theirs = meet_server(ours={"credentials": (stranger,)}, theirs=their_demand(meet_server))
+    gnutls = meet_server.column.peer.name == "gnutls"
+    assert was_refused(mine, Alert.access_denied if gnutls else Alert.unknown_ca)
+    assert mine.negotiated.certificate_sent
+    assert said(theirs, VERIFY_FAILED, "error in the certificate")
+
+
+@pytest.mark.feature("refused: expired client certificate")
+def test_they_refuse_our_expired_certificate(meet_server):
+    old = credentials(expired(certificates.ca().client_template(ALICE)))
+    mine, theirs = meet_server(ours={"credentials": (old,)}, theirs=their_demand(meet_server))
+    gnutls = meet_server.column.peer.name == "gnutls"
+    assert was_refused(mine, Alert.access_denied if gnutls else Alert.certificate_expired)
+    assert said(theirs, VERIFY_FAILED, "error in the certificate")
+
+
+@pytest.mark.feature("refused: server certificate of another CA")
+def test_they_refuse_our_server_certificate_of_another_ca(meet_client):
+    mine, theirs = meet_client(theirs={"trust": meet_client.files.roots(certificates.other_ca())})
+    gnutls = meet_client.column.peer.name == "gnutls"
+    # OpenSSL sends it before it encrypts.
+    assert was_refused(mine, Alert.bad_certificate if gnutls else Alert.unknown_ca, encrypted=gnutls)
+    reason = VERIFY_FAILED if meet_client.column.peer.name == "pyopenssl" else "unable to get local issuer certificate"
+    assert said(theirs, reason, "the certificate issuer is unknown")
+
+
+@pytest.mark.feature("refused: expired server certificate")
+def test_they_refuse_our_expired_server_certificate(meet_client):
+    old = credentials(expired(certificates.ca().server_template("localhost")))
+    mine, theirs = meet_client(ours={"credentials": (old,)})
+    gnutls = meet_client.column.peer.name == "gnutls"
+    assert was_refused(mine, Alert.bad_certificate if gnutls else Alert.certificate_expired)
+    reason = VERIFY_FAILED if meet_client.column.peer.name == "pyopenssl" else "certificate has expired"
+    assert said(theirs, reason, "uses expired certificate")
+
+
+@pytest.mark.feature("refused: server certificate for another name")
+def test_they_refuse_our_server_certificate_for_another_name(meet_client):
+    if meet_client.column.peer.name == "pyopenssl":
+        cannot("pyOpenSSL leaves the comparison of names to its callers")
+    mine, theirs = meet_client(theirs={"server_name": "elsewhere.example.com"})
+    if meet_client.column.peer.name == "curl":  # it compares after the handshake, and closes in order
+        assert mine.code == "closed_early"
+        assert mine.close_notify_received
+    else:
+        assert was_refused(mine, Alert.bad_certificate)
+    assert said(theirs, "hostname mismatch", "no alternative certificate subject name", "does not match the expected")

@@ -1,0 +1,236 @@
+"""What two stacks must agree on, one parameter at a time, with handfast in either role."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from handfast.engine import ClientAuth
+from handfast.registry import AlertDescription as Alert
+from handfast.registry import CipherSuite, NamedGroup, SignatureScheme
+from tests import certificates
+from tests.interop.features import GROUPS, SCHEMES, SUITES
+from tests.interop.meeting import cannot, credentials, heard, refused, said, signing_with, trusting, was_refused
+from tests.peers import ClientAuth as TheirClientAuth
+
+if TYPE_CHECKING:
+    from handfast.pki.authority import Issued
+
+# The kind of key that makes a scheme's signatures; RSASSA-PSS keys are the openssl command's.
+KEYS = {
+    "ecdsa_secp256r1_sha256": "ecdsa-p256",
+    "ecdsa_secp384r1_sha384": "ecdsa-p384",
+    "ecdsa_secp521r1_sha512": "ecdsa-p521",
+    "ed25519": "ed25519",
+    "ed448": "ed448",
+    "rsa_pss_rsae": "rsa-2048",
+}
+# No stack offers it unless told to.
+OFFERED_BY_NOBODY = "SecP384r1MLKEM1024"
+# What signed all the certificates here.
+CA_SCHEME = SignatureScheme.ecdsa_secp256r1_sha256
+
+
+@pytest.mark.feature("{suite}")
+@pytest.mark.parametrize("suite", SUITES)
+def test_suite(meet, suite):
+    mine, theirs = meet(ours={"suites": (CipherSuite.parse(suite),)})
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.suite == suite
+    assert theirs.suite == suite
+
+
+@pytest.mark.feature("{group}")
+@pytest.mark.parametrize("group", GROUPS)
+def test_group(meet, group):
+    if reason := meet.column.lacks_group(group):
+        cannot(reason)
+    chosen = {"groups": (group,)} if group == OFFERED_BY_NOBODY else {}
+    mine, theirs = meet(ours={"groups": (NamedGroup.parse(group),)}, theirs=chosen)
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.group == group
+    assert theirs.group in {group, None}
+
+
+def identity_for(scheme: str, role: str) -> tuple[Issued, bytes]:
+    """A certificate for a role whose key makes signatures of this scheme, and the key as PEM."""
+    if scheme.startswith("rsa_pss_pss"):
+        purpose = f"{role}Auth"
+        return certificates.rsa_pss(purpose=purpose), certificates.rsa_pss_key_pem(purpose=purpose)
+    key = KEYS[scheme.rpartition("_sha")[0] if scheme.startswith("rsa") else scheme]
+    issued = certificates.server(key) if role == "server" else certificates.client(key)
+    return issued, issued.key_pem
+
+
+@pytest.mark.feature("{scheme}")
+@pytest.mark.parametrize("scheme", SCHEMES)
+def test_signature_scheme_of_both_sides(meet, scheme):
+    number = SignatureScheme.parse(scheme)
+    my_identity, _ = identity_for(scheme, "server" if meet.column.is_client else "client")
+    their_identity, their_key = identity_for(scheme, "client" if meet.column.is_client else "server")
+    ours = {
+        "credentials": (signing_with(my_identity, number),),
+        "schemes": tuple({number: None, CA_SCHEME: None}),
+        "verifier": trusting(),
+    }
+    theirs = {
+        "trust": meet.files.roots(certificates.ca()),
+        "certificate": meet.files.write(their_identity.cert_pem),
+        "key": meet.files.write(their_key, ".key"),
+    }
+    if meet.column.is_client:
+        ours["client_auth"] = ClientAuth.REQUIRE_AND_VERIFY
+    else:
+        theirs["client_auth"] = TheirClientAuth.REQUIRE
+    mine, their_outcome = meet(ours, theirs)
+    assert mine.ok, (mine, their_outcome)
+    assert their_outcome.ok, their_outcome
+    assert mine.negotiated.own_scheme == scheme
+    assert mine.negotiated.peer_scheme == scheme
+    assert mine.peer_verified
+
+
+@pytest.mark.feature("HelloRetryRequest")
+def test_our_retry(meet_client):
+    mine, theirs = meet_client(ours={"groups": (NamedGroup.secp384r1,)})
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.retried
+
+
+@pytest.mark.feature("HelloRetryRequest")
+def test_their_retry(meet_server):
+    mine, theirs = meet_server(ours={"key_share_groups": ()})
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.retried
+
+
+@pytest.mark.feature("ALPN")
+def test_application_protocol(meet):
+    mine, theirs = meet(
+        ours={"application_protocols": ("h2", "http/1.1") if not meet.column.is_client else ("http/1.1",)},
+        theirs={"application_protocols": ("http/1.1",) if not meet.column.is_client else ("h2", "http/1.1")},
+    )
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.application_protocol == "http/1.1"
+    assert theirs.application_protocol == "http/1.1"
+
+
+@pytest.mark.feature("no common ALPN protocol")
+def test_no_application_protocol_in_common_at_our_server(meet_client):
+    mine, theirs = meet_client(
+        ours={"application_protocols": ("ours",)}, theirs={"application_protocols": ("h2", "http/1.1")}
+    )
+    assert refused(mine, "no_common_application_protocol", Alert.no_application_protocol)
+    assert heard(theirs, Alert.no_application_protocol)
+
+
+@pytest.mark.feature("no common ALPN protocol")
+def test_no_application_protocol_in_common_at_their_server(meet_server):
+    mine, theirs = meet_server(ours={"application_protocols": ("ours",)}, theirs={"application_protocols": ("theirs",)})
+    if meet_server.column.peer.name == "openssl":
+        assert was_refused(mine, Alert.no_application_protocol)
+        assert said(theirs, "no application protocol")
+    else:  # the others go on without one
+        assert mine.ok, mine
+        assert theirs.ok, theirs
+        assert mine.negotiated.application_protocol is None
+        assert theirs.application_protocol is None
+
+
+@pytest.mark.feature("server name (SNI)")
+def test_server_name_that_they_ask_for(meet_client):
+    mine, theirs = meet_client(theirs={"server_name": "server.example.com"})
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.server_name == "server.example.com"
+
+
+@pytest.mark.feature("server name (SNI)")
+def test_server_name_that_we_ask_for(meet_server):
+    mine, theirs = meet_server(server_name="server.example.com")
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert theirs.server_name == "server.example.com"
+
+
+@pytest.mark.feature("refused: no common version")
+def test_their_client_speaks_1_2_only(meet_client):
+    mine, theirs = meet_client(theirs={"version": "1.2"})
+    assert refused(mine, "no_common_version", Alert.protocol_version, "TLS 1.2", encrypted=False)
+    assert heard(theirs, Alert.protocol_version)
+
+
+@pytest.mark.feature("refused: no common version")
+def test_their_server_speaks_1_2_only(meet_server):
+    mine, theirs = meet_server(theirs={"version": "1.2"})
+    if meet_server.column.peer.name == "gnutls":
+        assert was_refused(mine, Alert.handshake_failure)
+        assert said(theirs, "No supported cipher suites have been found")
+    else:
+        assert was_refused(mine, Alert.protocol_version)
+        assert said(theirs, "unsupported protocol")
+
+
+@pytest.mark.feature("refused: no common suite")
+def test_no_suite_in_common_at_our_server(meet_client):
+    mine, theirs = meet_client(
+        ours={"suites": (CipherSuite.TLS_AES_256_GCM_SHA384,)}, theirs={"suites": ("TLS_AES_128_GCM_SHA256",)}
+    )
+    assert refused(mine, "no_common_suite", Alert.handshake_failure, "TLS_AES_128_GCM_SHA256")
+    assert heard(theirs, Alert.handshake_failure)
+
+
+@pytest.mark.feature("refused: no common suite")
+def test_no_suite_in_common_at_their_server(meet_server):
+    mine, theirs = meet_server(
+        ours={"suites": (CipherSuite.TLS_AES_256_GCM_SHA384,)}, theirs={"suites": ("TLS_AES_128_GCM_SHA256",)}
+    )
+    assert was_refused(mine, Alert.handshake_failure)
+    assert said(theirs, "no shared cipher", "no supported cipher suites")
+
+
+def different_groups(meet):
+    """Our configuration and their options."""
+    if meet.column.peer.name == "pyopenssl":  # which cannot choose
+        return {"groups": (NamedGroup.parse(OFFERED_BY_NOBODY),)}, {}
+    return {"groups": (NamedGroup.secp521r1,)}, {"groups": ("secp256r1",)}
+
+
+@pytest.mark.feature("refused: no common group")
+def test_no_group_in_common_at_our_server(meet_client):
+    mine, theirs = meet_client(*different_groups(meet_client))
+    assert refused(mine, "no_common_group", Alert.handshake_failure)
+    assert heard(theirs, Alert.handshake_failure)
+
+
+@pytest.mark.feature("refused: no common group")
+def test_no_group_in_common_at_their_server(meet_server):
+    mine, theirs = meet_server(*different_groups(meet_server))
+    assert was_refused(mine, Alert.handshake_failure)
+    assert said(theirs, "no suitable key share", "no common key share", "no supported cipher suites have been found")
+
+
+@pytest.mark.feature("refused: no common signature scheme")
+def test_no_signature_scheme_in_common_at_our_server(meet_client):
+    mine, theirs = meet_client(
+        ours={"credentials": (credentials(certificates.server("ed25519")),)},
+        theirs={"schemes": ("ecdsa_secp256r1_sha256", "rsa_pss_rsae_sha256")},
+    )
+    assert refused(mine, "no_common_scheme", Alert.handshake_failure, "ecdsa_secp256r1_sha256")
+    assert heard(theirs, Alert.handshake_failure)
+
+
+@pytest.mark.feature("refused: no common signature scheme")
+def test_no_signature_scheme_in_common_at_their_server(meet_server):
+    mine, theirs = meet_server(
+        ours={"schemes": (SignatureScheme.ecdsa_secp256r1_sha256,)},
+        theirs=meet_server.files.identity(certificates.server("ed25519")),
+    )
+    assert was_refused(mine, Alert.handshake_failure)
+    assert said(theirs, "no suitable signature algorithm", "no supported cipher suites have been found")
