@@ -32,7 +32,7 @@ def without_what_varies(line: str) -> str:
 
 
 def test_the_readmes_transcript_is_what_demo_prints(tmp_path: Path) -> None:
-    shown = re.search(r"<!-- demo -->\n```text\n(.*?)```", README, re.S)
+    shown = re.search(r"<!-- demo -->\n```text\n(.*?)```", README, re.DOTALL)
     assert shown is not None
     done = subprocess.run(
         [sys.executable, "-m", "handfast", "demo", "--port", "0", "--out", str(tmp_path / "demo")],
@@ -66,12 +66,13 @@ def test_the_readmes_program_runs_against_serve(tmp_path: Path) -> None:
         "client.key": client().key_pem,
     }.items():
         (tmp_path / name).write_bytes(data)
-    program = re.search(r"```python\n(.*?)```", README, re.S)
+    program = re.search(r"```python\n(.*?)```", README, re.DOTALL)
     assert program is not None
     serve = [sys.executable, "-m", "handfast", "serve", "--cert", "server.pem", "--key", "server.key"]
     command = [*serve, "--client-ca", "ca.pem", "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path) as process:
-        assert process.stdout is not None and process.stderr is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
         try:
             started = process.stdout.readline() or process.stderr.readline()
             found = re.search(r"127\.0\.0\.1:(\d+)", started)
@@ -83,4 +84,5 @@ def test_the_readmes_program_runs_against_serve(tmp_path: Path) -> None:
         finally:
             process.terminate()
     assert done.stderr == ""
-    assert "HTTP/1.1 200" in done.stdout and "alice" in done.stdout
+    assert "HTTP/1.1 200" in done.stdout
+    assert "alice" in done.stdout

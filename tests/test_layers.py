@@ -16,10 +16,10 @@ LAYERS = (
     ("keys", "pki"),
     ("record",),
     ("trust", "lens"),
-    ("handshake",),
+    ("handshake", "passive"),
     ("engine",),
     ("io",),
-    ("tools",),
+    ("tools", "aio"),
     ("cli",),
     ("__main__", "__init__"),
 )

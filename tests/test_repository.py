@@ -169,11 +169,12 @@ LIMITS = sorted(name for name in vars(limits) if name.isupper())
 
 
 def names_used(some: Iterator[ast.AST]) -> set[str]:
-    """The names and attributes mentioned in some trees."""
+    """The names and attributes mentioned in some trees, and the strings, by which tests name what they replace."""
     nodes = [node for tree in some for node in ast.walk(tree)]
-    return {node.attr for node in nodes if isinstance(node, ast.Attribute)} | {
-        node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)
-    }
+    attributes = {node.attr for node in nodes if isinstance(node, ast.Attribute)}
+    strings = {node.value for node in nodes if isinstance(node, ast.Constant) and isinstance(node.value, str)}
+    names = {node.id for node in nodes if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Load)}
+    return attributes | strings | names
 
 
 def test_every_limit_is_used():

@@ -1,8 +1,8 @@
 """RFC 8448 section 3, replayed in both roles, byte for byte.
 
-What the trace's authors drew from randomness (randoms, ephemeral keys, the signature) and the extensions that they chose
-to send are put in at the seams. Everything else, from the transcript to the last record, is computed by the engine and
-compared with the trace.
+What the trace's authors drew from randomness (randoms, ephemeral keys, the signature) and the extensions that they
+chose to send are put in at the seams. Everything else, from the transcript to the last record, is computed by the
+engine and compared with the trace.
 """
 
 from __future__ import annotations
@@ -12,7 +12,15 @@ from typing import Any
 
 from handfast.crypto import groups
 from handfast.crypto.signatures import certificate_public_key
-from handfast.engine import ClientConfig, ClientConnection, Data, HandshakeDone, PeerClosed, ServerConfig, ServerConnection
+from handfast.engine import (
+    ClientConfig,
+    ClientConnection,
+    Data,
+    HandshakeDone,
+    PeerClosed,
+    ServerConfig,
+    ServerConnection,
+)
 from handfast.events import Secret
 from handfast.handshake.seams import Seams
 from handfast.record.layer import HANDSHAKE
@@ -111,7 +119,10 @@ def check_secrets(seen: list[Secret]) -> None:
 def test_client() -> None:
     secrets: list[Secret] = []
     config = ClientConfig(
-        suites=(0x1301, 0x1303, 0x1302), groups=(NamedGroup.x25519,), schemes=RecordedKey.schemes, verifier=ExpectedChain()
+        suites=(0x1301, 0x1303, 0x1302),
+        groups=(NamedGroup.x25519,),
+        schemes=RecordedKey.schemes,
+        verifier=ExpectedChain(),
     )
     client = ClientConnection(
         config, server_name="server", secret_sinks=[secrets.append], seams=seams(rfc.CLIENT_RANDOM)

@@ -5,8 +5,10 @@ events. Directions are client to server and server to client, never sent and rec
 either role and a decoded capture give the same stream. Secrets do not travel here: they go to secret sinks, each asked
 for by name, and a secret reaches its sinks before the ``SecretDerived`` event and before the first record it protects.
 
-For each record: ``RecordSeen`` first, then ``MessageSeen`` for every handshake message that ends in it, then what the
-messages caused. Events are built only when somebody listens.
+The order is the same from either side and from a recording: ``RecordSeen``; then, for every handshake message that
+ends in that record and decodes, ``MessageSeen`` and what that message causes; then the next record. What the bytes
+alone decide has the time of its record. docs/events.md is the contract: each event, its place, and whether a recording
+can tell it. Events are built only when somebody listens.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ from enum import StrEnum
 from typing import Any, TypeAlias
 
 from handfast.errors import HandfastError
+from handfast.registry import AlertDescription
 
 
 class Direction(StrEnum):
@@ -44,12 +47,16 @@ class Role(StrEnum):
 
 
 class Epoch(StrEnum):
-    """Which keys protect a record. RFC 9846 6.1 (of RFC 9147's numbering, by name)."""
+    """Which keys protect a record. RFC 9846 6.1 (of RFC 9147's numbering, by name).
+
+    Only a recording has ``unknown``: without a direction's handshake secret it cannot see where the next keys start.
+    """
 
     PLAINTEXT = "plaintext"
     EARLY = "early data"
     HANDSHAKE = "handshake"
     APPLICATION = "application"
+    UNKNOWN = "unknown"
 
 
 @dataclass(slots=True)
@@ -65,6 +72,7 @@ class RecordSeen(Event):
 
     ``header`` is 5 bytes; ``body`` is what stands on the wire after it; ``content_type`` and ``content`` are what it
     held once opened (equal to header[0] and body for plaintext); ``padding`` counts the zero bytes after the content.
+    ``sealed`` says in words why the content could not be read, which then is b""; "" for a record that was opened.
     """
 
     direction: Direction
@@ -75,6 +83,7 @@ class RecordSeen(Event):
     content_type: int
     content: bytes = field(repr=False)
     padding: int = 0
+    sealed: str = ""
 
 
 @dataclass(slots=True)
@@ -104,7 +113,7 @@ class SecretDerived(Event):
 
 @dataclass(slots=True)
 class KeysChanged(Event):
-    """From the next record on, this direction is protected by the keys of ``epoch``."""
+    """From the next record on that is no change_cipher_spec, this direction is protected by the keys of ``epoch``."""
 
     direction: Direction
     epoch: Epoch
@@ -141,7 +150,10 @@ class Resumed(Event):
 
 @dataclass(slots=True)
 class Negotiated(Event):
-    """Both hellos are known: the parameters of the connection, as numbers of their registries."""
+    """EncryptedExtensions completes the parameters of the connection; they are numbers of their registries.
+
+    ``server_name`` is the name that the client's hello asks for.
+    """
 
     version: int
     suite: int
@@ -183,7 +195,10 @@ class HandshakeComplete(Event):
 
 @dataclass(slots=True)
 class AlertSeen(Event):
-    """An alert crossed the wire. ``authenticated`` is False for a plaintext one. ``error`` is ours, if we sent it."""
+    """An alert crossed the wire. ``authenticated`` is False for a plaintext one.
+
+    ``error`` is why this side sent it, if it did: a recording does not know.
+    """
 
     direction: Direction
     level: int
@@ -194,7 +209,12 @@ class AlertSeen(Event):
 
 @dataclass(slots=True)
 class Closed(Event):
-    """A direction ended. ``how`` is ``close_notify``, ``eof`` or ``error``."""
+    """A direction ended; told once for each.
+
+    ``how`` is ``close_notify`` or ``alert`` (any other that ends it) for what TLS itself said; ``eof`` or ``reset`` for
+    a transport that ended, or that a live side gave up, without a word of TLS. Only a recording says ``gap`` (bytes are
+    missing from it) or ``not_tls`` (what follows is no TLS record), and then follows that direction no further.
+    """
 
     direction: Direction
     how: str
@@ -232,15 +252,24 @@ class Watch:
 
     ``active`` guards every event: nothing is built when nobody listens. An observer or sink that raises is dropped with
     one line in the log, because watching must never change what is watched.
+
+    ``time`` is that of the last record: what the bytes alone decide happens then, whenever it is worked out.
     """
 
-    __slots__ = ("active", "clock", "observers", "sinks")
+    __slots__ = ("_ended", "active", "clock", "observers", "sinks", "time")
 
     def __init__(self, observers: Iterable[Observer], sinks: Iterable[SecretSink], clock: Callable[[], float]) -> None:
         self.observers = list(observers)
         self.sinks = list(sinks)
         self.clock = clock
+        self.time = 0.0
         self.active = bool(self.observers)
+        self._ended: tuple[Direction, ...] = ()
+
+    def tick(self) -> float:
+        """The time of a record that crosses the wire now."""
+        self.time = self.clock()
+        return self.time
 
     @property
     def wants_secrets(self) -> bool:
@@ -256,6 +285,27 @@ class Watch:
                 self.observers.remove(observer)
                 self.active = bool(self.observers)
                 _report_broken(observer)
+
+    def alert(
+        self,
+        direction: Direction,
+        level: int,
+        description: int,
+        *,
+        authenticated: bool,
+        error: HandfastError | None = None,
+    ) -> None:
+        """Tell of the alert in the last record, and of the end that all but user_canceled are. RFC 9846 6."""
+        self.emit(AlertSeen(self.time, direction, level, description, authenticated, error))
+        if description != AlertDescription.user_canceled:
+            how = "close_notify" if description == AlertDescription.close_notify else "alert"
+            self.ended(direction, how, self.time)
+
+    def ended(self, direction: Direction, how: str, time: float) -> None:
+        """Tell, once, that a direction ended."""
+        if direction not in self._ended:
+            self._ended += (direction,)
+            self.emit(Closed(time, direction, how))
 
     def reveal(self, secret: Secret) -> None:
         """Tell every secret sink."""

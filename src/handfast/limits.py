@@ -10,6 +10,7 @@ RECORD_HEADER = 5
 MAX_PLAINTEXT = 2**14
 MAX_INNER_PLAINTEXT = 2**14 + 1
 MAX_CIPHERTEXT_13 = 2**14 + 256
+MAX_CIPHERTEXT_12 = 2**14 + 2048
 
 # One handshake message: OpenSSL's max_cert_list is 100 KiB, Go's and rustls's bound is 64 KiB.
 MAX_HANDSHAKE_MESSAGE = 64 * 1024
@@ -36,6 +37,9 @@ MAX_RSA_EXPONENT = 2**32
 MAX_ANALYSIS_SIGNATURES = 32
 # Comparisons of names with one CA's name constraints, by us; the path check has its own bound of 2^20.
 MAX_NAME_COMPARISONS = 2**16
+
+# CA keys of which one revocation list remembers whether they signed it; more than one takes CAs of the same name.
+MAX_CRL_ISSUER_KEYS = 8
 
 # CA names in CertificateRequest that come from a trust store by themselves; JSSE has a 32 KiB handshake record limit.
 MAX_AUTOMATIC_CA_NAMES = 16 * 1024
@@ -67,6 +71,11 @@ HTTP_BODY = 1024 * 1024
 HTTP_IDLE_TIMEOUT = 30.0
 # Connections `handfast serve` handles at once; the next ones wait in the listen queue.
 SERVE_CONNECTIONS = 128
+
+# Of a recording: bytes of one direction that wait for a missing segment; Linux lets a window grow to 6 MiB (tcp_rmem).
+REASSEMBLY_BYTES = 8 * 1024 * 1024
+# ... and connections that are followed at once; the one that was silent longest makes room.
+RECORDED_CONNECTIONS = 16 * 1024
 
 # The smallest plaintext fragment that a configuration may ask for; record_size_limit's minimum. RFC 8449 4.
 MIN_FRAGMENT = 64

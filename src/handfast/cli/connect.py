@@ -23,6 +23,7 @@ from handfast.lens.verdict import Outcome
 from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Callable
 
 _HTTP = "http/1.1"
@@ -95,6 +96,7 @@ def command(
     trace: str | None,
     secrets: str | None,
     keylog: Path | None,
+    pcapng: Path | None,
     **shared: Any,
 ) -> None:
     """Request an https:// URL and print the body, or hold a TLS session with HOST:PORT: lines typed are sent, bytes
@@ -105,7 +107,7 @@ def command(
     if wanted.path is None and http.given:
         raise ui.bad_option("TARGET", "-X -d -H -i -o are for an https:// URL", f"did you mean https://{target} ?")
     config = _config(cacert, insecure=insecure, http=wanted.path is not None, traced=trace is not None, **shared)
-    lenses = Lenses(Role.CLIENT, trace, secrets, keylog if keylog is not None else keylog_of_environment())
+    lenses = Lenses(Role.CLIENT, trace, secrets, keylog if keylog is not None else keylog_of_environment(), pcapng)
     if insecure:
         ui.warn("-k: whoever answers is believed; the line below says who it was, and whether that was verified")
     with deadline(max_time):
@@ -140,10 +142,18 @@ def _config(
 def _run(target: Target, route: Route, config: ClientConfig, lenses: Lenses, http: HttpOptions) -> None:
     """One connection from start to end, told in one line, or in two if it failed."""
     outcome, observers, sinks = lenses.watch()
+
+    def shake_hands() -> sockets.TLSSocket:
+        sock, server_name = _open(target, route)
+        flow = lenses.record(sock.getsockname(), sock.getpeername(), observers, sinks)
+        if flow is not None:
+            click.get_current_context().call_on_close(flow.finish)
+        return sockets.client(sock, config, server_name=server_name, observers=observers, secret_sinks=sinks)
+
     # First, so that nothing is asked of a server whose answer has no place.
     with standard_output() if http.output is None else output_file(http.output) as write:
         try:
-            with _connect(target, route, config, observers=observers, secret_sinks=sinks) as tls:
+            with shake_hands() as tls:
                 if target.path is None:
                     _session(tls, write)
                 else:
@@ -164,18 +174,18 @@ def _tell_failure(outcome: Outcome, error: HandfastError) -> None:
     raise error
 
 
-def _connect(target: Target, route: Route, config: ClientConfig, **lenses: Any) -> sockets.TLSSocket:
+def _open(target: Target, route: Route) -> tuple[socket.socket, str]:
+    """The connection to the target, before TLS, and the name that the server's certificate must have."""
     host, port = redirected(target, route.connect_to)
     server_name = route.server_name or target.host
     if route.proxy is None:
-        return sockets.connect(host, port, config, server_name=server_name, **lenses)
+        return sockets.open_tcp(host, port), server_name
     from handfast.cli.tunnel import through_proxy
 
     address = route.proxy.removeprefix("http://").rstrip("/")
     if "://" in address or "@" in address:
         raise ui.bad_option("--proxy", "only http:// proxies without user names are known", "give http://HOST:PORT")
-    sock = through_proxy(parse_address(address, "--proxy"), host, port)
-    return sockets.client(sock, config, server_name=server_name, **lenses)
+    return through_proxy(parse_address(address, "--proxy"), host, port), server_name
 
 
 def _session(tls: sockets.TLSSocket, write: Callable[[bytes], None]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -13,9 +13,10 @@ from handfast.cli.lenses import log_to_terminal
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
 from handfast.errors import HandfastError
 from handfast.events import Role
-from handfast.files import append_private
+from handfast.files import append_private, create_private
 from handfast.io import sockets
 from handfast.lens.keylog import KeyLog
+from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
 from handfast.lens.verdict import Outcome
 from handfast.pki.authority import CertificateAuthority
@@ -35,11 +36,13 @@ if TYPE_CHECKING:
 _HOST = "127.0.0.1"
 _CA = "handfast demo CA"
 _HTTP = ("http/1.1",)
+_CAPTURE = "capture.pcapng"
 _FILES = (
     ("ca.pem", "the CA both sides trust; its key is destroyed, so it can issue nothing more"),
     ("server.pem, server.key", "the server's certificate and key, for localhost and 127.0.0.1"),
     ("client.pem, client.key", "the client's certificate and key"),
     ("keys.log", "the keys of both connections: with them, Wireshark decrypts a capture of this run"),
+    (_CAPTURE, "that capture, with the keys inside: Wireshark opens and decrypts it as it is"),
 )
 
 
@@ -62,11 +65,18 @@ def command(port: int, out: Path) -> None:
         port = listener.address[1]
         click.echo(f"Starting to serve on https://{_HOST}:{port}.")
         threading.Thread(target=demo.serve, args=(listener,), daemon=True).start()
-        with append_private(out / "keys.log") as file:
-            keys = KeyLog(lambda line: file.write(line.encode()))
-            demo.connect(port, "A client with a certificate", demo.client, keys)
-            demo.connect(port, "A client without a certificate", (), keys)
+        with append_private(out / "keys.log") as file, create_private(out / _CAPTURE, replace=demo.replaces) as packets:
+            left = _Left(KeyLog(lambda line: file.write(line.encode())), CaptureFile(packets.write))
+            demo.connect(port, "A client with a certificate", demo.client, left)
+            demo.connect(port, "A client without a certificate", (), left)
     _tell_files(out, port)
+
+
+class _Left(NamedTuple):
+    """What is left of each connection."""
+
+    keys: KeyLog
+    capture: CaptureFile
 
 
 class Demo:
@@ -77,8 +87,8 @@ class Demo:
         server, client = authority.server("localhost", _HOST), authority.client("demo client")
         authority.destroy_key()
         # Only what an earlier run left is replaced.
-        replace = _is_ours(out / "ca.pem")
-        write_pki(out, authority, server=server, client=client, replace=replace, with_ca_key=False)
+        self.replaces = _is_ours(out / "ca.pem")
+        write_pki(out, authority, server=server, client=client, replace=self.replaces, with_ca_key=False)
         self._trusted = Roots.from_der([authority.certificate_der])
         self.client = (_credentials(client),)
         self._server = (_credentials(server),)
@@ -124,7 +134,7 @@ class Demo:
         who = describe(info.presented[0]).subject if info.presented else "whoever you are, without a certificate"
         return http.Reply(200, f"hello, {who}\n".encode())
 
-    def connect(self, port: int, title: str, credentials: tuple[Credentials, ...], keys: KeyLog) -> None:
+    def connect(self, port: int, title: str, credentials: tuple[Credentials, ...], left: _Left) -> None:
         """One connection of a client, and what both sides made of it."""
         click.echo()
         ui.heading(f"{title}:")
@@ -135,10 +145,10 @@ class Demo:
             verifier=Announcing("verifying server's cert ...", click.echo, self._trusted),
             application_protocols=_HTTP,
         )
-        connection = sockets.connect(
-            _HOST, port, config, server_name="localhost", observers=(trace,), secret_sinks=(keys,)
-        )
-        with connection as tls:
+        sock = sockets.open_tcp(_HOST, port)
+        flow = Flow(left.capture, sock.getsockname(), sock.getpeername())
+        watching: Any = {"observers": (trace, flow), "secret_sinks": (left.keys, flow.secret)}
+        with sockets.client(sock, config, server_name="localhost", **watching) as tls:
             request = http.Request("GET", "/", [("Host", f"localhost:{port}")])
             parts = list(http.request(tls, request))
         body = b"".join(part for part in parts if isinstance(part, bytes))

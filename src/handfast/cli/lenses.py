@@ -1,10 +1,9 @@
-"""What --trace, --secrets, --keylog and $HANDFAST_LOG ask for, made anew for each connection of a run."""
+"""What --trace, --secrets, --keylog, --pcapng and $HANDFAST_LOG ask for, made anew for each connection of a run."""
 
 from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +13,9 @@ import click
 from handfast.cli import ui
 from handfast.cli.options import setuid
 from handfast.cli.words import DESCRIBER
-from handfast.files import append_private
+from handfast.files import append_private, create_private, errors_for
 from handfast.lens.keylog import KeyLog
+from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
 from handfast.lens.verdict import Outcome
 
@@ -24,9 +24,11 @@ if TYPE_CHECKING:
 
 
 class Lenses:
-    """The lenses of one run of one verb. Raises ConfigError for a key log that cannot be written to."""
+    """The lenses of one run of one verb. Raises ConfigError for a key log or capture that cannot be written to."""
 
-    def __init__(self, role: Role, trace: str | None, secrets: str | None, keylog: Path | None) -> None:
+    def __init__(
+        self, role: Role, trace: str | None, secrets: str | None, keylog: Path | None, pcapng: Path | None = None
+    ) -> None:
         if secrets is not None and trace is None:
             raise ui.bad_option("--secrets", "there is no --trace to show them in", "give --trace=bytes too")
         self._role = role
@@ -34,8 +36,9 @@ class Lenses:
         self._secrets: Any = secrets or "none"
         self._numbers = count(1)
         self._keylog = None if keylog is None else _open_keylog(keylog)
+        self._capture = None if pcapng is None else open_capture(pcapng)
 
-    def watch(self) -> tuple[Outcome, Sequence[Observer], Sequence[SecretSink]]:
+    def watch(self) -> tuple[Outcome, list[Observer], list[SecretSink]]:
         """The lenses of the next connection: the one that judges it, all observers, all secret sinks."""
         outcome = Outcome(self._role, DESCRIBER)
         observers: list[Observer] = [outcome]
@@ -46,6 +49,15 @@ class Lenses:
             observers.append(trace)
             sinks.append(trace.secret)
         return outcome, observers, sinks
+
+    def record(self, client: Any, server: Any, observers: list[Observer], sinks: list[SecretSink]) -> Flow | None:
+        """Add the capture to the lenses of a connection between two socket addresses; None if none is asked for."""
+        if self._capture is None:
+            return None
+        flow = Flow(self._capture, client[:2], server[:2])
+        observers.append(flow)
+        sinks.append(flow.secret)
+        return flow
 
 
 def _open_keylog(path: Path) -> KeyLog:
@@ -60,6 +72,33 @@ def _open_keylog(path: Path) -> KeyLog:
 def _store(written: int, line: str, path: Path) -> None:
     if written != len(line):
         ui.warn(f"{path}: the disk is full, a key is missing from it")
+
+
+def open_capture(path: Path) -> CaptureFile:
+    """A capture file that replaces an earlier one, and nothing else. Raises ConfigError."""
+    if setuid():
+        raise ui.bad_option("--pcapng", "not for a program that runs with another user's rights", "leave it out")
+    file = create_private(path, replace=_is_capture(path))
+    click.get_current_context().call_on_close(file.close)
+    ui.note(f"writing packets and their keys to {path}: whoever has that file can read the connection")
+
+    def write(blocks: bytes) -> None:
+        try:
+            file.write(blocks)
+            file.flush()
+        except OSError as error:
+            ui.warn(f"{path}: {ui.reason(error)}: the capture ends here")
+            raise
+
+    return CaptureFile(write)
+
+
+def _is_capture(path: Path) -> bool:
+    """Whether a file is there that a capture may replace: an older capture, or nothing yet."""
+    if not path.is_file():
+        return False
+    with errors_for(path), open(path, "rb") as file:
+        return file.read(4) in (b"", b"\x0a\x0d\x0d\x0a")
 
 
 def keylog_of_environment() -> Path | None:

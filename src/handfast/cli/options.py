@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handfast.cli import ui
-from handfast.engine import ClientAuth, ServerConfig
+from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
 from handfast.registry import CipherSuite, NamedGroup, Registry
 from handfast.text import escape
 
@@ -111,7 +111,7 @@ def parameter_options(command: F) -> F:
 
 
 def lens_options(command: F) -> F:
-    """--trace, --secrets, --keylog."""
+    """--trace, --secrets, --keylog, --pcapng."""
     return together(
         click.option(
             "--trace",
@@ -130,6 +130,7 @@ def lens_options(command: F) -> F:
             help="Show traffic secrets and data in the trace; with =all those for resumption and exporters too.",
         ),
         click.option("--keylog", type=_FILE, metavar="FILE", help="Append this run's keys, for Wireshark."),
+        click.option("--pcapng", type=_FILE, metavar="FILE", help="Write a capture with its keys inside, likewise."),
     )(command)
 
 
@@ -193,7 +194,7 @@ def client_auth(mode: str | None, client_ca: Path | None) -> tuple[ClientAuth, d
     chosen = ClientAuth(mode) if mode is not None else ClientAuth.REQUIRE_AND_VERIFY
     if chosen is ClientAuth.NONE:
         raise ui.bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
-    return chosen, {"verifier": PathVerifier(trusted), "ca_names": trusted.names()}
+    return chosen, {"verifier": PathVerifier(trusted), "ca_names": automatic_ca_names(trusted.names())}
 
 
 def setuid() -> bool:

@@ -58,6 +58,7 @@ def command(
     trace: str | None,
     secrets: str | None,
     keylog: Path | None,
+    pcapng: Path | None,
     **parameters: Any,
 ) -> None:
     """Serve HTTPS: / says in words who the client is, /whoami as JSON; POST /print sends the body back."""
@@ -69,7 +70,7 @@ def command(
     settings = {"application_protocols": ("http/1.1",), **options.parameters(**parameters), **verification}
     identity = options.credentials(cert, key, key_password_file)
     config = ServerConfig(credentials=identity, client_auth=mode, **settings)
-    server = Server(Lenses(Role.SERVER, trace, secrets, keylog))
+    server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng))
     with listener_for(host, port, config, server) as listener:
         click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
         server.run(listener)
@@ -93,15 +94,18 @@ class Server:
         self._say = say
         self._room = threading.BoundedSemaphore(limits.SERVE_CONNECTIONS)
         self._outcomes: list[Outcome] = []
+        self._listening: Any = None
 
-    def watch(self, _address: object) -> Any:
+    def watch(self, address: Any) -> Any:
         """The lenses of the connection that is being accepted."""
         outcome, observers, sinks = self._lenses.watch()
+        self._lenses.record(address, _reached(self._listening, address), observers, sinks)
         self._outcomes.append(outcome)
         return observers, sinks
 
     def run(self, listener: sockets.Listener) -> None:
         """Accept connections until interrupted, or until the listener is closed."""
+        self._listening = listener.address
         while True:
             self._room.acquire()
             try:
@@ -126,6 +130,14 @@ class Server:
             return
         finally:
             self._room.release()
+
+
+def _reached(listening: Any, client: Any) -> tuple[str, int]:
+    """The address at which a client reached us; of a server that listens on all, the one on loopback."""
+    host, port = listening[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "::1" if ":" in client[0] else "127.0.0.1"
+    return host, port
 
 
 def answer(info: ConnectionInfo, request: http.Request) -> http.Reply:

@@ -5,6 +5,7 @@ from handfast.engine.connection import Connection
 from handfast.engine.results import Data, HandshakeDone, PeerClosed, Result
 from handfast.engine.server import ServerConnection
 from handfast.handshake.config import ClientAuth, ClientConfig, ServerConfig
+from handfast.handshake.identity import automatic_ca_names
 from handfast.handshake.info import ConnectionInfo, UnverifiedPeer, VerifiedPeer
 
 __all__ = [
@@ -21,4 +22,5 @@ __all__ = [
     "ServerConnection",
     "UnverifiedPeer",
     "VerifiedPeer",
+    "automatic_ca_names",
 ]

@@ -184,8 +184,15 @@ class Connection:
         self._raise_error()
 
     def close(self) -> None:
-        """Send close_notify: no more is written; what the peer still sends can be read. RFC 9846 6.1."""
-        if self.error is None and not self._write_closed:
+        """Send close_notify: no more is written; what the peer still sends can be read. RFC 9846 6.1.
+
+        Before the handshake is complete it ends it: every later call raises ConnectionLost given_up.
+        """
+        if self.error is not None or self._write_closed:
+            return
+        if self._post is None:
+            self._fail(ConnectionLost("given_up", waiting=self.waiting_for))
+        else:
             self._write_alert(CLOSE_NOTIFY, None)
             self._write_closed = True
 
@@ -426,6 +433,9 @@ class Connection:
             self._tell_rest()
         if error.alert is not None and not self._write_closed:
             self._write_alert(error.alert, error)
+            if error.alert == USER_CANCELED:
+                # RFC 9846 6.1: it is no end by itself, and its receiver reads on.
+                self._write_alert(CLOSE_NOTIFY, None)
         self._write_closed = True
         self._tell_ended(self.info.role, "eof")
 
@@ -439,7 +449,11 @@ class Connection:
         # PanicException of cryptography's Rust core is a BaseException, and no reason to leave a peer waiting.
         _log_bug(error)
         self._fail(LocalFailure("internal_error", reason=type(error).__name__))
-        return not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit)
+        if not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+            return True
+        # It goes on to the caller, and the frames behind it hold secrets.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
+        return False
 
     def _tell_ended(self, role: Role, how: str) -> None:
         if self._watch.active:

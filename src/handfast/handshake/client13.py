@@ -50,13 +50,13 @@ def client13(
     client_handshake = handshake_secret.client_handshake_traffic_secret(hs.transcript.digest())
     server_handshake = handshake_secret.server_handshake_traffic_secret(hs.transcript.digest())
     hs.read_with(server_handshake, suite, Epoch.HANDSHAKE, after=ServerHello)
+    hs.write_with(client_handshake, suite, Epoch.HANDSHAKE)
     if hello.legacy_session_id:
         hs.records.write_change_cipher_spec()
-    hs.write_with(client_handshake, suite, Epoch.HANDSHAKE)
 
     encrypted_extensions = yield from hs.expect(EncryptedExtensions)
     hs.info.application_protocol = negotiate.check_encrypted_extensions(hello, encrypted_extensions)
-    tell_negotiated(hs)
+    tell_negotiated(hs, hello)
 
     wanted = None
     request = yield from hs.maybe(CertificateRequest, before=Certificate)

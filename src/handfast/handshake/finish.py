@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import Negotiated
-from handfast.wire.messages import Finished
+from handfast.wire.messages import ClientHello, Finished
 
 if TYPE_CHECKING:
     from handfast.handshake.flow import Handshake
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
 
 def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
     """Prove that we saw the same handshake as the peer. RFC 9846 4.5.3."""
-    hs.send(Finished(secret.finished(hs.transcript.digest())))
+    transcript_hash = hs.transcript.digest()
+    verify_data = secret.finished(transcript_hash)
+    sent = hs.send(Finished(verify_data)).verify_data
+    hs.checked(hs.role.sends, "Finished", transcript_hash, verify_data, sent, verify_data == sent)
 
 
 def check_finished(hs: Handshake, secret: TrafficSecret, transcript_hash: bytes, finished: Finished) -> None:
@@ -39,18 +42,12 @@ def check_finished(hs: Handshake, secret: TrafficSecret, transcript_hash: bytes,
         raise PeerMisbehaved("bad_finished")
 
 
-def tell_negotiated(hs: Handshake) -> None:
-    """Tell that both sides' parameters are known."""
+def tell_negotiated(hs: Handshake, hello: ClientHello) -> None:
+    """Tell the parameters, which EncryptedExtensions completes. ``hello`` is the client's last."""
     if hs.watch.active:
-        info = hs.info
-        hs.watch.emit(
+        info, now = hs.info, hs.watch.time
+        hs.tell(
             Negotiated(
-                hs.watch.clock(),
-                info.version,
-                info.suite,
-                info.group,
-                info.retried,
-                info.server_name,
-                info.application_protocol,
+                now, info.version, info.suite, info.group, info.retried, hello.asked_name, info.application_protocol
             )
         )

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
 
 from handfast.crypto import signatures
 from handfast.errors import LocalFailure, PeerMisbehaved
-from handfast.events import Checked, Direction, Epoch, Role, Secret, SecretDerived, Watch
+from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
 from handfast.keys import keylog
 from handfast.keys.schedule import EarlySecret, TrafficSecret
 from handfast.keys.transcript import Transcript
+from handfast.record.layer import Outgoing
 from handfast.record.protection import Protection13
 from handfast.trust.signers import must_be_checked
 from handfast.trust.verdict import Verdict, as_verdict
@@ -95,7 +96,7 @@ class Handshake:
         self.seams = seams
         self.transcript = Transcript()
         self.client_random = b""
-        self._flight: list[tuple[HandshakeMessage, bytes]] = []
+        self._flight: list[Outgoing] = []
         self._held: HandshakeMessage | None = None
 
     # Messages
@@ -105,7 +106,7 @@ class Handshake:
         message = cast(M, self.seams.edit(message))
         raw = message.encode()
         self.transcript.add(raw)
-        self._flight.append((message, raw))
+        self._flight.append(Outgoing(message, raw, []))
         return message
 
     def flush(self) -> None:
@@ -177,15 +178,22 @@ class Handshake:
 
     # Telling
 
+    def tell(self, event: Event) -> None:
+        """Tell what a message causes, in its place after the message, which may still wait in the flight."""
+        if self._flight:
+            self._flight[-1].caused.append(event)
+        else:
+            self.watch.emit(event)
+
     def checked(
         self, direction: Direction, what: str, content: bytes, expected: bytes, received: bytes, ok: bool
     ) -> None:
         """Tell of a proof that was computed and compared."""
         if self.watch.active:
-            self.watch.emit(Checked(self.watch.clock(), direction, what, content, expected, received, ok))
+            self.tell(Checked(self.watch.time, direction, what, content, expected, received, ok))
 
     def _report(self, name: str, label: str, inputs: tuple[str, ...], context: bytes, value: bytes) -> None:
         keylog_label, level = keylog.about(name)
         self.watch.reveal(Secret(name, level, keylog_label, self.client_random, value))
         if self.watch.active:
-            self.watch.emit(SecretDerived(self.watch.clock(), name, label, inputs, context))
+            self.tell(SecretDerived(self.watch.time, name, label, inputs, context))

@@ -18,6 +18,7 @@ from handfast.errors import PeerIncompatible, PeerMisbehaved
 from handfast.events import CertificateChosen, PeerJudged, Role
 from handfast.handshake import negotiate
 from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
+from handfast.keys.transcript import proof_content
 from handfast.registry import SignatureScheme
 from handfast.trust.presented import PresentedChain, Purpose
 from handfast.trust.verdict import refuse
@@ -27,13 +28,6 @@ if TYPE_CHECKING:
     from handfast.handshake.flow import Handshake, Step
     from handfast.trust.credentials import Credentials
     from handfast.trust.verifiers import Verifier
-
-_CONTEXT = {role: b" " * 64 + b"TLS 1.3, %s CertificateVerify\0" % role.value.encode() for role in Role}
-
-
-def proof_content(prover: Role, transcript_hash: bytes) -> bytes:
-    """What CertificateVerify signs. RFC 9846 4.5.2."""
-    return _CONTEXT[prover] + transcript_hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +96,10 @@ def prove_identity(hs: Handshake, choice: Choice, context: bytes) -> Generator[S
         return
     content = proof_content(hs.role, hs.transcript.digest())
     signature = yield from hs.sign(credentials, scheme, content)
-    hs.send(CertificateVerify(scheme, signature))
+    sent = hs.send(CertificateVerify(scheme, signature)).signature
+    if hs.watch.active:
+        ok = signatures.verify(credentials.public_key, scheme, sent, content)
+        hs.checked(hs.role.sends, "CertificateVerify", content, b"", sent, ok)
     hs.info.certificate_sent = True
     hs.info.own_scheme = scheme
 

@@ -52,8 +52,10 @@ TLS13 = int(ProtocolVersion.TLS13)
 DOWNGRADE_SENTINELS = (b"DOWNGRD\x01", b"DOWNGRD\x00")
 
 # The extensions that have a form in some message: these are out of place in another. RFC 9846 4.3.
-_KNOWN_EXTENSIONS = frozenset[int]().union(
-    *[message.EXTENSIONS for message in (*MESSAGES.values(), HelloRetryRequest, CertificateEntry)]
+_KNOWN_EXTENSIONS = frozenset[int].union(
+    frozenset(HelloRetryRequest.EXTENSIONS),
+    CertificateEntry.EXTENSIONS,
+    *[message.EXTENSIONS for message in MESSAGES.values()],
 )
 # Messages that ask: what they hold that we do not know is ignored. The others may answer only what was asked.
 _REQUESTS = (ClientHello, CertificateRequest)

@@ -23,12 +23,15 @@ UPDATE_REQUESTED = int(KeyUpdateRequest.update_requested)
 # Our own records under one key before we change it: room is left for what a peer makes us send meanwhile.
 UPDATE_BEFORE_LIMIT = 2**10
 
+# What the peer of each role may still send.
+EXPECTS = {Role.CLIENT: Expect((NewSessionTicket, KeyUpdate)), Role.SERVER: Expect((KeyUpdate,))}
+
 
 class PostHandshake:
     """The connected state's handshake messages: keys that change, tickets that come."""
 
     def __init__(self, role: Role, records: RecordLayer, established: Established) -> None:
-        self.expects = Expect((NewSessionTicket, KeyUpdate) if role is Role.CLIENT else (KeyUpdate,))
+        self.expects = EXPECTS[role]
         self.records = records
         self.suite = established.suite
         self._read = established.read

@@ -14,7 +14,6 @@ from handfast.wire.extensions import (
     Cookie,
     Extensions,
     KeyShareHelloRetryRequest,
-    ServerNameList,
     SupportedVersionsServerHello,
 )
 from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, HelloRetryRequest
@@ -30,7 +29,7 @@ def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Establis
     hs.require_boundary(ClientHello)
     hs.client_random = hello.random
     hs.records.accepts_change_cipher_spec = True
-    hs.info.server_name = asked_name(hello)
+    hs.info.server_name = hello.asked_name
     if hello.find(Cookie) is not None:
         raise PeerMisbehaved("cookie_in_first_hello")
     offer = negotiate.check_client_hello(hello)
@@ -39,16 +38,6 @@ def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Establis
     if group not in offer.shares:
         offer = yield from retry(hs, offer, suite, group)
     return (yield from server13(hs, config, offer, suite, group))
-
-
-def asked_name(hello: ClientHello) -> str | None:
-    """The host name that the client asks for; text of the peer. RFC 6066 3."""
-    asked = hello.find(ServerNameList)
-    if asked is None:
-        return None
-    return next(
-        (entry.host_name.decode("ascii", "replace") for entry in asked.server_name_list if not entry.name_type), None
-    )
 
 
 def retry(hs: Handshake, offer: negotiate.Offer, suite: int, group: int) -> Generator[Step, Any, negotiate.Offer]:

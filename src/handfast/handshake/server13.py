@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
-from handfast.errors import PeerMisbehaved
+from handfast.errors import HandfastError, PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate
 from handfast.handshake.config import ClientAuth
@@ -64,14 +64,13 @@ def server13(
     handshake_secret = hs.early_secret(suite).handshake_secret(shared_secret)
     client_handshake = handshake_secret.client_handshake_traffic_secret(hs.transcript.digest())
     server_handshake = handshake_secret.server_handshake_traffic_secret(hs.transcript.digest())
-    hs.flush()
-    if offer.hello.legacy_session_id and not hs.info.retried:
-        hs.records.write_change_cipher_spec()
     hs.write_with(server_handshake, suite, Epoch.HANDSHAKE)
     hs.read_with(client_handshake, suite, Epoch.HANDSHAKE, after=ClientHello)
+    if offer.hello.legacy_session_id and not hs.info.retried:
+        hs.records.write_change_cipher_spec()
 
     hs.send(EncryptedExtensions(encrypted_extensions(offer, protocol)))
-    tell_negotiated(hs)
+    tell_negotiated(hs, offer.hello)
     if config.client_auth is not ClientAuth.NONE:
         hs.send(certificate_request(hs, config))
     yield from prove_identity(hs, mine, b"")
@@ -98,7 +97,7 @@ def server13(
             hs, proven, config.verifier, server_name=None, enforce=config.client_auth.enforces_verdict
         )
     elif config.client_auth.requires_certificate:
-        raise PeerMisbehaved("unexpected_message", message="Finished", expected="Certificate")
+        raise refuse_without_certificate(hs)
     return Established(suite, client_application, server_application, exporter, resumption)
 
 
@@ -133,18 +132,21 @@ def certificate_request(hs: Handshake, config: ServerConfig) -> CertificateReque
 
 
 def client_identity(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, ProvenChain | None]:
-    """The client's certificate with its proof, or None when it has none and need not. RFC 9846 4.5.1."""
+    """The client's certificate with its proof, or None when it sent none. RFC 9846 4.5.1."""
     certificate = yield from hs.expect(Certificate)
     if certificate.certificate_request_context:
         raise PeerMisbehaved("certificate_context", message="Certificate")
-    if certificate.certificate_list:
-        return (yield from check_identity(hs, certificate, config.schemes, ()))
-    if config.client_auth.requires_certificate:
-        verdict = refuse(
-            "certificate_required",
-            "the client sent no certificate, and this server requires one",
-            advice="the client needs a certificate and its key",
-        )
-        hs.info.client_cert_error = verdict.explanation
-        raise verdict.error()
-    return None
+    if not certificate.certificate_list:
+        return None
+    return (yield from check_identity(hs, certificate, config.schemes, ()))
+
+
+def refuse_without_certificate(hs: Handshake) -> HandfastError:
+    """The error for a client that declined; like every verdict it comes after the client's Finished. RFC 9846 4.5.1."""
+    verdict = refuse(
+        "certificate_required",
+        "the client sent no certificate, and this server requires one",
+        advice="the client needs a certificate and its key",
+    )
+    hs.info.client_cert_error = verdict.explanation
+    return verdict.error()

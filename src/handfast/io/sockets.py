@@ -162,7 +162,8 @@ class TLSSocket:
         self._closed = True
         try:
             if self._connection.connected:
-                self._sock.settimeout(limits.SHUTDOWN_TIMEOUT)
+                # Whatever the program allows a write, closing waits no longer than this for room.
+                self._timeout = limits.SHUTDOWN_TIMEOUT
                 self.shutdown_write()
         except (HandfastError, OSError):
             # Whoever closes does not want to know any more.
@@ -306,12 +307,8 @@ def connect(
     on_need: NeedHandler = refuse_to_wait,
 ) -> TLSSocket:
     """Connect and complete a TLS handshake; the server's certificate must be for ``server_name``, or else ``host``."""
-    try:
-        sock = socket.create_connection((host, port), timeout)
-    except OSError as error:
-        raise ConnectionLost("connect_failed", address=f"{host}:{port}", reason=error.strerror or str(error)) from None
     return client(
-        sock,
+        open_tcp(host, port, timeout),
         config,
         server_name=server_name or host,
         timeout=timeout,
@@ -319,6 +316,14 @@ def connect(
         secret_sinks=secret_sinks,
         on_need=on_need,
     )
+
+
+def open_tcp(host: str, port: int, timeout: float | None = None) -> socket.socket:
+    """A TCP connection, for ``client``. Raises ConnectionLost connect_failed."""
+    try:
+        return socket.create_connection((host, port), timeout)
+    except OSError as error:
+        raise ConnectionLost("connect_failed", address=f"{host}:{port}", reason=error.strerror or str(error)) from None
 
 
 def client(

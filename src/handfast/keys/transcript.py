@@ -1,13 +1,22 @@
-"""The running hash over a handshake's messages. RFC 9846 4.5.1 (Transcript-Hash)."""
+"""The running hash over a handshake's messages, and what is signed over it. RFC 9846 4.5.1 (Transcript-Hash)."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from handfast.events import Role
 from handfast.wire.messages import message_hash
 
 if TYPE_CHECKING:
     from handfast.crypto.hashes import Hash
+
+
+_CONTEXT = {role: b" " * 64 + b"TLS 1.3, %s CertificateVerify\0" % role.value.encode() for role in Role}
+
+
+def proof_content(prover: Role, transcript_hash: bytes) -> bytes:
+    """What CertificateVerify signs. RFC 9846 4.5.2."""
+    return _CONTEXT[prover] + transcript_hash
 
 
 class Transcript:

@@ -150,7 +150,9 @@ class Trace:
         yield self._heading(record, record.direction, str(self._records), ", ".join(title))
         if self._detail == "bytes":
             yield _INDENT + _record_header(record)
-        if record.content_type == ContentType.application_data:
+        if record.sealed:
+            yield f"{_INDENT}(not opened: {escape(record.sealed)})"
+        elif record.content_type == ContentType.application_data:
             yield from self._application_data(record.content)
         elif record.content_type == ContentType.handshake:
             self._unclaimed[record.direction] += record.content
@@ -170,7 +172,8 @@ class Trace:
     # Messages
 
     def _message(self, event: MessageSeen) -> Iterator[str]:
-        self._unclaimed[event.direction] = self._unclaimed[event.direction][len(event.raw) :]
+        before, _, after = self._unclaimed[event.direction].partition(event.raw)
+        self._unclaimed[event.direction] = before + after
         numbers = sorted(self._numbers.pop((event.direction, index), self._records) for index in event.records)
         spread = f", in records {numbers[0]} to {numbers[-1]}" if len(numbers) > 1 else ""
         facts = summary.facts(event.message, self._describer)
@@ -286,7 +289,7 @@ def _negotiated(event: Negotiated) -> Iterator[str]:
 def _record_header(record: RecordSeen) -> str:
     fields = ", ".join(f"{field.name} {field.text}" for field in fields_of_struct(record.header, RecordHeader))
     inside = ""
-    if record.epoch is not Epoch.PLAINTEXT:
+    if record.epoch is not Epoch.PLAINTEXT and not record.sealed:
         inside = f"; inside: {ContentType.describe(record.content_type)}, {len(record.content)} bytes"
         inside += f", padding of {record.padding} bytes" if record.padding else ""
     return f"[record] {record.header.hex(' ')}: {fields}{inside}"

@@ -77,7 +77,8 @@ class Outcome:
 
     def _record(self, record: RecordSeen) -> None:
         theirs = record.direction is not self.role.sends
-        if theirs and record.epoch is Epoch.APPLICATION and record.content_type == ContentType.application_data:
+        data = record.content_type == ContentType.application_data and not record.sealed
+        if theirs and record.epoch is Epoch.APPLICATION and data:
             self.answered = True
 
     def _message(self, event: MessageSeen) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from handfast import limits
 from handfast.errors import BadMessage, PeerMisbehaved, PeerRejected
-from handfast.events import AlertSeen, Direction, Epoch, KeysChanged, MessageSeen, RecordSeen, Role, Watch
+from handfast.events import Direction, Epoch, Event, KeysChanged, MessageSeen, RecordSeen, Role, Watch
 from handfast.registry import AlertDescription, ContentType
 from handfast.text import escape
 from handfast.wire.joiner import HandshakeJoiner
@@ -36,6 +36,9 @@ HTTP_METHODS = tuple(
 # The dummy of middlebox compatibility mode. RFC 9846 D.4.
 CHANGE_CIPHER_SPEC_RECORD = b"\x14\x03\x03\x00\x01\x01"
 
+# Why a protected record is sealed that came too early.
+BEFORE_KEYS = "it came before any keys were on"
+
 
 class Record(NamedTuple):
     """What one record held."""
@@ -43,6 +46,14 @@ class Record(NamedTuple):
     content_type: int
     content: bytes
     protected: bool
+
+
+class Outgoing(NamedTuple):
+    """A message to write, its encoding, and the events that it causes, which are told after it is written."""
+
+    message: HandshakeMessage
+    raw: bytes
+    caused: list[Event]
 
 
 class RecordLayer:
@@ -126,7 +137,7 @@ class RecordLayer:
         self._read_protection = protection
         self._read_epoch = epoch
         if self.watch.active:
-            self.watch.emit(KeysChanged(self.watch.clock(), self.receives, epoch, suite))
+            self.watch.emit(KeysChanged(self.watch.time, self.receives, epoch, suite))
 
     def require_boundary(self, after: str) -> None:
         """Refuse handshake bytes after a message with which a flight must end. RFC 9846 5.1."""
@@ -176,7 +187,7 @@ class RecordLayer:
         raise BadMessage("not_tls", start=text, guess=guess)
 
     def _take_change_cipher_spec(self, header: bytes, body: bytes) -> None:
-        self._saw(header, body, CHANGE_CIPHER_SPEC, body, 0, protected=False)
+        self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)
         if body != b"\x01":
             raise PeerMisbehaved("bad_change_cipher_spec")
         if not self.joiner.empty:
@@ -188,9 +199,12 @@ class RecordLayer:
             raise PeerMisbehaved("too_many_change_cipher_specs", limit=limits.MAX_CHANGE_CIPHER_SPECS)
 
     def _take_plaintext(self, header: bytes, body: bytes) -> Record:
+        if header[0] == APPLICATION_DATA:
+            self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, sealed=BEFORE_KEYS)
+        else:
+            self._saw(Epoch.PLAINTEXT, header, body, header[0], body)
         record = Record(header[0], body, protected=False)
         self._check(record)
-        self._saw(header, body, header[0], body, 0, protected=False)
         if header[0] == APPLICATION_DATA:
             raise PeerMisbehaved("early_application_data")
         self._join(record)
@@ -202,12 +216,11 @@ class RecordLayer:
         OpenSSL clients refuse a server certificate with a plaintext alert. It is named only while nothing was decrypted
         from that peer, because anyone on the path can forge it.
         """
-        self._saw(header, body, header[0], body, 0, protected=False)
+        self._saw(Epoch.PLAINTEXT, header, body, header[0], body)
+        if header[0] == ALERT and len(body) == 2 and self.watch.active:
+            self.watch.alert(self.receives, body[0], body[1], authenticated=False)
         if header[0] == ALERT and len(body) == 2 and self._nothing_opened:
             name = AlertDescription.describe(body[1])
-            if self.watch.active:
-                now = self.watch.clock()
-                self.watch.emit(AlertSeen(now, self.receives, body[0], body[1], authenticated=False))
             if name in PeerRejected.catalogue:
                 raise PeerRejected(name, alert=name, stage=" in plaintext (unauthenticated: anyone on the path can)")
             raise PeerMisbehaved("plaintext_alert", alert=name)
@@ -216,10 +229,10 @@ class RecordLayer:
     def _take_protected(self, protection: Protection13, header: bytes, body: bytes) -> Record:
         try:
             content_type, content, padding = protection.open(header, body)
-        except PeerMisbehaved:
-            self._saw(header, body, APPLICATION_DATA, b"", 0, protected=True)
+        except PeerMisbehaved as error:
+            self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=error.what)
             raise
-        self._saw(header, body, content_type, content, padding, protected=True)
+        self._saw(self._read_epoch, header, body, content_type, content, padding)
         return self._opened(content_type, content)
 
     def _opened(self, content_type: int, content: bytes) -> Record:
@@ -251,20 +264,28 @@ class RecordLayer:
             self.joiner.add(record.content, self._read - 1)
 
     def _saw(
-        self, header: bytes, body: bytes, content_type: int, content: bytes, padding: int, *, protected: bool
+        self,
+        epoch: Epoch,
+        header: bytes,
+        body: bytes,
+        content_type: int,
+        content: bytes = b"",
+        padding: int = 0,
+        sealed: str = "",
     ) -> None:
         index = self._read
         self._read += 1
         if self.watch.active:
-            epoch = self._read_epoch if protected else Epoch.PLAINTEXT
-            now = self.watch.clock()
-            self.watch.emit(RecordSeen(now, self.receives, index, epoch, header, body, content_type, content, padding))
+            now = self.watch.tick()
+            self.watch.emit(
+                RecordSeen(now, self.receives, index, epoch, header, body, content_type, content, padding, sealed)
+            )
 
     # Writing
 
-    def write_messages(self, messages: Sequence[tuple[HandshakeMessage, bytes]]) -> None:
-        """Write a flight: (message, its encoding) pairs, joined into as few records as the limit allows."""
-        flight = b"".join([raw for _, raw in messages])
+    def write_messages(self, messages: Sequence[Outgoing]) -> None:
+        """Write a flight, joined into as few records as the limit allows."""
+        flight = b"".join([message.raw for message in messages])
         step = self.fragment_limit
         first = self._written
         for start in range(0, len(flight), step):
@@ -298,7 +319,7 @@ class RecordLayer:
         self.write_protection = protection
         self._write_epoch = epoch
         if self.watch.active:
-            self.watch.emit(KeysChanged(self.watch.clock(), self.sends, epoch, suite))
+            self.watch.emit(KeysChanged(self.watch.time, self.sends, epoch, suite))
 
     @property
     def wants_write(self) -> bool:
@@ -329,23 +350,24 @@ class RecordLayer:
         self._outgoing.append(record)
         if self.watch.active:
             header, body = record[:5], record[5:]
-            now = self.watch.clock()
-            self.watch.emit(RecordSeen(now, self.sends, index, epoch, header, body, content_type, content, 0))
+            now = self.watch.tick()
+            self.watch.emit(RecordSeen(now, self.sends, index, epoch, header, body, content_type, content))
 
-    def _tell_messages(
-        self, messages: Sequence[tuple[HandshakeMessage, bytes]], start: int, end: int, first: int
-    ) -> None:
-        """Tell of the messages of a flight that end within its bytes ``start`` to ``end``."""
+    def _tell_messages(self, messages: Sequence[Outgoing], start: int, end: int, first: int) -> None:
+        """Tell of the messages of a flight that end within its bytes ``start`` to ``end``, and what each caused."""
         position = 0
-        for message, raw in messages:
+        for message, raw, caused in messages:
             begin, position = position, position + len(raw)
             if start < position <= end:
                 records = tuple(
                     first + index
                     for index in range(begin // self.fragment_limit, (position - 1) // self.fragment_limit + 1)
                 )
-                now = self.watch.clock()
+                now = self.watch.time
                 self.watch.emit(MessageSeen(now, self.sends, self._write_epoch, message, raw, records))
+                for event in caused:
+                    event.time = now
+                    self.watch.emit(event)
 
     @property
     def read_epoch(self) -> Epoch:

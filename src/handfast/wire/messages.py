@@ -102,6 +102,13 @@ class ClientHello(Extended, HandshakeMessage):
     legacy_compression_methods: Annotated[bytes, Opaque(1, 2**8 - 1)]
     extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, 7, absent=True)] = field(default_factory=Extensions)
 
+    @property
+    def asked_name(self) -> str | None:
+        """The host name that the client asks for; text of the peer. RFC 6066 3."""
+        asked = self.find(ext.ServerNameList)
+        entries = () if asked is None else asked.server_name_list
+        return next((entry.host_name.decode("ascii", "replace") for entry in entries if not entry.name_type), None)
+
 
 @tls_struct
 class ServerHello(Extended, HandshakeMessage):

@@ -1,0 +1,118 @@
+"""Which handshake message of the peer may come after which: everything that is legal, as one literal table per role.
+
+A connection does not read these tables: the handshake says the same by what it expects, line by line. They are what it
+is held against. Tests drive a connection into each state by real messages and send every message that the table does
+not allow there; what they see come in order, over all configurations, must be the table and no less. docs/flights.md is
+drawn from them: ``python -m handfast.handshake.flights > docs/flights.md``.
+
+A state is the last message that came. Where more than its type decides what may follow, the state says so after a
+semicolon.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from handfast.events import Role
+
+# State -> the states that one more message of the peer may lead to.
+Flights: TypeAlias = Mapping[str, tuple[str, ...]]
+
+START = "start"
+
+# What a server may send, and when. RFC 9846 figure 1, 4.2.4, 4.5 and 4.7.
+TO_CLIENT: Flights = {
+    START: ("HelloRetryRequest", "ServerHello"),
+    "HelloRetryRequest": ("ServerHello",),
+    "ServerHello": ("EncryptedExtensions",),
+    "EncryptedExtensions": ("CertificateRequest", "Certificate"),
+    "CertificateRequest": ("Certificate",),
+    "Certificate": ("CertificateVerify",),
+    "CertificateVerify": ("Finished",),
+    "Finished": ("NewSessionTicket", "KeyUpdate"),
+    "NewSessionTicket": ("NewSessionTicket", "KeyUpdate"),
+    "KeyUpdate": ("NewSessionTicket", "KeyUpdate"),
+}
+
+# What a client may send, and when. RFC 9846 figure 1, 4.2.2, 4.5 and 4.7.
+TO_SERVER: Flights = {
+    START: (
+        "ClientHello; we retry",
+        "ClientHello; we ask for a certificate",
+        "ClientHello; we ask for no certificate",
+    ),
+    "ClientHello; we retry": ("ClientHello; we ask for a certificate", "ClientHello; we ask for no certificate"),
+    "ClientHello; we ask for a certificate": ("Certificate; empty", "Certificate; not empty"),
+    "ClientHello; we ask for no certificate": ("Finished",),
+    "Certificate; empty": ("Finished",),
+    "Certificate; not empty": ("CertificateVerify",),
+    "CertificateVerify": ("Finished",),
+    "Finished": ("KeyUpdate",),
+    "KeyUpdate": ("KeyUpdate",),
+}
+
+# By the role that receives.
+FLIGHTS: Mapping[Role, Flights] = {Role.CLIENT: TO_CLIENT, Role.SERVER: TO_SERVER}
+
+
+def message_of(state: str) -> str:
+    """The class of the message that led to a state."""
+    return state.partition(";")[0]
+
+
+def may_come(role: Role, state: str) -> frozenset[str]:
+    """The classes of the messages that may reach ``role`` in this state."""
+    return frozenset(message_of(following) for following in FLIGHTS[role][state])
+
+
+# The page
+
+
+_PAGE = """\
+# Legal orders of handshake messages
+
+Drawn from the tables in `src/handfast/handshake/flights.py` by `python -m handfast.handshake.flights`; a test keeps
+them equal. A box is the last message that came from the peer, an arrow is the next one that may. Every other message is
+refused with the alert unexpected_message. RFC 9846 figure 1.
+
+## What a client accepts from a server
+
+{to_client}
+
+## What a server accepts from a client
+
+A second ClientHello comes only after our HelloRetryRequest, and is never answered by another one.
+
+{to_server}
+"""
+
+
+def page() -> str:
+    """docs/flights.md."""
+    return _PAGE.format(to_client=diagram(TO_CLIENT), to_server=diagram(TO_SERVER))
+
+
+def diagram(flights: Flights) -> str:
+    """A table as a Mermaid state diagram."""
+    return "\n".join(["```mermaid", "stateDiagram-v2", *(f"    {line}" for line in _lines(flights)), "```"])
+
+
+def _lines(flights: Flights) -> list[str]:
+    names = {START: "[*]"}
+    lines = []
+    for state in flights:
+        message, _, condition = state.partition("; ")
+        if state != START:
+            names[state] = state.replace("; ", "_").replace(" ", "_")
+        if condition:
+            lines.append(f'state "{message}<br/>({condition})" as {names[state]}')
+    for state, following in flights.items():
+        lines += [f"{names[state]} --> {names[next_state]}" for next_state in following]
+    return lines
+
+
+if __name__ == "__main__":
+    import sys
+
+    sys.stdout.write(page())

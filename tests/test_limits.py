@@ -1,0 +1,191 @@
+"""The limits that no other test crosses: each is reached here and found to hold."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from contextlib import suppress
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+
+import handfast
+from handfast import limits
+from handfast.crypto.suites import SUITES_13
+from handfast.engine import automatic_ca_names
+from handfast.errors import ConfigError, ConnectionLost, HandfastError
+from handfast.events import Event, MessageSeen
+from handfast.handshake import post
+from handfast.handshake.seams import Seams
+from handfast.io import sockets
+from handfast.pki.faults import build_fault
+from handfast.record.protection import Protection13
+from handfast.registry import CipherSuite
+from handfast.text import escape
+from handfast.trust import rules
+from handfast.trust.presented import Purpose
+from handfast.wire.messages import KeyUpdate
+from tests import certificates
+
+
+def credentials() -> list[handfast.Credentials]:
+    issued = certificates.server()
+    return [handfast.Credentials.from_pem(issued.cert_pem, issued.key_pem)]
+
+
+def verifier() -> handfast.PathVerifier:
+    return handfast.PathVerifier(handfast.Roots.from_der([certificates.ca().certificate_der]))
+
+
+def connected(observer: list[Event]) -> tuple[handfast.ClientConnection, handfast.ServerConnection]:
+    client = handfast.ClientConnection(handfast.ClientConfig(verifier=verifier()), server_name="localhost")
+    config = handfast.ServerConfig(credentials=credentials())
+    server = handfast.ServerConnection(config, observers=[observer.append])
+    while not (client.connected and server.connected):
+        server.receive(client.outgoing())
+        client.receive(server.outgoing())
+    return client, server
+
+
+def test_records_per_key_are_within_the_rfcs_limits() -> None:
+    by_name = {suite.name: suite.records_per_key for suite in SUITES_13.values()}
+    assert by_name["TLS_AES_128_GCM_SHA256"] == limits.AES_GCM_RECORDS_PER_KEY <= 2**24.5
+    assert by_name["TLS_CHACHA20_POLY1305_SHA256"] == limits.CHACHA20_RECORDS_PER_KEY < 2**64
+
+
+def test_keys_change_by_themselves_before_their_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    suite = SUITES_13[CipherSuite.TLS_AES_128_GCM_SHA256]
+    small = replace(suite, records_per_key=post.UPDATE_BEFORE_LIMIT + 4)
+    monkeypatch.setitem(SUITES_13, suite.id, small)
+    seen: list[Event] = []
+    client, server = connected(seen)
+    for number in range(20):
+        client.send(b"%d" % number)
+        assert [result.data for result in server.receive(client.outgoing()) if isinstance(result, handfast.Data)] == [
+            b"%d" % number
+        ]
+    updates = [event for event in seen if isinstance(event, MessageSeen) and isinstance(event.message, KeyUpdate)]
+    assert len(updates) == 4
+
+
+def test_a_record_with_too_much_padding(monkeypatch: pytest.MonkeyPatch) -> None:
+    client, server = connected([])
+    protection = client._records.write_protection
+    assert isinstance(protection, Protection13)
+    fits = protection.seal(23, b"x", padding=limits.MAX_INNER_PLAINTEXT - 2)
+    assert server.receive(fits) == [handfast.Data(b"x")]
+    with pytest.raises(HandfastError) as refused:
+        server.receive(protection.seal(23, b"x", padding=limits.MAX_INNER_PLAINTEXT - 1))
+    assert refused.value.code == "record_overflow"
+
+
+@pytest.mark.parametrize("size", [limits.MIN_FRAGMENT - 1, limits.MAX_PLAINTEXT + 1])
+def test_fragments_have_bounds(size: int) -> None:
+    with pytest.raises(ConfigError):
+        handfast.ClientConfig(max_fragment=size)
+    assert handfast.ClientConfig(max_fragment=limits.MIN_FRAGMENT).max_fragment == limits.MIN_FRAGMENT
+
+
+def test_a_silent_peer_is_given_up_after_the_handshakes_time() -> None:
+    now = 1000.0
+    client = handfast.ClientConnection(
+        handfast.ClientConfig(verifier=verifier()), server_name="localhost", seams=Seams(monotonic=lambda: now)
+    )
+    assert client.deadline == now + limits.HANDSHAKE_TIMEOUT
+    with pytest.raises(ConnectionLost, match="did not finish within 30 s"):
+        client.timed_out()
+
+
+def test_draining_stops_at_its_bytes_and_its_time() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        writer = threading.Thread(target=theirs.sendall, args=(bytes(limits.DRAIN_BYTES + 1000),))
+        writer.start()
+        taken = sum(map(len, sockets._drain(ours, limits.DRAIN_TIMEOUT, limits.DRAIN_BYTES)))
+        writer.join()
+        assert taken == limits.DRAIN_BYTES
+        ours.recv(1000)
+        start = time.monotonic()
+        assert list(sockets._drain(ours, 0.05, limits.DRAIN_BYTES)) == []
+        assert time.monotonic() - start < limits.DRAIN_TIMEOUT
+
+
+def test_closing_waits_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SHUTDOWN_TIMEOUT", 0.05)
+    ours, theirs = socket.socketpair()
+    client, _ = connected([])
+    with theirs:
+        tls = sockets.TLSSocket(ours, client)
+        ours.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(65536))
+        start = time.monotonic()
+        tls.close()
+        assert time.monotonic() - start < 2
+
+
+def test_automatic_ca_names_stay_small() -> None:
+    name = bytes(100)
+    fitting = limits.MAX_AUTOMATIC_CA_NAMES // len(name)
+    assert len(automatic_ca_names([name] * fitting)) == fitting
+    assert automatic_ca_names([name] * (fitting + 1)) == ()
+
+
+def test_a_header_is_needed_before_anything_is_judged() -> None:
+    client = handfast.ClientConnection(handfast.ClientConfig(verifier=verifier()), server_name="localhost")
+    assert client.receive(b"\x16\x03\x03\xff\xff"[: limits.RECORD_HEADER - 1]) == []
+    with pytest.raises(HandfastError) as refused:
+        client.receive(b"\xff")
+    assert refused.value.code == "record_overflow"
+
+
+def test_rsa_keys_of_peers_have_bounds() -> None:
+    assert judged(rsa.generate_private_key(65537, limits.MIN_RSA_BITS)).accepted
+    assert judged(rsa.generate_private_key(65537, limits.MIN_RSA_BITS - 8)).code == "weak_key"
+
+
+@pytest.mark.parametrize(
+    ("bits", "exponent"),
+    [(limits.MAX_RSA_BITS + 8, 65537), (limits.MIN_RSA_BITS, limits.MAX_RSA_EXPONENT + 1), (limits.MIN_RSA_BITS, 1)],
+)
+def test_rsa_numbers_that_would_cost_too_much(bits: int, exponent: int) -> None:
+    class Certificate:
+        rsa = (bits, exponent)
+        weak_hash = ""
+        self_issued = False
+        subject_text = "CN=big"
+
+    [reason] = rules.weaknesses([Certificate()], anchors=())  # type: ignore[arg-type, list-item]
+    assert reason.code == "weak_key"
+
+
+def test_explaining_and_comparing_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    fault = build_fault("name-constraints")
+    monkeypatch.setattr("handfast.trust.constraints.MAX_NAME_COMPARISONS", 0)
+    presented = handfast.PresentedChain(
+        chain=fault.server.chain, purpose=Purpose.SERVER, server_name=fault.host, at=datetime.now(UTC)
+    )
+    judge = handfast.PathVerifier(handfast.Roots.from_der(fault.roots)).verify
+    assert "too many name constraints" in judge(presented).explanation
+    # Without signatures to spend, the explanation no longer knows that the chain leads to a root of ours.
+    monkeypatch.setattr("handfast.trust.analysis.MAX_ANALYSIS_SIGNATURES", 0)
+    assert judge(presented).code != "name_constraint"
+    assert limits.MAX_NAME_COMPARISONS > 0
+    assert limits.MAX_ANALYSIS_SIGNATURES > 0
+
+
+def judged(key: rsa.RSAPrivateKey) -> handfast.Verdict:
+    issued = certificates.ca().issue(replace(certificates.ca().server_template("localhost"), key=key))
+    return verifier().verify(
+        handfast.PresentedChain(
+            chain=issued.chain, purpose=Purpose.SERVER, server_name="localhost", at=datetime.now(UTC)
+        )
+    )
+
+
+def test_text_of_peers_is_cut() -> None:
+    assert len(escape("x" * 10_000, limits.MAX_PEER_TEXT)) == limits.MAX_PEER_TEXT + len("...")
