@@ -159,11 +159,16 @@ def intermediate(subject: str, issuer: Made, *extensions: Extension, **options: 
 
 def with_sha1(made: Made, issuer_key: rsa.RSAPrivateKey) -> Made:
     """The same certificate signed again with SHA-1, which the builder refuses to do."""
-    sha256_oid, sha1_oid = (bytes.fromhex(f"06092a864886f70d0101{last}") for last in ("0b", "05"))
-    signed = made.certificate.tbs_certificate_bytes.replace(sha256_oid, sha1_oid)
+    signed = with_sha1_instead(made.certificate.tbs_certificate_bytes)
     signature = issuer_key.sign(signed, padding.PKCS1v15(), hashes.SHA1())
-    encoded = made.der.replace(sha256_oid, sha1_oid).replace(made.certificate.signature, signature)
+    encoded = with_sha1_instead(made.der).replace(made.certificate.signature, signature)
     return Made(x509.load_der_x509_certificate(encoded), made.key, made.above)
+
+
+def with_sha1_instead(encoded: bytes) -> bytes:
+    """DER that says sha1WithRSAEncryption wherever it said sha256WithRSAEncryption."""
+    sha256, sha1 = (bytes.fromhex(f"06092a864886f70d0101{last}") for last in ("0b", "05"))
+    return encoded.replace(sha256, sha1)
 
 
 def as_version_1(made: Made, issuer: Made) -> Made:
@@ -179,7 +184,8 @@ def as_version_1(made: Made, issuer: Made) -> Made:
 
 def sequence(*parts: bytes) -> bytes:
     content = b"".join(parts)
-    length = bytes([0x81, len(content)]) if len(content) < 256 else b"\x82" + len(content).to_bytes(2, "big")
+    size = len(content).to_bytes((len(content).bit_length() + 7) // 8, "big")
+    length = size if len(content) < 0x80 else bytes([0x80 | len(size)]) + size
     return b"\x30" + length + content
 
 

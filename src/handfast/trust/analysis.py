@@ -189,6 +189,7 @@ def further_than(first: Reason, reasons: Sequence[Reason]) -> Iterator[Reason]:
 
 
 _ADVICE = {
+    "certificate_required": "give the peer a certificate and its key",
     "expired": "renew the certificate, or set the clock if the time here is wrong",
     "not_yet_valid": "set the clock right on the machine that is wrong, or wait",
     "missing_intermediate": "the peer must send its whole chain: the certificate first, then the intermediates",
@@ -201,11 +202,16 @@ _ADVICE = {
     "weak_signature_hash": "have the certificate issued anew with SHA-256",
     "malformed": "have the certificate issued anew, with another tool",
     "weak_key": "make a new key: RSA of 2048 bits and more, or ECDSA P-256",
+    "unsupported_key": "use ECDSA P-256, P-384, P-521, Ed25519, Ed448 or RSA, signed with SHA-2",
     "key_may_not_sign": "have the certificate issued with keyUsage digitalSignature",
     "missing_required_extension": "have the certificate issued with that extension, or choose a less strict policy",
     "policy": "have the certificate issued anew, or choose another policy",
     "too_many_certificates": "send the leaf and its intermediates only",
     "no_roots": "name the trusted CA's certificate",
+    "revoked": "have a new certificate issued, with a new key if the old one got into other hands",
+    "revocation_unknown": "add that CA's revocation list, or check the leaf alone, or allow what no list speaks of",
+    "revocation_stale": "fetch the CA's current revocation list, or set the clock if the time here is wrong",
+    "revocation_unusable": "fetch the revocation list again from the CA that issued the certificate",
     "unsupported_extension": "have the certificate issued without that extension, or not critical",
 }
 _ADVICE_BY_PURPOSE = {

@@ -120,7 +120,7 @@ def _parse(encoded: bytes) -> Parsed:
         public_key_info=fields.subject_public_key_info,
         rsa=_rsa_numbers(fields.subject_public_key_info) if algorithm in _RSA else None,
         signature_algorithm=certificate.signature_algorithm_oid,
-        weak_hash=_weak_hash(certificate),
+        weak_hash=weak_hash(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
         extensions=extensions,
@@ -156,10 +156,10 @@ def _rsa_numbers(public_key_info: bytes) -> tuple[int, int]:
     return modulus.bit_length(), exponent
 
 
-def _weak_hash(certificate: x509.Certificate) -> str:
+def weak_hash(signed: x509.Certificate | x509.CertificateRevocationList) -> str:
     """The name of the broken hash that the signature rests on, or ""."""
     try:
-        used = certificate.signature_hash_algorithm
+        used = signed.signature_hash_algorithm
     except UnsupportedAlgorithm:
         return ""
     return "" if used is None else _WEAK_HASHES.get(used.name, "")

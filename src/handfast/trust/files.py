@@ -1,4 +1,4 @@
-"""Reading files and certificates for credentials and roots, with errors that name the file."""
+"""Reading files and certificates for credentials, roots and revocation lists, with errors that name the file."""
 
 from __future__ import annotations
 
@@ -19,6 +19,17 @@ def read(path: str | PathLike[str], name: str = "") -> bytes:
     shown = name or escape(str(path))
     try:
         return Path(path).read_bytes()
+    except FileNotFoundError:
+        raise ConfigError("file_missing", path=shown) from None
+    except OSError as error:
+        raise ConfigError("file_unreadable", path=shown, reason=error.strerror or str(error)) from None
+
+
+def entries(path: str | PathLike[str], name: str = "") -> list[Path]:
+    """The files of a directory, by name; ConfigError as in ``read``."""
+    shown = name or escape(str(path))
+    try:
+        return sorted(entry for entry in Path(path).iterdir() if entry.is_file())
     except FileNotFoundError:
         raise ConfigError("file_missing", path=shown) from None
     except OSError as error:

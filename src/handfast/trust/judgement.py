@@ -1,8 +1,8 @@
 """The judgement of one presented chain: accept or refuse, and why.
 
 In this order, so that a stranger's chain costs little before anything is known of it: how many certificates, whether
-they parse, keys and hashes; then a path; then the rules along the path and the name. Accepting takes a path and no
-complaint.
+they parse, keys and hashes; then a path; then the rules along the path and the name; then, of a path without a fault,
+whether it is revoked. Accepting takes a path and no complaint.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from handfast.limits import MAX_PRESENTED_CERTIFICATES
 from handfast.trust import analysis, names, paths, rules
 from handfast.trust.certificates import Malformed, Parsed, parse_all
 from handfast.trust.presented import Purpose
+from handfast.trust.revoked import revocation_problems
 from handfast.trust.verdict import Reason, Verdict, accept, refuse
 
 if TYPE_CHECKING:
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 
     from handfast.trust.policy import PathPolicy
     from handfast.trust.presented import PresentedChain
+    from handfast.trust.revocation import RevocationCheck
 
 
 def judge(
@@ -30,6 +32,7 @@ def judge(
     *,
     check_name: bool,
     known: Sequence[bytes] = (),
+    revocation: RevocationCheck | None = None,
 ) -> Verdict:
     """The verdict under a policy; ``known``: intermediates that help to explain a refusal, never to accept."""
     purpose = presented.purpose
@@ -48,30 +51,47 @@ def judge(
     if not len(anchors.roots):
         words = f"no root is trusted here: {anchors.roots.source}"
         return _refusal([Reason("no_roots", None, words)], purpose, parsed[0])
-    return _judge_path(parsed, presented, anchors, policy, check_name, known)
-
-
-def _judge_path(
-    parsed: list[Parsed],
-    presented: PresentedChain,
-    anchors: paths.Anchors,
-    policy: PathPolicy,
-    check_name: bool,
-    known: Sequence[bytes],
-) -> Verdict:
-    purpose, at = presented.purpose, presented.at
     named = list(_name_problems(parsed[0], presented, policy, check_name=check_name))
     try:
         path = paths.find_path(parsed, anchors, presented, policy)
     except paths.NoPath as error:
-        walk = analysis.follow(parsed, anchors, known)
-        found = [walk.end] if walk.end else []
-        found += rules.path_problems(walk.path, parsed, purpose, at, policy, trusted=walk.end is None)
-        return _refusal([*(found or [_unexplained(error)]), *named], purpose, parsed[0])
+        unconnected = list(_unconnected(error, parsed, presented, anchors, policy, known))
+        return _refusal([*unconnected, *named], purpose, parsed[0])
+    return _judge_path(path, parsed, presented, policy, named, revocation)
+
+
+def _unconnected(
+    error: paths.NoPath,
+    parsed: list[Parsed],
+    presented: PresentedChain,
+    anchors: paths.Anchors,
+    policy: PathPolicy,
+    known: Sequence[bytes],
+) -> Iterator[Reason]:
+    """Why there is no path."""
+    walk = analysis.follow(parsed, anchors, known)
+    found = [walk.end] if walk.end else []
+    trusted = walk.end is None
+    found += rules.path_problems(walk.path, parsed, presented.purpose, presented.at, policy, trusted=trusted)
+    yield from found or [_unexplained(error)]
+
+
+def _judge_path(
+    path: list[Parsed],
+    parsed: list[Parsed],
+    presented: PresentedChain,
+    policy: PathPolicy,
+    named: Sequence[Reason],
+    revocation: RevocationCheck | None,
+) -> Verdict:
+    """The verdict on a path to a root; ``named`` is what is wrong with the names."""
+    purpose, at = presented.purpose, presented.at
     problems = list(rules.path_problems(path, parsed, purpose, at, policy, trusted=True))
     if paths.rests_on_edwards(path):
         problems += paths.line_problems(path)
     problems += named
+    if not problems and revocation is not None:
+        problems += revocation_problems(path, parsed, revocation, at)
     if problems:
         return _refusal(problems, purpose, parsed[0])
     leaf = parsed[0]

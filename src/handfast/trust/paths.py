@@ -141,8 +141,6 @@ def line_problems(path: Sequence[Parsed]) -> Iterator[Reason]:
         if certificate.extension(x509.NameConstraints) is not None:
             words = f"{who} has name constraints, which are not implemented beside Ed25519 and Ed448 signatures"
             yield Reason("unsupported_extension", None, words)
-        if not certificate.is_v3:
-            yield Reason("malformed", None, f"{who} is not of X.509 version 3")
         if not certificate.issuer[2:]:
             yield Reason("malformed", None, f"{who} has no issuer")
     for certificate in path[:-1]:

@@ -38,9 +38,9 @@ POLICIES: Mapping[str, PathPolicy] = {
     "handfast": PathPolicy(),
     # What OpenSSL's defaults accept, with these differences, all stricter: names chain by their bytes and not by RFC
     # 5280 7.1's folding; RSA-PSS, RSA and ECDSA signatures with SHA-2 only; critical extensions beyond the usual five,
-    # policies among them, and directoryName constraints are refused; X.509 version 1 CAs too; a server's keyUsage must
-    # hold digitalSignature, as TLS 1.3 and ECDHE make every server sign. It differs to the lenient side in one thing:
-    # "*.com" matches, where OpenSSL wants two labels after the wildcard.
+    # policies among them, and directoryName constraints are refused; X.509 version 1 too, in CAs and leaves; a server's
+    # keyUsage must hold digitalSignature, as TLS 1.3 and ECDHE make every server sign. It differs to the lenient side
+    # in one thing: "*.com" matches, where OpenSSL wants two labels after the wildcard.
     "openssl": PathPolicy(common_name_fallback=True, leaf_may_be_ca=True, any_purpose=False),
     # What Python 3.13's default context demands of the form of certificates, on top of ours.
     "strict": PathPolicy(any_purpose=False, x509_strict=True),

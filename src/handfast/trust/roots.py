@@ -63,13 +63,7 @@ class Roots:
         ConfigError file_missing, file_unreadable, bad_certificate, and no_certificate when no file holds any.
         """
         shown = origin or escape(str(path))
-        try:
-            entries = sorted(entry for entry in Path(path).iterdir() if entry.is_file())
-        except FileNotFoundError:
-            raise ConfigError("file_missing", path=shown) from None
-        except OSError as error:
-            raise ConfigError("file_unreadable", path=shown, reason=error.strerror or str(error)) from None
-        named = ((files.read(entry), escape(str(entry))) for entry in entries)
+        named = ((files.read(entry), escape(str(entry))) for entry in files.entries(path, shown))
         found = dict.fromkeys(one for data, name in named for one in files.certificates(data, name))
         if not found:
             raise ConfigError("no_certificate", path=shown)

@@ -155,6 +155,9 @@ def _issuer_problems(certificate: Parsed, index: int | None, below: int, purpose
 
 def _leaf_problems(leaf: Parsed, purpose: Purpose, policy: PathPolicy, *, itself_trusted: bool) -> Iterator[Reason]:
     who = title(leaf, 0)
+    if not leaf.is_v3:
+        cure = "have it issued with extensions (openssl x509 -req takes them from -extfile)"
+        yield Reason("policy", 0, f"{who} is of X.509 version 1, so nothing in it says what it is for: {cure}")
     purposes = leaf.extension(x509.ExtendedKeyUsage)
     if purposes is not None and not leaf_purposes_allow(purposes, purpose, any_purpose=policy.any_purpose):
         made = ", ".join(purpose_names(purposes))

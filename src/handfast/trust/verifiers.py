@@ -5,14 +5,17 @@ from __future__ import annotations
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
+from handfast.errors import ApiMisuse
 from handfast.trust.policy import PathPolicy, named_policy
 from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.revocation import CrlScope, CrlUnknown, RevocationCheck
 from handfast.trust.verdict import Verdict, failed
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from handfast.trust.paths import Anchors
+    from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
     from handfast.trust.signers import Deferred
 
@@ -31,6 +34,11 @@ class PathVerifier:
     ``policy`` is "handfast", "openssl", "strict" or a ``PathPolicy``. ``check_name=False`` accepts a server under any
     name: for who checks names in another way. ``known_intermediates`` are DER certificates that help to explain why a
     chain is refused; they never complete one. ``verify`` never raises: what it cannot judge it refuses.
+
+    With ``crls`` the verified path is looked up in them. ``crl_scope`` "chain" looks up the leaf and the CAs between it
+    and the root: a revoked CA that nobody looks up would vouch for anything, while a list that is missing is noticed at
+    the first connection. "leaf" looks up the leaf alone. ``crl_unknown`` says what becomes of a certificate about which
+    no list speaks: "refuse" or "allow". The lists may be replaced while the verifier is in use: set ``crls``.
     """
 
     def __init__(
@@ -40,11 +48,20 @@ class PathVerifier:
         policy: str | PathPolicy = "handfast",
         check_name: bool = True,
         known_intermediates: tuple[bytes, ...] = (),
+        crls: Crls | None = None,
+        crl_scope: CrlScope | str = CrlScope.CHAIN,
+        crl_unknown: CrlUnknown | str = CrlUnknown.REFUSE,
     ) -> None:
         self.roots = roots
         self.policy = named_policy(policy)
         self.check_name = check_name
         self.known_intermediates = known_intermediates
+        self.crls = crls
+        try:
+            self.crl_scope = CrlScope(crl_scope)
+            self.crl_unknown = CrlUnknown(crl_unknown)
+        except ValueError as error:
+            raise ApiMisuse("bad_argument", reason=str(error)) from None
 
     def __repr__(self) -> str:
         return f"PathVerifier({self.roots.source})"
@@ -60,9 +77,16 @@ class PathVerifier:
                 self.policy,
                 check_name=self.check_name,
                 known=self.known_intermediates,
+                revocation=self._revocation(),
             )
         except Exception as error:  # noqa: BLE001 (what cannot be judged is refused)
             return failed(error)
+
+    def _revocation(self) -> RevocationCheck | None:
+        crls = self.crls
+        if crls is None:
+            return None
+        return RevocationCheck(crls=crls, scope=self.crl_scope, unknown=self.crl_unknown)
 
     @cached_property
     def _anchors(self) -> Anchors:

@@ -1,0 +1,94 @@
+"""docs/trust.md: its codes, knobs and sentences are the program's."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+from handfast.errors import CertificateRejected, ConfigError
+from handfast.pki.faults import Role, build_fault
+from handfast.trust.policy import POLICIES, PathPolicy
+from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.revocation import Crls, CrlScope, CrlUnknown
+from handfast.trust.roots import Roots
+from handfast.trust.verifiers import PathVerifier
+
+from .crafting import NOW
+
+PAGE = (Path(__file__).parents[2] / "docs" / "trust.md").read_text()
+
+
+def table(*header: str) -> list[list[str]]:
+    """The cells of the rows below the table's header; tables with the same header are joined."""
+    start = r"\|".join(f" {re.escape(cell)} " for cell in header)
+    found = re.findall(rf"^\|{start}\|\n\|[-|]+\n((?:\|.*\n)+)", PAGE, re.MULTILINE)
+    assert found, header
+    rows = "".join(found).splitlines()
+    return [[cell.strip() for cell in row.strip("|").split(" | ")] for row in rows]
+
+
+def codes(cell: str) -> list[str]:
+    return re.findall(r"`(\w+)`", cell)
+
+
+def test_policies_and_their_knobs() -> None:
+    rows = table("knob", "`handfast`", "`openssl`", "`strict`", "what")
+    assert [codes(row[0]) for row in rows] == [[field.name] for field in fields(PathPolicy)]
+    for knob, *cells in rows:
+        for policy, cell in zip(("handfast", "openssl", "strict"), cells, strict=False):
+            assert getattr(POLICIES[policy], knob.strip("`")) is (cell == "yes"), (knob, policy)
+
+
+def test_the_knobs_for_revocation_lists() -> None:
+    rows = table("knob", "values", "what")
+    parameters = inspect.signature(PathVerifier).parameters
+    for (knob, values, _), kind in zip(rows, (CrlScope, CrlUnknown), strict=True):
+        assert set(codes(values)) == set(kind)
+        # The default is named first.
+        assert parameters[knob.strip("`")].default == codes(values)[0]
+
+
+def test_codes() -> None:
+    refused = [code for first, _ in table("code", "what") for code in codes(first)]
+    assert len(refused) > 10
+    assert set(refused) <= set(CertificateRejected.catalogue)
+    sections = set(re.findall(r"^`(\w+)`:", PAGE, re.MULTILINE))
+    assert sections | {"missing_intermediate", "self_signed"} <= set(CertificateRejected.catalogue)
+    for code, alert, _ in table("code", "alert", "when"):
+        entry = CertificateRejected.catalogue[code.strip("`")]
+        assert entry.alert is not None
+        assert entry.alert.name == alert
+    assert {"no_crl", "bad_crl"} <= set(ConfigError.catalogue)
+
+
+QUOTES = [re.sub(r"\s*\n?> ", " ", quote).strip() for quote in re.findall(r"(?:^> .*\n)+", PAGE, re.MULTILINE)]
+
+
+@pytest.mark.parametrize(
+    "name", ["wrong-ca", "missing-intermediate", "same-name-ca", "issuer-not-a-ca", "client-stale-crl"]
+)
+def test_sentences(name: str) -> None:
+    made = build_fault(name, now=NOW)
+    verifier = PathVerifier(
+        Roots.from_pem(made.files["ca.pem"], "ca.pem"),
+        known_intermediates=() if made.intermediate is None else (made.intermediate,),
+        crls=None if made.crl is None else Crls.from_pem(made.crl, "crl.pem"),
+    )
+    role = Role.CLIENT if name.startswith("client") else Role.SERVER
+    issued = made.client if role is Role.CLIENT else made.server
+    assert issued is not None
+    presented = PresentedChain(
+        chain=issued.chain,
+        purpose=Purpose(role.value),
+        server_name=made.host if role is Role.SERVER else None,
+        at=NOW,
+    )
+    assert verifier.verify(presented).explanation in QUOTES
+
+
+def test_every_sentence_was_looked_at() -> None:
+    assert len(QUOTES) == 5
