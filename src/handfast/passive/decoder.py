@@ -1,0 +1,336 @@
+"""One recorded TLS 1.3 connection: the bytes of both directions -> the events that a live side would have told.
+
+There is no handshake machine here, because what was recorded may be broken, and then it is looked at most. Every
+message that decodes is told and acted upon, wherever it stands: a ServerHello puts handshake keys on, a Finished
+application keys, a KeyUpdate the next ones. What the key log has is used; what it lacks is named where it is missed,
+and from there on the records of that direction are told unopened.
+
+Two rules keep this in step with a side that refuses. Keys go on only if the key log has them, and a side that gave up
+had derived no more. And on a wrong proof nobody acts; if the records go on all the same, they open with the next keys,
+which are tried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from handfast.crypto.suites import SUITES_13, Suite13
+from handfast.errors import BadMessage, PeerMisbehaved
+from handfast.events import (
+    Direction,
+    Epoch,
+    KeysChanged,
+    MessageSeen,
+    Negotiated,
+    RecordSeen,
+    Role,
+    Secret,
+    SecretDerived,
+    Watch,
+)
+from handfast.keys import keylog
+from handfast.keys.schedule import TrafficSecret
+from handfast.limits import MAX_CIPHERTEXT_12, RECORD_HEADER
+from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.proofs import Proofs
+from handfast.record.layer import ALERT, APPLICATION_DATA, BEFORE_KEYS, CHANGE_CIPHER_SPEC, HANDSHAKE
+from handfast.record.protection import Opened, Protection13
+from handfast.registry import CipherSuite, ContentType, ProtocolVersion
+from handfast.wire.extensions import KeyShareServerHello, ProtocolNameList, SupportedVersionsServerHello
+from handfast.wire.joiner import HandshakeJoiner
+from handfast.wire.messages import (
+    ClientHello,
+    EncryptedExtensions,
+    Finished,
+    HandshakeMessage,
+    HelloRetryRequest,
+    KeyUpdate,
+    ServerHello,
+    parse_handshake,
+)
+
+C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
+_TLS13 = int(ProtocolVersion.TLS13)
+_SENDER = {role.sends: role for role in Role}
+
+# What a key log holds of the schedule -> its HKDF label and the secret that it is derived from. RFC 9846 7.1.
+_DERIVATIONS = {
+    "client_handshake_traffic_secret": ("c hs traffic", "handshake_secret"),
+    "server_handshake_traffic_secret": ("s hs traffic", "handshake_secret"),
+    "client_application_traffic_secret_0": ("c ap traffic", "main_secret"),
+    "server_application_traffic_secret_0": ("s ap traffic", "main_secret"),
+    "exporter_secret": ("exp master", "main_secret"),
+}
+_HANDSHAKE_SECRETS = {C2S: "client_handshake_traffic_secret", S2C: "server_handshake_traffic_secret"}
+_APPLICATION_SECRETS = {C2S: "client_application_traffic_secret_0", S2C: "server_application_traffic_secret_0"}
+
+
+class _Side:
+    """What one direction's sender has said so far, and the keys to it."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray()
+        self.joiner = HandshakeJoiner(tracking=True)
+        self.records = 0
+        self.epoch = Epoch.PLAINTEXT
+        self.protection: Protection13 | None = None
+        # Why there is no protection, if there is none.
+        self.missing = BEFORE_KEYS
+        self.secret: TrafficSecret | None = None
+        # The application keys, from the moment in which the suite is known until they are on.
+        self.upcoming: tuple[TrafficSecret, Protection13] | None = None
+        # False from a wrong proof on, until records come under other keys all the same.
+        self.believed = True
+        self.over = False
+
+
+class Decoder:
+    """Both directions of one connection. ``watch`` is told; ``secrets`` are what is known of all connections."""
+
+    def __init__(self, watch: Watch, secrets: KeyLogSecrets) -> None:
+        self._watch = watch
+        self._known = secrets
+        self._secrets: Mapping[str, bytes] = {}
+        self._sides = {direction: _Side() for direction in Direction}
+        self._proofs = Proofs(watch)
+        self._hello: ClientHello | None = None
+        self._server_hello: ServerHello | None = None
+        self._suite: Suite13 | None = None
+        self._client_random = b""
+        self._foreign = ""
+        self._application_secrets_told = False
+
+    def feed(self, direction: Direction, data: bytes) -> None:
+        """The next bytes of one direction; ``watch.clock`` says when they came."""
+        side = self._sides[direction]
+        side.buffer += data
+        while not side.over and (frame := self._next_frame(direction, side)):
+            self._record(direction, side, *frame)
+
+    def end(self, direction: Direction, how: str, time: float) -> None:
+        """The direction's transport ended: ``how`` is as in ``Closed``."""
+        self._watch.ended(direction, how, time)
+        self._sides[direction].over = True
+
+    # Records
+
+    def _next_frame(self, direction: Direction, side: _Side) -> tuple[bytes, bytes] | None:
+        buffer = side.buffer
+        if len(buffer) < RECORD_HEADER:
+            return None
+        length = buffer[3] << 8 | buffer[4]
+        known = ContentType.change_cipher_spec <= buffer[0] <= ContentType.application_data
+        if not known or buffer[1] != 3 or length > MAX_CIPHERTEXT_12:
+            self.end(direction, "not_tls", self._watch.clock())
+            return None
+        end = RECORD_HEADER + length
+        if len(buffer) < end:
+            return None
+        frame = bytes(buffer[:RECORD_HEADER]), bytes(buffer[RECORD_HEADER:end])
+        del buffer[:end]
+        return frame
+
+    def _record(self, direction: Direction, side: _Side, header: bytes, body: bytes) -> None:
+        index = side.records
+        side.records += 1
+        kind = header[0]
+        if kind == CHANGE_CIPHER_SPEC:
+            self._tell_record(direction, index, Epoch.PLAINTEXT, header, body, (kind, body, 0))
+            self._change_cipher_spec(side)
+        elif self._foreign and side.epoch is Epoch.UNKNOWN:
+            self._tell_record(direction, index, side.epoch, header, body, (kind, b"", 0), self._foreign)
+        elif kind == APPLICATION_DATA:
+            self._protected(direction, side, index, header, body)
+        else:
+            self._tell_record(direction, index, Epoch.PLAINTEXT, header, body, (kind, body, 0))
+            # A plaintext message after keys are on is no part of the handshake; an alert may still tell something.
+            if kind == ALERT or side.epoch is Epoch.PLAINTEXT:
+                self._content(direction, side, index, kind, body, protected=False)
+
+    def _protected(self, direction: Direction, side: _Side, index: int, header: bytes, body: bytes) -> None:
+        opened, sealed = self._open(direction, side, header, body)
+        self._tell_record(direction, index, side.epoch, header, body, opened, sealed)
+        if sealed:
+            # Whatever it held is missing from the transcript; application data would not be in there.
+            self._proofs.whole = self._proofs.whole and side.epoch is Epoch.APPLICATION
+        else:
+            self._content(direction, side, index, opened[0], opened[1], protected=True)
+
+    def _open(self, direction: Direction, side: _Side, header: bytes, body: bytes) -> tuple[Opened, str]:
+        """Type, content and padding; or, if the record stays closed, its outer type and the reason."""
+        sealed = side.missing
+        if side.protection is not None:
+            try:
+                return side.protection.open(header, body), ""
+            except PeerMisbehaved as error:
+                sealed = error.what
+        if side.upcoming is not None:
+            try:
+                opened = side.upcoming[1].open(header, body)
+            except PeerMisbehaved:
+                return (APPLICATION_DATA, b"", 0), sealed
+            self._tell_application_secrets()
+            self._put_on_application_keys(direction, side)
+            return opened, ""
+        return (APPLICATION_DATA, b"", 0), sealed
+
+    def _tell_record(
+        self,
+        direction: Direction,
+        index: int,
+        epoch: Epoch,
+        header: bytes,
+        body: bytes,
+        opened: Opened,
+        sealed: str = "",
+    ) -> None:
+        now = self._watch.tick()
+        self._watch.emit(RecordSeen(now, direction, index, epoch, header, body, *opened, sealed))
+
+    def _content(
+        self, direction: Direction, side: _Side, index: int, kind: int, content: bytes, *, protected: bool
+    ) -> None:
+        if kind == ALERT and len(content) == 2:
+            self._watch.alert(direction, content[0], content[1], authenticated=protected)
+        elif kind == HANDSHAKE and not self._foreign:
+            side.joiner.add(content, index)
+            self._messages(direction, side)
+
+    # Messages
+
+    def _messages(self, direction: Direction, side: _Side) -> None:
+        try:
+            while (joined := side.joiner.next()) is not None:
+                self._message(direction, side, *joined)
+        except PeerMisbehaved:
+            # Too large to be a message. Where the next one starts is unknown; the next record is a good guess.
+            self._proofs.whole = False
+            side.joiner = HandshakeJoiner(tracking=True)
+
+    def _message(self, direction: Direction, side: _Side, raw: bytes, records: tuple[int, ...]) -> None:
+        try:
+            message = parse_handshake(raw)
+        except (BadMessage, PeerMisbehaved):
+            self._proofs.add(raw, side.epoch)
+            return
+        self._watch.emit(MessageSeen(self._watch.time, direction, side.epoch, message, raw, records))
+        side.believed = side.believed and self._proofs.check(_SENDER[direction], message, side.secret, side.epoch)
+        self._proofs.add(raw, side.epoch)
+        if side.believed:
+            self._act(direction, side, message)
+
+    def _act(self, direction: Direction, side: _Side, message: HandshakeMessage) -> None:
+        match message:
+            case ClientHello() if direction is C2S and self._suite is None:
+                self._hello = message
+                self._client_random = message.random
+                self._secrets = self._known.of(message.random)
+            case HelloRetryRequest() if direction is S2C and message.cipher_suite in SUITES_13:
+                self._proofs.start_over(SUITES_13[message.cipher_suite].hash)
+            case ServerHello() if direction is S2C and self._server_hello is None:
+                self._take_server_hello(message)
+            case EncryptedExtensions() if direction is S2C:
+                self._tell_negotiated(message)
+            case Finished() if side.epoch is Epoch.HANDSHAKE:
+                if direction is S2C:
+                    self._tell_application_secrets()
+                self._put_on_application_keys(direction, side)
+            case KeyUpdate() if side.secret is not None and side.epoch is Epoch.APPLICATION:
+                self._put_on(direction, side, Epoch.APPLICATION, side.secret.updated())
+
+    def _take_server_hello(self, hello: ServerHello) -> None:
+        self._server_hello = hello
+        version = hello.find(SupportedVersionsServerHello)
+        selected = hello.legacy_version if version is None else version.selected_version
+        suite = SUITES_13.get(hello.cipher_suite)
+        if selected != _TLS13:
+            self._foreign = f"{ProtocolVersion.describe(selected)} is not decoded"
+        elif suite is None:
+            self._foreign = f"{CipherSuite.describe(hello.cipher_suite)} is not decoded"
+        if suite is None or self._foreign:
+            for side in self._sides.values():
+                side.missing = self._foreign
+            return
+        self._suite = suite
+        self._proofs.start(suite.hash)
+        secrets = {direction: self._secret(_HANDSHAKE_SECRETS[direction]) for direction in Direction}
+        self._tell_secrets(*_HANDSHAKE_SECRETS.values())
+        for direction in (S2C, C2S):
+            side, secret = self._sides[direction], secrets[direction]
+            upcoming = self._secret(_APPLICATION_SECRETS[direction])
+            side.upcoming = None if upcoming is None else (upcoming, Protection13(suite, upcoming))
+            if secret is None:
+                side.epoch = Epoch.UNKNOWN
+                side.missing = _not_known(_HANDSHAKE_SECRETS[direction])
+            else:
+                self._put_on(direction, side, Epoch.HANDSHAKE, secret)
+
+    def _change_cipher_spec(self, side: _Side) -> None:
+        """Where TLS 1.2 puts keys on; in TLS 1.3 it means nothing."""
+        if self._foreign:
+            side.epoch = Epoch.UNKNOWN
+
+    def _tell_negotiated(self, message: EncryptedExtensions) -> None:
+        hello, client_hello, suite = self._server_hello, self._hello, self._suite
+        if hello is None or client_hello is None or suite is None:
+            return
+        share = hello.find(KeyShareServerHello)
+        selected = message.find(ProtocolNameList)
+        names = () if selected is None else selected.protocol_name_list
+        protocol = names[0].decode("utf-8", "backslashreplace") if len(names) == 1 else None
+        group = None if share is None else share.server_share.group
+        retried, now = self._proofs.retried, self._watch.time
+        self._watch.emit(Negotiated(now, _TLS13, suite.id, group, retried, client_hello.asked_name, protocol))
+
+    # Keys
+
+    def _put_on_application_keys(self, direction: Direction, side: _Side) -> None:
+        side.joiner.handshake_over()
+        side.believed = True
+        if side.upcoming is not None:
+            self._put_on(direction, side, Epoch.APPLICATION, side.upcoming[0])
+            return
+        side.epoch, side.protection, side.secret = Epoch.APPLICATION, None, None
+        side.missing = _not_known(_APPLICATION_SECRETS[direction])
+
+    def _put_on(self, direction: Direction, side: _Side, epoch: Epoch, secret: TrafficSecret) -> None:
+        if self._suite is None:
+            return
+        if side.upcoming is not None and side.upcoming[0] is secret:
+            # It may have opened a record already.
+            side.protection, side.upcoming = side.upcoming[1], None
+        else:
+            side.protection = Protection13(self._suite, secret)
+        side.epoch, side.secret = epoch, secret
+        self._watch.emit(KeysChanged(self._watch.time, direction, epoch, self._suite.id))
+
+    def _secret(self, name: str) -> TrafficSecret | None:
+        value = self._value(name)
+        return None if self._suite is None or not value else TrafficSecret(name, self._suite.hash, value, self._report)
+
+    def _value(self, name: str) -> bytes:
+        """The value of the secret of this name, or b"" unless the key log has one of the right size."""
+        value = self._secrets.get(keylog.about(name)[0], b"")
+        return value if self._suite is not None and len(value) == self._suite.hash.size else b""
+
+    def _tell_application_secrets(self) -> None:
+        if not self._application_secrets_told:
+            self._application_secrets_told = True
+            self._tell_secrets(*_APPLICATION_SECRETS.values(), "exporter_secret")
+
+    def _tell_secrets(self, *names: str) -> None:
+        """Tell of those of these secrets that the key log has."""
+        transcript_hash = self._proofs.transcript_hash
+        for name in names:
+            label, origin = _DERIVATIONS[name]
+            if value := self._value(name):
+                self._report(name, label, (origin,), transcript_hash, value)
+
+    def _report(self, name: str, label: str, inputs: tuple[str, ...], context: bytes, value: bytes) -> None:
+        keylog_label, level = keylog.about(name)
+        self._watch.reveal(Secret(name, level, keylog_label, self._client_random, value))
+        self._watch.emit(SecretDerived(self._watch.time, name, label, inputs, context))
+
+
+def _not_known(name: str) -> str:
+    return f"{keylog.about(name)[0]} is not known"

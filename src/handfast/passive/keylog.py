@@ -1,0 +1,43 @@
+"""Reading an NSS key log. RFC 9850.
+
+One line per secret: a label, the ClientHello's random and the value, both in hexadecimal. Key logs are appended to by
+many programs and at any time, so a line that is none of that is passed over.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+CLIENT_RANDOM = 32
+
+
+class KeyLogSecrets:
+    """The secrets of many connections: by ClientHello.random, then by label. The values never show in the repr."""
+
+    def __init__(self, text: bytes = b"") -> None:
+        self._secrets: dict[bytes, dict[str, bytes]] = {}
+        self.add(text)
+
+    def __repr__(self) -> str:
+        return f"<KeyLogSecrets of {len(self._secrets)} connections>"
+
+    def add(self, text: bytes) -> None:
+        """Take the lines of a key log; of two values for one secret the first counts."""
+        for line in text.splitlines():
+            parts = line.split()
+            if len(parts) != 3 or line.startswith(b"#"):
+                continue
+            try:
+                label, client_random, value = parts[0].decode("ascii"), *map(_hexadecimal, parts[1:])
+            except ValueError:
+                continue
+            if len(client_random) == CLIENT_RANDOM:
+                self._secrets.setdefault(client_random, {}).setdefault(label, value)
+
+    def of(self, client_random: bytes) -> Mapping[str, bytes]:
+        """The secrets of one connection, by label."""
+        return self._secrets.get(client_random, {})
+
+
+def _hexadecimal(text: bytes) -> bytes:
+    return bytes.fromhex(text.decode("ascii"))

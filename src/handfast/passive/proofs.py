@@ -1,0 +1,98 @@
+"""The transcript of a recorded handshake, and the proofs over it: Finished and CertificateVerify. RFC 9846 4.5.
+
+A proof can be checked only if all messages before it were recorded and opened. Where that is not so, nothing is said of
+it, and it counts as right: what follows it can be read all the same.
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from handfast.crypto import signatures
+from handfast.events import Checked, Epoch, Role, Watch
+from handfast.keys.transcript import Transcript, proof_content
+from handfast.limits import MAX_RSA_BITS
+from handfast.wire.messages import Certificate, CertificateVerify, Finished
+
+if TYPE_CHECKING:
+    from handfast.crypto.hashes import Hash
+    from handfast.keys.schedule import TrafficSecret
+    from handfast.wire.messages import HandshakeMessage
+
+
+class Proofs:
+    """One handshake's transcript; ``whole`` is False once a part of it is missing."""
+
+    def __init__(self, watch: Watch) -> None:
+        self.whole = True
+        self.retried = False
+        self._watch = watch
+        self._transcript = Transcript()
+        self._started = False
+        self._messages = 0
+        self._leaves: dict[Role, bytes] = {}
+
+    def add(self, raw: bytes, epoch: Epoch) -> None:
+        """Append a message; those under application keys are no part of the handshake."""
+        if epoch is not Epoch.APPLICATION:
+            self._messages += 1
+            self._transcript.add(raw)
+
+    def start(self, hash_function: Hash) -> None:
+        """The suite is known."""
+        self._started = True
+        self._transcript.start(hash_function)
+
+    def start_over(self, hash_function: Hash) -> None:
+        """A HelloRetryRequest came, and has been added. RFC 9846 4.5.1."""
+        if self._started or self._messages != 2:
+            self.whole = False
+            return
+        self.retried = self._started = True
+        self._transcript.start_over_with_message_hash(hash_function)
+
+    @property
+    def transcript_hash(self) -> bytes:
+        """The hash of all messages so far; b"" if it cannot be known."""
+        return self._transcript.digest() if self.whole and self._started else b""
+
+    def check(self, sender: Role, message: HandshakeMessage, secret: TrafficSecret | None, epoch: Epoch) -> bool:
+        """Check and tell, if ``message``, which is not yet added, is a proof; False if it is a wrong one.
+
+        ``secret`` is what its sender's records are protected with.
+        """
+        transcript_hash = self.transcript_hash
+        if isinstance(message, Certificate) and message.certificate_list:
+            self._leaves[sender] = message.certificate_list[0].cert_data
+        if epoch is not Epoch.HANDSHAKE or not transcript_hash:
+            return True
+        if isinstance(message, Finished) and secret is not None:
+            expected, received = secret.finished(transcript_hash), message.verify_data
+            right = compare_digest(expected, received)
+            # One of another length is malformed, and compared with nothing.
+            if len(received) == len(expected):
+                self._tell(sender, "Finished", transcript_hash, expected, received, right)
+            return right
+        if isinstance(message, CertificateVerify) and sender in self._leaves:
+            content = proof_content(sender, transcript_hash)
+            verdict = _is_right(self._leaves[sender], message, content)
+            if verdict is not None:
+                self._tell(sender, "CertificateVerify", content, b"", message.signature, verdict)
+            return verdict is not False
+        return True
+
+    def _tell(self, sender: Role, what: str, content: bytes, expected: bytes, received: bytes, ok: bool) -> None:
+        self._watch.emit(Checked(self._watch.time, sender.sends, what, content, expected, received, ok))
+
+
+def _is_right(leaf: bytes, proof: CertificateVerify, content: bytes) -> bool | None:
+    """Whether the leaf's key signed ``content``; None where the two do not go together."""
+    try:
+        key = signatures.certificate_public_key(leaf)
+    except signatures.UnusableKey:
+        return None
+    usable = proof.algorithm not in signatures.CERTIFICATE_ONLY and signatures.scheme_fits(key, proof.algorithm)
+    if not usable or key.bits > MAX_RSA_BITS:
+        return None
+    return signatures.verify(key, proof.algorithm, proof.signature, content)
