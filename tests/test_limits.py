@@ -189,3 +189,59 @@ def judged(key: rsa.RSAPrivateKey) -> handfast.Verdict:
 
 def test_text_of_peers_is_cut() -> None:
     assert len(escape("x" * 10_000, limits.MAX_PEER_TEXT)) == limits.MAX_PEER_TEXT + len("...")
+
+
+def test_a_server_that_refuses_reads_on_only_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", 0.05)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        server = sockets.TLSSocket(ours, handfast.ServerConnection(handfast.ServerConfig(credentials=credentials())))
+        theirs.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        start = time.monotonic()
+        with pytest.raises(HandfastError) as refused:
+            server.handshake()
+        # The client keeps its side open and says no more: the server waits for it no longer than that.
+        assert time.monotonic() - start < 2
+        assert refused.value.code == "http_request"
+        assert theirs.recv(100) == b"\x15\x03\x03\x00\x02\x02\x0a"
+        assert theirs.recv(100) == b""
+
+
+def test_a_server_that_refuses_reads_no_more_than_so_much() -> None:
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        writer = threading.Thread(target=theirs.sendall, args=(bytes(limits.LINGER_BYTES + 1),))
+        writer.start()
+        assert sum(map(len, sockets._drain(ours, limits.LINGER_TIMEOUT, limits.LINGER_BYTES))) == limits.LINGER_BYTES
+        ours.recv(1)
+        writer.join()
+
+
+def test_a_large_write_is_sealed_in_steps() -> None:
+    ours, theirs = socket.socketpair()
+    client, server = connected([])
+    sealed: list[int] = []
+    tls = sockets.TLSSocket(ours, client)
+    take = client.outgoing
+
+    def taken() -> bytes:
+        data = take()
+        sealed.append(len(data))
+        return data
+
+    client.outgoing = taken  # type: ignore[method-assign]
+    with theirs:
+        received = bytearray()
+
+        def read() -> None:
+            while data := theirs.recv(65536):
+                received.extend(data)
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        tls.sendall(bytes(3 * limits.SEAL_STEP))
+        tls.close()
+        reader.join()
+    results = server.receive(bytes(received))
+    assert sum(len(result.data) for result in results if isinstance(result, handfast.Data)) == 3 * limits.SEAL_STEP
+    assert max(sealed) < limits.SEAL_STEP + 1000

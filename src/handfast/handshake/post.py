@@ -23,7 +23,7 @@ UPDATE_REQUESTED = int(KeyUpdateRequest.update_requested)
 # Our own records under one key before we change it: room is left for what a peer makes us send meanwhile.
 UPDATE_BEFORE_LIMIT = 2**10
 
-# What the peer of each role may still send.
+# What may still come, by the role that receives.
 EXPECTS = {Role.CLIENT: Expect((NewSessionTicket, KeyUpdate)), Role.SERVER: Expect((KeyUpdate,))}
 
 
