@@ -180,7 +180,7 @@ class RecordLayer:
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(start[0]))
         if any(method.startswith(start) and method != start for method in HTTP_METHODS):
             return
-        text = repr(escape(start.decode("ascii", "replace")))
+        text = f"'{escape(start)}'"
         if start.startswith(HTTP_METHODS):
             raise BadMessage("http_request", start=text)
         guess = "an HTTP server without TLS answers so" if start.startswith(b"HTTP/") else "it may speak plain text"
