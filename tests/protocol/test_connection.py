@@ -283,6 +283,43 @@ def test_a_connection_is_not_entered_again_from_its_observers(role):
     assert set(entered) == {"reentrant"}
 
 
+@both_roles
+def test_a_connection_is_not_entered_again_from_its_secret_sinks(role):
+    """Not even after the handshake, when the peer's new keys are told while its data are read."""
+    entered: list[str] = []
+
+    def nosy(_):
+        for peer in peers:
+            with pytest.raises(ApiMisuse) as caught:
+                peer.connection.receive(b"")
+            entered.append(caught.value.code)
+
+    peers: list[Peer] = []
+    peers.append(meet(role, {"sinks": [nosy]}).run())
+    assert peers[0].update_keys().say(DATA).results[-1] == Data(b"data")
+    assert entered == ["reentrant"]
+
+
+@both_roles
+def test_a_connection_is_not_written_to_by_whoever_watches_it_write(role):
+    """Sealed in between, it would leave before what it was called from, under keys that are about to change."""
+    entered: list[str] = []
+
+    def nosy(_):
+        for peer in peers:
+            with pytest.raises(ApiMisuse) as caught:
+                peer.connection.send(b"more")
+            entered.append(caught.value.code)
+
+    peers: list[Peer] = []
+    peer = meet(role, {"observers": [nosy]}).run()
+    peers.append(peer)
+    peer.connection.send(b"data")
+    assert set(entered) == {"reentrant"}
+    peers.clear()
+    assert bytes(peer.listen().data) == b"data"
+
+
 @pytest.mark.parametrize("error", [ValueError, KeyError, RecursionError, ApiMisuse])
 @both_roles
 def test_an_observer_that_raises_is_heard_no_more_and_changes_nothing(role, error, caplog):

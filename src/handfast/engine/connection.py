@@ -136,7 +136,10 @@ class Connection:
                     raise
             return self._take_results()
         with _Guard(self):
-            if not self._read_closed:
+            unwatched = self._post is not None and not self._watch.active
+            if unwatched and not self._read_closed:
+                self._receive_connected(data)
+            elif not self._read_closed:
                 self._records.feed(data)
                 self._pump()
         return self._take_results()
@@ -148,16 +151,23 @@ class Connection:
             raise ApiMisuse("not_connected")
         if self._write_closed:
             raise ApiMisuse("closed_for_writing")
+        if self._busy:
+            raise ApiMisuse("reentrant")
         size = len(data)
         if not size:
             return
+        # Whoever hears of the records may call back in, between two keys at worst.
+        self._busy = self._watch.wants_secrets
         try:
             if self._post.write_keys_due(size):
                 self._post.renew_write_keys()
             self._records.write_application_data(data)
-        except HandfastError as error:
-            self._fail(error)
-            self._raise_error()
+        except BaseException as error:
+            if not self._escaped(error):
+                raise
+        finally:
+            self._busy = False
+        self._raise_error()
 
     def outgoing(self) -> bytes:
         """Take the bytes that the transport must carry now."""
@@ -288,7 +298,7 @@ class Connection:
         self._post = PostHandshake(self.info.role, self._records, established)
         self._records.joiner.handshake_over()
         self.info.complete = True
-        self._plain_reading = not self._watch.active
+        self._plain_reading = not self._watch.wants_secrets
         self._results.append(HandshakeDone(self.info))
         if self._watch.active:
             self._watch.emit(HandshakeComplete(self._watch.clock(), self.info))
