@@ -1,5 +1,6 @@
 # make demo    the whole story in one go: two HTTPS connections, every message readable
 # make test    lint, types and tests, with everything that they need at pinned versions
+# make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make format  rewrites the sources the way lint wants them
 # make pin     writes requirements/test.txt anew
@@ -20,7 +21,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test bench format pin clean
+.PHONY: demo test race bench format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -30,6 +31,10 @@ test: $(READY)-test
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) pytest --numprocesses=auto --maxprocesses=2
+
+# A few trials of it are in `make test`.
+race: $(READY)-test
+	HANDFAST_RACE_TRIALS=60 $(RUN) pytest tests/race
 
 bench: $(READY)-test
 	@$(RUN) bench.run

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from handfast import aio
     from handfast.engine import (
         ClientAuth,
         ClientConfig,
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
         VerifiedPeer,
     )
     from handfast.errors import HandfastError
+    from handfast.io.lookup import info
     from handfast.io.sockets import TLSSocket, connect, listen
     from handfast.trust.credentials import Credentials
     from handfast.trust.presented import PresentedChain
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 _HOME = {
+    "handfast.aio": ("aio",),
     "handfast.engine": (
         "ClientAuth",
         "ClientConfig",
@@ -47,6 +50,7 @@ _HOME = {
         "VerifiedPeer",
     ),
     "handfast.errors": ("HandfastError",),
+    "handfast.io.lookup": ("info",),
     "handfast.io.sockets": ("TLSSocket", "connect", "listen"),
     "handfast.trust.credentials": ("Credentials",),
     "handfast.trust.presented": ("PresentedChain",),
@@ -81,7 +85,9 @@ __all__ = [
     "VerifiedPeer",
     "Verifier",
     "accept",
+    "aio",
     "connect",
+    "info",
     "listen",
     "refuse",
 ]
@@ -92,7 +98,8 @@ def __getattr__(name: str) -> Any:
         raise AttributeError(f"module 'handfast' has no attribute {name!r}")
     from importlib import import_module
 
-    value = getattr(import_module(_MODULES[name]), name)
+    module = import_module(_MODULES[name])
+    value = module if name == "aio" else getattr(module, name)
     globals()[name] = value
     return value
 

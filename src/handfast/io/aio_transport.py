@@ -1,0 +1,313 @@
+"""What a program under asyncio sees of a TLS connection: an ``asyncio.Transport`` whose bytes are plaintext.
+
+Writing is lazy. Plaintext is sealed ``SEAL_STEP`` bytes at a time and only while the TCP transport has room; the rest
+waits here as plaintext, uncopied where it came as ``bytes``. So a large write never exists as ciphertext as a whole,
+and a peer that does not read costs no more than the program chose to queue: at the high-water mark its protocol is told
+to pause. The marks count what waits here and what waits in the TCP transport. That one's own marks are never above
+ours, so whenever it has room nothing waits here, and we are below ours too.
+
+Reading is as the engine gives it, in order. What was decrypted already when the program pauses reading is held.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from handfast import limits
+from handfast.crypto.suites import SUITES_13
+from handfast.engine import Data, HandshakeDone
+from handfast.registry import ProtocolVersion
+
+if TYPE_CHECKING:
+    from handfast.engine import ConnectionInfo, Result
+    from handfast.io.aio_protocol import TLSProtocol
+
+Buffer: TypeAlias = bytes | bytearray | memoryview
+
+_HIGH_WATER = 64 * 1024
+
+
+class TLSTransport(asyncio.Transport):
+    """The transport that the user's protocol gets in ``connection_made``, once the handshake is complete."""
+
+    __slots__ = (
+        "_buffered",
+        "_closing",
+        "_eof",
+        "_held",
+        "_high",
+        "_link",
+        "_low",
+        "_protocol",
+        "_queue",
+        "_queued",
+        "_reader_paused",
+        "_writer_paused",
+    )
+
+    def __init__(self, link: TLSProtocol, protocol: asyncio.BaseProtocol) -> None:
+        self._link = link
+        self._queue: list[Buffer] = []
+        self._queued = 0
+        self._held: list[Result] = []
+        self._high = _HIGH_WATER
+        self._low = _HIGH_WATER // 4
+        self._reader_paused = False
+        self._writer_paused = False
+        self._eof = False
+        self._closing = False
+        self.set_protocol(protocol)
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """What is known of the connection, also after it ended."""
+        return self._link.info
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """What the TCP transport knows (``peername``, ``sockname``, ``socket``), and of TLS:
+
+        ``handfast``: the ConnectionInfo; ``cipher``: (suite, version, bits of the key) as ssl tells it;
+        ``compression``: None. There is no ssl object behind this, so ``ssl_object``, ``sslcontext`` and ``peercert``
+        give the default: who the peer is stands in ``handfast.info(transport)``.
+        """
+        if name == "handfast":
+            return self.info
+        if name == "cipher":
+            suite = SUITES_13[self.info.suite]
+            version = ProtocolVersion.describe(self.info.version).replace(" ", "v")
+            return suite.name, version, suite.key_length * 8
+        if name == "compression":
+            return None
+        if name in ("ssl_object", "sslcontext", "peercert"):
+            return default
+        return self._link.tcp.get_extra_info(name, default)
+
+    def export(self, label: str, context: bytes, length: int) -> bytes:
+        """Exported keying material of ``length`` bytes. RFC 9846 7.5."""
+        return self._link.export(label, context, length)
+
+    def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
+        """Give what comes from now on to this protocol, an ``asyncio.Protocol`` or ``asyncio.BufferedProtocol``."""
+        self._protocol = protocol
+        self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
+
+    def get_protocol(self) -> asyncio.BaseProtocol:
+        """The current protocol."""
+        return self._protocol
+
+    # Writing
+
+    def write(self, data: Buffer) -> None:
+        """Send ``data`` as soon as the peer takes it. After ``close`` or the connection's end it is dropped."""
+        if not isinstance(data, bytes | bytearray | memoryview):
+            raise TypeError(f"data must be a bytes-like object, not {type(data).__name__!r}")
+        if self._closing:
+            return
+        if self._eof:
+            raise RuntimeError("write() after write_eof()")
+        link = self._link
+        if not link.has_room:
+            self._wait(bytes(data))
+        elif len(data) <= limits.SEAL_STEP and type(data) is bytes:
+            if data:
+                link.send(data)
+        else:
+            self._write_in_steps(data)
+        if not link.has_room:
+            self._check_marks()
+
+    def writelines(self, list_of_data: Iterable[Buffer]) -> None:
+        """``write`` of all of them, as one."""
+        self.write(b"".join(list_of_data))
+
+    def write_eof(self) -> None:
+        """Send close_notify after what is queued; reading goes on. RFC 9846 6.1."""
+        if not self._eof and not self._closing:
+            self._eof = True
+            self._finish_writing()
+
+    def can_write_eof(self) -> bool:
+        """True: TLS can close one direction."""
+        return True
+
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        """The marks, in bytes, above and below which the protocol's pause_writing and resume_writing are called."""
+        if high is None:
+            high = _HIGH_WATER if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self._high, self._low = high, low
+        self._link.tcp.set_write_buffer_limits(min(high, limits.SEAL_STEP), min(low, limits.SEAL_STEP))
+        self._check_marks()
+
+    def get_write_buffer_limits(self) -> tuple[int, int]:
+        """(low, high), in bytes."""
+        return self._low, self._high
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that wait to be sent: plaintext here, ciphertext in the TCP transport."""
+        return self._queued + self._link.tcp.get_write_buffer_size()
+
+    def _write_in_steps(self, data: Buffer) -> None:
+        view = memoryview(data).cast("B")
+        at = 0
+        while at < len(view) and self._link.has_room:
+            self._link.send(view[at : at + limits.SEAL_STEP])
+            at += limits.SEAL_STEP
+        if at < len(view) and not self._closing:
+            # Only bytes stay as they are while they wait.
+            self._wait(view[at:] if type(data) is bytes else bytes(view[at:]))
+
+    def _wait(self, data: Buffer) -> None:
+        if data:
+            self._queue.append(data)
+            self._queued += len(data)
+
+    def on_room(self) -> None:
+        """The TCP transport has room again: seal what waits."""
+        while self._queue and self._link.has_room:
+            self._link.send(self._next_step())
+        if self._eof or self._closing:
+            self._finish_writing()
+        self._check_marks()
+
+    def _next_step(self) -> Buffer:
+        """Up to ``SEAL_STEP`` bytes from the queue. Small writes that had to wait share records."""
+        first = self._queue[0]
+        if len(first) > limits.SEAL_STEP:
+            self._queue[0] = memoryview(first)[limits.SEAL_STEP :]
+            self._queued -= limits.SEAL_STEP
+            return memoryview(first)[: limits.SEAL_STEP]
+        count = size = 0
+        for waiting in self._queue:
+            if size + len(waiting) > limits.SEAL_STEP:
+                break
+            size += len(waiting)
+            count += 1
+        step = self._queue[:count]
+        del self._queue[:count]
+        self._queued -= size
+        return step[0] if count == 1 else b"".join(step)
+
+    def _finish_writing(self) -> None:
+        if not self._queue:
+            self._link.finish_writing(close=self._closing)
+
+    def _check_marks(self) -> None:
+        size = self.get_write_buffer_size()
+        protocol = cast(asyncio.Protocol, self._protocol)
+        if not self._writer_paused:
+            if size > self._high:
+                self._writer_paused = True
+                self._call(protocol.pause_writing)
+        elif size <= self._low or self._link.has_room:
+            self._writer_paused = False
+            self._call(protocol.resume_writing)
+
+    # Reading
+
+    def is_reading(self) -> bool:
+        """Whether the protocol gets what comes."""
+        return not self._reader_paused and not self._closing
+
+    def pause_reading(self) -> None:
+        """Give nothing to the protocol until ``resume_reading``."""
+        if self.is_reading():
+            self._reader_paused = True
+            self._link.tcp.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Go on after ``pause_reading``."""
+        if self._reader_paused and not self._closing:
+            self._reader_paused = False
+            if self._held:
+                self._link.loop.call_soon(self._deliver_held)
+            else:
+                self._link.tcp.resume_reading()
+
+    def deliver(self, results: list[Result]) -> None:
+        """Give the engine's results to the protocol."""
+        if self._held or not self.is_reading():
+            self._held += results
+            return
+        for position, result in enumerate(results, 1):
+            self._deliver_one(result)
+            if not self.is_reading():
+                self._held = results[position:]
+                return
+
+    def _deliver_held(self) -> None:
+        if self.is_reading():
+            held, self._held = self._held, []
+            self.deliver(held)
+        if self.is_reading():
+            self._link.tcp.resume_reading()
+
+    def _deliver_one(self, result: Result) -> None:
+        protocol = cast(asyncio.Protocol, self._protocol)
+        if isinstance(result, Data):
+            if self._buffered:
+                self._call(self._fill_buffers, result.data)
+            else:
+                self._call(protocol.data_received, bytes(result.data))
+        elif isinstance(result, HandshakeDone):
+            self._call(protocol.connection_made, self)
+        elif not self._call(protocol.eof_received):
+            self.close()
+
+    def _fill_buffers(self, data: bytes | bytearray) -> None:
+        protocol = cast(asyncio.BufferedProtocol, self._protocol)
+        view = memoryview(data)
+        while view:
+            buffer = memoryview(cast(bytearray, protocol.get_buffer(len(view))))
+            size = min(len(buffer), len(view))
+            if not size:
+                raise RuntimeError("get_buffer() returned an empty buffer")
+            buffer[:size] = view[:size]
+            protocol.buffer_updated(size)
+            view = view[size:]
+
+    def _call(self, callback: Callable[..., Any], *arguments: object) -> Any:
+        """Call the protocol. What it lets escape ends the connection, as under every transport of asyncio."""
+        try:
+            return callback(*arguments)
+        except Exception as error:  # noqa: BLE001 (the program's own, whatever it is)
+            context = {"message": f"{callback.__name__}() failed", "exception": error}
+            self._link.loop.call_exception_handler({**context, "transport": self, "protocol": self._protocol})
+            self._link.give_up(error)
+            return None
+
+    # Ends
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed or about to be."""
+        return self._closing
+
+    def close(self) -> None:
+        """Send what is queued and close_notify, wait a bounded time for the peer's end, then close. RFC 9846 6.1."""
+        if not self._closing:
+            self._closing = True
+            self._held.clear()
+            self._link.start_closing()
+            self._finish_writing()
+
+    def abort(self) -> None:
+        """Close at once. What is queued is lost, and the peer sees a truncated connection."""
+        self.discard()
+        self._link.abort()
+
+    def discard(self) -> None:
+        """Nothing that waits here is sent or delivered any more."""
+        self._closing = True
+        self._queue.clear()
+        self._queued = 0
+        self._held.clear()
+
+    def lost(self, error: Exception | None) -> None:
+        """The TCP transport is gone."""
+        self.discard()
+        self._call(self._protocol.connection_lost, error)

@@ -1,0 +1,439 @@
+"""The ends that are not in order: cut, reset, cancelled, overdue, refused."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handfast import aio, limits
+from handfast.errors import (
+    ApiMisuse,
+    BadMessage,
+    ConnectionLost,
+    HandfastError,
+    LocalFailure,
+    PeerMisbehaved,
+    PeerRejected,
+)
+from handfast.record.layer import RecordLayer
+from tests.aio.support import (
+    MUTUAL,
+    ByHand,
+    HalfOpen,
+    Made,
+    Recorder,
+    client_config,
+    connected,
+    listening,
+    server_by_hand,
+    server_config,
+)
+
+if TYPE_CHECKING:
+    from tests.aio.conftest import Runner
+
+SOON = 0.05
+
+
+def test_a_cut_connection_is_not_an_end(run: Runner) -> None:
+    async def main() -> None:
+        made = Made()
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            await peer.send(b"first half")
+            peer.sock.close()
+            (server,) = made.all
+            error = await server.lost
+            assert isinstance(error, ConnectionLost)
+            assert (error.code, error.details["received"]) == ("unexpected_eof", 10)
+            assert server.told == ["made", "data", "lost"]
+
+    run(main())
+
+
+def test_a_stream_reader_hears_of_a_cut_connection(run: Runner) -> None:
+    async def main() -> None:
+        async with server_by_hand() as (port, accepting):
+            connecting = asyncio.create_task(aio.open_connection("127.0.0.1", port, client_config()))
+            peer = await accepting
+            await peer.handshake()
+            reader, writer = await connecting
+            await peer.send(b"x")
+            peer.sock.close()
+            with pytest.raises(ConnectionLost, match="without close_notify"):
+                await reader.read()
+            with pytest.raises(ConnectionLost, match="without close_notify"):
+                await writer.wait_closed()
+
+    run(main())
+
+
+def test_a_reset(run: Runner) -> None:
+    async def main() -> None:
+        made = Made()
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            (server,) = made.all
+            await server.made
+            peer.reset()
+            error = await server.lost
+            assert isinstance(error, ConnectionLost)
+            assert error.code == "reset"
+
+    run(main())
+
+
+def test_abort_is_at_once_and_drops_what_waits(run: Runner) -> None:
+    async def main() -> None:
+        made = Made()
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            (server,) = made.all
+            transport = await server.made
+            transport.write(bytes(20_000_000))
+            transport.abort()
+            transport.abort()
+            transport.close()
+            transport.write(b"dropped")
+            assert transport.get_write_buffer_size() < 2 * limits.SEAL_STEP
+            assert await server.lost is None
+            await peer.read_to_end()
+            with pytest.raises(ConnectionLost):
+                peer.connection.eof()
+            peer.sock.close()
+
+    run(main())
+
+
+async def closed_by_peer(peer: ByHand) -> None:
+    """Wait until the other side has closed; with nothing unread it can only be an end or a reset."""
+    try:
+        while await asyncio.get_running_loop().sock_recv(peer.sock, 65536):
+            pass
+    except ConnectionResetError:
+        pass
+
+
+def test_connecting_can_be_cancelled(run: Runner) -> None:
+    async def main() -> None:
+        async with server_by_hand() as (port, accepting):
+            made = Made()
+            connecting = asyncio.create_task(aio.create_connection(made, "127.0.0.1", port, client_config()))
+            peer = await accepting
+            assert await peer.read()
+            connecting.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await connecting
+            await closed_by_peer(peer)
+            assert made.all[0].told == []
+
+    run(main())
+
+
+def test_connecting_can_be_cancelled_at_any_step(run: Runner) -> None:
+    async def main() -> None:
+        done = cancelled = 0
+        made = Made()
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
+            while not done:
+                connecting = asyncio.create_task(aio.create_connection(Recorder, "127.0.0.1", port, client_config()))
+                for _ in range(cancelled):
+                    await asyncio.sleep(0)
+                connecting.cancel()
+                try:
+                    transport, protocol = await connecting
+                except asyncio.CancelledError:
+                    cancelled += 1
+                else:
+                    done += 1
+                    transport.abort()
+                    await protocol.lost
+            for server in made.all:
+                if server.told:
+                    await server.lost
+        assert cancelled > 3
+
+    run(main())
+
+
+def test_the_handshakes_deadline_at_a_client(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", SOON)
+
+    async def main() -> None:
+        async with server_by_hand() as (port, accepting):
+            config = client_config(handshake_timeout=SOON)
+            with pytest.raises(ConnectionLost) as caught:
+                await aio.open_connection("127.0.0.1", port, config)
+            assert caught.value.code == "handshake_timeout"
+            assert "ServerHello" in caught.value.what
+            peer = await accepting
+            # It was told, which for the engine there is not what a silent end is.
+            with pytest.raises(HandfastError) as told:
+                await peer.read_to_end()
+            assert "user_canceled" in told.value.what or "close_notify" in told.value.what
+
+    run(main())
+
+
+def test_the_handshakes_deadline_at_a_server(
+    run: Runner, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", SOON)
+
+    async def main() -> None:
+        made = Made()
+        config = server_config(handshake_timeout=SOON)
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, config)) as port:
+            peer = await ByHand.connect(port)
+            await closed_by_peer(peer)
+            peer.sock.close()
+            assert [protocol.told for protocol in made.all] == [[]]
+
+    run(main())
+    assert [record.levelname for record in caplog.records if record.name == "handfast"] == ["WARNING"]
+    assert "did not finish within 0.05 s" in caplog.text
+
+
+def test_a_server_logs_a_failed_handshake_and_tells_nobody_else(run: Runner, caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        made = Made()
+        config = server_config(client_auth=MUTUAL)
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, config)) as port:
+            peer = await ByHand.connect(port, client_config(anonymous=True))
+            await peer.handshake()
+            with pytest.raises(PeerRejected, match="certificate_required"):
+                await peer.read_to_end()
+            peer.sock.close()
+            assert [protocol.told for protocol in made.all] == [[]]
+            with socket.create_connection(("127.0.0.1", port)) as plain:
+                plain.sendall(b"GET / HTTP/1.1\r\n\r\n")
+                plain.setblocking(False)
+                await asyncio.get_running_loop().sock_recv(plain, 100)
+
+    with caplog.at_level(logging.WARNING, "handfast"):
+        run(main())
+    lines = [record.getMessage() for record in caplog.records if record.name == "handfast"]
+    assert len(lines) == 2
+    assert lines[0].startswith("127.0.0.1:")
+    assert "handshake failed waiting for the client's " in lines[0]
+    assert "the client sent no certificate" in lines[0]
+    assert "speaks plain HTTP" in lines[1]
+
+
+def test_closing_waits_for_the_peer_only_so_long(run: Runner) -> None:
+    async def main() -> None:
+        made = Made()
+        server = await aio.create_server(made, "127.0.0.1", 0, server_config(), shutdown_timeout=SOON)
+        async with listening(server) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            (near,) = made.all
+            transport = await near.made
+            started = time.monotonic()
+            transport.close()
+            assert await near.lost is None
+            assert time.monotonic() - started >= SOON * 0.9
+            # close_notify came, then the end.
+            await peer.read_to_end()
+            assert peer.connection.peer_closed
+            peer.sock.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("paused", [False, True])
+@pytest.mark.parametrize("how", ["close_notify", "end", "reset"])
+def test_closing_ends_with_the_peer(run: Runner, how: str, paused: bool) -> None:
+    async def main() -> None:
+        made = Made()
+        # Longer than any test may take.
+        server = await aio.create_server(made, "127.0.0.1", 0, server_config(), shutdown_timeout=60)
+        async with listening(server) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            (near,) = made.all
+            transport = await near.made
+            if paused:
+                transport.pause_reading()
+            transport.close()
+            await peer.read_to_end()
+            if how == "close_notify":
+                peer.connection.close()
+                await peer.flush()
+            elif how == "end":
+                peer.sock.close()
+            else:
+                peer.reset()
+            assert await near.lost is None
+            peer.sock.close()
+
+    run(main())
+
+
+def test_closing_gives_up_on_a_peer_that_does_not_read(run: Runner) -> None:
+    async def main() -> None:
+        made = Made()
+        server = await aio.create_server(made, "127.0.0.1", 0, server_config(), shutdown_timeout=SOON)
+        async with listening(server) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            (near,) = made.all
+            transport = await near.made
+            transport.write(bytes(20_000_000))
+            transport.close()
+            error = await near.lost
+            assert isinstance(error, ConnectionLost)
+            assert error.code == "shutdown_timeout"
+            assert int(str(error.details["unsent"])) > 10_000_000
+            peer.sock.close()
+
+    run(main())
+
+
+def test_closing_waits_while_a_slow_peer_still_reads(run: Runner) -> None:
+    async def main() -> None:
+        made = Made()
+        server = await aio.create_server(made, "127.0.0.1", 0, server_config(), shutdown_timeout=4 * SOON)
+        async with listening(server) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            (near,) = made.all
+            transport = await near.made
+            size = 20_000_000
+            transport.write(bytes(size))
+            transport.close()
+            started = time.monotonic()
+            while len(peer.data) < size:
+                await peer.read()
+                if time.monotonic() - started < 8 * SOON:
+                    for _ in range(5):
+                        await peer.read()
+                    await asyncio.sleep(SOON / 10)
+            peer.connection.close()
+            await peer.flush()
+            assert await near.lost is None
+            assert time.monotonic() - started > 4 * SOON
+            peer.sock.close()
+
+    run(main())
+
+
+def test_the_peers_garbage_ends_a_connection(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", SOON)
+
+    async def main() -> None:
+        async with server_by_hand() as (port, accepting):
+            connecting = asyncio.create_task(aio.create_connection(Recorder, "127.0.0.1", port, client_config()))
+            peer = await accepting
+            await peer.handshake()
+            transport, client = await connecting
+            await asyncio.get_running_loop().sock_sendall(peer.sock, b"\x17\3\3\0\x20" + bytes(32))
+            transport.write(b"x")
+            with pytest.raises(PeerRejected, match="bad_record_mac"):
+                await peer.read_to_end()
+            error = await client.lost
+            assert isinstance(error, PeerMisbehaved)
+            assert error.code == "bad_record_mac"
+            assert client.told == ["made", "lost"]
+
+    run(main())
+
+
+def test_a_server_that_is_not_one(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", SOON)
+
+    async def main() -> None:
+        async with server_by_hand() as (port, accepting):
+            connecting = asyncio.create_task(aio.open_connection("127.0.0.1", port, client_config()))
+            peer = await accepting
+            await asyncio.get_running_loop().sock_sendall(peer.sock, b"HTTP/1.0 400 Bad Request\r\n\r\n")
+            with pytest.raises(BadMessage, match="does not speak TLS"):
+                await connecting
+
+    run(main())
+
+
+@pytest.mark.parametrize("when", ["connection_made", "data_received", "eof_received"])
+def test_a_protocol_that_raises(run: Runner, when: str) -> None:
+    class Failing(Recorder):
+        def fail(self, *_: object) -> None:
+            self.told.append("failed")
+            raise ZeroDivisionError(when)
+
+    setattr(Failing, when, Failing.fail)
+
+    async def main() -> None:
+        made = Made(Failing)
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            await peer.send(b"x")
+            peer.connection.close()
+            await peer.flush()
+            error = await made.all[0].lost
+            assert isinstance(error, ZeroDivisionError)
+            peer.sock.close()
+
+    run(main())
+    (complaint,) = run.complaints
+    assert complaint["message"] == ("fail() failed")
+    assert isinstance(complaint["exception"], ZeroDivisionError)
+    run.complaints.clear()
+
+
+def test_nobody_listens(run: Runner) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as reserved:
+        port = reserved.getsockname()[1]
+    with pytest.raises(ConnectionLost, match=rf"cannot connect to 127.0.0.1:{port}: Connection refused"):
+        run(aio.open_connection("127.0.0.1", port, client_config()))
+
+
+def test_a_protocol_factory_that_raises(run: Runner) -> None:
+    def factory() -> Recorder:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run(aio.create_connection(factory, "127.0.0.1", 1, client_config()))
+
+
+def test_an_exporter_after_the_end(run: Runner) -> None:
+    async def main() -> Any:
+        async with connected(server=HalfOpen) as (client, _):
+            client.transport.abort()
+            await client.lost
+            assert client.transport.info.complete
+            assert client.transport.get_extra_info("cipher")
+
+    run(main())
+
+
+def test_an_engine_that_cannot_start_raises_before_anything_is_opened(run: Runner) -> None:
+    with pytest.raises(ApiMisuse, match="server_name"):
+        run(aio.open_connection(None, None, client_config(), sock=None))
+
+
+def test_the_write_key_is_exhausted(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of the engine in the middle of a write ends the connection once."""
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", SOON)
+
+    def fail(*_: object) -> None:
+        raise LocalFailure("key_exhausted", limit=1)
+
+    async def main() -> None:
+        async with connected() as (client, server):
+            monkeypatch.setattr(RecordLayer, "write_application_data", fail)
+            client.transport.write(bytes(10 * limits.SEAL_STEP))
+            error = await client.lost
+            assert isinstance(error, LocalFailure)
+            assert error.code == "key_exhausted"
+            assert isinstance(await server.lost, PeerRejected)
+
+    run(main())

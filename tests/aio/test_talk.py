@@ -1,0 +1,245 @@
+"""Talking in order: streams and protocols, what is known of the connection, and the usual ends."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import handfast
+from handfast import VerifiedPeer, aio
+from handfast.errors import ApiMisuse
+from handfast.registry import CipherSuite, NamedGroup
+from tests import certificates
+from tests.aio.support import MUTUAL, HalfOpen, Recorder, client_config, connected, listening, server_config
+
+if TYPE_CHECKING:
+    from tests.aio.conftest import Runner
+
+
+async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while data := await reader.read(65536):
+        writer.write(data)
+        await writer.drain()
+    writer.close()
+    await writer.wait_closed()
+
+
+def test_streams(run: Runner) -> None:
+    async def main() -> None:
+        server = await aio.start_server(echo, "127.0.0.1", 0, server_config(client_auth=MUTUAL))
+        async with listening(server) as port:
+            reader, writer = await aio.open_connection("localhost", port, client_config(), family=2)
+            writer.write(b"hello")
+            assert await reader.readexactly(5) == b"hello"
+            writer.writelines([b"a", b"", b"b"])
+            writer.write_eof()
+            assert await reader.read() == b"ab"
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_five_megabytes_both_ways_at_once(run: Runner) -> None:
+    up, down = random.Random(1).randbytes(5_000_000), random.Random(2).randbytes(5_000_000)
+
+    async def send(writer: asyncio.StreamWriter, data: bytes) -> None:
+        sizes, at = random.Random(3), 0
+        while at < len(data):
+            size = sizes.choice((1, 100, 5000, 65536, 65537, 700_000))
+            writer.write(data[at : at + size])
+            at += size
+            await writer.drain()
+        writer.write_eof()
+
+    async def main() -> None:
+        arrived = asyncio.get_running_loop().create_future()
+
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            received, _ = await asyncio.gather(reader.read(), send(writer, down))
+            writer.close()
+            await writer.wait_closed()
+            arrived.set_result(received)
+
+        async with listening(await aio.start_server(serve, "127.0.0.1", 0, server_config())) as port:
+            reader, writer = await aio.open_connection("127.0.0.1", port, client_config())
+            received, _ = await asyncio.gather(reader.read(), send(writer, up))
+            assert received == down
+            assert await arrived == up
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_what_is_known_of_a_connection(run: Runner) -> None:
+    async def main() -> None:
+        async with connected(client_auth=MUTUAL) as (client, server):
+            assert isinstance(handfast.info(server.transport).peer, VerifiedPeer)
+            assert handfast.info(server.transport).presented == certificates.client().chain
+            info = handfast.info(client.transport)
+            assert info is client.transport.info is client.transport.get_extra_info("handfast")
+            writer = asyncio.StreamWriter(client.transport, client, None, asyncio.get_running_loop())
+            assert handfast.info(writer) is info
+            ask = client.transport.get_extra_info
+            assert ask("cipher") == (CipherSuite.describe(info.suite), "TLSv1.3", 128)
+            assert info.group == NamedGroup.X25519MLKEM768
+            assert ask("peername") == server.transport.get_extra_info("sockname")
+            assert ask("sockname") == server.transport.get_extra_info("peername")
+            assert ask("socket").fileno() > 0
+            for name in ("compression", "ssl_object", "sslcontext", "peercert", "nonsense"):
+                assert ask(name) is None
+            assert ask("ssl_object", "default") == "default"
+            assert client.transport.export("label", b"", 16) == server.transport.export("label", b"", 16)
+            assert client.transport.can_write_eof()
+
+    run(main())
+
+
+def test_info_of_a_blocking_socket_and_of_an_engine() -> None:
+    connection = handfast.ClientConnection(client_config(), server_name="localhost")
+    assert handfast.info(connection) is connection.info
+    with pytest.raises(ApiMisuse, match="str is not a connection"):
+        handfast.info("x")
+
+
+def test_half_close(run: Runner) -> None:
+    async def main() -> None:
+        async with connected(client=HalfOpen, server=HalfOpen) as (client, server):
+            client.transport.write(b"question")
+            client.transport.write_eof()
+            client.transport.write_eof()
+            await server.until(lambda: "eof" in server.told)
+            assert server.told == ["made", "data", "eof"]
+            assert not server.transport.is_closing()
+            server.transport.write(bytes(300_000))
+            await client.until(lambda: len(client.data) == 300_000)
+            with pytest.raises(RuntimeError):
+                client.transport.write(b"more")
+            server.transport.close()
+            await client.until(lambda: "eof" in client.told)
+            client.transport.close()
+            assert await server.lost is None
+            assert await client.lost is None
+
+    run(main())
+
+
+def test_without_an_answer_to_eof_received_the_connection_is_closed(run: Runner) -> None:
+    async def main() -> None:
+        async with connected() as (client, server):
+            client.transport.write_eof()
+            assert await server.lost is None
+            assert await client.lost is None
+            assert server.told == client.told == ["made", "eof", "lost"]
+            assert server.transport.is_closing()
+
+    run(main())
+
+
+def test_close_sends_what_is_queued(run: Runner) -> None:
+    async def main() -> None:
+        async with connected() as (client, server):
+            client.transport.write(bytes(5_000_000))
+            client.transport.close()
+            client.transport.write(b"dropped")
+            client.transport.close()
+            assert client.transport.is_closing()
+            assert await server.lost is None
+            assert await client.lost is None
+            assert len(server.data) == 5_000_000
+            assert client.told == ["made", "pause", "lost"] or client.told == ["made", "pause", "resume", "lost"]
+
+    run(main())
+
+
+def test_after_close_nothing_is_delivered(run: Runner) -> None:
+    async def main() -> None:
+        async with connected(server=HalfOpen) as (client, server):
+            client.transport.close()
+            await server.until(lambda: "eof" in server.told)
+            server.transport.write(bytes(200_000))
+            server.transport.close()
+            assert await client.lost is None
+            assert await server.lost is None
+            assert client.told == ["made", "lost"]
+
+    run(main())
+
+
+class Buffered(asyncio.BufferedProtocol):
+    """Echoes through a buffer of 1000 bytes."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(1000)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, aio.TLSTransport)
+        self.transport = transport
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        assert sizehint > 0
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.transport.write(memoryview(self.buffer)[:nbytes])
+
+
+def test_a_buffered_protocol(run: Runner) -> None:
+    data = random.Random(4).randbytes(300_000)
+
+    async def main() -> None:
+        async with listening(await aio.create_server(Buffered, "127.0.0.1", 0, server_config())) as port:
+            reader, writer = await aio.open_connection("127.0.0.1", port, client_config())
+            writer.write(data)
+            assert await reader.readexactly(len(data)) == data
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_the_protocol_can_be_replaced(run: Runner) -> None:
+    async def main() -> None:
+        async with connected() as (client, server):
+            other = Recorder()
+            server.transport.set_protocol(other)
+            assert server.transport.get_protocol() is other
+            client.transport.write(b"x")
+            await other.until(lambda: other.data)
+            server.transport.abort()
+            assert await other.lost is None
+            server.lost.set_result(None)
+
+    run(main())
+
+
+@pytest.mark.parametrize("kind", [bytearray, memoryview])
+def test_what_was_written_may_change_afterwards(run: Runner, kind: type) -> None:
+    async def main() -> None:
+        async with connected() as (client, server):
+            source = bytearray(b"a" * 4_000_000)
+            client.transport.write(kind(source))
+            source[:] = bytes(len(source))
+            await server.until(lambda: len(server.data) == len(source))
+            assert server.data == b"a" * len(source)
+            with pytest.raises(TypeError):
+                client.transport.write("text")  # type: ignore[arg-type]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("host", "options", "message"),
+    [
+        ("localhost", {"ssl": True}, "belongs to the loop's own TLS"),
+        ("localhost", {"server_hostname": "x"}, "belongs to the loop's own TLS"),
+        (None, {}, "server_name must say"),
+    ],
+)
+def test_what_would_be_ignored_is_refused(run: Runner, host: str | None, options: dict[str, Any], message: str) -> None:
+    with pytest.raises(ApiMisuse, match=message):
+        run(aio.open_connection(host, 1, client_config(), **options))
