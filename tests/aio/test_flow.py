@@ -7,7 +7,8 @@ import contextlib
 import gc
 import socket
 import tracemalloc
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -292,6 +293,10 @@ def test_an_ended_connection_is_freed_without_the_collector(run: Runner) -> None
     run(main())
 
 
+def holds(end: Any, size: int) -> bool:
+    return len(end.data) == size
+
+
 def test_reads_that_overlap_do_not_share_memory(run: Runner) -> None:
     async def main() -> None:
         async with connected() as (client, server):
@@ -303,7 +308,7 @@ def test_reads_that_overlap_do_not_share_memory(run: Runner) -> None:
             for end in ends:
                 end.transport.write(b"x" * 100_000)
             for end in ends:
-                await end.until(lambda end=end: len(end.data) == 100_000)
+                await end.until(partial(holds, end, 100_000))
                 assert end.data == b"x" * 100_000
             # Everything was given back.
             assert server.transport._link.get_buffer(-1).obj is first.obj

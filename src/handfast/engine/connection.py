@@ -126,8 +126,11 @@ class Connection:
             return f"the {self.info.role.peer}'s {self._step.names}"
         return "nothing" if self._step is None else f"our own {type(self._step).__name__.lower()} step"
 
-    def receive(self, data: bytes) -> list[Result]:
-        """Take bytes from the transport. Raises HandfastError once its alert is in ``outgoing``."""
+    def receive(self, data: bytes | bytearray | memoryview) -> list[Result]:
+        """Take bytes from the transport. Raises HandfastError once its alert is in ``outgoing``.
+
+        ``data`` may be a buffer that is used again: no reference to it is kept.
+        """
         if self._plain_reading:
             try:
                 self._receive_connected(data)
@@ -375,7 +378,7 @@ class Connection:
             self._post.application_data_came()
         self._results.append(Data(content))
 
-    def _receive_connected(self, data: bytes) -> None:
+    def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
         """The connected side that nobody watches: runs of application data are opened in one go."""
         while True:
             content, other = self._records.read_application_data(data)

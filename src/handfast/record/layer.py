@@ -81,7 +81,7 @@ class RecordLayer:
 
     # Reading
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes from the transport."""
         self._incoming += data
 
@@ -90,7 +90,7 @@ class RecordLayer:
         """Bytes received that are not yet a whole record."""
         return len(self._incoming)
 
-    def read_application_data(self, data: bytes) -> tuple[bytes | bytearray, Record | None]:
+    def read_application_data(self, data: bytes | bytearray | memoryview) -> tuple[bytes | bytearray, Record | None]:
         """The contents of the application data records at the front of what is buffered and ``data``.
 
         The second value is the first record that was something else, if one was met. For a connected side that nobody
@@ -100,7 +100,7 @@ class RecordLayer:
             raise ValueError("no read keys")
         if self._incoming or not self.joiner.empty:
             self._incoming += data
-            source: bytes | bytearray = self._incoming
+            source: bytes | bytearray | memoryview = self._incoming
         else:
             source = data
         content, consumed, other = self._read_protection.open_run(source, 0)
