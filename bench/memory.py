@@ -5,20 +5,14 @@ from __future__ import annotations
 import gc
 import tracemalloc
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
-from bench.sides import Maker, Pki, handfast_sides
-
-if TYPE_CHECKING:
-    from bench.run import Row
+from bench.sides import Maker, Pki, Row, connect, handfast_sides
 
 CONNECTIONS = 200
 
 
 def per_server(make_client: Maker, make_server: Maker) -> float:
     """KiB of Python's memory that each connected server keeps, while its clients are gone."""
-    from bench.run import connect
-
     connect(make_client, make_server)
     gc.collect()
     tracemalloc.start()
@@ -31,8 +25,6 @@ def per_server(make_client: Maker, make_server: Maker) -> float:
 
 def rows(pki: Pki) -> Iterator[Row]:
     """Only memory that Python allocates is seen; OpenSSL's own, a few hundred bytes for each key, is not."""
-    from bench.run import Row
-
     for mutual in (False, True):
         kind = "mutual" if mutual else "full"
         size = per_server(*handfast_sides(pki, mutual=mutual))

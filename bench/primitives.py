@@ -5,13 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from statistics import median
 from time import perf_counter
-from typing import TYPE_CHECKING
 
+from bench.sides import Row
 from handfast.crypto import groups, new_keys, signatures
 from handfast.registry import NamedGroup, SignatureScheme
-
-if TYPE_CHECKING:
-    from bench.run import Row
 
 CONTENT = bytes(130)
 SCHEME = int(SignatureScheme.ecdsa_secp256r1_sha256)
@@ -28,8 +25,6 @@ def microseconds(step: Callable[[], object], count: int = 200) -> float:
 
 def rows() -> Iterator[Row]:
     """X25519 and ECDSA P-256 as each side does them in a full handshake, without the verification of the chain."""
-    from bench.run import Row
-
     key = new_keys.generate_private_key("ecdsa-p256")
     public = signatures.describe_public_key(key.public_key())
     signature = signatures.sign(key, SCHEME, CONTENT)

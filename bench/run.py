@@ -13,7 +13,7 @@ import platform
 import ssl
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -24,7 +24,7 @@ from cryptography.hazmat.backends.openssl.backend import backend
 
 import handfast
 from bench import memory, primitives
-from bench.sides import Maker, Pki, Side, handfast_sides, pyopenssl_sides, ssl_sides
+from bench.sides import Pki, Row, connect, handfast_sides, pyopenssl_sides, ssl_sides
 
 RESULTS = Path("bench-results.json")
 TURN = 10
@@ -45,38 +45,6 @@ GOALS = {
     ("seal 1 MiB", "server"): 1.3,
     ("open 1 MiB", "server"): 1.4,
 }
-
-
-@dataclass
-class Row:
-    """One line of the table. ``ratio_to_ssl`` is above 1 where the implementation is faster than Python's ssl."""
-
-    scenario: str
-    side: str
-    implementation: str
-    median: float
-    unit: str
-    ratio_to_ssl: float | None
-
-
-def connect(make_client: Maker, make_server: Maker) -> tuple[Side, Side, float, float]:
-    """A handshake; both ends and the seconds that each of them took."""
-    start = perf_counter()
-    client = make_client()
-    flight = client.feed(b"")
-    client_time = perf_counter() - start
-    start = perf_counter()
-    server = make_server()
-    answer = server.feed(flight)
-    server_time = perf_counter() - start
-    while flight or answer:
-        start = perf_counter()
-        flight = client.feed(answer) if answer else b""
-        client_time += perf_counter() - start
-        start = perf_counter()
-        answer = server.feed(flight) if flight else b""
-        server_time += perf_counter() - start
-    return client, server, client_time, server_time
 
 
 def handshakes(pki: Pki, *, mutual: bool, rounds: int, count: int) -> Iterator[Row]:

@@ -1,4 +1,4 @@
-"""One end of a connection in memory, the same shape for every implementation that is compared.
+"""One end of a connection in memory, the same shape for every implementation that is compared, and what is said of it.
 
 All negotiate TLS_AES_128_GCM_SHA256, X25519 and ECDSA P-256, verify the peer's chain of leaf and CA and the server's
 name, and send no tickets. Where an implementation cannot choose its suite, its peer offers or accepts no other.
@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from time import perf_counter
 from typing import Any, Protocol
 
 import handfast
@@ -38,6 +39,38 @@ class Side(Protocol):
 
 
 Maker = Callable[[], Side]
+
+
+@dataclass
+class Row:
+    """One line of the table. ``ratio_to_ssl`` is above 1 where the implementation is faster than Python's ssl."""
+
+    scenario: str
+    side: str
+    implementation: str
+    median: float
+    unit: str
+    ratio_to_ssl: float | None
+
+
+def connect(make_client: Maker, make_server: Maker) -> tuple[Side, Side, float, float]:
+    """A handshake; both ends and the seconds that each of them took."""
+    start = perf_counter()
+    client = make_client()
+    flight = client.feed(b"")
+    client_time = perf_counter() - start
+    start = perf_counter()
+    server = make_server()
+    answer = server.feed(flight)
+    server_time = perf_counter() - start
+    while flight or answer:
+        start = perf_counter()
+        flight = client.feed(answer) if answer else b""
+        client_time += perf_counter() - start
+        start = perf_counter()
+        answer = server.feed(flight) if flight else b""
+        server_time += perf_counter() - start
+    return client, server, client_time, server_time
 
 
 @dataclass

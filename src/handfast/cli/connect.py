@@ -14,7 +14,7 @@ from handfast.cli import options, ui
 from handfast.cli.deadline import deadline
 from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
 from handfast.cli.output import output_file, standard_output
-from handfast.cli.target import Target, parse_address, parse_target, redirected
+from handfast.cli.target import HttpOptions, Target, parse_address, parse_target, redirected
 from handfast.engine import ClientConfig
 from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError, PeerRejected
 from handfast.events import Role
@@ -27,21 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _HTTP = "http/1.1"
-
-
-@dataclass(frozen=True, slots=True)
-class HttpOptions:
-    """The options that only an https:// URL has."""
-
-    method: str | None
-    data: tuple[str, ...]
-    headers: tuple[str, ...]
-    include: bool
-    output: Path | None
-
-    @property
-    def given(self) -> bool:
-        return bool(self.method or self.data or self.headers or self.include or self.output)
 
 
 @dataclass(frozen=True, slots=True)

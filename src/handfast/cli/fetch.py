@@ -14,8 +14,7 @@ from handfast.trust.files import read
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from handfast.cli.connect import HttpOptions
-    from handfast.cli.target import Target
+    from handfast.cli.target import HttpOptions, Target
 
 _FORM = "application/x-www-form-urlencoded"
 

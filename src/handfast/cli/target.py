@@ -1,13 +1,17 @@
-"""What to connect to: an https:// URL, or host:port."""
+"""What to connect to, an https:// URL or host:port, and what to ask for there."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from handfast.cli import ui
 from handfast.errors import ConfigError
 from handfast.text import escape
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HTTPS_PORT = 443
 
@@ -30,6 +34,21 @@ class Target:
         """For the Host header: the port is left out where it is the usual one. RFC 9110 7.2."""
         host = f"[{self.host}]" if ":" in self.host else self.host
         return host if self.port == HTTPS_PORT else f"{host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class HttpOptions:
+    """The options that only an https:// URL has."""
+
+    method: str | None
+    data: tuple[str, ...]
+    headers: tuple[str, ...]
+    include: bool
+    output: Path | None
+
+    @property
+    def given(self) -> bool:
+        return bool(self.method or self.data or self.headers or self.include or self.output)
 
 
 def parse_target(text: str) -> Target:
