@@ -234,7 +234,7 @@ class PyOpenSsl:
                 return b"".join(parts)
 
     def seal(self, data: bytes) -> bytes:
-        self.connection.send(data)
+        self.connection.sendall(data)
         return self._outgoing()
 
     def open(self, data: bytes) -> int:

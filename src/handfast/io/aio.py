@@ -1,7 +1,7 @@
 """TLS for asyncio programs: connections, servers and streams, on any event loop.
 
 Nothing here uses the loop's own TLS layer. The protocol that the loop's TCP transport drives is ours, and the user's
-protocol gets a transport of ours: see aio_protocol.py and aio_transport.py.
+protocol gets a transport of ours: see aio_protocol.py, which has the theory, aio_roles.py and aio_transport.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from handfast import limits
 from handfast.engine import ClientConnection, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost
-from handfast.io.aio_protocol import ClientProtocol, NeedHandler, ServerProtocol, Setup, refuse_deferred
+from handfast.io.aio_protocol import NeedHandler, Setup, refuse_deferred
+from handfast.io.aio_roles import ClientProtocol, ServerProtocol
 from handfast.io.aio_transport import TLSTransport
 
 if TYPE_CHECKING:

@@ -20,20 +20,18 @@ it was closed, makes the kernel send a reset, and a reset that meets a write mak
 from __future__ import annotations
 
 import asyncio
-import socket
 import threading
 from abc import abstractmethod
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from handfast import limits
 from handfast.engine import HandshakeDone
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.io.aio_transport import TLSTransport
-from handfast.lens.log import log_failure
 
 if TYPE_CHECKING:
     from handfast.engine import Connection, ConnectionInfo, Result
@@ -80,7 +78,7 @@ class ReceiveBuffer(threading.local):
     """Where the TCP transports of a thread put what they read: one buffer for all, as each is emptied at once.
 
     It saves an allocation per read, which costs more than opening a small record. A loop that reads in the background
-    may ask for a second buffer before the first one is filled: that gets memory of its own.
+    may ask for a second buffer before the first one is filled: then that takes its place here.
     """
 
     def __init__(self) -> None:
@@ -90,7 +88,7 @@ class ReceiveBuffer(threading.local):
     def lend(self, borrower: TLSProtocol) -> memoryview:
         """Memory for one read."""
         if self.borrower is not None and self.borrower is not borrower:
-            return memoryview(bytearray(_RECEIVE_SIZE))
+            self.memory = memoryview(bytearray(_RECEIVE_SIZE))
         self.borrower = borrower
         return self.memory
 
@@ -101,6 +99,7 @@ class ReceiveBuffer(threading.local):
 
 
 _receive_buffer = ReceiveBuffer()
+_NOTHING = memoryview(b"")
 
 
 class TLSProtocol(asyncio.BufferedProtocol):
@@ -122,7 +121,6 @@ class TLSProtocol(asyncio.BufferedProtocol):
     )
 
     tcp: asyncio.Transport
-    _buffer: memoryview
 
     def __init__(self, setup: Setup, connection: Connection, protocol: asyncio.BaseProtocol) -> None:
         self._setup = setup
@@ -133,6 +131,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._answering: asyncio.Future[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._unread = 0
+        self._buffer = _NOTHING
         self._peer_ended = False
         # Whether the TCP transport takes more. The transport above seals nothing while it does not.
         self.has_room = True
@@ -210,7 +209,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def buffer_updated(self, nbytes: int) -> None:
         self._receive(self._buffer[:nbytes])
         _receive_buffer.take_back(self)
-        del self._buffer
+        self._buffer = _NOTHING
 
     def _receive(self, data: memoryview) -> None:
         if self._stage is Stage.LINGERING:
@@ -230,6 +229,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._after(results)
 
     def eof_received(self) -> bool:
+        _receive_buffer.take_back(self)
+        self._buffer = _NOTHING
         self._peer_ended = True
         if self._stage >= Stage.CLOSING:
             self.tcp.close()
@@ -418,86 +419,3 @@ class TLSProtocol(asyncio.BufferedProtocol):
         lost = ConnectionLost("reset", stage=stage)
         connection.lost(lost)
         return lost
-
-
-class ClientProtocol(TLSProtocol):
-    """A client's end. Somebody awaits ``established``."""
-
-    __slots__ = ("_duplicate", "_established")
-
-    _duplicate: socket.socket | None
-
-    def __init__(self, setup: Setup, connection: Connection, protocol: asyncio.BaseProtocol) -> None:
-        super().__init__(setup, connection, protocol)
-        self._duplicate = None
-        self._established: asyncio.Future[None] = setup.loop.create_future()
-
-    async def established(self) -> None:
-        """Wait until the handshake is complete. Raises HandfastError, once the TCP transport is closed."""
-        try:
-            await self._established
-        except asyncio.CancelledError:
-            self.abort()
-            raise
-
-    def abandon(self) -> None:
-        """The loop dropped the TCP transport while it made it, which uvloop does without a word."""
-        if Stage.NEW < self._stage < Stage.LOST:
-            self.connection_lost(None)
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._duplicate = _duplicate(transport.get_extra_info("socket"))
-        super().connection_made(transport)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        try:
-            super().connection_lost(exc)
-        finally:
-            if self._duplicate is not None:
-                self._duplicate.close()
-
-    def _opened(self) -> None:
-        if not self._established.done():
-            self._established.set_result(None)
-
-    def _refused(self, error: Exception | None) -> None:
-        if not self._established.done():
-            self._established.set_exception(error or self._reset())
-            # Marks it as seen: nobody asks any more if the connection ended while it was being made.
-            self._established.exception()
-
-    def _rest(self) -> Iterator[bytes]:
-        taken = 0
-        while self._duplicate is not None and taken < limits.DRAIN_BYTES:
-            try:
-                data = self._duplicate.recv(limits.DRAIN_BYTES - taken, socket.MSG_DONTWAIT)
-            except OSError:
-                return
-            if not data:
-                return
-            taken += len(data)
-            yield data
-
-
-class ServerProtocol(TLSProtocol):
-    """A server's end. A handshake that fails is logged, and the user's protocol never hears of it."""
-
-    __slots__ = ("_peer_address",)
-
-    _peer_address: Any
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._peer_address = transport.get_extra_info("peername")
-        super().connection_made(transport)
-
-    def _refused(self, error: Exception | None) -> None:
-        if error is not None:
-            log_failure(self._peer_address, f"waiting for {self._connection.waiting_for}", error)
-
-
-def _duplicate(sock: Any) -> socket.socket | None:
-    try:
-        return None if sock is None else socket.fromfd(sock.fileno(), sock.family, sock.type)
-    except OSError:
-        # Out of descriptors. Nothing but the reason of a reset depends on it.
-        return None
