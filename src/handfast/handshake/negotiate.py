@@ -31,7 +31,6 @@ from handfast.wire.extensions import (
     ProtocolNameList,
     PskKeyExchangeModes,
     SignatureSchemeList,
-    SignatureSchemeListCert,
     SupportedVersionsClientHello,
     SupportedVersionsServerHello,
 )
@@ -336,12 +335,6 @@ def check_second_hello(first: Offer, second: ClientHello, group: int, cookie: by
 
 
 # Certificates, in both roles
-
-
-def chain_schemes(message: Extended, schemes: Sequence[int]) -> tuple[int, ...]:
-    """The schemes that certificates may be signed with: signature_algorithms_cert, else ``schemes``. RFC 9846 4.3.3."""
-    for_chain = message.find(SignatureSchemeListCert)
-    return tuple(schemes if for_chain is None else for_chain.supported_signature_algorithms)
 
 
 def choose_scheme(ours: Iterable[int], theirs: Collection[int]) -> int | None:
