@@ -128,6 +128,21 @@ def test_closing_waits_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) 
         assert time.monotonic() - start < 2
 
 
+def test_a_peer_that_does_not_read_cannot_hold_a_handshake() -> None:
+    ours, theirs = socket.socketpair()
+    with theirs:
+        ours.setblocking(False)
+        with suppress(BlockingIOError):
+            while True:
+                ours.send(bytes(65536))
+        config = handfast.ClientConfig(verifier=verifier(), handshake_timeout=0.05)
+        start = time.monotonic()
+        with pytest.raises(ConnectionLost) as given_up:
+            sockets.client(ours, config, server_name="localhost")
+        assert given_up.value.code == "timeout"
+        assert time.monotonic() - start < 2
+
+
 def test_automatic_ca_names_stay_small() -> None:
     name = bytes(100)
     fitting = limits.MAX_AUTOMATIC_CA_NAMES // len(name)

@@ -231,17 +231,27 @@ class TLSSocket:
         while self._connection.wants_write:
             if not self._writing.acquire(blocking=wait):
                 return
+            timeout = self._write_timeout()
             try:
                 with self._state:
                     data = self._connection.outgoing()
-                self._sock.settimeout(self._timeout)
+                self._sock.settimeout(timeout)
                 self._sock.sendall(data)
             except TimeoutError:
-                raise ConnectionLost("timeout", seconds=self._timeout) from None
+                # Part of a record may have left: nothing can follow it.
+                lost = ConnectionLost("timeout", seconds=timeout)
+                self._connection.lost(lost)
+                raise lost from None
             except OSError:
                 raise self._lost() from None
             finally:
                 self._writing.release()
+
+    def _write_timeout(self) -> float | None:
+        """How long a write may wait for the peer to read: in the handshake no longer than its deadline."""
+        if self._connection.connected or self._closed:
+            return self._timeout
+        return max(self._connection.deadline - time.monotonic(), 0.001)
 
     # Ends
 
