@@ -15,7 +15,7 @@ LAYERS = (
     ("events",),
     ("keys", "pki"),
     ("record",),
-    ("trust", "lens"),
+    ("trust", "lens", "sessions"),
     ("handshake", "passive"),
     ("engine",),
     ("io",),

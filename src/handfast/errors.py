@@ -217,6 +217,26 @@ class PeerMisbehaved(HandfastError):
         "psk_not_last": Entry(
             Alert.illegal_parameter, "pre_shared_key is not ClientHello's last extension", "RFC 9846 4.3.11"
         ),
+        "bad_binder": Entry(
+            Alert.decrypt_error, "the PSK binder does not verify: the client does not hold the PSK", "RFC 9846 4.3.11"
+        ),
+        "psk_not_offered": Entry(
+            Alert.illegal_parameter, "ServerHello selects PSK {index}, which was not offered", "RFC 9846 4.3.11"
+        ),
+        "psk_for_other_hash": Entry(
+            Alert.illegal_parameter,
+            "ServerHello selects our PSK with suite {suite}, of another hash",
+            "RFC 9846 4.3.11",
+        ),
+        "early_data_without_psk": Entry(
+            Alert.illegal_parameter, "the server takes early data without the PSK that protects it", "RFC 9846 4.3.10"
+        ),
+        "early_data_changed": Entry(
+            Alert.illegal_parameter, "the server takes early data but changes {field}", "RFC 9846 4.3.10"
+        ),
+        "too_much_early_data": Entry(
+            Alert.unexpected_message, "more early data than the ticket allows", "RFC 9846 4.3.10"
+        ),
         "binder_count": Entry(
             Alert.illegal_parameter, "{binders} binders for {identities} PSK identities", "RFC 9846 4.3.11"
         ),

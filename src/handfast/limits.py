@@ -10,6 +10,8 @@ RECORD_HEADER = 5
 MAX_PLAINTEXT = 2**14
 MAX_INNER_PLAINTEXT = 2**14 + 1
 MAX_CIPHERTEXT_13 = 2**14 + 256
+# The content type and the tag: a protected record of TLS 1.3 has no less.
+MIN_PROTECTED = 17
 MAX_CIPHERTEXT_12 = 2**14 + 2048
 
 # One handshake message: OpenSSL's max_cert_list is 100 KiB, Go's and rustls's bound is 64 KiB.
@@ -47,6 +49,32 @@ MAX_AUTOMATIC_CA_NAMES = 16 * 1024
 # AEAD confidentiality limits, in records per key. RFC 9846 5.5: 2^24.5 full-size records for AES-GCM.
 AES_GCM_RECORDS_PER_KEY = 2**24
 CHACHA20_RECORDS_PER_KEY = 2**62
+
+# Sessions. A ticket's life in seconds: OpenSSL's default, and the most that RFC 9846 4.7.1 allows.
+TICKET_LIFETIME = 2 * 60 * 60
+MAX_TICKET_LIFETIME = 7 * 24 * 60 * 60
+# ... and how long after the last signature a session may be renewed by resuming it.
+SESSION_LIFETIME = 24 * 60 * 60
+# Tickets on one connection: OpenSSL sends 2; a client that asks for more (RFC 9149) gets no more than this.
+TICKETS_PER_CONNECTION = 2
+MAX_TICKETS_SENT = 8
+# ... and what a client keeps of what one connection brings, and of what all brought that trusted alike.
+MAX_TICKETS_KEPT = 8
+SESSIONS_PER_PARTITION = 4
+CACHED_PARTITIONS = 1024
+STORED_TICKETS = 10_000
+# A session with a longer client chain gets no ticket.
+MAX_STORED_CHAIN = 16 * 1024
+# One random AES-GCM key: nonces are random, so the number of tickets is bounded. NIST SP 800-38D 8.3.
+TICKETS_PER_KEY = 2**31
+TICKET_KEY_ROTATION = 60 * 60
+# PSK identities of one hello that are looked at.
+MAX_PSK_IDENTITIES = 4
+# Early data: by how much a ticket's age may differ from our clock (RFC 9846 8.3), how many hellos are remembered, and
+# how many bytes of what we refused are skipped (OpenSSL's and BoringSSL's bound).
+EARLY_DATA_TOLERANCE = 10.0
+REMEMBERED_HELLOS = 100_000
+SKIPPED_EARLY_DATA = 16 * 1024
 
 # From the first byte to the peer's Finished and verdict.
 HANDSHAKE_TIMEOUT = 30.0

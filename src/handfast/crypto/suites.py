@@ -13,7 +13,7 @@ from handfast.crypto.hashes import SHA256, SHA384, Hash
 from handfast.limits import AES_GCM_RECORDS_PER_KEY, CHACHA20_RECORDS_PER_KEY
 from handfast.registry import CipherSuite
 
-__all__ = ["IV_LENGTH", "SUITES_13", "TAG_LENGTH", "Aead", "InvalidTag", "Suite13"]
+__all__ = ["IV_LENGTH", "SUITES_13", "TAG_LENGTH", "Aead", "InvalidTag", "Suite13", "ticket_aead"]
 
 # The same for all AEADs of TLS 1.3, in bytes. RFC 9846 5.2 and 5.3.
 TAG_LENGTH = 16
@@ -74,3 +74,8 @@ SUITES_13: dict[int, Suite13] = {
         _suite(CipherSuite.TLS_CHACHA20_POLY1305_SHA256, SHA256, 32, ChaCha20Poly1305, CHACHA20_RECORDS_PER_KEY),
     )
 }
+
+
+def ticket_aead(key: bytes) -> Aead:
+    """What seals tickets: AES-256-GCM, for a key of 32 bytes."""
+    return AESGCM(key)

@@ -22,6 +22,9 @@ class ClientConnection(Connection):
     ``server_name`` is the DNS name or IP address that the server's certificate must have, and, if a DNS name, what is
     asked for (SNI); None checks no name, which only a verifier of your own should get. Raises ConfigError where no
     verifier is configured and this machine's default roots cannot be read.
+
+    ``early_data`` is sent with the first bytes if ``config.sessions`` has a session that allows all of it, and else not
+    at all; ``info.early_data`` says which, and whether the server took it. It is never sent a second time by itself.
     """
 
     def __init__(
@@ -29,6 +32,7 @@ class ClientConnection(Connection):
         config: ClientConfig,
         *,
         server_name: str | None,
+        early_data: bytes = b"",
         observers: Iterable[Observer] = (),
         secret_sinks: Iterable[SecretSink] = (),
         seams: seam.Seams = seam.REAL,
@@ -36,7 +40,7 @@ class ClientConnection(Connection):
         super().__init__(Role.CLIENT, config, observers, secret_sinks, seams)
         verifier = _default_verifier() if config.verifier is None else config.verifier
         self.info.server_name = server_name
-        self._start(client(self._handshake, config, verifier, server_name))
+        self._start(client(self._handshake, config, verifier, server_name, early_data))
 
 
 @cache

@@ -16,7 +16,7 @@ from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
-from handfast.engine.results import Data, HandshakeDone, PeerClosed, Result
+from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerClosed, Result
 from handfast.errors import (
     ApiMisuse,
     BadMessage,
@@ -73,7 +73,7 @@ class Connection:
         self._watch = Watch(observers, secret_sinks, seams.clock)
         self._records = RecordLayer(role, self._watch)
         self._records.fragment_limit = config.max_fragment
-        self._handshake = Handshake(role, self._records, self._watch, seams, self.info)
+        self._handshake = Handshake(role, config, self._records, self._watch, seams, self.info)
         self._machine: Generator[Step, Any, Established] | None = None
         self._step: Step | None = None
         self._asked_at = 0.0
@@ -150,7 +150,7 @@ class Connection:
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
         self._raise_error()
-        if self._post is None:
+        if self._post is None and not self._handshake.may_write_early:
             raise ApiMisuse("not_connected")
         if self._write_closed:
             raise ApiMisuse("closed_for_writing")
@@ -162,7 +162,7 @@ class Connection:
         # Whoever hears of the records may call back in, between two keys at worst.
         self._busy = self._watch.wants_secrets
         try:
-            if self._post.write_keys_due(size):
+            if self._post is not None and self._post.write_keys_due(size):
                 self._post.renew_write_keys()
             self._records.write_application_data(data)
         except BaseException as error:
@@ -190,10 +190,14 @@ class Connection:
         return self._take_results()
 
     def fail(self, need: Need, error: BaseException) -> None:
-        """Say that the pending need cannot be answered: the handshake ends with internal_error."""
+        """Say that the pending need cannot be answered: the handshake ends with internal_error.
+
+        Without a ticket store or a replay guard it goes on, as a full one or without early data.
+        """
         with _Guard(self):
             self._check_need(need)
-            raise _need_failed(need, error)
+            self._resume(_answer_without(need, error))
+            self._pump()
         self._raise_error()
 
     def close(self) -> None:
@@ -248,6 +252,16 @@ class Connection:
             raise ApiMisuse("no_exporter")
         return self._established.exporter.export(label, context, length)
 
+    def export_early(self, label: str, context: bytes, length: int) -> bytes:
+        """Keying material bound to early data, which a replay of it would share. RFC 9846 7.5.
+
+        Raises ApiMisuse where no early data was sent, or the server did not take it.
+        """
+        exporter = self._handshake.early_exporter
+        if exporter is None or self.error is not None:
+            raise ApiMisuse("no_exporter")
+        return exporter.export(label, context, length)
+
     # Driving
 
     def _resume(self, value: object) -> None:
@@ -272,7 +286,7 @@ class Connection:
         try:
             answer = need.ask()
         except Exception as error:  # noqa: BLE001 (whatever a signer or verifier raises, the peer must not wait for it)
-            raise _need_failed(need, error) from None
+            answer = _answer_without(need, error)
         if answer is not DEFERRED and not inspect.isawaitable(answer):
             self._answer = answer
             return True
@@ -298,6 +312,7 @@ class Connection:
         self._machine = None
         self._step = None
         self._established = established
+        self._config = self._handshake.config
         self._post = PostHandshake(self.info.role, self._records, established)
         self._records.joiner.handshake_over()
         self.info.complete = True
@@ -368,9 +383,19 @@ class Connection:
         if record.content_type == ALERT:
             self._take_alert(record)
         elif self._post is None:
-            raise PeerMisbehaved("early_application_data")
+            self._take_early_data(record.content)
         elif record.content:
             self._take_data(record.content)
+
+    def _take_early_data(self, content: bytes) -> None:
+        left = self._handshake.early_data_left
+        if left is None:
+            raise PeerMisbehaved("early_application_data")
+        if len(content) > left:
+            raise PeerMisbehaved("too_much_early_data")
+        self._handshake.early_data_left = left - len(content)
+        if content:
+            self._results.append(EarlyData(content))
 
     def _take_data(self, content: bytes | bytearray) -> None:
         self._received += len(content)
@@ -513,6 +538,17 @@ def _log_bug(error: BaseException) -> None:
     import traceback
 
     logging.getLogger("handfast").error("internal error:\n%s", "".join(traceback.format_exception(error)))
+
+
+def _answer_without(need: Need, error: BaseException) -> object:
+    """What a need comes to whose owner failed: None where the handshake can do without."""
+    if need.essential:
+        raise _need_failed(need, error) from None
+    import logging
+
+    reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
+    logging.getLogger("handfast").warning("%s failed, and was done without: %s", type(need).__name__, reason)
+    return None
 
 
 def _need_failed(need: Need, error: BaseException) -> HandfastError:

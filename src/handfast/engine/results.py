@@ -17,6 +17,16 @@ class Data:
     data: bytes | bytearray = field(repr=False)
 
 
+@dataclass(slots=True)
+class EarlyData:
+    """Application data that came before the handshake was over (0-RTT): whoever recorded it can send it again.
+
+    Within one replay guard it is taken once; beyond that only what may be done twice should be done. RFC 9846 8.
+    """
+
+    data: bytes | bytearray = field(repr=False)
+
+
 @dataclass(frozen=True, slots=True)
 class HandshakeDone:
     """This side may send and receive application data now."""
@@ -29,4 +39,4 @@ class PeerClosed:
     """The peer sent close_notify: everything that it wrote has come."""
 
 
-Result: TypeAlias = Data | HandshakeDone | PeerClosed
+Result: TypeAlias = Data | EarlyData | HandshakeDone | PeerClosed

@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
+from handfast.events import Epoch
 from handfast.handshake import negotiate
-from handfast.handshake.client13 import client13
+from handfast.handshake.client13 import client13, reject_early_data
+from handfast.handshake.offer_session import SessionOffer, find_offer, why_no_early_data, with_psk
 from handfast.keys.established import Established
-from handfast.registry import ExtensionType, NamedGroup
+from handfast.registry import CipherSuite, ExtensionType, NamedGroup, PskKeyExchangeMode
 from handfast.trust.names import sni
 from handfast.wire.extensions import (
     CertificateAuthorities,
+    ClientTicketRequest,
     Cookie,
+    EarlyDataIndication,
     Extensions,
     KeyShareClientHello,
     KeyShareEntry,
     NamedGroupList,
     ProtocolNameList,
+    PskKeyExchangeModes,
     ServerName,
     ServerNameList,
     SignatureSchemeList,
@@ -39,19 +44,26 @@ HYBRIDS = (NamedGroup.X25519MLKEM768, NamedGroup.SecP256r1MLKEM768, NamedGroup.S
 
 @dataclass(frozen=True, slots=True)
 class ClientOffer:
-    """The hello as sent, and the private halves of its key shares by group."""
+    """The hello as sent, the private halves of its key shares by group, and the session that it offers to resume."""
 
     hello: ClientHello
     shares: dict[int, KeyShare]
+    session: SessionOffer | None
 
 
 def client(
-    hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None
+    hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None, early_data: bytes = b""
 ) -> Generator[Step, Any, Established]:
     """RFC 9846 figure 1 from the client's side, up to the version."""
-    offer = make_offer(hs, config, server_name)
+    session = yield from find_offer(hs, config, verifier, server_name)
+    reason = why_no_early_data(config, session, len(early_data))
+    if early_data:
+        hs.info.early_data = f"not sent: {reason}" if reason else "offered"
+    offer = make_offer(hs, config, server_name, session, early=bool(early_data) and not reason)
     hs.flush()
     hs.records.accepts_change_cipher_spec = True
+    if offer.hello.find(EarlyDataIndication) is not None:
+        send_early_data(hs, offer, early_data)
     answer = yield from hs.expect(ServerHello, HelloRetryRequest)
     retry = None
     if isinstance(answer, HelloRetryRequest):
@@ -61,11 +73,16 @@ def client(
         if isinstance(answer, HelloRetryRequest):
             raise PeerMisbehaved("second_retry")
     choice = negotiate.check_server_hello(offer.hello, answer, retry)
+    session = offer.session if choice.resumes else None
+    if session is not None and session.suite.hash is not SUITES_13[choice.suite].hash:
+        raise PeerMisbehaved("psk_for_other_hash", suite=CipherSuite.describe(choice.suite))
     shared_secret = offer.shares[choice.group].shared_secret(choice.key_exchange)
-    return (yield from client13(hs, config, verifier, server_name, offer.hello, choice, shared_secret))
+    return (yield from client13(hs, config, verifier, server_name, offer.hello, choice, shared_secret, session))
 
 
-def make_offer(hs: Handshake, config: ClientConfig, server_name: str | None) -> ClientOffer:
+def make_offer(
+    hs: Handshake, config: ClientConfig, server_name: str | None, session: SessionOffer | None, *, early: bool
+) -> ClientOffer:
     """Send the first ClientHello. RFC 9846 4.2.2."""
     shares = {group: hs.seams.generate(group) for group in key_share_groups(config)}
     bodies: list[Any] = []
@@ -82,15 +99,37 @@ def make_offer(hs: Handshake, config: ClientConfig, server_name: str | None) -> 
         bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
     if config.ca_names:
         bodies.append(CertificateAuthorities(tuple(config.ca_names)))
+    if config.sessions is not None:
+        bodies.append(PskKeyExchangeModes((PskKeyExchangeMode.psk_dhe_ke,)))
+        if config.ticket_request is not None:
+            bodies.append(ClientTicketRequest(*config.ticket_request))
+    if early:
+        bodies.append(EarlyDataIndication())
     hs.client_random = hs.seams.random_bytes(32)
     # A session id makes the handshake look like a resumption of TLS 1.2 to middleboxes. RFC 9846 D.4.
     session_id = hs.seams.random_bytes(32)
     hello = ClientHello(
         negotiate.TLS12, hs.client_random, session_id, tuple(config.suites), b"\x00", Extensions.of(*bodies)
     )
+    if session is not None:
+        hello = with_psk(hello, session, hs.transcript, hs.seams.clock())
     hello = hs.send(hello)
     hs.client_random = hello.random
-    return ClientOffer(hello, shares)
+    return ClientOffer(hello, shares, session)
+
+
+def send_early_data(hs: Handshake, offer: ClientOffer, data: bytes) -> None:
+    """Send application data under the keys of the session that is offered. RFC 9846 4.3.10."""
+    session = offer.session
+    if session is None:
+        return
+    suite = session.suite
+    hello_hash = hs.transcript.digest_with(suite.hash, b"")
+    if offer.hello.legacy_session_id:
+        hs.records.write_change_cipher_spec()
+    hs.write_with(session.early_secret.client_early_traffic_secret(hello_hash), suite, Epoch.EARLY)
+    hs.early_exporter = session.early_secret.early_exporter_secret(hello_hash)
+    hs.records.write_application_data(data)
 
 
 def key_share_groups(config: ClientConfig) -> tuple[int, ...]:
@@ -116,7 +155,12 @@ def answer_retry(hs: Handshake, offer: ClientOffer, retry: HelloRetryRequest) ->
     hs.transcript.start_over_with_message_hash(suite.hash)
     hs.info.retried = True
     shares = offer.shares if group is None else {group: hs.seams.generate(group)}
+    session = offer.session if offer.session is not None and offer.session.suite.hash is suite.hash else None
     extensions = Extensions(offer.hello.extensions)
+    extensions.pop(ExtensionType.pre_shared_key, None)
+    if extensions.pop(ExtensionType.early_data, None) is not None:
+        reject_early_data(hs, "the handshake needed a HelloRetryRequest")
+        hs.write_in_plaintext()
     if group is not None:
         extensions[ExtensionType.key_share] = key_shares(shares)
     cookie = retry.find(Cookie)
@@ -133,6 +177,8 @@ def answer_retry(hs: Handshake, offer: ClientOffer, retry: HelloRetryRequest) ->
         first.legacy_compression_methods,
         extensions,
     )
+    if session is not None:
+        second = with_psk(second, session, hs.transcript, hs.seams.clock())
     second = hs.send(second)
     hs.flush()
-    return ClientOffer(second, shares)
+    return ClientOffer(second, shares, session)

@@ -9,19 +9,30 @@ from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate
-from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
+from handfast.handshake.finish import (
+    application_traffic,
+    check_finished,
+    handshake_traffic,
+    send_finished,
+    tell_negotiated,
+)
 from handfast.handshake.identity import (
+    ProvenChain,
     check_identity,
     choose_client_credentials,
     judge_identity,
     prove_identity,
+    take_over,
 )
+from handfast.handshake.offer_session import ticket_keeper
 from handfast.keys.established import Established
+from handfast.wire.extensions import EarlyDataIndication
 from handfast.wire.messages import (
     Certificate,
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
+    EndOfEarlyData,
     Finished,
     ServerHello,
 )
@@ -29,6 +40,7 @@ from handfast.wire.messages import (
 if TYPE_CHECKING:
     from handfast.handshake.config import ClientConfig
     from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.offer_session import SessionOffer
     from handfast.trust.verifiers import Verifier
 
 
@@ -40,24 +52,64 @@ def client13(
     hello: ClientHello,
     choice: negotiate.ServerChoice,
     shared_secret: bytes,
+    session: SessionOffer | None,
 ) -> Generator[Step, Any, Established]:
-    """What follows a ServerHello that chose TLS 1.3."""
+    """What follows a ServerHello that chose TLS 1.3; ``session`` is what it resumes."""
     suite = SUITES_13[choice.suite]
     hs.transcript.start(suite.hash)
     hs.info.version, hs.info.suite, hs.info.group = negotiate.TLS13, choice.suite, choice.group
 
-    handshake_secret = hs.early_secret(suite).handshake_secret(shared_secret)
-    client_handshake = handshake_secret.client_handshake_traffic_secret(hs.transcript.digest())
-    server_handshake = handshake_secret.server_handshake_traffic_secret(hs.transcript.digest())
-    hs.read_with(server_handshake, suite, Epoch.HANDSHAKE, after=ServerHello)
-    hs.write_with(client_handshake, suite, Epoch.HANDSHAKE)
-    if hello.legacy_session_id:
-        hs.records.write_change_cipher_spec()
+    early_secret = hs.early_secret(suite) if session is None else session.early_secret
+    handshake_secret = early_secret.handshake_secret(shared_secret)
+    handshake = handshake_traffic(hs, handshake_secret)
+    hs.read_with(handshake.server, suite, Epoch.HANDSHAKE, after=ServerHello)
+    # Until EncryptedExtensions answers early data, whatever we write is still under its keys.
+    offered_early = hello.find(EarlyDataIndication) is not None
+    if not offered_early:
+        hs.write_with(handshake.client, suite, Epoch.HANDSHAKE)
+        if hello.legacy_session_id:
+            hs.records.write_change_cipher_spec()
 
     encrypted_extensions = yield from hs.expect(EncryptedExtensions)
     hs.info.application_protocol = negotiate.check_encrypted_extensions(hello, encrypted_extensions)
+    early = offered_early and early_data_accepted(hs, session, encrypted_extensions)
+    if offered_early and not early:
+        hs.write_with(handshake.client, suite, Epoch.HANDSHAKE)
     tell_negotiated(hs, hello)
 
+    wanted = proven = None
+    if session is not None:
+        take_over(hs, session.peer)
+    else:
+        wanted, proven = yield from server_identity(hs, config, hello)
+    yield from check_finished(hs, handshake.server)
+
+    main_secret = handshake_secret.main_secret()
+    application, exporter = application_traffic(hs, main_secret)
+    hs.read_with(application.server, suite, Epoch.APPLICATION, after=Finished)
+    hs.records.accepts_change_cipher_spec = False
+
+    if proven is not None:
+        hs.info.peer = yield from judge_identity(
+            hs, proven, verifier, server_name=server_name, enforce=config.enforce_verdict
+        )
+    if early:
+        hs.send(EndOfEarlyData())
+        hs.write_with(handshake.client, suite, Epoch.HANDSHAKE)
+    if wanted is not None:
+        mine = choose_client_credentials(config.credentials, wanted)
+        yield from prove_identity(hs, mine, wanted.context)
+    send_finished(hs, handshake.client)
+    resumption = main_secret.resumption_secret(hs.transcript.digest())
+    hs.write_with(application.client, suite, Epoch.APPLICATION)
+    keep_ticket = ticket_keeper(hs, config, server_name, suite, resumption, session)
+    return Established(suite, application.server, application.client, exporter, keep_ticket)
+
+
+def server_identity(
+    hs: Handshake, config: ClientConfig, hello: ClientHello
+) -> Generator[Step, Any, tuple[negotiate.CertificateWanted | None, ProvenChain]]:
+    """What the server wants to know of us, and its certificate with its proof. RFC 9846 4.4.2 and 4.5."""
     wanted = None
     request = yield from hs.maybe(CertificateRequest, before=Certificate)
     if request is not None:
@@ -70,25 +122,25 @@ def client13(
     if not certificate.certificate_list:
         raise PeerMisbehaved("empty_server_certificate")
     proven = yield from check_identity(hs, certificate, config.schemes, hello.extensions)
-    before_finished = hs.transcript.digest()
-    finished = yield from hs.expect(Finished)
-    check_finished(hs, server_handshake, before_finished, finished)
+    return wanted, proven
 
-    main_secret = handshake_secret.main_secret()
-    transcript_hash = hs.transcript.digest()
-    client_application = main_secret.client_application_traffic_secret(transcript_hash)
-    server_application = main_secret.server_application_traffic_secret(transcript_hash)
-    exporter = main_secret.exporter_secret(transcript_hash)
-    hs.read_with(server_application, suite, Epoch.APPLICATION, after=Finished)
-    hs.records.accepts_change_cipher_spec = False
 
-    hs.info.peer = yield from judge_identity(
-        hs, proven, verifier, server_name=server_name, enforce=config.enforce_verdict
-    )
-    if wanted is not None:
-        mine = choose_client_credentials(config.credentials, wanted)
-        yield from prove_identity(hs, mine, wanted.context)
-    send_finished(hs, client_handshake)
-    resumption = main_secret.resumption_secret(hs.transcript.digest())
-    hs.write_with(client_application, suite, Epoch.APPLICATION)
-    return Established(suite, server_application, client_application, exporter, resumption)
+def early_data_accepted(hs: Handshake, session: SessionOffer | None, answer: EncryptedExtensions) -> bool:
+    """Whether the server takes our early data; if it does, it must go on as the session was. RFC 9846 4.3.10."""
+    if answer.find(EarlyDataIndication) is None:
+        reject_early_data(hs, "the server did not take it")
+        return False
+    if session is None:
+        raise PeerMisbehaved("early_data_without_psk")
+    if hs.info.suite != session.session.suite:
+        raise PeerMisbehaved("early_data_changed", field="the suite")
+    if hs.info.application_protocol != session.session.application_protocol:
+        raise PeerMisbehaved("early_data_changed", field="the application protocol")
+    hs.info.early_data = "accepted"
+    return True
+
+
+def reject_early_data(hs: Handshake, reason: str) -> None:
+    """What was sent early is lost; nobody but the application may decide to send it again. RFC 9846 4.3.10."""
+    hs.info.early_data = f"rejected: {reason}"
+    hs.early_exporter = None

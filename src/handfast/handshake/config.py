@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, TypeAlias
 
 from handfast import limits
 from handfast.crypto.groups import ALL_GROUPS, SUPPORTED_GROUPS
+from handfast.crypto.randomness import random_bytes
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import ConfigError
 from handfast.registry import CipherSuite, NamedGroup, Registry, SignatureScheme
 
 if TYPE_CHECKING:
+    from handfast.handshake.negotiate import HelloSeen
+    from handfast.sessions.cache import Sessions
+    from handfast.sessions.replay import ReplayGuard
+    from handfast.sessions.tickets import Tickets
     from handfast.trust.credentials import Credentials
     from handfast.trust.verifiers import Verifier
 
@@ -56,6 +62,9 @@ class Config:
         ca_names: DER distinguished names sent in certificate_authorities. ``None`` sends none.
         handshake_timeout: seconds from the start to the peer's Finished and the verdict.
         max_fragment: largest plaintext that we put into one record, in bytes.
+        early_data_with_client_identity: whether early data may be sent and taken in a session that stands for a
+            client's certificate. What such data asks for is done in the client's name before the client has proven
+            that it is there.
 
     Raises ConfigError for what handfast cannot do.
     """
@@ -69,6 +78,12 @@ class Config:
     ca_names: Sequence[bytes] | None = None
     handshake_timeout: float = limits.HANDSHAKE_TIMEOUT
     max_fragment: int = limits.MAX_PLAINTEXT
+    early_data_with_client_identity: bool = False
+
+    @cached_property
+    def own_id(self) -> bytes:
+        """32 random bytes, this configuration's own: what keeps apart the sessions of verifiers that have no id."""
+        return random_bytes(32)
 
     def __post_init__(self) -> None:
         _check_known("suites", self.suites, SUITES_13, CipherSuite)
@@ -97,18 +112,25 @@ class ClientConfig(Config):
             without the hybrid needs no second round trip.
         enforce_verdict: whether a server whose chain the verifier refuses is refused. With False the verdict is still
             computed and reported, and ``info.peer`` is an ``UnverifiedPeer``.
+        sessions: where sessions are kept to be resumed; ``None`` resumes none. It may be shared: sessions of different
+            servers, verifiers or identities never meet.
+        ticket_request: how many tickets a server should send, in a new session and in a resumed one. RFC 9149.
 
     Without ``verifier`` the default roots of this machine are trusted.
     """
 
     key_share_groups: Sequence[int] | None = None
     enforce_verdict: bool = True
+    sessions: Sessions | None = None
+    ticket_request: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
         outside = [group for group in self.key_share_groups or () if group not in self.groups]
         if outside:
             _refuse("key_share_groups", f"{NamedGroup.describe(outside[0])} is not in groups", "add it there")
+        if self.ticket_request is not None and not all(0 <= count <= 255 for count in self.ticket_request):
+            _refuse("ticket_request", f"{self.ticket_request} does not hold two numbers up to 255", "RFC 9149 3")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,13 +141,32 @@ class ServerConfig(Config):
         client_auth: what is asked of clients.
         require_application_protocol: refuse clients that speak ALPN and share none of our protocols (RFC 7301 3.2);
             with False such clients go on without one.
+        choose_config: is given the client's hello and returns the configuration for it, or an awaitable of that; the
+            handshake goes on under that one alone, but for ``handshake_timeout`` and ``max_fragment``.
+        tickets: what sessions are resumed with; ``None`` gives no tickets and resumes nothing. Never share automatic
+            keys between configurations that trust differently: tickets are bound to ``client_auth``, verifier and name.
+        ticket_count: tickets in each connection, unless the client asks for another number (RFC 9149).
+        ticket_lifetime: seconds that a ticket lives. session_lifetime: seconds after a client's last signature that
+            its session may still be resumed, however often it was renewed.
+        max_early_data: bytes of early data (0-RTT) that are taken; 0 takes none. Needs ``replay_guard``.
+        replay_guard: remembers which early data was seen.
+        psk_satisfies_client_auth: whether a PSK that no certificate stands behind may do where one is required.
     """
 
     client_auth: ClientAuth = ClientAuth.NONE
     require_application_protocol: bool = True
+    choose_config: ConfigChooser | None = None
+    tickets: Tickets | None = None
+    ticket_count: int = limits.TICKETS_PER_CONNECTION
+    ticket_lifetime: int = limits.TICKET_LIFETIME
+    session_lifetime: int = limits.SESSION_LIFETIME
+    max_early_data: int = 0
+    replay_guard: ReplayGuard | None = None
+    psk_satisfies_client_auth: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        self._check_sessions()
         if not self.credentials:
             raise ConfigError("no_credentials")
         if self.client_auth.enforces_verdict and self.verifier is None:
@@ -134,6 +175,22 @@ class ServerConfig(Config):
                 f"{self.client_auth} needs a verifier to judge client certificates",
                 "give --client-ca, or choose request or require_any",
             )
+
+    def _check_sessions(self) -> None:
+        if not 0 <= self.ticket_count <= limits.MAX_TICKETS_SENT:
+            _refuse("ticket_count", f"{self.ticket_count} is outside 0..{limits.MAX_TICKETS_SENT}", "leave it out")
+        for option in ("ticket_lifetime", "session_lifetime"):
+            seconds = getattr(self, option)
+            if not 0 < seconds <= limits.MAX_TICKET_LIFETIME:
+                _refuse(option, f"{seconds} s is outside 1..{limits.MAX_TICKET_LIFETIME}", "RFC 9846 4.7.1")
+        if not 0 <= self.max_early_data < 2**32:
+            _refuse("max_early_data", f"{self.max_early_data} is outside 0..2^32-1", "0 takes none")
+        if self.max_early_data and (self.tickets is None or self.replay_guard is None):
+            _refuse("max_early_data", "early data needs tickets and a replay_guard", "see docs/sessions.md")
+
+
+# Is given a client's hello and gives the configuration for it.
+ConfigChooser: TypeAlias = Callable[["HelloSeen"], "ServerConfig | Awaitable[ServerConfig]"]
 
 
 def _check_known(option: str, values: Sequence[int], known: object, registry: type[Registry]) -> None:

@@ -2,16 +2,45 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from hmac import compare_digest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import Negotiated
 from handfast.wire.messages import ClientHello, Finished
 
 if TYPE_CHECKING:
-    from handfast.handshake.flow import Handshake
-    from handfast.keys.schedule import TrafficSecret
+    from collections.abc import Generator
+
+    from handfast.handshake.flow import Handshake, Step
+    from handfast.keys.schedule import ExporterSecret, HandshakeSecret, MainSecret, TrafficSecret
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """The traffic secrets of one epoch, by the role that writes under them."""
+
+    client: TrafficSecret = field(repr=False)
+    server: TrafficSecret = field(repr=False)
+
+
+def handshake_traffic(hs: Handshake, secret: HandshakeSecret) -> Traffic:
+    """After ServerHello. RFC 9846 7.1."""
+    transcript_hash = hs.transcript.digest()
+    return Traffic(
+        secret.client_handshake_traffic_secret(transcript_hash), secret.server_handshake_traffic_secret(transcript_hash)
+    )
+
+
+def application_traffic(hs: Handshake, secret: MainSecret) -> tuple[Traffic, ExporterSecret]:
+    """After the server's Finished. RFC 9846 7.1."""
+    transcript_hash = hs.transcript.digest()
+    traffic = Traffic(
+        secret.client_application_traffic_secret(transcript_hash),
+        secret.server_application_traffic_secret(transcript_hash),
+    )
+    return traffic, secret.exporter_secret(transcript_hash)
 
 
 def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
@@ -22,8 +51,10 @@ def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
     hs.checked(hs.role.sends, "Finished", transcript_hash, verify_data, sent, verify_data == sent)
 
 
-def check_finished(hs: Handshake, secret: TrafficSecret, transcript_hash: bytes, finished: Finished) -> None:
-    """Check that the peer saw the same handshake. RFC 9846 4.5.3."""
+def check_finished(hs: Handshake, secret: TrafficSecret) -> Generator[Step, Any, None]:
+    """Wait for the proof that the peer saw the same handshake, and check it. RFC 9846 4.5.3."""
+    transcript_hash = hs.transcript.digest()
+    finished = yield from hs.expect(Finished)
     expected = secret.finished(transcript_hash)
     received = finished.verify_data
     if len(received) != len(expected):

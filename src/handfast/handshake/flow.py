@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast, overload
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast, overload
 
 from handfast.crypto import signatures
 from handfast.errors import LocalFailure, PeerMisbehaved
@@ -27,9 +27,14 @@ from handfast.wire.messages import HandshakeMessage
 
 if TYPE_CHECKING:
     from handfast.crypto.suites import Suite13
+    from handfast.handshake.config import Config, ConfigChooser, ServerConfig
     from handfast.handshake.info import ConnectionInfo
+    from handfast.handshake.negotiate import HelloSeen
     from handfast.handshake.seams import Seams
+    from handfast.keys.schedule import ExporterSecret
     from handfast.record.layer import RecordLayer
+    from handfast.sessions.replay import ReplayGuard
+    from handfast.sessions.tickets import Tickets
     from handfast.trust.credentials import Credentials
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verifiers import Verifier
@@ -52,7 +57,12 @@ class Expect:
 
 @dataclass(slots=True, eq=False)
 class Need:
-    """The handshake waits for somebody other than the peer. Compared by identity: an answer is tied to its need."""
+    """The handshake waits for somebody other than the peer. Compared by identity: an answer is tied to its need.
+
+    Where a need is not ``essential`` its owner's failure is logged, and counts as the answer None.
+    """
+
+    essential: ClassVar[bool] = True
 
     def ask(self) -> object:
         """Put the question. Returns the answer, an awaitable of it, or DEFERRED when its owner will answer later."""
@@ -82,20 +92,79 @@ class Judge(Need):
         return self.verifier.verify(self.presented)
 
 
+@dataclass(slots=True, eq=False)
+class Redeem(Need):
+    """What a ticket stands for is needed; without an answer the handshake is a full one. RFC 9846 4.3.11."""
+
+    essential: ClassVar[bool] = False
+    tickets: Tickets
+    ticket: bytes = field(repr=False)
+    policy: bytes = field(repr=False)
+
+    def ask(self) -> object:
+        return self.tickets.redeem(self.ticket, self.policy)
+
+
+@dataclass(slots=True, eq=False)
+class Issue(Need):
+    """A ticket is needed; without an answer the client gets none. RFC 9846 4.7.1."""
+
+    essential: ClassVar[bool] = False
+    tickets: Tickets
+    state: bytes = field(repr=False)
+    policy: bytes = field(repr=False)
+    lifetime: int
+
+    def ask(self) -> object:
+        return self.tickets.issue(self.state, self.policy, self.lifetime)
+
+
+@dataclass(slots=True, eq=False)
+class FirstUse(Need):
+    """A replay guard is asked; without its yes the early data is refused. RFC 9846 8."""
+
+    essential: ClassVar[bool] = False
+    guard: ReplayGuard
+    key: bytes = field(repr=False)
+    seconds: float
+
+    def ask(self) -> object:
+        return self.guard.first_use(self.key, self.seconds)
+
+
+@dataclass(slots=True, eq=False)
+class Choose(Need):
+    """The configuration for this client is needed."""
+
+    chooser: ConfigChooser
+    hello: HelloSeen
+
+    def ask(self) -> object:
+        return self.chooser(self.hello)
+
+
 Step: TypeAlias = Expect | Need
 
 
 class Handshake:
     """The hands of a handshake, in either role."""
 
-    def __init__(self, role: Role, records: RecordLayer, watch: Watch, seams: Seams, info: ConnectionInfo) -> None:
+    def __init__(
+        self, role: Role, config: Config, records: RecordLayer, watch: Watch, seams: Seams, info: ConnectionInfo
+    ) -> None:
         self.role = role
         self.info = info
         self.records = records
         self.watch = watch
         self.seams = seams
         self.transcript = Transcript()
+        self.config = config
         self.client_random = b""
+        # While not None, application data may come before the handshake is over: so many bytes more of it.
+        self.early_data_left: int | None = None
+        # Whether a server may answer it before the handshake is over: the client is known, and was asked for nothing.
+        self.may_write_early = False
+        self.early_exporter: ExporterSecret | None = None
         self._flight: list[Outgoing] = []
         self._held: HandshakeMessage | None = None
 
@@ -108,6 +177,11 @@ class Handshake:
         self.transcript.add(raw)
         self._flight.append(Outgoing(message, raw, []))
         return message
+
+    def send_after(self, message: HandshakeMessage) -> None:
+        """Add a message to the flight that comes after the handshake, and so to no transcript."""
+        message = self.seams.edit(message)
+        self._flight.append(Outgoing(message, message.encode(), []))
 
     def flush(self) -> None:
         """Write the flight."""
@@ -157,16 +231,52 @@ class Handshake:
         """The verifier's verdict. Anything that is not a verdict is a refusal."""
         return as_verdict((yield Judge(verifier, presented)))
 
+    def redeem(self, tickets: Tickets, ticket: bytes, policy: bytes) -> Generator[Step, Any, object]:
+        """What a ticket stands for, or None."""
+        return (yield Redeem(tickets, ticket, policy))
+
+    def issue(self, tickets: Tickets, state: bytes, policy: bytes, lifetime: int) -> Generator[Step, Any, object]:
+        """A ticket for a session, or None."""
+        return (yield Issue(tickets, state, policy, lifetime))
+
+    def first_use(self, guard: ReplayGuard, key: bytes, seconds: float) -> Generator[Step, Any, object]:
+        """True if a replay guard says that it sees ``key`` for the first time."""
+        return (yield FirstUse(guard, key, seconds))
+
+    def choose(self, chooser: ConfigChooser, hello: HelloSeen) -> Generator[Step, Any, ServerConfig]:
+        """The configuration for this client. Anything that is not a configuration refuses the client."""
+        from handfast.handshake.config import ServerConfig
+
+        config = yield Choose(chooser, hello)
+        if not isinstance(config, ServerConfig):
+            raise LocalFailure("need_failed", need="choose", reason=f"it returned {type(config).__name__}")
+        return config
+
     # Keys
 
-    def early_secret(self, suite: Suite13) -> EarlySecret:
+    def early_secret(self, suite: Suite13, psk: bytes | None = None) -> EarlySecret:
         """The start of the key schedule, which reports every secret if anyone wants to know. RFC 9846 7.1."""
-        return EarlySecret(suite.hash, report=self._report if self.watch.wants_secrets else None)
+        return EarlySecret(suite.hash, psk, report=self._report if self.watch.wants_secrets else None)
 
     def write_with(self, secret: TrafficSecret, suite: Suite13, epoch: Epoch) -> None:
         """Write what is still to be written, then switch the write keys."""
         self.flush()
         self.records.change_write_keys(Protection13(suite, secret), epoch, suite.id)
+
+    def take_early_data(self, secret: TrafficSecret, suite: Suite13, limit: int, exporter: ExporterSecret) -> None:
+        """Read up to ``limit`` bytes of application data before the handshake is over. RFC 9846 4.3.10."""
+        self.records.change_read_keys(Protection13(suite, secret), Epoch.EARLY, suite.id, "ClientHello")
+        self.early_data_left = limit
+        self.early_exporter = exporter
+
+    def end_early_data(self, secret: TrafficSecret, suite: Suite13, after: type[HandshakeMessage]) -> None:
+        """No more of it: the rest of the handshake follows. RFC 9846 4.6."""
+        self.early_data_left = None
+        self.read_with(secret, suite, Epoch.HANDSHAKE, after)
+
+    def write_in_plaintext(self) -> None:
+        """Back to no keys: early data was refused by a HelloRetryRequest. RFC 9846 4.3.10."""
+        self.records.write_in_plaintext()
 
     def read_with(self, secret: TrafficSecret, suite: Suite13, epoch: Epoch, after: type[HandshakeMessage]) -> None:
         """Switch the read keys; handshake bytes left over from the old ones end the connection."""

@@ -27,6 +27,7 @@ from handfast.wire.messages import Certificate, CertificateEntry, CertificateVer
 if TYPE_CHECKING:
     from handfast.handshake.flow import Handshake, Step
     from handfast.trust.credentials import Credentials
+    from handfast.trust.verdict import Verdict
     from handfast.trust.verifiers import Verifier
 
 
@@ -166,13 +167,7 @@ def judge_identity(
     hs: Handshake, proven: ProvenChain, verifier: Verifier | None, *, server_name: str | None, enforce: bool
 ) -> Generator[Step, Any, VerifiedPeer | UnverifiedPeer]:
     """Ask the verifier about a proven chain; with ``enforce`` its refusal ends the connection."""
-    purpose = Purpose.SERVER if hs.role is Role.CLIENT else Purpose.CLIENT
-    at = datetime.fromtimestamp(hs.seams.clock(), UTC)
-    if verifier is None:
-        verdict = refuse("no_roots", "no verifier is configured, so nothing vouches for this certificate")
-    else:
-        presented = PresentedChain(chain=proven.chain, purpose=purpose, server_name=server_name, at=at)
-        verdict = yield from hs.judge(verifier, presented)
+    verdict = yield from _verdict(hs, proven.chain, verifier, server_name)
     if hs.watch.active:
         hs.watch.emit(PeerJudged(hs.watch.clock(), hs.role.peer.sends, proven.chain, verdict))
     if verdict.accepted:
@@ -183,6 +178,41 @@ def judge_identity(
     if enforce:
         raise verdict.error()
     return hs.info.peer
+
+
+def judge_restored(
+    hs: Handshake, chain: tuple[bytes, ...], verifier: Verifier | None, *, server_name: str | None
+) -> Generator[Step, Any, VerifiedPeer | UnverifiedPeer]:
+    """Ask the verifier about the chain of a session: it was proven when the session began, and is judged as of today.
+
+    Nothing is told of it before the session is really resumed: ``take_over`` does that.
+    """
+    verdict = yield from _verdict(hs, chain, verifier, server_name)
+    return VerifiedPeer(chain, verdict, CHECKED) if verdict.accepted else UnverifiedPeer(chain, verdict)
+
+
+def take_over(hs: Handshake, peer: VerifiedPeer | UnverifiedPeer | None) -> None:
+    """The session is resumed, and with it whoever stood at its other end."""
+    hs.info.resumed = True
+    hs.info.peer = peer
+    if peer is None:
+        return
+    hs.info.presented = peer.chain
+    if hs.role is Role.SERVER and not peer.verdict.accepted:
+        hs.info.client_cert_error = peer.verdict.explanation
+    if hs.watch.active:
+        hs.tell(PeerJudged(hs.watch.clock(), hs.role.peer.sends, peer.chain, peer.verdict))
+
+
+def _verdict(
+    hs: Handshake, chain: tuple[bytes, ...], verifier: Verifier | None, server_name: str | None
+) -> Generator[Step, Any, Verdict]:
+    if verifier is None:
+        return refuse("no_roots", "no verifier is configured, so nothing vouches for this certificate")
+    purpose = Purpose.SERVER if hs.role is Role.CLIENT else Purpose.CLIENT
+    at = datetime.fromtimestamp(hs.seams.clock(), UTC)
+    presented = PresentedChain(chain=chain, purpose=purpose, server_name=server_name, at=at)
+    return (yield from hs.judge(verifier, presented))
 
 
 def automatic_ca_names(names: Iterable[bytes]) -> tuple[bytes, ...]:

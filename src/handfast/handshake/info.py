@@ -57,6 +57,8 @@ class ConnectionInfo:
         ca_names: the CA names of that request, DER; None when there was no request.
         certificate_sent: whether this side showed a certificate.
         client_cert_error: at a server, why the client's certificate was not accepted, "" if it was or none came.
+        early_data: what became of early data: "" if there was none; at a client "not sent: ..." and why, "offered",
+            "accepted" or "rejected: ..."; at a server "accepted" or "rejected: ..." and why.
         complete: whether this side's handshake is over.
     """
 
@@ -76,6 +78,7 @@ class ConnectionInfo:
     ca_names: tuple[bytes, ...] | None = None
     certificate_sent: bool = False
     client_cert_error: str = ""
+    early_data: str = ""
     complete: bool = False
 
     @property

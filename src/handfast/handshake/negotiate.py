@@ -6,9 +6,10 @@ All of this is pure, so that every refusal of the RFC can be read, and tested, b
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from handfast import limits
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerIncompatible, PeerMisbehaved
 from handfast.registry import (
@@ -22,6 +23,7 @@ from handfast.registry import (
 from handfast.wire.extensions import (
     CertificateAuthorities,
     Cookie,
+    EarlyDataIndication,
     ExtensionBody,
     KeyShareClientHello,
     KeyShareHelloRetryRequest,
@@ -30,6 +32,7 @@ from handfast.wire.extensions import (
     OfferedPsks,
     ProtocolNameList,
     PskKeyExchangeModes,
+    SelectedPsk,
     SignatureSchemeList,
     SupportedVersionsClientHello,
     SupportedVersionsServerHello,
@@ -154,11 +157,12 @@ def check_retry(hello: ClientHello, retry: HelloRetryRequest) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class ServerChoice:
-    """What a ServerHello settled: numbers of their registries, and the server's public value."""
+    """What a ServerHello settled: numbers of their registries, the server's public value, whether it took our PSK."""
 
     suite: int
     group: int
     key_exchange: bytes
+    resumes: bool
 
 
 def check_server_hello(hello: ClientHello, answer: ServerHello, retry: HelloRetryRequest | None) -> ServerChoice:
@@ -171,7 +175,10 @@ def check_server_hello(hello: ClientHello, answer: ServerHello, retry: HelloRetr
         raise PeerMisbehaved("share_not_offered", group=NamedGroup.describe(share.group))
     if retry is not None and answer.cipher_suite != retry.cipher_suite:
         raise PeerMisbehaved("changed_after_retry", message="ServerHello", field="cipher_suite")
-    return ServerChoice(answer.cipher_suite, share.group, share.key_exchange)
+    selected = answer.find(SelectedPsk)
+    if selected is not None and selected.selected_identity >= len(require(hello, OfferedPsks).identities):
+        raise PeerMisbehaved("psk_not_offered", index=selected.selected_identity)
+    return ServerChoice(answer.cipher_suite, share.group, share.key_exchange, selected is not None)
 
 
 def check_encrypted_extensions(hello: ClientHello, answer: EncryptedExtensions) -> str | None:
@@ -237,15 +244,64 @@ def check_client_hello(hello: ClientHello) -> Offer:
     _check_psk_form(hello)
     groups = tuple(require(hello, NamedGroupList).named_group_list)
     shares = _shares_by_group(require(hello, KeyShareClientHello), groups)
-    schemes = require(hello, SignatureSchemeList).supported_signature_algorithms
+    schemes = hello.find(SignatureSchemeList)
+    if schemes is None and hello.find(OfferedPsks) is None:
+        schemes = require(hello, SignatureSchemeList)
     protocols = hello.find(ProtocolNameList)
     return Offer(
         hello,
         tuple(hello.cipher_suites),
         groups,
         shares,
-        tuple(schemes),
+        () if schemes is None else tuple(schemes.supported_signature_algorithms),
         () if protocols is None else tuple(protocols.protocol_name_list),
+    )
+
+
+def signature_schemes(offer: Offer) -> tuple[int, ...]:
+    """What our certificate may be signed with; only a hello that is content with its PSKs leaves them out."""
+    return tuple(require(offer.hello, SignatureSchemeList).supported_signature_algorithms)
+
+
+@dataclass(frozen=True, slots=True)
+class HelloSeen:
+    """A ClientHello, as ``ServerConfig.choose_config`` gets it: everything in it is the client's word.
+
+    Attributes:
+        server_name: the name that it asks for (SNI). application_protocols: what it speaks (ALPN), as sent.
+        versions, suites, groups, schemes: numbers of their registries, most wanted first.
+        ca_names: DER names of the CAs that it trusts; () if it names none.
+        offers_psk: whether it wants to resume a session. early_data: whether it announces early data.
+        raw: the message with its 4-byte header.
+    """
+
+    server_name: str | None
+    application_protocols: tuple[bytes, ...]
+    versions: tuple[int, ...]
+    suites: tuple[int, ...]
+    groups: tuple[int, ...]
+    schemes: tuple[int, ...]
+    ca_names: tuple[bytes, ...]
+    offers_psk: bool
+    early_data: bool
+    raw: bytes = field(repr=False)
+
+
+def seen(offer: Offer) -> HelloSeen:
+    """What a server may choose its configuration by."""
+    hello = offer.hello
+    authorities = hello.find(CertificateAuthorities)
+    return HelloSeen(
+        hello.asked_name,
+        offer.protocols,
+        tuple(require(hello, SupportedVersionsClientHello).versions),
+        offer.suites,
+        offer.groups,
+        offer.schemes,
+        () if authorities is None else tuple(authorities.authorities),
+        hello.find(OfferedPsks) is not None,
+        hello.find(EarlyDataIndication) is not None,
+        hello.raw,
     )
 
 
@@ -271,6 +327,11 @@ def _check_psk_form(hello: ClientHello) -> None:
     if len(offered.identities) != len(offered.binders):
         raise PeerMisbehaved("binder_count", binders=len(offered.binders), identities=len(offered.identities))
     require(hello, PskKeyExchangeModes)
+
+
+def skippable(max_early_data: int) -> int:
+    """How many bytes of refused early data are passed over: what we would have taken, or some. RFC 9846 4.3.10."""
+    return max(max_early_data, limits.SKIPPED_EARLY_DATA)
 
 
 def choose_suite(ours: Sequence[int], offer: Offer) -> int:
@@ -316,13 +377,13 @@ _MAY_CHANGE = frozenset(
 def check_second_hello(first: Offer, second: ClientHello, group: int, cookie: bytes) -> Offer:
     """The hello that answers our HelloRetryRequest: the same as the first, but for what we asked. RFC 9846 4.2.2."""
     before = first.hello
-    for field in ("legacy_version", "random", "legacy_session_id", "cipher_suites", "legacy_compression_methods"):
-        if getattr(before, field) != getattr(second, field):
-            raise PeerMisbehaved("changed_after_retry", message="ClientHello", field=field)
+    for name in ("legacy_version", "random", "legacy_session_id", "cipher_suites", "legacy_compression_methods"):
+        if getattr(before, name) != getattr(second, name):
+            raise PeerMisbehaved("changed_after_retry", message="ClientHello", field=name)
     for extension_type in {*before.extensions, *second.extensions} - _MAY_CHANGE - {ExtensionType.early_data}:
         if before.extensions.get(extension_type) != second.extensions.get(extension_type):
-            field = ExtensionType.describe(extension_type)
-            raise PeerMisbehaved("changed_after_retry", message="ClientHello", field=field)
+            name = ExtensionType.describe(extension_type)
+            raise PeerMisbehaved("changed_after_retry", message="ClientHello", field=name)
     if ExtensionType.early_data in second.extensions:
         raise PeerMisbehaved("changed_after_retry", message="ClientHello", field="early_data")
     returned = second.find(Cookie)

@@ -36,6 +36,7 @@ class PostHandshake:
         self.suite = established.suite
         self._read = established.read
         self._write = established.write
+        self._keep_ticket = established.keep_ticket
         self._key_updates = 0
         # The reader only notes that the peer wants new keys; the next write answers once, however often it asked.
         self._update_owed = False
@@ -45,6 +46,8 @@ class PostHandshake:
         """Act on one message of those that ``expects`` names. A ticket is an offer that may be left alone."""
         if isinstance(message, KeyUpdate):
             self._take_key_update(message)
+        elif isinstance(message, NewSessionTicket) and self._keep_ticket is not None:
+            self._keep_ticket(message)
 
     def application_data_came(self) -> None:
         """Only KeyUpdates in a row are limited."""

@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
 from handfast.handshake import negotiate
+from handfast.handshake.resume import find_session
 from handfast.handshake.server13 import server13
 from handfast.keys.established import Established
+from handfast.keys.transcript import Transcript
 from handfast.wire.extensions import (
     Cookie,
+    EarlyDataIndication,
     Extensions,
     KeyShareHelloRetryRequest,
     SupportedVersionsServerHello,
@@ -33,15 +36,28 @@ def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Establis
     if hello.find(Cookie) is not None:
         raise PeerMisbehaved("cookie_in_first_hello")
     offer = negotiate.check_client_hello(hello)
+    if config.choose_config is not None:
+        config = yield from hs.choose(config.choose_config, negotiate.seen(offer))
+        hs.config = config
     suite = negotiate.choose_suite(config.suites, offer)
     group = negotiate.choose_group(config.groups, offer)
+    before = Transcript()
     if group not in offer.shares:
-        offer = yield from retry(hs, offer, suite, group)
-    return (yield from server13(hs, config, offer, suite, group))
+        if hello.find(EarlyDataIndication) is not None:
+            hs.info.early_data = "rejected: the handshake needed a HelloRetryRequest"
+            hs.records.skip_early_data(negotiate.skippable(config.max_early_data))
+        offer, before = yield from retry(hs, offer, suite, group)
+    resumption = yield from find_session(hs, config, offer, SUITES_13[suite], before)
+    return (yield from server13(hs, config, offer, suite, group, resumption))
 
 
-def retry(hs: Handshake, offer: negotiate.Offer, suite: int, group: int) -> Generator[Step, Any, negotiate.Offer]:
-    """Ask for a key share of ``group`` and for our cookie, and check the hello that comes. RFC 9846 4.2.4."""
+def retry(
+    hs: Handshake, offer: negotiate.Offer, suite: int, group: int
+) -> Generator[Step, Any, tuple[negotiate.Offer, Transcript]]:
+    """Ask for a key share of ``group`` and for our cookie, and check the hello that comes. RFC 9846 4.2.4.
+
+    The second value is the transcript before that hello.
+    """
     cookie = hs.seams.random_bytes(32)
     first = offer.hello
     hs.transcript.start_over_with_message_hash(SUITES_13[suite].hash)
@@ -55,6 +71,7 @@ def retry(hs: Handshake, offer: negotiate.Offer, suite: int, group: int) -> Gene
     hs.flush()
     if first.legacy_session_id:
         hs.records.write_change_cipher_spec()
+    before = hs.transcript.copy()
     second = yield from hs.expect(ClientHello)
     hs.require_boundary(ClientHello)
-    return negotiate.check_second_hello(offer, second, group, cookie)
+    return negotiate.check_second_hello(offer, second, group, cookie), before

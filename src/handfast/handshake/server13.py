@@ -10,25 +10,39 @@ from handfast.errors import HandfastError, PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate
 from handfast.handshake.config import ClientAuth
-from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
+from handfast.handshake.finish import (
+    application_traffic,
+    check_finished,
+    handshake_traffic,
+    send_finished,
+    tell_negotiated,
+)
 from handfast.handshake.identity import (
+    Choice,
     ProvenChain,
     check_identity,
     choose_server_credentials,
     judge_identity,
     prove_identity,
+    take_over,
 )
+from handfast.handshake.resume import Resumption, consider_early_data, send_tickets, tickets_to_send
 from handfast.keys.established import Established
+from handfast.registry import ExtensionType
 from handfast.trust.verdict import refuse
 from handfast.wire.extensions import (
     CertificateAuthorities,
+    ClientTicketRequest,
+    EarlyDataIndication,
     ExtensionBody,
     Extensions,
     KeyShareEntry,
     KeyShareServerHello,
     ProtocolNameList,
+    SelectedPsk,
     ServerNameAcknowledged,
     ServerNameList,
+    ServerTicketRequestHint,
     SignatureSchemeList,
     SupportedVersionsServerHello,
 )
@@ -37,6 +51,7 @@ from handfast.wire.messages import (
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
+    EndOfEarlyData,
     Finished,
     ServerHello,
 )
@@ -47,77 +62,109 @@ if TYPE_CHECKING:
 
 
 def server13(
-    hs: Handshake, config: ServerConfig, offer: negotiate.Offer, suite_id: int, group: int
+    hs: Handshake,
+    config: ServerConfig,
+    offer: negotiate.Offer,
+    suite_id: int,
+    group: int,
+    resumption: Resumption | None,
 ) -> Generator[Step, Any, Established]:
-    """What follows a ClientHello that has all we need."""
+    """What follows a ClientHello that has all we need; ``resumption`` is the session that it resumes."""
     suite = SUITES_13[suite_id]
     hs.info.version, hs.info.suite, hs.info.group = negotiate.TLS13, suite_id, group
-    mine = choose_server_credentials(config.credentials, offer.schemes, hs.info.server_name)
-    protocol = negotiate.choose_protocol(
+    hs.info.application_protocol = negotiate.choose_protocol(
         config.application_protocols, offer, required=config.require_application_protocol
     )
-    hs.info.application_protocol = protocol
-
+    mine = None if resumption is not None else own_identity(hs, config, offer)
     public, shared_secret = hs.seams.encapsulate(group, offer.shares[group])
     hs.transcript.start(suite.hash)
-    hs.send(server_hello(hs, offer, suite_id, group, public))
-    handshake_secret = hs.early_secret(suite).handshake_secret(shared_secret)
-    client_handshake = handshake_secret.client_handshake_traffic_secret(hs.transcript.digest())
-    server_handshake = handshake_secret.server_handshake_traffic_secret(hs.transcript.digest())
-    hs.write_with(server_handshake, suite, Epoch.HANDSHAKE)
-    hs.read_with(client_handshake, suite, Epoch.HANDSHAKE, after=ClientHello)
+    early = yield from consider_early_data(hs, config, offer, resumption, suite)
+    hs.send(server_hello(hs, offer, suite_id, group, public, resumption))
+    early_secret = hs.early_secret(suite) if resumption is None else resumption.early_secret
+    handshake_secret = early_secret.handshake_secret(shared_secret)
+    handshake = handshake_traffic(hs, handshake_secret)
+    hs.write_with(handshake.server, suite, Epoch.HANDSHAKE)
+    if early is None:
+        hs.read_with(handshake.client, suite, Epoch.HANDSHAKE, after=ClientHello)
+        skip_early_data(hs, config, offer)
+    else:
+        hs.take_early_data(early.traffic, suite, early.limit, early.exporter)
     if offer.hello.legacy_session_id and not hs.info.retried:
         hs.records.write_change_cipher_spec()
 
-    hs.send(EncryptedExtensions(encrypted_extensions(offer, protocol)))
+    ticket_count = tickets_to_send(config, offer, resumed=resumption is not None)
+    hs.send(encrypted_extensions(hs, offer, ticket_count, early=early is not None))
     tell_negotiated(hs, offer.hello)
-    if config.client_auth is not ClientAuth.NONE:
-        hs.send(certificate_request(hs, config))
-    yield from prove_identity(hs, mine, b"")
-    send_finished(hs, server_handshake)
+    if resumption is not None:
+        take_over(hs, resumption.peer)
+    elif mine is not None:
+        yield from server_identity(hs, config, mine)
+    send_finished(hs, handshake.server)
     main_secret = handshake_secret.main_secret()
-    transcript_hash = hs.transcript.digest()
-    client_application = main_secret.client_application_traffic_secret(transcript_hash)
-    server_application = main_secret.server_application_traffic_secret(transcript_hash)
-    exporter = main_secret.exporter_secret(transcript_hash)
-    hs.write_with(server_application, suite, Epoch.APPLICATION)
+    application, exporter = application_traffic(hs, main_secret)
+    hs.write_with(application.server, suite, Epoch.APPLICATION)
 
-    proven = None
-    if config.client_auth is not ClientAuth.NONE:
-        proven = yield from client_identity(hs, config)
-    before_finished = hs.transcript.digest()
-    finished = yield from hs.expect(Finished)
-    check_finished(hs, client_handshake, before_finished, finished)
-    resumption = main_secret.resumption_secret(hs.transcript.digest())
-    hs.read_with(client_application, suite, Epoch.APPLICATION, after=Finished)
+    if early is not None:
+        hs.may_write_early = True
+        yield from hs.expect(EndOfEarlyData)
+        hs.end_early_data(handshake.client, suite, after=EndOfEarlyData)
+    proven = (yield from client_identity(hs, config)) if hs.info.client_auth_requested else None
+    yield from check_finished(hs, handshake.client)
+    resumption_secret = main_secret.resumption_secret(hs.transcript.digest())
+    hs.read_with(application.client, suite, Epoch.APPLICATION, after=Finished)
     hs.records.accepts_change_cipher_spec = False
 
-    if proven is not None:
-        hs.info.peer = yield from judge_identity(
-            hs, proven, config.verifier, server_name=None, enforce=config.client_auth.enforces_verdict
-        )
-    elif config.client_auth.requires_certificate:
-        raise refuse_without_certificate(hs)
-    return Established(suite, client_application, server_application, exporter, resumption)
+    if hs.info.client_auth_requested:
+        yield from judge_client(hs, config, proven)
+    yield from send_tickets(hs, config, suite, resumption_secret, resumption, ticket_count)
+    return Established(suite, application.client, application.server, exporter)
 
 
-def server_hello(hs: Handshake, offer: negotiate.Offer, suite: int, group: int, public: bytes) -> ServerHello:
+def server_hello(
+    hs: Handshake, offer: negotiate.Offer, suite: int, group: int, public: bytes, resumption: Resumption | None
+) -> ServerHello:
     """RFC 9846 4.2.3."""
     extensions = Extensions.of(
         SupportedVersionsServerHello(negotiate.TLS13), KeyShareServerHello(KeyShareEntry(group, public))
     )
+    if resumption is not None:
+        extensions[ExtensionType.pre_shared_key] = SelectedPsk(resumption.index)
     random = hs.seams.random_bytes(32)
     return ServerHello(negotiate.TLS12, random, offer.hello.legacy_session_id, suite, 0, extensions)
 
 
-def encrypted_extensions(offer: negotiate.Offer, protocol: str | None) -> Extensions:
+def skip_early_data(hs: Handshake, config: ServerConfig, offer: negotiate.Offer) -> None:
+    """Early data that the client announced and that we do not take is passed over. RFC 9846 4.3.10."""
+    if offer.hello.find(EarlyDataIndication) is not None:
+        hs.records.skip_early_data(negotiate.skippable(config.max_early_data))
+
+
+def encrypted_extensions(
+    hs: Handshake, offer: negotiate.Offer, ticket_count: int, *, early: bool
+) -> EncryptedExtensions:
     """RFC 9846 4.4.1."""
     bodies: list[ExtensionBody] = []
     if offer.hello.find(ServerNameList) is not None:
         bodies.append(ServerNameAcknowledged())
-    if protocol is not None:
-        bodies.append(ProtocolNameList((protocol.encode(),)))
-    return Extensions.of(*bodies)
+    if hs.info.application_protocol is not None:
+        bodies.append(ProtocolNameList((hs.info.application_protocol.encode(),)))
+    if early:
+        bodies.append(EarlyDataIndication())
+    if ticket_count and offer.hello.find(ClientTicketRequest) is not None:
+        bodies.append(ServerTicketRequestHint(ticket_count))
+    return EncryptedExtensions(Extensions.of(*bodies))
+
+
+def server_identity(hs: Handshake, config: ServerConfig, mine: Choice) -> Generator[Step, Any, None]:
+    """What we want to know of the client, and who we are. RFC 9846 4.4.2 and 4.5."""
+    if config.client_auth is not ClientAuth.NONE:
+        hs.send(certificate_request(hs, config))
+    yield from prove_identity(hs, mine, b"")
+
+
+def own_identity(hs: Handshake, config: ServerConfig, offer: negotiate.Offer) -> Choice:
+    """Who we are to this client. RFC 9846 4.5.1."""
+    return choose_server_credentials(config.credentials, negotiate.signature_schemes(offer), hs.info.server_name)
 
 
 def certificate_request(hs: Handshake, config: ServerConfig) -> CertificateRequest:
@@ -139,6 +186,16 @@ def client_identity(hs: Handshake, config: ServerConfig) -> Generator[Step, Any,
     if not certificate.certificate_list:
         return None
     return (yield from check_identity(hs, certificate, config.schemes, ()))
+
+
+def judge_client(hs: Handshake, config: ServerConfig, proven: ProvenChain | None) -> Generator[Step, Any, None]:
+    """What becomes of a client that showed this chain, or none."""
+    if proven is not None:
+        hs.info.peer = yield from judge_identity(
+            hs, proven, config.verifier, server_name=None, enforce=config.client_auth.enforces_verdict
+        )
+    elif config.client_auth.requires_certificate:
+        raise refuse_without_certificate(hs)
 
 
 def refuse_without_certificate(hs: Handshake) -> HandfastError:

@@ -51,6 +51,20 @@ class Transcript:
         self._pending = [message_hash(hash_function.digest(first_hello)), *later]
         self.start(hash_function)
 
+    def copy(self) -> Transcript:
+        """What came so far, to go on from separately."""
+        other = Transcript()
+        other._pending = [*self._pending]
+        other._running = None if self._running is None else self._running.copy()
+        return other
+
+    def digest_with(self, hash_function: Hash, partial: bytes) -> bytes:
+        """Transcript-Hash of all messages so far and of the beginning of one more. RFC 9846 4.3.11.2."""
+        other = self.copy()
+        other.start(hash_function)
+        other.add(partial)
+        return other.digest()
+
     def digest(self) -> bytes:
         """Transcript-Hash of all messages so far; the hash's size."""
         value: bytes = self._running.copy().digest()

@@ -78,6 +78,7 @@ class RecordLayer:
         self._change_cipher_specs = 0
         self._empty_records = 0
         self._nothing_opened = True
+        self._skippable = 0
 
     # Reading
 
@@ -126,10 +127,15 @@ class RecordLayer:
                 self._take_change_cipher_spec(header, body)
                 continue
             if self._read_protection is None:
+                if header[0] == APPLICATION_DATA and self._skippable and self.joiner.empty:
+                    self._skip(header, body)
+                    continue
                 return self._take_plaintext(header, body)
             if header[0] != APPLICATION_DATA:
                 self._refuse_plaintext(header, body)
-            return self._take_protected(self._read_protection, header, body)
+            record = self._take_protected(self._read_protection, header, body)
+            if record is not None:
+                return record
 
     def change_read_keys(self, protection: Protection13, epoch: Epoch, suite: int, after: str) -> None:
         """Read with these keys from the next record on. Nothing of a message may be left over. RFC 9846 5.1."""
@@ -138,6 +144,20 @@ class RecordLayer:
         self._read_epoch = epoch
         if self.watch.active:
             self.watch.emit(KeysChanged(self.watch.time, self.receives, epoch, suite))
+
+    def skip_early_data(self, size: int) -> None:
+        """Pass over early data that was refused: up to ``size`` bytes in records that no key of ours opens.
+
+        The first record that opens, or that is plaintext, ends that. RFC 9846 4.3.10.
+        """
+        self._skippable = size
+
+    def _skip(self, header: bytes, body: bytes) -> None:
+        # Each record counts for what it can hold, and for a byte at least.
+        self._skippable -= max(len(body) - limits.MIN_PROTECTED, 1)
+        if self._skippable < 0:
+            raise PeerMisbehaved("too_much_early_data")
+        self._saw(Epoch.EARLY, header, body, APPLICATION_DATA, sealed="it is early data that was refused")
 
     def require_boundary(self, after: str) -> None:
         """Refuse handshake bytes after a message with which a flight must end. RFC 9846 5.1."""
@@ -207,6 +227,7 @@ class RecordLayer:
         self._check(record)
         if header[0] == APPLICATION_DATA:
             raise PeerMisbehaved("early_application_data")
+        self._skippable = 0
         self._join(record)
         return record
 
@@ -226,10 +247,14 @@ class RecordLayer:
             raise PeerMisbehaved("plaintext_alert", alert=name)
         raise PeerMisbehaved("plaintext_after_keys", content_type=ContentType.describe(header[0]))
 
-    def _take_protected(self, protection: Protection13, header: bytes, body: bytes) -> Record:
+    def _take_protected(self, protection: Protection13, header: bytes, body: bytes) -> Record | None:
+        """The record opened; None if it was passed over as early data that was refused."""
         try:
             content_type, content, padding = protection.open(header, body)
         except PeerMisbehaved as error:
+            if self._skippable and error.code == "bad_record_mac":
+                self._skip(header, body)
+                return None
             self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=error.what)
             raise
         self._saw(self._read_epoch, header, body, content_type, content, padding)
@@ -237,6 +262,7 @@ class RecordLayer:
 
     def _opened(self, content_type: int, content: bytes) -> Record:
         self._nothing_opened = False
+        self._skippable = 0
         record = Record(content_type, content, protected=True)
         self._check(record)
         self._join(record)
@@ -320,6 +346,13 @@ class RecordLayer:
         self._write_epoch = epoch
         if self.watch.active:
             self.watch.emit(KeysChanged(self.watch.time, self.sends, epoch, suite))
+
+    def write_in_plaintext(self) -> None:
+        """Write without keys from the next record on: after early data that a HelloRetryRequest refused."""
+        self.write_protection = None
+        self._write_epoch = Epoch.PLAINTEXT
+        if self.watch.active:
+            self.watch.emit(KeysChanged(self.watch.time, self.sends, Epoch.PLAINTEXT, 0))
 
     @property
     def wants_write(self) -> bool:

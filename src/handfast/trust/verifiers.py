@@ -66,6 +66,15 @@ class PathVerifier:
     def __repr__(self) -> str:
         return f"PathVerifier({self.roots.source})"
 
+    @cached_property
+    def policy_id(self) -> bytes:
+        """32 bytes, the same for a verifier that trusts the same roots in the same way: sessions are bound to it."""
+        from handfast.crypto.hashes import SHA256
+
+        roots = b"".join(sorted(map(SHA256.digest, self.roots.certificates)))
+        knobs = (self.policy, self.check_name, self.crls is not None, str(self.crl_scope), str(self.crl_unknown))
+        return SHA256.digest(roots + repr(knobs).encode())
+
     def verify(self, presented: PresentedChain) -> Verdict:
         """The verdict, with the reasons for a refusal."""
         try:

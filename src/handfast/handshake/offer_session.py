@@ -1,0 +1,160 @@
+"""Resuming sessions on the client's side: which session is offered, with what proof, and which tickets are kept.
+
+A session is offered only if its server would be accepted today: the chain that it had proved is judged again in full,
+for the same name, by the verifier of this connection. RFC 9846 2.2, 4.3.11, 4.7.1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from handfast import limits
+from handfast.crypto.hashes import SHA256
+from handfast.crypto.suites import SUITES_13, Suite13
+from handfast.handshake.identity import judge_restored
+from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+from handfast.handshake.resume import trusted_under, without_binders
+from handfast.registry import ExtensionType
+from handfast.sessions.state import ClientSession
+from handfast.wire.extensions import (
+    EarlyDataIndicationNewSessionTicket,
+    Extensions,
+    OfferedPsks,
+    PskIdentity,
+)
+from handfast.wire.messages import ClientHello, NewSessionTicket
+
+if TYPE_CHECKING:
+    from handfast.handshake.config import ClientConfig
+    from handfast.handshake.flow import Handshake, Step
+    from handfast.keys.schedule import EarlySecret, ResumptionSecret
+    from handfast.keys.transcript import Transcript
+    from handfast.trust.verifiers import Verifier
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOffer:
+    """A session that is offered, the server it speaks of, and the secret that it starts the key schedule with."""
+
+    session: ClientSession
+    peer: VerifiedPeer | UnverifiedPeer
+    early_secret: EarlySecret = field(repr=False)
+
+    @property
+    def suite(self) -> Suite13:
+        """The suite whose hash is the PSK's."""
+        return SUITES_13[self.session.suite]
+
+
+def partition(config: ClientConfig, server_name: str) -> bytes:
+    """What keeps sessions apart: the server's name, who judged it and how, and who we said we are."""
+    identities = [SHA256.digest(b"".join(one.chain)) for one in config.credentials]
+    protocols = ",".join(config.application_protocols)
+    return trusted_under(config, server_name, str(config.enforce_verdict), protocols, *identities)
+
+
+def find_offer(
+    hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None
+) -> Generator[Step, Any, SessionOffer | None]:
+    """A session to offer to this server, if one is kept and would be trusted today."""
+    if config.sessions is None or server_name is None:
+        return None
+    own_partition = partition(config, server_name)
+    while (session := config.sessions.take(own_partition)) is not None:
+        if not still_good(session, config, hs.seams.clock()):
+            continue
+        peer = yield from judge_restored(hs, session.chain, verifier, server_name=server_name)
+        if config.enforce_verdict and not isinstance(peer, VerifiedPeer):
+            return None
+        return SessionOffer(session, peer, hs.early_secret(SUITES_13[session.suite], session.psk))
+    return None
+
+
+def still_good(session: ClientSession, config: ClientConfig, now: float) -> bool:
+    """Whether a session may be offered, as far as that needs nobody's judgement. RFC 9846 4.3.11."""
+    known = session.suite in SUITES_13
+    hashes = [SUITES_13[suite].hash for suite in config.suites if suite in SUITES_13]
+    fresh = session.received_at <= now < session.received_at + session.lifetime
+    return (
+        known
+        and SUITES_13[session.suite].hash in hashes
+        and fresh
+        and now < session.authenticated_at + (limits.SESSION_LIFETIME)
+    )
+
+
+def why_no_early_data(config: ClientConfig, offer: SessionOffer | None, size: int) -> str:
+    """Why early data of ``size`` bytes cannot be sent; "" if it can. RFC 9846 4.3.10."""
+    if offer is None:
+        return "there is no session to resume"
+    session = offer.session
+    if size > session.max_early_data:
+        return f"the session allows {session.max_early_data} bytes"
+    if session.suite not in config.suites:
+        return "the session's suite is not offered"
+    if session.application_protocol is not None and session.application_protocol not in config.application_protocols:
+        return "the session's application protocol is not offered"
+    if session.identified and not config.early_data_with_client_identity:
+        return "the session carries a client identity"
+    return ""
+
+
+def with_psk(hello: ClientHello, offer: SessionOffer, before: Transcript, now: float) -> ClientHello:
+    """The hello with pre_shared_key as its last extension, bound to all that stands before. RFC 9846 4.3.11.2.
+
+    ``before`` is the transcript up to this hello.
+    """
+    hash_ = offer.suite.hash
+    identity = PskIdentity(offer.session.ticket, offer.session.obfuscated_age(now))
+    extensions = Extensions(hello.extensions)
+    extensions.pop(ExtensionType.pre_shared_key, None)
+    unbound = OfferedPsks((identity,), (bytes(hash_.size),))
+    extensions[ExtensionType.pre_shared_key] = unbound
+    start = without_binders(replace(hello, extensions=extensions).encode(), unbound)
+    binder = offer.early_secret.binder_key().finished(before.digest_with(hash_, start))
+    extensions[ExtensionType.pre_shared_key] = OfferedPsks((identity,), (binder,))
+    return replace(hello, extensions=extensions)
+
+
+def ticket_keeper(
+    hs: Handshake,
+    config: ClientConfig,
+    server_name: str | None,
+    suite: Suite13,
+    secret: ResumptionSecret,
+    resumed: SessionOffer | None,
+) -> Callable[[NewSessionTicket], None] | None:
+    """What keeps the tickets of this connection; None when nobody wants them. RFC 9846 4.7.1."""
+    sessions = config.sessions
+    if sessions is None or server_name is None:
+        return None
+    own_partition = partition(config, server_name)
+    now = hs.seams.clock
+    authenticated_at = now() if resumed is None else resumed.session.authenticated_at
+    identified = hs.info.certificate_sent if resumed is None else resumed.session.identified
+    left = limits.MAX_TICKETS_KEPT
+
+    def keep(message: NewSessionTicket) -> None:
+        nonlocal left
+        if not message.ticket_lifetime or left <= 0 or sum(map(len, hs.info.presented)) > limits.MAX_STORED_CHAIN:
+            return
+        left -= 1
+        early_data = message.find(EarlyDataIndicationNewSessionTicket)
+        session = ClientSession(
+            ticket=message.ticket,
+            psk=secret.psk(message.ticket_nonce),
+            suite=suite.id,
+            received_at=now(),
+            authenticated_at=authenticated_at,
+            lifetime=min(message.ticket_lifetime, limits.MAX_TICKET_LIFETIME),
+            ticket_age_add=message.ticket_age_add,
+            max_early_data=0 if early_data is None else early_data.max_early_data_size,
+            application_protocol=hs.info.application_protocol,
+            chain=hs.info.presented,
+            identified=identified,
+        )
+        sessions.put(own_partition, session)
+
+    return keep

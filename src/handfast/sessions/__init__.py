@@ -1,0 +1,1 @@
+"""What outlives a connection so that the next one can be shorter: tickets, their keys and stores, replay protection."""

@@ -1,0 +1,66 @@
+"""A client's sessions, kept apart by everything that made them trusted."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import OrderedDict, deque
+from typing import Protocol
+
+from handfast import limits
+from handfast.sessions.state import ClientSession
+
+
+class Sessions(Protocol):
+    """What a client resumes sessions with. ``partition`` is 32 bytes: sessions of different ones never meet."""
+
+    def put(self, partition: bytes, session: ClientSession) -> None: ...
+    def take(self, partition: bytes) -> ClientSession | None: ...
+
+
+class SessionCache:
+    """Sessions in memory, safe to share between threads. Each is given out once, the newest of a partition first.
+
+    At most ``capacity`` partitions are kept, and a few sessions in each; what was used longest ago makes room. After a
+    fork the child starts with none: a ticket is used once.
+    """
+
+    def __init__(self, capacity: int = limits.CACHED_PARTITIONS) -> None:
+        self._capacity = capacity
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        self._sessions: OrderedDict[bytes, deque[ClientSession]] = OrderedDict()
+
+    def __len__(self) -> int:
+        with self._lock:
+            return sum(map(len, self._sessions.values()))
+
+    def __repr__(self) -> str:
+        return f"<SessionCache with {len(self)} sessions>"
+
+    def put(self, partition: bytes, session: ClientSession) -> None:
+        """Keep a session."""
+        with self._lock:
+            self._forget_if_forked()
+            kept = self._sessions.setdefault(partition, deque(maxlen=limits.SESSIONS_PER_PARTITION))
+            kept.append(session)
+            self._sessions.move_to_end(partition)
+            if len(self._sessions) > self._capacity:
+                self._sessions.popitem(last=False)
+
+    def take(self, partition: bytes) -> ClientSession | None:
+        """The newest session of a partition, which is then forgotten; None when there is none."""
+        with self._lock:
+            self._forget_if_forked()
+            kept = self._sessions.get(partition)
+            if kept is None:
+                return None
+            session = kept.pop()
+            if not kept:
+                del self._sessions[partition]
+            return session
+
+    def _forget_if_forked(self) -> None:
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._sessions.clear()

@@ -1,0 +1,89 @@
+"""Early data is taken once: who remembers which hellos were seen. RFC 9846 8.
+
+A hello with early data is fresh for as long as its ticket's age, as the client tells it, agrees with the server's
+clock; a replay outside of that window is refused by the clock alone, one inside of it by a guard that remembers. So the
+guard must remember for the whole window, must have been there since the window began, and must be the only one that
+answers for the ticket: that is what its ``scope``, which the ticket carries, says.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Protocol
+
+from handfast import limits
+from handfast.crypto.randomness import random_bytes
+
+
+class ReplayGuard(Protocol):
+    """Remembers hellos. Whatever it raises, or answers other than True, refuses the early data and nothing else."""
+
+    @property
+    def scope(self) -> bytes:
+        """1 to 255 bytes, the same for all guards that share one memory and for no other."""
+
+    @property
+    def since(self) -> float:
+        """Since when nothing was forgotten: seconds since the Unix epoch."""
+
+    def first_use(self, key: bytes, seconds: float) -> bool | Awaitable[bool]:
+        """Whether ``key`` is new; it is remembered for at least ``seconds``, in one step that nothing interrupts."""
+
+
+class MemoryReplayGuard:
+    """Remembers in this process: its tickets' early data is redeemable here alone, and not after a restart.
+
+    When ``capacity`` hellos are remembered the next early data is refused: forgetting one early would let it in twice.
+    """
+
+    def __init__(
+        self,
+        capacity: int = limits.REMEMBERED_HELLOS,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._capacity = capacity
+        self._clock = clock
+        self._wall_clock = wall_clock
+        self._lock = threading.Lock()
+        self._seen: OrderedDict[bytes, float] = OrderedDict()
+        self._start()
+
+    def _start(self) -> None:
+        self._process = os.getpid()
+        self._scope = random_bytes(16)
+        self._since = self._wall_clock()
+        self._seen.clear()
+
+    def _start_if_forked(self) -> None:
+        if self._process != os.getpid():
+            self._start()
+
+    @property
+    def scope(self) -> bytes:
+        """Of this process; a child gets one of its own."""
+        with self._lock:
+            self._start_if_forked()
+            return self._scope
+
+    @property
+    def since(self) -> float:
+        """When this guard, or the process after a fork, began."""
+        return self._since
+
+    def first_use(self, key: bytes, seconds: float) -> bool:
+        """Whether ``key`` is new and there was room to remember it."""
+        with self._lock:
+            self._start_if_forked()
+            now = self._clock()
+            while self._seen and next(iter(self._seen.values())) <= now:
+                self._seen.popitem(last=False)
+            if key in self._seen or len(self._seen) >= self._capacity:
+                return False
+            self._seen[key] = now + seconds
+            return True

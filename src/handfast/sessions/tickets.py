@@ -1,0 +1,179 @@
+"""A server's tickets: sealed and given away, or kept here and given away by number. RFC 9846 4.7.1.
+
+Both ways are a ``Tickets``; a store shared by many machines is another, and may answer with awaitables. ``policy`` is
+what the session was trusted under; a ticket is only redeemed under the very same. Whatever a ``Tickets`` does not know
+or cannot open is no error: the handshake then is a full one.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Protocol
+
+from handfast import limits
+from handfast.crypto.randomness import random_bytes
+from handfast.crypto.suites import InvalidTag, ticket_aead
+from handfast.errors import ConfigError
+
+KEY_LENGTH = 32
+_NAME_LENGTH = 16
+_NONCE_LENGTH = 12
+
+
+class Tickets(Protocol):
+    """What a server resumes sessions with.
+
+    ``state`` and what ``redeem`` returns are bytes that hold secrets; ``policy`` is 32 bytes, ``lifetime`` seconds.
+    ``issue`` returns None where it has no room; ``redeem`` returns None for what it does not know.
+    """
+
+    def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes | Awaitable[bytes | None] | None: ...
+    def redeem(self, ticket: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None: ...
+
+
+class _Key:
+    """One key: tickets carry its name, which is random or derived of a key that was given."""
+
+    __slots__ = ("aead", "made_at", "name", "sealed")
+
+    def __init__(self, name: bytes, key: bytes, made_at: float) -> None:
+        self.name = name
+        self.aead = ticket_aead(key)
+        self.made_at = made_at
+        self.sealed = 0
+
+
+class SealedTickets:
+    """Stateless: the ticket is the session, sealed with AES-256-GCM under a key that only we have.
+
+    Without ``keys`` a fresh random key is made every ``rotation`` seconds, and the ones before it still open tickets
+    for as long as any may live. Given ``keys``, each 32 random bytes that machines may share, the first seals and all
+    open; rotating them is then yours, by ``replace``. One key seals at most 2^31 tickets, because nonces are random
+    (NIST SP 800-38D 8.3): a random key is replaced before that, a given one seals no more.
+    """
+
+    def __init__(
+        self,
+        keys: Sequence[bytes] = (),
+        *,
+        rotation: float = limits.TICKET_KEY_ROTATION,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._clock = clock
+        self._rotation = rotation
+        self._lock = threading.Lock()
+        self._given = bool(keys)
+        self._keys: list[_Key] = []
+        if keys:
+            self.replace(keys)
+
+    def __repr__(self) -> str:
+        return f"<SealedTickets with {len(self._keys)} keys>"
+
+    def replace(self, keys: Sequence[bytes]) -> None:
+        """Seal with the first of ``keys`` from now on, and open with all of them. Raises ConfigError bad_option."""
+        if not keys or any(len(key) != KEY_LENGTH for key in keys):
+            reason = f"a ticket key has {KEY_LENGTH} bytes, and there must be one"
+            raise ConfigError("bad_option", option="keys", reason=reason, advice="make them with secrets.token_bytes")
+        from handfast.crypto.hashes import SHA256
+
+        made = [_Key(SHA256.digest(b"handfast ticket key" + key)[:_NAME_LENGTH], key, 0.0) for key in keys]
+        with self._lock:
+            self._given, self._keys = True, made
+
+    def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes | None:
+        """The sealed ticket; None when a given key has sealed all it may."""
+        key = self._sealing_key()
+        if key is None:
+            return None
+        nonce = random_bytes(_NONCE_LENGTH)
+        return key.name + nonce + key.aead.encrypt(nonce, state, key.name + policy)
+
+    def redeem(self, ticket: bytes, policy: bytes) -> bytes | None:
+        """The state that was sealed under ``policy``."""
+        name, rest = ticket[:_NAME_LENGTH], ticket[_NAME_LENGTH:]
+        key = next((one for one in self._live_keys() if one.name == name), None)
+        if key is None or len(rest) <= _NONCE_LENGTH:
+            return None
+        try:
+            return key.aead.decrypt(rest[:_NONCE_LENGTH], rest[_NONCE_LENGTH:], name + policy)
+        except InvalidTag:
+            return None
+
+    def _sealing_key(self) -> _Key | None:
+        with self._lock:
+            now = self._clock()
+            current = self._keys[0] if self._keys else None
+            if current is not None and current.sealed >= limits.TICKETS_PER_KEY and self._given:
+                return None
+            if not self._given and (current is None or self._worn_out(current, now)):
+                current = _Key(random_bytes(_NAME_LENGTH), random_bytes(KEY_LENGTH), now)
+                self._keys = [current, *self._still_needed(now)]
+            if current is not None:
+                current.sealed += 1
+            return current
+
+    def _worn_out(self, key: _Key, now: float) -> bool:
+        return now - key.made_at >= self._rotation or key.sealed >= limits.TICKETS_PER_KEY
+
+    def _still_needed(self, now: float) -> list[_Key]:
+        """A key opens tickets for the longest life of one, counted from the last that it can have sealed."""
+        return [key for key in self._keys if now - key.made_at < self._rotation + limits.MAX_TICKET_LIFETIME]
+
+    def _live_keys(self) -> list[_Key]:
+        if self._given:
+            return self._keys
+        with self._lock:
+            return self._still_needed(self._clock())
+
+
+class StoredTickets:
+    """Stateful: sessions stay here, a ticket is 32 random bytes, and each is good for one connection.
+
+    At most ``capacity`` sessions are kept; the oldest make room. After a fork the child starts with none, so that
+    nothing can be redeemed in both.
+    """
+
+    def __init__(self, capacity: int = limits.STORED_TICKETS, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._capacity = capacity
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._process = os.getpid()
+        # In the order of issue, which is that of expiry but for shortened lives: those leave when their turn comes.
+        self._sessions: OrderedDict[bytes, tuple[bytes, bytes, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._sessions)
+
+    def __repr__(self) -> str:
+        return f"<StoredTickets with {len(self)} sessions>"
+
+    def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes:
+        """A new ticket for ``state``."""
+        ticket = random_bytes(32)
+        with self._lock:
+            self._forget_if_forked()
+            now = self._clock()
+            self._sessions[ticket] = state, policy, now + lifetime
+            while len(self._sessions) > self._capacity or next(iter(self._sessions.values()))[2] <= now:
+                self._sessions.popitem(last=False)
+        return ticket
+
+    def redeem(self, ticket: bytes, policy: bytes) -> bytes | None:
+        """The session, once; a ticket shown under another policy stays good for its own."""
+        with self._lock:
+            self._forget_if_forked()
+            state, own_policy, expires_at = self._sessions.get(ticket, (b"", b"", 0.0))
+            if own_policy != policy or expires_at <= self._clock():
+                return None
+            del self._sessions[ticket]
+        return state
+
+    def _forget_if_forked(self) -> None:
+        if self._process != os.getpid():
+            self._process = os.getpid()
+            self._sessions.clear()
