@@ -205,6 +205,7 @@ class PeerMisbehaved(HandfastError):
         "wrong_cookie": Entry(
             Alert.illegal_parameter, "the second ClientHello does not return our cookie", "RFC 9846 4.3.2"
         ),
+        "bad_server_name": Entry(Alert.illegal_parameter, "ClientHello's server_name holds {reason}", "RFC 6066 3"),
         "duplicate_key_share": Entry(
             Alert.illegal_parameter, "ClientHello has two key shares for {group}", "RFC 9846 4.3.8"
         ),

@@ -36,11 +36,16 @@ GREASE = (0x0A0A, 0x1A1A, 0xFAFA)
 PSK = OfferedPsks((PskIdentity(b"a ticket", 0),), (bytes(32),))
 TWO_BINDERS = OfferedPsks((PskIdentity(b"a ticket", 0),), (bytes(32), bytes(32)))
 SHORT_BINDER = b"\0\x29\0\x2c" + b"\0\7\0\1a\0\0\0\0" + b"\0\x21\x1f" + bytes(32)
+NO_BINDER = b"\0\x29\0\x0b" + b"\0\7\0\1a\0\0\0\0" + b"\0\0"
 MODES = PskKeyExchangeModes((1,))
 
 
 def versions(*numbers):
     return extended(SupportedVersionsClientHello(numbers))
+
+
+def asks_for(*names):
+    return extended(ServerNameList(tuple(ServerName(name_type, name) for name_type, name in names)))
 
 
 def shares(*entries):
@@ -90,6 +95,17 @@ def bare(extension_block):
     Row("a binder that is too short",
         lambda hello: with_raw_extension(extended(MODES)(hello), SHORT_BINDER),
         "length_out_of_bounds", "decode_error"),
+    Row("a PSK without a binder", lambda hello: with_raw_extension(extended(MODES)(hello), NO_BINDER),
+        "length_out_of_bounds", "decode_error"),
+    # The name of the server.
+    Row("two host names", asks_for((0, b"localhost"), (0, b"elsewhere")), "bad_server_name", "illegal_parameter"),
+    Row("two names of an unknown type", asks_for((0, b"localhost"), (7, b"a"), (7, b"b")), "bad_server_name",
+        "illegal_parameter"),
+    Row("a host name with a zero byte", asks_for((0, b"localhost\0.elsewhere")), "bad_server_name",
+        "illegal_parameter"),
+    Row("a host name with a space", asks_for((0, b"local host")), "bad_server_name", "illegal_parameter"),
+    Row("a host name that is not ASCII", asks_for((0, "b\u00fccher.example".encode())), "bad_server_name",
+        "illegal_parameter"),
     # The cookie that nobody gave.
     Row("a cookie", extended(Cookie(b"crumbs")), "cookie_in_first_hello", "illegal_parameter"),
     # Extensions of other messages, and two of a kind.
@@ -108,6 +124,8 @@ def bare(extension_block):
         "handshake_failure", ours={"credentials": (credentials(certificates.server("rsa-2048")),)}),
     Row("no application protocol that we speak", extended(ProtocolNameList((b"h3", b"spdy/3"))),
         "no_common_application_protocol", "no_application_protocol", ours={"application_protocols": ("h2",)}),
+    Row("an application protocol without a name",
+        lambda hello: with_raw_extension(hello, b"\0\x10\0\4\0\2\0\0"), "length_out_of_bounds", "decode_error"),
     # The bytes.
     Row("extensions of less than seven bytes", bare(b"\0\4\0\x2d\0\0"), "length_out_of_bounds", "decode_error"),
     Row("an empty block of extensions", bare(b"\0\0"), "length_out_of_bounds", "decode_error"),
@@ -204,6 +222,8 @@ def test_the_second_hello_may(lies):
         extended(OpaqueExtension(49, b""), OpaqueExtension(0xFF01, b"\0"), OpaqueExtension(23, b"")),
         extended(MODES, PSK),
         change(legacy_session_id=b""),
+        asks_for((7, b"\0"), (0, b"localhost")),
+        asks_for((0, b"192.0.2.1")),
     ],
     ids=[
         "suites of every kind",
@@ -218,6 +238,8 @@ def test_the_second_hello_may(lies):
         "what older versions need",
         "an unknown ticket",
         "no session id",
+        "a name of an unknown type beside that of a host",
+        "an address in place of a host name",
     ],
 )
 def test_a_first_hello_may_have(lie):

@@ -174,6 +174,12 @@ def test_our_client_refuses_an_unknown_extension_in(row):
     row.check(Role.CLIENT)
 
 
+def test_our_client_refuses_an_ocsp_response_of_an_unknown_type():
+    lie = in_certificate(OpaqueExtension(ExtensionType.status_request, b"\7\0\0\1\0"))
+    row = Row("", lie, "unrequested_extension", "unsupported_extension", HANDSHAKE_KEYS)
+    row.check(Role.CLIENT, "Certificate")
+
+
 def test_our_client_ignores_unknown_extensions_of_a_certificate_request():
     lies = {"CertificateRequest": extended(UNKNOWN, GREASE)}
     assert Server(client(), requests_certificate=True, lies=lies).run().complete

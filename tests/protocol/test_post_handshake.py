@@ -18,7 +18,7 @@ from handfast.wire.messages import (
     KeyUpdate,
     NewSessionTicket,
 )
-from tests.lies import APPLICATION_DATA, HANDSHAKE, Record, handshake, preceded_by
+from tests.lies import APPLICATION_DATA, HANDSHAKE, Record, handshake, preceded_by, twice
 from tests.protocol.ours import APPLICATION_KEYS, HANDSHAKE_KEYS, PLAINTEXT, Row, both_roles, meet
 
 UPDATE_NOT_REQUESTED, UPDATE_REQUESTED = 0, 1
@@ -227,6 +227,11 @@ def test_our_client_ignores_unknown_extensions_of_tickets():
 def test_a_ticket_that_does_not_decode():
     check_after(Role.CLIENT, "length_out_of_bounds", "decode_error",
                 handshake(HandshakeType.new_session_ticket, bytes(8) + b"\0" + b"\0\0" + b"\0\0"))  # fmt: skip
+
+
+def test_a_ticket_with_two_extensions_of_one_type():
+    ticket = NewSessionTicket(1, 2, b"n", b"t", Extensions.of(OpaqueExtension(0x1234, b"?")))
+    check_after(Role.CLIENT, "duplicate_extension", "illegal_parameter", twice(0x1234)(ticket))
 
 
 def test_a_ticket_sent_to_a_server():

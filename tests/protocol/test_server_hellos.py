@@ -68,6 +68,8 @@ def selected(version):
     Row("legacy_version TLS 1.3", change(legacy_version=0x0304), "legacy_version", "protocol_version"),
     Row("legacy_version TLS 1.1", change(legacy_version=0x0302), "legacy_version", "protocol_version"),
     Row("TLS 1.2", tls12_hello(), "no_common_version", "protocol_version"),
+    Row("TLS 1.1", lambda hello: replace(tls12_hello()(hello), legacy_version=0x0302), "no_common_version",
+        "protocol_version"),
     Row("TLS 1.2 with the sentinel of a 1.3 server", tls12_hello(b"DOWNGRD\x01"), "downgrade_sentinel",
         "illegal_parameter"),
     Row("TLS 1.1 with the sentinel of a 1.3 server",
@@ -116,6 +118,7 @@ def test_hello_retry_request_with(row):
 @table(
     Row("a second retry", as_retry, "second_retry", "unexpected_message"),
     Row("another suite", change(cipher_suite=CHACHA20), "changed_after_retry", "illegal_parameter"),
+    Row("a suite of another hash", change(cipher_suite=0x1302), "changed_after_retry", "illegal_parameter"),
     Row("another group, of the first hello's shares", share(X25519), "share_not_offered", "illegal_parameter"),
     Row("another group", share(SECP384R1), "share_not_offered", "illegal_parameter"),
     Row("TLS 1.2", tls12_hello(), "changed_after_retry", "illegal_parameter"),

@@ -16,6 +16,7 @@ from handfast.registry import (
     CipherSuite,
     ExtensionType,
     NamedGroup,
+    NameType,
     ProtocolVersion,
     Registry,
     SignatureScheme,
@@ -33,6 +34,7 @@ from handfast.wire.extensions import (
     ProtocolNameList,
     PskKeyExchangeModes,
     SelectedPsk,
+    ServerNameList,
     SignatureSchemeList,
     SupportedVersionsClientHello,
     SupportedVersionsServerHello,
@@ -241,6 +243,7 @@ def check_client_hello(hello: ClientHello) -> Offer:
     if hello.legacy_compression_methods != b"\x00":
         raise PeerMisbehaved("compression_offered")
     check_extensions(hello)
+    _check_server_name(hello)
     _check_psk_form(hello)
     groups = tuple(require(hello, NamedGroupList).named_group_list)
     shares = _shares_by_group(require(hello, KeyShareClientHello), groups)
@@ -303,6 +306,17 @@ def seen(offer: Offer) -> HelloSeen:
         hello.find(EarlyDataIndication) is not None,
         hello.raw,
     )
+
+
+def _check_server_name(hello: ClientHello) -> None:
+    """One name of each type, and that of a host in printable ASCII; names of other types mean nothing. RFC 6066 3."""
+    asked = hello.find(ServerNameList)
+    entries = () if asked is None else asked.server_name_list
+    if len({entry.name_type for entry in entries}) != len(entries):
+        raise PeerMisbehaved("bad_server_name", reason="two names of one type")
+    for entry in entries:
+        if entry.name_type == NameType.host_name and not all(0x20 < byte < 0x7F for byte in entry.host_name):
+            raise PeerMisbehaved("bad_server_name", reason="bytes that no host name has")
 
 
 def _shares_by_group(key_share: KeyShareClientHello, groups: Collection[int]) -> dict[int, bytes]:
