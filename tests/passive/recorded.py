@@ -73,13 +73,16 @@ class Pair:
         *,
         client_edit: Callable[[Any], Any] = unchanged,
         server_edit: Callable[[Any], Any] = unchanged,
+        early_data: bytes = b"",
         tamper: Callable[[Direction, bytes], bytes] = lambda _direction, data: data,
         **recording: Any,
     ) -> None:
         self.client_side = Side(Role.CLIENT, client_edit, **recording)
         self.server_side = Side(Role.SERVER, server_edit, **recording)
         self._tamper = tamper
-        self.client = ClientConnection(client, server_name="localhost", **self.client_side.watching)
+        self.client = ClientConnection(
+            client, server_name="localhost", early_data=early_data, **self.client_side.watching
+        )
         self.server = ServerConnection(server, **self.server_side.watching)
 
     @property

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from dataclasses import dataclass
+import time
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,13 +22,17 @@ from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastErro
 from handfast.events import Role
 from handfast.io import sockets
 from handfast.lens.verdict import Outcome
+from handfast.sessions.cache import SessionCache
+from handfast.trust.files import read
 from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 _HTTP = "http/1.1"
+# How long a server may take to give a ticket, in seconds; all that give any do so right after the handshake.
+_TICKET_TIMEOUT = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +44,15 @@ class Route:
     proxy: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """What is said on the connection, beside what the keyboard says."""
+
+    http: HttpOptions
+    key_update: bool
+    early_data: bytes
+
+
 @click.command(
     cls=options.Verb,
     examples=(
@@ -45,6 +60,7 @@ class Route:
         "handfast connect --trace https://example.com/",
         "handfast connect --trace=bytes --secrets https://localhost:1337/ --cacert handfast-demo/ca.pem",
         "handfast connect https://localhost:1337/whoami --cacert ca.pem --cert client.pem --key client.key",
+        "handfast connect --resume --trace https://example.com/     (twice: the second connection resumes the first)",
         "handfast connect localhost:1337 --cacert ca.pem      (type, and read what comes back)",
     ),
 )
@@ -64,6 +80,13 @@ class Route:
 @click.option("--cacert", type=click.Path(path_type=Path), metavar="FILE_OR_DIR", help="Trust these CAs instead.")
 @options.identity_options
 @options.parameter_options
+@options.session_options
+@click.option(
+    "--early-data",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="With HOST:PORT, resume and send FILE before the handshake is over (0-RTT).",
+)
 @options.lens_options
 def command(
     target: str,
@@ -78,6 +101,9 @@ def command(
     connect_to: tuple[str, ...],
     proxy: str | None,
     cacert: Path | None,
+    key_update: bool,
+    resume: bool,
+    early_data: Path | None,
     trace: str | None,
     secrets: str | None,
     keylog: Path | None,
@@ -91,12 +117,22 @@ def command(
     http = HttpOptions(method, data, headers, include, output)
     if wanted.path is None and http.given:
         raise ui.bad_option("TARGET", "-X -d -H -i -o are for an https:// URL", f"did you mean https://{target} ?")
+    if early_data is not None and wanted.path is not None:
+        raise ui.bad_option("--early-data", "a request is not sent early by itself", f"give {wanted.authority} instead")
     config = _config(cacert, insecure=insecure, http=wanted.path is not None, traced=trace is not None, **shared)
+    conversation = Conversation(http, key_update, b"" if early_data is None else read(early_data))
+    sessions = None
+    if resume or early_data is not None:
+        sessions = SessionCache()
+        config = replace(config, sessions=sessions, early_data_with_client_identity=True)
     lenses = Lenses(Role.CLIENT, trace, secrets, keylog if keylog is not None else keylog_of_environment(), pcapng)
     if insecure:
         ui.warn("-k: whoever answers is believed; the line below says who it was, and whether that was verified")
     with deadline(max_time):
-        _run(wanted, Route(servername, connect_to, proxy), config, lenses, http)
+        route = Route(servername, connect_to, proxy)
+        if sessions is not None:
+            _fetch_ticket(wanted, route, config, lenses, sessions)
+        _run(wanted, route, config, lenses, conversation)
 
 
 def _config(
@@ -124,28 +160,52 @@ def _config(
     )
 
 
-def _run(target: Target, route: Route, config: ClientConfig, lenses: Lenses, http: HttpOptions) -> None:
+def _run(target: Target, route: Route, config: ClientConfig, lenses: Lenses, conversation: Conversation) -> None:
     """One connection from start to end, told in one line, or in two if it failed."""
-    outcome, observers, sinks = lenses.watch()
+    http = conversation.http
+    # First, so that nothing is asked of a server whose answer has no place.
+    with (
+        standard_output() if http.output is None else output_file(http.output) as write,
+        _connection(target, route, config, lenses, conversation.early_data) as tls,
+    ):
+        if tls.info.early_data:
+            ui.note(f"early data: {tls.info.early_data}")
+        if conversation.key_update:
+            tls.update_keys(request=True)
+        if target.path is None:
+            _session(tls, write)
+        else:
+            _request(tls, target, http, write)
 
-    def shake_hands() -> sockets.TLSSocket:
+
+@contextmanager
+def _connection(
+    target: Target, route: Route, config: ClientConfig, lenses: Lenses, early_data: bytes = b""
+) -> Iterator[sockets.TLSSocket]:
+    """A connection that is told in one line when it ends, or in two if it failed."""
+    outcome, observers, sinks = lenses.watch()
+    try:
         sock, server_name = _open(target, route)
         flow = lenses.record(sock.getsockname(), sock.getpeername(), observers, sinks)
         if flow is not None:
             click.get_current_context().call_on_close(flow.finish)
-        return sockets.client(sock, config, server_name=server_name, observers=observers, secret_sinks=sinks)
-
-    # First, so that nothing is asked of a server whose answer has no place.
-    with standard_output() if http.output is None else output_file(http.output) as write:
-        try:
-            with shake_hands() as tls:
-                if target.path is None:
-                    _session(tls, write)
-                else:
-                    _request(tls, target, http, write)
-        except HandfastError as error:
-            _tell_failure(outcome, error)
+        with sockets.client(
+            sock, config, server_name=server_name, early_data=early_data, observers=observers, secret_sinks=sinks
+        ) as tls:
+            yield tls
+    except HandfastError as error:
+        _tell_failure(outcome, error)
     ui.note(outcome.line())
+
+
+def _fetch_ticket(target: Target, route: Route, config: ClientConfig, lenses: Lenses, sessions: SessionCache) -> None:
+    """A connection for nothing but the ticket that it brings."""
+    with _connection(target, route, config, lenses) as tls:
+        deadline_at = time.monotonic() + _TICKET_TIMEOUT
+        while not sessions and (left := deadline_at - time.monotonic()) > 0 and tls.wait(left):
+            pass
+    if not sessions:
+        ui.warn(f"the server gave no ticket within {_TICKET_TIMEOUT:g} s, so there is nothing to resume")
 
 
 def _tell_failure(outcome: Outcome, error: HandfastError) -> None:

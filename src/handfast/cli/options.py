@@ -110,6 +110,14 @@ def parameter_options(command: F) -> F:
     )(command)
 
 
+def session_options(command: F) -> F:
+    """--key-update, --resume."""
+    return together(
+        click.option("--key-update", is_flag=True, help="After the handshake, change the keys of both directions."),
+        click.option("--resume", is_flag=True, help="Resume: a client connects twice, a server gives tickets."),
+    )(command)
+
+
 def lens_options(command: F) -> F:
     """--trace, --secrets, --keylog, --pcapng."""
     return together(

@@ -47,6 +47,8 @@ _MODES = [mode.value for mode in ClientAuth]
 )
 @options.identity_options
 @options.parameter_options
+@options.session_options
+@click.option("--early-data", is_flag=True, help="Take early data (0-RTT); it is answered after the handshake.")
 @options.lens_options
 def command(
     listen: str,
@@ -55,6 +57,9 @@ def command(
     cert: Path | None,
     key: Path | None,
     key_password_file: Path | None,
+    key_update: bool,
+    resume: bool,
+    early_data: bool,
     trace: str | None,
     secrets: str | None,
     keylog: Path | None,
@@ -69,11 +74,30 @@ def command(
     mode, verification = options.client_auth(client_auth, client_ca)
     settings = {"application_protocols": ("http/1.1",), **options.parameters(**parameters), **verification}
     identity = options.credentials(cert, key, key_password_file)
+    settings |= _sessions(resume=resume, early_data=early_data)
     config = ServerConfig(credentials=identity, client_auth=mode, **settings)
-    server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng))
+    server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng), key_update=key_update)
     with listener_for(host, port, config, server) as listener:
         click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
         server.run(listener)
+
+
+def _sessions(*, resume: bool, early_data: bool) -> dict[str, Any]:
+    """The settings for --resume and --early-data."""
+    from handfast.sessions.replay import MemoryReplayGuard
+    from handfast.sessions.tickets import SealedTickets
+
+    if early_data and not resume:
+        raise ui.bad_option("--early-data", "only a resumed session can send any", "give --resume too")
+    settings: dict[str, Any] = {"tickets": SealedTickets()} if resume else {}
+    if early_data:
+        # Nothing is answered before the client has completed its handshake, so what it sends early is no replay.
+        settings |= {
+            "max_early_data": limits.SKIPPED_EARLY_DATA,
+            "replay_guard": MemoryReplayGuard(),
+            "early_data_with_client_identity": True,
+        }
+    return settings
 
 
 def listener_for(host: str, port: int, config: ServerConfig, server: Server) -> sockets.Listener:
@@ -89,8 +113,9 @@ def listener_for(host: str, port: int, config: ServerConfig, server: Server) -> 
 class Server:
     """A thread per connection, and no more of them than a limit."""
 
-    def __init__(self, lenses: Lenses, say: Callable[[str], None] = ui.note) -> None:
+    def __init__(self, lenses: Lenses, say: Callable[[str], None] = ui.note, *, key_update: bool = False) -> None:
         self._lenses = lenses
+        self._key_update = key_update
         self._say = say
         self._room = threading.BoundedSemaphore(limits.SERVE_CONNECTIONS)
         self._outcomes: list[Outcome] = []
@@ -124,6 +149,8 @@ class Server:
             with tls:
                 info = tls.handshake()
                 self._say(f"{address_text(tls.peer_address)}: {outcome.line()}")
+                if self._key_update:
+                    tls.update_keys(request=True)
                 http.serve(tls, lambda request: answer(info, request))
         except HandfastError:
             # A failed handshake is in the log; a client that leaves without close_notify is nothing to tell.

@@ -11,7 +11,7 @@ from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate
 from handfast.handshake.client13 import client13, reject_early_data
-from handfast.handshake.offer_session import SessionOffer, find_offer, why_no_early_data, with_psk
+from handfast.handshake.offer_session import SessionOffer, find_offer, send_with_psk, why_no_early_data
 from handfast.keys.established import Established
 from handfast.registry import CipherSuite, ExtensionType, NamedGroup, PskKeyExchangeMode
 from handfast.trust.names import sni
@@ -111,9 +111,7 @@ def make_offer(
     hello = ClientHello(
         negotiate.TLS12, hs.client_random, session_id, tuple(config.suites), b"\x00", Extensions.of(*bodies)
     )
-    if session is not None:
-        hello = with_psk(hello, session, hs.transcript, hs.seams.clock())
-    hello = hs.send(hello)
+    hello = hs.send(hello) if session is None else send_with_psk(hs, hello, session)
     hs.client_random = hello.random
     return ClientOffer(hello, shares, session)
 
@@ -125,10 +123,11 @@ def send_early_data(hs: Handshake, offer: ClientOffer, data: bytes) -> None:
         return
     suite = session.suite
     hello_hash = hs.transcript.digest_with(suite.hash, b"")
+    traffic = session.early_secret.client_early_traffic_secret(hello_hash)
+    hs.early_exporter = session.early_secret.early_exporter_secret(hello_hash)
+    hs.write_with(traffic, suite, Epoch.EARLY)
     if offer.hello.legacy_session_id:
         hs.records.write_change_cipher_spec()
-    hs.write_with(session.early_secret.client_early_traffic_secret(hello_hash), suite, Epoch.EARLY)
-    hs.early_exporter = session.early_secret.early_exporter_secret(hello_hash)
     hs.records.write_application_data(data)
 
 
@@ -177,8 +176,6 @@ def answer_retry(hs: Handshake, offer: ClientOffer, retry: HelloRetryRequest) ->
         first.legacy_compression_methods,
         extensions,
     )
-    if session is not None:
-        second = with_psk(second, session, hs.transcript, hs.seams.clock())
-    second = hs.send(second)
+    second = hs.send(second) if session is None else send_with_psk(hs, second, session)
     hs.flush()
     return ClientOffer(second, shares, session)

@@ -56,6 +56,7 @@ class ConnectionInfo:
         client_auth_requested: whether the server asked for a client certificate.
         ca_names: the CA names of that request, DER; None when there was no request.
         certificate_sent: whether this side showed a certificate.
+        session_identified: at a client, whether the session that was resumed stands for a certificate of ours.
         client_cert_error: at a server, why the client's certificate was not accepted, "" if it was or none came.
         early_data: what became of early data: "" if there was none; at a client "not sent: ..." and why, "offered",
             "accepted" or "rejected: ..."; at a server "accepted" or "rejected: ..." and why.
@@ -77,6 +78,7 @@ class ConnectionInfo:
     client_auth_requested: bool = False
     ca_names: tuple[bytes, ...] | None = None
     certificate_sent: bool = False
+    session_identified: bool = False
     client_cert_error: str = ""
     early_data: str = ""
     complete: bool = False

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from handfast.handshake.config import ClientConfig
     from handfast.handshake.flow import Handshake, Step
     from handfast.keys.schedule import EarlySecret, ResumptionSecret
-    from handfast.keys.transcript import Transcript
     from handfast.trust.verifiers import Verifier
 
 
@@ -101,21 +100,21 @@ def why_no_early_data(config: ClientConfig, offer: SessionOffer | None, size: in
     return ""
 
 
-def with_psk(hello: ClientHello, offer: SessionOffer, before: Transcript, now: float) -> ClientHello:
-    """The hello with pre_shared_key as its last extension, bound to all that stands before. RFC 9846 4.3.11.2.
-
-    ``before`` is the transcript up to this hello.
-    """
+def send_with_psk(hs: Handshake, hello: ClientHello, offer: SessionOffer) -> ClientHello:
+    """Send the hello with pre_shared_key as its last extension, bound to all before it. RFC 9846 4.3.11.2."""
     hash_ = offer.suite.hash
-    identity = PskIdentity(offer.session.ticket, offer.session.obfuscated_age(now))
-    extensions = Extensions(hello.extensions)
-    extensions.pop(ExtensionType.pre_shared_key, None)
+    identity = PskIdentity(offer.session.ticket, offer.session.obfuscated_age(hs.seams.clock()))
     unbound = OfferedPsks((identity,), (bytes(hash_.size),))
+    extensions = Extensions(hello.extensions)
     extensions[ExtensionType.pre_shared_key] = unbound
     start = without_binders(replace(hello, extensions=extensions).encode(), unbound)
-    binder = offer.early_secret.binder_key().finished(before.digest_with(hash_, start))
+    transcript_hash = hs.transcript.digest_with(hash_, start)
+    binder = offer.early_secret.binder_key().finished(transcript_hash)
+    extensions = Extensions(extensions)
     extensions[ExtensionType.pre_shared_key] = OfferedPsks((identity,), (binder,))
-    return replace(hello, extensions=extensions)
+    sent = hs.send(replace(hello, extensions=extensions))
+    hs.checked(hs.role.sends, "PSK binder", transcript_hash, binder, binder, True)
+    return sent
 
 
 def ticket_keeper(

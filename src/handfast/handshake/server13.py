@@ -79,6 +79,8 @@ def server13(
     public, shared_secret = hs.seams.encapsulate(group, offer.shares[group])
     hs.transcript.start(suite.hash)
     early = yield from consider_early_data(hs, config, offer, resumption, suite)
+    if early is not None:
+        hs.take_early_data(early.traffic, suite, early.limit, early.exporter)
     hs.send(server_hello(hs, offer, suite_id, group, public, resumption))
     early_secret = hs.early_secret(suite) if resumption is None else resumption.early_secret
     handshake_secret = early_secret.handshake_secret(shared_secret)
@@ -87,8 +89,6 @@ def server13(
     if early is None:
         hs.read_with(handshake.client, suite, Epoch.HANDSHAKE, after=ClientHello)
         skip_early_data(hs, config, offer)
-    else:
-        hs.take_early_data(early.traffic, suite, early.limit, early.exporter)
     if offer.hello.legacy_session_id and not hs.info.retried:
         hs.records.write_change_cipher_spec()
 

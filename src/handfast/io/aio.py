@@ -36,6 +36,7 @@ async def create_connection(
     config: ClientConfig,
     *,
     server_name: str | None = None,
+    early_data: bytes = b"",
     shutdown_timeout: float = limits.SHUTDOWN_TIMEOUT,
     on_need: NeedHandler = refuse_deferred,
     observers: Sequence[Observer] = (),
@@ -44,7 +45,8 @@ async def create_connection(
 ) -> tuple[TLSTransport, P]:
     """Connect and complete a TLS handshake; the certificate must be for ``server_name``, or else ``host``.
 
-    ``tcp_options`` go to the loop's own create_connection: ``sock``, ``family``, ``local_addr``, ... Raises
+    ``early_data`` and what becomes of it is as in ``ClientConnection``: see ``info.early_data``. ``tcp_options`` go to
+    the loop's own create_connection: ``sock``, ``family``, ``local_addr``, ... Raises
     HandfastError, and nothing else for what a peer or a network can do. Cancelling it closes the connection.
     """
     _check_options(tcp_options)
@@ -53,7 +55,9 @@ async def create_connection(
         raise ApiMisuse("bad_argument", reason="without a host, server_name must say who the peer has to be")
     loop = asyncio.get_running_loop()
     setup = Setup(loop, config.handshake_timeout, shutdown_timeout, on_need)
-    connection = ClientConnection(config, server_name=name, observers=observers, secret_sinks=secret_sinks)
+    connection = ClientConnection(
+        config, server_name=name, early_data=early_data, observers=observers, secret_sinks=secret_sinks
+    )
     protocol = protocol_factory()
     link = ClientProtocol(setup, connection, protocol)
     transport = link.transport
@@ -83,6 +87,10 @@ async def create_server(
     **tcp_options: Any,
 ) -> asyncio.AbstractServer:
     """Listen; each connection whose handshake is complete gets a protocol. A failed handshake is logged, no more.
+
+    Early data that the configuration takes is given to the protocol's ``early_data_received(transport, data)``, if it
+    has one, before its ``connection_made``, and may be answered at once; else it waits for the end of the handshake,
+    after which it can be no replay, and is the first that ``data_received`` gets.
 
     ``tcp_options`` go to the loop's own create_server: ``sock``, ``backlog``, ``reuse_port``, ``start_serving``, ...
     Raises OSError if the port is taken.

@@ -291,6 +291,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """What follows each step of the engine: send, deliver, ask."""
         connection = self._connection
         self._flush()
+        if results and self._stage is Stage.HANDSHAKE:
+            results = self.transport.take_early(results)
         if results:
             if isinstance(results[0], HandshakeDone):
                 self._set_connected(results)

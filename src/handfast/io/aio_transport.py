@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from handfast import limits
 from handfast.crypto.suites import SUITES_13
-from handfast.engine import Data, HandshakeDone
+from handfast.engine import Data, EarlyData, HandshakeDone
 from handfast.registry import ProtocolVersion
 
 if TYPE_CHECKING:
@@ -35,6 +35,7 @@ class TLSTransport(asyncio.Transport):
     __slots__ = (
         "_buffered",
         "_closing",
+        "_early",
         "_eof",
         "_held",
         "_high",
@@ -52,6 +53,7 @@ class TLSTransport(asyncio.Transport):
         self._queue: list[Buffer] = []
         self._queued = 0
         self._held: list[Result] = []
+        self._early: list[Result] = []
         self._high = _HIGH_WATER
         self._low = _HIGH_WATER // 4
         self._reader_paused = False
@@ -228,6 +230,20 @@ class TLSTransport(asyncio.Transport):
                 self._link.loop.call_soon(self._deliver_held)
             else:
                 self._link.tcp.resume_reading()
+
+    def take_early(self, results: list[Result]) -> list[Result]:
+        """What is to be delivered once the handshake is complete; early data goes before, where it is wanted then."""
+        later: list[Result] = []
+        for result in results:
+            if not isinstance(result, EarlyData):
+                later.append(result)
+            elif (receive := getattr(self._protocol, "early_data_received", None)) is not None:
+                self._call(receive, self, bytes(result.data))
+            else:
+                self._early.append(Data(result.data))
+        if later and self._early:
+            later[1:1], self._early = self._early, []
+        return later
 
     def deliver(self, results: list[Result]) -> None:
         """Give the engine's results to the protocol."""

@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from handfast import limits
-from handfast.engine import ClientConnection, Connection, Data, ServerConnection
+from handfast.engine import ClientConnection, Connection, Data, EarlyData, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.lens.log import log_failure
 
@@ -52,6 +52,9 @@ class TLSSocket:
 
     ``timeout`` bounds each wait for the peer, in seconds; the handshake has its own deadline in the configuration.
     Every method raises HandfastError and nothing else for what a peer or a network can do.
+
+    Early data that a server takes comes out of ``recv`` first, once the handshake is complete: by then the client has
+    shown that it is there, so that nothing of it is a replay.
     """
 
     def __init__(
@@ -69,6 +72,7 @@ class TLSSocket:
         self._state = threading.Lock()
         self._writing = threading.Lock()
         self._received: deque[memoryview] = deque()
+        self._unsent = bytearray()
         self._peer_closed = False
         self._closed = False
         # A record is a message to us: small ones must not wait for the peer's acknowledgement of earlier ones. Sockets
@@ -128,6 +132,11 @@ class TLSSocket:
         else:
             self._received[0] = chunk[size:]
         return bytes(chunk[:size])
+
+    def wait(self, seconds: float) -> bool:
+        """Take what comes within ``seconds``, if anything does: data for ``recv``, or a message to the engine."""
+        self.handshake()
+        return not self._peer_closed and self._receive_some(seconds, quiet=True)
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
         """Send application data of any size; blocks while the peer does not read."""
@@ -189,8 +198,10 @@ class TLSSocket:
             answer = self._on_need(need, self._connection.awaitable)
         except Exception as error:
             failure = error
-            self._settle(lambda: self._connection.fail(need, failure))
-            raise
+            self._settle(lambda: self._take(self._connection.fail(need, failure)))
+            if need.essential:
+                raise
+            return
         self._settle(lambda: self._take(self._connection.answer(need, answer)))
 
     def _receive_some(self, timeout: float | None, *, quiet: bool = False) -> bool:
@@ -212,7 +223,7 @@ class TLSSocket:
 
     def _take(self, results: list[Result]) -> None:
         for result in results:
-            if isinstance(result, Data):
+            if isinstance(result, Data | EarlyData):
                 self._received.append(memoryview(result.data))
         self._peer_closed = self._connection.peer_closed
 
@@ -227,16 +238,26 @@ class TLSSocket:
         self._flush(wait=not self._connection.connected)
 
     def _flush(self, *, wait: bool = True) -> None:
-        """Send what the engine has ready."""
-        while self._connection.wants_write:
+        """Send what the engine has ready.
+
+        Without ``wait`` only what the socket takes at once; the rest goes before whatever is sent next. So a peer that
+        does not read cannot stop us from reading, not even with tickets that nobody asked for.
+        """
+        while self._unsent or self._connection.wants_write:
             if not self._writing.acquire(blocking=wait):
                 return
-            timeout = self._write_timeout()
+            timeout = self._write_timeout() if wait else 0.0
             try:
                 with self._state:
-                    data = self._connection.outgoing()
+                    self._unsent += self._connection.outgoing()
                 self._sock.settimeout(timeout)
-                self._sock.sendall(data)
+                if not wait:
+                    del self._unsent[: self._sock.send(self._unsent)]
+                    return
+                self._sock.sendall(self._unsent)
+                self._unsent.clear()
+            except BlockingIOError:
+                return
             except TimeoutError:
                 # Part of a record may have left: nothing can follow it.
                 lost = ConnectionLost("timeout", seconds=timeout)
@@ -275,7 +296,7 @@ class TLSSocket:
         try:
             if self._connection.wants_write:
                 self._sock.settimeout(limits.LINGER_TIMEOUT)
-                self._sock.sendall(self._connection.outgoing())
+                self._sock.sendall(self._unsent + self._connection.outgoing())
             if error.alert is not None:
                 self._sock.shutdown(socket.SHUT_WR)
                 for _ in _drain(self._sock, limits.LINGER_TIMEOUT, limits.LINGER_BYTES):
@@ -311,16 +332,21 @@ def connect(
     config: ClientConfig,
     *,
     server_name: str | None = None,
+    early_data: bytes = b"",
     timeout: float | None = None,
     observers: Sequence[Observer] = (),
     secret_sinks: Sequence[SecretSink] = (),
     on_need: NeedHandler = refuse_to_wait,
 ) -> TLSSocket:
-    """Connect and complete a TLS handshake; the server's certificate must be for ``server_name``, or else ``host``."""
+    """Connect and complete a TLS handshake; the server's certificate must be for ``server_name``, or else ``host``.
+
+    ``early_data`` and what becomes of it is as in ``ClientConnection``: see ``info.early_data``.
+    """
     return client(
         open_tcp(host, port, timeout),
         config,
         server_name=server_name or host,
+        early_data=early_data,
         timeout=timeout,
         observers=observers,
         secret_sinks=secret_sinks,
@@ -341,6 +367,7 @@ def client(
     config: ClientConfig,
     *,
     server_name: str | None,
+    early_data: bytes = b"",
     timeout: float | None = None,
     observers: Sequence[Observer] = (),
     secret_sinks: Sequence[SecretSink] = (),
@@ -348,7 +375,9 @@ def client(
 ) -> TLSSocket:
     """A TLS client over a socket that is connected already; the handshake is complete when it returns."""
     try:
-        connection = ClientConnection(config, server_name=server_name, observers=observers, secret_sinks=secret_sinks)
+        connection = ClientConnection(
+            config, server_name=server_name, early_data=early_data, observers=observers, secret_sinks=secret_sinks
+        )
         tls = TLSSocket(sock, connection, timeout=timeout, on_need=on_need)
         tls.handshake()
     except BaseException:

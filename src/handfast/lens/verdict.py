@@ -119,6 +119,11 @@ class Outcome:
         peer = self.info.peer
         verified = peer is not None and peer.verdict.accepted
         server = f"server {self._identity(peer.chain) if verified else f'NOT VERIFIED: {self._unverified(peer)}'}"
+        if self.info.session_identified:
+            known = self._not_refused(
+                "the session stands for the certificate that we showed when it began, and the server"
+            )
+            return f"{'mutual ' if verified else ''}{version} OK: {server}; {known}"
         if not self.info.client_auth_requested:
             return f"{version} OK, one-way: {server}; {self._not_refused('it requested no client certificate and')}"
         if not self.info.certificate_sent:

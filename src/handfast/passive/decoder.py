@@ -36,11 +36,17 @@ from handfast.passive.proofs import Proofs
 from handfast.record.layer import ALERT, APPLICATION_DATA, BEFORE_KEYS, CHANGE_CIPHER_SPEC, HANDSHAKE
 from handfast.record.protection import Opened, Protection13
 from handfast.registry import CipherSuite, ContentType, ProtocolVersion
-from handfast.wire.extensions import KeyShareServerHello, ProtocolNameList, SupportedVersionsServerHello
+from handfast.wire.extensions import (
+    EarlyDataIndication,
+    KeyShareServerHello,
+    ProtocolNameList,
+    SupportedVersionsServerHello,
+)
 from handfast.wire.joiner import HandshakeJoiner
 from handfast.wire.messages import (
     ClientHello,
     EncryptedExtensions,
+    EndOfEarlyData,
     Finished,
     HandshakeMessage,
     HelloRetryRequest,
@@ -55,12 +61,15 @@ _SENDER = {role.sends: role for role in Role}
 
 # What a key log holds of the schedule -> its HKDF label and the secret that it is derived from. RFC 9846 7.1.
 _DERIVATIONS = {
+    "client_early_traffic_secret": ("c e traffic", "early_secret"),
+    "early_exporter_secret": ("e exp master", "early_secret"),
     "client_handshake_traffic_secret": ("c hs traffic", "handshake_secret"),
     "server_handshake_traffic_secret": ("s hs traffic", "handshake_secret"),
     "client_application_traffic_secret_0": ("c ap traffic", "main_secret"),
     "server_application_traffic_secret_0": ("s ap traffic", "main_secret"),
     "exporter_secret": ("exp master", "main_secret"),
 }
+_EARLY_SECRET = "client_early_traffic_secret"
 _HANDSHAKE_SECRETS = {C2S: "client_handshake_traffic_secret", S2C: "server_handshake_traffic_secret"}
 _APPLICATION_SECRETS = {C2S: "client_application_traffic_secret_0", S2C: "server_application_traffic_secret_0"}
 
@@ -77,6 +86,8 @@ class _Side:
         # Why there is no protection, if there is none.
         self.missing = BEFORE_KEYS
         self.secret: TrafficSecret | None = None
+        # The handshake keys, while early data is still being sent.
+        self.after_early: TrafficSecret | None = None
         # The application keys, from the moment in which the suite is known until they are on.
         self.upcoming: tuple[TrafficSecret, Protection13] | None = None
         # False from a wrong proof on, until records come under other keys all the same.
@@ -99,6 +110,9 @@ class Decoder:
         self._client_random = b""
         self._foreign = ""
         self._application_secrets_told = False
+        # Whether what a client sends may be early data whose keys are not known: False until it is known that the
+        # server took it, None once it cannot be any more.
+        self._early_unread: bool | None = None
 
     def feed(self, direction: Direction, data: bytes) -> None:
         """The next bytes of one direction; ``watch.clock`` says when they came."""
@@ -152,8 +166,11 @@ class Decoder:
         self._tell_record(direction, index, side.epoch, header, body, opened, sealed)
         if sealed:
             # Whatever it held is missing from the transcript; application data would not be in there.
-            self._proofs.whole = self._proofs.whole and side.epoch is Epoch.APPLICATION
+            data = side.epoch is Epoch.APPLICATION or (direction is C2S and self._early_unread is not None)
+            self._proofs.whole = self._proofs.whole and data
         else:
+            if direction is C2S and side.epoch is not Epoch.EARLY:
+                self._early_unread = None
             self._content(direction, side, index, opened[0], opened[1], protected=True)
 
     def _open(self, direction: Direction, side: _Side, header: bytes, body: bytes) -> tuple[Opened, str]:
@@ -217,20 +234,26 @@ class Decoder:
         side.believed = side.believed and self._proofs.check(_SENDER[direction], message, side.secret, side.epoch)
         self._proofs.add(raw, side.epoch)
         if side.believed:
-            self._act(direction, side, message)
+            self._act(direction, side, message, raw)
 
-    def _act(self, direction: Direction, side: _Side, message: HandshakeMessage) -> None:
+    def _act(self, direction: Direction, side: _Side, message: HandshakeMessage, raw: bytes) -> None:
         match message:
             case ClientHello() if direction is C2S and self._suite is None:
                 self._hello = message
                 self._client_random = message.random
                 self._secrets = self._known.of(message.random)
+                if message.find(EarlyDataIndication) is not None:
+                    self._expect_early_data(side, message, raw)
             case HelloRetryRequest() if direction is S2C and message.cipher_suite in SUITES_13:
                 self._proofs.start_over(SUITES_13[message.cipher_suite].hash)
+                self._end_refused_early_data()
             case ServerHello() if direction is S2C and self._server_hello is None:
                 self._take_server_hello(message)
             case EncryptedExtensions() if direction is S2C:
+                self._answer_early_data(message)
                 self._tell_negotiated(message)
+            case EndOfEarlyData() if direction is C2S and side.after_early is not None:
+                self._put_on(direction, side, Epoch.HANDSHAKE, side.after_early)
             case Finished() if side.epoch is Epoch.HANDSHAKE:
                 if direction is S2C:
                     self._tell_application_secrets()
@@ -259,11 +282,50 @@ class Decoder:
             side, secret = self._sides[direction], secrets[direction]
             upcoming = self._secret(_APPLICATION_SECRETS[direction])
             side.upcoming = None if upcoming is None else (upcoming, Protection13(suite, upcoming))
-            if secret is None:
+            if side.epoch is Epoch.EARLY:
+                side.after_early = secret
+            elif secret is None:
                 side.epoch = Epoch.UNKNOWN
                 side.missing = _not_known(_HANDSHAKE_SECRETS[direction])
             else:
                 self._put_on(direction, side, Epoch.HANDSHAKE, secret)
+
+    # Early data
+
+    def _expect_early_data(self, side: _Side, hello: ClientHello, raw: bytes) -> None:
+        """The hello announces early data. Its suite is that of a session which nobody here knows: the first that fits.
+
+        RFC 9846 4.3.10.
+        """
+        value = self._secrets.get(keylog.about(_EARLY_SECRET)[0], b"")
+        fitting = [SUITES_13[one] for one in hello.cipher_suites if one in SUITES_13]
+        suite = next((one for one in fitting if one.hash.size == len(value)), None)
+        if suite is None:
+            self._early_unread = False
+            return
+        hello_hash = suite.hash.digest(raw)
+        for name in (_EARLY_SECRET, "early_exporter_secret"):
+            if (known := self._secrets.get(keylog.about(name)[0], b"")) and len(known) == suite.hash.size:
+                self._report(name, _DERIVATIONS[name][0], ("early_secret",), hello_hash, known)
+        secret = TrafficSecret(_EARLY_SECRET, suite.hash, value, self._report)
+        side.epoch, side.secret, side.protection = Epoch.EARLY, secret, Protection13(suite, secret)
+        self._watch.emit(KeysChanged(self._watch.time, C2S, Epoch.EARLY, suite.id))
+
+    def _end_refused_early_data(self) -> None:
+        """After a HelloRetryRequest the client goes on without keys."""
+        side = self._sides[C2S]
+        if side.epoch is Epoch.EARLY:
+            side.epoch, side.secret, side.protection = Epoch.PLAINTEXT, None, None
+            self._watch.emit(KeysChanged(self._watch.time, C2S, Epoch.PLAINTEXT, 0))
+
+    def _answer_early_data(self, answer: EncryptedExtensions) -> None:
+        side = self._sides[C2S]
+        if answer.find(EarlyDataIndication) is not None:
+            # EndOfEarlyData is among what could not be read.
+            self._proofs.whole = self._proofs.whole and self._early_unread is None
+            self._early_unread = None
+        elif side.epoch is Epoch.EARLY and side.after_early is not None:
+            self._put_on(C2S, side, Epoch.HANDSHAKE, side.after_early)
 
     def _change_cipher_spec(self, side: _Side) -> None:
         """Where TLS 1.2 puts keys on; in TLS 1.3 it means nothing."""

@@ -128,7 +128,7 @@ class RecordLayer:
                 continue
             if self._read_protection is None:
                 if header[0] == APPLICATION_DATA and self._skippable and self.joiner.empty:
-                    self._skip(header, body)
+                    self._skip(header, body, BEFORE_KEYS)
                     continue
                 return self._take_plaintext(header, body)
             if header[0] != APPLICATION_DATA:
@@ -152,12 +152,12 @@ class RecordLayer:
         """
         self._skippable = size
 
-    def _skip(self, header: bytes, body: bytes) -> None:
+    def _skip(self, header: bytes, body: bytes, why: str) -> None:
         # Each record counts for what it can hold, and for a byte at least.
         self._skippable -= max(len(body) - limits.MIN_PROTECTED, 1)
         if self._skippable < 0:
             raise PeerMisbehaved("too_much_early_data")
-        self._saw(Epoch.EARLY, header, body, APPLICATION_DATA, sealed="it is early data that was refused")
+        self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=why)
 
     def require_boundary(self, after: str) -> None:
         """Refuse handshake bytes after a message with which a flight must end. RFC 9846 5.1."""
@@ -253,7 +253,7 @@ class RecordLayer:
             content_type, content, padding = protection.open(header, body)
         except PeerMisbehaved as error:
             if self._skippable and error.code == "bad_record_mac":
-                self._skip(header, body)
+                self._skip(header, body, error.what)
                 return None
             self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=error.what)
             raise

@@ -134,7 +134,11 @@ class _Conversation:
         observers: list[Observer] = [self._notes, *options.observers] if options.watched else []
         if isinstance(options.config, ClientConfig):
             return ClientConnection(
-                options.config, server_name=options.server_name, observers=observers, secret_sinks=sinks
+                options.config,
+                server_name=options.server_name,
+                early_data=options.early_data,
+                observers=observers,
+                secret_sinks=sinks,
             )
         return ServerConnection(options.config, observers=observers, secret_sinks=sinks)
 

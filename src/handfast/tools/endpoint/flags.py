@@ -50,6 +50,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
         echo_xor=flags.echo_xor,
         exports=tuple(flags.export),
         key_update=KeyUpdate(flags.key_update),
+        early_data=b"" if flags.early_data is None else _read(flags.early_data),
         shutdown=Shutdown(flags.shutdown),
         keylog=flags.keylog,
         watched=not flags.unwatched,
@@ -137,6 +138,13 @@ def _add_conversation(group: argparse._ArgumentGroup) -> None:
         default=KeyUpdate.NONE,
         help="change our keys after the handshake; request: have the peer change its own too",
     )
+    group.add_argument(
+        "--resume",
+        action="store_true",
+        help="client: resume sessions, waiting for a ticket each time; server: give them",
+    )
+    group.add_argument("--early-data", type=Path, metavar="FILE", help="client: send it before the handshake is over")
+    group.add_argument("--max-early-data", type=int, default=0, metavar="BYTES", help="server: take so much of it (0)")
     group.add_argument("--shutdown", choices=tuple(Shutdown), default=Shutdown.WAIT, help="how to end (wait)")
     group.add_argument("--keylog", type=Path, metavar="FILE", help="append the traffic secrets, for Wireshark")
     group.add_argument("--unwatched", action="store_true", help="run the engine without observers")
@@ -204,6 +212,14 @@ def _client_config(flags: argparse.Namespace) -> ClientConfig:
     settings = _shared_settings(flags, Role.CLIENT)
     if flags.key_shares is not None:
         settings["key_share_groups"] = flags.key_shares
+    if flags.max_early_data:
+        raise _bad("--max-early-data", "it is for servers", "a client has --early-data")
+    if flags.early_data is not None and not flags.resume:
+        raise _bad("--early-data", "only a resumed session can send it", "give --resume and --count 2 too")
+    if flags.resume:
+        from handfast.sessions.cache import SessionCache
+
+        settings["sessions"] = SessionCache()
     return ClientConfig(**settings, enforce_verdict=not flags.no_trust)
 
 
@@ -212,7 +228,22 @@ def _server_config(flags: argparse.Namespace) -> ServerConfig:
         raise _bad("--no-trust", "it is for clients", "use --client-auth request or require_any")
     if flags.key_shares is not None:
         raise _bad("--key-shares", "it is for clients", "leave it out")
-    return ServerConfig(**_shared_settings(flags, Role.SERVER), client_auth=ClientAuth(flags.client_auth or "none"))
+    if flags.early_data is not None:
+        raise _bad("--early-data", "it is for clients", "a server has --max-early-data")
+    if flags.max_early_data and not flags.resume:
+        raise _bad("--max-early-data", "only a resumed session can send any", "give --resume too")
+    settings = {**_shared_settings(flags, Role.SERVER), **_server_sessions(flags)}
+    return ServerConfig(**settings, client_auth=ClientAuth(flags.client_auth or "none"))
+
+
+def _server_sessions(flags: argparse.Namespace) -> dict[str, Any]:
+    from handfast.sessions.replay import MemoryReplayGuard
+    from handfast.sessions.tickets import SealedTickets
+
+    if not flags.resume:
+        return {}
+    guard = MemoryReplayGuard() if flags.max_early_data else None
+    return {"tickets": SealedTickets(), "max_early_data": flags.max_early_data, "replay_guard": guard}
 
 
 def _shared_settings(flags: argparse.Namespace, role: Role) -> dict[str, Any]:
@@ -226,6 +257,8 @@ def _shared_settings(flags: argparse.Namespace, role: Role) -> dict[str, Any]:
         "ca_names": _ca_names(flags, role),
         "handshake_timeout": flags.timeout,
         "max_fragment": flags.max_fragment,
+        # Whoever starts an endpoint with a certificate and with early data means both.
+        "early_data_with_client_identity": flags.early_data is not None or flags.max_early_data > 0,
     }
     return {name: value for name, value in settings.items() if value is not None}
 
@@ -280,14 +313,18 @@ def _server_name(flags: argparse.Namespace, role: Role) -> str | None:
 
 
 def _data_to_send(flags: argparse.Namespace) -> bytes:
-    from handfast.trust.files import read
-
     if flags.send_file is None:
         data: bytes = flags.send.encode()
         return data
     if flags.send:
         raise _bad("--send-file", "there is --send too", "give one of them")
-    return read(flags.send_file)
+    return _read(flags.send_file)
+
+
+def _read(path: Path) -> bytes:
+    from handfast.trust.files import read
+
+    return read(path)
 
 
 def _bad(option: str, reason: str, advice: str) -> ConfigError:

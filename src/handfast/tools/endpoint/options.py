@@ -74,6 +74,7 @@ class Options:
         echo_xor: instead of the two above: send back each byte, XOR 0xFF, until the peer's close_notify.
         exports: what to export after the handshake.
         key_update: after the handshake, before any data.
+        early_data: at a client, what to send before the handshake is over, where a session allows it.
         shutdown: the end.
         keylog: a file to which the connection's traffic secrets are appended.
         watched: with False the engine runs without observers, on the path that connections normally take; the outcome
@@ -94,6 +95,7 @@ class Options:
     echo_xor: bool = False
     exports: Sequence[Export] = ()
     key_update: KeyUpdate = KeyUpdate.NONE
+    early_data: bytes = b""
     shutdown: Shutdown = Shutdown.WAIT
     keylog: Path | None = None
     watched: bool = True

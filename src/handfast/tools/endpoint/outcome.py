@@ -87,6 +87,7 @@ class Negotiated:
     server_name: str | None
     retried: bool
     resumed: bool
+    early_data: str
     client_auth_requested: bool
     certificate_sent: bool
     ca_names: tuple[str, ...] | None
@@ -104,6 +105,7 @@ class Negotiated:
             server_name=info.server_name,
             retried=info.retried,
             resumed=info.resumed,
+            early_data=info.early_data,
             client_auth_requested=info.client_auth_requested,
             certificate_sent=info.certificate_sent,
             ca_names=None if info.ca_names is None else tuple(map(rfc4514, info.ca_names)),
