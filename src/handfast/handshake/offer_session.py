@@ -75,7 +75,7 @@ def still_good(session: ClientSession, config: ClientConfig, now: float) -> bool
     """Whether a session may be offered, as far as that needs nobody's judgement. RFC 9846 4.3.11."""
     known = session.suite in SUITES_13
     hashes = [SUITES_13[suite].hash for suite in config.suites if suite in SUITES_13]
-    fresh = session.received_at <= now < session.received_at + session.lifetime
+    fresh = now < session.received_at + session.lifetime
     return (
         known
         and SUITES_13[session.suite].hash in hashes
