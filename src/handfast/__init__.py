@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         ClientConnection,
         ConnectionInfo,
         Data,
+        EarlyData,
         HandshakeDone,
         PeerClosed,
         ServerConfig,
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from handfast.errors import HandfastError
     from handfast.io.lookup import info
     from handfast.io.sockets import TLSSocket, connect, listen
+    from handfast.sessions.cache import SessionCache
+    from handfast.sessions.replay import MemoryReplayGuard
+    from handfast.sessions.tickets import SealedTickets, StoredTickets
     from handfast.trust.credentials import Credentials
     from handfast.trust.presented import PresentedChain
     from handfast.trust.roots import Roots
@@ -42,6 +46,7 @@ _HOME = {
         "ClientConnection",
         "ConnectionInfo",
         "Data",
+        "EarlyData",
         "HandshakeDone",
         "PeerClosed",
         "ServerConfig",
@@ -52,6 +57,9 @@ _HOME = {
     "handfast.errors": ("HandfastError",),
     "handfast.io.lookup": ("info",),
     "handfast.io.sockets": ("TLSSocket", "connect", "listen"),
+    "handfast.sessions.cache": ("SessionCache",),
+    "handfast.sessions.replay": ("MemoryReplayGuard",),
+    "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
     "handfast.trust.credentials": ("Credentials",),
     "handfast.trust.presented": ("PresentedChain",),
     "handfast.trust.roots": ("Roots",),
@@ -69,16 +77,21 @@ __all__ = [
     "ConnectionInfo",
     "Credentials",
     "Data",
+    "EarlyData",
     "HandfastError",
     "HandshakeDone",
     "LocalSigner",
+    "MemoryReplayGuard",
     "PathVerifier",
     "PeerClosed",
     "PresentedChain",
     "Roots",
+    "SealedTickets",
     "ServerConfig",
     "ServerConnection",
+    "SessionCache",
     "Signer",
+    "StoredTickets",
     "TLSSocket",
     "UnverifiedPeer",
     "Verdict",

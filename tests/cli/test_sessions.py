@@ -1,0 +1,131 @@
+"""``--resume``, ``--early-data`` and ``--key-update`` of connect and serve."""
+
+from __future__ import annotations
+
+import re
+import threading
+
+import pytest
+
+from handfast.engine import ClientAuth, ServerConnection
+from handfast.io import sockets
+from handfast.sessions.replay import MemoryReplayGuard
+from handfast.sessions.tickets import SealedTickets
+from tests.cli.conftest import finish, https_server, start
+from tests.lens.connections import server_config
+
+MUTUAL = ClientAuth.REQUIRE_AND_VERIFY
+
+
+def early_settings(**more):
+    guard = MemoryReplayGuard()
+    return {
+        "tickets": SealedTickets(), "max_early_data": 1000, "replay_guard": guard, "early_data_with_client_identity": True
+    } | more  # fmt: skip
+
+
+def test_connect_resumes_and_says_so(run, pki):
+    with https_server(MUTUAL, tickets=SealedTickets()) as port:
+        result = run("connect", "--resume", f"https://localhost:{port}/", *pki.alice)
+    assert result.status == 0
+    assert result.out.count("You are CN=alice,O=handfast") == 1
+    first, second = result.complaints
+    assert "we showed CN=alice" in first
+    assert not first.endswith("resumed")
+    assert "the session stands for the certificate that we showed when it began, and the server answered" in second
+    assert second.endswith("resumed")
+
+
+def test_a_server_without_tickets_has_nothing_to_resume(run, pki, monkeypatch):
+    monkeypatch.setattr("handfast.cli.connect._TICKET_TIMEOUT", 0.1)
+    with https_server() as port:
+        result = run("connect", "--resume", f"https://localhost:{port}/", *pki.trust)
+    assert result.status == 0
+    assert (
+        "handfast: warning: the server gave no ticket within 0.1 s, so there is nothing to resume" in result.complaints
+    )
+    assert not result.complaints[-1].endswith("resumed")
+
+
+def request_file(pki):
+    path = pki.directory / "request"
+    path.write_bytes(b"GET /whoami HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+    return path
+
+
+def test_early_data_is_sent_and_answered(pki):
+    with https_server(MUTUAL, **early_settings()) as port:
+        result = finish(start("connect", "--early-data", request_file(pki), f"localhost:{port}", *pki.alice))
+    assert result.status == 0
+    assert '"CN=alice,O=handfast"' in result.out
+    assert "handfast: early data: accepted" in result.complaints
+
+
+def test_early_data_that_is_not_taken_is_not_sent_again(pki):
+    with https_server(MUTUAL, tickets=SealedTickets()) as port:
+        result = finish(start("connect", "--early-data", request_file(pki), f"localhost:{port}", *pki.alice))
+    assert "handfast: early data: not sent: the session allows 0 bytes" in result.complaints
+    assert result.out == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("connect", "--early-data", "FILE", "https://localhost:1/"), "--early-data"),
+        (("connect", "--early-data", "no-such-file", "localhost:1"), "no-such-file"),
+        (("serve", "--early-data"), "--resume"),
+    ],
+)
+def test_what_makes_no_sense_is_said(run, pki, arguments, words):
+    given = [request_file(pki) if argument == "FILE" else argument for argument in arguments]
+    more = pki.server if arguments[0] == "serve" else ()
+    assert run(*given, *more).is_error(2, words)
+
+
+def test_serve_gives_tickets_and_resumes(pki):
+    server = start("serve", "--resume", "--early-data", "--listen", "127.0.0.1:0", *pki.server, "--client-ca", pki.ca)
+    try:
+        port = re.search(r":(\d+)/", server.stdout.readline())[1]
+        result = finish(start("connect", "--resume", f"https://localhost:{port}/", *pki.alice))
+    finally:
+        server.terminate()
+        said = server.communicate(timeout=10)[1]
+    assert result.complaints[-1].endswith("resumed")
+    assert re.search(r"mutual TLS 1.3 OK: client CN=alice.*resumed$", said, re.MULTILINE)
+
+
+def test_keys_are_updated_in_both_directions(run, pki):
+    with https_server() as port:
+        result = run("connect", "--key-update", "--trace", f"https://localhost:{port}/", *pki.trust)
+    assert result.status == 0
+    updates = [line for line in result.complaints if "KeyUpdate" in line]
+    assert len(updates) == 2
+
+
+# What a server's tickets must not do
+
+
+def test_a_client_that_does_not_read_its_tickets_holds_nobody_up():
+    """Both socket buffers are as small as they can be, and the client writes before it reads."""
+    import socket
+
+    from tests.lens.connections import client_config
+
+    config = server_config(ClientAuth.NONE, tickets=SealedTickets(), ticket_count=8)
+    near, far = socket.socketpair()
+    for end in (near, far):
+        end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
+    upload = bytes(200_000)
+    received = bytearray()
+
+    def serve():
+        with sockets.TLSSocket(far, ServerConnection(config), timeout=10) as tls:
+            while len(received) < len(upload):
+                received.extend(tls.recv())
+
+    thread = threading.Thread(target=serve)
+    thread.start()
+    with sockets.client(near, client_config(), server_name="localhost", timeout=10) as tls:
+        tls.sendall(upload)
+        thread.join(10)
+    assert len(received) == len(upload)
