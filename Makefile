@@ -3,7 +3,7 @@
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make format  rewrites the sources the way lint wants them
-# make pin     writes requirements/test.txt anew
+# make pin     writes requirements/test.txt and requirements/bench.txt anew
 # make clean   removes .venv and what the tools leave behind
 #
 # Each makes .venv first if need be; PYTHON=python3.12 chooses another Python.
@@ -36,7 +36,10 @@ test: $(READY)-test
 race: $(READY)-test
 	HANDFAST_RACE_TRIALS=60 $(RUN) pytest tests/race
 
+# Without the others, or where there are no wheels of them, it measures what there is.
 bench: $(READY)-test
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/bench.txt || \
+		echo 'handfast: warning: not all of requirements/bench.txt could be installed' >&2
 	@$(RUN) bench.run
 
 format: $(READY)-test

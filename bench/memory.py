@@ -16,7 +16,7 @@ def per_server(make_client: Maker, make_server: Maker) -> float:
     connect(make_client, make_server)
     gc.collect()
     tracemalloc.start()
-    servers = [connect(make_client, make_server)[1] for _ in range(CONNECTIONS)]
+    servers = [connect(make_client, make_server)[0][1] for _ in range(CONNECTIONS)]
     gc.collect()
     size, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()

@@ -1,7 +1,9 @@
 """One end of a connection in memory, the same shape for every implementation that is compared, and what is said of it.
 
-All negotiate TLS_AES_128_GCM_SHA256, X25519 and ECDSA P-256, verify the peer's chain of leaf and CA and the server's
-name, and send no tickets. Where an implementation cannot choose its suite, its peer offers or accepts no other.
+All negotiate TLS_AES_128_GCM_SHA256, X25519 and ECDSA P-256, and send no tickets except where sessions are resumed.
+Where an implementation cannot choose its suite or group, its peer offers or accepts no other. Whether all verify the
+peer's chain of leaf and CA and the server's name is tried by `bench.checks`. Here are handfast, Python's ssl and
+pyOpenSSL; the implementations that may be missing are in `bench.others`.
 """
 
 from __future__ import annotations
@@ -39,11 +41,36 @@ class Side(Protocol):
 
 
 Maker = Callable[[], Side]
+Pair = tuple[Maker, Maker]
+
+
+class Sides(Protocol):
+    """Makes an implementation's client and server with the certificates of ``pki``."""
+
+    def __call__(self, pki: Pki, *, mutual: bool) -> Pair: ...
+
+
+@dataclass(frozen=True)
+class Implementation:
+    """Who is compared.
+
+    ``mutual_server``: whether its server can ask for a client certificate. ``own_peer``: it has no records, so that its
+    other end must be its own. ``slow``: is measured less often. ``largest``: bytes that are sealed at once, at most.
+    """
+
+    name: str
+    sides: Sides
+    mutual_server: bool = True
+    mutual_client: bool = True
+    own_peer: bool = False
+    slow: bool = False
+    largest: int = 1 << 20
+    note: str = ""
 
 
 @dataclass
 class Row:
-    """One line of the table. ``ratio_to_ssl`` is above 1 where the implementation is faster than Python's ssl."""
+    """One line of the table. ``ratio_to_ssl`` is above 1 where the implementation needs less than Python's ssl."""
 
     scenario: str
     side: str
@@ -53,8 +80,8 @@ class Row:
     ratio_to_ssl: float | None
 
 
-def connect(make_client: Maker, make_server: Maker) -> tuple[Side, Side, float, float]:
-    """A handshake; both ends and the seconds that each of them took."""
+def connect(make_client: Maker, make_server: Maker) -> tuple[tuple[Side, Side], tuple[float, float]]:
+    """A handshake; both ends, client and server, and the seconds that each of them took."""
     start = perf_counter()
     client = make_client()
     flight = client.feed(b"")
@@ -70,27 +97,30 @@ def connect(make_client: Maker, make_server: Maker) -> tuple[Side, Side, float, 
         start = perf_counter()
         answer = server.feed(flight) if flight else b""
         server_time += perf_counter() - start
-    return client, server, client_time, server_time
+    return (client, server), (client_time, server_time)
 
 
 @dataclass
 class Pki:
-    """The certificates of all scenarios."""
+    """The certificates of all scenarios: both leaves are of ``issuer``, and ``ca`` is whom everybody trusts."""
 
     ca: CertificateAuthority
+    issuer: CertificateAuthority
     directory: Path
+    name: str = NAME
 
     @classmethod
     def create(cls) -> Pki:
-        return cls(CertificateAuthority.create("Bench CA"), Path(tempfile.mkdtemp(prefix="handfast-bench-")))
+        ca = CertificateAuthority.create("Bench CA")
+        return cls(ca, ca, Path(tempfile.mkdtemp(prefix="handfast-bench-")))
 
     @cached_property
     def server(self) -> Any:
-        return self.ca.server(NAME)
+        return self.issuer.server(self.name)
 
     @cached_property
     def client(self) -> Any:
-        return self.ca.client("bench")
+        return self.issuer.client("bench")
 
     def file(self, name: str, data: bytes) -> str:
         path = self.directory / name
@@ -126,7 +156,7 @@ class Handfast:
         return "TLSv1.3", CipherSuite.describe(info.suite), info.resumed
 
 
-def handfast_sides(pki: Pki, *, mutual: bool) -> tuple[Maker, Maker]:
+def handfast_sides(pki: Pki, *, mutual: bool) -> Pair:
     """Our client and our server."""
     verifier = handfast.PathVerifier(handfast.Roots.from_der([pki.ca.certificate_der]))
     parameters: dict[str, Any] = {
@@ -150,20 +180,24 @@ def handfast_sides(pki: Pki, *, mutual: bool) -> tuple[Maker, Maker]:
 class Ssl:
     """Python's ssl over two MemoryBIOs, which is what asyncio uses."""
 
-    def __init__(self, context: ssl.SSLContext, *, server: bool) -> None:
+    def __init__(self, context: ssl.SSLContext, *, server: bool, session: ssl.SSLSession | None = None) -> None:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
         name = None if server else NAME
-        self.object = context.wrap_bio(self.incoming, self.outgoing, server_side=server, server_hostname=name)
+        self.object = context.wrap_bio(
+            self.incoming, self.outgoing, server_side=server, server_hostname=name, session=session
+        )
         self.connected = False
 
     def feed(self, data: bytes) -> bytes:
         self.incoming.write(data)
-        if not self.connected:
-            try:
+        try:
+            if self.connected:
+                self.object.read(1)  # the tickets
+            else:
                 self.object.do_handshake()
                 self.connected = True
-            except ssl.SSLWantReadError:
-                pass
+        except ssl.SSLWantReadError:
+            pass
         return self.outgoing.read()
 
     def seal(self, data: bytes) -> bytes:
@@ -185,24 +219,30 @@ class Ssl:
         return str(self.object.version()), cipher[0] if cipher else "", bool(self.object.session_reused)
 
 
-def ssl_sides(pki: Pki, *, mutual: bool) -> tuple[Maker, Maker]:
-    """The client and the server of Python's ssl."""
+def ssl_contexts(pki: Pki, *, mutual: bool, tickets: int = 0) -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    """A client's and a server's context."""
     roots = pki.file("ca.pem", pki.ca.certificate_pem)
     client = ssl.create_default_context(cafile=roots)
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    server.num_tickets = 0
+    server.num_tickets = tickets
     server.load_cert_chain(pki.file("server.pem", pki.server.cert_pem), pki.file("server.key", pki.server.key_pem))
     if mutual:
         client.load_cert_chain(pki.file("client.pem", pki.client.cert_pem), pki.file("client.key", pki.client.key_pem))
         server.verify_mode = ssl.CERT_REQUIRED
         server.load_verify_locations(roots)
+    return client, server
+
+
+def ssl_sides(pki: Pki, *, mutual: bool) -> Pair:
+    """The client and the server of Python's ssl."""
+    client, server = ssl_contexts(pki, mutual=mutual)
     return lambda: Ssl(client, server=False), lambda: Ssl(server, server=True)
 
 
 class PyOpenSsl:
     """pyOpenSSL over its memory BIO."""
 
-    def __init__(self, context: Any, *, server: bool) -> None:
+    def __init__(self, context: Any, *, server: bool, session: Any | None = None) -> None:
         from OpenSSL import SSL
 
         self.module = SSL
@@ -213,16 +253,20 @@ class PyOpenSsl:
         else:
             self.connection.set_connect_state()
             self.connection.set_tlsext_host_name(NAME.encode())
+        if session is not None:
+            self.connection.set_session(session)
 
     def feed(self, data: bytes) -> bytes:
         if data:
             self.connection.bio_write(data)
-        if not self.connected:
-            try:
+        try:
+            if self.connected:
+                self.connection.recv(1)  # the tickets
+            else:
                 self.connection.do_handshake()
                 self.connected = True
-            except self.module.WantReadError:
-                pass
+        except self.module.WantReadError:
+            pass
         return self._outgoing()
 
     def _outgoing(self) -> bytes:
@@ -250,12 +294,12 @@ class PyOpenSsl:
         return total
 
     def facts(self) -> tuple[str, str, bool]:
-        # Both contexts refuse to keep sessions, and pyOpenSSL has no call that would tell.
+        # pyOpenSSL has no call that would tell whether it resumed; its peer does.
         return str(self.connection.get_protocol_version_name()), str(self.connection.get_cipher_name()), False
 
 
-def pyopenssl_sides(pki: Pki, *, mutual: bool) -> tuple[Maker, Maker]:
-    """The client and the server of pyOpenSSL; names are left to its users, and checked here by nobody."""
+def pyopenssl_contexts(pki: Pki, *, mutual: bool) -> tuple[Any, Any]:
+    """A client's and a server's context."""
     from OpenSSL import SSL
 
     def context(method: int, issued: Any | None, *, verify: bool) -> Any:
@@ -270,8 +314,25 @@ def pyopenssl_sides(pki: Pki, *, mutual: bool) -> tuple[Maker, Maker]:
             made.set_verify(SSL.VERIFY_PEER | SSL.VERIFY_FAIL_IF_NO_PEER_CERT)
         return made
 
-    client = context(SSL.TLS_CLIENT_METHOD, pki.client if mutual else None, verify=True)
-    server = context(SSL.TLS_SERVER_METHOD, pki.server, verify=mutual)
+    return (
+        context(SSL.TLS_CLIENT_METHOD, pki.client if mutual else None, verify=True),
+        context(SSL.TLS_SERVER_METHOD, pki.server, verify=mutual),
+    )
+
+
+def pyopenssl_sides(pki: Pki, *, mutual: bool) -> Pair:
+    """The client and the server of pyOpenSSL."""
+    from OpenSSL import SSL
+
+    client, server = pyopenssl_contexts(pki, mutual=mutual)
     server.set_session_cache_mode(SSL.SESS_CACHE_OFF)
     server.set_options(SSL.OP_NO_TICKET)
     return lambda: PyOpenSsl(client, server=False), lambda: PyOpenSsl(server, server=True)
+
+
+HANDFAST = Implementation("handfast", handfast_sides)
+ALWAYS = (
+    HANDFAST,
+    Implementation("ssl", ssl_sides),
+    Implementation("pyOpenSSL", pyopenssl_sides, note="its client also makes an ML-KEM share, which it cannot refuse"),
+)

@@ -1,5 +1,7 @@
 """Writes test.txt: everything that `make test` installs, at one version each, with the hashes of its wheels.
 
+And bench.txt: what `make bench` installs besides, for the ``bench`` extra.
+
 Run it by `make pin`. pip resolves what pyproject.toml names (dependencies, the ``test`` extra, the build backend) and
 reports the hashes; nothing is installed. The first resolution fixes the versions, and the others only ask for the same
 versions' wheels for another Python or platform. There are wheels of everything, so source archives are left out on
@@ -27,11 +29,11 @@ HERE = Path(__file__).parent
 HEADER = "# Written by `make pin`: the names are in pyproject.toml, the wheels are those of Linux and macOS.\n"
 
 
-def wanted() -> list[str]:
-    """The requirements that pyproject.toml names."""
+def wanted() -> tuple[list[str], list[str]]:
+    """The requirements that pyproject.toml names: for tests, and the bench's."""
     pyproject = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
-    project = pyproject["project"]
-    return [*project["dependencies"], *project["optional-dependencies"]["test"], *pyproject["build-system"]["requires"]]
+    project, extras = pyproject["project"], pyproject["project"]["optional-dependencies"]
+    return [*project["dependencies"], *extras["test"], *pyproject["build-system"]["requires"]], extras["bench"]
 
 
 def resolve(requirements: list[str], python: str, platforms: tuple[str, ...], *options: str) -> dict[str, str]:
@@ -49,8 +51,8 @@ def resolve(requirements: list[str], python: str, platforms: tuple[str, ...], *o
     }
 
 
-def main() -> None:
-    pins = list(resolve(wanted(), PYTHONS[0], PLATFORMS[0]))
+def write(name: str, pins: list[str]) -> None:
+    """A requirements file with these versions, for all Pythons and platforms."""
     hashes: dict[str, set[str]] = {pin: set() for pin in pins}
     for python in PYTHONS:
         for platforms in PLATFORMS:
@@ -60,8 +62,16 @@ def main() -> None:
         " \\\n    ".join([pin.replace("_", "-"), *(f"--hash=sha256:{sha256}" for sha256 in sorted(hashes[pin]))])
         for pin in sorted(hashes)
     ]
-    (HERE / "test.txt").write_text(HEADER + "\n".join(lines) + "\n")
-    print(f"requirements/test.txt: {len(hashes)} packages, {sum(map(len, hashes.values()))} wheels")
+    (HERE / name).write_text(HEADER + "\n".join(lines) + "\n")
+    print(f"requirements/{name}: {len(hashes)} packages, {sum(map(len, hashes.values()))} wheels")
+
+
+def main() -> None:
+    for_tests, for_bench = wanted()
+    pins = list(resolve(for_tests, PYTHONS[0], PLATFORMS[0]))
+    write("test.txt", pins)
+    more = resolve([*pins, *for_bench], PYTHONS[0], PLATFORMS[0])
+    write("bench.txt", [pin for pin in more if pin not in pins])
 
 
 if __name__ == "__main__":

@@ -1,0 +1,139 @@
+"""The bench measures what its table says: each row of a short run, and who is said to leave out a check."""
+
+from __future__ import annotations
+
+import math
+import ssl
+from dataclasses import replace
+
+import pytest
+
+from bench import idle, memory, others, resumption, run
+from bench.checks import check_facts, remark, unchecked
+from bench.scenarios import SIZES, handshakes, records
+from bench.sides import ALWAYS, HANDFAST, Implementation, Pki, Row, Ssl, pyopenssl_sides, ssl_contexts, ssl_sides
+
+ALWAYS_NAMED = ["handfast", "ssl", "pyOpenSSL"]
+SIDES = ["client", "server"]
+
+
+@pytest.fixture(scope="module")
+def pki():
+    made = Pki.create()
+    yield made
+    made.close()
+
+
+def keys(rows: list[Row]) -> list[tuple[str, str, str]]:
+    return [(row.scenario, row.implementation, row.side) for row in rows]
+
+
+def plausible(rows: list[Row]) -> bool:
+    """Every row has a time, and ssl is as quick as ssl."""
+    ratios = [(row.implementation, row.ratio_to_ssl) for row in rows if row.ratio_to_ssl is not None]
+    return (
+        all(math.isfinite(row.median) and row.median > 0 for row in rows)
+        and all(ratio > 0 for _, ratio in ratios)
+        and all(ratio == 1 for name, ratio in ratios if name == "ssl")
+    )
+
+
+@pytest.mark.parametrize("mutual", [False, True])
+def test_handshakes(pki, mutual):
+    rows = list(handshakes(list(ALWAYS), pki, mutual=mutual, rounds=1, count=1))
+    scenario = "mutual handshake" if mutual else "full handshake"
+    assert keys(rows) == [(scenario, name, side) for name in [*ALWAYS_NAMED, "floor"] for side in SIDES]
+    assert plausible(rows)
+
+
+def test_resumed_handshakes(pki):
+    rows = list(resumption.rows(pki, rounds=1, count=1))
+    assert keys(rows) == [("resumed handshake", name, side) for name in ["ssl", "pyOpenSSL", "floor"] for side in SIDES]
+    assert plausible(rows)
+
+
+def test_a_session_that_is_not_resumed_is_no_result(pki):
+    own = replace(resumption.ssl_resumable(pki), session=lambda end: None)
+    with pytest.raises(SystemExit, match="not resumed"):
+        resumption.Returning(own, resumption.pyopenssl_resumable(pki), index=0, judge=0)()
+
+
+def test_records(pki):
+    small = replace(HANDFAST, name="small", largest=1024)
+    none = replace(HANDFAST, name="none", largest=0)
+    rows = list(records([*ALWAYS, small, none], pki, rounds=1, seconds=0))
+    names = {label: [*ALWAYS_NAMED, *(["small"] if size <= 1024 else []), "floor"] for label, size in SIZES.items()}
+    assert keys(rows) == [
+        (f"{what} {label}", name, "server") for label in SIZES for what in ("seal", "open") for name in names[label]
+    ]
+    assert plausible(rows)
+    assert run.aes_gcm(rows).startswith("alone, by cryptography: ")
+
+
+def test_a_write_that_takes_only_a_part_is_no_result(pki):
+    class Short(Ssl):
+        def seal(self, data: bytes) -> bytes:
+            return super().seal(data[:65536])
+
+    def short(pki: Pki, *, mutual: bool):
+        client, server = ssl_contexts(pki, mutual=mutual)
+        return lambda: Short(client, server=False), lambda: Short(server, server=True)
+
+    with pytest.raises(SystemExit, match="short does not carry 1048576 bytes"):
+        list(records([*ALWAYS, Implementation("short", short)], pki, rounds=1, seconds=0))
+
+
+def test_memory(pki, monkeypatch):
+    monkeypatch.setattr(memory, "CONNECTIONS", 5)
+    assert [row.implementation for row in memory.rows(pki)] == ["handfast", "handfast"]
+
+
+@pytest.mark.skipif(not idle.STATM.exists(), reason="resident memory is read from /proc")
+@pytest.mark.parametrize("kind", ["full", "mutual"])
+def test_an_idle_server_connection_of_handfast_needs_little(pki, kind):
+    """The goal of 20 KiB, with room for a process that has just started."""
+    assert idle.kib_per_connection("handfast", "asyncio", kind, pki, connections=40) < 40
+    assert idle.kib_per_connection("ssl", "asyncio", kind, pki, connections=10) > 200
+
+
+def test_goals():
+    row = Row("full handshake", "server", "handfast", 100, "us", 1.0)
+    assert run.verdict(row) == "goal 1.15: MISSED"
+    assert run.verdict(replace(row, ratio_to_ssl=1.2)) == "goal 1.15: met"
+    assert run.verdict(replace(row, implementation="ssl")) == ""
+    idle_row = Row("idle connection, full", "server", "handfast, uvloop", 7.0, "KiB", 3.0)
+    assert run.verdict(idle_row) == "goal 20 KiB: met"
+    assert run.verdict(replace(idle_row, median=21)) == "goal 20 KiB: MISSED"
+
+
+# Who checks what
+
+
+def lax(pki: Pki, *, mutual: bool):
+    """Its server asks for no certificate."""
+    return ssl_sides(pki, mutual=mutual)[0], ssl_sides(pki, mutual=False)[1]
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # tlslite-ng imports modules of old Pythons
+@pytest.mark.parametrize("implementation", [*ALWAYS, *others.installed()], ids=lambda one: one.name)
+def test_all_negotiate_what_is_compared(pki, implementation):
+    check_facts(implementation, pki)
+
+
+def test_who_leaves_out_a_check_is_named(pki):
+    def careless(pki: Pki, *, mutual: bool):
+        client, server = ssl_contexts(pki, mutual=mutual)
+        client.check_hostname = False
+        client.verify_mode = ssl.CERT_NONE
+        return lambda: Ssl(client, server=False), lambda: Ssl(server, server=True)
+
+    assert unchecked(HANDFAST, pki) == unchecked(Implementation("ssl", ssl_sides), pki) == []
+    assert unchecked(Implementation("pyOpenSSL", pyopenssl_sides), pki) == ["its client checks no name"]
+    assert unchecked(Implementation("lax", lax), pki) == ["its server verifies no chain"]
+    said = remark(Implementation("careless", careless, note="an example"), pki)
+    assert said == "an example; its client verifies no chain; its client checks no name"
+
+
+def test_a_server_that_asks_for_no_certificate_is_not_compared_as_mutual(pki):
+    with pytest.raises(SystemExit, match="the server of lax negotiated"):
+        check_facts(Implementation("lax", lax), pki)
