@@ -19,9 +19,8 @@ MUTUAL = ClientAuth.REQUIRE_AND_VERIFY
 
 def early_settings(**more):
     guard = MemoryReplayGuard()
-    return {
-        "tickets": SealedTickets(), "max_early_data": 1000, "replay_guard": guard, "early_data_with_client_identity": True
-    } | more  # fmt: skip
+    settings = {"tickets": SealedTickets(), "max_early_data": 1000, "replay_guard": guard}
+    return settings | {"early_data_with_client_identity": True} | more
 
 
 def test_connect_resumes_and_says_so(run, pki):
@@ -85,7 +84,8 @@ def test_what_makes_no_sense_is_said(run, pki, arguments, words):
 def test_serve_gives_tickets_and_resumes(pki):
     server = start("serve", "--resume", "--early-data", "--listen", "127.0.0.1:0", *pki.server, "--client-ca", pki.ca)
     try:
-        port = re.search(r":(\d+)/", server.stdout.readline())[1]
+        assert server.stdout is not None
+        port = server.stdout.readline().partition("127.0.0.1:")[2].partition("/")[0]
         result = finish(start("connect", "--resume", f"https://localhost:{port}/", *pki.alice))
     finally:
         server.terminate()
