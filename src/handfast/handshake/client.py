@@ -74,8 +74,10 @@ def client(
             raise PeerMisbehaved("second_retry")
     choice = negotiate.check_server_hello(offer.hello, answer, retry)
     session = offer.session if choice.resumes else None
-    if session is not None and session.suite.hash is not SUITES_13[choice.suite].hash:
-        raise PeerMisbehaved("psk_for_other_hash", suite=CipherSuite.describe(choice.suite))
+    if session is not None:
+        if session.suite.hash is not SUITES_13[choice.suite].hash:
+            raise PeerMisbehaved("psk_for_other_hash", suite=CipherSuite.describe(choice.suite))
+        hs.info.session_identified = session.session.identified
     shared_secret = offer.shares[choice.group].shared_secret(choice.key_exchange)
     return (yield from client13(hs, config, verifier, server_name, offer.hello, choice, shared_secret, session))
 

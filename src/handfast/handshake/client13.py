@@ -80,7 +80,6 @@ def client13(
     wanted = proven = None
     if session is not None:
         take_over(hs, session.peer)
-        hs.info.session_identified = session.session.identified
     else:
         wanted, proven = yield from server_identity(hs, config, hello)
     yield from check_finished(hs, handshake.server)
