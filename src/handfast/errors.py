@@ -231,6 +231,19 @@ class PeerMisbehaved(HandfastError):
         "certificate_context": Entry(
             Alert.illegal_parameter, "{message}'s certificate_request_context is wrong", "RFC 9846 4.5.1"
         ),
+        "compression_not_offered": Entry(
+            Alert.illegal_parameter, "CompressedCertificate uses {algorithm}, which was not offered", "RFC 8879 4"
+        ),
+        "compressed_too_large": Entry(
+            Alert.bad_certificate,
+            "CompressedCertificate announces {length} bytes once it is inflated; the limit is {limit}",
+            "RFC 8879 4",
+        ),
+        "bad_compression": Entry(
+            Alert.bad_certificate,
+            "CompressedCertificate does not inflate to the {length} bytes that it announces: {reason}",
+            "RFC 8879 4",
+        ),
         "scheme_not_offered": Entry(
             Alert.illegal_parameter, "CertificateVerify uses {scheme}, which was not offered", "RFC 9846 4.5.2"
         ),

@@ -18,7 +18,7 @@ from handfast.errors import ConnectionLost
 from handfast.events import AlertSeen, Checked, Direction, Event, KeysChanged, MessageSeen, RecordSeen, SecretDerived
 from handfast.lens.trace import Trace
 from handfast.passive import decode
-from handfast.registry import NamedGroup
+from handfast.registry import CertificateCompressionAlgorithm, NamedGroup
 from handfast.trust.signers import DEFERRED
 from handfast.wire.messages import CertificateVerify, Finished, ServerHello
 from tests import certificates
@@ -67,6 +67,16 @@ def retried() -> Pair:
         Pair(
             client_config(certificates.client(), groups=groups, key_share_groups=groups[:1]),
             server_config(groups=groups[1:]),
+        )
+    )
+
+
+def compressed() -> Pair:
+    algorithms = tuple(CertificateCompressionAlgorithm)
+    return plain(
+        Pair(
+            client_config(certificates.client(), certificate_compression=algorithms[:1]),
+            server_config(certificate_compression=algorithms),
         )
     )
 
@@ -211,6 +221,7 @@ SCENARIOS = {
     "declined": lambda: plain(Pair(client_config(), server_config(ClientAuth.REQUEST))),
     "in segments of 100 bytes": lambda: plain(mutual(mss=100)),
     "HelloRetryRequest": retried,
+    "compressed certificates": compressed,
     "KeyUpdate": with_new_keys,
     "small records": in_small_records,
     "much data": with_much_data,

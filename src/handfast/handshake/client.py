@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
+from handfast.events import Role
 from handfast.handshake import negotiate
 from handfast.handshake.client13 import client13
+from handfast.handshake.identity import certificate_wishes
 from handfast.keys.established import Established
 from handfast.registry import ExtensionType, NamedGroup
 from handfast.trust.names import sni
@@ -80,6 +82,7 @@ def make_offer(hs: Handshake, config: ClientConfig, server_name: str | None) -> 
     )
     if config.application_protocols:
         bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
+    bodies += certificate_wishes(config, Role.CLIENT)
     if config.ca_names:
         bodies.append(CertificateAuthorities(tuple(config.ca_names)))
     hs.client_random = hs.seams.random_bytes(32)

@@ -11,14 +11,15 @@ from handfast.events import Epoch
 from handfast.handshake import negotiate
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
 from handfast.handshake.identity import (
+    certificate_kinds,
     check_identity,
     choose_client_credentials,
     judge_identity,
     prove_identity,
+    receive_certificate,
 )
 from handfast.keys.established import Established
 from handfast.wire.messages import (
-    Certificate,
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
@@ -59,14 +60,12 @@ def client13(
     tell_negotiated(hs, hello)
 
     wanted = None
-    request = yield from hs.maybe(CertificateRequest, before=Certificate)
+    request = yield from hs.maybe(CertificateRequest, before=certificate_kinds(hello))
     if request is not None:
         wanted = negotiate.check_certificate_request(request)
         hs.info.client_auth_requested = True
         hs.info.ca_names = wanted.ca_names
-    certificate = yield from hs.expect(Certificate)
-    if certificate.certificate_request_context:
-        raise PeerMisbehaved("certificate_context", message="Certificate")
+    certificate = yield from receive_certificate(hs, hello)
     if not certificate.certificate_list:
         raise PeerMisbehaved("empty_server_certificate")
     proven = yield from check_identity(hs, certificate, config.schemes, hello.extensions)
@@ -85,9 +84,9 @@ def client13(
     hs.info.peer = yield from judge_identity(
         hs, proven, verifier, server_name=server_name, enforce=config.enforce_verdict
     )
-    if wanted is not None:
+    if request is not None and wanted is not None:
         mine = choose_client_credentials(config.credentials, wanted)
-        yield from prove_identity(hs, mine, wanted.context)
+        yield from prove_identity(hs, config, mine, request)
     send_finished(hs, client_handshake)
     resumption = main_secret.resumption_secret(hs.transcript.digest())
     hs.write_with(client_application, suite, Epoch.APPLICATION)

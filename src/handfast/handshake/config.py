@@ -12,7 +12,14 @@ from handfast.crypto.groups import ALL_GROUPS, SUPPORTED_GROUPS
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import ConfigError
-from handfast.registry import CipherSuite, NamedGroup, Registry, SignatureScheme
+from handfast.registry import (
+    CertificateCompressionAlgorithm,
+    CipherSuite,
+    NamedGroup,
+    Registry,
+    SignatureScheme,
+)
+from handfast.wire.compression import ALGORITHMS, available
 
 if TYPE_CHECKING:
     from handfast.trust.credentials import Credentials
@@ -54,6 +61,12 @@ class Config:
         credentials: our identities to choose from.
         verifier: judges the peer's chain.
         ca_names: DER distinguished names sent in certificate_authorities. ``None`` sends none.
+        certificate_compression: how the peer's certificates may come compressed, and how ours are where the peer takes
+            it; most wanted first. brotli and zstd need their packages. RFC 8879. Nothing is compressed unless asked
+            for: it saves some hundred bytes, lets a peer that is not known yet make us inflate, and Wireshark does not
+            show what is in there.
+        ask_for_ocsp_response, ask_for_timestamps: whether the peer is asked for an OCSP response and for signed
+            certificate timestamps beside its certificate. They come unvalidated, in ``info``. RFC 9846 4.5.1.1.
         handshake_timeout: seconds from the start to the peer's Finished and the verdict.
         max_fragment: largest plaintext that we put into one record, in bytes.
 
@@ -67,6 +80,9 @@ class Config:
     credentials: Sequence[Credentials] = ()
     verifier: Verifier | None = None
     ca_names: Sequence[bytes] | None = None
+    certificate_compression: Sequence[int] = ()
+    ask_for_ocsp_response: bool = False
+    ask_for_timestamps: bool = False
     handshake_timeout: float = limits.HANDSHAKE_TIMEOUT
     max_fragment: int = limits.MAX_PLAINTEXT
 
@@ -74,6 +90,14 @@ class Config:
         _check_known("suites", self.suites, SUITES_13, CipherSuite)
         _check_known("groups", self.groups, ALL_GROUPS, NamedGroup)
         _check_known("schemes", self.schemes, SUPPORTED_SCHEMES, SignatureScheme)
+        if self.certificate_compression:
+            names = CertificateCompressionAlgorithm
+            _check_known("certificate_compression", self.certificate_compression, ALGORITHMS, names)
+        for algorithm in self.certificate_compression:
+            if not available(algorithm):
+                name = CertificateCompressionAlgorithm.describe(algorithm)
+                reason, advice = f"{name} is not installed", f"pip install 'handfast[{name}]'"
+                _refuse("certificate_compression", reason, advice)
         for protocol in self.application_protocols:
             if not 1 <= len(protocol.encode()) <= 255:
                 _refuse("application_protocols", f"{protocol!r} is not 1 to 255 bytes long", "RFC 7301 3.1")

@@ -53,6 +53,9 @@ class ConnectionInfo:
         retried: whether a HelloRetryRequest was needed. resumed: whether a session was resumed.
         peer: who the peer is; None when it showed no certificate.
         presented: the chain that the peer presented, DER, leaf first, kept whatever became of it.
+        ocsp_response: the OCSP response (DER) that the peer presented beside its leaf, b"" if none. Unvalidated: nobody
+            has looked whether it is about this certificate, good, fresh or signed.
+        signed_certificate_timestamps: those that the peer presented beside its leaf (RFC 6962 3.2); unvalidated too.
         client_auth_requested: whether the server asked for a client certificate.
         ca_names: the CA names of that request, DER; None when there was no request.
         certificate_sent: whether this side showed a certificate.
@@ -72,6 +75,8 @@ class ConnectionInfo:
     resumed: bool = False
     peer: VerifiedPeer | UnverifiedPeer | None = None
     presented: tuple[bytes, ...] = field(default=(), repr=False)
+    ocsp_response: bytes = field(default=b"", repr=False)
+    signed_certificate_timestamps: tuple[bytes, ...] = field(default=(), repr=False)
     client_auth_requested: bool = False
     ca_names: tuple[bytes, ...] | None = None
     certificate_sent: bool = False

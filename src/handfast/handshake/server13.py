@@ -6,17 +6,19 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
-from handfast.errors import HandfastError, PeerMisbehaved
-from handfast.events import Epoch
+from handfast.errors import HandfastError
+from handfast.events import Epoch, Role
 from handfast.handshake import negotiate
 from handfast.handshake.config import ClientAuth
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
 from handfast.handshake.identity import (
     ProvenChain,
+    certificate_wishes,
     check_identity,
     choose_server_credentials,
     judge_identity,
     prove_identity,
+    receive_certificate,
 )
 from handfast.keys.established import Established
 from handfast.trust.verdict import refuse
@@ -33,7 +35,6 @@ from handfast.wire.extensions import (
     SupportedVersionsServerHello,
 )
 from handfast.wire.messages import (
-    Certificate,
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
@@ -71,9 +72,10 @@ def server13(
 
     hs.send(EncryptedExtensions(encrypted_extensions(offer, protocol)))
     tell_negotiated(hs, offer.hello)
+    request = None
     if config.client_auth is not ClientAuth.NONE:
-        hs.send(certificate_request(hs, config))
-    yield from prove_identity(hs, mine, b"")
+        request = hs.send(certificate_request(hs, config))
+    yield from prove_identity(hs, config, mine, offer.hello)
     send_finished(hs, server_handshake)
     main_secret = handshake_secret.main_secret()
     transcript_hash = hs.transcript.digest()
@@ -83,8 +85,8 @@ def server13(
     hs.write_with(server_application, suite, Epoch.APPLICATION)
 
     proven = None
-    if config.client_auth is not ClientAuth.NONE:
-        proven = yield from client_identity(hs, config)
+    if request is not None:
+        proven = yield from client_identity(hs, config, request)
     before_finished = hs.transcript.digest()
     finished = yield from hs.expect(Finished)
     check_finished(hs, client_handshake, before_finished, finished)
@@ -122,7 +124,7 @@ def encrypted_extensions(offer: negotiate.Offer, protocol: str | None) -> Extens
 
 def certificate_request(hs: Handshake, config: ServerConfig) -> CertificateRequest:
     """RFC 9846 4.4.2. An empty list of CA names is left out: it would be malformed."""
-    bodies: list[ExtensionBody] = [SignatureSchemeList(tuple(config.schemes))]
+    bodies = [SignatureSchemeList(tuple(config.schemes)), *certificate_wishes(config, Role.SERVER)]
     names = tuple(config.ca_names or ())
     if names:
         bodies.append(CertificateAuthorities(names))
@@ -131,14 +133,14 @@ def certificate_request(hs: Handshake, config: ServerConfig) -> CertificateReque
     return CertificateRequest(b"", Extensions.of(*bodies))
 
 
-def client_identity(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, ProvenChain | None]:
+def client_identity(
+    hs: Handshake, config: ServerConfig, request: CertificateRequest
+) -> Generator[Step, Any, ProvenChain | None]:
     """The client's certificate with its proof, or None when it sent none. RFC 9846 4.5.1."""
-    certificate = yield from hs.expect(Certificate)
-    if certificate.certificate_request_context:
-        raise PeerMisbehaved("certificate_context", message="Certificate")
+    certificate = yield from receive_certificate(hs, request)
     if not certificate.certificate_list:
         return None
-    return (yield from check_identity(hs, certificate, config.schemes, ()))
+    return (yield from check_identity(hs, certificate, config.schemes, request.extensions))
 
 
 def refuse_without_certificate(hs: Handshake) -> HandfastError:
