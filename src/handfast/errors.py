@@ -599,5 +599,11 @@ class ApiMisuse(HandfastError):
             None, "{need} was deferred, and nobody is there to answer it", "", "give on_need, a coroutine function"
         ),
         "no_exporter": Entry(None, "exported keying material exists only after the handshake"),
+        "no_channel_binding": Entry(None, "there is no channel binding {kind}: {reason}"),
+        "extraction_not_enabled": Entry(
+            None, "the configuration does not let secrets be extracted", "", "set enable_secret_extraction"
+        ),
+        "cannot_extract": Entry(None, "the secrets cannot be extracted now: {reason}"),
+        "secrets_extracted": Entry(None, "the secrets were extracted: whoever has them goes on with this connection"),
         "bad_argument": Entry(None, "{reason}", meaning="an argument's value cannot be used"),
     }

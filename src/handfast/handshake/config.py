@@ -69,6 +69,7 @@ class Config:
             certificate timestamps beside its certificate. They come unvalidated, in ``info``. RFC 9846 4.5.1.1.
         handshake_timeout: seconds from the start to the peer's Finished and the verdict.
         max_fragment: largest plaintext that we put into one record, in bytes.
+        enable_secret_extraction: whether ``extract_secrets`` of a connection may give the traffic keys away.
 
     Raises ConfigError for what handfast cannot do.
     """
@@ -85,6 +86,7 @@ class Config:
     ask_for_timestamps: bool = False
     handshake_timeout: float = limits.HANDSHAKE_TIMEOUT
     max_fragment: int = limits.MAX_PLAINTEXT
+    enable_secret_extraction: bool = False
 
     def __post_init__(self) -> None:
         _check_known("suites", self.suites, SUITES_13, CipherSuite)

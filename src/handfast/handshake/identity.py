@@ -125,7 +125,7 @@ def prove_identity(hs: Handshake, config: Config, choice: Choice, asking: Asking
     if hs.watch.active:
         ok = signatures.verify(credentials.public_key, scheme, sent, content)
         hs.checked(hs.role.sends, "CertificateVerify", content, b"", sent, ok)
-    hs.info.certificate_sent = True
+    hs.info.certificate_sent, hs.info.shown = True, chain
     hs.info.own_scheme = scheme
 
 

@@ -58,7 +58,7 @@ class ConnectionInfo:
         signed_certificate_timestamps: those that the peer presented beside its leaf (RFC 6962 3.2); unvalidated too.
         client_auth_requested: whether the server asked for a client certificate.
         ca_names: the CA names of that request, DER; None when there was no request.
-        certificate_sent: whether this side showed a certificate.
+        certificate_sent: whether this side showed a certificate. shown: its chain, DER, leaf first.
         client_cert_error: at a server, why the client's certificate was not accepted, "" if it was or none came.
         complete: whether this side's handshake is over.
     """
@@ -80,6 +80,7 @@ class ConnectionInfo:
     client_auth_requested: bool = False
     ca_names: tuple[bytes, ...] | None = None
     certificate_sent: bool = False
+    shown: tuple[bytes, ...] = field(default=(), repr=False)
     client_cert_error: str = ""
     complete: bool = False
 
