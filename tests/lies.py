@@ -17,8 +17,9 @@ from typing import Any, NamedTuple, TypeAlias
 
 from handfast.record.protection import Protection13
 from handfast.registry import ContentType
+from handfast.wire.compression import ALGORITHMS
 from handfast.wire.extensions import ExtensionBody, Extensions, OpaqueExtension
-from handfast.wire.messages import HANDSHAKE_HEADER, HandshakeMessage
+from handfast.wire.messages import HANDSHAKE_HEADER, Certificate, CompressedCertificate, HandshakeMessage
 
 CHANGE_CIPHER_SPEC = int(ContentType.change_cipher_spec)
 ALERT = int(ContentType.alert)
@@ -122,6 +123,17 @@ def longer(extra: bytes = b"\0") -> Callable[[HandshakeMessage], bytes]:
 def shorter(message: HandshakeMessage) -> bytes:
     """The message without its last byte, and with a length that says so."""
     return handshake(message.HANDSHAKE_TYPE, message.encode()[HANDSHAKE_HEADER:-1])
+
+
+def compressed(algorithm: int = 1, **fields: object) -> Callable[[Certificate], CompressedCertificate]:
+    """The Certificate as CompressedCertificate, with other values in these fields. RFC 8879 4."""
+
+    def lie(certificate: Certificate) -> CompressedCertificate:
+        body = certificate.encode()[HANDSHAKE_HEADER:]
+        data = ALGORITHMS[algorithm].deflate(body)
+        return replace(CompressedCertificate(algorithm, len(body), data), **fields)  # type: ignore[arg-type]
+
+    return lie
 
 
 def followed_by(*items: Item) -> Callable[[HandshakeMessage], Sequence[Item]]:

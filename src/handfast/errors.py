@@ -252,6 +252,19 @@ class PeerMisbehaved(HandfastError):
         "certificate_context": Entry(
             Alert.illegal_parameter, "{message}'s certificate_request_context is wrong", "RFC 9846 4.5.1"
         ),
+        "compression_not_offered": Entry(
+            Alert.illegal_parameter, "CompressedCertificate uses {algorithm}, which was not offered", "RFC 8879 4"
+        ),
+        "compressed_too_large": Entry(
+            Alert.bad_certificate,
+            "CompressedCertificate announces {length} bytes once it is inflated; the limit is {limit}",
+            "RFC 8879 4",
+        ),
+        "bad_compression": Entry(
+            Alert.bad_certificate,
+            "CompressedCertificate does not inflate to the {length} bytes that it announces: {reason}",
+            "RFC 8879 4",
+        ),
         "scheme_not_offered": Entry(
             Alert.illegal_parameter, "CertificateVerify uses {scheme}, which was not offered", "RFC 9846 4.5.2"
         ),
@@ -607,5 +620,11 @@ class ApiMisuse(HandfastError):
             None, "{need} was deferred, and nobody is there to answer it", "", "give on_need, a coroutine function"
         ),
         "no_exporter": Entry(None, "exported keying material exists only after the handshake"),
+        "no_channel_binding": Entry(None, "there is no channel binding {kind}: {reason}"),
+        "extraction_not_enabled": Entry(
+            None, "the configuration does not let secrets be extracted", "", "set enable_secret_extraction"
+        ),
+        "cannot_extract": Entry(None, "the secrets cannot be extracted now: {reason}"),
+        "secrets_extracted": Entry(None, "the secrets were extracted: whoever has them goes on with this connection"),
         "bad_argument": Entry(None, "{reason}", meaning="an argument's value cannot be used"),
     }

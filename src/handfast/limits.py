@@ -21,6 +21,9 @@ MAX_CLIENT_HELLO = 32 * 1024
 # All messages of one handshake: two certificate chains at their bound and room for the rest.
 MAX_HANDSHAKE_BYTES = 256 * 1024
 
+# What a zstd frame may make its reader reserve; RFC 8878 3.1.1.1.2 recommends to support 8 MiB.
+MAX_ZSTD_WINDOW = 2**23
+
 # One is sent by a client with a session id; a second can follow a HelloRetryRequest. BoringSSL allows 32.
 MAX_CHANGE_CIPHER_SPECS = 32
 # BoringSSL kMaxWarningAlerts is 4; user_canceled is the only alert TLS 1.3 lets pass.

@@ -94,6 +94,8 @@ def test_what_is_known_of_a_connection(run: Runner) -> None:
                 assert ask(name) is None
             assert ask("ssl_object", "default") == "default"
             assert client.transport.export("label", b"", 16) == server.transport.export("label", b"", 16)
+            for kind in ("tls-exporter", "tls-server-end-point"):
+                assert client.transport.channel_binding(kind) == server.transport.channel_binding(kind)
             assert client.transport.can_write_eof()
 
     run(main())

@@ -18,7 +18,7 @@ from handfast.errors import ConnectionLost
 from handfast.events import AlertSeen, Checked, Direction, Event, KeysChanged, MessageSeen, RecordSeen, SecretDerived
 from handfast.lens.trace import Trace
 from handfast.passive import decode
-from handfast.registry import NamedGroup
+from handfast.registry import CertificateCompressionAlgorithm, NamedGroup
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets
@@ -91,6 +91,16 @@ def resumed(early_data: bytes = b"", *, groups: tuple[int, ...] = (), other_keys
     plain(Pair(client, server))
     server = replace(server, groups=groups or server.groups, tickets=SealedTickets() if other_keys else server.tickets)
     return plain(Pair(client, server, early_data=early_data))
+
+
+def compressed() -> Pair:
+    algorithms = tuple(CertificateCompressionAlgorithm)
+    return plain(
+        Pair(
+            client_config(certificates.client(), certificate_compression=algorithms[:1]),
+            server_config(certificate_compression=algorithms),
+        )
+    )
 
 
 def with_new_keys() -> Pair:
@@ -233,6 +243,7 @@ SCENARIOS = {
     "declined": lambda: plain(Pair(client_config(), server_config(ClientAuth.REQUEST))),
     "in segments of 100 bytes": lambda: plain(mutual(mss=100)),
     "HelloRetryRequest": retried,
+    "compressed certificates": compressed,
     "KeyUpdate": with_new_keys,
     "resumed": resumed,
     "early data": lambda: resumed(b"in a hurry"),

@@ -11,7 +11,8 @@ import pytest
 from handfast.engine import ClientAuth
 from handfast.events import Event, MessageSeen, Role
 from handfast.handshake.flights import FLIGHTS, START, may_come, message_of, page
-from handfast.registry import HandshakeType
+from handfast.registry import CertificateCompressionAlgorithm, HandshakeType
+from handfast.wire.compression import certificate_in
 from handfast.wire.extensions import Cookie, Extensions, SignatureSchemeList
 from handfast.wire.messages import (
     HELLO_RETRY_REQUEST_RANDOM,
@@ -31,12 +32,14 @@ from handfast.wire.messages import (
     ServerHello,
 )
 from tests import certificates
-from tests.lies import handshake
+from tests.lies import compressed, handshake
 from tests.protocol.ours import SECP256R1, assert_dead, credentials, meet
 from tests.scripted import Peer
 
 TICKET = NewSessionTicket(3600, 0, b"", b"ticket", Extensions())
 ASKING = {"client_auth": ClientAuth.REQUEST}
+INFLATING = {"certificate_compression": (CertificateCompressionAlgorithm.zlib,)}
+COMPRESSED = {"Certificate": compressed()}
 
 
 # How the peer gets ours into a state, and at which step of its script it then speaks: options of the peer, of ours.
@@ -48,6 +51,7 @@ REACHED: dict[Role, dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
         "EncryptedExtensions": ("Certificate", {}, {}),
         "CertificateRequest": ("Certificate", {"requests_certificate": True}, {}),
         "Certificate": ("CertificateVerify", {}, {}),
+        "CompressedCertificate": ("CertificateVerify", {"lies": COMPRESSED}, INFLATING),
         "CertificateVerify": ("Finished", {}, {}),
     },
     Role.SERVER: {
@@ -57,6 +61,12 @@ REACHED: dict[Role, dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
         "ClientHello; we ask for no certificate": ("Finished", {}, {}),
         "Certificate; empty": ("Finished", {}, ASKING),
         "Certificate; not empty": ("CertificateVerify", {"identity": certificates.client()}, ASKING),
+        "CompressedCertificate; empty": ("Finished", {"lies": COMPRESSED}, ASKING | INFLATING),
+        "CompressedCertificate; not empty": (
+            "CertificateVerify",
+            {"identity": certificates.client(), "lies": COMPRESSED},
+            ASKING | INFLATING,
+        ),
         "CertificateVerify": ("Finished", {"identity": certificates.client()}, ASKING),
     },
 }
@@ -111,8 +121,8 @@ def condition_of(role, message, later):
     """What besides the type of a message decides what may follow it."""
     if role is Role.CLIENT:
         return ""
-    if isinstance(message, Certificate):
-        return "not empty" if message.certificate_list else "empty"
+    if (certificate := certificate_in(message)) is not None:
+        return "not empty" if certificate.certificate_list else "empty"
     if isinstance(message, ClientHello):
         answer = {type(event.message) for event in later if event.direction is role.sends}
         if type(later[0].message) is HelloRetryRequest:
@@ -150,8 +160,8 @@ def test_refused(role, state, message):
     seen = Messages()
     if state in REACHED[role]:
         step, options, ours = REACHED[role][state]
-        lies = {step: KNOWN[message]}
-        peer = meet(role, {**ours, "observers": [seen]}, lies=lies, merged=False, **options).run()
+        lies = {**options.get("lies", {}), step: KNOWN[message]}
+        peer = meet(role, {**ours, "observers": [seen]}, **{**options, "lies": lies, "merged": False}).run()
     else:
         peer = meet(role, {"observers": [seen]}).run()
         REACHED_AFTER[state](peer)
@@ -179,13 +189,14 @@ def configurations(role):
             {"cookie": b"crumbs", "group": SECP256R1},
         )
         ours: tuple[dict[str, Any], ...] = ({}, {"credentials": (credentials(certificates.client()),)})
-        for retry, asks, mine in product(retries, (False, True), ours):
-            yield {**retry, "requests_certificate": asks}, mine
+        for retry, asks, mine, lies in product(retries, (False, True), ours, ({}, COMPRESSED)):
+            yield {**retry, "requests_certificate": asks, "lies": lies}, {**mine, **INFLATING}
     else:
         identities = (None, certificates.client())
-        for retry, identity, mode in product(({}, {"shared_groups": ()}), identities, ClientAuth):
+        retries = ({}, {"shared_groups": ()})
+        for retry, identity, mode, lies in product(retries, identities, ClientAuth, ({}, COMPRESSED)):
             if identity is not None or not mode.requires_certificate:
-                yield {**retry, "identity": identity}, {"client_auth": mode}
+                yield {**retry, "identity": identity, "lies": lies}, {"client_auth": mode, **INFLATING}
 
 
 def afterwards(role):
@@ -194,6 +205,20 @@ def afterwards(role):
         return [["KeyUpdate", "KeyUpdate"]]
     messages = ["NewSessionTicket", "KeyUpdate"]
     return [list(three) for three in product(messages, repeat=3)]
+
+
+@pytest.mark.parametrize(
+    ("role", "options", "ours"),
+    [
+        (Role.CLIENT, {}, {}),
+        (Role.CLIENT, {"requests_certificate": True}, {}),
+        (Role.SERVER, {"identity": certificates.client()}, ASKING),
+    ],
+)
+def test_a_compressed_certificate_is_refused_where_none_was_offered(role, options, ours):
+    peer = meet(role, ours, lies=COMPRESSED, **options).run()
+    assert peer.refusal is not None
+    assert peer.refusal[:2] == ("unexpected_message", "unexpected_message")
 
 
 @pytest.mark.parametrize("role", list(Role))

@@ -7,6 +7,7 @@ from handfast.engine.server import ServerConnection
 from handfast.handshake.config import ClientAuth, ClientConfig, ServerConfig
 from handfast.handshake.identity import automatic_ca_names
 from handfast.handshake.info import ConnectionInfo, UnverifiedPeer, VerifiedPeer
+from handfast.keys.established import ExtractedSecrets
 
 __all__ = [
     "ClientAuth",
@@ -16,6 +17,7 @@ __all__ = [
     "ConnectionInfo",
     "Data",
     "EarlyData",
+    "ExtractedSecrets",
     "HandshakeDone",
     "PeerClosed",
     "Result",

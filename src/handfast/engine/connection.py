@@ -16,6 +16,7 @@ from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
+from handfast.engine import channel_bindings
 from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerClosed, Result
 from handfast.errors import (
     ApiMisuse,
@@ -48,7 +49,7 @@ from handfast.wire.messages import HandshakeMessage, parse_handshake
 
 if TYPE_CHECKING:
     from handfast.handshake.config import Config
-    from handfast.keys.established import Established
+    from handfast.keys.established import Established, ExtractedSecrets
 
 CLOSE_NOTIFY = int(AlertDescription.close_notify)
 USER_CANCELED = int(AlertDescription.user_canceled)
@@ -261,6 +262,42 @@ class Connection:
         if exporter is None or self.error is not None:
             raise ApiMisuse("no_exporter")
         return exporter.export(label, context, length)
+
+    def channel_binding(self, kind: str) -> bytes:
+        """``tls-exporter`` (32 bytes, RFC 9266) or ``tls-server-end-point`` (the size of a hash, RFC 5929 4).
+
+        Raises ApiMisuse before the handshake is over and where there is no such binding.
+        """
+        if self._established is None or self.error is not None:
+            raise ApiMisuse("no_exporter")
+        if kind == channel_bindings.TLS_EXPORTER:
+            return self.export(channel_bindings.EXPORTER_LABEL, b"", channel_bindings.EXPORTER_LENGTH)
+        if kind != channel_bindings.TLS_SERVER_END_POINT:
+            raise ApiMisuse("no_channel_binding", kind=repr(kind), reason="it is not known, or not for TLS 1.3")
+        chain = self.info.presented if self.info.role is Role.CLIENT else self.info.shown
+        if not chain:
+            raise ApiMisuse("no_channel_binding", kind=kind, reason="the server showed no certificate")
+        return channel_bindings.server_end_point(chain[0])
+
+    def extract_secrets(self) -> ExtractedSecrets:
+        """Give the traffic keys away, for TLS in the kernel: from now on every call raises ApiMisuse secrets_extracted.
+
+        Whoever has them must count the records, and answer tickets, KeyUpdates and alerts; a second user of the same
+        keys would give the plaintext away. Raises ApiMisuse extraction_not_enabled without the configuration's
+        ``enable_secret_extraction``, cannot_extract before the handshake is complete, after a close, and while bytes
+        wait to be read or sent.
+        """
+        with _Guard(self):
+            if not self._config.enable_secret_extraction:
+                raise ApiMisuse("extraction_not_enabled")
+            if self._post is None or self._read_closed or self._write_closed:
+                reason = "the handshake is not complete" if self._post is None else "a side has closed"
+                raise ApiMisuse("cannot_extract", reason=reason)
+            secrets = self._post.extract()
+        self._raise_error()
+        self.error = ApiMisuse("secrets_extracted")
+        self._plain_reading = False
+        return secrets
 
     # Driving
 

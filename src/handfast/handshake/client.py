@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
-from handfast.events import Epoch
+from handfast.events import Epoch, Role
 from handfast.handshake import negotiate
 from handfast.handshake.client13 import client13, reject_early_data
+from handfast.handshake.identity import certificate_wishes
 from handfast.handshake.offer_session import SessionOffer, find_offer, send_with_psk, why_no_early_data
 from handfast.keys.established import Established
 from handfast.registry import CipherSuite, ExtensionType, NamedGroup, PskKeyExchangeMode
@@ -99,6 +100,7 @@ def make_offer(
     )
     if config.application_protocols:
         bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
+    bodies += certificate_wishes(config, Role.CLIENT)
     if config.ca_names:
         bodies.append(CertificateAuthorities(tuple(config.ca_names)))
     if config.sessions is not None:

@@ -18,17 +18,18 @@ from handfast.handshake.finish import (
 )
 from handfast.handshake.identity import (
     ProvenChain,
+    certificate_kinds,
     check_identity,
     choose_client_credentials,
     judge_identity,
     prove_identity,
+    receive_certificate,
     take_over,
 )
 from handfast.handshake.offer_session import ticket_keeper
 from handfast.keys.established import Established
 from handfast.wire.extensions import EarlyDataIndication
 from handfast.wire.messages import (
-    Certificate,
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
@@ -77,11 +78,11 @@ def client13(
         hs.write_with(handshake.client, suite, Epoch.HANDSHAKE)
     tell_negotiated(hs, hello)
 
-    wanted = proven = None
+    request = proven = None
     if session is not None:
         take_over(hs, session.peer)
     else:
-        wanted, proven = yield from server_identity(hs, config, hello)
+        request, proven = yield from server_identity(hs, config, hello)
     yield from check_finished(hs, handshake.server)
 
     main_secret = handshake_secret.main_secret()
@@ -96,9 +97,8 @@ def client13(
     if early:
         hs.send(EndOfEarlyData())
         hs.write_with(handshake.client, suite, Epoch.HANDSHAKE)
-    if wanted is not None:
-        mine = choose_client_credentials(config.credentials, wanted)
-        yield from prove_identity(hs, mine, wanted.context)
+    if request is not None:
+        yield from client_identity(hs, config, request)
     send_finished(hs, handshake.client)
     resumption = main_secret.resumption_secret(hs.transcript.digest())
     hs.write_with(application.client, suite, Epoch.APPLICATION)
@@ -108,21 +108,22 @@ def client13(
 
 def server_identity(
     hs: Handshake, config: ClientConfig, hello: ClientHello
-) -> Generator[Step, Any, tuple[negotiate.CertificateWanted | None, ProvenChain]]:
+) -> Generator[Step, Any, tuple[CertificateRequest | None, ProvenChain]]:
     """What the server wants to know of us, and its certificate with its proof. RFC 9846 4.4.2 and 4.5."""
-    wanted = None
-    request = yield from hs.maybe(CertificateRequest, before=Certificate)
+    request = yield from hs.maybe(CertificateRequest, before=certificate_kinds(hello))
     if request is not None:
-        wanted = negotiate.check_certificate_request(request)
         hs.info.client_auth_requested = True
-        hs.info.ca_names = wanted.ca_names
-    certificate = yield from hs.expect(Certificate)
-    if certificate.certificate_request_context:
-        raise PeerMisbehaved("certificate_context", message="Certificate")
+        hs.info.ca_names = negotiate.check_certificate_request(request).ca_names
+    certificate = yield from receive_certificate(hs, hello)
     if not certificate.certificate_list:
         raise PeerMisbehaved("empty_server_certificate")
-    proven = yield from check_identity(hs, certificate, config.schemes, hello.extensions)
-    return wanted, proven
+    return request, (yield from check_identity(hs, certificate, config.schemes, hello.extensions))
+
+
+def client_identity(hs: Handshake, config: ClientConfig, request: CertificateRequest) -> Generator[Step, Any, None]:
+    """Who we are, as far as the server asked. RFC 9846 4.5."""
+    mine = choose_client_credentials(config.credentials, negotiate.check_certificate_request(request))
+    yield from prove_identity(hs, config, mine, request)
 
 
 def early_data_accepted(hs: Handshake, session: SessionOffer | None, answer: EncryptedExtensions) -> bool:

@@ -14,7 +14,14 @@ from handfast.crypto.randomness import random_bytes
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import ConfigError
-from handfast.registry import CipherSuite, NamedGroup, Registry, SignatureScheme
+from handfast.registry import (
+    CertificateCompressionAlgorithm,
+    CipherSuite,
+    NamedGroup,
+    Registry,
+    SignatureScheme,
+)
+from handfast.wire.compression import ALGORITHMS, available
 
 if TYPE_CHECKING:
     from handfast.handshake.negotiate import HelloSeen
@@ -60,11 +67,18 @@ class Config:
         credentials: our identities to choose from.
         verifier: judges the peer's chain.
         ca_names: DER distinguished names sent in certificate_authorities. ``None`` sends none.
+        certificate_compression: how the peer's certificates may come compressed, and how ours are where the peer takes
+            it; most wanted first. brotli and zstd need their packages. RFC 8879. Nothing is compressed unless asked
+            for: it saves some hundred bytes, lets a peer that is not known yet make us inflate, and Wireshark does not
+            show what is in there.
+        ask_for_ocsp_response, ask_for_timestamps: whether the peer is asked for an OCSP response and for signed
+            certificate timestamps beside its certificate. They come unvalidated, in ``info``. RFC 9846 4.5.1.1.
         handshake_timeout: seconds from the start to the peer's Finished and the verdict.
         max_fragment: largest plaintext that we put into one record, in bytes.
         early_data_with_client_identity: whether early data may be sent and taken in a session that stands for a
             client's certificate. What such data asks for is done in the client's name before the client has proven
             that it is there.
+        enable_secret_extraction: whether ``extract_secrets`` of a connection may give the traffic keys away.
 
     Raises ConfigError for what handfast cannot do.
     """
@@ -76,6 +90,9 @@ class Config:
     credentials: Sequence[Credentials] = ()
     verifier: Verifier | None = None
     ca_names: Sequence[bytes] | None = None
+    certificate_compression: Sequence[int] = ()
+    ask_for_ocsp_response: bool = False
+    ask_for_timestamps: bool = False
     handshake_timeout: float = limits.HANDSHAKE_TIMEOUT
     max_fragment: int = limits.MAX_PLAINTEXT
     early_data_with_client_identity: bool = False
@@ -85,10 +102,20 @@ class Config:
         """32 random bytes, this configuration's own: what keeps apart the sessions of verifiers that have no id."""
         return random_bytes(32)
 
+    enable_secret_extraction: bool = False
+
     def __post_init__(self) -> None:
         _check_known("suites", self.suites, SUITES_13, CipherSuite)
         _check_known("groups", self.groups, ALL_GROUPS, NamedGroup)
         _check_known("schemes", self.schemes, SUPPORTED_SCHEMES, SignatureScheme)
+        if self.certificate_compression:
+            names = CertificateCompressionAlgorithm
+            _check_known("certificate_compression", self.certificate_compression, ALGORITHMS, names)
+        for algorithm in self.certificate_compression:
+            if not available(algorithm):
+                name = CertificateCompressionAlgorithm.describe(algorithm)
+                reason, advice = f"{name} is not installed", f"pip install 'handfast[{name}]'"
+                _refuse("certificate_compression", reason, advice)
         for protocol in self.application_protocols:
             if not 1 <= len(protocol.encode()) <= 255:
                 _refuse("application_protocols", f"{protocol!r} is not 1 to 255 bytes long", "RFC 7301 3.1")

@@ -6,7 +6,7 @@ not allow there; what they see come in order, over all configurations, must be t
 drawn from them: ``python -m handfast.handshake.flights > docs/flights.md``.
 
 A state is the last message that came. Where more than its type decides what may follow, the state says so after a
-semicolon.
+semicolon. A CompressedCertificate comes only where we offered to take one.
 """
 
 from __future__ import annotations
@@ -26,9 +26,10 @@ TO_CLIENT: Flights = {
     START: ("HelloRetryRequest", "ServerHello"),
     "HelloRetryRequest": ("ServerHello",),
     "ServerHello": ("EncryptedExtensions",),
-    "EncryptedExtensions": ("CertificateRequest", "Certificate"),
-    "CertificateRequest": ("Certificate",),
+    "EncryptedExtensions": ("CertificateRequest", "Certificate", "CompressedCertificate"),
+    "CertificateRequest": ("Certificate", "CompressedCertificate"),
     "Certificate": ("CertificateVerify",),
+    "CompressedCertificate": ("CertificateVerify",),
     "CertificateVerify": ("Finished",),
     "Finished": ("NewSessionTicket", "KeyUpdate"),
     "NewSessionTicket": ("NewSessionTicket", "KeyUpdate"),
@@ -43,10 +44,17 @@ TO_SERVER: Flights = {
         "ClientHello; we ask for no certificate",
     ),
     "ClientHello; we retry": ("ClientHello; we ask for a certificate", "ClientHello; we ask for no certificate"),
-    "ClientHello; we ask for a certificate": ("Certificate; empty", "Certificate; not empty"),
+    "ClientHello; we ask for a certificate": (
+        "Certificate; empty",
+        "Certificate; not empty",
+        "CompressedCertificate; empty",
+        "CompressedCertificate; not empty",
+    ),
     "ClientHello; we ask for no certificate": ("Finished",),
     "Certificate; empty": ("Finished",),
     "Certificate; not empty": ("CertificateVerify",),
+    "CompressedCertificate; empty": ("Finished",),
+    "CompressedCertificate; not empty": ("CertificateVerify",),
     "CertificateVerify": ("Finished",),
     "Finished": ("KeyUpdate",),
     "KeyUpdate": ("KeyUpdate",),
@@ -74,7 +82,8 @@ _PAGE = """\
 
 Drawn from the tables in `src/handfast/handshake/flights.py` by `python -m handfast.handshake.flights`; a test keeps
 them equal. A box is the last message that came from the peer, an arrow is the next one that may. Every other message is
-refused with the alert unexpected_message. RFC 9846 figure 1.
+refused with the alert unexpected_message, and so is CompressedCertificate (RFC 8879) unless we offered to take it.
+RFC 9846 figure 1.
 
 ## What a client accepts from a server
 

@@ -208,9 +208,11 @@ class Handshake:
         self.transcript.add(message.raw)
         return message
 
-    def maybe(self, kind: type[M], *, before: type[HandshakeMessage]) -> Generator[Step, Any, M | None]:
-        """Wait for a message that may be left out, in which case ``before`` comes; that one is kept for ``expect``."""
-        self._held = yield Expect((kind, before))
+    def maybe(
+        self, kind: type[M], *, before: type[HandshakeMessage] | tuple[type[HandshakeMessage], ...]
+    ) -> Generator[Step, Any, M | None]:
+        """Wait for a message that may be left out, in which case one of ``before`` comes and is kept for ``expect``."""
+        self._held = yield Expect((kind, *before) if isinstance(before, tuple) else (kind, before))
         if isinstance(self._held, kind):
             return (yield from self.expect(kind))
         return None

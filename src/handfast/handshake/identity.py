@@ -10,25 +10,48 @@ from __future__ import annotations
 from collections.abc import Collection, Generator, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import limits
 from handfast.crypto import signatures
-from handfast.errors import PeerIncompatible, PeerMisbehaved
+from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
 from handfast.events import CertificateChosen, PeerJudged, Role
 from handfast.handshake import negotiate
 from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
 from handfast.keys.transcript import proof_content
-from handfast.registry import SignatureScheme
+from handfast.registry import CertificateCompressionAlgorithm, CertificateStatusType, SignatureScheme
 from handfast.trust.presented import PresentedChain, Purpose
 from handfast.trust.verdict import refuse
-from handfast.wire.messages import Certificate, CertificateEntry, CertificateVerify
+from handfast.wire.compression import compress, decompress
+from handfast.wire.extensions import (
+    CertificateCompressionAlgorithms,
+    CertificateStatus,
+    CertificateStatusRequest,
+    CertificateStatusRequestCertificateRequest,
+    ExtensionBody,
+    Extensions,
+    SignedCertificateTimestampList,
+    SignedCertificateTimestampRequest,
+)
+from handfast.wire.messages import (
+    Certificate,
+    CertificateEntry,
+    CertificateRequest,
+    CertificateVerify,
+    ClientHello,
+    CompressedCertificate,
+    HandshakeMessage,
+)
 
 if TYPE_CHECKING:
+    from handfast.handshake.config import Config
     from handfast.handshake.flow import Handshake, Step
     from handfast.trust.credentials import Credentials
     from handfast.trust.verdict import Verdict
     from handfast.trust.verifiers import Verifier
+
+# The message that a Certificate answers.
+Asking: TypeAlias = ClientHello | CertificateRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,25 +107,99 @@ def _scheme(credentials: Credentials, accepted: Collection[int]) -> int | None:
     return negotiate.choose_scheme(credentials.signer.schemes, accepted)
 
 
-def prove_identity(hs: Handshake, choice: Choice, context: bytes) -> Generator[Step, Any, None]:
-    """Send Certificate and, unless it is empty, CertificateVerify. RFC 9846 4.5.1 and 4.5.2."""
+def prove_identity(hs: Handshake, config: Config, choice: Choice, asking: Asking) -> Generator[Step, Any, None]:
+    """Answer ``asking`` with Certificate and, unless it is empty, CertificateVerify. RFC 9846 4.5.1 and 4.5.2."""
     credentials, scheme = choice.credentials, choice.scheme
     chain = () if credentials is None else credentials.chain
     if hs.watch.active:
         now = hs.watch.clock()
         names = hs.info.ca_names if hs.role is Role.CLIENT else None
         hs.watch.emit(CertificateChosen(now, hs.role.sends, chain, scheme, choice.reason, names))
-    hs.send(Certificate(context, tuple([CertificateEntry(certificate) for certificate in chain])))
     if credentials is None or scheme is None:
+        hs.send(Certificate(_context(asking), ()))
         return
+    form = negotiate.certificate_form(asking, config.certificate_compression)
+    hs.send(certificate_message(credentials, _context(asking), form))
     content = proof_content(hs.role, hs.transcript.digest())
     signature = yield from hs.sign(credentials, scheme, content)
     sent = hs.send(CertificateVerify(scheme, signature)).signature
     if hs.watch.active:
         ok = signatures.verify(credentials.public_key, scheme, sent, content)
         hs.checked(hs.role.sends, "CertificateVerify", content, b"", sent, ok)
-    hs.info.certificate_sent = True
+    hs.info.certificate_sent, hs.info.shown = True, chain
     hs.info.own_scheme = scheme
+
+
+def certificate_message(
+    credentials: Credentials, context: bytes, form: negotiate.CertificateForm
+) -> Certificate | CompressedCertificate:
+    """Our chain in a form that its receiver accepts, compressed if that is smaller. RFC 9846 4.5.1, RFC 8879 4.
+
+    In a handshake the context is empty, and the compressed form always the same: it is made once.
+    """
+    leaf, *others = credentials.chain
+    entries = [CertificateEntry(leaf, _staple(credentials, form)), *map(CertificateEntry, others)]
+    certificate = Certificate(context, tuple(entries))
+    if form.compression is None:
+        return certificate
+    if context:
+        return compress(certificate, form.compression) or certificate
+    kept = credentials.compressed
+    if form not in kept:
+        kept[form] = compress(certificate, form.compression)
+    return kept[form] or certificate
+
+
+def _staple(credentials: Credentials, form: negotiate.CertificateForm) -> Extensions:
+    """What stands beside the leaf. RFC 9846 4.5.1.1, RFC 6962 3.3."""
+    bodies: list[ExtensionBody] = []
+    if form.ocsp_response and credentials.ocsp_response:
+        bodies.append(CertificateStatus(CertificateStatusType.ocsp, credentials.ocsp_response))
+    if form.timestamps and credentials.sct_list:
+        bodies.append(SignedCertificateTimestampList(credentials.sct_list))
+    return Extensions.of(*bodies)
+
+
+def _context(asking: Asking) -> bytes:
+    return asking.certificate_request_context if isinstance(asking, CertificateRequest) else b""
+
+
+# Asking
+
+
+def certificate_wishes(config: Config, role: Role) -> list[ExtensionBody]:
+    """What our ClientHello or CertificateRequest says of the Certificate that shall answer it."""
+    bodies: list[ExtensionBody] = []
+    if config.certificate_compression:
+        bodies.append(CertificateCompressionAlgorithms(tuple(config.certificate_compression)))
+    if config.ask_for_ocsp_response:
+        client = role is Role.CLIENT
+        bodies.append(CertificateStatusRequest() if client else CertificateStatusRequestCertificateRequest())
+    if config.ask_for_timestamps:
+        bodies.append(SignedCertificateTimestampRequest())
+    return bodies
+
+
+def certificate_kinds(asking: Asking) -> tuple[type[HandshakeMessage], ...]:
+    """The messages that may bring the Certificate that answers ``asking``."""
+    return (Certificate, CompressedCertificate) if negotiate.compression_offered(asking) else (Certificate,)
+
+
+def receive_certificate(hs: Handshake, asking: Asking) -> Generator[Step, Any, Certificate]:
+    """Wait for the Certificate that answers ``asking``, compressed or not. RFC 9846 4.5.1, RFC 8879 4."""
+    offered = negotiate.compression_offered(asking)
+    if offered:
+        message = yield from hs.expect(Certificate, CompressedCertificate)
+    else:
+        message = yield from hs.expect(Certificate)
+    if isinstance(message, CompressedCertificate):
+        if message.algorithm not in offered:
+            algorithm = CertificateCompressionAlgorithm.describe(message.algorithm)
+            raise PeerMisbehaved("compression_not_offered", algorithm=algorithm)
+        message = decompress(message)
+    if message.certificate_request_context != _context(asking):
+        raise PeerMisbehaved("certificate_context", message="Certificate")
+    return message
 
 
 # Checking
@@ -125,6 +222,7 @@ def check_identity(
     chain = tuple([entry.cert_data for entry in certificate.certificate_list])
     hs.info.presented = chain
     _check_entries(certificate, requested)
+    _note_staple(hs, certificate.certificate_list[0])
     content = proof_content(hs.role.peer, hs.transcript.digest())
     proof = yield from hs.expect(CertificateVerify)
     ok = check_proof(chain[0], proof, content, offered)
@@ -141,6 +239,18 @@ def _check_entries(certificate: Certificate, requested: Collection[int]) -> None
         raise refuse("too_many_certificates", f"{count} certificates were presented; at most {limit} are read").error()
     for entry in certificate.certificate_list:
         negotiate.check_extensions(entry, requested)
+
+
+def _note_staple(hs: Handshake, leaf: CertificateEntry) -> None:
+    """Keep what the peer presented beside its leaf; nothing here says that it is true."""
+    status = leaf.find(CertificateStatus)
+    if status is not None:
+        if status.status_type != CertificateStatusType.ocsp:
+            raise BadMessage("bad_value", message="Certificate", field="status_type", value=status.status_type)
+        hs.info.ocsp_response = status.response
+    timestamps = leaf.find(SignedCertificateTimestampList)
+    if timestamps is not None:
+        hs.info.signed_certificate_timestamps = timestamps.sct_list
 
 
 def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, offered: Collection[int]) -> bool:

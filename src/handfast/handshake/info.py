@@ -53,9 +53,12 @@ class ConnectionInfo:
         retried: whether a HelloRetryRequest was needed. resumed: whether a session was resumed.
         peer: who the peer is; None when it showed no certificate.
         presented: the chain that the peer presented, DER, leaf first, kept whatever became of it.
+        ocsp_response: the OCSP response (DER) that the peer presented beside its leaf, b"" if none. Unvalidated: nobody
+            has looked whether it is about this certificate, good, fresh or signed.
+        signed_certificate_timestamps: those that the peer presented beside its leaf (RFC 6962 3.2); unvalidated too.
         client_auth_requested: whether the server asked for a client certificate.
         ca_names: the CA names of that request, DER; None when there was no request.
-        certificate_sent: whether this side showed a certificate.
+        certificate_sent: whether this side showed a certificate. shown: its chain, DER, leaf first.
         session_identified: at a client, whether the session that was resumed stands for a certificate of ours.
         client_cert_error: at a server, why the client's certificate was not accepted, "" if it was or none came.
         early_data: what became of early data: "" if there was none; at a client "not sent: ..." and why, "offered",
@@ -75,10 +78,13 @@ class ConnectionInfo:
     resumed: bool = False
     peer: VerifiedPeer | UnverifiedPeer | None = None
     presented: tuple[bytes, ...] = field(default=(), repr=False)
+    ocsp_response: bytes = field(default=b"", repr=False)
+    signed_certificate_timestamps: tuple[bytes, ...] = field(default=(), repr=False)
     client_auth_requested: bool = False
     ca_names: tuple[bytes, ...] | None = None
     certificate_sent: bool = False
     session_identified: bool = False
+    shown: tuple[bytes, ...] = field(default=(), repr=False)
     client_cert_error: str = ""
     early_data: str = ""
     complete: bool = False

@@ -13,6 +13,7 @@ from handfast import limits
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerIncompatible, PeerMisbehaved
 from handfast.registry import (
+    CertificateStatusType,
     CipherSuite,
     ExtensionType,
     NamedGroup,
@@ -23,6 +24,9 @@ from handfast.registry import (
 )
 from handfast.wire.extensions import (
     CertificateAuthorities,
+    CertificateCompressionAlgorithms,
+    CertificateStatusRequest,
+    CertificateStatusRequestCertificateRequest,
     Cookie,
     EarlyDataIndication,
     ExtensionBody,
@@ -36,6 +40,7 @@ from handfast.wire.extensions import (
     SelectedPsk,
     ServerNameList,
     SignatureSchemeList,
+    SignedCertificateTimestampRequest,
     SupportedVersionsClientHello,
     SupportedVersionsServerHello,
 )
@@ -410,6 +415,33 @@ def check_second_hello(first: Offer, second: ClientHello, group: int, cookie: by
 
 
 # Certificates, in both roles
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateForm:
+    """How a Certificate may be sent, and what may stand beside its leaf: ``compression`` is an algorithm's number."""
+
+    compression: int | None
+    ocsp_response: bool
+    timestamps: bool
+
+
+def certificate_form(asking: ClientHello | CertificateRequest, compression: Iterable[int]) -> CertificateForm:
+    """What ``asking`` lets a Certificate be, for a sender that compresses with these, most wanted first."""
+    offered = compression_offered(asking)
+    status = asking.find(CertificateStatusRequest)
+    return CertificateForm(
+        next((algorithm for algorithm in compression if algorithm in offered), None),
+        asking.find(CertificateStatusRequestCertificateRequest) is not None
+        or (status is not None and status.status_type == CertificateStatusType.ocsp),
+        asking.find(SignedCertificateTimestampRequest) is not None,
+    )
+
+
+def compression_offered(asking: ClientHello | CertificateRequest) -> tuple[int, ...]:
+    """The algorithms by which the Certificate that answers may be compressed. RFC 8879 3."""
+    offered = asking.find(CertificateCompressionAlgorithms)
+    return () if offered is None else tuple(offered.algorithms)
 
 
 def choose_scheme(ours: Iterable[int], theirs: Collection[int]) -> int | None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handfast import limits
-from handfast.errors import BadMessage, PeerMisbehaved
+from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved
 from handfast.events import Epoch, Role
 from handfast.handshake.flow import Expect
+from handfast.keys.established import ExtractedSecrets, TrafficKeys
 from handfast.record.layer import Outgoing
 from handfast.record.protection import Protection13
 from handfast.registry import KeyUpdateRequest
@@ -70,6 +71,18 @@ class PostHandshake:
         self.records.write_messages([Outgoing(message, message.encode(), [])])
         self._write = self._write.updated()
         self.records.change_write_keys(Protection13(self.suite, self._write), Epoch.APPLICATION, self.suite.id)
+
+    def extract(self) -> ExtractedSecrets:
+        """The keys that are on, for whoever goes on with them. Raises ApiMisuse cannot_extract between two steps."""
+        read, write = self.records.read_protection, self.records.write_protection
+        if self._update_owed or not self.records.idle or read is None or write is None:
+            reason = "bytes wait to be read or sent, or the peer waits for an answer to its KeyUpdate"
+            raise ApiMisuse("cannot_extract", reason=reason)
+        return ExtractedSecrets(
+            self.suite.id,
+            TrafficKeys(*self._read.key_and_iv(self.suite), read.records),
+            TrafficKeys(*self._write.key_and_iv(self.suite), write.records),
+        )
 
     def _take_key_update(self, message: KeyUpdate) -> None:
         if message.request_update > UPDATE_REQUESTED:

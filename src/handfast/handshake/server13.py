@@ -6,8 +6,8 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
-from handfast.errors import HandfastError, PeerMisbehaved
-from handfast.events import Epoch
+from handfast.errors import HandfastError
+from handfast.events import Epoch, Role
 from handfast.handshake import negotiate
 from handfast.handshake.config import ClientAuth
 from handfast.handshake.finish import (
@@ -20,10 +20,12 @@ from handfast.handshake.finish import (
 from handfast.handshake.identity import (
     Choice,
     ProvenChain,
+    certificate_wishes,
     check_identity,
     choose_server_credentials,
     judge_identity,
     prove_identity,
+    receive_certificate,
     take_over,
 )
 from handfast.handshake.resume import Resumption, consider_early_data, send_tickets, tickets_to_send
@@ -47,7 +49,6 @@ from handfast.wire.extensions import (
     SupportedVersionsServerHello,
 )
 from handfast.wire.messages import (
-    Certificate,
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
@@ -95,10 +96,11 @@ def server13(
     ticket_count = tickets_to_send(config, offer, resumed=resumption is not None)
     hs.send(encrypted_extensions(hs, offer, ticket_count, early=early is not None))
     tell_negotiated(hs, offer.hello)
+    request = None
     if resumption is not None:
         take_over(hs, resumption.peer)
     elif mine is not None:
-        yield from server_identity(hs, config, mine)
+        request = yield from server_identity(hs, config, offer, mine)
     send_finished(hs, handshake.server)
     main_secret = handshake_secret.main_secret()
     application, exporter = application_traffic(hs, main_secret)
@@ -108,13 +110,13 @@ def server13(
         hs.may_write_early = True
         yield from hs.expect(EndOfEarlyData)
         hs.end_early_data(handshake.client, suite, after=EndOfEarlyData)
-    proven = (yield from client_identity(hs, config)) if hs.info.client_auth_requested else None
+    proven = None if request is None else (yield from client_identity(hs, config, request))
     yield from check_finished(hs, handshake.client)
     resumption_secret = main_secret.resumption_secret(hs.transcript.digest())
     hs.read_with(application.client, suite, Epoch.APPLICATION, after=Finished)
     hs.records.accepts_change_cipher_spec = False
 
-    if hs.info.client_auth_requested:
+    if request is not None:
         yield from judge_client(hs, config, proven)
     yield from send_tickets(hs, config, suite, resumption_secret, resumption, ticket_count)
     return Established(suite, application.client, application.server, exporter)
@@ -155,11 +157,15 @@ def encrypted_extensions(
     return EncryptedExtensions(Extensions.of(*bodies))
 
 
-def server_identity(hs: Handshake, config: ServerConfig, mine: Choice) -> Generator[Step, Any, None]:
-    """What we want to know of the client, and who we are. RFC 9846 4.4.2 and 4.5."""
+def server_identity(
+    hs: Handshake, config: ServerConfig, offer: negotiate.Offer, mine: Choice
+) -> Generator[Step, Any, CertificateRequest | None]:
+    """What we want to know of the client, which is returned, and who we are. RFC 9846 4.4.2 and 4.5."""
+    request = None
     if config.client_auth is not ClientAuth.NONE:
-        hs.send(certificate_request(hs, config))
-    yield from prove_identity(hs, mine, b"")
+        request = hs.send(certificate_request(hs, config))
+    yield from prove_identity(hs, config, mine, offer.hello)
+    return request
 
 
 def own_identity(hs: Handshake, config: ServerConfig, offer: negotiate.Offer) -> Choice:
@@ -169,7 +175,7 @@ def own_identity(hs: Handshake, config: ServerConfig, offer: negotiate.Offer) ->
 
 def certificate_request(hs: Handshake, config: ServerConfig) -> CertificateRequest:
     """RFC 9846 4.4.2. An empty list of CA names is left out: it would be malformed."""
-    bodies: list[ExtensionBody] = [SignatureSchemeList(tuple(config.schemes))]
+    bodies = [SignatureSchemeList(tuple(config.schemes)), *certificate_wishes(config, Role.SERVER)]
     names = tuple(config.ca_names or ())
     if names:
         bodies.append(CertificateAuthorities(names))
@@ -178,14 +184,14 @@ def certificate_request(hs: Handshake, config: ServerConfig) -> CertificateReque
     return CertificateRequest(b"", Extensions.of(*bodies))
 
 
-def client_identity(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, ProvenChain | None]:
+def client_identity(
+    hs: Handshake, config: ServerConfig, request: CertificateRequest
+) -> Generator[Step, Any, ProvenChain | None]:
     """The client's certificate with its proof, or None when it sent none. RFC 9846 4.5.1."""
-    certificate = yield from hs.expect(Certificate)
-    if certificate.certificate_request_context:
-        raise PeerMisbehaved("certificate_context", message="Certificate")
+    certificate = yield from receive_certificate(hs, request)
     if not certificate.certificate_list:
         return None
-    return (yield from check_identity(hs, certificate, config.schemes, ()))
+    return (yield from check_identity(hs, certificate, config.schemes, request.extensions))
 
 
 def judge_client(hs: Handshake, config: ServerConfig, proven: ProvenChain | None) -> Generator[Step, Any, None]:

@@ -152,6 +152,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """Exported keying material."""
         return self._connection.export(label, context, length)
 
+    def channel_binding(self, kind: str) -> bytes:
+        """``tls-exporter`` (RFC 9266) or ``tls-server-end-point`` (RFC 5929 4)."""
+        return self._connection.channel_binding(kind)
+
     def send(self, data: Buffer) -> None:
         """Seal ``data`` and hand it to the TCP transport."""
         try:

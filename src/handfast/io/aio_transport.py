@@ -90,6 +90,10 @@ class TLSTransport(asyncio.Transport):
         """Exported keying material of ``length`` bytes. RFC 9846 7.5."""
         return self._link.export(label, context, length)
 
+    def channel_binding(self, kind: str) -> bytes:
+        """``tls-exporter`` (RFC 9266) or ``tls-server-end-point`` (RFC 5929 4)."""
+        return self._link.channel_binding(kind)
+
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Give what comes from now on to this protocol, an ``asyncio.Protocol`` or ``asyncio.BufferedProtocol``."""
         self._protocol = protocol

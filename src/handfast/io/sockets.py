@@ -108,6 +108,9 @@ class TLSSocket:
 
     def handshake(self) -> ConnectionInfo:
         """Complete the handshake, if it is not. A failure is logged once, on the logger ``handfast``."""
+        if isinstance(self._connection.error, ApiMisuse):
+            # Its secrets were extracted: what comes now is for somebody else to read.
+            raise self._connection.error
         if not self._connection.connected:
             try:
                 self._shake_hands()
@@ -163,6 +166,10 @@ class TLSSocket:
     def export(self, label: str, context: bytes, length: int) -> bytes:
         """Exported keying material. RFC 9846 7.5."""
         return self._connection.export(label, context, length)
+
+    def channel_binding(self, kind: str) -> bytes:
+        """``tls-exporter`` (RFC 9266) or ``tls-server-end-point`` (RFC 5929 4)."""
+        return self._connection.channel_binding(kind)
 
     def close(self) -> None:
         """Send close_notify if the connection is in order, then close the socket. Never raises, never waits long."""

@@ -14,6 +14,27 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
+class TrafficKeys:
+    """One direction's keys. RFC 9846 5.3 and 7.3.
+
+    ``key`` has the suite's length, ``iv`` 12 bytes; ``sequence_number`` is that of the next record.
+    """
+
+    key: bytes = field(repr=False)
+    iv: bytes = field(repr=False)
+    sequence_number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractedSecrets:
+    """All that it takes to go on with a connection: the number of its cipher suite, and the keys of both directions."""
+
+    suite: int
+    read: TrafficKeys
+    write: TrafficKeys
+
+
+@dataclass(frozen=True, slots=True)
 class Established:
     """What a connected side keeps. RFC 9846 7.1: ``read`` and ``write`` are the application traffic secrets.
 

@@ -18,6 +18,7 @@ from handfast.registry import (
 from handfast.text import escape
 from handfast.wire import extensions as ext
 from handfast.wire import messages as msg
+from handfast.wire.compression import certificate_in
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,9 +31,9 @@ _NAMES_LISTED = 4
 
 def name_of(message: object) -> str:
     """What a trace calls the message; a Certificate without certificates is a client that declined."""
-    if isinstance(message, msg.Certificate) and not message.certificate_list:
-        return "Certificate (empty: the client declined)"
-    return type(message).__name__
+    name, certificate = type(message).__name__, certificate_in(message)
+    declined = certificate is not None and not certificate.certificate_list
+    return f"{name} (empty: the client declined)" if declined else name
 
 
 def facts(message: object, describer: Describer) -> str:
@@ -118,11 +119,21 @@ def _certificate(message: msg.Certificate, describer: Describer) -> Iterable[str
         yield describer.identity(message.certificate_list[0].cert_data)
         further = len(message.certificate_list) - 1
         yield f"and {count(further, 'certificate')} above it" if further else ""
+        yield from _staple(message.certificate_list[0])
 
 
-def _compressed_certificate(message: msg.CompressedCertificate, _describer: Describer) -> Iterable[str]:
+def _staple(leaf: msg.CertificateEntry) -> Iterable[str]:
+    if status := leaf.find(ext.CertificateStatus):
+        yield f"OCSP response of {len(status.response)} bytes"
+    if timestamps := leaf.find(ext.SignedCertificateTimestampList):
+        yield count(len(timestamps.sct_list), "certificate timestamp")
+
+
+def _compressed_certificate(message: msg.CompressedCertificate, describer: Describer) -> Iterable[str]:
     algorithm = CertificateCompressionAlgorithm.describe(message.algorithm)
     yield f"{algorithm}, {message.uncompressed_length} bytes uncompressed"
+    if certificate := certificate_in(message):
+        yield from _certificate(certificate, describer)
 
 
 def _certificate_verify(message: msg.CertificateVerify, _describer: Describer) -> Iterable[str]:

@@ -51,8 +51,9 @@ from handfast.registry import (
     SignatureScheme,
 )
 from handfast.text import escape
+from handfast.wire.compression import certificate_in
 from handfast.wire.fields import fields_of, fields_of_struct
-from handfast.wire.messages import CertificateRequest, Finished
+from handfast.wire.messages import CertificateRequest, CompressedCertificate, Finished
 from handfast.wire.records import RecordHeader
 
 Detail = Literal["names", "fields", "bytes"]
@@ -180,6 +181,7 @@ class Trace:
         title = f"{summary.name_of(event.message)}, {len(event.raw)} bytes{spread}"
         yield f"{_INDENT}{title}" + (f": {facts}" if facts else "")
         yield from self._fields(event.raw)
+        yield from self._inside(event.message)
         if isinstance(event.message, CertificateRequest):
             self._certificate_requested = True
         servers_finished = isinstance(event.message, Finished) and event.direction is Direction.SERVER_TO_CLIENT
@@ -193,6 +195,14 @@ class Trace:
         hide = SecretLevel.ALL not in self._levels
         for line in render(fields_of(raw), self._describer, hide_sessions=hide):
             yield _DEEPER + line
+
+    def _inside(self, message: object) -> Iterator[str]:
+        """The fields of what came compressed, below those of the message that brought it."""
+        certificate = certificate_in(message) if isinstance(message, CompressedCertificate) else None
+        if certificate is None or self._detail == "names":
+            return
+        yield f"{_DEEPER}inside, once it is inflated:"
+        yield from (f"  {line}" for line in self._fields(certificate.raw))
 
     def _undecoded(self, direction: Direction) -> Iterator[str]:
         left_over, self._unclaimed[direction] = self._unclaimed[direction], b""

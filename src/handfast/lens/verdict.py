@@ -26,7 +26,8 @@ from handfast.lens.describer import Describer
 from handfast.lens.summary import count, requested_names
 from handfast.registry import AlertDescription, CipherSuite, ContentType, NamedGroup, ProtocolVersion
 from handfast.text import escape
-from handfast.wire.messages import Certificate, CertificateRequest
+from handfast.wire.compression import certificate_in
+from handfast.wire.messages import CertificateRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -85,9 +86,8 @@ class Outcome:
         self.last_message = type(event.message).__name__
         if isinstance(event.message, CertificateRequest):
             self._ca_names = requested_names(event.message)
-        elif isinstance(event.message, Certificate):
-            entries = event.message.certificate_list
-            self._chains[event.direction] = tuple(entry.cert_data for entry in entries)
+        elif (certificate := certificate_in(event.message)) is not None:
+            self._chains[event.direction] = tuple(entry.cert_data for entry in certificate.certificate_list)
 
     @property
     def stage(self) -> str:

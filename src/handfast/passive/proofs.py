@@ -13,7 +13,8 @@ from handfast.crypto import signatures
 from handfast.events import Checked, Epoch, Role, Watch
 from handfast.keys.transcript import Transcript, proof_content
 from handfast.limits import MAX_RSA_BITS
-from handfast.wire.messages import Certificate, CertificateVerify, Finished
+from handfast.wire.compression import certificate_in
+from handfast.wire.messages import CertificateVerify, Finished
 
 if TYPE_CHECKING:
     from handfast.crypto.hashes import Hash
@@ -63,8 +64,9 @@ class Proofs:
         ``secret`` is what its sender's records are protected with.
         """
         transcript_hash = self.transcript_hash
-        if isinstance(message, Certificate) and message.certificate_list:
-            self._leaves[sender] = message.certificate_list[0].cert_data
+        certificate = certificate_in(message)
+        if certificate is not None and certificate.certificate_list:
+            self._leaves[sender] = certificate.certificate_list[0].cert_data
         if epoch is not Epoch.HANDSHAKE or not transcript_hash:
             return True
         if isinstance(message, Finished) and secret is not None:

@@ -91,6 +91,16 @@ class RecordLayer:
         """Bytes received that are not yet a whole record."""
         return len(self._incoming)
 
+    @property
+    def idle(self) -> bool:
+        """Whether nothing waits: no bytes of a record or a message that came, and none to send."""
+        return not self._incoming and not self._outgoing and self.joiner.empty
+
+    @property
+    def read_protection(self) -> Protection13 | None:
+        """What protects what is read now."""
+        return self._read_protection
+
     def read_application_data(self, data: bytes | bytearray | memoryview) -> tuple[bytes | bytearray, Record | None]:
         """The contents of the application data records at the front of what is buffered and ``data``.
 

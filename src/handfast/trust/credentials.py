@@ -6,7 +6,7 @@ with the files is found here, by name, before any peer can refuse them with an a
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from handfast.crypto.signatures import PrivateKey, PublicKey
+    from handfast.wire.messages import CompressedCertificate
 
 
 @dataclass(frozen=True)
@@ -30,10 +31,26 @@ class Credentials:
     Attributes:
         chain: certificates as DER, leaf first, each issued by the next; the root may be left out.
         signer: makes signatures with the leaf's private key.
+        ocsp_response: what a CA said of the leaf, DER, for peers that ask for it; b"" for none. RFC 9846 4.5.1.1.
+        sct_list: signed certificate timestamps of the leaf, each as RFC 6962 3.2 has it, for peers that ask for them.
+
+    Those made from files have neither of the last two: ``dataclasses.replace(credentials, ocsp_response=...)``.
     """
 
     chain: tuple[bytes, ...]
     signer: Signer
+    ocsp_response: bytes = field(default=b"", repr=False)
+    sct_list: tuple[bytes, ...] = field(default=(), repr=False)
+    # The chain as CompressedCertificate, in each form that was wanted so far; None where that is not smaller.
+    compressed: dict[object, CompressedCertificate | None] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        size = sum(2 + len(timestamp) for timestamp in self.sct_list)
+        if size >= 2**16 or not all(self.sct_list):
+            reason, advice = "empty, or more than fits", "give each timestamp without the lengths around it"
+            raise ConfigError("bad_option", option="sct_list", reason=reason, advice=advice)
 
     @classmethod
     def from_files(

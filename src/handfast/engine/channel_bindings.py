@@ -1,0 +1,37 @@
+"""Channel bindings: values that tie what an application says to the TLS connection that it says it on. RFC 5056.
+
+``tls-exporter`` is a value of this connection alone. ``tls-server-end-point`` is one of the server's certificate, for
+those who stand behind something that ends TLS for them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+from handfast.errors import ApiMisuse
+
+TLS_EXPORTER = "tls-exporter"
+TLS_SERVER_END_POINT = "tls-server-end-point"
+
+EXPORTER_LABEL = "EXPORTER-Channel-Binding"
+EXPORTER_LENGTH = 32
+
+
+def server_end_point(certificate: bytes) -> bytes:
+    """The hash of the server's certificate (DER), by the hash of that certificate's signature. RFC 5929 4.1.
+
+    Raises ApiMisuse no_channel_binding where that signature has no hash of its own (Ed25519, Ed448, ML-DSA): the RFC
+    defines no value then.
+    """
+    from cryptography import x509
+    from cryptography.exceptions import UnsupportedAlgorithm
+
+    try:
+        algorithm = x509.load_der_x509_certificate(certificate).signature_hash_algorithm
+    except (ValueError, UnsupportedAlgorithm):
+        algorithm = None
+    if algorithm is None:
+        reason = "RFC 5929 defines none for a certificate whose signature does not name one hash"
+        raise ApiMisuse("no_channel_binding", kind=TLS_SERVER_END_POINT, reason=reason)
+    name = "sha256" if algorithm.name in ("md5", "sha1") else algorithm.name.replace("-", "_")
+    return hashlib.new(name, certificate).digest()
