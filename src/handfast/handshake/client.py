@@ -20,6 +20,7 @@ from handfast.wire.extensions import (
     KeyShareClientHello,
     KeyShareEntry,
     NamedGroupList,
+    PostHandshakeAuth,
     ProtocolNameList,
     ServerName,
     ServerNameList,
@@ -82,6 +83,9 @@ def make_offer(hs: Handshake, config: ClientConfig, server_name: str | None) -> 
         bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
     if config.ca_names:
         bodies.append(CertificateAuthorities(tuple(config.ca_names)))
+    if config.post_handshake_auth:
+        bodies.append(PostHandshakeAuth())
+    hs.info.post_handshake_auth = config.post_handshake_auth
     hs.client_random = hs.seams.random_bytes(32)
     # A session id makes the handshake look like a resumption of TLS 1.2 to middleboxes. RFC 9846 D.4.
     session_id = hs.seams.random_bytes(32)

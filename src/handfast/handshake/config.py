@@ -98,11 +98,15 @@ class ClientConfig(Config):
         enforce_verdict: whether a server whose chain the verifier refuses is refused. With False the verdict is still
             computed and reported, and ``info.peer`` is an ``UnverifiedPeer``.
 
+        post_handshake_auth: whether to offer authentication after the handshake (RFC 9846 4.3.6): a server may then ask
+            for a certificate at any time, and gets one by the same choice as in the handshake.
+
     Without ``verifier`` the default roots of this machine are trusted.
     """
 
     key_share_groups: Sequence[int] | None = None
     enforce_verdict: bool = True
+    post_handshake_auth: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -51,12 +51,14 @@ class ConnectionInfo:
         peer_scheme, own_scheme: signature schemes of the CertificateVerify messages.
         server_name: what the client asked for (SNI), or, at a client, the name it verifies.
         retried: whether a HelloRetryRequest was needed. resumed: whether a session was resumed.
-        peer: who the peer is; None when it showed no certificate.
-        presented: the chain that the peer presented, DER, leaf first, kept whatever became of it.
+        peer: who the peer is; None when it showed no certificate. A client that shows one after the handshake is known
+            from the moment in which it was judged: what it sent before was an unknown client's.
+        presented: the chain that the peer presented last, DER, leaf first, kept whatever became of it.
         client_auth_requested: whether the server asked for a client certificate.
         ca_names: the CA names of that request, DER; None when there was no request.
         certificate_sent: whether this side showed a certificate.
         client_cert_error: at a server, why the client's certificate was not accepted, "" if it was or none came.
+        post_handshake_auth: whether the client offered to authenticate itself after the handshake.
         complete: whether this side's handshake is over.
     """
 
@@ -76,6 +78,7 @@ class ConnectionInfo:
     ca_names: tuple[bytes, ...] | None = None
     certificate_sent: bool = False
     client_cert_error: str = ""
+    post_handshake_auth: bool = False
     complete: bool = False
 
     @property

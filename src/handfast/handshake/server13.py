@@ -120,7 +120,7 @@ def encrypted_extensions(offer: negotiate.Offer, protocol: str | None) -> Extens
     return Extensions.of(*bodies)
 
 
-def certificate_request(hs: Handshake, config: ServerConfig) -> CertificateRequest:
+def certificate_request(hs: Handshake, config: ServerConfig, context: bytes = b"") -> CertificateRequest:
     """RFC 9846 4.4.2. An empty list of CA names is left out: it would be malformed."""
     bodies: list[ExtensionBody] = [SignatureSchemeList(tuple(config.schemes))]
     names = tuple(config.ca_names or ())
@@ -128,13 +128,15 @@ def certificate_request(hs: Handshake, config: ServerConfig) -> CertificateReque
         bodies.append(CertificateAuthorities(names))
     hs.info.client_auth_requested = True
     hs.info.ca_names = names
-    return CertificateRequest(b"", Extensions.of(*bodies))
+    return CertificateRequest(context, Extensions.of(*bodies))
 
 
-def client_identity(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, ProvenChain | None]:
+def client_identity(
+    hs: Handshake, config: ServerConfig, context: bytes = b""
+) -> Generator[Step, Any, ProvenChain | None]:
     """The client's certificate with its proof, or None when it sent none. RFC 9846 4.5.1."""
     certificate = yield from hs.expect(Certificate)
-    if certificate.certificate_request_context:
+    if certificate.certificate_request_context != context:
         raise PeerMisbehaved("certificate_context", message="Certificate")
     if not certificate.certificate_list:
         return None

@@ -51,6 +51,12 @@ class Transcript:
         self._pending = [message_hash(hash_function.digest(first_hello)), *later]
         self.start(hash_function)
 
+    def copy(self) -> Transcript:
+        """A transcript of its own that continues this one, whose hash is known."""
+        other = Transcript()
+        other._running = self._running.copy()
+        return other
+
     def digest(self) -> bytes:
         """Transcript-Hash of all messages so far; the hash's size."""
         value: bytes = self._running.copy().digest()
