@@ -1,192 +1,47 @@
-"""A client that is asked for its certificate after the handshake: honest peers, and peers that lie about it."""
+"""Our server asks clients for their certificate after the handshake: honest clients, and clients that lie about it."""
 
 from __future__ import annotations
 
 import asyncio
-from itertools import pairwise
 from typing import Any
 
 import pytest
 
-from handfast.crypto import signatures
 from handfast.engine import (
     ClientAuth,
     Data,
-    HandshakeDone,
     PeerAuthenticated,
     PeerClosed,
     UnverifiedPeer,
     VerifiedPeer,
 )
 from handfast.errors import ApiMisuse, HandfastError
-from handfast.events import Epoch, Role
-from handfast.handshake.flights import LATER, START, may_come
 from handfast.handshake.flow import Judge as JudgeNeed
-from handfast.handshake.flow import Sign
-from handfast.limits import MAX_CERTIFICATE_REQUESTS, MAX_PENDING_CERTIFICATE_REQUESTS
+from handfast.limits import MAX_PENDING_CERTIFICATE_REQUESTS
 from handfast.registry import AlertDescription
-from handfast.trust.credentials import Credentials
-from handfast.trust.signers import DEFERRED, LocalSigner
+from handfast.trust.signers import DEFERRED
 from handfast.trust.verdict import accept, refuse
-from handfast.wire.extensions import CertificateAuthorities, Extensions, PostHandshakeAuth, SignatureSchemeList
+from handfast.wire.extensions import CertificateAuthorities, Extensions
 from handfast.wire.messages import (
-    Certificate,
-    CertificateEntry,
     CertificateRequest,
-    CertificateVerify,
-    ClientHello,
-    Finished,
     KeyUpdate,
 )
-from tests import certificates
-from tests.lies import APPLICATION_DATA, HANDSHAKE, Record, alert, change, extended
-from tests.peer import Client, Server
-from tests.protocol.ours import APPLICATION_KEYS, SECP256R1, Judge, assert_dead, client, credentials, server
-from tests.protocol.test_flights import CLASSES, KNOWN, TICKET, Messages, states_of
-from tests.scripted import proof_content
+from tests.lies import APPLICATION_DATA, HANDSHAKE, Record, alert, change
+from tests.protocol.later import (
+    ALICE,
+    DATA,
+    MALLORY,
+    OFFER,
+    SCHEMES,
+    TheirClient,
+    authenticated,
+    check_refused,
+    data_of,
+    our_server,
+)
+from tests.protocol.ours import APPLICATION_KEYS, SECP256R1, Judge, server
 
 NONE, REQUEST, REQUIRE_ANY, VERIFY_IF_GIVEN, REQUIRE_AND_VERIFY = ClientAuth
-ALICE, MALLORY = certificates.client(), certificates.client(name="mallory")
-OFFER = dict.fromkeys(("ClientHello", "SecondClientHello"), extended(PostHandshakeAuth()))
-DATA = Record(APPLICATION_DATA, b"data")
-SCHEMES = SignatureSchemeList(signatures.SUPPORTED_SCHEMES)
-
-
-# Peers
-
-
-class TheirClient(Client):
-    """A client that offers authentication after the handshake, and answers requests, or lies in its answers."""
-
-    def __init__(self, ours, **options):
-        super().__init__(ours, **{"lies": OFFER, **options})
-        self.run()
-        assert self.complete, ours.error
-        self.base = self.transcript.copy()
-        self.results.clear()
-
-    def _send_finished(self):
-        self.handshake_secret = self.write_secret
-        super()._send_finished()
-
-    @property
-    def requests(self):
-        return [message for message in self.listen().messages if isinstance(message, CertificateRequest)]
-
-    def answer(self, request=None, identity=ALICE, lies=None, *, key=None, proves_as="client", secret=None):
-        """The messages of an answer as what they are sent as; a lie is about one of them, as in a handshake."""
-        request = request or self.requests[-1]
-        transcript = self.base.copy()
-        transcript.add(request.raw)
-        sent = []
-
-        def say(message):
-            lie = (lies or {}).get(type(message).__name__, message)
-            lie = lie(message) if callable(lie) else lie
-            for item in lie if isinstance(lie, list) else [lie]:
-                raw = item if isinstance(item, bytes | Record) else item.encode()
-                if isinstance(raw, bytes):
-                    transcript.add(raw)
-                sent.append(raw)
-
-        chain: tuple[bytes, ...] = () if identity is None else identity.chain
-        say(Certificate(request.certificate_request_context, tuple(map(CertificateEntry, chain))))
-        if identity is not None:
-            scheme = signatures.schemes_for(signatures.certificate_public_key(chain[0]))[0]
-            content = proof_content(proves_as, transcript)
-            say(CertificateVerify(scheme, signatures.sign(key or identity.key, scheme, content)))
-        say(Finished((secret or self.write_secret).finished(transcript.digest())))
-        return sent
-
-
-class TheirServer(Server):
-    """A server that asks after the handshake, and checks each answer."""
-
-    def __init__(self, ours, **options):
-        super().__init__(ours, **options)
-        self.run()
-        assert self.complete, ours.error
-        self.base = self.transcript.copy()
-        self.results.clear()
-
-    def ask(self, context=b"context", *bodies):
-        request = CertificateRequest(context, Extensions.of(*(bodies or (SCHEMES,))))
-        self.say(request)
-        return request
-
-    def take_answer(self, request):
-        """The chain of the next answer, which must be right in every point. It must be for ``request``."""
-        transcript = self.base.copy()
-        transcript.add(request.encode())
-        certificate = self._take(Certificate, transcript)
-        assert certificate.certificate_request_context == request.certificate_request_context
-        chain = tuple(entry.cert_data for entry in certificate.certificate_list)
-        if chain:
-            content = proof_content("client", transcript)
-            proof = self._take(CertificateVerify, transcript)
-            assert signatures.verify(
-                signatures.certificate_public_key(chain[0]), proof.algorithm, proof.signature, content
-            )
-        expected = self.read_secret.finished(transcript.digest())
-        assert self._take(Finished, transcript).verify_data == expected
-        return chain
-
-    def _take(self, kind, transcript):
-        while isinstance(message := self._next(), KeyUpdate):
-            self._follow()
-        assert isinstance(message, kind), message
-        transcript.add(message.raw)
-        return message
-
-    def _next(self):
-        self._incoming += self.connection.outgoing()
-        return self._next_message()
-
-    def _follow(self):
-        self._read_with(Epoch.APPLICATION, self.read_secret.updated())
-
-
-def our_server(**options):
-    """Our server, which asked a client that offered it, and the client."""
-    asks = options.pop("asks", {})
-    ours = server(**{"client_auth": NONE, **options})
-    peer = TheirClient(ours)
-    ours.request_client_certificate(**asks)
-    return peer
-
-
-def our_client(**options):
-    options.setdefault("credentials", (credentials(ALICE),))
-    return TheirServer(client(post_handshake_auth=True, **options))
-
-
-def authenticated(peer):
-    return [result.peer for result in peer.results if isinstance(result, PeerAuthenticated)]
-
-
-def data_of(peer):
-    return [bytes(result.data) for result in peer.results if isinstance(result, Data)]
-
-
-def check_refused(act, code, alert_name, **options):
-    """``act`` of a client that was asked is refused: at once and byte by byte, watched and not."""
-    for chunk, observers in ((0, []), (1, [repr])):
-        peer = our_server(observers=observers, **options)
-        peer.chunk = chunk
-        act(peer)
-        assert peer.refusal == (code, alert_name, APPLICATION_KEYS), peer.connection.error
-        assert_dead(peer.connection)
-        assert authenticated(peer) == []
-
-
-def check_client_refuses(act, code, alert_name, **options):
-    for chunk, observers in ((0, []), (1, [repr])):
-        peer = our_client(observers=observers, **options)
-        peer.chunk = chunk
-        act(peer)
-        assert peer.refusal == (code, alert_name, APPLICATION_KEYS), peer.connection.error
-        assert_dead(peer.connection)
-
 
 # Our server asks
 
@@ -249,6 +104,16 @@ def test_a_client_can_become_somebody_else():
     assert now is not None
     assert now.chain == ALICE.chain
     assert peer.results == [PeerAuthenticated(context, now)]
+
+
+def test_what_was_wrong_with_a_certificate_is_forgotten_with_the_next():
+    verdicts = iter([refuse("expired", "it is old"), accept(), refuse("revoked", "it is stolen")])
+    peer = our_server(verifier=Judge(lambda: next(verdicts)))
+    ours = peer.connection
+    for kind, error in ((UnverifiedPeer, "it is old"), (VerifiedPeer, ""), (UnverifiedPeer, "it is stolen")):
+        peer.say(*peer.answer())
+        assert (type(ours.info.peer), ours.info.client_cert_error) == (kind, error)
+        ours.request_client_certificate()
 
 
 def test_the_request():
@@ -486,82 +351,6 @@ def test_an_answer_to_no_request():
         assert peer.refusal == ("unexpected_message", "unexpected_message", APPLICATION_KEYS)
 
 
-# Every order that the table does not allow
-
-REACHED = {
-    Role.SERVER: {
-        START: lambda peer: peer,
-        "KeyUpdate": TheirClient.update_keys,
-        "Certificate; empty": lambda peer: peer.say(*peer.answer(identity=None)[:1]),
-        "Certificate; not empty": lambda peer: peer.say(*peer.answer()[:1]),
-        "CertificateVerify": lambda peer: peer.say(*peer.answer()[:2]),
-        "Finished": lambda peer: peer.say(*peer.answer()),
-    },
-    Role.CLIENT: {
-        START: lambda peer: peer,
-        "NewSessionTicket": lambda peer: peer.say(TICKET),
-        "KeyUpdate": TheirServer.update_keys,
-        "CertificateRequest": lambda peer: peer.ask(),
-    },
-}
-
-
-@pytest.mark.parametrize(
-    ("role", "state", "message"),
-    [
-        pytest.param(role, state, message, id=f"{message} to our {role} after {state}")
-        for role, flights in LATER.items()
-        for state in flights
-        for message in KNOWN
-        if message not in may_come(role, state, LATER)
-    ],
-)
-def test_refused(role, state, message):
-    seen = Messages()
-    peer = our_client(observers=[seen]) if role is Role.CLIENT else our_server(observers=[seen])
-    REACHED[role][state](peer)
-    assert peer.connection.error is None
-    peer.say(KNOWN[message])
-    if message in CLASSES:
-        assert type(seen.pop().message).__name__ == message
-    assert peer.refusal is not None
-    assert (peer.error.code, peer.refusal.alert) == ("unexpected_message", "unexpected_message")
-    assert_dead(peer.connection)
-
-
-@pytest.mark.parametrize("role", list(Role))
-def test_what_comes_in_order_is_the_table(role):
-    observed = set()
-    for states in paths(role):
-        seen = Messages()
-        peer = our_client(observers=[seen]) if role is Role.CLIENT else our_server(observers=[seen])
-        handshake_messages = len(states_of(role, seen)) - 1
-        answer = iter(())
-        for number, state in enumerate(states):
-            if state == "CertificateRequest":
-                peer.ask(b"%d" % number)
-            elif state in ("KeyUpdate", "NewSessionTicket"):
-                REACHED[role][state](peer)
-            elif state.startswith("Certificate;"):
-                answer = iter(peer.answer(identity=None if state.endswith("; empty") else ALICE))
-                peer.say(next(answer))
-            else:
-                peer.say(next(answer))
-        assert peer.connection.error is None
-        states = [START, *states_of(role, seen)[1 + handshake_messages :]]
-        observed |= set(pairwise(states))
-    assert observed == {(state, following) for state, next_ones in LATER[role].items() for following in next_ones}
-
-
-def paths(role):
-    """Ways through the table that take each of its arrows."""
-    if role is Role.CLIENT:
-        names = LATER[role][START]
-        return [(first, second) for first in names for second in names]
-    empty, full = ("Certificate; empty", "Finished"), ("Certificate; not empty", "CertificateVerify", "Finished")
-    return [(*before, *answer, "KeyUpdate") for before in ((), ("KeyUpdate", "KeyUpdate")) for answer in (empty, full)]
-
-
 # Our server waits for a verdict
 
 
@@ -640,233 +429,3 @@ def test_a_verifier_that_calls_the_connection_has_refused(call):
     peer.say(*peer.answer())
     assert peer.refusal == ("need_failed", "internal_error", APPLICATION_KEYS)
     assert "inside one of its own callbacks" in peer.error.what
-
-
-# Our client answers
-
-
-def test_our_client_offers_it_only_if_told():
-    for offers in (False, True):
-        peer = Server(client(post_handshake_auth=offers)).run()
-        assert (peer.got(ClientHello).find(PostHandshakeAuth) is not None) == offers
-
-
-def test_our_client_answers():
-    peer = our_client()
-    request = peer.ask()
-    assert peer.take_answer(request) == ALICE.chain
-    info = peer.connection.info
-    assert (info.client_auth_requested, info.certificate_sent, info.ca_names) == (True, True, ())
-    assert peer.results == []
-    peer.connection.send(b"ours")
-    assert bytes(peer.say(DATA).listen().data) == b"ours"
-
-
-def test_our_client_answers_again_and_after_the_handshakes_own_request():
-    ours = client(post_handshake_auth=True, credentials=(credentials(ALICE),))
-    peer = TheirServer(ours, requests_certificate=True, group=SECP256R1)
-    for number in range(3):
-        request = peer.ask(b"%d" % number)
-        assert peer.take_answer(request) == ALICE.chain
-
-
-def test_our_client_without_a_certificate_that_fits():
-    for mine in ((), (credentials(ALICE),)):
-        peer = our_client(credentials=mine)
-        request = peer.ask(b"context", SignatureSchemeList((0x0807,)))
-        assert peer.take_answer(request) == ()
-        assert not peer.connection.info.certificate_sent
-
-
-def test_our_client_prefers_the_certificate_of_a_ca_that_is_named():
-    stranger = certificates.other_ca().client("alice")
-    peer = our_client(credentials=(credentials(stranger), credentials(ALICE)))
-    name = certificates.ca().certificate.subject.public_bytes()
-    assert peer.take_answer(peer.ask(b"a", SCHEMES, CertificateAuthorities((name,)))) == ALICE.chain
-    assert peer.take_answer(peer.ask(b"b")) == stranger.chain
-
-
-def test_our_client_answers_under_the_keys_of_the_moment():
-    peer = our_client()
-    peer.connection.update_keys()
-    peer.update_keys(1)
-    peer.connection.send(b"data")
-    assert peer.take_answer(peer.ask()) == ALICE.chain
-
-
-def test_an_answer_in_small_records_is_consecutive():
-    peer = our_client(max_fragment=64)
-    request = peer.ask()
-    peer.connection.send(b"data")
-    assert peer.take_answer(request) == ALICE.chain
-    peer.listen()
-    kinds = [record.content_type for record in peer.records if record.under == APPLICATION_KEYS]
-    assert kinds == [HANDSHAKE] * (len(kinds) - 1) + [APPLICATION_DATA]
-
-
-# Their server lies
-
-
-@pytest.mark.parametrize(
-    ("request_", "code", "name"),
-    [
-        (CertificateRequest(b"a", Extensions()), "missing_extension", "missing_extension"),
-        (
-            CertificateRequest(b"a", Extensions.of(SCHEMES, PostHandshakeAuth())),
-            "extension_in_wrong_message",
-            "illegal_parameter",
-        ),
-    ],
-)
-def test_a_wrong_request(request_, code, name):
-    check_client_refuses(lambda peer: peer.say(request_), code, name)
-
-
-def test_a_context_that_came_before():
-    def act(peer):
-        for context in (b"a", b"b", b"", b"a"):
-            assert peer.connection.error is None
-            peer.ask(context)
-
-    check_client_refuses(act, "reused_request_context", "illegal_parameter")
-
-
-def test_the_context_of_the_handshakes_own_request():
-    ours = client(post_handshake_auth=True)
-    peer = TheirServer(ours, requests_certificate=True)
-    peer.ask(b"")
-    assert peer.refusal == ("reused_request_context", "illegal_parameter", APPLICATION_KEYS)
-
-
-@pytest.mark.parametrize("protocol", ["h2", "h3"])
-def test_a_request_under_a_protocol_that_forbids_it(protocol):
-    ours = client(post_handshake_auth=True, application_protocols=(protocol,))
-    peer = TheirServer(ours, protocol=protocol.encode())
-    peer.ask()
-    assert peer.refusal == ("unexpected_message", "unexpected_message", APPLICATION_KEYS)
-
-
-def test_more_requests_than_one_connection_may_bring(monkeypatch):
-    def act(peer):
-        for number in range(MAX_CERTIFICATE_REQUESTS):
-            peer.ask(b"%d" % number)
-        assert peer.connection.error is None
-        peer.ask(b"one more")
-
-    check_client_refuses(act, "too_many_certificate_requests", "unexpected_message", credentials=())
-
-
-def test_more_requests_than_may_wait():
-    def act(peer):
-        for number in range(MAX_PENDING_CERTIFICATE_REQUESTS):
-            peer.ask(b"%d" % number)
-        assert peer.connection.error is None
-        peer.ask(b"one more")
-
-    check_client_refuses(act, "too_many_certificate_requests", "unexpected_message", credentials=(signing_later(),))
-
-
-# Our client waits for a signature
-
-
-class Signer:
-    """A signer that says what it was made to say."""
-
-    def __init__(self, answer=lambda: DEFERRED):
-        self.schemes = LocalSigner(ALICE.key).schemes
-        self.answer = answer
-
-    def sign(self, scheme, content):
-        return self.answer()
-
-
-def signing_later(*answer):
-    return Credentials(ALICE.chain, Signer(*answer))
-
-
-def signature(need):
-    assert isinstance(need, Sign)
-    return LocalSigner(ALICE.key).sign(need.scheme, need.content)
-
-
-def test_data_goes_both_ways_while_a_signature_is_awaited():
-    peer = our_client(credentials=(signing_later(),))
-    ours = peer.connection
-    request = peer.ask()
-    need = ours.need
-    assert isinstance(need, Sign)
-    peer.say(DATA).update_keys(1).say(TICKET, DATA)
-    ours.send(b"first")
-    assert data_of(peer) == [b"data", b"data"]
-    assert ours.answer(need, signature(need)) == []
-    ours.send(b"second")
-    # Under the keys that the KeyUpdate before "first" put on.
-    assert peer.take_answer(request) == ALICE.chain
-    peer.listen()
-    kinds = [record.content_type for record in peer.records if record.under == APPLICATION_KEYS]
-    assert kinds == [HANDSHAKE, APPLICATION_DATA, HANDSHAKE, APPLICATION_DATA]
-    assert bytes(peer.data) == b"firstsecond"
-
-
-def test_signatures_are_asked_for_one_at_a_time():
-    peer = our_client(credentials=(signing_later(),))
-    ours = peer.connection
-    requests = [peer.ask(b"%d" % number) for number in range(MAX_PENDING_CERTIFICATE_REQUESTS)]
-    for request in requests:
-        assert peer.listen().messages[-1].HANDSHAKE_TYPE == Finished.HANDSHAKE_TYPE
-        peer.connection.answer(ours.need, signature(ours.need))
-        assert peer.take_answer(request) == ALICE.chain
-    assert ours.need is None
-    assert peer.ask(b"again")
-    assert ours.need is not None
-
-
-def test_a_signature_that_comes_after_our_close_is_not_used():
-    peer = our_client(credentials=(signing_later(),))
-    ours = peer.connection
-    peer.ask()
-    need = ours.need
-    ours.close()
-    peer.ask(b"another")
-    assert ours.answer(need, signature(need)) == []
-    peer.say(DATA)
-    assert data_of(peer) == [b"data"]
-    assert [type(message) for message in peer.listen().messages[-1:]] == [Finished]
-    assert peer.records[-1].content_type not in (HANDSHAKE, APPLICATION_DATA)
-
-
-@pytest.mark.parametrize(
-    ("answer", "code"),
-    [(lambda: b"", "wrong_signature"), (lambda: None, "signing_failed"), (dict.popitem, "signing_failed")],
-)
-def test_a_signer_that_fails(answer, code):
-    peer = our_client(credentials=(signing_later(answer),))
-    peer.ask()
-    assert peer.refusal == (code, "internal_error", APPLICATION_KEYS)
-    assert not any(isinstance(message, Certificate) for message in peer.messages)
-
-
-def test_a_signer_that_calls_the_connection_has_failed():
-    peers: list[Any] = []
-    peers.append(our_client(credentials=(signing_later(lambda: peers[0].connection.send(b"x")),)))
-    peers[0].ask()
-    assert peers[0].refusal == ("signing_failed", "internal_error", APPLICATION_KEYS)
-
-
-# Both are ours
-
-
-def test_our_client_and_our_server():
-    ours = client(post_handshake_auth=True, credentials=(credentials(ALICE),))
-    theirs = server()
-    results = []
-    while not (ours.connected and theirs.connected):
-        results += theirs.receive(ours.outgoing())
-        results += ours.receive(theirs.outgoing())
-    assert theirs.info.post_handshake_auth
-    for _ in range(3):
-        context = theirs.request_client_certificate()
-        assert ours.receive(theirs.outgoing()) == []
-        (result,) = theirs.receive(ours.outgoing())
-        assert result == PeerAuthenticated(context, theirs.info.verified_peer)
-    assert [type(result) for result in results] == [HandshakeDone, HandshakeDone]

@@ -67,6 +67,7 @@ def request_identity(
         if client_auth.requires_certificate:
             raise refuse_without_certificate(hs)
         return context, None
+    hs.info.client_cert_error = ""
     hs.info.peer = yield from judge_identity(
         hs, proven, config.verifier, server_name=None, enforce=client_auth.enforces_verdict
     )
