@@ -260,3 +260,27 @@ def test_a_large_write_is_sealed_in_steps() -> None:
     results = server.receive(bytes(received))
     assert sum(len(result.data) for result in results if isinstance(result, handfast.Data)) == 3 * limits.SEAL_STEP
     assert max(sealed) < limits.SEAL_STEP + 1000
+
+
+def test_data_that_comes_instead_of_an_answer_is_held_up_to_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HELD_DATA", 1000)
+    ours, theirs = socket.socketpair()
+    with theirs:
+        config = handfast.ClientConfig(verifier=verifier(), post_handshake_auth=True)
+        client = handfast.ClientConnection(config, server_name="localhost")
+        server = handfast.ServerConnection(handfast.ServerConfig(credentials=credentials()))
+        while not (client.connected and server.connected):
+            server.receive(client.outgoing())
+            client.receive(server.outgoing())
+        tls = sockets.TLSSocket(ours, server, timeout=10)
+        client.send(bytes(1001))
+        theirs.sendall(client.outgoing())
+        with pytest.raises(ConnectionLost, match="more than 1000 bytes") as refused:
+            tls.request_client_certificate()
+        assert refused.value.code == "no_answer"
+        assert tls.recv(2000) == bytes(1001)
+        client.close()
+        theirs.sendall(client.outgoing())
+        with pytest.raises(ConnectionLost, match="closed its side"):
+            tls.request_client_certificate()
+        tls.close()

@@ -287,6 +287,14 @@ class PeerMisbehaved(HandfastError):
         "too_many_key_updates": Entry(
             Alert.unexpected_message, "more than {limit} KeyUpdates in a row", "RFC 9846 4.7.3"
         ),
+        "reused_request_context": Entry(
+            Alert.illegal_parameter,
+            "two CertificateRequests have the same certificate_request_context",
+            "RFC 9846 4.4.2",
+        ),
+        "too_many_certificate_requests": Entry(
+            Alert.unexpected_message, "more than {limit} CertificateRequests {where}", "RFC 9846 4.7.2"
+        ),
     }
 
 
@@ -495,6 +503,12 @@ class ConnectionLost(HandfastError):
         "too_slow": Entry(
             None, "not finished within {seconds:g} s, the time allowed", "", "allow more with --max-time"
         ),
+        "no_answer": Entry(
+            None,
+            "the client {did} instead of answering the request for its certificate",
+            "RFC 9846 4.7.2",
+            "its user may have been asked and have left; its log may tell",
+        ),
         "closed_early": Entry(
             None,
             "the peer closed in order after {received} bytes of application data; {expected} were expected",
@@ -618,6 +632,12 @@ class ApiMisuse(HandfastError):
         ),
         "nobody_answers": Entry(
             None, "{need} was deferred, and nobody is there to answer it", "", "give on_need, a coroutine function"
+        ),
+        "cannot_request": Entry(
+            None,
+            "no certificate can be requested now: {reason}",
+            "RFC 9846 4.7.2",
+            "a client offers it with post_handshake_auth",
         ),
         "no_exporter": Entry(None, "exported keying material exists only after the handshake"),
         "no_channel_binding": Entry(None, "there is no channel binding {kind}: {reason}"),

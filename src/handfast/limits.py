@@ -33,6 +33,13 @@ MAX_EMPTY_RECORDS = 32
 # BoringSSL kMaxKeyUpdates: consecutive ones, application data resets the count.
 MAX_CONSECUTIVE_KEY_UPDATES = 32
 
+# CertificateRequests after the handshake: each makes a client sign. So many may wait for their answer, at either side,
+# and so many may come over one connection; their contexts are kept, since none may come twice.
+MAX_PENDING_CERTIFICATE_REQUESTS = 8
+MAX_CERTIFICATE_REQUESTS = 256
+# Application data that a blocking socket holds while it waits for such an answer.
+HELD_DATA = 1024 * 1024
+
 # Presented certificates are looked at before any trust exists: bound their number and the work each can cause.
 MAX_PRESENTED_CERTIFICATES = 10
 MIN_RSA_BITS = 2048

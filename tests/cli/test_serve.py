@@ -7,6 +7,7 @@ import re
 import socket
 import ssl
 import threading
+from contextlib import contextmanager
 
 import pytest
 
@@ -126,6 +127,7 @@ def test_a_port_that_is_taken(run, pki):
         (("--client-auth", "require_and_verify"), ("--client-ca",)),
         (("--client-auth", "none", "--client-ca", "ca.pem"), ("--client-ca", "none")),
         (("--secrets",), ("--trace",)),
+        (("--require-later", "--client-auth", "none"), ("--require-later", "none")),
     ],
 )
 def test_bad_options(run, pki, monkeypatch, arguments, words):
@@ -167,3 +169,65 @@ def test_a_client_that_is_silent_for_too_long_is_let_go(monkeypatch):
             assert tls.recv(1) == b""
         listener.close()
         running.join()
+
+
+# Asked later
+
+
+@contextmanager
+def asking_later(mode=ClientAuth.REQUIRE_AND_VERIFY, **settings):
+    """A server that asks at the first request: its port, and what it says."""
+    said: list[str] = []
+    server = Server(Lenses(Role.SERVER, None, None, None), say=said.append, later=mode)
+    with listener_for("127.0.0.1", 0, server_config(ClientAuth.NONE, **settings), server) as listener:
+        running = threading.Thread(target=server.run, args=(listener,))
+        running.start()
+        yield listener.address[1], said
+        listener.close()
+        running.join()
+
+
+def test_a_client_that_is_asked_at_its_first_request(run, pki):
+    with asking_later() as (port, said):
+        who = whoami(run, port, *pki.alice, "--post-handshake-auth")
+    assert (who["client_certificate"], who["subject"]) == ("verified", "CN=alice,O=handfast")
+    assert "one-way: no client certificate was requested" in said[0]
+    assert "mutual TLS 1.3 OK: client CN=alice" in said[1]
+
+
+def test_a_client_is_asked_once_per_connection(pki):
+    with asking_later(ClientAuth.REQUEST) as (port, said):
+        context = ssl.create_default_context(cafile=pki.ca)
+        context.load_cert_chain(pki.client_cert, pki.client_key)
+        context.post_handshake_auth = True
+        sock = socket.create_connection(("127.0.0.1", port))
+        with context.wrap_socket(sock, server_hostname="localhost") as tls:
+            for path in ("/", "/", "/"):
+                tls.sendall(f"GET {path} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+                reply = b""
+                while b"This is" not in reply:
+                    reply += tls.recv(65536)
+                assert b"You are CN=alice" in reply
+    assert len(said) == 2
+
+
+def test_clients_that_cannot_be_asked_or_have_no_certificate(run, pki):
+    with asking_later() as (port, _):
+        url = f"https://localhost:{port}/"
+        forbidden = run("connect", url, *pki.alice, "-i")
+        refused = run("connect", url, *pki.trust, "--post-handshake-auth")
+    assert "403 Forbidden" in forbidden.out
+    assert "does not offer it" in forbidden.out
+    assert refused.status == 1
+    assert "certificate_required" in refused.err
+    with asking_later(ClientAuth.REQUEST) as (port, _):
+        assert whoami(run, port, *pki.alice)["client_certificate"] == "not requested"
+        assert whoami(run, port, *pki.trust, "--post-handshake-auth")["client_certificate"] == "none"
+
+
+def test_a_client_that_is_refused_later(run, pki):
+    with asking_later(verifier=verifier(certificates.other_ca())) as (port, said):
+        refused = run("connect", f"https://localhost:{port}/", *pki.alice, "--post-handshake-auth")
+    assert refused.status == 1
+    assert "unknown_ca" in refused.err
+    assert "server refused: unknown_ca (48), because of the client CN=alice" in said[1]

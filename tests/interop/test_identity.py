@@ -13,6 +13,7 @@ from handfast.registry import AlertDescription as Alert
 from tests import certificates
 from tests.interop.meeting import cannot, credentials, heard, refused, said, trusting, was_refused
 from tests.peers import ClientAuth as TheirClientAuth
+from tests.peers import GnuTLSServer
 
 if TYPE_CHECKING:
     from handfast.pki.authority import Issued
@@ -92,6 +93,77 @@ def test_we_have_no_client_certificate(meet_server):
     assert mine.negotiated.client_auth_requested
     assert not mine.negotiated.certificate_sent
     assert not theirs.peer_subject
+
+
+# After the handshake: a server that asks then
+
+
+def later_with_their_client(meet, issued=None, **ours):
+    ours = {"verifier": trusting(), **ours}
+    identity = {} if issued is None else meet.files.identity(issued)
+    return meet(ours, {"later": True, **identity}, require_later=ours.pop("mode", ClientAuth.REQUIRE_AND_VERIFY))
+
+
+def later_with_their_server(meet, issued=None, mode=TheirClientAuth.REQUIRE):
+    ours = {"post_handshake_auth": True, "credentials": () if issued is None else (credentials(issued),)}
+    theirs = {"later": True, "client_auth": mode, "trust": meet.files.roots(certificates.ca())}
+    if meet.column.peer is not GnuTLSServer:
+        return meet(ours, theirs)
+    return meet(ours, theirs, send=b"**REAUTH**\n")
+
+
+@pytest.mark.feature("client certificate after the handshake")
+def test_their_client_certificate_after_the_handshake(meet_client):
+    mine, theirs = later_with_their_client(meet_client, certificates.client())
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.peer_verified
+    assert mine.chain[0].subject == f"CN={ALICE},O=handfast"
+
+
+@pytest.mark.feature("client certificate after the handshake")
+def test_our_client_certificate_after_the_handshake(meet_server):
+    mine, theirs = later_with_their_server(meet_server, certificates.client())
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.certificate_sent
+    # gnutls-serv names the client in its handshake only; its log has the messages.
+    assert ALICE in theirs.text or "CERTIFICATE VERIFY (15) was received" in theirs.text
+
+
+@pytest.mark.feature("asked for after the handshake and not given")
+def test_their_client_has_no_certificate_after_the_handshake(meet_client):
+    mine, theirs = later_with_their_client(meet_client, mode=ClientAuth.VERIFY_IF_GIVEN)
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.client_auth_requested
+    assert mine.chain == ()
+
+
+@pytest.mark.feature("asked for after the handshake and not given")
+def test_we_have_no_client_certificate_after_the_handshake(meet_server):
+    mine, theirs = later_with_their_server(meet_server, mode=TheirClientAuth.REQUEST)
+    assert mine.ok, mine
+    assert theirs.ok, theirs
+    assert mine.negotiated.client_auth_requested
+    assert not mine.negotiated.certificate_sent
+
+
+@pytest.mark.feature("refused after the handshake: client certificate of another CA")
+def test_we_refuse_a_client_certificate_after_the_handshake(meet_client):
+    mine, theirs = later_with_their_client(meet_client, certificates.other_ca().client(ALICE))
+    assert refused(mine, "unknown_issuer", Alert.unknown_ca, encrypted=True)
+    assert not theirs.ok
+    assert heard(theirs, Alert.unknown_ca)
+
+
+@pytest.mark.feature("refused after the handshake: client certificate of another CA")
+def test_they_refuse_our_certificate_after_the_handshake(meet_server):
+    if meet_server.column.peer is GnuTLSServer:
+        cannot("gnutls-serv verifies no certificate that it asks for after the handshake")
+    mine, theirs = later_with_their_server(meet_server, certificates.other_ca().client(ALICE))
+    assert was_refused(mine, Alert.unknown_ca)
+    assert said(theirs, VERIFY_FAILED)
 
 
 @pytest.mark.feature("chains with an intermediate, on both sides")

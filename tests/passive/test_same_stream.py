@@ -148,6 +148,23 @@ def with_questions() -> Pair:
     return pair
 
 
+def authenticated_later(*issued: Any, **options: Any) -> Pair:
+    """Three requests after the handshake, keys that change before an answer, and data between all of it."""
+    edit = {name: options.pop(name) for name in ("client_edit",) if name in options}
+    client = client_config(*issued, post_handshake_auth=True, **options)
+    pair = Pair(client, server_config(ClientAuth.REQUEST, application_protocols=()), **edit)
+    pair.settle()
+    pair.server.request_client_certificate(client_auth=ClientAuth.REQUIRE_ANY)
+    pair.say(pair.client, b"a question")
+    if pair.server.error is None:
+        pair.client.update_keys()
+        pair.server.request_client_certificate()
+        pair.server.request_client_certificate()
+        pair.say(pair.server, b"an answer")
+    talk(pair)
+    return pair
+
+
 def without_a_common_suite() -> Pair:
     return plain(Pair(client_config(suites=(0x1301,)), server_config(suites=(0x1302,))))
 
@@ -252,6 +269,9 @@ SCENARIOS = {
     "small records": in_small_records,
     "much data": with_much_data,
     "answers that come later": with_questions,
+    "authentication after the handshake": lambda: authenticated_later(certificates.client()),
+    "the same in small records": lambda: authenticated_later(certificates.client(), max_fragment=64),
+    "declined after the handshake": authenticated_later,
     "certificate_required": lambda: plain(Pair(client_config(), server_config())),
     "a server of another CA": server_of_another_ca,
     "a client of another CA": client_of_another_ca,
@@ -270,6 +290,7 @@ REFUSED = {
     "certificate_required", "a server of another CA", "a client of another CA", "no common suite", "no common protocol",
     "a refused ServerHello", "a ServerHello that does not decode", "a damaged flight", "damaged data",
     "an end in the handshake", "an end without close_notify", "close_notify in the handshake",
+    "declined after the handshake",
 }  # fmt: skip
 
 
@@ -392,6 +413,34 @@ def test_a_wrong_finished_as_the_client_saw_it():
     check_same(pair.client_side)
     (connection,) = decode(pair.client_side.capture).connections
     assert [event.ok for event in connection.events if isinstance(event, Checked)] == [True, False]
+
+
+def only_later(kind: type, **changes: Any) -> Any:
+    """As ``lying``, but not in the handshake."""
+    edit, seen = lying(kind, **changes), []
+
+    def later(message: Any) -> Any:
+        seen.append(type(message))
+        return edit(message) if seen.count(kind) > 1 else message
+
+    return later
+
+
+@pytest.mark.parametrize(
+    ("kind", "changes", "code", "proofs"),
+    [
+        (CertificateVerify, {"signature": b"?"}, "bad_signature", [True, True, True, True, False]),
+        (Finished, {"verify_data": bytes(32)}, "bad_finished", [True, True, True, True, True, False]),
+    ],
+)
+def test_a_wrong_proof_after_the_handshake_as_the_server_saw_it(kind, changes, code, proofs):
+    pair = authenticated_later(certificates.client(), client_edit=only_later(kind, **changes))
+    assert pair.server_side.error is not None
+    assert pair.server_side.error.code == code
+    check_same(pair.server_side)
+    (connection,) = decode(pair.server_side.capture).connections
+    told = [event.ok for event in connection.events if isinstance(event, Checked)]
+    assert told == proofs
 
 
 # The contract

@@ -66,8 +66,9 @@ class Options:
 
     ``certificate`` is a PEM chain, leaf first. ``trust`` is a PEM file of roots; a client without it verifies nothing.
     ``server_name`` is what a client sends as SNI and, with ``trust``, looks for in the certificate. Empty tuples and
-    None leave the peer's defaults. ``version`` is the only one spoken ("1.2", "1.3"). ``extra`` is further arguments
-    for a peer that is a program.
+    None leave the peer's defaults. With ``later`` a client offers to authenticate itself after the handshake, and a
+    server asks then, not in the handshake. ``version`` is the only one spoken ("1.2", "1.3"). ``extra`` is further
+    arguments for a peer that is a program.
     """
 
     certificate: Path | None = None
@@ -85,6 +86,7 @@ class Options:
     response: bytes = RESPONSE
     export: str | None = None
     key_update: KeyUpdate = KeyUpdate.NONE
+    later: bool = False
     extra: tuple[str, ...] = ()
 
 

@@ -110,6 +110,8 @@ def described(text: str) -> dict[str, Any]:
 
 def trouble(text: str) -> str:
     """The line that says what went wrong, or ""."""
+    # What it says when it is asked to authenticate, or told to ask.
+    text = re.sub(r"^\*\*\* (?:Processing|Sending re-auth|.*Re-auth).*$", "", text, flags=re.MULTILINE)
     return first(r"^(.*(?:\*\*\* |Fatal error|[Ee]rror in handshake|Received alert|Error:).*)$", text) or ""
 
 
@@ -137,8 +139,10 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
     def command(self) -> list[str]:
         forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py")), str(self._listener.fileno())]
         # Only its log of records tells which alert it received.
-        server = [require_peer("gnutls-serv"), "--port", str(PORT_INSIDE), "--http", "--debug", "5"]
-        if self.options.client_auth is ClientAuth.NONE:
+        server = [require_peer("gnutls-serv"), "--port", str(PORT_INSIDE), "--debug", "5"]
+        # Only an echo server takes commands, from its client.
+        server.append("--echo" if self.options.later else "--http")
+        if self.options.client_auth is ClientAuth.NONE or self.options.later:
             server.append("--disable-client-cert")
         elif self.options.client_auth is ClientAuth.REQUIRE:
             server += ["--require-client-cert", "--verify-client-cert"]
@@ -157,6 +161,8 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
     def __enter__(self) -> Self:
         if self.options.key_update is not KeyUpdate.NONE:
             raise Cannot("gnutls-serv has no command to change its keys")
+        if self.options.later and self.options.client_auth is not ClientAuth.REQUIRE:
+            raise Cannot("gnutls-serv requires what it asks for after the handshake")
         require_peer("gnutls-serv")
         require_namespaces()
         # It lives as long as this object.
@@ -209,6 +215,8 @@ class GnuTLSClient(ProcessClient):
             command += ["--sni-hostname", options.server_name, "--verify-hostname", options.server_name]
         else:
             command.append("--disable-sni")
+        if options.later:
+            command.append("--post-handshake-auth")
         return [*command, "127.0.0.1"]
 
     def environment(self) -> dict[str, str]:

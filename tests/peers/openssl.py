@@ -31,7 +31,8 @@ GROUPS = {
 }
 # A line that starts with one of these letters is a command to s_server and s_client.
 KEY_UPDATES = {KeyUpdate.SEND: b"k\n", KeyUpdate.REQUEST: b"K\n"}
-KEYS_UPDATED = b"SSL_do_handshake -> 1\n"
+REQUEST_CERTIFICATE = b"c\n"
+NO_DATA = rb"SSL_do_handshake -> 1\n|Read BLOCK\n"
 RFC_GROUPS = {"prime256v1": "secp256r1", "X25519": "x25519", "X448": "x448"}
 
 
@@ -102,7 +103,7 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
 
     def command(self) -> list[str]:
         command = [require_peer("openssl"), "s_server", "-accept", "127.0.0.1:0", "-naccept", "1"]
-        if self.options.client_auth is not ClientAuth.NONE:
+        if self.options.client_auth is not ClientAuth.NONE and not self.options.later:
             command += ["-Verify" if self.options.client_auth is ClientAuth.REQUIRE else "-verify", "5"]
         if self.options.certificate:
             # Only with a name of its own, and a certificate for it, does it tell which name it was asked for.
@@ -127,6 +128,10 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
             self.wait_until(lambda output: b"\nSecure Renegotiation IS" in output)
             self.write(KEY_UPDATES[self.options.key_update])
             self.wait_until_read()
+        if self.options.later:
+            self.wait_until(lambda output: b"\nSecure Renegotiation IS" in output)
+            self.write(REQUEST_CERTIFICATE)
+            self.wait_until_read()
         if self.wait_until(lambda output: self._received(output).endswith(b"\r\n\r\n")):
             self.write(self.options.response)
 
@@ -135,7 +140,7 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
         """What came from the client: it is printed after the summary of the session, before the word DONE."""
         summary = rb"\nSecure Renegotiation IS.*?\n(?:Keying material exporter:\n.*?\n.*?\n.*?\n)?(.*)"
         after = re.search(summary, output, re.DOTALL)
-        return after[1].replace(KEYS_UPDATED, b"").split(b"DONE\n")[0] if after else b""
+        return re.sub(NO_DATA, b"", after[1]).split(b"DONE\n")[0] if after else b""
 
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
@@ -169,6 +174,8 @@ class OpenSSLClient(ProcessClient):
                 command += ["-verify_hostname", self.options.server_name]
         else:
             command.append("-noservername")
+        if self.options.later:
+            command.append("-enable_pha")
         return command + common_arguments(self.options)
 
     def update_keys(self) -> None:

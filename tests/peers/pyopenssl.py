@@ -40,6 +40,8 @@ def make_context(options: Options, method: int) -> SSL.Context:
         raise Cannot("pyOpenSSL cannot choose signature schemes")
     if options.key_update is not KeyUpdate.NONE:
         raise Cannot("pyOpenSSL has no call that changes keys")
+    if options.later:
+        raise Cannot("pyOpenSSL has no call for authentication after the handshake")
     if options.extra:
         raise Cannot("pyOpenSSL is no program with arguments")
     context = SSL.Context(method)

@@ -98,6 +98,8 @@ class PythonServer(ThreadServer):
         configure(self._context, self.options)
         modes = {ClientAuth.NONE: ssl.CERT_NONE, ClientAuth.REQUEST: ssl.CERT_OPTIONAL}
         self._context.verify_mode = modes.get(self.options.client_auth, ssl.CERT_REQUIRED)
+        # Then verify_mode speaks of what is asked later.
+        self._context.post_handshake_auth = self.options.later
         self._server_name: str | None = None
         self._context.sni_callback = self._note_server_name
         return super().__enter__()
@@ -115,7 +117,12 @@ class PythonServer(ThreadServer):
             self.opened = (connection,)
             connection.do_handshake()
             request = read_until(connection, lambda received: received.endswith(b"\r\n\r\n"))
+            if self.options.later:
+                connection.verify_client_post_handshake()
             connection.sendall(self.options.response)
+            if self.options.later:
+                # The client's answer is dealt with while something is read, here its close_notify.
+                connection.recv(1)
             outcome = replace(seen(connection, request), server_name=self._server_name)
             say_goodbye(connection)
             return outcome
@@ -131,6 +138,7 @@ class PythonClient(ThreadClient):
         self._context.check_hostname = bool(self.options.trust and self.options.server_name)
         self._context.verify_mode = ssl.CERT_REQUIRED if self.options.trust else ssl.CERT_NONE
         configure(self._context, self.options)
+        self._context.post_handshake_auth = self.options.later
         return super().__enter__()
 
     def converse(self) -> Outcome:

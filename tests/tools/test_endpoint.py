@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast.engine import ServerConfig
-from handfast.errors import ApiMisuse, CertificateRejected
+from handfast.errors import ApiMisuse, CertificateRejected, ConfigError
 from handfast.tools.endpoint import Options, Outcome, run, run_each
 from handfast.tools.endpoint.__main__ import DONE, FAILED, USAGE, main
 from handfast.tools.endpoint.flags import parse
@@ -473,3 +473,59 @@ def test_options_that_contradict_themselves():
         Options(config=config, listen=ANY_PORT, server_name="localhost")
     with pytest.raises(ApiMisuse):
         Options(config=config, listen=ANY_PORT, count=0)
+
+
+# Who the client is, after the handshake
+
+
+@pytest.mark.parametrize("signer", ["sync", "async", "deferred"])
+@pytest.mark.parametrize("verifier", ["sync", "async", "deferred"])
+def test_a_certificate_that_is_asked_for_later(scene, signer, verifier):
+    server, client = scene.both(
+        [*scene.trust, "--require-later", "--verifier", verifier, "--key-update", "request", "--echo-xor"],
+        [*scene.client_identity, "--post-handshake-auth", "--signer", signer, "--send", "a", "--expect-bytes", "1"],
+    )
+    assert server.ok, server
+    assert client.ok, client
+    assert server.peer_verified
+    assert server.chain[0].subject == "CN=alice,O=handfast"
+    assert client.negotiated.certificate_sent
+    assert client.negotiated.ca_names == ("CN=Test CA,O=handfast",)
+
+
+@pytest.mark.parametrize(
+    ("mode", "code"),
+    [
+        ("request", None),
+        ("require_any", "certificate_required"),
+        ("verify_if_given", None),
+        ("require_and_verify", "certificate_required"),
+    ],
+)
+def test_a_client_that_declines_later(scene, mode, code):
+    server, client = scene.both(
+        [*scene.trust, "--require-later", "--client-auth", mode, "--send", "a"],
+        ["--post-handshake-auth", "--expect-bytes", "1"],
+    )
+    assert server.code == client.code == code
+    assert server.handshake_complete
+
+
+def test_a_client_that_cannot_be_asked_later(scene):
+    server, _ = scene.both([*scene.trust, "--require-later"], ["--expect-bytes", "1"])
+    assert server.code == "cannot_request"
+    assert "did not offer it" in server.error.text
+
+
+@pytest.mark.parametrize(
+    ("role", "flags", "words"),
+    [
+        ("client", ["--require-later"], "--require-later: a client asks"),
+        ("server", ["--post-handshake-auth"], "--post-handshake-auth: it is for clients"),
+        ("server", ["--require-later", "--client-auth", "none"], "--require-later: --client-auth none"),
+    ],
+)
+def test_flags_of_later_authentication_that_make_no_sense(scene, role, flags, words):
+    sides = {"client": scene.client, "server": scene.server}
+    with pytest.raises(ConfigError, match=words):
+        parse([*sides[role], "--listen", "127.0.0.1:0", *flags])

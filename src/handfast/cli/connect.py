@@ -6,7 +6,7 @@ import os
 import sys
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -71,6 +71,7 @@ class Conversation:
     click.option("-H", "--header", "headers", multiple=True, metavar="LINE", help="A header, 'Name: value'."),
     click.option("-i", "--include", is_flag=True, help="Print the response's head too."),
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the body to FILE."),
+    click.option("--post-handshake-auth", is_flag=True, help="Let the server ask for the certificate later."),
     click.option("-k", "--insecure", is_flag=True, help="Go on with a server that is not verified."),
     click.option("--max-time", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this."),
     click.option("--servername", metavar="NAME", help="Ask for, and verify, this name instead of the target's."),
@@ -95,6 +96,7 @@ def command(
     headers: tuple[str, ...],
     include: bool,
     output: Path | None,
+    post_handshake_auth: bool,
     insecure: bool,
     max_time: float | None,
     servername: str | None,
@@ -119,12 +121,13 @@ def command(
         raise ui.bad_option("TARGET", "-X -d -H -i -o are for an https:// URL", f"did you mean https://{target} ?")
     if early_data is not None and wanted.path is not None:
         raise ui.bad_option("--early-data", "a request is not sent early by itself", f"give {wanted.authority} instead")
-    config = _config(cacert, insecure=insecure, http=wanted.path is not None, traced=trace is not None, **shared)
+    settings: dict[str, Any] = {"post_handshake_auth": post_handshake_auth, "enforce_verdict": not insecure}
+    if wanted.path is not None:
+        settings["application_protocols"] = (_HTTP,)
+    sessions = SessionCache() if resume or early_data is not None else None
+    settings |= {"sessions": sessions, "early_data_with_client_identity": sessions is not None}
+    config = _config(cacert, settings, traced=trace is not None, **shared)
     conversation = Conversation(http, key_update, b"" if early_data is None else read(early_data))
-    sessions = None
-    if resume or early_data is not None:
-        sessions = SessionCache()
-        config = replace(config, sessions=sessions, early_data_with_client_identity=True)
     lenses = Lenses(Role.CLIENT, trace, secrets, keylog if keylog is not None else keylog_of_environment(), pcapng)
     if insecure:
         ui.warn("-k: whoever answers is believed; the line below says who it was, and whether that was verified")
@@ -137,9 +140,8 @@ def command(
 
 def _config(
     cacert: Path | None,
+    settings: dict[str, Any],
     *,
-    insecure: bool,
-    http: bool,
     traced: bool,
     cert: Path | None,
     key: Path | None,
@@ -149,14 +151,10 @@ def _config(
     roots = options.roots(cacert)
     if traced:
         ui.note(f"trusting {roots.source}")
-    settings = options.parameters(**parameters)
-    if http:
-        settings.setdefault("application_protocols", (_HTTP,))
     return ClientConfig(
         credentials=options.credentials(cert, key, key_password_file),
         verifier=PathVerifier(roots),
-        enforce_verdict=not insecure,
-        **settings,
+        **settings | options.parameters(**parameters),
     )
 
 

@@ -35,6 +35,7 @@ _MODES = [mode.value for mode in ClientAuth]
         "handfast serve --cert server.pem --key server.key",
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem",
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem --client-auth verify_if_given --trace",
+        "handfast serve --cert server.pem --key server.key --client-ca ca.pem --require-later",
         "curl --cacert ca.pem --cert client.pem --key client.key https://localhost:1337/whoami",
     ),
 )
@@ -45,6 +46,7 @@ _MODES = [mode.value for mode in ClientAuth]
     type=click.Choice(_MODES),
     help="What is asked of clients. Default: require_and_verify with --client-ca, else request.",
 )
+@click.option("--require-later", is_flag=True, help="Ask at the first request, after the handshake, not in it.")
 @options.identity_options
 @options.parameter_options
 @options.session_options
@@ -54,6 +56,7 @@ def command(
     listen: str,
     client_ca: Path | None,
     client_auth: str | None,
+    require_later: bool,
     cert: Path | None,
     key: Path | None,
     key_password_file: Path | None,
@@ -75,8 +78,11 @@ def command(
     settings = {"application_protocols": ("http/1.1",), **options.parameters(**parameters), **verification}
     identity = options.credentials(cert, key, key_password_file)
     settings |= _sessions(resume=resume, early_data=early_data)
-    config = ServerConfig(credentials=identity, client_auth=mode, **settings)
-    server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng), key_update=key_update)
+    at_once, later = (ClientAuth.NONE, mode) if require_later else (mode, None)
+    if later is ClientAuth.NONE:
+        raise ui.bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
+    config = ServerConfig(credentials=identity, client_auth=at_once, **settings)
+    server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng), key_update=key_update, later=later)
     with listener_for(host, port, config, server) as listener:
         click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
         server.run(listener)
@@ -111,12 +117,23 @@ def listener_for(host: str, port: int, config: ServerConfig, server: Server) -> 
 
 
 class Server:
-    """A thread per connection, and no more of them than a limit."""
+    """A thread per connection, and no more of them than a limit.
 
-    def __init__(self, lenses: Lenses, say: Callable[[str], None] = ui.note, *, key_update: bool = False) -> None:
+    With ``later``, clients are asked for their certificate at their first request, and under this mode.
+    """
+
+    def __init__(
+        self,
+        lenses: Lenses,
+        say: Callable[[str], None] = ui.note,
+        *,
+        key_update: bool = False,
+        later: ClientAuth | None = None,
+    ) -> None:
         self._lenses = lenses
         self._key_update = key_update
         self._say = say
+        self._later = later
         self._room = threading.BoundedSemaphore(limits.SERVE_CONNECTIONS)
         self._outcomes: list[Outcome] = []
         self._listening: Any = None
@@ -147,16 +164,33 @@ class Server:
     def _handle(self, tls: sockets.TLSSocket, outcome: Outcome) -> None:
         try:
             with tls:
-                info = tls.handshake()
+                tls.handshake()
                 self._say(f"{address_text(tls.peer_address)}: {outcome.line()}")
                 if self._key_update:
                     tls.update_keys(request=True)
-                http.serve(tls, lambda request: answer(info, request))
+                http.serve(tls, lambda request: self._reply(tls, outcome, request))
         except HandfastError:
             # A failed handshake is in the log; a client that leaves without close_notify is nothing to tell.
             return
         finally:
             self._room.release()
+
+    def _reply(self, tls: sockets.TLSSocket, outcome: Outcome, request: http.Request) -> http.Reply:
+        mode, info = self._later, tls.info
+        if mode is None or info.client_auth_requested:
+            return answer(info, request)
+        if info.post_handshake_auth:
+            try:
+                tls.request_client_certificate(client_auth=mode)
+            except HandfastError as error:
+                self._say(f"{address_text(tls.peer_address)}: {outcome.line(error)}")
+                raise
+            self._say(f"{address_text(tls.peer_address)}: {outcome.line()}")
+        elif mode.requires_certificate:
+            return http.Reply(
+                403, b"a certificate is asked for after the handshake, and your client does not offer it\n"
+            )
+        return answer(info, request)
 
 
 def _reached(listening: Any, client: Any) -> tuple[str, int]:

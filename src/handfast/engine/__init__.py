@@ -2,7 +2,7 @@
 
 from handfast.engine.client import ClientConnection
 from handfast.engine.connection import Connection
-from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerClosed, Result
+from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated, PeerClosed, Result
 from handfast.engine.server import ServerConnection
 from handfast.handshake.config import ClientAuth, ClientConfig, ServerConfig
 from handfast.handshake.identity import automatic_ca_names
@@ -19,6 +19,7 @@ __all__ = [
     "EarlyData",
     "ExtractedSecrets",
     "HandshakeDone",
+    "PeerAuthenticated",
     "PeerClosed",
     "Result",
     "ServerConfig",

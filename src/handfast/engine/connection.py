@@ -2,7 +2,8 @@
 
 ``receive`` takes what the transport brought and returns results; ``outgoing`` gives what the transport must carry; both
 hold for every method here: after any call, whatever ``outgoing`` returns must be sent. When ``need`` is not None the
-handshake waits for somebody other than the peer, and ``answer`` or ``fail`` lets it go on.
+handshake waits for somebody other than the peer, and ``answer`` or ``fail`` lets it go on. Authentication after the
+handshake has needs too, one at a time, and holds up nothing but itself.
 
 This is the only place where an error becomes an alert. It is raised once its alert is queued, from then on the
 connection is dead and every later call raises it again. Results that came before it in the same bytes are returned
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.engine import channel_bindings
-from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerClosed, Result
+from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated, PeerClosed, Result
 from handfast.errors import (
     ApiMisuse,
     BadMessage,
@@ -41,6 +42,7 @@ from handfast.handshake import seams as seam
 from handfast.handshake.flow import Expect, Handshake, Need, Sign, Step
 from handfast.handshake.info import ConnectionInfo
 from handfast.handshake.post import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED, PostHandshake
+from handfast.handshake.post_auth import LaterAuthentication
 from handfast.record.layer import ALERT, HANDSHAKE, Record, RecordLayer
 from handfast.registry import AlertDescription, AlertLevel, HandshakeType
 from handfast.trust.signers import DEFERRED
@@ -49,6 +51,7 @@ from handfast.wire.messages import HandshakeMessage, parse_handshake
 
 if TYPE_CHECKING:
     from handfast.handshake.config import Config
+    from handfast.handshake.post_auth import Exchange
     from handfast.keys.established import Established, ExtractedSecrets
 
 CLOSE_NOTIFY = int(AlertDescription.close_notify)
@@ -75,11 +78,12 @@ class Connection:
         self._records = RecordLayer(role, self._watch)
         self._records.fragment_limit = config.max_fragment
         self._handshake = Handshake(role, config, self._records, self._watch, seams, self.info)
-        self._machine: Generator[Step, Any, Established] | None = None
+        self._machine: Generator[Step, Any, Any] | None = None
         self._step: Step | None = None
         self._asked_at = 0.0
         self._awaitable: Any = None
         self._post: PostHandshake | None = None
+        self._later: LaterAuthentication | None = None
         self._established: Established | None = None
         self._results: list[Result] = []
         self._received = 0
@@ -306,6 +310,9 @@ class Connection:
         machine = self._machine
         if machine is None:
             return
+        if self._later is not None:
+            self._go_on(self._later, self._leave_line(self._later), value)
+            return
         try:
             while True:
                 self._step = machine.send(value)
@@ -317,13 +324,36 @@ class Connection:
         except StopIteration as finished:
             self._complete(finished.value)
 
+    def _go_on(self, later: LaterAuthentication, exchange: Exchange, value: object) -> None:
+        """Let an exchange after the handshake go on, then those in line, as far as they are answered at once."""
+        while not (self._write_closed and self.info.role is Role.CLIENT):
+            answered = later.go_on(exchange, value)
+            if answered is not None:
+                self._results.append(PeerAuthenticated(*answered))
+            if self._step is not None or not later.line:
+                return
+            self._machine, self._step = later.line[0]
+            if not self._ask(self._step):
+                return
+            value, self._answer = self._answer, None
+            exchange = self._leave_line(later)
+
+    def _leave_line(self, later: LaterAuthentication) -> Exchange:
+        self._machine = self._step = None
+        return later.line.pop(0)[0]
+
     def _ask(self, need: Need) -> bool:
         """Put the need to whoever answers it. False if the answer comes later, by ``answer``."""
         self._asked_at = self._seams.monotonic()
+        # After the handshake too nobody may call back in, also where application data is read unguarded.
+        before = self._busy, self._plain_reading
+        self._busy, self._plain_reading = True, False
         try:
             answer = need.ask()
         except Exception as error:  # noqa: BLE001 (whatever a signer or verifier raises, the peer must not wait for it)
             answer = _answer_without(need, error)
+        finally:
+            self._busy, self._plain_reading = before
         if answer is not DEFERRED and not inspect.isawaitable(answer):
             self._answer = answer
             return True
@@ -350,7 +380,9 @@ class Connection:
         self._step = None
         self._established = established
         self._config = self._handshake.config
-        self._post = PostHandshake(self.info.role, self._records, established)
+        post = self._post = PostHandshake(self.info.role, self._records, established)
+        if self.info.post_handshake_auth:
+            self._later = post.authentication = LaterAuthentication(self._handshake, self._config, post.secrets)
         self._records.joiner.handshake_over()
         self.info.complete = True
         self._plain_reading = not self._watch.wants_secrets
@@ -361,7 +393,7 @@ class Connection:
     def _pump(self) -> None:
         """Work through what is buffered, until bytes or an answer are missing."""
         while not self._read_closed:
-            if self.need is not None:
+            if self._post is None and self.need is not None:
                 return
             if self._take_message():
                 continue
@@ -376,10 +408,10 @@ class Connection:
             return False
         raw, record_indexes = joined
         message = self._parse(raw, record_indexes)
-        if self._post is not None:
-            self._post.receive(message)
-        else:
+        if self._post is None:
             self._resume(message)
+        elif (exchange := self._post.receive(message)) is not None and self._later is not None:
+            self._go_on(self._later, exchange, message)
         return True
 
     def _parse(self, raw: bytes, record_indexes: tuple[int, ...]) -> HandshakeMessage:

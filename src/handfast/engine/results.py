@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from handfast.handshake.info import ConnectionInfo
+    from handfast.handshake.info import ConnectionInfo, UnverifiedPeer, VerifiedPeer
 
 
 # Not frozen, as the others are: one is made for each receive, and freezing would triple its cost.
@@ -39,4 +39,16 @@ class PeerClosed:
     """The peer sent close_notify: everything that it wrote has come."""
 
 
-Result: TypeAlias = Data | EarlyData | HandshakeDone | PeerClosed
+@dataclass(frozen=True, slots=True)
+class PeerAuthenticated:
+    """At a server: the client answered a request made after the handshake. RFC 9846 4.7.2.
+
+    ``context`` is what ``request_client_certificate`` returned. ``peer`` is who the client is from now on, None if it
+    declined; then whoever it was before, it still is.
+    """
+
+    context: bytes
+    peer: VerifiedPeer | UnverifiedPeer | None
+
+
+Result: TypeAlias = Data | EarlyData | HandshakeDone | PeerAuthenticated | PeerClosed

@@ -25,6 +25,7 @@ from handfast.wire.extensions import (
     KeyShareClientHello,
     KeyShareEntry,
     NamedGroupList,
+    PostHandshakeAuth,
     ProtocolNameList,
     PskKeyExchangeModes,
     ServerName,
@@ -109,6 +110,9 @@ def make_offer(
             bodies.append(ClientTicketRequest(*config.ticket_request))
     if early:
         bodies.append(EarlyDataIndication())
+    if config.post_handshake_auth:
+        bodies.append(PostHandshakeAuth())
+    hs.info.post_handshake_auth = config.post_handshake_auth
     hs.client_random = hs.seams.random_bytes(32)
     # A session id makes the handshake look like a resumption of TLS 1.2 to middleboxes. RFC 9846 D.4.
     session_id = hs.seams.random_bytes(32)

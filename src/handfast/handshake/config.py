@@ -143,6 +143,9 @@ class ClientConfig(Config):
             servers, verifiers or identities never meet.
         ticket_request: how many tickets a server should send, in a new session and in a resumed one. RFC 9149.
 
+        post_handshake_auth: whether to offer authentication after the handshake (RFC 9846 4.3.6): a server may then ask
+            for a certificate at any time, and gets one by the same choice as in the handshake.
+
     Without ``verifier`` the default roots of this machine are trusted.
     """
 
@@ -150,6 +153,7 @@ class ClientConfig(Config):
     enforce_verdict: bool = True
     sessions: Sessions | None = None
     ticket_request: tuple[int, int] | None = None
+    post_handshake_auth: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -63,15 +63,35 @@ TO_SERVER: Flights = {
 # By the role that receives.
 FLIGHTS: Mapping[Role, Flights] = {Role.CLIENT: TO_CLIENT, Role.SERVER: TO_SERVER}
 
+# The same after a handshake in which the client offered to authenticate itself later. RFC 9846 4.7.2.
+LATER_TO_CLIENT: Flights = {
+    START: ("NewSessionTicket", "KeyUpdate", "CertificateRequest"),
+    "NewSessionTicket": ("NewSessionTicket", "KeyUpdate", "CertificateRequest"),
+    "KeyUpdate": ("NewSessionTicket", "KeyUpdate", "CertificateRequest"),
+    "CertificateRequest": ("NewSessionTicket", "KeyUpdate", "CertificateRequest"),
+}
+
+# ... from where our server asks, until the answer has come.
+LATER_TO_SERVER: Flights = {
+    START: ("KeyUpdate", "Certificate; empty", "Certificate; not empty"),
+    "KeyUpdate": ("KeyUpdate", "Certificate; empty", "Certificate; not empty"),
+    "Certificate; empty": ("Finished",),
+    "Certificate; not empty": ("CertificateVerify",),
+    "CertificateVerify": ("Finished",),
+    "Finished": ("KeyUpdate",),
+}
+
+LATER: Mapping[Role, Flights] = {Role.CLIENT: LATER_TO_CLIENT, Role.SERVER: LATER_TO_SERVER}
+
 
 def message_of(state: str) -> str:
     """The class of the message that led to a state."""
     return state.partition(";")[0]
 
 
-def may_come(role: Role, state: str) -> frozenset[str]:
+def may_come(role: Role, state: str, flights: Mapping[Role, Flights] = FLIGHTS) -> frozenset[str]:
     """The classes of the messages that may reach ``role`` in this state."""
-    return frozenset(message_of(following) for following in FLIGHTS[role][state])
+    return frozenset(message_of(following) for following in flights[role][state])
 
 
 # The page
@@ -94,12 +114,27 @@ RFC 9846 figure 1.
 A second ClientHello comes only after our HelloRetryRequest, and is never answered by another one.
 
 {to_server}
+
+## Authentication after the handshake
+
+RFC 9846 4.7.2, where the client offered it. A client accepts from a server, at any time:
+
+{later_to_client}
+
+A server that asked accepts, until it has its answer:
+
+{later_to_server}
 """
 
 
 def page() -> str:
     """docs/flights.md."""
-    return _PAGE.format(to_client=diagram(TO_CLIENT), to_server=diagram(TO_SERVER))
+    return _PAGE.format(
+        to_client=diagram(TO_CLIENT),
+        to_server=diagram(TO_SERVER),
+        later_to_client=diagram(LATER_TO_CLIENT),
+        later_to_server=diagram(LATER_TO_SERVER),
+    )
 
 
 def diagram(flights: Flights) -> str:

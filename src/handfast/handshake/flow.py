@@ -168,6 +168,13 @@ class Handshake:
         self._flight: list[Outgoing] = []
         self._held: HandshakeMessage | None = None
 
+    def continued(self) -> Handshake:
+        """Hands for an exchange after this handshake: its transcript starts with this one's. RFC 9846 4.5."""
+        hs = Handshake(self.role, self.config, self.records, self.watch, self.seams, self.info)
+        hs.client_random = self.client_random
+        hs.transcript = self.transcript.copy()
+        return hs
+
     # Messages
 
     def send(self, message: M) -> M:

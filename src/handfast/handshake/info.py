@@ -51,8 +51,10 @@ class ConnectionInfo:
         peer_scheme, own_scheme: signature schemes of the CertificateVerify messages.
         server_name: what the client asked for (SNI), or, at a client, the name it verifies.
         retried: whether a HelloRetryRequest was needed. resumed: whether a session was resumed.
-        peer: who the peer is; None when it showed no certificate.
-        presented: the chain that the peer presented, DER, leaf first, kept whatever became of it.
+        external_psk: at a server, whether the handshake rests on a PSK that no certificate stands behind.
+        peer: who the peer is; None when it showed no certificate. A client that shows one after the handshake is known
+            from the moment in which it was judged: what it sent before was an unknown client's.
+        presented: the chain that the peer presented last, DER, leaf first, kept whatever became of it.
         ocsp_response: the OCSP response (DER) that the peer presented beside its leaf, b"" if none. Unvalidated: nobody
             has looked whether it is about this certificate, good, fresh or signed.
         signed_certificate_timestamps: those that the peer presented beside its leaf (RFC 6962 3.2); unvalidated too.
@@ -63,6 +65,7 @@ class ConnectionInfo:
         client_cert_error: at a server, why the client's certificate was not accepted, "" if it was or none came.
         early_data: what became of early data: "" if there was none; at a client "not sent: ..." and why, "offered",
             "accepted" or "rejected: ..."; at a server "accepted" or "rejected: ..." and why.
+        post_handshake_auth: whether the client offered to authenticate itself after the handshake.
         complete: whether this side's handshake is over.
     """
 
@@ -76,6 +79,7 @@ class ConnectionInfo:
     application_protocol: str | None = None
     retried: bool = False
     resumed: bool = False
+    external_psk: bool = False
     peer: VerifiedPeer | UnverifiedPeer | None = None
     presented: tuple[bytes, ...] = field(default=(), repr=False)
     ocsp_response: bytes = field(default=b"", repr=False)
@@ -87,6 +91,7 @@ class ConnectionInfo:
     shown: tuple[bytes, ...] = field(default=(), repr=False)
     client_cert_error: str = ""
     early_data: str = ""
+    post_handshake_auth: bool = False
     complete: bool = False
 
     @property

@@ -211,10 +211,10 @@ class CertificateWanted:
     ca_names: tuple[bytes, ...]
 
 
-def check_certificate_request(request: CertificateRequest) -> CertificateWanted:
-    """A CertificateRequest of the handshake: its context is empty. RFC 9846 4.4.2."""
+def check_certificate_request(request: CertificateRequest, *, later: bool = False) -> CertificateWanted:
+    """What a CertificateRequest asks for. In the handshake, and only there, its context is empty. RFC 9846 4.4.2."""
     check_extensions(request)
-    if request.certificate_request_context:
+    if request.certificate_request_context and not later:
         raise PeerMisbehaved("certificate_context", message="CertificateRequest")
     schemes = require(request, SignatureSchemeList).supported_signature_algorithms
     authorities = request.find(CertificateAuthorities)

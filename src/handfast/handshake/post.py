@@ -8,13 +8,14 @@ from handfast import limits
 from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved
 from handfast.events import Epoch, Role
 from handfast.handshake.flow import Expect
-from handfast.keys.established import ExtractedSecrets, TrafficKeys
+from handfast.keys.established import ExtractedSecrets, TrafficKeys, TrafficSecrets
 from handfast.record.layer import Outgoing
 from handfast.record.protection import Protection13
 from handfast.registry import KeyUpdateRequest
 from handfast.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket
 
 if TYPE_CHECKING:
+    from handfast.handshake.post_auth import Exchange, LaterAuthentication
     from handfast.keys.established import Established
     from handfast.record.layer import RecordLayer
 
@@ -29,30 +30,49 @@ EXPECTS = {Role.CLIENT: Expect((NewSessionTicket, KeyUpdate)), Role.SERVER: Expe
 
 
 class PostHandshake:
-    """The connected state's handshake messages: keys that change, tickets that come."""
+    """The connected state's handshake messages: keys that change, tickets that come, clients that show who they are.
+
+    ``authentication`` is set where the client offered that.
+    """
 
     def __init__(self, role: Role, records: RecordLayer, established: Established) -> None:
-        self.expects = EXPECTS[role]
+        self._expects = EXPECTS[role]
+        self.authentication: LaterAuthentication | None = None
         self.records = records
         self.suite = established.suite
-        self._read = established.read
-        self._write = established.write
         self._keep_ticket = established.keep_ticket
+        self.secrets = TrafficSecrets(established.read, established.write)
         self._key_updates = 0
         # The reader only notes that the peer wants new keys; the next write answers once, however often it asked.
         self._update_owed = False
         self._update_at = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
 
-    def receive(self, message: HandshakeMessage) -> None:
-        """Act on one message of those that ``expects`` names. A ticket is an offer that may be left alone."""
+    @property
+    def expects(self) -> Expect:
+        """What may come now: in the middle of an exchange its next message and nothing else."""
+        if self.authentication is None:
+            return self._expects
+        return self.authentication.step or Expect((*self._expects.kinds, *self.authentication.starts))
+
+    def receive(self, message: HandshakeMessage) -> Exchange | None:
+        """Act on one message of those that ``expects`` names, or return the exchange that goes on with it.
+
+        A ticket is an offer that may be left alone.
+        """
         if isinstance(message, KeyUpdate):
             self._take_key_update(message)
-        elif isinstance(message, NewSessionTicket) and self._keep_ticket is not None:
-            self._keep_ticket(message)
+        elif isinstance(message, NewSessionTicket):
+            if self._keep_ticket is not None:
+                self._keep_ticket(message)
+        elif self.authentication is not None:
+            return self.authentication.exchange(message)
+        return None
 
     def application_data_came(self) -> None:
-        """Only KeyUpdates in a row are limited."""
+        """Only KeyUpdates in a row are limited. Nothing may stand between the messages of an answer. RFC 9846 4.7.2."""
         self._key_updates = 0
+        if self.authentication is not None and (step := self.authentication.step) is not None:
+            raise PeerMisbehaved("unexpected_message", message="application data", expected=step.names)
 
     def write_keys_due(self, size: int) -> bool:
         """Whether the write keys must change before ``size`` bytes are written. RFC 9846 4.7.3 and 5.5."""
@@ -69,8 +89,8 @@ class PostHandshake:
         self._update_owed = False
         message = KeyUpdate(request)
         self.records.write_messages([Outgoing(message, message.encode(), [])])
-        self._write = self._write.updated()
-        self.records.change_write_keys(Protection13(self.suite, self._write), Epoch.APPLICATION, self.suite.id)
+        secret = self.secrets.write = self.secrets.write.updated()
+        self.records.change_write_keys(Protection13(self.suite, secret), Epoch.APPLICATION, self.suite.id)
 
     def extract(self) -> ExtractedSecrets:
         """The keys that are on, for whoever goes on with them. Raises ApiMisuse cannot_extract between two steps."""
@@ -80,8 +100,8 @@ class PostHandshake:
             raise ApiMisuse("cannot_extract", reason=reason)
         return ExtractedSecrets(
             self.suite.id,
-            TrafficKeys(*self._read.key_and_iv(self.suite), read.records),
-            TrafficKeys(*self._write.key_and_iv(self.suite), write.records),
+            TrafficKeys(*self.secrets.read.key_and_iv(self.suite), read.records),
+            TrafficKeys(*self.secrets.write.key_and_iv(self.suite), write.records),
         )
 
     def _take_key_update(self, message: KeyUpdate) -> None:
@@ -91,8 +111,8 @@ class PostHandshake:
         self._key_updates += 1
         if self._key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
             raise PeerMisbehaved("too_many_key_updates", limit=limits.MAX_CONSECUTIVE_KEY_UPDATES)
-        self._read = self._read.updated()
-        protection = Protection13(self.suite, self._read)
+        self.secrets.read = self.secrets.read.updated()
+        protection = Protection13(self.suite, self.secrets.read)
         self.records.change_read_keys(protection, Epoch.APPLICATION, self.suite.id, KeyUpdate.__name__)
         if message.request_update == UPDATE_REQUESTED:
             self._update_owed = True

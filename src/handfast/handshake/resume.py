@@ -102,6 +102,7 @@ def find_session(
             peer = yield from judge_restored(hs, state.chain, config.verifier, server_name=None)
             if config.client_auth.enforces_verdict and not isinstance(peer, VerifiedPeer):
                 return None
+        hs.info.external_psk = bool(state.external)
         return Resumption(index, state, peer, early_secret, binder)
     return None
 

@@ -17,6 +17,7 @@ from handfast.wire.extensions import (
     EarlyDataIndication,
     Extensions,
     KeyShareHelloRetryRequest,
+    PostHandshakeAuth,
     SupportedVersionsServerHello,
 )
 from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, HelloRetryRequest
@@ -33,6 +34,7 @@ def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Establis
     hs.client_random = hello.random
     hs.records.accepts_change_cipher_spec = True
     hs.info.server_name = hello.asked_name
+    hs.info.post_handshake_auth = hello.find(PostHandshakeAuth) is not None
     if hello.find(Cookie) is not None:
         raise PeerMisbehaved("cookie_in_first_hello")
     offer = negotiate.check_client_hello(hello)

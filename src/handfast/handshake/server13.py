@@ -34,6 +34,7 @@ from handfast.registry import ExtensionType
 from handfast.trust.verdict import refuse
 from handfast.wire.extensions import (
     CertificateAuthorities,
+    CertificateCompressionAlgorithms,
     ClientTicketRequest,
     EarlyDataIndication,
     ExtensionBody,
@@ -173,15 +174,20 @@ def own_identity(hs: Handshake, config: ServerConfig, offer: negotiate.Offer) ->
     return choose_server_credentials(config.credentials, negotiate.signature_schemes(offer), hs.info.server_name)
 
 
-def certificate_request(hs: Handshake, config: ServerConfig) -> CertificateRequest:
-    """RFC 9846 4.4.2. An empty list of CA names is left out: it would be malformed."""
+def certificate_request(hs: Handshake, config: ServerConfig, context: bytes = b"") -> CertificateRequest:
+    """RFC 9846 4.4.2. An empty list of CA names is left out: it would be malformed.
+
+    After the handshake answers are told apart by the context of a plain Certificate, so none may come compressed.
+    """
     bodies = [SignatureSchemeList(tuple(config.schemes)), *certificate_wishes(config, Role.SERVER)]
+    if context:
+        bodies = [body for body in bodies if not isinstance(body, CertificateCompressionAlgorithms)]
     names = tuple(config.ca_names or ())
     if names:
         bodies.append(CertificateAuthorities(names))
     hs.info.client_auth_requested = True
     hs.info.ca_names = names
-    return CertificateRequest(b"", Extensions.of(*bodies))
+    return CertificateRequest(context, Extensions.of(*bodies))
 
 
 def client_identity(

@@ -2,8 +2,9 @@
 
     TCP transport  <->  TLSProtocol (here)  <->  TLSTransport (aio_transport.py)  <->  the user's protocol
 
-The user's protocol hears nothing before the handshake is complete. While a signer or verifier is awaited, what the peer
-sends is buffered up to a limit. The handshake has one deadline, and whoever has not answered by then is cancelled.
+The user's protocol hears nothing before the handshake is complete. While a signer or verifier is awaited then, what the
+peer sends is buffered up to a limit; after the handshake it is delivered. The handshake has one deadline, and whoever
+has not answered by then is cancelled.
 
 Most of this file is about ends, because TCP destroys evidence: closing a socket with unread data, or getting data after
 it was closed, makes the kernel send a reset, and a reset that meets a write makes the loop drop what it has not read.
@@ -29,12 +30,12 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from handfast import limits
-from handfast.engine import HandshakeDone
+from handfast.engine import HandshakeDone, PeerAuthenticated, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.io.aio_transport import TLSTransport
 
 if TYPE_CHECKING:
-    from handfast.engine import Connection, ConnectionInfo, Result
+    from handfast.engine import ClientAuth, Connection, ConnectionInfo, Result, UnverifiedPeer, VerifiedPeer
     from handfast.handshake.flow import Need
     from handfast.io.aio_transport import Buffer
 
@@ -111,6 +112,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "_connection",
         "_error",
         "_peer_ended",
+        "_requested",
         "_setup",
         "_stage",
         "_timer",
@@ -133,6 +135,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._unread = 0
         self._buffer = _NOTHING
         self._peer_ended = False
+        # Who waits for a client's answer to a request after the handshake, by context.
+        self._requested: dict[bytes, asyncio.Future[VerifiedPeer | UnverifiedPeer | None]] = {}
         # Whether the TCP transport takes more. The transport above seals nothing while it does not.
         self.has_room = True
 
@@ -164,6 +168,17 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._fail(error)
         else:
             self.tcp.write(self._connection.outgoing())
+
+    def request_client_certificate(
+        self, client_auth: ClientAuth | None
+    ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]:
+        """Ask the client who it is."""
+        if not isinstance(self._connection, ServerConnection):
+            raise ApiMisuse("cannot_request", reason="this side is the client")
+        context = self._connection.request_client_certificate(client_auth=client_auth)
+        answer = self._requested[context] = self.loop.create_future()
+        self._flush()
+        return answer
 
     def start_closing(self) -> None:
         """Deliver nothing more; from now on there must be progress every ``shutdown_timeout``."""
@@ -221,7 +236,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             if self._unread > limits.LINGER_BYTES:
                 self.tcp.abort()
             return
-        if self._answering is not None:
+        if self._answering is not None and self._stage is Stage.HANDSHAKE:
             self._unread += len(data)
             if self._unread > limits.MAX_HANDSHAKE_BYTES:
                 self.tcp.pause_reading()
@@ -297,6 +312,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._flush()
         if results and self._stage is Stage.HANDSHAKE:
             results = self.transport.take_early(results)
+        if self._requested:
+            results = self._take_answers(results)
         if results:
             if isinstance(results[0], HandshakeDone):
                 self._set_connected(results)
@@ -306,8 +323,27 @@ class TLSProtocol(asyncio.BufferedProtocol):
                 self.tcp.close()
         if connection.error is not None:
             self._fail(connection.error)
-        elif self._stage is Stage.HANDSHAKE and self._answering is None and connection.need is not None:
+        elif self._stage <= Stage.CONNECTED and self._answering is None and connection.need is not None:
             self._ask(connection.need)
+
+    def _take_answers(self, results: list[Result]) -> list[Result]:
+        """Tell those who asked a client who it is, and return the other results."""
+        for result in results:
+            if isinstance(result, PeerAuthenticated):
+                answer = self._requested.pop(result.context)
+                if not answer.done():
+                    answer.set_result(result.peer)
+        if self._connection.peer_closed:
+            self._give_up_requests(ConnectionLost("no_answer", did="closed its side"))
+        return [result for result in results if not isinstance(result, PeerAuthenticated)]
+
+    def _give_up_requests(self, error: Exception) -> None:
+        for answer in self._requested.values():
+            if not answer.done():
+                answer.set_exception(error)
+                # Marks it as seen: whoever asked may be gone.
+                answer.exception()
+        self._requested.clear()
 
     def _set_connected(self, results: list[Result]) -> None:
         self._stage = Stage.CONNECTED
@@ -338,8 +374,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
             # Too late: the connection ended meanwhile.
             return
         self._answering = None
-        self._unread = 0
-        self.tcp.resume_reading()
+        if self._stage is Stage.HANDSHAKE:
+            self._unread = 0
+            self.tcp.resume_reading()
         if error is not None:
             self._advance(partial(self._connection.fail, need, error))
         else:
@@ -358,6 +395,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _stop_waiting(self) -> None:
         self._stop_timer()
+        self._give_up_requests(self._error or ConnectionLost("no_answer", did="closed the connection"))
         if self._answering is not None:
             answering, self._answering = self._answering, None
             answering.cancel()

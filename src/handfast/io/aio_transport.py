@@ -21,7 +21,7 @@ from handfast.engine import Data, EarlyData, HandshakeDone
 from handfast.registry import ProtocolVersion
 
 if TYPE_CHECKING:
-    from handfast.engine import ConnectionInfo, Result
+    from handfast.engine import ClientAuth, ConnectionInfo, Result, UnverifiedPeer, VerifiedPeer
     from handfast.io.aio_protocol import TLSProtocol
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -93,6 +93,17 @@ class TLSTransport(asyncio.Transport):
     def channel_binding(self, kind: str) -> bytes:
         """``tls-exporter`` (RFC 9266) or ``tls-server-end-point`` (RFC 5929 4)."""
         return self._link.channel_binding(kind)
+
+    def request_client_certificate(
+        self, *, client_auth: ClientAuth | None = None
+    ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]:
+        """At a server: ask the client who it is; the future gets the answer, None if it declined. RFC 9846 4.7.2.
+
+        The answer comes in order with the client's data, so reading must go on. What is refused, and what
+        ``client_auth`` means, is as in ``ServerConnection.request_client_certificate``. The future gets the error that
+        ends the connection, if one does, or ConnectionLost no_answer.
+        """
+        return self._link.request_client_certificate(client_auth)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Give what comes from now on to this protocol, an ``asyncio.Protocol`` or ``asyncio.BufferedProtocol``."""

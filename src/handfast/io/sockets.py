@@ -21,14 +21,22 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from handfast import limits
-from handfast.engine import ClientConnection, Connection, Data, EarlyData, ServerConnection
+from handfast.engine import ClientConnection, Connection, Data, EarlyData, PeerAuthenticated, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.lens.log import log_failure
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from handfast.engine import ClientConfig, ConnectionInfo, Result, ServerConfig
+    from handfast.engine import (
+        ClientAuth,
+        ClientConfig,
+        ConnectionInfo,
+        Result,
+        ServerConfig,
+        UnverifiedPeer,
+        VerifiedPeer,
+    )
     from handfast.events import Observer, SecretSink
     from handfast.handshake.flow import Need
 
@@ -73,6 +81,8 @@ class TLSSocket:
         self._writing = threading.Lock()
         self._received: deque[memoryview] = deque()
         self._unsent = bytearray()
+        # Who answered requests made after the handshake, by context, until whoever asked takes it.
+        self._answers: dict[bytes, VerifiedPeer | UnverifiedPeer | None] = {}
         self._peer_closed = False
         self._closed = False
         # A record is a message to us: small ones must not wait for the peer's acknowledgement of earlier ones. Sockets
@@ -163,6 +173,30 @@ class TLSSocket:
             self._connection.update_keys(request=request)
         self._flush()
 
+    def request_client_certificate(
+        self, *, client_auth: ClientAuth | None = None
+    ) -> VerifiedPeer | UnverifiedPeer | None:
+        """At a server, after the handshake: ask the client who it is, and wait for its answer. RFC 9846 4.7.2.
+
+        For the thread that reads. Returns who the client is from now on, None if it declined; data that came first can
+        be received afterwards, and is that of a client not known yet. ``client_auth`` and the refusals are those of
+        ``ServerConnection.request_client_certificate``. Raises ConnectionLost no_answer when the client closes its side
+        or sends more than ``limits.HELD_DATA`` bytes of data instead.
+        """
+        self.handshake()
+        if not isinstance(self._connection, ServerConnection):
+            raise ApiMisuse("cannot_request", reason="this side is the client")
+        with self._state:
+            context = self._connection.request_client_certificate(client_auth=client_auth)
+        self._flush()
+        while context not in self._answers:
+            if self._peer_closed:
+                raise ConnectionLost("no_answer", did="closed its side")
+            if sum(map(len, self._received)) > limits.HELD_DATA:
+                raise ConnectionLost("no_answer", did=f"sent more than {limits.HELD_DATA} bytes of data")
+            self._receive_some(self._timeout)
+        return self._answers.pop(context)
+
     def export(self, label: str, context: bytes, length: int) -> bytes:
         """Exported keying material. RFC 9846 7.5."""
         return self._connection.export(label, context, length)
@@ -226,12 +260,16 @@ class TLSSocket:
             self._settle(lambda: self._take(self._connection.receive(data)))
         else:
             self._settle(self._connection.eof)
+        while self._connection.connected and (need := self._connection.need) is not None:
+            self._answer(need)
         return True
 
     def _take(self, results: list[Result]) -> None:
         for result in results:
             if isinstance(result, Data | EarlyData):
                 self._received.append(memoryview(result.data))
+            elif isinstance(result, PeerAuthenticated):
+                self._answers[result.context] = result.peer
         self._peer_closed = self._connection.peer_closed
 
     def _settle(self, step: Callable[[], None]) -> None:

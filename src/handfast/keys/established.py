@@ -46,3 +46,11 @@ class Established:
     write: TrafficSecret = field(repr=False)
     exporter: ExporterSecret = field(repr=False)
     keep_ticket: Callable[[NewSessionTicket], None] | None = field(default=None, repr=False)
+
+
+@dataclass(slots=True)
+class TrafficSecrets:
+    """The application traffic secrets of this moment: a KeyUpdate replaces one. RFC 9846 7.2."""
+
+    read: TrafficSecret = field(repr=False)
+    write: TrafficSecret = field(repr=False)

@@ -14,7 +14,7 @@ from handfast.events import Checked, Epoch, Role, Watch
 from handfast.keys.transcript import Transcript, proof_content
 from handfast.limits import MAX_RSA_BITS
 from handfast.wire.compression import certificate_in
-from handfast.wire.messages import CertificateVerify, Finished
+from handfast.wire.messages import Certificate, CertificateRequest, CertificateVerify, Finished
 
 if TYPE_CHECKING:
     from handfast.crypto.hashes import Hash
@@ -33,6 +33,10 @@ class Proofs:
         self._started = False
         self._messages = 0
         self._leaves: dict[Role, bytes] = {}
+        # After the handshake: the transcripts of requests without an answer, by context, and that of the answer that
+        # is coming.
+        self._requests: dict[bytes, Transcript] = {}
+        self._answer: Transcript | None = None
 
     def add(self, raw: bytes, epoch: Epoch) -> None:
         """Append a message; those under application keys are no part of the handshake."""
@@ -63,12 +67,34 @@ class Proofs:
 
         ``secret`` is what its sender's records are protected with.
         """
-        transcript_hash = self.transcript_hash
         certificate = certificate_in(message)
         if certificate is not None and certificate.certificate_list:
             self._leaves[sender] = certificate.certificate_list[0].cert_data
-        if epoch is not Epoch.HANDSHAKE or not transcript_hash:
+        if epoch is Epoch.HANDSHAKE and self.transcript_hash:
+            return self._check(sender, message, secret, self.transcript_hash)
+        return epoch is not Epoch.APPLICATION or self._later(sender, message, secret)
+
+    def _later(self, sender: Role, message: HandshakeMessage, secret: TrafficSecret | None) -> bool:
+        """``check`` for a client that shows who it is after the handshake. RFC 9846 4.7.2."""
+        if sender is Role.SERVER:
+            if isinstance(message, CertificateRequest) and self.transcript_hash:
+                transcript = self._requests[message.certificate_request_context] = self._transcript.copy()
+                transcript.add(message.raw)
             return True
+        if isinstance(message, Certificate):
+            self._answer = self._requests.pop(message.certificate_request_context, None)
+        answer = self._answer
+        if answer is None:
+            return True
+        right = self._check(sender, message, secret, answer.digest())
+        answer.add(message.raw)
+        if not right or isinstance(message, Finished):
+            self._answer = None
+        return right
+
+    def _check(
+        self, sender: Role, message: HandshakeMessage, secret: TrafficSecret | None, transcript_hash: bytes
+    ) -> bool:
         if isinstance(message, Finished) and secret is not None:
             expected, received = secret.finished(transcript_hash), message.verify_data
             right = compare_digest(expected, received)

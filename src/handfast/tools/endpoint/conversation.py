@@ -148,9 +148,10 @@ class _Conversation:
             self._tls.handshake()
             self._talk()
             self._end()
-        except ApiMisuse:
-            raise
         except HandfastError as error:
+            # Whether the client can be asked later is the client's doing.
+            if isinstance(error, ApiMisuse) and error.code != "cannot_request":
+                raise
             return self._outcome(error)
         return self._outcome(None)
 
@@ -167,6 +168,8 @@ class _Conversation:
         )
         if options.key_update is not KeyUpdate.NONE:
             self._tls.update_keys(request=options.key_update is KeyUpdate.REQUEST)
+        if options.require_later is not None:
+            self._tls.request_client_certificate(client_auth=options.require_later)
         if options.echo_xor:
             self._echo()
         elif options.role is Role.CLIENT:

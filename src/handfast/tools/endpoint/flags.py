@@ -51,6 +51,7 @@ def parse(arguments: Sequence[str] | None) -> Options:
         exports=tuple(flags.export),
         key_update=KeyUpdate(flags.key_update),
         early_data=b"" if flags.early_data is None else _read(flags.early_data),
+        require_later=_require_later(flags, role),
         shutdown=Shutdown(flags.shutdown),
         keylog=flags.keylog,
         watched=not flags.unwatched,
@@ -107,6 +108,7 @@ def _add_parameters(group: argparse._ArgumentGroup) -> None:
 def _add_identity(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--cert", action="append", default=[], metavar="FILE", help="PEM chain; repeatable, with --key")
     group.add_argument("--key", action="append", default=[], metavar="FILE", help="the key of the --cert at this place")
+    group.add_argument("--post-handshake-auth", action="store_true", help="client: offer to be asked later")
     group.add_argument("--signer", choices=tuple(Answering), default=Answering.SYNC, help="how signatures are made")
 
 
@@ -117,6 +119,7 @@ def _add_trust(group: argparse._ArgumentGroup) -> None:
     group.add_argument("--verifier", choices=tuple(Answering), default=Answering.SYNC, help="how verdicts are given")
     group.add_argument("--no-trust", action="store_true", help="client: report the verdict, and go on without trust")
     group.add_argument("--client-auth", choices=tuple(ClientAuth), help="server: what is asked of clients (none)")
+    group.add_argument("--require-later", action="store_true", help="server: ask after the handshake, not in it")
     group.add_argument(
         "--ca-names", metavar="FILE", help="name the CAs of this PEM file; none: none. A server: --trust's"
     )
@@ -210,6 +213,7 @@ def _client_config(flags: argparse.Namespace) -> ClientConfig:
     if flags.client_auth is not None:
         raise _bad("--client-auth", "a client asks for no client certificate", "leave it out, or be a server")
     settings = _shared_settings(flags, Role.CLIENT)
+    settings["post_handshake_auth"] = flags.post_handshake_auth
     if flags.key_shares is not None:
         settings["key_share_groups"] = flags.key_shares
     if flags.max_early_data:
@@ -232,8 +236,11 @@ def _server_config(flags: argparse.Namespace) -> ServerConfig:
         raise _bad("--early-data", "it is for clients", "a server has --max-early-data")
     if flags.max_early_data and not flags.resume:
         raise _bad("--max-early-data", "only a resumed session can send any", "give --resume too")
+    if flags.post_handshake_auth:
+        raise _bad("--post-handshake-auth", "it is for clients", "use --require-later")
+    mode = "none" if flags.require_later else flags.client_auth or "none"
     settings = {**_shared_settings(flags, Role.SERVER), **_server_sessions(flags)}
-    return ServerConfig(**settings, client_auth=ClientAuth(flags.client_auth or "none"))
+    return ServerConfig(**settings, client_auth=ClientAuth(mode))
 
 
 def _server_sessions(flags: argparse.Namespace) -> dict[str, Any]:
@@ -244,6 +251,16 @@ def _server_sessions(flags: argparse.Namespace) -> dict[str, Any]:
         return {}
     guard = MemoryReplayGuard() if flags.max_early_data else None
     return {"tickets": SealedTickets(), "max_early_data": flags.max_early_data, "replay_guard": guard}
+
+
+def _require_later(flags: argparse.Namespace, role: Role) -> ClientAuth | None:
+    if not flags.require_later:
+        return None
+    if role is Role.CLIENT:
+        raise _bad("--require-later", "a client asks for no client certificate", "use --post-handshake-auth")
+    if flags.client_auth == ClientAuth.NONE:
+        raise _bad("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
+    return ClientAuth(flags.client_auth or ClientAuth.REQUIRE_AND_VERIFY)
 
 
 def _shared_settings(flags: argparse.Namespace, role: Role) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from handfast import limits
-from handfast.engine import ClientConfig, ServerConfig
+from handfast.engine import ClientAuth, ClientConfig, ServerConfig
 from handfast.errors import ApiMisuse
 from handfast.events import Role
 
@@ -75,6 +75,8 @@ class Options:
         exports: what to export after the handshake.
         key_update: after the handshake, before any data.
         early_data: at a client, what to send before the handshake is over, where a session allows it.
+        require_later: at a server, the mode under which the client is asked for its certificate after the handshake and
+            the key update, before any data; None does not ask then.
         shutdown: the end.
         keylog: a file to which the connection's traffic secrets are appended.
         watched: with False the engine runs without observers, on the path that connections normally take; the outcome
@@ -96,6 +98,7 @@ class Options:
     exports: Sequence[Export] = ()
     key_update: KeyUpdate = KeyUpdate.NONE
     early_data: bytes = b""
+    require_later: ClientAuth | None = None
     shutdown: Shutdown = Shutdown.WAIT
     keylog: Path | None = None
     watched: bool = True
@@ -106,6 +109,8 @@ class Options:
             raise ApiMisuse("bad_argument", reason="an endpoint either listens or connects")
         if self.role is Role.SERVER and self.server_name is not None:
             raise ApiMisuse("bad_argument", reason="a server asks for no server name")
+        if self.role is Role.CLIENT and self.require_later is not None:
+            raise ApiMisuse("bad_argument", reason="a client asks for no client certificate")
         if self.echo_xor and (self.send or self.expect_bytes):
             raise ApiMisuse("bad_argument", reason="an endpoint that echoes neither sends nor expects data of its own")
         if self.count < 1 or self.expect_bytes < 0 or self.timeout <= 0:

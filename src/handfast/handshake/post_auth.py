@@ -1,0 +1,150 @@
+"""A client that shows who it is after the handshake, because the server asks only then. RFC 9846 4.7.2.
+
+Each request and its answer is an *exchange*, one generator per role as in the handshake, with the same hands and the
+same code for proving and checking. Several may be under way: their transcripts all continue the handshake's, and the
+request's context tells them apart. An exchange is in one of three places:
+
+- in line, because it needs a signature or a verdict. One need is asked at a time, and reading goes on meanwhile: data
+  that comes is data of a client that is not judged yet;
+- receiving, between Certificate and Finished of an answer: then nothing else may come;
+- at a server, waiting for its Certificate, which may take as long as a person does.
+
+A client writes the messages of an answer when it has them all, so nothing of its own comes between them either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
+
+from handfast import limits
+from handfast.errors import ApiMisuse, PeerMisbehaved
+from handfast.events import Role
+from handfast.handshake import negotiate
+from handfast.handshake.finish import check_finished, send_finished
+from handfast.handshake.flow import Expect, Handshake, Need, Step
+from handfast.handshake.identity import choose_client_credentials, judge_identity, prove_identity
+from handfast.handshake.server13 import certificate_request, client_identity, refuse_without_certificate
+from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMessage
+
+if TYPE_CHECKING:
+    from handfast.handshake.config import ClientAuth, ClientConfig, Config, ServerConfig
+    from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+    from handfast.keys.established import TrafficSecrets
+
+# At a server: the request's context and who answered it, None for a client that declined.
+Answered: TypeAlias = "tuple[bytes, VerifiedPeer | UnverifiedPeer | None]"
+Exchange: TypeAlias = "Generator[Step, Any, Answered | None]"
+
+# RFC 9113 9.2.3 (RFC 8740) and RFC 9001 4.4: with many requests under way nobody knows which one this is about.
+FORBIDDING_PROTOCOLS = ("h2", "h3")
+
+
+def answer_request(hs: Handshake, config: ClientConfig, secrets: TrafficSecrets) -> Exchange:
+    """The client's side: Certificate, CertificateVerify unless that is empty, Finished."""
+    request = yield from hs.expect(CertificateRequest)
+    wanted = negotiate.check_certificate_request(request, later=True)
+    hs.info.client_auth_requested = True
+    hs.info.ca_names = wanted.ca_names
+    mine = choose_client_credentials(config.credentials, wanted)
+    yield from prove_identity(hs, config, mine, request)
+    send_finished(hs, secrets.write)
+    hs.flush()
+    return None
+
+
+def request_identity(
+    hs: Handshake, config: ServerConfig, client_auth: ClientAuth, context: bytes, secrets: TrafficSecrets
+) -> Exchange:
+    """The server's side: the request, the checks of the answer in the handshake's order, the verdict."""
+    request = hs.send(certificate_request(hs, config, context))
+    hs.flush()
+    proven = yield from client_identity(hs, config, request)
+    yield from check_finished(hs, secrets.read)
+    if proven is None:
+        if client_auth.requires_certificate:
+            raise refuse_without_certificate(hs)
+        return context, None
+    hs.info.client_cert_error = ""
+    hs.info.peer = yield from judge_identity(
+        hs, proven, config.verifier, server_name=None, enforce=client_auth.enforces_verdict
+    )
+    return context, hs.info.peer
+
+
+class LaterAuthentication:
+    """The exchanges of one connected side whose client offered them."""
+
+    __slots__ = ("_asked", "_config", "_contexts", "_hs", "_receiving", "_secrets", "line", "starts", "step")
+
+    def __init__(self, hs: Handshake, config: Config, secrets: TrafficSecrets) -> None:
+        self._hs = hs
+        self._config = config
+        self._secrets = secrets
+        # What starts an exchange, or an answer; at a server only while one is asked for.
+        self.starts: tuple[type[HandshakeMessage], ...] = ()
+        # The message that must come next, in the middle of an answer.
+        self.step: Expect | None = None
+        # The first of them is asked.
+        self.line: list[tuple[Exchange, Need]] = []
+        self._receiving: Exchange | None = None
+        # At a server, the exchanges whose answer has not begun to come, by context.
+        self._asked: dict[bytes, Exchange] = {}
+        # At a client, all contexts that came; the handshake's own is empty.
+        self._contexts: set[bytes] = {b""} if hs.info.client_auth_requested else set()
+        if hs.role is Role.CLIENT and hs.info.application_protocol not in FORBIDDING_PROTOCOLS:
+            self.starts = (CertificateRequest,)
+
+    def request(self, client_auth: ClientAuth) -> bytes:
+        """Send a CertificateRequest; its context."""
+        if len(self._asked) >= limits.MAX_PENDING_CERTIFICATE_REQUESTS:
+            raise ApiMisuse("cannot_request", reason=f"{len(self._asked)} requests have no answer yet")
+        context = self._hs.seams.random_bytes(32)
+        config = cast("ServerConfig", self._config)
+        exchange = request_identity(self._hs.continued(), config, client_auth, context, self._secrets)
+        next(exchange)
+        self._asked[context] = exchange
+        self.starts = (Certificate,)
+        return context
+
+    def exchange(self, message: HandshakeMessage) -> Exchange:
+        """The exchange that goes on with ``message``, which is ``step`` or one of ``starts``."""
+        receiving = self._receiving
+        if receiving is not None:
+            self._receiving = self.step = None
+            return receiving
+        if isinstance(message, CertificateRequest):
+            return self._answer(message.certificate_request_context)
+        asked = None
+        if isinstance(message, Certificate):
+            asked = self._asked.pop(message.certificate_request_context, None)
+        if asked is None:
+            raise PeerMisbehaved("certificate_context", message=type(message).__name__)
+        self.starts = (Certificate,) if self._asked else ()
+        return asked
+
+    def _answer(self, context: bytes) -> Exchange:
+        if context in self._contexts:
+            raise PeerMisbehaved("reused_request_context")
+        if len(self._contexts) >= limits.MAX_CERTIFICATE_REQUESTS:
+            limit = limits.MAX_CERTIFICATE_REQUESTS
+            raise PeerMisbehaved("too_many_certificate_requests", limit=limit, where="over one connection")
+        if len(self.line) >= limits.MAX_PENDING_CERTIFICATE_REQUESTS:
+            limit = limits.MAX_PENDING_CERTIFICATE_REQUESTS
+            raise PeerMisbehaved("too_many_certificate_requests", limit=limit, where="wait for our answer")
+        self._contexts.add(context)
+        exchange = answer_request(self._hs.continued(), cast("ClientConfig", self._config), self._secrets)
+        next(exchange)
+        return exchange
+
+    def go_on(self, exchange: Exchange, value: object) -> Answered | None:
+        """Let the exchange go on, to its end or to where it waits: for a message of its answer, or in line."""
+        try:
+            step = exchange.send(value)
+        except StopIteration as finished:
+            return cast("Answered | None", finished.value)
+        if isinstance(step, Expect):
+            self._receiving, self.step = exchange, step
+        else:
+            self.line.append((exchange, step))
+        return None

@@ -1,0 +1,272 @@
+"""Clients that are asked for their certificate after the handshake, under asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handfast import ClientAuth, Credentials, UnverifiedPeer, Verdict, VerifiedPeer, aio, info, limits, refuse
+from handfast.errors import ApiMisuse, CertificateRejected, ConnectionLost, LocalFailure, PeerRejected
+from tests import certificates
+from tests.aio.support import Made, Recorder, client_config, identity, listening, server_config, verifier
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from handfast import PresentedChain
+    from tests.aio.conftest import Runner
+
+from contextlib import asynccontextmanager
+
+ALICE = certificates.client().chain
+
+
+@pytest.fixture(autouse=True)
+def _short_linger(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", 0.05)
+
+
+@asynccontextmanager
+async def connected(
+    server: Callable[[], Recorder] = Recorder, client: dict[str, Any] | None = None, **config: Any
+) -> AsyncIterator[tuple[Recorder, Recorder]]:
+    """A client that offers it, and a server that has not asked: the protocols of both."""
+    made = Made(server)
+    offering = client_config(post_handshake_auth=True, **client or {})
+    async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config(**config))) as port:
+        _, near = await aio.create_connection(Recorder, "127.0.0.1", port, offering, server_name="localhost")
+        far = made.all[0]
+        await far.made
+        yield near, far
+        for end in (near, far):
+            end.transport.abort()
+            await end.lost
+
+
+class Gate:
+    """Opened by the test; signer and verifier wait behind it."""
+
+    def __init__(self) -> None:
+        self.asked = asyncio.Event()
+        self.open = asyncio.Event()
+        self.cancelled = False
+
+    async def wait(self) -> None:
+        self.asked.set()
+        try:
+            await self.open.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+
+class SlowSigner:
+    """A signer behind a gate."""
+
+    def __init__(self, gate: Gate) -> None:
+        self._gate = gate
+        self._local = identity(certificates.client()).signer
+        self.schemes = self._local.schemes
+
+    async def sign(self, scheme: int, message: bytes) -> bytes:
+        await self._gate.wait()
+        signature = self._local.sign(scheme, message)
+        assert isinstance(signature, bytes)
+        return signature
+
+
+class SlowVerifier:
+    """A verifier behind a gate."""
+
+    def __init__(self, gate: Gate, verdict: Verdict | None = None) -> None:
+        self._gate = gate
+        self._verdict = verdict
+
+    async def verify(self, presented: PresentedChain) -> Verdict:
+        await self._gate.wait()
+        verdict = verifier().verify(presented) if self._verdict is None else self._verdict
+        assert isinstance(verdict, Verdict)
+        return verdict
+
+
+def test_the_answer_is_awaited(run: Runner) -> None:
+    async def main() -> None:
+        async with connected() as (near, far):
+            peer = await far.transport.request_client_certificate()
+            assert isinstance(peer, VerifiedPeer)
+            assert peer is info(far.transport).peer
+            assert peer.chain == ALICE
+            both = await asyncio.gather(*[far.transport.request_client_certificate() for _ in range(2)])
+            assert [peer.chain for peer in both if peer is not None] == [ALICE, ALICE]
+            near.transport.write(b"data")
+            await far.until(lambda: far.data == b"data")
+            assert far.told == ["made", "data"]
+
+    run(main())
+
+
+def test_streams(run: Runner) -> None:
+    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.readline() == b"who am I?\n"
+        transport = writer.transport
+        assert isinstance(transport, aio.TLSTransport)
+        peer = await transport.request_client_certificate(client_auth=ClientAuth.REQUIRE_AND_VERIFY)
+        assert peer is not None
+        writer.write(peer.verdict.subject.encode())
+        writer.close()
+
+    async def main() -> None:
+        async with listening(await aio.start_server(greet, "127.0.0.1", 0, server_config())) as port:
+            config = client_config(post_handshake_auth=True)
+            reader, writer = await aio.open_connection("127.0.0.1", port, config, server_name="localhost")
+            writer.write(b"who am I?\n")
+            assert await reader.read() == b"CN=alice,O=handfast"
+            writer.close()
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_a_client_that_declines(run: Runner) -> None:
+    async def main() -> None:
+        async with connected(client={"anonymous": True}) as (_, far):
+            assert await far.transport.request_client_certificate() is None
+
+    run(main())
+
+
+def test_data_flows_while_signer_and_verifier_take_their_time(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        signing, judging = Gate(), Gate()
+        mine = Credentials(ALICE, SlowSigner(signing))
+        async with connected(client={"credentials": [mine]}, verifier=SlowVerifier(judging)) as (near, far):
+            answer = far.transport.request_client_certificate()
+            # What a handshake would buffer is no bound for data.
+            monkeypatch.setattr(limits, "MAX_HANDSHAKE_BYTES", 1000)
+            for gate in (signing, judging):
+                await gate.asked.wait()
+                for one, other in ((near, far), (far, near)):
+                    other.data.clear()
+                    one.transport.write(bytes(5000))
+                    await other.until(partial(came, other))
+                    assert not answer.done()
+                gate.open.set()
+            assert isinstance(await answer, VerifiedPeer)
+
+    run(main())
+
+
+def came(end: Recorder) -> bool:
+    return len(end.data) == 5000
+
+
+def test_the_programs_pause_outlives_an_answer(run: Runner) -> None:
+    async def main() -> None:
+        gate = Gate()
+        async with connected(client={"credentials": [Credentials(ALICE, SlowSigner(gate))]}) as (near, far):
+            answer = far.transport.request_client_certificate()
+            await gate.asked.wait()
+            near.transport.pause_reading()
+            far.transport.write(b"held")
+            gate.open.set()
+            assert isinstance(await answer, VerifiedPeer)
+            assert near.data == b""
+            near.transport.resume_reading()
+            await near.until(lambda: near.data == b"held")
+
+    run(main())
+
+
+def test_a_refusal(run: Runner) -> None:
+    async def main() -> None:
+        gate = Gate()
+        gate.open.set()
+        judge = SlowVerifier(gate, refuse("revoked", "it was stolen"))
+        async with connected(verifier=judge) as (near, far):
+            peer = await far.transport.request_client_certificate()
+            assert isinstance(peer, UnverifiedPeer)
+            with pytest.raises(CertificateRejected, match="stolen"):
+                await far.transport.request_client_certificate(client_auth=ClientAuth.REQUIRE_AND_VERIFY)
+            error = await near.lost
+            assert isinstance(error, PeerRejected)
+            assert error.code == "certificate_revoked"
+
+    run(main())
+
+
+def test_a_signer_that_fails(run: Runner) -> None:
+    async def main() -> None:
+        gate = Gate()
+        async with connected(client={"credentials": [Credentials(ALICE, SlowSigner(gate))]}) as (near, far):
+            answer = far.transport.request_client_certificate()
+            await gate.asked.wait()
+            near.transport.abort()
+            with pytest.raises(ConnectionLost):
+                await answer
+            await near.lost
+            await asyncio.sleep(0)
+            assert gate.cancelled
+
+    run(main())
+
+
+class Failing(SlowSigner):
+    """A signer that raises."""
+
+    async def sign(self, scheme: int, message: bytes) -> bytes:
+        raise OSError("the token is gone")
+
+
+def test_a_signer_that_raises(run: Runner) -> None:
+    async def main() -> None:
+        async with connected(client={"credentials": [Credentials(ALICE, Failing(Gate()))]}) as (near, far):
+            with pytest.raises(PeerRejected):
+                await far.transport.request_client_certificate()
+            error = await near.lost
+            assert isinstance(error, LocalFailure)
+            assert error.code == "signing_failed"
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["close", "abort", "cancel"])
+def test_whoever_asked_hears_of_the_end(run: Runner, how: str) -> None:
+    async def main() -> None:
+        gate = Gate()
+        async with connected(client={"credentials": [Credentials(ALICE, SlowSigner(gate))]}) as (near, far):
+            answer = far.transport.request_client_certificate()
+            await gate.asked.wait()
+            if how == "cancel":
+                # Nobody waits any more: the answer that comes is nobody's.
+                answer.cancel()
+                gate.open.set()
+                near.transport.write(b"data")
+                await far.until(lambda: far.data)
+            else:
+                near.transport.close() if how == "close" else far.transport.abort()
+                with pytest.raises(ConnectionLost) as caught:
+                    await answer
+                assert caught.value.code == "no_answer"
+
+    run(main())
+
+
+def test_who_cannot_ask(run: Runner) -> None:
+    async def main() -> None:
+        async with connected() as (near, _):
+            with pytest.raises(ApiMisuse, match="this side is the client"):
+                near.transport.request_client_certificate()
+        made = Made()
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
+            _, near = await aio.create_connection(Recorder, "127.0.0.1", port, client_config(), server_name="localhost")
+            far = made.all[0]
+            await far.made
+            with pytest.raises(ApiMisuse, match="did not offer it"):
+                far.transport.request_client_certificate()
+            near.transport.abort()
+            await far.lost
+
+    run(main())
