@@ -149,6 +149,12 @@ class Connection:
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
+        try:
+            if self._records.write_one_application_data(data):
+                return
+        except BaseException as error:
+            if not self._escaped(error):
+                raise
         self._raise_error()
         if self._post is None:
             raise ApiMisuse("not_connected")
@@ -156,15 +162,15 @@ class Connection:
             raise ApiMisuse("closed_for_writing")
         if self._busy:
             raise ApiMisuse("reentrant")
-        size = len(data)
-        if not size:
+        content = memoryview(data).cast("B")
+        if not content:
             return
         # Whoever hears of the records may call back in, between two keys at worst.
         self._busy = self._watch.wants_secrets
         try:
-            if self._post.write_keys_due(size):
+            if self._post.write_keys_due(len(content)):
                 self._post.renew_write_keys()
-            self._records.write_application_data(data)
+            self._records.write_application_data(content)
         except BaseException as error:
             if not self._escaped(error):
                 raise
@@ -208,13 +214,14 @@ class Connection:
         else:
             self._write_alert(CLOSE_NOTIFY, None)
             self._write_closed = True
+            self._records.plain_until = 0
 
     def eof(self) -> None:
         """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1."""
         with _Guard(self):
             if not self._read_closed:
                 self._read_closed = self._write_closed = True
-                self._plain_reading = False
+                self._end_plain()
                 self._tell_ended(self.info.role.peer, "eof")
                 raise self._unexpected_eof()
         self._raise_error()
@@ -231,7 +238,7 @@ class Connection:
         """The shell lost the transport: from now on every call raises ``error``, unless one is pending already."""
         if self.error is None:
             self.error = error
-            self._plain_reading = False
+            self._end_plain()
             self._tell_ended(self.info.role.peer, "reset")
 
     def update_keys(self, *, request: bool = False) -> None:
@@ -392,7 +399,8 @@ class Connection:
             if self._read_closed:
                 return
             data = b""
-        self._pump()
+        if self._records.buffered:
+            self._pump()
 
     # Alerts and ends
 
@@ -440,7 +448,7 @@ class Connection:
         """The connection is dead: tell the peer what it may know, and keep the error without the frames it passed."""
         error.__traceback__ = error.__context__ = error.__cause__ = None
         self.error = error
-        self._plain_reading = False
+        self._end_plain()
         self._machine = None
         if self._watch.active:
             self._tell_rest()
@@ -451,6 +459,11 @@ class Connection:
                 self._write_alert(CLOSE_NOTIFY, None)
         self._write_closed = True
         self._tell_ended(self.info.role, "eof")
+
+    def _end_plain(self) -> None:
+        """From now on every byte, in both directions, goes the way on which everything is checked."""
+        self._plain_reading = False
+        self._records.plain_until = 0
 
     def _escaped(self, error: BaseException) -> bool:
         """Turn what left an entry into the connection's end; False for what must go on to the caller as it is."""

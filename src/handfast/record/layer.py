@@ -20,7 +20,7 @@ from handfast.wire.joiner import HandshakeJoiner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from handfast.record.protection import Protection13
+    from handfast.record.protection import Opened, Protection13
     from handfast.wire.messages import HandshakeMessage
 
 HANDSHAKE = int(ContentType.handshake)
@@ -68,9 +68,12 @@ class RecordLayer:
         # Whether a change_cipher_spec may come now: between the first ClientHello and the peer's Finished.
         self.accepts_change_cipher_spec = False
         self.write_protection: Protection13 | None = None
+        # Up to which record number of ``write_protection`` application data needs nothing but to be sealed: writing is
+        # open, no new keys are due, and nobody hears of it.
+        self.plain_until = 0
         self._read_protection: Protection13 | None = None
         self._incoming = bytearray()
-        self._outgoing: list[bytes | bytearray] = []
+        self._outgoing: list[bytes] = []
         self._write_epoch = Epoch.PLAINTEXT
         self._read_epoch = Epoch.PLAINTEXT
         self._written = 0
@@ -96,14 +99,18 @@ class RecordLayer:
         The second value is the first record that was something else, if one was met. For a connected side that nobody
         watches: no object is built per record.
         """
-        if self._read_protection is None:
+        protection = self._read_protection
+        if protection is None:
             raise ValueError("no read keys")
-        if self._incoming or not self.joiner.empty:
+        if self._incoming or self.joiner.buffer:
             self._incoming += data
             source: bytes | bytearray | memoryview = self._incoming
         else:
+            opened = protection.open_one(data)
+            if opened is not None:
+                return self._opened_one(opened)
             source = data
-        content, consumed, other = self._read_protection.open_run(source, 0)
+        content, consumed, other = protection.open_run(source, 0)
         if source is self._incoming:
             del self._incoming[:consumed]
         elif consumed < len(data):
@@ -111,9 +118,17 @@ class RecordLayer:
         if content:
             self._nothing_opened = False
             self._empty_records = 0
-            if not self.joiner.empty:
+            if self.joiner.buffer:
                 raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
         return content, None if other is None else self._opened(other[0], other[1])
+
+    def _opened_one(self, opened: Opened) -> tuple[bytes, Record | None]:
+        content_type, content, _ = opened
+        if content_type != APPLICATION_DATA or not content:
+            return b"", self._opened(content_type, content)
+        self._nothing_opened = False
+        self._empty_records = 0
+        return content, None
 
     def read(self) -> Record | None:
         """The next whole record that is not a change_cipher_spec, or None when more bytes are needed."""
@@ -141,7 +156,7 @@ class RecordLayer:
 
     def require_boundary(self, after: str) -> None:
         """Refuse handshake bytes after a message with which a flight must end. RFC 9846 5.1."""
-        if not self.joiner.empty:
+        if self.joiner.buffer:
             raise PeerMisbehaved("message_spans_key_change", message=after)
 
     def _next_frame(self) -> tuple[bytes, bytes] | None:
@@ -190,7 +205,7 @@ class RecordLayer:
         self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)
         if body != b"\x01":
             raise PeerMisbehaved("bad_change_cipher_spec")
-        if not self.joiner.empty:
+        if self.joiner.buffer:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.change_cipher_spec.name)
         if not self.accepts_change_cipher_spec:
             raise PeerMisbehaved("late_change_cipher_spec")
@@ -246,7 +261,7 @@ class RecordLayer:
         content_type = record.content_type
         if content_type not in (HANDSHAKE, ALERT, APPLICATION_DATA):
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(content_type))
-        if content_type != HANDSHAKE and not self.joiner.empty:
+        if content_type != HANDSHAKE and self.joiner.buffer:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.describe(content_type))
         if len(record.content) > limits.MAX_PLAINTEXT:
             raise PeerMisbehaved("record_overflow", length=len(record.content), limit=limits.MAX_PLAINTEXT)
@@ -301,14 +316,25 @@ class RecordLayer:
         """The dummy record of middlebox compatibility mode, always in plaintext. RFC 9846 D.4."""
         self._send(CHANGE_CIPHER_SPEC_RECORD, CHANGE_CIPHER_SPEC, b"\x01", Epoch.PLAINTEXT)
 
+    def write_one_application_data(self, data: bytes | bytearray | memoryview) -> bool:
+        """Seal ``data`` if it makes one record and nothing else is to be done; False, and nothing done, otherwise."""
+        protection = self.write_protection
+        if (
+            protection is None
+            or protection.records >= self.plain_until
+            or type(data) is not bytes
+            or not 0 < len(data) <= self.fragment_limit
+        ):
+            return False
+        self._outgoing.append(protection.seal_data(data))
+        return True
+
     def write_application_data(self, data: bytes | bytearray | memoryview) -> None:
         """Seal ``data``, of any size, into records."""
         if self.write_protection is None:
             raise ValueError("no write keys")
         if not self.watch.active:
-            sealed = self.write_protection.seal_application_data(data, self.fragment_limit)
-            self._written += -(-len(data) // self.fragment_limit)
-            self._outgoing.append(sealed)
+            self._outgoing.append(self.write_protection.seal_application_data(data, self.fragment_limit))
             return
         view = memoryview(data)
         for start in range(0, len(view), self.fragment_limit):
@@ -329,9 +355,9 @@ class RecordLayer:
     def take_outgoing(self) -> bytes:
         """All bytes that the transport must carry now, once."""
         outgoing = self._outgoing
-        if not outgoing:
-            return b""
-        taken = bytes(outgoing[0]) if len(outgoing) == 1 else b"".join(outgoing)
+        if len(outgoing) == 1:
+            return outgoing.pop()
+        taken = b"".join(outgoing)
         outgoing.clear()
         return taken
 

@@ -6,7 +6,8 @@ on integers.
 
 One microsecond is all that a small record costs, so the ways here differ by size:
 
-- One small record: ``encrypt``/``decrypt`` and concatenation.
+- One record to send, or a small one received: ``encrypt``/``decrypt`` and concatenation. Its header is one number, for
+  writing and for comparing.
 - Many records to send: all of them are laid out in one buffer, with the plaintext where its ciphertext will stand, and
   encrypted in place: the plaintext is copied once.
 - Many records received, or a large one: each is decrypted right behind the previous one's content, over its content
@@ -15,9 +16,11 @@ One microsecond is all that a small record costs, so the ways here differ by siz
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import suppress
+from io import BytesIO
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from handfast.crypto.suites import TAG_LENGTH, InvalidTag, Suite13
+from handfast.crypto.suites import IV_LENGTH, TAG_LENGTH, InvalidTag, Suite13
 from handfast.errors import LocalFailure, PeerMisbehaved
 from handfast.limits import MAX_CIPHERTEXT_13, MAX_INNER_PLAINTEXT, MAX_PLAINTEXT, RECORD_HEADER
 from handfast.registry import ContentType
@@ -30,10 +33,15 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 Opened: TypeAlias = tuple[int, bytes, int]
 
 _APPLICATION_DATA = int(ContentType.application_data)
-_HEADER_START = b"\x17\3\3"
+# A header of application data of length 0, as a number.
+_HEADER = 0x17_0303_0000
 # What a record is longer than its content, without padding: content type and tag, then the header too.
 _GROWTH = 1 + TAG_LENGTH
 _OVERHEAD = RECORD_HEADER + _GROWTH
+# What follows content that is to be encrypted in place: its type, and room for the tag.
+_TYPE_AND_ROOM = b"\x17" + bytes(TAG_LENGTH)
+# The longest body that may hold 2^14 bytes of content: shorter than what RFC 9846 5.2 lets come.
+_LONGEST = MAX_INNER_PLAINTEXT + TAG_LENGTH
 # Up to about this size, copying a record twice is cheaper than the calls that avoid it.
 _SMALL = 4096
 
@@ -60,56 +68,54 @@ class Protection13:
     def __repr__(self) -> str:
         return f"<Protection13 {self.suite.name}, {self.records} records>"
 
-    def seal(self, content_type: int, content: Buffer, padding: int = 0) -> bytes:
+    def seal(self, content_type: int, content: bytes, padding: int = 0) -> bytes:
         """One whole record of up to 2^14 bytes of content. RFC 9846 5.2. Raises LocalFailure key_exhausted."""
         number = self._take_numbers(1)
-        inner = b"".join((content, content_type.to_bytes(1 + padding, "little")))
-        header = _HEADER_START + (len(inner) + TAG_LENGTH).to_bytes(2, "big")
-        return header + self._aead.encrypt((self._iv ^ number).to_bytes(12, "big"), inner, header)
+        header = (_HEADER + len(content) + padding + _GROWTH).to_bytes(RECORD_HEADER, "big")
+        inner = content + content_type.to_bytes(1 + padding, "little")
+        return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), inner, header)
 
-    def seal_application_data(self, data: Buffer, limit: int = MAX_PLAINTEXT) -> bytes | bytearray:
-        """As many records as ``data`` needs, each with up to ``limit`` bytes of it; none for no data. RFC 9846 5.1.
-
-        Raises LocalFailure key_exhausted, and then has sealed nothing.
-        """
-        if type(data) is not bytes:
-            data = memoryview(data).cast("B")
-        size = len(data)
-        if size > limit:
-            return self._seal_many(memoryview(data), limit)
-        if not size:
-            return b""
+    def seal_data(self, data: bytes) -> bytes:
+        """``seal`` for what is sealed most often: 1 to 2^14 bytes of application data."""
         number = self.records
         if number >= self.limit:
             raise LocalFailure("key_exhausted", limit=self.limit)
         self.records = number + 1
-        header = _HEADER_START + (size + _GROWTH).to_bytes(2, "big")
-        inner = b"".join((data, b"\x17"))
-        return header + self._aead.encrypt((self._iv ^ number).to_bytes(12, "big"), inner, header)
+        header = (_HEADER + len(data) + _GROWTH).to_bytes(RECORD_HEADER, "big")
+        return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), data + b"\x17", header)
 
-    def _seal_many(self, data: memoryview, limit: int) -> bytearray:
+    def seal_application_data(self, data: Buffer, limit: int = MAX_PLAINTEXT) -> bytes:
+        """As many records as ``data`` needs, each with up to ``limit`` bytes of it; none for no data. RFC 9846 5.1.
+
+        Raises LocalFailure key_exhausted, and then has sealed nothing.
+        """
+        if len(data) > limit:
+            return self._seal_many(memoryview(data), limit)
+        return self.seal_data(bytes(data)) if data else b""
+
+    def _seal_many(self, data: memoryview, limit: int) -> bytes:
         size = len(data)
-        count = -(-size // limit)
-        number = self._take_numbers(count)
-        iv = self._iv
-        encrypt_into = self._aead.encrypt_into
-        wire = bytearray(size + count * _OVERHEAD)
-        view = memoryview(wire)
-        at = 0
+        number = self._take_numbers(-(-size // limit))
+        parts: list[Buffer] = []
         for start in range(0, size, limit):
             content = data[start : start + limit]
-            length = len(content)
-            body = at + RECORD_HEADER
-            end = body + length
-            header = _HEADER_START + (length + _GROWTH).to_bytes(2, "big")
-            view[at:body] = header
-            view[body:end] = content
-            view[end] = _APPLICATION_DATA
-            at = end + _GROWTH
-            encrypt_into((iv ^ number).to_bytes(12, "big"), view[body : end + 1], header, view[body:at])
+            parts += ((_HEADER + len(content) + _GROWTH).to_bytes(RECORD_HEADER, "big"), content, _TYPE_AND_ROOM)
+        # What a BytesIO is made from becomes its buffer, and is what it gives: bytes that can be written while only
+        # the view below knows them.
+        wire = BytesIO(b"".join(parts))
+        with wire.getbuffer() as view:
+            self._encrypt_records(view, number, limit + _OVERHEAD)
+        return wire.getvalue()
+
+    def _encrypt_records(self, wire: memoryview, number: int, step: int) -> None:
+        """Encrypt in place the records that are laid out in ``wire``, one each ``step`` bytes."""
+        iv = self._iv
+        encrypt_into = self._aead.encrypt_into
+        for at in range(0, len(wire), step):
+            header = at + RECORD_HEADER
+            body = wire[header : at + step]
+            encrypt_into((iv ^ number).to_bytes(IV_LENGTH, "big"), body[:-TAG_LENGTH], wire[at:header], body)
             number += 1
-        view.release()
-        return wire
 
     def _take_numbers(self, count: int) -> int:
         """Reserve sequence numbers for ``count`` records to send; the first of them."""
@@ -124,24 +130,44 @@ class Protection13:
 
         Raises PeerMisbehaved record_overflow, bad_record_mac, all_zero_inner_plaintext, key_overused.
         """
-        length = len(body)
-        if length > MAX_CIPHERTEXT_13:
-            raise PeerMisbehaved("record_overflow", length=length, limit=MAX_CIPHERTEXT_13)
         number = self.records
-        if number >= self._opening_limit:
-            raise PeerMisbehaved("key_overused", limit=self._opening_limit)
-        if length < _GROWTH:
-            raise PeerMisbehaved("bad_record_mac")
+        if not _GROWTH <= len(body) <= _LONGEST or number >= self._opening_limit:
+            self._refuse_to_open(header, body)
         try:
-            inner = self._aead.decrypt((self._iv ^ number).to_bytes(12, "big"), body, header)
+            inner = self._aead.decrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), body, header)
         except InvalidTag:
             raise PeerMisbehaved("bad_record_mac") from None
-        if length > MAX_INNER_PLAINTEXT + TAG_LENGTH:
-            raise PeerMisbehaved("record_overflow", length=len(inner), limit=MAX_INNER_PLAINTEXT)
         content_type = inner[-1]
         opened = (content_type, inner[:-1], 0) if content_type else _without_padding(inner)
         self.records = number + 1
         return opened
+
+    def _refuse_to_open(self, header: Buffer, body: Buffer) -> NoReturn:
+        """Say what is wrong with a record that is too long, too short, or one too many under this key."""
+        if len(body) > MAX_CIPHERTEXT_13:
+            raise PeerMisbehaved("record_overflow", length=len(body), limit=MAX_CIPHERTEXT_13)
+        if self.records >= self._opening_limit:
+            raise PeerMisbehaved("key_overused", limit=self._opening_limit)
+        # Only a record that is the peer's own can be too long inside.
+        with suppress(InvalidTag):
+            inner = self._aead.decrypt((self._iv ^ self.records).to_bytes(IV_LENGTH, "big"), body, header)
+            if len(inner) > MAX_INNER_PLAINTEXT:
+                raise PeerMisbehaved("record_overflow", length=len(inner), limit=MAX_INNER_PLAINTEXT)
+        raise PeerMisbehaved("bad_record_mac")
+
+    def open_one(self, data: Buffer) -> Opened | None:
+        """``open`` for ``data`` that is exactly one record, and a small one; None, and nothing done, for anything else.
+
+        It is what a transport brings most often, and this is the quickest way to see it: to a header with the length
+        that came, there is one number.
+        """
+        size = len(data)
+        if size > _SMALL:
+            return None
+        header = data[:RECORD_HEADER]
+        if int.from_bytes(header, "big") != _HEADER - RECORD_HEADER + size:
+            return None
+        return self.open(header, data[RECORD_HEADER:])
 
     def open_run(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
         """Open the complete application_data records from ``start`` on, as long as they hold application data.
@@ -155,66 +181,46 @@ class Protection13:
         end = _record_end(data, start)
         if not end:
             return b"", start, None
-        if end + RECORD_HEADER < len(data) or end - start > _SMALL:
-            return self._open_many(data, start)
-        return self._open_one(data, start, end)
-
-    def _open_one(self, data: Buffer, start: int, end: int) -> tuple[bytes, int, Opened | None]:
-        """``open`` for the record that comes most often, one of application data without padding, in one step."""
-        body = start + RECORD_HEADER
-        number = self.records
-        if number < self._opening_limit and _GROWTH < end - body <= MAX_INNER_PLAINTEXT + TAG_LENGTH:
-            try:
-                inner = self._aead.decrypt((self._iv ^ number).to_bytes(12, "big"), data[body:end], data[start:body])
-            except InvalidTag:
-                raise PeerMisbehaved("bad_record_mac") from None
-            content_type = inner[-1]
-            opened = (content_type, inner[:-1], 0) if content_type else _without_padding(inner)
-            self.records = number + 1
-        else:
-            opened = self.open(data[start:body], data[body:end])
-        if opened[0] == _APPLICATION_DATA and opened[1]:
-            return opened[1], end, None
-        return b"", end, opened
-
-    def _open_many(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
         source = memoryview(data)
         output = bytearray(len(source) - start)
-        view = memoryview(output)
-        decrypt_into = self._aead.decrypt_into
+        with memoryview(output) as view:
+            filled, at, last = self._open_into(view, source, start, end)
+        if at == start:
+            # It raises, and says what is wrong with the first record.
+            self.open(data[start : start + RECORD_HEADER], data[start + RECORD_HEADER : end])
+        del output[filled:]
+        return output, at, last
+
+    def _open_into(
+        self, output: memoryview, source: memoryview, at: int, end: int
+    ) -> tuple[int, int, Opened | None]:
+        """``open_run``'s loop: how many bytes of ``output`` were filled, where the next record starts, what ended it."""
         iv = self._iv
-        inner = view[:0]
+        decrypt_into = self._aead.decrypt_into
         filled = 0
-        at = start
-        last: Opened | None = None
-        while last is None and (end := _record_end(data, at)):
-            body = at + RECORD_HEADER
-            length = end - body - TAG_LENGTH
+        while end:
+            header = at + RECORD_HEADER
+            size = end - header - TAG_LENGTH
             number = self.records
             # What ``open`` has to refuse is left to it: now if it comes first, else in the next call.
-            if not 1 <= length <= MAX_INNER_PLAINTEXT or number >= self._opening_limit:
+            if not 1 <= size <= MAX_INNER_PLAINTEXT or number >= self._opening_limit:
                 break
-            inner = view[filled : filled + length]
+            inner = output[filled : filled + size]
             try:
-                decrypt_into((iv ^ number).to_bytes(12, "big"), source[body:end], source[at:body], inner)
-                if inner[-1] == _APPLICATION_DATA and length > 1:
-                    filled += length - 1
-                else:
-                    opened = _without_padding(bytes(inner))
-                    if opened[0] == _APPLICATION_DATA and opened[1]:
-                        filled += len(opened[1])
-                    else:
-                        last = opened
+                decrypt_into((iv ^ number).to_bytes(IV_LENGTH, "big"), source[header:end], source[at:header], inner)
+                opened = None if inner[-1] == _APPLICATION_DATA and size > 1 else _without_padding(bytes(inner))
             except (InvalidTag, PeerMisbehaved):
                 break
             self.records = number + 1
             at = end
-        if at == start:
-            return self._open_one(data, start, _record_end(data, start))
-        inner.release()
-        view.release()
-        del output[filled:]
-        return output, at, last
+            if opened is None:
+                filled += size - 1
+            elif opened[0] == _APPLICATION_DATA and opened[1]:
+                filled += len(opened[1])
+            else:
+                return filled, at, opened
+            end = _record_end(source, at)
+        return filled, at, None
 
 
 def _record_end(data: Buffer, start: int) -> int:
