@@ -133,6 +133,8 @@ class Connection:
         """
         if self._plain_reading:
             try:
+                if content := self._records.read_one(data):
+                    return [self._data(content)]
                 self._receive_connected(data)
             except BaseException as error:
                 if not self._escaped(error):
@@ -150,7 +152,7 @@ class Connection:
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
         try:
-            if self._records.write_one_application_data(data):
+            if self._records.write_one(data):
                 return
         except BaseException as error:
             if not self._escaped(error):
@@ -377,20 +379,20 @@ class Connection:
         elif self._post is None:
             raise PeerMisbehaved("early_application_data")
         elif record.content:
-            self._take_data(record.content)
+            self._results.append(self._data(record.content))
 
-    def _take_data(self, content: bytes | bytearray) -> None:
+    def _data(self, content: bytes | bytearray) -> Data:
         self._received += len(content)
         if self._post is not None:
-            self._post.application_data_came()
-        self._results.append(Data(content))
+            self._post.key_updates = 0
+        return Data(content)
 
     def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
         """The connected side that nobody watches: runs of application data are opened in one go."""
         while True:
             content, other = self._records.read_application_data(data)
             if content:
-                self._take_data(content)
+                self._results.append(self._data(content))
             if other is None:
                 break
             self._take_record(other)

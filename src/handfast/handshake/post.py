@@ -36,7 +36,8 @@ class PostHandshake:
         self.suite = established.suite
         self._read = established.read
         self._write = established.write
-        self._key_updates = 0
+        # Those that came in a row: only they are limited, and whoever takes application data sets it back.
+        self.key_updates = 0
         # The record number from which on the next write changes our keys first. The reader only notes here that the peer
         # wants new ones; the next write answers once, however often it asked.
         self._update_at = 0
@@ -46,10 +47,6 @@ class PostHandshake:
         """Act on one message of those that ``expects`` names. A ticket is an offer that may be left alone."""
         if isinstance(message, KeyUpdate):
             self._take_key_update(message)
-
-    def application_data_came(self) -> None:
-        """Only KeyUpdates in a row are limited."""
-        self._key_updates = 0
 
     def write_keys_due(self, size: int) -> bool:
         """Whether the write keys must change before ``size`` bytes are written. RFC 9846 4.7.3 and 5.5."""
@@ -78,8 +75,8 @@ class PostHandshake:
         if message.request_update > UPDATE_REQUESTED:
             value = message.request_update
             raise BadMessage("bad_value", message="KeyUpdate", field="request_update", value=value)
-        self._key_updates += 1
-        if self._key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
+        self.key_updates += 1
+        if self.key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
             raise PeerMisbehaved("too_many_key_updates", limit=limits.MAX_CONSECUTIVE_KEY_UPDATES)
         self._read = self._read.updated()
         protection = Protection13(self.suite, self._read)

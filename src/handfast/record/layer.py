@@ -20,7 +20,7 @@ from handfast.wire.joiner import HandshakeJoiner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from handfast.record.protection import Opened, Protection13
+    from handfast.record.protection import Protection13
     from handfast.wire.messages import HandshakeMessage
 
 HANDSHAKE = int(ContentType.handshake)
@@ -106,9 +106,6 @@ class RecordLayer:
             self._incoming += data
             source: bytes | bytearray | memoryview = self._incoming
         else:
-            opened = protection.open_one(data)
-            if opened is not None:
-                return self._opened_one(opened)
             source = data
         content, consumed, other = protection.open_run(source, 0)
         if source is self._incoming:
@@ -122,13 +119,15 @@ class RecordLayer:
                 raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
         return content, None if other is None else self._opened(other[0], other[1])
 
-    def _opened_one(self, opened: Opened) -> tuple[bytes, Record | None]:
-        content_type, content, _ = opened
-        if content_type != APPLICATION_DATA or not content:
-            return b"", self._opened(content_type, content)
-        self._nothing_opened = False
-        self._empty_records = 0
-        return content, None
+    def read_one(self, data: bytes | bytearray | memoryview) -> bytes:
+        """``read_application_data`` for ``data`` that is one small record of it; b"", and nothing done, for any other."""
+        protection = self._read_protection
+        if protection is None or self._incoming or self.joiner.buffer:
+            return b""
+        content = protection.open_one(data)
+        if content:
+            self._empty_records = 0
+        return content
 
     def read(self) -> Record | None:
         """The next whole record that is not a change_cipher_spec, or None when more bytes are needed."""
@@ -316,7 +315,7 @@ class RecordLayer:
         """The dummy record of middlebox compatibility mode, always in plaintext. RFC 9846 D.4."""
         self._send(CHANGE_CIPHER_SPEC_RECORD, CHANGE_CIPHER_SPEC, b"\x01", Epoch.PLAINTEXT)
 
-    def write_one_application_data(self, data: bytes | bytearray | memoryview) -> bool:
+    def write_one(self, data: bytes | bytearray | memoryview) -> bool:
         """Seal ``data`` if it makes one record and nothing else is to be done; False, and nothing done, otherwise."""
         protection = self.write_protection
         if (
@@ -326,7 +325,7 @@ class RecordLayer:
             or not 0 < len(data) <= self.fragment_limit
         ):
             return False
-        self._outgoing.append(protection.seal_data(data))
+        self._outgoing.append(protection.seal_one(data))
         return True
 
     def write_application_data(self, data: bytes | bytearray | memoryview) -> None:

@@ -75,7 +75,7 @@ class Protection13:
         inner = content + content_type.to_bytes(1 + padding, "little")
         return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), inner, header)
 
-    def seal_data(self, data: bytes) -> bytes:
+    def seal_one(self, data: bytes) -> bytes:
         """``seal`` for what is sealed most often: 1 to 2^14 bytes of application data."""
         number = self.records
         if number >= self.limit:
@@ -91,7 +91,7 @@ class Protection13:
         """
         if len(data) > limit:
             return self._seal_many(memoryview(data), limit)
-        return self.seal_data(bytes(data)) if data else b""
+        return self.seal_one(bytes(data)) if data else b""
 
     def _seal_many(self, data: memoryview, limit: int) -> bytes:
         size = len(data)
@@ -155,19 +155,29 @@ class Protection13:
                 raise PeerMisbehaved("record_overflow", length=len(inner), limit=MAX_INNER_PLAINTEXT)
         raise PeerMisbehaved("bad_record_mac")
 
-    def open_one(self, data: Buffer) -> Opened | None:
-        """``open`` for ``data`` that is exactly one record, and a small one; None, and nothing done, for anything else.
+    def open_one(self, data: Buffer) -> bytes:
+        """The content of ``data`` if that is one small, whole record of application data without padding.
 
-        It is what a transport brings most often, and this is the quickest way to see it: to a header with the length
-        that came, there is one number.
+        b"", and nothing has happened, if it is anything else: ``open_run`` then says what. It is what a transport
+        brings most often, and this is the quickest way to see it: only one header goes with the length that came.
         """
         size = len(data)
-        if size > _SMALL:
-            return None
+        number = self.records
         header = data[:RECORD_HEADER]
-        if int.from_bytes(header, "big") != _HEADER - RECORD_HEADER + size:
-            return None
-        return self.open(header, data[RECORD_HEADER:])
+        if (
+            not _OVERHEAD < size <= _SMALL
+            or int.from_bytes(header, "big") != _HEADER - RECORD_HEADER + size
+            or number >= self._opening_limit
+        ):
+            return b""
+        try:
+            inner = self._aead.decrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), data[RECORD_HEADER:], header)
+        except InvalidTag:
+            return b""
+        if inner[-1] != _APPLICATION_DATA:
+            return b""
+        self.records = number + 1
+        return inner[:-1]
 
     def open_run(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
         """Open the complete application_data records from ``start`` on, as long as they hold application data.
