@@ -133,8 +133,11 @@ class Connection:
         """
         if self._plain_reading:
             try:
-                if content := self._records.read_one(data):
-                    return [self._data(content)]
+                content = self._records.read_one(data)
+                if content:
+                    self._received += len(content)
+                    self._post.key_updates = 0
+                    return [Data(content)]
                 self._receive_connected(data)
             except BaseException as error:
                 if not self._escaped(error):
@@ -152,7 +155,11 @@ class Connection:
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
         try:
-            if self._records.write_one(data):
+            records = self._records
+            protection = records.write_protection
+            if (type(data) is bytes and 0 < len(data) <= records.fragment_limit and protection is not None and
+              protection.records < records.plain_until):
+                records.outgoing.append(protection.seal_one(data))
                 return
         except BaseException as error:
             if not self._escaped(error):
@@ -182,12 +189,17 @@ class Connection:
 
     def outgoing(self) -> bytes:
         """Take the bytes that the transport must carry now."""
-        return self._records.take_outgoing()
+        outgoing = self._records.outgoing
+        if len(outgoing) == 1:
+            return outgoing.pop()
+        taken = b"".join(outgoing)
+        outgoing.clear()
+        return taken
 
     @property
     def wants_write(self) -> bool:
         """Whether ``outgoing`` has anything to give."""
-        return self._records.wants_write
+        return bool(self._records.outgoing)
 
     def answer(self, need: Need, value: object) -> list[Result]:
         """Answer the pending need. Raises ApiMisuse for a need that is not the pending one."""

@@ -73,7 +73,8 @@ class RecordLayer:
         self.plain_until = 0
         self._read_protection: Protection13 | None = None
         self._incoming = bytearray()
-        self._outgoing: list[bytes] = []
+        # What the transport must carry now.
+        self.outgoing: list[bytes] = []
         self._write_epoch = Epoch.PLAINTEXT
         self._read_epoch = Epoch.PLAINTEXT
         self._written = 0
@@ -325,7 +326,7 @@ class RecordLayer:
             or not 0 < len(data) <= self.fragment_limit
         ):
             return False
-        self._outgoing.append(protection.seal_one(data))
+        self.outgoing.append(protection.seal_one(data))
         return True
 
     def write_application_data(self, data: bytes | bytearray | memoryview) -> None:
@@ -333,7 +334,7 @@ class RecordLayer:
         if self.write_protection is None:
             raise ValueError("no write keys")
         if not self.watch.active:
-            self._outgoing.append(self.write_protection.seal_application_data(data, self.fragment_limit))
+            self.outgoing.append(self.write_protection.seal_application_data(data, self.fragment_limit))
             return
         view = memoryview(data)
         for start in range(0, len(view), self.fragment_limit):
@@ -345,20 +346,6 @@ class RecordLayer:
         self._write_epoch = epoch
         if self.watch.active:
             self.watch.emit(KeysChanged(self.watch.time, self.sends, epoch, suite))
-
-    @property
-    def wants_write(self) -> bool:
-        """Whether bytes wait for the transport."""
-        return bool(self._outgoing)
-
-    def take_outgoing(self) -> bytes:
-        """All bytes that the transport must carry now, once."""
-        outgoing = self._outgoing
-        if len(outgoing) == 1:
-            return outgoing.pop()
-        taken = b"".join(outgoing)
-        outgoing.clear()
-        return taken
 
     def _write(self, content_type: int, content: bytes) -> None:
         if self.write_protection is None:
@@ -372,7 +359,7 @@ class RecordLayer:
     def _send(self, record: bytes, content_type: int, content: bytes, epoch: Epoch) -> None:
         index = self._written
         self._written += 1
-        self._outgoing.append(record)
+        self.outgoing.append(record)
         if self.watch.active:
             header, body = record[:5], record[5:]
             now = self.watch.tick()

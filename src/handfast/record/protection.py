@@ -42,8 +42,10 @@ _OVERHEAD = RECORD_HEADER + _GROWTH
 _TYPE_AND_ROOM = b"\x17" + bytes(TAG_LENGTH)
 # The longest body that may hold 2^14 bytes of content: shorter than what RFC 9846 5.2 lets come.
 _LONGEST = MAX_INNER_PLAINTEXT + TAG_LENGTH
-# Up to about this size, copying a record twice is cheaper than the calls that avoid it.
-_SMALL = 4096
+# Up to about this size of content, copying a record twice is cheaper than the calls that avoid it.
+_SMALL = 2048
+# The headers of small records by the length of their content, which are looked up in a fifth of the time.
+_HEADERS = tuple((_HEADER + length + _GROWTH).to_bytes(RECORD_HEADER, "big") for length in range(_SMALL + 1))
 
 
 class Protection13:
@@ -81,7 +83,8 @@ class Protection13:
         if number >= self.limit:
             raise LocalFailure("key_exhausted", limit=self.limit)
         self.records = number + 1
-        header = (_HEADER + len(data) + _GROWTH).to_bytes(RECORD_HEADER, "big")
+        size = len(data)
+        header = _HEADERS[size] if size <= _SMALL else (_HEADER + size + _GROWTH).to_bytes(RECORD_HEADER, "big")
         return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), data + b"\x17", header)
 
     def seal_application_data(self, data: Buffer, limit: int = MAX_PLAINTEXT) -> bytes:
@@ -161,14 +164,14 @@ class Protection13:
         b"", and nothing has happened, if it is anything else: ``open_run`` then says what. It is what a transport
         brings most often, and this is the quickest way to see it: only one header goes with the length that came.
         """
-        size = len(data)
+        size = len(data) - _OVERHEAD
         number = self.records
+        if not 0 < size <= _SMALL or number >= self._opening_limit:
+            return b""
+        if type(data) is not bytes:
+            data = bytes(data)
         header = data[:RECORD_HEADER]
-        if (
-            not _OVERHEAD < size <= _SMALL
-            or int.from_bytes(header, "big") != _HEADER - RECORD_HEADER + size
-            or number >= self._opening_limit
-        ):
+        if header != _HEADERS[size]:
             return b""
         try:
             inner = self._aead.decrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), data[RECORD_HEADER:], header)
