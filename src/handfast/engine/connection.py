@@ -157,10 +157,11 @@ class Connection:
         try:
             records = self._records
             protection = records.write_protection
-            if (type(data) is bytes and 0 < len(data) <= records.fragment_limit and protection is not None and
-              protection.records < records.plain_until):
-                records.outgoing.append(protection.seal_one(data))
-                return
+            if protection is not None and type(data) is bytes and 0 < len(data) <= records.fragment_limit:
+                record = protection.seal_one(data)
+                if record:
+                    records.outgoing.append(record)
+                    return
         except BaseException as error:
             if not self._escaped(error):
                 raise
@@ -228,7 +229,7 @@ class Connection:
         else:
             self._write_alert(CLOSE_NOTIFY, None)
             self._write_closed = True
-            self._records.plain_until = 0
+            self._records.write_plain_until(0)
 
     def eof(self) -> None:
         """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1."""
@@ -477,7 +478,7 @@ class Connection:
     def _end_plain(self) -> None:
         """From now on every byte, in both directions, goes the way on which everything is checked."""
         self._plain_reading = False
-        self._records.plain_until = 0
+        self._records.write_plain_until(0)
 
     def _escaped(self, error: BaseException) -> bool:
         """Turn what left an entry into the connection's end; False for what must go on to the caller as it is."""

@@ -69,7 +69,7 @@ class PostHandshake:
     def _write_with_new_keys(self) -> None:
         self._update_at = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
         if not self.records.watch.wants_secrets:
-            self.records.plain_until = self._update_at
+            self.records.write_plain_until(self._update_at)
 
     def _take_key_update(self, message: KeyUpdate) -> None:
         if message.request_update > UPDATE_REQUESTED:
@@ -82,4 +82,5 @@ class PostHandshake:
         protection = Protection13(self.suite, self._read)
         self.records.change_read_keys(protection, Epoch.APPLICATION, self.suite.id, KeyUpdate.__name__)
         if message.request_update == UPDATE_REQUESTED:
-            self._update_at = self.records.plain_until = 0
+            self._update_at = 0
+            self.records.write_plain_until(0)

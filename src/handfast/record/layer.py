@@ -68,9 +68,6 @@ class RecordLayer:
         # Whether a change_cipher_spec may come now: between the first ClientHello and the peer's Finished.
         self.accepts_change_cipher_spec = False
         self.write_protection: Protection13 | None = None
-        # Up to which record number of ``write_protection`` application data needs nothing but to be sealed: writing is
-        # open, no new keys are due, and nobody hears of it.
-        self.plain_until = 0
         self._read_protection: Protection13 | None = None
         self._incoming = bytearray()
         # What the transport must carry now.
@@ -316,19 +313,6 @@ class RecordLayer:
         """The dummy record of middlebox compatibility mode, always in plaintext. RFC 9846 D.4."""
         self._send(CHANGE_CIPHER_SPEC_RECORD, CHANGE_CIPHER_SPEC, b"\x01", Epoch.PLAINTEXT)
 
-    def write_one(self, data: bytes | bytearray | memoryview) -> bool:
-        """Seal ``data`` if it makes one record and nothing else is to be done; False, and nothing done, otherwise."""
-        protection = self.write_protection
-        if (
-            protection is None
-            or protection.records >= self.plain_until
-            or type(data) is not bytes
-            or not 0 < len(data) <= self.fragment_limit
-        ):
-            return False
-        self.outgoing.append(protection.seal_one(data))
-        return True
-
     def write_application_data(self, data: bytes | bytearray | memoryview) -> None:
         """Seal ``data``, of any size, into records."""
         if self.write_protection is None:
@@ -339,6 +323,11 @@ class RecordLayer:
         view = memoryview(data)
         for start in range(0, len(view), self.fragment_limit):
             self._write(APPLICATION_DATA, bytes(view[start : start + self.fragment_limit]))
+
+    def write_plain_until(self, records: int) -> None:
+        """From how many records under the present keys on ``Protection13.seal_one`` must not be used."""
+        if self.write_protection is not None:
+            self.write_protection.plain_until = records
 
     def change_write_keys(self, protection: Protection13, epoch: Epoch, suite: int) -> None:
         """Write with these keys from the next record on."""

@@ -52,16 +52,18 @@ class Protection13:
     """One direction under one traffic secret: use it either for sealing or for opening.
 
     ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
-    suite's limit of ``records``, before which a sender must update its keys.
+    suite's limit of ``records``, before which a sender must update its keys. Up to ``plain_until`` records, application
+    data needs nothing but to be sealed: writing is open, no new keys are due, and nobody hears of it.
     """
 
-    __slots__ = ("_aead", "_iv", "_opening_limit", "limit", "records", "suite")
+    __slots__ = ("_aead", "_iv", "_opening_limit", "limit", "plain_until", "records", "suite")
 
     def __init__(self, suite: Suite13, secret: TrafficSecret) -> None:
         key, iv = secret.key_and_iv(suite)
         self.suite = suite
         self.records = 0
         self.limit = suite.records_per_key
+        self.plain_until = 0
         # A peer may go by the RFC's 2^24.5 where we stop at 2^24; nobody may go to twice our limit.
         self._opening_limit = 2 * suite.records_per_key
         self._aead = suite.aead(key)
@@ -78,10 +80,10 @@ class Protection13:
         return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), inner, header)
 
     def seal_one(self, data: bytes) -> bytes:
-        """``seal`` for what is sealed most often: 1 to 2^14 bytes of application data."""
+        """``seal`` for 1 to 2^14 bytes of application data; b"", and nothing has happened, beyond ``plain_until``."""
         number = self.records
-        if number >= self.limit:
-            raise LocalFailure("key_exhausted", limit=self.limit)
+        if number >= self.plain_until:
+            return b""
         self.records = number + 1
         size = len(data)
         header = _HEADERS[size] if size <= _SMALL else (_HEADER + size + _GROWTH).to_bytes(RECORD_HEADER, "big")
@@ -94,7 +96,7 @@ class Protection13:
         """
         if len(data) > limit:
             return self._seal_many(memoryview(data), limit)
-        return self.seal_one(bytes(data)) if data else b""
+        return self.seal(_APPLICATION_DATA, bytes(data)) if data else b""
 
     def _seal_many(self, data: memoryview, limit: int) -> bytes:
         size = len(data)
