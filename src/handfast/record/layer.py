@@ -117,7 +117,7 @@ class RecordLayer:
                 raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
         return content, None if other is None else self._opened(other[0], other[1])
 
-    def read_one(self, data: bytes | bytearray | memoryview) -> bytes:
+    def read_one(self, data: bytes | bytearray | memoryview) -> bytes | bytearray:
         """``read_application_data`` for ``data`` that is one small record of it; b"", and nothing done, for any other."""
         protection = self._read_protection
         if protection is None or self._incoming or self.joiner.buffer:

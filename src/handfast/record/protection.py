@@ -6,8 +6,7 @@ on integers.
 
 One microsecond is all that a small record costs, so the ways here differ by size:
 
-- One record to send, or a small one received: ``encrypt``/``decrypt`` and concatenation. Its header is one number, for
-  writing and for comparing.
+- One record to send, or a small one received: ``encrypt``/``decrypt`` and concatenation.
 - Many records to send: all of them are laid out in one buffer, with the plaintext where its ciphertext will stand, and
   encrypted in place: the plaintext is copied once.
 - Many records received, or a large one: each is decrypted right behind the previous one's content, over its content
@@ -33,8 +32,7 @@ Buffer: TypeAlias = bytes | bytearray | memoryview
 Opened: TypeAlias = tuple[int, bytes, int]
 
 _APPLICATION_DATA = int(ContentType.application_data)
-# A header of application data of length 0, as a number.
-_HEADER = 0x17_0303_0000
+_HEADER_START = b"\x17\3\3"
 # What a record is longer than its content, without padding: content type and tag, then the header too.
 _GROWTH = 1 + TAG_LENGTH
 _OVERHEAD = RECORD_HEADER + _GROWTH
@@ -42,10 +40,17 @@ _OVERHEAD = RECORD_HEADER + _GROWTH
 _TYPE_AND_ROOM = b"\x17" + bytes(TAG_LENGTH)
 # The longest body that may hold 2^14 bytes of content: shorter than what RFC 9846 5.2 lets come.
 _LONGEST = MAX_INNER_PLAINTEXT + TAG_LENGTH
+
+
+def _header(length: int) -> bytes:
+    """The header of a protected record of ``length`` bytes of content and padding."""
+    return _HEADER_START + (length + _GROWTH).to_bytes(2, "big")
+
+
 # Up to about this size of content, copying a record twice is cheaper than the calls that avoid it.
 _SMALL = 2048
 # The headers of small records by the length of their content, which are looked up in a fifth of the time.
-_HEADERS = tuple((_HEADER + length + _GROWTH).to_bytes(RECORD_HEADER, "big") for length in range(_SMALL + 1))
+_HEADERS = tuple(_header(length) for length in range(_SMALL + 1))
 
 
 class Protection13:
@@ -75,7 +80,7 @@ class Protection13:
     def seal(self, content_type: int, content: bytes, padding: int = 0) -> bytes:
         """One whole record of up to 2^14 bytes of content. RFC 9846 5.2. Raises LocalFailure key_exhausted."""
         number = self._take_numbers(1)
-        header = (_HEADER + len(content) + padding + _GROWTH).to_bytes(RECORD_HEADER, "big")
+        header = _header(len(content) + padding)
         inner = content + content_type.to_bytes(1 + padding, "little")
         return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), inner, header)
 
@@ -86,7 +91,7 @@ class Protection13:
             return b""
         self.records = number + 1
         size = len(data)
-        header = _HEADERS[size] if size <= _SMALL else (_HEADER + size + _GROWTH).to_bytes(RECORD_HEADER, "big")
+        header = _HEADERS[size] if size <= _SMALL else _header(size)
         return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), data + b"\x17", header)
 
     def seal_application_data(self, data: Buffer, limit: int = MAX_PLAINTEXT) -> bytes:
@@ -101,26 +106,28 @@ class Protection13:
     def _seal_many(self, data: memoryview, limit: int) -> bytes:
         size = len(data)
         number = self._take_numbers(-(-size // limit))
+        header = _header(limit)
         parts: list[Buffer] = []
         for start in range(0, size, limit):
-            content = data[start : start + limit]
-            parts += ((_HEADER + len(content) + _GROWTH).to_bytes(RECORD_HEADER, "big"), content, _TYPE_AND_ROOM)
-        # What a BytesIO is made from becomes its buffer, and is what it gives: bytes that can be written while only
-        # the view below knows them.
+            parts += (header, data[start : start + limit], _TYPE_AND_ROOM)
+        parts[-3] = _header(size % limit or limit)
+        # What a BytesIO is made from becomes its buffer, and is what it gives: bytes that can be written as long as
+        # nobody else knows them.
         wire = BytesIO(b"".join(parts))
         with wire.getbuffer() as view:
-            self._encrypt_records(view, number, limit + _OVERHEAD)
+            self._encrypt_records(view, limit + _OVERHEAD, parts[::3], number)
         return wire.getvalue()
 
-    def _encrypt_records(self, wire: memoryview, number: int, step: int) -> None:
+    def _encrypt_records(self, wire: memoryview, step: int, headers: list[Buffer], number: int) -> None:
         """Encrypt in place the records that are laid out in ``wire``, one each ``step`` bytes."""
         iv = self._iv
         encrypt_into = self._aead.encrypt_into
-        for at in range(0, len(wire), step):
-            header = at + RECORD_HEADER
-            body = wire[header : at + step]
-            encrypt_into((iv ^ number).to_bytes(IV_LENGTH, "big"), body[:-TAG_LENGTH], wire[at:header], body)
+        at = RECORD_HEADER
+        for header in headers:
+            body = wire[at : at - RECORD_HEADER + step]
+            encrypt_into((iv ^ number).to_bytes(IV_LENGTH, "big"), body[:-TAG_LENGTH], header, body)
             number += 1
+            at += step
 
     def _take_numbers(self, count: int) -> int:
         """Reserve sequence numbers for ``count`` records to send; the first of them."""
@@ -160,20 +167,22 @@ class Protection13:
                 raise PeerMisbehaved("record_overflow", length=len(inner), limit=MAX_INNER_PLAINTEXT)
         raise PeerMisbehaved("bad_record_mac")
 
-    def open_one(self, data: Buffer) -> bytes:
-        """The content of ``data`` if that is one small, whole record of application data without padding.
+    def open_one(self, data: Buffer) -> bytes | bytearray:
+        """The content of ``data`` if that is one whole record of application data without padding.
 
         b"", and nothing has happened, if it is anything else: ``open_run`` then says what. It is what a transport
         brings most often, and this is the quickest way to see it: only one header goes with the length that came.
         """
         size = len(data) - _OVERHEAD
         number = self.records
-        if not 0 < size <= _SMALL or number >= self._opening_limit:
+        if not 0 < size <= MAX_PLAINTEXT or number >= self._opening_limit:
             return b""
+        if size > _SMALL:
+            return self._open_large(memoryview(data), _header(size))
         if type(data) is not bytes:
             data = bytes(data)
-        header = data[:RECORD_HEADER]
-        if header != _HEADERS[size]:
+        header = _HEADERS[size]
+        if data[:RECORD_HEADER] != header:
             return b""
         try:
             inner = self._aead.decrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), data[RECORD_HEADER:], header)
@@ -183,6 +192,21 @@ class Protection13:
             return b""
         self.records = number + 1
         return inner[:-1]
+
+    def _open_large(self, data: memoryview, header: bytes) -> bytearray | bytes:
+        """The same without a copy: the content type is taken off a buffer's end."""
+        if data[:RECORD_HEADER] != header:
+            return b""
+        content = bytearray(len(data) - RECORD_HEADER - TAG_LENGTH)
+        nonce = (self._iv ^ self.records).to_bytes(IV_LENGTH, "big")
+        try:
+            self._aead.decrypt_into(nonce, data[RECORD_HEADER:], header, content)
+        except InvalidTag:
+            return b""
+        if content.pop() != _APPLICATION_DATA:
+            return b""
+        self.records += 1
+        return content
 
     def open_run(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
         """Open the complete application_data records from ``start`` on, as long as they hold application data.
@@ -196,10 +220,9 @@ class Protection13:
         end = _record_end(data, start)
         if not end:
             return b"", start, None
-        source = memoryview(data)
-        output = bytearray(len(source) - start)
+        output = bytearray(len(data) - start)
         with memoryview(output) as view:
-            filled, at, last = self._open_into(view, source, start, end)
+            filled, at, last = self._open_into(view, data, start, end)
         if at == start:
             # It raises, and says what is wrong with the first record.
             self.open(data[start : start + RECORD_HEADER], data[start + RECORD_HEADER : end])
@@ -207,11 +230,12 @@ class Protection13:
         return output, at, last
 
     def _open_into(
-        self, output: memoryview, source: memoryview, at: int, end: int
+        self, output: memoryview, data: Buffer, at: int, end: int
     ) -> tuple[int, int, Opened | None]:
         """``open_run``'s loop: how many bytes of ``output`` were filled, where the next record starts, what ended it."""
         iv = self._iv
         decrypt_into = self._aead.decrypt_into
+        source = memoryview(data)
         filled = 0
         while end:
             header = at + RECORD_HEADER
@@ -234,7 +258,7 @@ class Protection13:
                 filled += len(opened[1])
             else:
                 return filled, at, opened
-            end = _record_end(source, at)
+            end = _record_end(data, at)
         return filled, at, None
 
 
