@@ -222,34 +222,37 @@ class Protection13:
             return b"", start, None
         output = bytearray(len(data) - start)
         with memoryview(output) as view:
-            filled, at, last = self._open_into(view, data, start, end)
+            filled, at, last = self._open_into(view, data, start)
         if at == start:
             # It raises, and says what is wrong with the first record.
             self.open(data[start : start + RECORD_HEADER], data[start + RECORD_HEADER : end])
         del output[filled:]
         return output, at, last
 
-    def _open_into(
-        self, output: memoryview, data: Buffer, at: int, end: int
-    ) -> tuple[int, int, Opened | None]:
+    def _open_into(self, output: memoryview, data: Buffer, at: int) -> tuple[int, int, Opened | None]:
         """``open_run``'s loop: how many bytes of ``output`` were filled, where the next record starts, what ended it."""
+        source = memoryview(data)
         iv = self._iv
         decrypt_into = self._aead.decrypt_into
-        source = memoryview(data)
-        filled = 0
-        while end:
-            header = at + RECORD_HEADER
-            size = end - header - TAG_LENGTH
+        known: Buffer = b""
+        size = filled = 0
+        while True:
+            body = at + RECORD_HEADER
+            header = data[at:body]
+            # Those of a long run are all the same.
+            if header != known:
+                known, size = header, _inner_length(header)
+            end = body + size + TAG_LENGTH
             number = self.records
             # What ``open`` has to refuse is left to it: now if it comes first, else in the next call.
-            if not 1 <= size <= MAX_INNER_PLAINTEXT or number >= self._opening_limit:
-                break
+            if not size or end > len(source) or number >= self._opening_limit:
+                return filled, at, None
             inner = output[filled : filled + size]
             try:
-                decrypt_into((iv ^ number).to_bytes(IV_LENGTH, "big"), source[header:end], source[at:header], inner)
+                decrypt_into((iv ^ number).to_bytes(IV_LENGTH, "big"), source[body:end], header, inner)
                 opened = None if inner[-1] == _APPLICATION_DATA and size > 1 else _without_padding(bytes(inner))
             except (InvalidTag, PeerMisbehaved):
-                break
+                return filled, at, None
             self.records = number + 1
             at = end
             if opened is None:
@@ -258,8 +261,6 @@ class Protection13:
                 filled += len(opened[1])
             else:
                 return filled, at, opened
-            end = _record_end(data, at)
-        return filled, at, None
 
 
 def _record_end(data: Buffer, start: int) -> int:
@@ -269,6 +270,14 @@ def _record_end(data: Buffer, start: int) -> int:
     length = data[start + 3] << 8 | data[start + 4]
     end = start + RECORD_HEADER + length
     return end if end <= len(data) and length <= MAX_CIPHERTEXT_13 else 0
+
+
+def _inner_length(header: Buffer) -> int:
+    """Of the record with this header, the length without the tag, or 0 if it is none that ``_open_into`` can open."""
+    if len(header) < RECORD_HEADER or header[0] != _APPLICATION_DATA or header[1] != 3:
+        return 0
+    length = (header[3] << 8 | header[4]) - TAG_LENGTH
+    return length if 0 < length <= MAX_INNER_PLAINTEXT else 0
 
 
 def _without_padding(inner: bytes) -> Opened:
