@@ -135,8 +135,8 @@ class Connection:
             try:
                 content = self._records.read_one(data)
                 if content:
+                    # No results wait: whatever adds some takes them, too.
                     self._received += len(content)
-                    self._post.key_updates = 0
                     return [Data(content)]
                 self._receive_connected(data)
             except BaseException as error:
@@ -155,6 +155,7 @@ class Connection:
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
         try:
+            # The usual case, in as few calls as can be: ``seal_one`` refuses as long as there is anything else to do.
             records = self._records
             protection = records.write_protection
             if protection is not None and type(data) is bytes and 0 < len(data) <= records.fragment_limit:
@@ -392,20 +393,18 @@ class Connection:
         elif self._post is None:
             raise PeerMisbehaved("early_application_data")
         elif record.content:
-            self._results.append(self._data(record.content))
+            self._take_data(record.content)
 
-    def _data(self, content: bytes | bytearray) -> Data:
+    def _take_data(self, content: bytes | bytearray) -> None:
         self._received += len(content)
-        if self._post is not None:
-            self._post.key_updates = 0
-        return Data(content)
+        self._results.append(Data(content))
 
     def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
         """The connected side that nobody watches: runs of application data are opened in one go."""
         while True:
             content, other = self._records.read_application_data(data)
             if content:
-                self._results.append(self._data(content))
+                self._take_data(content)
             if other is None:
                 break
             self._take_record(other)

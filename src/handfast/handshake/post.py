@@ -36,10 +36,8 @@ class PostHandshake:
         self.suite = established.suite
         self._read = established.read
         self._write = established.write
-        # Those that came in a row: only they are limited, and whoever takes application data sets it back.
-        self.key_updates = 0
-        # The record number from which on the next write changes our keys first. The reader only notes here that the peer
-        # wants new ones; the next write answers once, however often it asked.
+        # The record number from which on the next write changes our keys first. The reader only notes that the peer
+        # wants new ones, and the next write answers once, however often it asked.
         self._update_at = 0
         self._write_with_new_keys()
 
@@ -75,8 +73,8 @@ class PostHandshake:
         if message.request_update > UPDATE_REQUESTED:
             value = message.request_update
             raise BadMessage("bad_value", message="KeyUpdate", field="request_update", value=value)
-        self.key_updates += 1
-        if self.key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
+        self.records.key_updates += 1
+        if self.records.key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
             raise PeerMisbehaved("too_many_key_updates", limit=limits.MAX_CONSECUTIVE_KEY_UPDATES)
         self._read = self._read.updated()
         protection = Protection13(self.suite, self._read)
