@@ -407,7 +407,8 @@ class Connection:
                 self._take_data(content)
             if other is None:
                 break
-            self._take_record(other)
+            content_type, rest, _ = other
+            self._take_record(self._records.opened(content_type, rest))
             while self._take_message():
                 pass
             if self._read_closed:

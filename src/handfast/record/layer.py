@@ -20,7 +20,7 @@ from handfast.wire.joiner import HandshakeJoiner
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from handfast.record.protection import Protection13
+    from handfast.record.protection import Opened, Protection13
     from handfast.wire.messages import HandshakeMessage
 
 HANDSHAKE = int(ContentType.handshake)
@@ -93,11 +93,11 @@ class RecordLayer:
         """Bytes received that are not yet a whole record."""
         return len(self._incoming)
 
-    def read_application_data(self, data: bytes | bytearray | memoryview) -> tuple[bytes | bytearray, Record | None]:
+    def read_application_data(self, data: bytes | bytearray | memoryview) -> tuple[bytes | bytearray, Opened | None]:
         """The contents of the application data records at the front of what is buffered and ``data``.
 
-        The second value is the first record that was something else, if one was met. For a connected side that nobody
-        watches: no object is built per record.
+        The second value is the first record that was something else, if one was met: it is for ``opened``. For a
+        connected side that nobody watches: no object is built per record.
         """
         protection = self._read_protection
         if protection is None:
@@ -117,7 +117,7 @@ class RecordLayer:
             self._empty_records = self.key_updates = 0
             if self.joiner.buffer:
                 raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
-        return content, None if other is None else self._opened(other[0], other[1])
+        return content, other
 
     def read_one(self, data: bytes | bytearray | memoryview) -> bytes | bytearray:
         """What is in ``data`` if that is one whole record of application data; b"", and nothing is done, if not.
@@ -250,9 +250,10 @@ class RecordLayer:
             self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=error.what)
             raise
         self._saw(self._read_epoch, header, body, content_type, content, padding)
-        return self._opened(content_type, content)
+        return self.opened(content_type, content)
 
-    def _opened(self, content_type: int, content: bytes) -> Record:
+    def opened(self, content_type: int, content: bytes) -> Record:
+        """Take the content of a protected record: check it, and join it if it is part of a message."""
         self._nothing_opened = False
         record = Record(content_type, content, protected=True)
         self._check(record)

@@ -176,10 +176,8 @@ class Protection13:
         """
         size = len(data) - _OVERHEAD
         number = self.records
-        if not 0 < size <= MAX_PLAINTEXT or number >= self._opening_limit:
-            return b""
-        if size > _SMALL:
-            return self._open_large(memoryview(data), _header(size))
+        if not 0 < size <= _SMALL or number >= self._opening_limit:
+            return self._open_large(memoryview(data), size)
         if type(data) is not bytes:
             data = bytes(data)
         header = _HEADERS[size]
@@ -194,19 +192,24 @@ class Protection13:
         self.records = number + 1
         return inner[:-1]
 
-    def _open_large(self, data: memoryview, header: bytes) -> bytearray | bytes:
+    def _open_large(self, data: memoryview, size: int) -> bytearray | bytes:
         """``open_one`` without a copy: the content type is taken off the end of a buffer."""
+        number = self.records
+        if not _SMALL < size <= MAX_PLAINTEXT or number >= self._opening_limit:
+            return b""
+        header = _header(size)
         if data[:RECORD_HEADER] != header:
             return b""
-        content = bytearray(len(data) - RECORD_HEADER - TAG_LENGTH)
-        nonce = (self._iv ^ self.records).to_bytes(IV_LENGTH, "big")
+        content = bytearray(size + 1)
         try:
-            self._aead.decrypt_into(nonce, data[RECORD_HEADER:], header, content)
+            self._aead.decrypt_into(
+                (self._iv ^ number).to_bytes(IV_LENGTH, "big"), data[RECORD_HEADER:], header, content
+            )
         except InvalidTag:
             return b""
         if content.pop() != _APPLICATION_DATA:
             return b""
-        self.records += 1
+        self.records = number + 1
         return content
 
     def open_run(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
