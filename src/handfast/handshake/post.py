@@ -49,7 +49,7 @@ class PostHandshake:
     def write_keys_due(self, size: int) -> bool:
         """Whether the write keys must change before ``size`` bytes are written. RFC 9846 4.7.3 and 5.5."""
         protection = self.records.write_protection
-        records = size // self.records.fragment_limit + 1
+        records = -(-size // self.records.fragment_limit)
         return protection is not None and protection.records + records > self._update_at
 
     def renew_write_keys(self) -> None:
