@@ -36,10 +36,10 @@ class PostHandshake:
         self.suite = established.suite
         self._read = established.read
         self._write = established.write
-        # The record number from which on the next write changes our keys first. The reader only notes that the peer
-        # wants new ones, and the next write answers once, however often it asked.
-        self._update_at = 0
-        self._write_with_new_keys()
+        # The reader only notes that the peer wants new keys; the next write answers once, however often it asked.
+        self._update_owed = False
+        self._update_at = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
+        self._allow_plain()
 
     def receive(self, message: HandshakeMessage) -> None:
         """Act on one message of those that ``expects`` names. A ticket is an offer that may be left alone."""
@@ -50,7 +50,7 @@ class PostHandshake:
         """Whether the write keys must change before ``size`` bytes are written. RFC 9846 4.7.3 and 5.5."""
         protection = self.records.write_protection
         records = -(-size // self.records.fragment_limit)
-        return protection is not None and protection.records + records > self._update_at
+        return self._update_owed or (protection is not None and protection.records + records > self._update_at)
 
     def renew_write_keys(self) -> None:
         """Change the write keys because the peer asked for it or because their limit is near."""
@@ -58,14 +58,15 @@ class PostHandshake:
 
     def update_write_keys(self, request: int) -> None:
         """Send KeyUpdate and write with the next keys. RFC 9846 4.7.3."""
+        self._update_owed = False
         message = KeyUpdate(request)
         self.records.write_messages([Outgoing(message, message.encode(), [])])
         self._write = self._write.updated()
         self.records.change_write_keys(Protection13(self.suite, self._write), Epoch.APPLICATION, self.suite.id)
-        self._write_with_new_keys()
+        self._allow_plain()
 
-    def _write_with_new_keys(self) -> None:
-        self._update_at = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
+    def _allow_plain(self) -> None:
+        """Where nobody can hear of new keys, records are sealed without a look at anything until they are due."""
         if not self.records.watch.wants_secrets:
             self.records.write_plain_until(self._update_at)
 
@@ -80,5 +81,5 @@ class PostHandshake:
         protection = Protection13(self.suite, self._read)
         self.records.change_read_keys(protection, Epoch.APPLICATION, self.suite.id, KeyUpdate.__name__)
         if message.request_update == UPDATE_REQUESTED:
-            self._update_at = 0
+            self._update_owed = True
             self.records.write_plain_until(0)

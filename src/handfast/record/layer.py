@@ -102,7 +102,7 @@ class RecordLayer:
         protection = self._read_protection
         if protection is None:
             raise ValueError("no read keys")
-        if self._incoming or self.joiner.buffer:
+        if self._incoming or not self.joiner.empty:
             self._incoming += data
             source: bytes | bytearray | memoryview = self._incoming
         else:
@@ -115,7 +115,7 @@ class RecordLayer:
         if content:
             self._nothing_opened = False
             self._empty_records = self.key_updates = 0
-            if self.joiner.buffer:
+            if not self.joiner.empty:
                 raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
         return content, other
 
@@ -158,7 +158,7 @@ class RecordLayer:
 
     def require_boundary(self, after: str) -> None:
         """Refuse handshake bytes after a message with which a flight must end. RFC 9846 5.1."""
-        if self.joiner.buffer:
+        if not self.joiner.empty:
             raise PeerMisbehaved("message_spans_key_change", message=after)
 
     def _next_frame(self) -> tuple[bytes, bytes] | None:
@@ -207,7 +207,7 @@ class RecordLayer:
         self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)
         if body != b"\x01":
             raise PeerMisbehaved("bad_change_cipher_spec")
-        if self.joiner.buffer:
+        if not self.joiner.empty:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.change_cipher_spec.name)
         if not self.accepts_change_cipher_spec:
             raise PeerMisbehaved("late_change_cipher_spec")
@@ -264,7 +264,7 @@ class RecordLayer:
         content_type = record.content_type
         if content_type not in (HANDSHAKE, ALERT, APPLICATION_DATA):
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(content_type))
-        if content_type != HANDSHAKE and self.joiner.buffer:
+        if content_type != HANDSHAKE and not self.joiner.empty:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.describe(content_type))
         if len(record.content) > limits.MAX_PLAINTEXT:
             raise PeerMisbehaved("record_overflow", length=len(record.content), limit=limits.MAX_PLAINTEXT)

@@ -27,6 +27,11 @@ class HandshakeJoiner:
         self._total = 0
         self._counting = True
 
+    @property
+    def empty(self) -> bool:
+        """Whether no byte of a message is waiting."""
+        return not self.buffer
+
     def add(self, content: bytes, record: int) -> None:
         """Take the content of one handshake record, whose index among its direction's records is ``record``."""
         if self._tracking:
