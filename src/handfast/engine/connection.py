@@ -134,6 +134,11 @@ class Connection:
         """
         if self._plain_reading:
             try:
+                content = self._records.read_one(data)
+                if content:
+                    # No results wait: whatever adds some takes them, too.
+                    self._received += len(content)
+                    return [Data(content)]
                 self._receive_connected(data)
             except BaseException as error:
                 if not self._escaped(error):
@@ -150,6 +155,18 @@ class Connection:
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
+        try:
+            # The usual case, in as few calls as can be: ``seal_one`` refuses as long as there is anything else to do.
+            records = self._records
+            protection = records.write_protection
+            if protection is not None and type(data) is bytes and 0 < len(data) <= records.fragment_limit:
+                record = protection.seal_one(data)
+                if record:
+                    records.outgoing.append(record)
+                    return
+        except BaseException as error:
+            if not self._escaped(error):
+                raise
         self._raise_error()
         if self._post is None and not self._handshake.may_write_early:
             raise ApiMisuse("not_connected")
@@ -157,15 +174,15 @@ class Connection:
             raise ApiMisuse("closed_for_writing")
         if self._busy:
             raise ApiMisuse("reentrant")
-        size = len(data)
-        if not size:
+        content = memoryview(data).cast("B")
+        if not content:
             return
         # Whoever hears of the records may call back in, between two keys at worst.
         self._busy = self._watch.wants_secrets
         try:
-            if self._post is not None and self._post.write_keys_due(size):
+            if self._post is not None and self._post.write_keys_due(len(content)):
                 self._post.renew_write_keys()
-            self._records.write_application_data(data)
+            self._records.write_application_data(content)
         except BaseException as error:
             if not self._escaped(error):
                 raise
@@ -175,12 +192,17 @@ class Connection:
 
     def outgoing(self) -> bytes:
         """Take the bytes that the transport must carry now."""
-        return self._records.take_outgoing()
+        outgoing = self._records.outgoing
+        if len(outgoing) == 1:
+            return outgoing.pop()
+        taken = b"".join(outgoing)
+        outgoing.clear()
+        return taken
 
     @property
     def wants_write(self) -> bool:
         """Whether ``outgoing`` has anything to give."""
-        return self._records.wants_write
+        return bool(self._records.outgoing)
 
     def answer(self, need: Need, value: object) -> list[Result]:
         """Answer the pending need. Raises ApiMisuse for a need that is not the pending one."""
@@ -213,13 +235,14 @@ class Connection:
         else:
             self._write_alert(CLOSE_NOTIFY, None)
             self._write_closed = True
+            self._records.write_plain_until(0)
 
     def eof(self) -> None:
         """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1."""
         with _Guard(self):
             if not self._read_closed:
                 self._read_closed = self._write_closed = True
-                self._plain_reading = False
+                self._end_plain()
                 self._tell_ended(self.info.role.peer, "eof")
                 raise self._unexpected_eof()
         self._raise_error()
@@ -236,7 +259,7 @@ class Connection:
         """The shell lost the transport: from now on every call raises ``error``, unless one is pending already."""
         if self.error is None:
             self.error = error
-            self._plain_reading = False
+            self._end_plain()
             self._tell_ended(self.info.role.peer, "reset")
 
     def update_keys(self, *, request: bool = False) -> None:
@@ -296,7 +319,7 @@ class Connection:
             secrets = self._post.extract()
         self._raise_error()
         self.error = ApiMisuse("secrets_extracted")
-        self._plain_reading = False
+        self._end_plain()
         return secrets
 
     # Driving
@@ -436,8 +459,6 @@ class Connection:
 
     def _take_data(self, content: bytes | bytearray) -> None:
         self._received += len(content)
-        if self._post is not None:
-            self._post.application_data_came()
         self._results.append(Data(content))
 
     def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
@@ -448,13 +469,15 @@ class Connection:
                 self._take_data(content)
             if other is None:
                 break
-            self._take_record(other)
+            content_type, rest, _ = other
+            self._take_record(self._records.opened(content_type, rest))
             while self._take_message():
                 pass
             if self._read_closed:
                 return
             data = b""
-        self._pump()
+        if self._records.buffered:
+            self._pump()
 
     # Alerts and ends
 
@@ -502,7 +525,7 @@ class Connection:
         """The connection is dead: tell the peer what it may know, and keep the error without the frames it passed."""
         error.__traceback__ = error.__context__ = error.__cause__ = None
         self.error = error
-        self._plain_reading = False
+        self._end_plain()
         self._machine = None
         if self._watch.active:
             self._tell_rest()
@@ -513,6 +536,11 @@ class Connection:
                 self._write_alert(CLOSE_NOTIFY, None)
         self._write_closed = True
         self._tell_ended(self.info.role, "eof")
+
+    def _end_plain(self) -> None:
+        """From now on every byte, in both directions, goes the way on which everything is checked."""
+        self._plain_reading = False
+        self._records.write_plain_until(0)
 
     def _escaped(self, error: BaseException) -> bool:
         """Turn what left an entry into the connection's end; False for what must go on to the caller as it is."""

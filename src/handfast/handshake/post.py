@@ -38,10 +38,10 @@ class PostHandshake:
         self._read = established.read
         self._write = established.write
         self._keep_ticket = established.keep_ticket
-        self._key_updates = 0
         # The reader only notes that the peer wants new keys; the next write answers once, however often it asked.
         self._update_owed = False
         self._update_at = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
+        self._allow_plain()
 
     def receive(self, message: HandshakeMessage) -> None:
         """Act on one message of those that ``expects`` names. A ticket is an offer that may be left alone."""
@@ -50,14 +50,10 @@ class PostHandshake:
         elif isinstance(message, NewSessionTicket) and self._keep_ticket is not None:
             self._keep_ticket(message)
 
-    def application_data_came(self) -> None:
-        """Only KeyUpdates in a row are limited."""
-        self._key_updates = 0
-
     def write_keys_due(self, size: int) -> bool:
         """Whether the write keys must change before ``size`` bytes are written. RFC 9846 4.7.3 and 5.5."""
         protection = self.records.write_protection
-        records = size // self.records.fragment_limit + 1
+        records = -(-size // self.records.fragment_limit)
         return self._update_owed or (protection is not None and protection.records + records > self._update_at)
 
     def renew_write_keys(self) -> None:
@@ -71,6 +67,12 @@ class PostHandshake:
         self.records.write_messages([Outgoing(message, message.encode(), [])])
         self._write = self._write.updated()
         self.records.change_write_keys(Protection13(self.suite, self._write), Epoch.APPLICATION, self.suite.id)
+        self._allow_plain()
+
+    def _allow_plain(self) -> None:
+        """Where nobody can hear of new keys, records are sealed without a look at anything until they are due."""
+        if not self.records.watch.wants_secrets:
+            self.records.write_plain_until(self._update_at)
 
     def extract(self) -> ExtractedSecrets:
         """The keys that are on, for whoever goes on with them. Raises ApiMisuse cannot_extract between two steps."""
@@ -88,11 +90,12 @@ class PostHandshake:
         if message.request_update > UPDATE_REQUESTED:
             value = message.request_update
             raise BadMessage("bad_value", message="KeyUpdate", field="request_update", value=value)
-        self._key_updates += 1
-        if self._key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
+        self.records.key_updates += 1
+        if self.records.key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
             raise PeerMisbehaved("too_many_key_updates", limit=limits.MAX_CONSECUTIVE_KEY_UPDATES)
         self._read = self._read.updated()
         protection = Protection13(self.suite, self._read)
         self.records.change_read_keys(protection, Epoch.APPLICATION, self.suite.id, KeyUpdate.__name__)
         if message.request_update == UPDATE_REQUESTED:
             self._update_owed = True
+            self.records.write_plain_until(0)
