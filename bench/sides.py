@@ -149,7 +149,11 @@ class Handfast:
         return self.connection.outgoing()
 
     def open(self, data: bytes) -> int:
-        return sum(len(result.data) for result in self.connection.receive(data) if isinstance(result, handfast.Data))
+        total = 0
+        for result in self.connection.receive(data):
+            if isinstance(result, handfast.Data):
+                total += len(result.data)
+        return total
 
     def facts(self) -> tuple[str, str, bool]:
         info = self.connection.info

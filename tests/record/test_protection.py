@@ -97,10 +97,37 @@ def test_any_bytes_like_object_will_do(kind, size):
     assert drain(receiver, kind(wire)) == (data, [], len(wire))
 
 
-def test_items_of_a_memoryview_may_be_wider_than_a_byte():
-    sender, receiver = pair()
-    wide = memoryview(b"abcdefgh").cast("I")
-    assert drain(receiver, sender.seal_application_data(wide))[0] == b"abcdefgh"
+@every_suite
+@pytest.mark.parametrize("size", [1, 64, 2047, 2048, 2049, 16384])
+def test_one_record_of_application_data_at_a_time(suite, size):
+    """The short ways make and take the records that the others do, in turn with them."""
+    sender, receiver = pair(suite)
+    other, opener = pair(suite)
+    sender.plain_until = 3
+    data = (b"%d " % size * size)[:size]
+    for kind in (bytes, bytearray, memoryview):
+        record = sender.seal_one(data)
+        assert record == other.seal(DATA, data)
+        assert receiver.open_one(kind(record)) == data
+        assert opener.open(record[:5], record[5:]) == (DATA, data, 0)
+    assert (sender.seal_one(data), sender.records) == (b"", 3)
+    record = sender.seal(DATA, data[4:], 4)
+    assert (receiver.open_one(record), receiver.records) == (b"", 3)
+    expected = (data[4:], len(record), None) if size > 4 else (b"", len(record), (DATA, b"", 4))
+    assert receiver.open_run(record, 0) == expected
+
+
+@pytest.mark.parametrize("size", [1, 64, 2048, 2049, 16384])
+def test_what_is_not_one_record_of_application_data(size):
+    _, receiver = pair()
+    record = raw_record(b"x" * size + b"\x17")
+    wrong = [record[:-1], record + b"\x17", record + record, raw_record(b"\x17" * size + b"\x16")]
+    wrong += [record[:at] + bytes((record[at] ^ 1,)) + record[at + 1 :] for at in (0, 1, 2, 3, 4, 5, len(record) - 1)]
+    wrong += [b"", record[:5], raw_record(b"\x17"), raw_record(b"x" * 16385 + b"\x17"), raw_record(bytes(size))]
+    for data in wrong:
+        assert receiver.open_one(data) == b""
+    assert receiver.records == 0
+    assert receiver.open_one(record) == b"x" * size
 
 
 @given(
@@ -266,6 +293,7 @@ def test_the_receiver_stops_at_twice_the_limit():
     content, at, other = receiver.open_run(wire, 0)
     assert (content, other, receiver.records) == (b"x" * 6, None, 6)
     assert refusal(lambda: receiver.open_run(wire, at)) == "key_overused"
+    assert receiver.open_one(wire[at : at + 23]) == b""
     assert refusal(lambda: receiver.open(wire[at : at + 5], wire[at + 5 : at + 23])) == "key_overused"
 
 

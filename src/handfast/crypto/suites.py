@@ -29,9 +29,7 @@ class Aead(Protocol):
     def encrypt(self, nonce: bytes, data: bytes | bytearray | memoryview, associated_data: bytes, /) -> bytes:
         """The ciphertext, tag included."""
 
-    def encrypt_into(
-        self, nonce: bytes, data: memoryview, associated_data: bytes | memoryview, buf: memoryview, /
-    ) -> int:
+    def encrypt_into(self, nonce: bytes, data: memoryview, associated_data: bytes, buf: memoryview, /) -> int:
         """Write the ciphertext to ``buf``, whose length is that of ``data`` and the tag."""
 
     def decrypt(
@@ -40,7 +38,12 @@ class Aead(Protocol):
         """The plaintext."""
 
     def decrypt_into(
-        self, nonce: bytes, data: memoryview, associated_data: bytes | memoryview, buf: memoryview, /
+        self,
+        nonce: bytes,
+        data: memoryview,
+        associated_data: bytes | bytearray | memoryview,
+        buf: bytearray | memoryview,
+        /,
     ) -> int:
         """Write the plaintext to ``buf``, whose length is that of ``data`` without the tag."""
 

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.engine import channel_bindings
+from handfast.engine.failures import Guard, answer_without, log_bug
 from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated, PeerClosed, Result
 from handfast.errors import (
     ApiMisuse,
@@ -39,7 +40,7 @@ from handfast.events import (
     Watch,
 )
 from handfast.handshake import seams as seam
-from handfast.handshake.flow import Expect, Handshake, Need, Sign, Step
+from handfast.handshake.flow import Expect, Handshake, Need, Step
 from handfast.handshake.info import ConnectionInfo
 from handfast.handshake.post import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED, PostHandshake
 from handfast.handshake.post_auth import LaterAuthentication
@@ -98,7 +99,7 @@ class Connection:
 
     def _start(self, machine: Generator[Step, Any, Established]) -> None:
         self._machine = machine
-        with _Guard(self):
+        with Guard(self):
             self._resume(None)
         self._raise_error()
 
@@ -138,12 +139,17 @@ class Connection:
         """
         if self._plain_reading:
             try:
+                content = self._records.read_one(data)
+                if content:
+                    # No results wait: whatever adds some takes them, too.
+                    self._received += len(content)
+                    return [Data(content)]
                 self._receive_connected(data)
             except BaseException as error:
                 if not self._escaped(error):
                     raise
             return self._take_results()
-        with _Guard(self):
+        with Guard(self):
             unwatched = self._post is not None and not self._watch.active
             if unwatched and not self._read_closed:
                 self._receive_connected(data)
@@ -154,6 +160,18 @@ class Connection:
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
+        try:
+            # The usual case, in as few calls as can be: ``seal_one`` refuses as long as there is anything else to do.
+            records = self._records
+            protection = records.write_protection
+            if protection is not None and type(data) is bytes and 0 < len(data) <= records.fragment_limit:
+                record = protection.seal_one(data)
+                if record:
+                    records.outgoing.append(record)
+                    return
+        except BaseException as error:
+            if not self._escaped(error):
+                raise
         self._raise_error()
         if self._post is None and not self._handshake.may_write_early:
             raise ApiMisuse("not_connected")
@@ -161,15 +179,15 @@ class Connection:
             raise ApiMisuse("closed_for_writing")
         if self._busy:
             raise ApiMisuse("reentrant")
-        size = len(data)
-        if not size:
+        content = memoryview(data).cast("B")
+        if not content:
             return
         # Whoever hears of the records may call back in, between two keys at worst.
         self._busy = self._watch.wants_secrets
         try:
-            if self._post is not None and self._post.write_keys_due(size):
+            if self._post is not None and self._post.write_keys_due(len(content)):
                 self._post.renew_write_keys()
-            self._records.write_application_data(data)
+            self._records.write_application_data(content)
         except BaseException as error:
             if not self._escaped(error):
                 raise
@@ -179,16 +197,21 @@ class Connection:
 
     def outgoing(self) -> bytes:
         """Take the bytes that the transport must carry now."""
-        return self._records.take_outgoing()
+        outgoing = self._records.outgoing
+        if len(outgoing) == 1:
+            return outgoing.pop()
+        taken = b"".join(outgoing)
+        outgoing.clear()
+        return taken
 
     @property
     def wants_write(self) -> bool:
         """Whether ``outgoing`` has anything to give."""
-        return self._records.wants_write
+        return bool(self._records.outgoing)
 
     def answer(self, need: Need, value: object) -> list[Result]:
         """Answer the pending need. Raises ApiMisuse for a need that is not the pending one."""
-        with _Guard(self):
+        with Guard(self):
             self._check_need(need)
             self._resume(value)
             self._pump()
@@ -199,9 +222,9 @@ class Connection:
 
         Without a ticket store or a replay guard it goes on, as a full one or without early data.
         """
-        with _Guard(self):
+        with Guard(self):
             self._check_need(need)
-            self._resume(_answer_without(need, error))
+            self._resume(answer_without(need, error))
             self._pump()
         return self._take_results()
 
@@ -217,20 +240,21 @@ class Connection:
         else:
             self._write_alert(CLOSE_NOTIFY, None)
             self._write_closed = True
+            self._records.write_plain_until(0)
 
     def eof(self) -> None:
         """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1."""
-        with _Guard(self):
+        with Guard(self):
             if not self._read_closed:
                 self._read_closed = self._write_closed = True
-                self._plain_reading = False
+                self._end_plain()
                 self._tell_ended(self.info.role.peer, "eof")
                 raise self._unexpected_eof()
         self._raise_error()
 
     def timed_out(self) -> None:
         """The handshake's deadline has passed. Raises ConnectionLost if the handshake is not complete."""
-        with _Guard(self):
+        with Guard(self):
             if self._post is None:
                 seconds = self._config.handshake_timeout
                 raise ConnectionLost("handshake_timeout", seconds=seconds, waiting=self.waiting_for)
@@ -240,12 +264,12 @@ class Connection:
         """The shell lost the transport: from now on every call raises ``error``, unless one is pending already."""
         if self.error is None:
             self.error = error
-            self._plain_reading = False
+            self._end_plain()
             self._tell_ended(self.info.role.peer, "reset")
 
     def update_keys(self, *, request: bool = False) -> None:
         """Change our write keys, and with ``request`` ask the peer to change its own. RFC 9846 4.7.3."""
-        with _Guard(self):
+        with Guard(self):
             if self._post is None or self._write_closed:
                 raise ApiMisuse("not_connected" if self._post is None else "closed_for_writing")
             self._post.update_write_keys(UPDATE_REQUESTED if request else UPDATE_NOT_REQUESTED)
@@ -291,7 +315,7 @@ class Connection:
         ``enable_secret_extraction``, cannot_extract before the handshake is complete, after a close, and while bytes
         wait to be read or sent.
         """
-        with _Guard(self):
+        with Guard(self):
             if not self._config.enable_secret_extraction:
                 raise ApiMisuse("extraction_not_enabled")
             if self._post is None or self._read_closed or self._write_closed:
@@ -300,7 +324,7 @@ class Connection:
             secrets = self._post.extract()
         self._raise_error()
         self.error = ApiMisuse("secrets_extracted")
-        self._plain_reading = False
+        self._end_plain()
         return secrets
 
     # Driving
@@ -345,15 +369,14 @@ class Connection:
     def _ask(self, need: Need) -> bool:
         """Put the need to whoever answers it. False if the answer comes later, by ``answer``."""
         self._asked_at = self._seams.monotonic()
-        # After the handshake too nobody may call back in, also where application data is read unguarded.
-        before = self._busy, self._plain_reading
-        self._busy, self._plain_reading = True, False
+        # After the handshake too nobody may call back in.
+        before, self._busy = self._busy, True
         try:
             answer = need.ask()
         except Exception as error:  # noqa: BLE001 (whatever a signer or verifier raises, the peer must not wait for it)
-            answer = _answer_without(need, error)
+            answer = answer_without(need, error)
         finally:
-            self._busy, self._plain_reading = before
+            self._busy = before
         if answer is not DEFERRED and not inspect.isawaitable(answer):
             self._answer = answer
             return True
@@ -385,7 +408,10 @@ class Connection:
             self._later = post.authentication = LaterAuthentication(self._handshake, self._config, post.secrets)
         self._records.joiner.handshake_over()
         self.info.complete = True
-        self._plain_reading = not self._watch.wants_secrets
+        if self._later is not None:
+            self._end_plain()
+        else:
+            self._plain_reading = not self._watch.wants_secrets
         self._results.append(HandshakeDone(self.info))
         if self._watch.active:
             self._watch.emit(HandshakeComplete(self._watch.clock(), self.info))
@@ -468,8 +494,8 @@ class Connection:
 
     def _take_data(self, content: bytes | bytearray) -> None:
         self._received += len(content)
-        if self._post is not None:
-            self._post.application_data_came()
+        if self._later is not None:
+            self._later.refuse_data()
         self._results.append(Data(content))
 
     def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
@@ -480,13 +506,15 @@ class Connection:
                 self._take_data(content)
             if other is None:
                 break
-            self._take_record(other)
+            content_type, rest, _ = other
+            self._take_record(self._records.opened(content_type, rest))
             while self._take_message():
                 pass
             if self._read_closed:
                 return
             data = b""
-        self._pump()
+        if self._records.buffered:
+            self._pump()
 
     # Alerts and ends
 
@@ -534,7 +562,7 @@ class Connection:
         """The connection is dead: tell the peer what it may know, and keep the error without the frames it passed."""
         error.__traceback__ = error.__context__ = error.__cause__ = None
         self.error = error
-        self._plain_reading = False
+        self._end_plain()
         self._machine = None
         if self._watch.active:
             self._tell_rest()
@@ -546,6 +574,11 @@ class Connection:
         self._write_closed = True
         self._tell_ended(self.info.role, "eof")
 
+    def _end_plain(self) -> None:
+        """From now on every byte, in both directions, goes the way on which everything is checked."""
+        self._plain_reading = False
+        self._records.write_plain_until(0)
+
     def _escaped(self, error: BaseException) -> bool:
         """Turn what left an entry into the connection's end; False for what must go on to the caller as it is."""
         if isinstance(error, ApiMisuse):
@@ -554,7 +587,7 @@ class Connection:
             self._fail(error)
             return True
         # PanicException of cryptography's Rust core is a BaseException, and no reason to leave a peer waiting.
-        _log_bug(error)
+        log_bug(error)
         self._fail(LocalFailure("internal_error", reason=type(error).__name__))
         if not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
             return True
@@ -576,54 +609,3 @@ class Connection:
         """Raise the error that ended the connection, if one did, without the engine's frames and their secrets."""
         if self.error is not None:
             raise self.error.with_traceback(None)
-
-
-class _Guard:
-    """Around every entry: refuses re-entry, repeats the error of a dead connection, and turns what escapes into one.
-
-    An error that is the caller's own fault leaves the connection as it was.
-    """
-
-    __slots__ = ("_connection",)
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-
-    def __enter__(self) -> None:
-        connection = self._connection
-        if connection._busy:
-            raise ApiMisuse("reentrant")
-        connection._raise_error()
-        connection._busy = True
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        self._connection._busy = False
-        return error is not None and self._connection._escaped(error)
-
-
-def _log_bug(error: BaseException) -> None:
-    """The traceback as text: a log handler that captures locals must not get at ours."""
-    import logging
-    import traceback
-
-    logging.getLogger("handfast").error("internal error:\n%s", "".join(traceback.format_exception(error)))
-
-
-def _answer_without(need: Need, error: BaseException) -> object:
-    """What a need comes to whose owner failed: None where the handshake can do without."""
-    if need.essential:
-        raise _need_failed(need, error) from None
-    import logging
-
-    reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
-    logging.getLogger("handfast").warning("%s failed, and was done without: %s", type(need).__name__, reason)
-    return None
-
-
-def _need_failed(need: Need, error: BaseException) -> HandfastError:
-    if isinstance(error, HandfastError) and not isinstance(error, ApiMisuse):
-        return error
-    reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
-    if isinstance(need, Sign):
-        return LocalFailure("signing_failed", reason=reason)
-    return LocalFailure("need_failed", need=type(need).__name__.lower(), reason=reason)

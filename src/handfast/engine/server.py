@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, cast
 
-from handfast.engine.connection import Connection, _Guard
+from handfast.engine.connection import Connection
+from handfast.engine.failures import Guard
 from handfast.errors import ApiMisuse
 from handfast.events import Observer, Role, SecretSink
 from handfast.handshake import seams as seam
@@ -48,7 +49,7 @@ class ServerConnection(Connection):
         if mode.enforces_verdict and self._server_config().verifier is None:
             raise ApiMisuse("bad_argument", reason=f"{mode} needs a verifier in the configuration")
         context = b""
-        with _Guard(self):
+        with Guard(self):
             if self._later is None or self._write_closed:
                 raise ApiMisuse("cannot_request", reason=self._why_no_request())
             if self.info.application_protocol in FORBIDDING_PROTOCOLS:

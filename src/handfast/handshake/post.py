@@ -42,10 +42,10 @@ class PostHandshake:
         self.suite = established.suite
         self._keep_ticket = established.keep_ticket
         self.secrets = TrafficSecrets(established.read, established.write)
-        self._key_updates = 0
         # The reader only notes that the peer wants new keys; the next write answers once, however often it asked.
         self._update_owed = False
         self._update_at = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
+        self._allow_plain()
 
     @property
     def expects(self) -> Expect:
@@ -68,16 +68,10 @@ class PostHandshake:
             return self.authentication.exchange(message)
         return None
 
-    def application_data_came(self) -> None:
-        """Only KeyUpdates in a row are limited. Nothing may stand between the messages of an answer. RFC 9846 4.7.2."""
-        self._key_updates = 0
-        if self.authentication is not None and (step := self.authentication.step) is not None:
-            raise PeerMisbehaved("unexpected_message", message="application data", expected=step.names)
-
     def write_keys_due(self, size: int) -> bool:
         """Whether the write keys must change before ``size`` bytes are written. RFC 9846 4.7.3 and 5.5."""
         protection = self.records.write_protection
-        records = size // self.records.fragment_limit + 1
+        records = -(-size // self.records.fragment_limit)
         return self._update_owed or (protection is not None and protection.records + records > self._update_at)
 
     def renew_write_keys(self) -> None:
@@ -91,6 +85,12 @@ class PostHandshake:
         self.records.write_messages([Outgoing(message, message.encode(), [])])
         secret = self.secrets.write = self.secrets.write.updated()
         self.records.change_write_keys(Protection13(self.suite, secret), Epoch.APPLICATION, self.suite.id)
+        self._allow_plain()
+
+    def _allow_plain(self) -> None:
+        """Where nobody hears of keys or is asked for proofs, records are sealed without a look until keys are due."""
+        if self.authentication is None and not self.records.watch.wants_secrets:
+            self.records.write_plain_until(self._update_at)
 
     def extract(self) -> ExtractedSecrets:
         """The keys that are on, for whoever goes on with them. Raises ApiMisuse cannot_extract between two steps."""
@@ -108,11 +108,12 @@ class PostHandshake:
         if message.request_update > UPDATE_REQUESTED:
             value = message.request_update
             raise BadMessage("bad_value", message="KeyUpdate", field="request_update", value=value)
-        self._key_updates += 1
-        if self._key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
+        self.records.key_updates += 1
+        if self.records.key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
             raise PeerMisbehaved("too_many_key_updates", limit=limits.MAX_CONSECUTIVE_KEY_UPDATES)
         self.secrets.read = self.secrets.read.updated()
         protection = Protection13(self.suite, self.secrets.read)
         self.records.change_read_keys(protection, Epoch.APPLICATION, self.suite.id, KeyUpdate.__name__)
         if message.request_update == UPDATE_REQUESTED:
             self._update_owed = True
+            self.records.write_plain_until(0)

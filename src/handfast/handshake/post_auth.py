@@ -137,6 +137,11 @@ class LaterAuthentication:
         next(exchange)
         return exchange
 
+    def refuse_data(self) -> None:
+        """Nothing may stand between the messages of an answer. RFC 9846 4.7.2."""
+        if self.step is not None:
+            raise PeerMisbehaved("unexpected_message", message="application data", expected=self.step.names)
+
     def go_on(self, exchange: Exchange, value: object) -> Answered | None:
         """Let the exchange go on, to its end or to where it waits: for a message of its answer, or in line."""
         try:

@@ -6,7 +6,8 @@ on integers.
 
 One microsecond is all that a small record costs, so the ways here differ by size:
 
-- One small record: ``encrypt``/``decrypt`` and concatenation.
+- One record to send, or a small one received: ``encrypt``/``decrypt`` and concatenation. Its header is looked up, for
+  writing and for comparing.
 - Many records to send: all of them are laid out in one buffer, with the plaintext where its ciphertext will stand, and
   encrypted in place: the plaintext is copied once.
 - Many records received, or a large one: each is decrypted right behind the previous one's content, over its content
@@ -15,9 +16,11 @@ One microsecond is all that a small record costs, so the ways here differ by siz
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from contextlib import suppress
+from io import BytesIO
+from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
-from handfast.crypto.suites import TAG_LENGTH, InvalidTag, Suite13
+from handfast.crypto.suites import IV_LENGTH, TAG_LENGTH, InvalidTag, Suite13
 from handfast.errors import LocalFailure, PeerMisbehaved
 from handfast.limits import MAX_CIPHERTEXT_13, MAX_INNER_PLAINTEXT, MAX_PLAINTEXT, RECORD_HEADER
 from handfast.registry import ContentType
@@ -34,24 +37,39 @@ _HEADER_START = b"\x17\3\3"
 # What a record is longer than its content, without padding: content type and tag, then the header too.
 _GROWTH = 1 + TAG_LENGTH
 _OVERHEAD = RECORD_HEADER + _GROWTH
-# Up to about this size, copying a record twice is cheaper than the calls that avoid it.
-_SMALL = 4096
+# What follows content that is to be encrypted in place: its type, and room for the tag.
+_TYPE_AND_ROOM = b"\x17" + bytes(TAG_LENGTH)
+# The longest body that may hold 2^14 bytes of content: shorter than what RFC 9846 5.2 lets come.
+_LONGEST = MAX_INNER_PLAINTEXT + TAG_LENGTH
+
+
+def _header(length: int) -> bytes:
+    """The header of a protected record of ``length`` bytes of content and padding."""
+    return _HEADER_START + (length + _GROWTH).to_bytes(2, "big")
+
+
+# Up to about this size of content, copying a record twice is cheaper than the calls that avoid it.
+_SMALL = 2048
+# The headers of small records by the length of their content: looking one up takes a fifth of the time of making it.
+_HEADERS = tuple(_header(length) for length in range(_SMALL + 1))
 
 
 class Protection13:
     """One direction under one traffic secret: use it either for sealing or for opening.
 
     ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
-    suite's limit of ``records``, before which a sender must update its keys.
+    suite's limit of ``records``, before which a sender must update its keys. Up to ``plain_until`` records, application
+    data needs nothing but to be sealed: writing is open, no new keys are due, and nobody hears of it.
     """
 
-    __slots__ = ("_aead", "_iv", "_opening_limit", "limit", "records", "suite")
+    __slots__ = ("_aead", "_iv", "_opening_limit", "limit", "plain_until", "records", "suite")
 
     def __init__(self, suite: Suite13, secret: TrafficSecret) -> None:
         key, iv = secret.key_and_iv(suite)
         self.suite = suite
         self.records = 0
         self.limit = suite.records_per_key
+        self.plain_until = 0
         # A peer may go by the RFC's 2^24.5 where we stop at 2^24; nobody may go to twice our limit.
         self._opening_limit = 2 * suite.records_per_key
         self._aead = suite.aead(key)
@@ -60,56 +78,57 @@ class Protection13:
     def __repr__(self) -> str:
         return f"<Protection13 {self.suite.name}, {self.records} records>"
 
-    def seal(self, content_type: int, content: Buffer, padding: int = 0) -> bytes:
+    def seal(self, content_type: int, content: bytes, padding: int = 0) -> bytes:
         """One whole record of up to 2^14 bytes of content. RFC 9846 5.2. Raises LocalFailure key_exhausted."""
         number = self._take_numbers(1)
-        inner = b"".join((content, content_type.to_bytes(1 + padding, "little")))
-        header = _HEADER_START + (len(inner) + TAG_LENGTH).to_bytes(2, "big")
-        return header + self._aead.encrypt((self._iv ^ number).to_bytes(12, "big"), inner, header)
+        header = _header(len(content) + padding)
+        inner = content + content_type.to_bytes(1 + padding, "little")
+        return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), inner, header)
 
-    def seal_application_data(self, data: Buffer, limit: int = MAX_PLAINTEXT) -> bytes | bytearray:
+    def seal_one(self, data: bytes) -> bytes:
+        """``seal`` for 1 to 2^14 bytes of application data; b"", and nothing has happened, beyond ``plain_until``."""
+        number = self.records
+        if number >= self.plain_until:
+            return b""
+        self.records = number + 1
+        size = len(data)
+        header = _HEADERS[size] if size <= _SMALL else _header(size)
+        return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), data + b"\x17", header)
+
+    def seal_application_data(self, data: Buffer, limit: int = MAX_PLAINTEXT) -> bytes:
         """As many records as ``data`` needs, each with up to ``limit`` bytes of it; none for no data. RFC 9846 5.1.
 
         Raises LocalFailure key_exhausted, and then has sealed nothing.
         """
-        if type(data) is not bytes:
-            data = memoryview(data).cast("B")
-        size = len(data)
-        if size > limit:
+        if len(data) > limit:
             return self._seal_many(memoryview(data), limit)
-        if not size:
-            return b""
-        number = self.records
-        if number >= self.limit:
-            raise LocalFailure("key_exhausted", limit=self.limit)
-        self.records = number + 1
-        header = _HEADER_START + (size + _GROWTH).to_bytes(2, "big")
-        inner = b"".join((data, b"\x17"))
-        return header + self._aead.encrypt((self._iv ^ number).to_bytes(12, "big"), inner, header)
+        return self.seal(_APPLICATION_DATA, bytes(data)) if data else b""
 
-    def _seal_many(self, data: memoryview, limit: int) -> bytearray:
+    def _seal_many(self, data: memoryview, limit: int) -> bytes:
         size = len(data)
         count = -(-size // limit)
         number = self._take_numbers(count)
+        headers = [_header(limit)] * (count - 1) + [_header(size - (count - 1) * limit)]
+        parts: list[Buffer] = []
+        for header, start in zip(headers, range(0, size, limit), strict=True):
+            parts += (header, data[start : start + limit], _TYPE_AND_ROOM)
+        # What a BytesIO is made from becomes its buffer, and is what it gives: bytes that can be written as long as
+        # nobody else knows them.
+        wire = BytesIO(b"".join(parts))
+        with wire.getbuffer() as view:
+            self._encrypt_records(view, limit + _OVERHEAD, headers, number)
+        return wire.getvalue()
+
+    def _encrypt_records(self, wire: memoryview, step: int, headers: list[bytes], number: int) -> None:
+        """Encrypt in place the records that are laid out in ``wire``, one each ``step`` bytes."""
         iv = self._iv
         encrypt_into = self._aead.encrypt_into
-        wire = bytearray(size + count * _OVERHEAD)
-        view = memoryview(wire)
-        at = 0
-        for start in range(0, size, limit):
-            content = data[start : start + limit]
-            length = len(content)
-            body = at + RECORD_HEADER
-            end = body + length
-            header = _HEADER_START + (length + _GROWTH).to_bytes(2, "big")
-            view[at:body] = header
-            view[body:end] = content
-            view[end] = _APPLICATION_DATA
-            at = end + _GROWTH
-            encrypt_into((iv ^ number).to_bytes(12, "big"), view[body : end + 1], header, view[body:at])
+        at = RECORD_HEADER
+        for header in headers:
+            body = wire[at : at - RECORD_HEADER + step]
+            encrypt_into((iv ^ number).to_bytes(IV_LENGTH, "big"), body[:-TAG_LENGTH], header, body)
             number += 1
-        view.release()
-        return wire
+            at += step
 
     def _take_numbers(self, count: int) -> int:
         """Reserve sequence numbers for ``count`` records to send; the first of them."""
@@ -124,24 +143,74 @@ class Protection13:
 
         Raises PeerMisbehaved record_overflow, bad_record_mac, all_zero_inner_plaintext, key_overused.
         """
-        length = len(body)
-        if length > MAX_CIPHERTEXT_13:
-            raise PeerMisbehaved("record_overflow", length=length, limit=MAX_CIPHERTEXT_13)
         number = self.records
-        if number >= self._opening_limit:
-            raise PeerMisbehaved("key_overused", limit=self._opening_limit)
-        if length < _GROWTH:
-            raise PeerMisbehaved("bad_record_mac")
+        if not _GROWTH <= len(body) <= _LONGEST or number >= self._opening_limit:
+            self._refuse_to_open(header, body)
         try:
-            inner = self._aead.decrypt((self._iv ^ number).to_bytes(12, "big"), body, header)
+            inner = self._aead.decrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), body, header)
         except InvalidTag:
             raise PeerMisbehaved("bad_record_mac") from None
-        if length > MAX_INNER_PLAINTEXT + TAG_LENGTH:
-            raise PeerMisbehaved("record_overflow", length=len(inner), limit=MAX_INNER_PLAINTEXT)
         content_type = inner[-1]
         opened = (content_type, inner[:-1], 0) if content_type else _without_padding(inner)
         self.records = number + 1
         return opened
+
+    def _refuse_to_open(self, header: Buffer, body: Buffer) -> NoReturn:
+        """Say what is wrong with a record that is too long, too short, or one too many under this key."""
+        if len(body) > MAX_CIPHERTEXT_13:
+            raise PeerMisbehaved("record_overflow", length=len(body), limit=MAX_CIPHERTEXT_13)
+        if self.records >= self._opening_limit:
+            raise PeerMisbehaved("key_overused", limit=self._opening_limit)
+        # Only a record that is the peer's own can be too long inside.
+        with suppress(InvalidTag):
+            inner = self._aead.decrypt((self._iv ^ self.records).to_bytes(IV_LENGTH, "big"), body, header)
+            if len(inner) > MAX_INNER_PLAINTEXT:
+                raise PeerMisbehaved("record_overflow", length=len(inner), limit=MAX_INNER_PLAINTEXT)
+        raise PeerMisbehaved("bad_record_mac")
+
+    def open_one(self, data: Buffer) -> bytes | bytearray:
+        """The content of ``data`` if that is one whole record of application data without padding.
+
+        b"", and nothing has happened, if it is anything else: ``open_run`` then says what. Such a record is what a
+        transport brings most often, and known by its header, because only one goes with the length that came.
+        """
+        size = len(data) - _OVERHEAD
+        number = self.records
+        if not 0 < size <= _SMALL or number >= self._opening_limit:
+            return self._open_large(memoryview(data), size)
+        if type(data) is not bytes:
+            data = bytes(data)
+        header = _HEADERS[size]
+        if data[:RECORD_HEADER] != header:
+            return b""
+        try:
+            inner = self._aead.decrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), data[RECORD_HEADER:], header)
+        except InvalidTag:
+            return b""
+        if inner[-1] != _APPLICATION_DATA:
+            return b""
+        self.records = number + 1
+        return inner[:-1]
+
+    def _open_large(self, data: memoryview, size: int) -> bytearray | bytes:
+        """``open_one`` without a copy: the content type is taken off the end of a buffer."""
+        number = self.records
+        if not _SMALL < size <= MAX_PLAINTEXT or number >= self._opening_limit:
+            return b""
+        header = _header(size)
+        if data[:RECORD_HEADER] != header:
+            return b""
+        content = bytearray(size + 1)
+        try:
+            self._aead.decrypt_into(
+                (self._iv ^ number).to_bytes(IV_LENGTH, "big"), data[RECORD_HEADER:], header, content
+            )
+        except InvalidTag:
+            return b""
+        if content.pop() != _APPLICATION_DATA:
+            return b""
+        self.records = number + 1
+        return content
 
     def open_run(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
         """Open the complete application_data records from ``start`` on, as long as they hold application data.
@@ -155,66 +224,47 @@ class Protection13:
         end = _record_end(data, start)
         if not end:
             return b"", start, None
-        if end + RECORD_HEADER < len(data) or end - start > _SMALL:
-            return self._open_many(data, start)
-        return self._open_one(data, start, end)
-
-    def _open_one(self, data: Buffer, start: int, end: int) -> tuple[bytes, int, Opened | None]:
-        """``open`` for the record that comes most often, one of application data without padding, in one step."""
-        body = start + RECORD_HEADER
-        number = self.records
-        if number < self._opening_limit and _GROWTH < end - body <= MAX_INNER_PLAINTEXT + TAG_LENGTH:
-            try:
-                inner = self._aead.decrypt((self._iv ^ number).to_bytes(12, "big"), data[body:end], data[start:body])
-            except InvalidTag:
-                raise PeerMisbehaved("bad_record_mac") from None
-            content_type = inner[-1]
-            opened = (content_type, inner[:-1], 0) if content_type else _without_padding(inner)
-            self.records = number + 1
-        else:
-            opened = self.open(data[start:body], data[body:end])
-        if opened[0] == _APPLICATION_DATA and opened[1]:
-            return opened[1], end, None
-        return b"", end, opened
-
-    def _open_many(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
-        source = memoryview(data)
-        output = bytearray(len(source) - start)
-        view = memoryview(output)
-        decrypt_into = self._aead.decrypt_into
-        iv = self._iv
-        inner = view[:0]
-        filled = 0
-        at = start
-        last: Opened | None = None
-        while last is None and (end := _record_end(data, at)):
-            body = at + RECORD_HEADER
-            length = end - body - TAG_LENGTH
-            number = self.records
-            # What ``open`` has to refuse is left to it: now if it comes first, else in the next call.
-            if not 1 <= length <= MAX_INNER_PLAINTEXT or number >= self._opening_limit:
-                break
-            inner = view[filled : filled + length]
-            try:
-                decrypt_into((iv ^ number).to_bytes(12, "big"), source[body:end], source[at:body], inner)
-                if inner[-1] == _APPLICATION_DATA and length > 1:
-                    filled += length - 1
-                else:
-                    opened = _without_padding(bytes(inner))
-                    if opened[0] == _APPLICATION_DATA and opened[1]:
-                        filled += len(opened[1])
-                    else:
-                        last = opened
-            except (InvalidTag, PeerMisbehaved):
-                break
-            self.records = number + 1
-            at = end
+        output = bytearray(len(data) - start)
+        with memoryview(output) as view:
+            filled, at, last = self._open_into(view, data, start)
         if at == start:
-            return self._open_one(data, start, _record_end(data, start))
-        inner.release()
-        view.release()
+            # It raises, and says what is wrong with the first record.
+            self.open(data[start : start + RECORD_HEADER], data[start + RECORD_HEADER : end])
         del output[filled:]
         return output, at, last
+
+    def _open_into(self, output: memoryview, data: Buffer, at: int) -> tuple[int, int, Opened | None]:
+        """``open_run``'s loop: how much of ``output`` was filled, where the next record starts, what ended it."""
+        source = memoryview(data)
+        iv = self._iv
+        decrypt_into = self._aead.decrypt_into
+        known: Buffer = b""
+        size = filled = 0
+        while True:
+            body = at + RECORD_HEADER
+            header = data[at:body]
+            # Those of a long run are all the same.
+            if header != known:
+                known, size = header, _inner_length(header)
+            end = body + size + TAG_LENGTH
+            number = self.records
+            # What ``open`` has to refuse is left to it: now if it comes first, else in the next call.
+            if not size or end > len(source) or number >= self._opening_limit:
+                return filled, at, None
+            inner = output[filled : filled + size]
+            try:
+                decrypt_into((iv ^ number).to_bytes(IV_LENGTH, "big"), source[body:end], header, inner)
+                opened = None if inner[-1] == _APPLICATION_DATA and size > 1 else _without_padding(bytes(inner))
+            except (InvalidTag, PeerMisbehaved):
+                return filled, at, None
+            self.records = number + 1
+            at = end
+            if opened is None:
+                filled += size - 1
+            elif opened[0] == _APPLICATION_DATA and opened[1]:
+                filled += len(opened[1])
+            else:
+                return filled, at, opened
 
 
 def _record_end(data: Buffer, start: int) -> int:
@@ -224,6 +274,14 @@ def _record_end(data: Buffer, start: int) -> int:
     length = data[start + 3] << 8 | data[start + 4]
     end = start + RECORD_HEADER + length
     return end if end <= len(data) and length <= MAX_CIPHERTEXT_13 else 0
+
+
+def _inner_length(header: Buffer) -> int:
+    """Of the record with this header, the length without the tag, or 0 if it is none that ``_open_into`` can open."""
+    if len(header) < RECORD_HEADER or header[0] != _APPLICATION_DATA or header[1] != 3:
+        return 0
+    length = (header[3] << 8 | header[4]) - TAG_LENGTH
+    return length if 0 < length <= MAX_INNER_PLAINTEXT else 0
 
 
 def _without_padding(inner: bytes) -> Opened:

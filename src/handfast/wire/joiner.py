@@ -15,12 +15,13 @@ HEADER = 4
 class HandshakeJoiner:
     """Joins record contents into messages and keeps count of what the peer made us read."""
 
-    __slots__ = ("_buffer", "_counting", "_records", "_total", "_tracking")
+    __slots__ = ("_counting", "_records", "_total", "_tracking", "buffer")
 
     def __init__(self, *, tracking: bool) -> None:
         """``tracking``: whether to tell which records a message came in."""
         self._tracking = tracking
-        self._buffer = bytearray()
+        # The bytes of messages that wait, most often none.
+        self.buffer = bytearray()
         # (record index, bytes of the buffer that were there before it), to tell which records a message came in.
         self._records: list[tuple[int, int]] = []
         self._total = 0
@@ -29,20 +30,20 @@ class HandshakeJoiner:
     @property
     def empty(self) -> bool:
         """Whether no byte of a message is waiting."""
-        return not self._buffer
+        return not self.buffer
 
     def add(self, content: bytes, record: int) -> None:
         """Take the content of one handshake record, whose index among its direction's records is ``record``."""
         if self._tracking:
-            self._records.append((record, len(self._buffer)))
-        self._buffer += content
+            self._records.append((record, len(self.buffer)))
+        self.buffer += content
 
     def next(self) -> tuple[bytes, tuple[int, ...]] | None:
         """The next whole message with its header, and its records' indexes if tracked; None when more must come.
 
         Raises PeerMisbehaved when the message or the handshake exceeds its limit.
         """
-        buffer = self._buffer
+        buffer = self.buffer
         if len(buffer) < HEADER:
             return None
         length = HEADER + int.from_bytes(buffer[1:HEADER], "big")
@@ -67,7 +68,7 @@ class HandshakeJoiner:
         """The records that the first ``length`` bytes came in; the last of them may also hold the next message."""
         taken = [index for index, start in self._records if start < length]
         rest = [(index, start - length) for index, start in self._records if start > length]
-        if self._buffer and (not rest or rest[0][1] > 0):
+        if self.buffer and (not rest or rest[0][1] > 0):
             next_start = next((index for index, start in self._records if start == length), taken[-1])
             rest.insert(0, (next_start, 0))
         self._records = rest
