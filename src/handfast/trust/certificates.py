@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -38,9 +38,13 @@ class Malformed(ValueError):
     """A certificate that does not parse; the message says what."""
 
 
-@dataclass(frozen=True)
+# Not frozen, because that would triple the cost of making one.
+@dataclass
 class Parsed:
-    """One certificate. Names are DER; ``rsa`` is the modulus' size in bits and the exponent, None for other keys."""
+    """One certificate. Names are DER; ``rsa`` is the modulus' size in bits and the exponent, None for other keys.
+
+    ``values`` are the extensions by the class of their value, ``critical`` the identifiers of the critical ones.
+    """
 
     encoded: bytes
     certificate: x509.Certificate
@@ -52,7 +56,8 @@ class Parsed:
     weak_hash: str
     not_before: datetime
     not_after: datetime
-    extensions: x509.Extensions
+    values: dict[type[x509.ExtensionType], x509.ExtensionType]
+    critical: tuple[ObjectIdentifier, ...]
     names: CertificateNames
     is_v3: bool
 
@@ -69,10 +74,8 @@ class Parsed:
         return escape(rfc4514(self.issuer), MAX_PEER_TEXT) or "an issuer without a name"
 
     def extension(self, kind: type[_Extension]) -> _Extension | None:
-        for extension in self.extensions:
-            if isinstance(extension.value, kind):
-                return extension.value
-        return None
+        """The extension of this class, which comes at most once: the parser refuses a second one."""
+        return cast("_Extension | None", self.values.get(kind))
 
     @property
     def is_ca(self) -> bool:
@@ -85,10 +88,10 @@ def parse_all(chain: Iterable[bytes]) -> list[Parsed | Malformed]:
     return [_parse_or_malformed(certificate) for certificate in chain]
 
 
-def parse(certificate: bytes) -> Parsed:
-    """One DER certificate; Malformed whatever is wrong with it."""
+def parse(certificate: bytes, loaded: x509.Certificate | None = None) -> Parsed:
+    """One DER certificate, as an object too if it is ``loaded`` already; Malformed whatever is wrong with it."""
     try:
-        return _parse(certificate)
+        return _parse(certificate, loaded or x509.load_der_x509_certificate(certificate))
     except Malformed:
         raise
     except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
@@ -107,10 +110,15 @@ def _parse_or_malformed(certificate: bytes) -> Parsed | Malformed:
         return error
 
 
-def _parse(encoded: bytes) -> Parsed:
-    certificate = x509.load_der_x509_certificate(encoded)
+def _parse(encoded: bytes, certificate: x509.Certificate) -> Parsed:
     fields = der.certificate_fields(encoded)
-    extensions = certificate.extensions
+    values: dict[type[x509.ExtensionType], x509.ExtensionType] = {}
+    critical = []
+    for extension in certificate.extensions:
+        values[type(extension.value)] = extension.value
+        if extension.critical:
+            critical.append(extension.oid)
+    names = values.get(x509.SubjectAlternativeName, ())
     algorithm = certificate.public_key_algorithm_oid
     return Parsed(
         encoded=encoded,
@@ -123,25 +131,33 @@ def _parse(encoded: bytes) -> Parsed:
         weak_hash=weak_hash(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        extensions=extensions,
-        names=certificate_names(extensions, common_names(fields.subject)),
+        values=values,
+        critical=tuple(critical),
+        names=_names(cast("Iterable[x509.GeneralName]", names), common_names(fields.subject)),
         is_v3=certificate.version is x509.Version.v3,
     )
 
 
-def certificate_names(extensions: x509.Extensions, common_names: tuple[str, ...] = ()) -> CertificateNames:
+def certificate_names(extensions: x509.Extensions) -> CertificateNames:
     """The subjectAltName entries of the kinds we know; raises what the parser raises."""
     try:
         entries = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return CertificateNames(common_names=common_names)
-    addresses = entries.get_values_for_type(x509.IPAddress)
+        return CertificateNames()
+    return _names(entries, ())
+
+
+def _names(entries: Iterable[x509.GeneralName], common_names: tuple[str, ...]) -> CertificateNames:
+    by_kind: dict[type[x509.GeneralName], list[Any]] = {}
+    for entry in entries:
+        by_kind.setdefault(type(entry), []).append(entry.value)
+    addresses = by_kind.get(x509.IPAddress, ())
     return CertificateNames(
-        dns=tuple(entries.get_values_for_type(x509.DNSName)),
+        dns=tuple(by_kind.get(x509.DNSName, ())),
         # The parser can return networks, which belong into name constraints and are nobody's address.
-        ip=tuple(address for address in addresses if isinstance(address, (IPv4Address, IPv6Address))),
-        uri=tuple(entries.get_values_for_type(x509.UniformResourceIdentifier)),
-        email=tuple(entries.get_values_for_type(x509.RFC822Name)),
+        ip=tuple([address for address in addresses if isinstance(address, (IPv4Address, IPv6Address))]),
+        uri=tuple(by_kind.get(x509.UniformResourceIdentifier, ())),
+        email=tuple(by_kind.get(x509.RFC822Name, ())),
         common_names=common_names,
     )
 
