@@ -2,12 +2,15 @@
 
 The parser's attributes raise when they are first looked at, with errors of several kinds. Here each is looked at once,
 and whatever goes wrong becomes ``Malformed``, so that no later step can meet a surprise in the middle of a judgement.
+
+A certificate of usual size that was read lately is not read again: it is the same whenever and whoever it comes from,
+and nothing here depends on the time or on what is trusted. Judging is done anew each time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
@@ -91,7 +94,9 @@ def parse_all(chain: Iterable[bytes]) -> list[Parsed | Malformed]:
 def parse(certificate: bytes, loaded: x509.Certificate | None = None) -> Parsed:
     """One DER certificate, as an object too if it is ``loaded`` already; Malformed whatever is wrong with it."""
     try:
-        return _parse(certificate, loaded or x509.load_der_x509_certificate(certificate))
+        if loaded is not None:
+            return _parse(certificate, loaded)
+        return _parse_anew(certificate) if len(certificate) > _MAX_KEPT else _parse_or_remember(certificate)
     except Malformed:
         raise
     except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
@@ -108,6 +113,15 @@ def _parse_or_malformed(certificate: bytes) -> Parsed | Malformed:
         return parse(certificate)
     except Malformed as error:
         return error
+
+
+def _parse_anew(encoded: bytes) -> Parsed:
+    return _parse(encoded, x509.load_der_x509_certificate(encoded))
+
+
+# Few, and none that is large, because strangers choose what is kept; enough for the peers that one speaks to all day.
+_MAX_KEPT = 4096
+_parse_or_remember = lru_cache(maxsize=32)(_parse_anew)
 
 
 def _parse(encoded: bytes, certificate: x509.Certificate) -> Parsed:

@@ -91,10 +91,7 @@ def matches(names: CertificateNames, server_name: str, *, common_name_fallback: 
     if not isinstance(reference, str):
         return any(reference.packed == address.packed for address in names.ip)
     candidates = names.common_names if common_name_fallback and not names.dns else names.dns
-    for pattern in candidates:
-        if _covers(pattern, reference):
-            return True
-    return False
+    return any(_covers(pattern, reference) for pattern in candidates)
 
 
 def dns_matches(pattern: str, name: str) -> bool:
