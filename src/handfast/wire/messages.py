@@ -41,7 +41,7 @@ class HandshakeMessage(Struct):
         body = encode(self)
         if len(body) >= 2**24:
             raise ValueError(f"{type(self).__name__}: {len(body)} bytes do not fit a handshake message")
-        return bytes((self.HANDSHAKE_TYPE,)) + len(body).to_bytes(3, "big") + body
+        return (self.HANDSHAKE_TYPE << 24 | len(body)).to_bytes(4, "big") + body
 
 
 class Extended:
@@ -281,7 +281,7 @@ MESSAGES: Mapping[int, type[HandshakeMessage]] = {
 
 def message_class(raw: bytes) -> type[HandshakeMessage] | None:
     """The class of the message in ``raw``, by its type and, for ServerHello, its random; None for an unknown type."""
-    if raw[0] == HandshakeType.server_hello and raw[6:38] == HELLO_RETRY_REQUEST_RANDOM:
+    if raw[6:38] == HELLO_RETRY_REQUEST_RANDOM and raw[0] == HandshakeType.server_hello:
         return HelloRetryRequest
     return MESSAGES.get(raw[0])
 
