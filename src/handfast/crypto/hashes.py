@@ -9,7 +9,6 @@ hashed once, and each message goes on from copies of these states.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
 from typing import Protocol, Self
 
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
@@ -63,20 +62,18 @@ class Hash:
         key = key.ljust(self.block_size, b"\0")
         return new(key.translate(_OUTER_PAD) + new(key.translate(_INNER_PAD) + message).digest()).digest()
 
-    def keyed(self, key: bytes) -> Callable[[bytes], bytes]:
-        """``hmac`` under one key of up to ``block_size`` bytes, for several messages."""
+    def pads(self, key: bytes) -> tuple[HashState, HashState]:
+        """The hashes, under way, of the inner and the outer padded key of up to ``block_size`` bytes. RFC 2104."""
         key = key.ljust(self.block_size, b"\0")
-        inner_start = self.new(key.translate(_INNER_PAD))
-        outer_start = self.new(key.translate(_OUTER_PAD))
+        return self.new(key.translate(_INNER_PAD)), self.new(key.translate(_OUTER_PAD))
 
-        def mac(message: bytes) -> bytes:
-            inner = inner_start.copy()
-            inner.update(message)
-            outer = outer_start.copy()
-            outer.update(inner.digest())
-            return outer.digest()
 
-        return mac
+def mac(pads: tuple[HashState, HashState], message: bytes) -> bytes:
+    """HMAC of ``message`` under the key that these are the ``pads`` of."""
+    inner, outer = pads[0].copy(), pads[1].copy()
+    inner.update(message)
+    outer.update(inner.digest())
+    return outer.digest()
 
 
 SHA256 = Hash("SHA-256", hashlib.sha256, 32, 64)

@@ -471,7 +471,7 @@ class Extensions(dict[int, ExtensionBody]):
         """A block with these extensions in this order. Raises ValueError for two of one type."""
         block = cls()
         for body in bodies:
-            extension_type = body.extension_type if isinstance(body, OpaqueExtension) else body.EXTENSION_TYPE
+            extension_type = body.extension_type if type(body) is OpaqueExtension else body.EXTENSION_TYPE
             if extension_type in block:
                 raise ValueError(f"two extensions of type {ExtensionType.describe(extension_type)}")
             block[extension_type] = body

@@ -53,7 +53,8 @@ class Extended:
 
     def find(self, cls: type[Body]) -> Body | None:
         """The extension in the form ``cls``, or None."""
-        return self.extensions.find(cls)
+        body = self.extensions.get(cls.EXTENSION_TYPE)
+        return body if isinstance(body, cls) else None
 
 
 @tls_struct
@@ -106,8 +107,10 @@ class ClientHello(Extended, HandshakeMessage):
     def asked_name(self) -> str | None:
         """The host name that the client asks for; text of the peer. RFC 6066 3."""
         asked = self.find(ext.ServerNameList)
-        entries = () if asked is None else asked.server_name_list
-        return next((entry.host_name.decode("ascii", "replace") for entry in entries if not entry.name_type), None)
+        for entry in () if asked is None else asked.server_name_list:
+            if not entry.name_type:
+                return entry.host_name.decode("ascii", "replace")
+        return None
 
 
 @tls_struct
