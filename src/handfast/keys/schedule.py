@@ -88,8 +88,9 @@ class _FinishedSecret(_Secret):
 
     def finished(self, transcript_hash: bytes) -> bytes:
         """verify_data of Finished, or a PSK binder. RFC 9846 4.5.3."""
-        size = self.hash.size
-        return self.hash.hmac(expand_label(self.hash, self.value, b"finished", b"", size), transcript_hash)
+        hmac = self.hash.hmac
+        finished_key = hmac(self.value, label_start(b"finished", self.hash.size, 0) + b"\1")
+        return hmac(finished_key, transcript_hash)
 
 
 class BinderKey(_FinishedSecret):

@@ -46,7 +46,8 @@ class Malformed(ValueError):
 class Parsed:
     """One certificate. Names are DER; ``rsa`` is the modulus' size in bits and the exponent, None for other keys.
 
-    ``values`` are the extensions by the class of their value, ``critical`` the identifiers of the critical ones.
+    ``edwards`` says that it is signed with Ed25519 or Ed448. ``values`` are the extensions by the class of their value,
+    ``critical`` the identifiers of the critical ones.
     """
 
     encoded: bytes
@@ -56,6 +57,7 @@ class Parsed:
     public_key_info: bytes
     rsa: tuple[int, int] | None
     signature_algorithm: ObjectIdentifier
+    edwards: bool
     weak_hash: str
     not_before: datetime
     not_after: datetime
@@ -142,6 +144,7 @@ def _parse(encoded: bytes, certificate: x509.Certificate) -> Parsed:
         public_key_info=fields.subject_public_key_info,
         rsa=_rsa_numbers(fields.subject_public_key_info) if algorithm in _RSA else None,
         signature_algorithm=certificate.signature_algorithm_oid,
+        edwards=certificate.signature_algorithm_oid in EDWARDS_SIGNATURES,
         weak_hash=weak_hash(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,

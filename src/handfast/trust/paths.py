@@ -124,7 +124,7 @@ def find_path(
     parsed: Sequence[Parsed], anchors: Anchors, presented: PresentedChain, policy: PathPolicy
 ) -> list[Parsed]:
     """A path from the leaf to a root, both included, or NoPath."""
-    if any(certificate.signature_algorithm in EDWARDS_SIGNATURES for certificate in parsed):
+    if any(certificate.edwards for certificate in parsed):
         line = straight_line(parsed, anchors)
         if rests_on_edwards(line):
             return line
@@ -133,7 +133,7 @@ def find_path(
 
 def rests_on_edwards(path: Sequence[Parsed]) -> bool:
     """Whether a signature along the path is one that the library does not know; a root's own does not count."""
-    return any(certificate.signature_algorithm in EDWARDS_SIGNATURES for certificate in path[:-1])
+    return any(certificate.edwards for certificate in path[:-1])
 
 
 def straight_line(parsed: Sequence[Parsed], anchors: Anchors) -> list[Parsed]:

@@ -14,7 +14,7 @@ How reading works: ``read(data, at, end)`` returns the value and the offset afte
 container ends, so that nothing can read past it, and a container that is not used up is an error of the container. A
 reader does not know where in a message it stands: it raises ``Undecodable``, each struct and vector on the way out adds
 its own name to the path, and ``decode`` turns that into the error of the catalogue. A message that parses pays nothing:
-what has a length first looks whether all is well, in one comparison, and only if not asks ``read_length`` what is wrong.
+what has a length first looks whether all is well, and only if not asks ``read_length`` what is wrong.
 
 Lengths and bounds are bytes throughout, of vectors too, as in the RFC.
 """

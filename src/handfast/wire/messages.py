@@ -18,7 +18,7 @@ from handfast.registry import (
     SignatureScheme,
 )
 from handfast.wire import extensions as ext
-from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Vector, decode, encode, tls_struct
+from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Vector, decode, tls_struct
 from handfast.wire.extensions import Body, ExtensionBlock, ExtensionBody, Extensions, forms
 
 # The bytes before every message: its type and the length of the rest. RFC 9846 4.
@@ -38,7 +38,7 @@ class HandshakeMessage(Struct):
 
     def encode(self) -> bytes:
         """The message with its 4-byte header. Raises ValueError when a field is outside its bounds. RFC 9846 4."""
-        body = encode(self)
+        body = self.CODEC.write(self)
         if len(body) >= 2**24:
             raise ValueError(f"{type(self).__name__}: {len(body)} bytes do not fit a handshake message")
         return (self.HANDSHAKE_TYPE << 24 | len(body)).to_bytes(4, "big") + body
