@@ -190,3 +190,20 @@ def test_the_key_in_a_certificate():
     for cut in (0, 1, 4, 30, 120, 200):
         with pytest.raises(UnusableKey):
             signatures.certificate_public_key(certificate[:cut])
+
+
+def test_keys_that_strangers_send_are_kept_within_bounds() -> None:
+    def encoded(key: Any) -> bytes:
+        return bytes(
+            key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+        )
+
+    small = encoded(KEYS["ECDSA P-256"])
+    kept = load_public_key(small)
+    assert load_public_key(small) is kept
+    for _ in range(100):
+        load_public_key(encoded(ec.generate_private_key(ec.SECP256R1())))
+    assert load_public_key(small) is not kept
+    public = rsa.RSAPublicNumbers(65537, (1 << 10000) + 1).public_key()
+    large = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
+    assert load_public_key(large) is not load_public_key(large)

@@ -11,9 +11,23 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from handfast.limits import MAX_HANDSHAKE_MESSAGE, MAX_PRESENTED_CERTIFICATES
+from handfast.trust.certificates import parse
 from handfast.trust.verdict import Verdict
 
-from .crafting import Made, client, dns, intermediate, judge, judge_client, new_key, root, rsa_key, server
+from .crafting import (
+    DAY,
+    NOW,
+    Made,
+    client,
+    dns,
+    intermediate,
+    judge,
+    judge_client,
+    new_key,
+    root,
+    rsa_key,
+    server,
+)
 
 # Generous for a slow machine; the chains below take minutes where nothing bounds them.
 CPU_SECONDS = 2.0
@@ -97,3 +111,24 @@ def test_a_modulus_at_the_limit_is_affordable() -> None:
     key = rsa_key(4096)
     evil = [root("Evil", key=key) for _ in range(MAX_PRESENTED_CERTIFICATES - 1)]
     bounded(client(evil[0]).with_above(*evil), root())
+
+
+def test_no_verdict_is_kept() -> None:
+    trusted = root()
+    leaf = client(trusted)
+    assert judge_client(leaf, trusted)
+    assert judge_client(leaf, root("Other")).code == "unknown_issuer"
+    assert judge_client(leaf, trusted, at=NOW + 400 * DAY).code == "expired"
+    assert judge(leaf, trusted).code == "wrong_purpose"
+    assert judge_client(leaf, trusted)
+
+
+def test_what_strangers_send_is_kept_within_bounds() -> None:
+    trusted = root()
+    small, large = client(trusted).der, client(trusted, dns(*[f"n{number}.example" for number in range(500)])).der
+    assert parse(small) is parse(small)
+    assert parse(large) is not parse(large)
+    kept = parse(small)
+    for _ in range(100):
+        parse(client(trusted).der)
+    assert parse(small) is not kept

@@ -35,6 +35,7 @@ from .crafting import NOW, dns, root, server
         ("*.*.com", "a.b.com", False),
         ("*", "localhost", False),
         ("*.", "a", False),
+        ("*..", "a", False),
         ("*.com", "a.com", True),
         ("*.example.com", "xn--mnchen-3ya.example.com", True),
         ("xn--*.example.com", "xn--a.example.com", False),

@@ -12,6 +12,7 @@ Private keys are ``cryptography``'s own objects, public keys are ``PublicKey``, 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -156,6 +157,10 @@ def verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> boo
 
 def load_public_key(spki: bytes) -> PublicKey:
     """The key of a DER SubjectPublicKeyInfo. RFC 5280 4.1.2.7. Raises UnusableKey."""
+    return _load(spki) if len(spki) > _MAX_KEPT else _load_or_remember(spki)
+
+
+def _load(spki: bytes) -> PublicKey:
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     try:
@@ -168,6 +173,11 @@ def load_public_key(spki: bytes) -> PublicKey:
     if oid == _RSASSA_PSS and isinstance(key, rsa.RSAPublicKey):
         return PublicKey("RSASSA-PSS", key.key_size, _allowed_hashes(parameters), key)
     return describe_public_key(key)
+
+
+# Few, and none that is large, because strangers choose what is kept; enough for the peers that one speaks to all day.
+_MAX_KEPT = 1024
+_load_or_remember = lru_cache(maxsize=32)(_load)
 
 
 def certificate_public_key(certificate: bytes) -> PublicKey:

@@ -47,6 +47,7 @@ from handfast.handshake.post_auth import LaterAuthentication
 from handfast.record.layer import ALERT, HANDSHAKE, Record, RecordLayer
 from handfast.registry import AlertDescription, AlertLevel, HandshakeType
 from handfast.trust.signers import DEFERRED
+from handfast.trust.verdict import Verdict
 from handfast.wire.alerts import Alert
 from handfast.wire.messages import HandshakeMessage, parse_handshake
 
@@ -377,7 +378,7 @@ class Connection:
             answer = answer_without(need, error)
         finally:
             self._busy = before
-        if answer is not DEFERRED and not inspect.isawaitable(answer):
+        if isinstance(answer, bytes | Verdict) or (answer is not DEFERRED and not inspect.isawaitable(answer)):
             self._answer = answer
             return True
         self._awaitable = None if answer is DEFERRED else answer
@@ -419,7 +420,7 @@ class Connection:
     def _pump(self) -> None:
         """Work through what is buffered, until bytes or an answer are missing."""
         while not self._read_closed:
-            if self._post is None and self.need is not None:
+            if self._post is None and isinstance(self._step, Need):
                 return
             if self._take_message():
                 continue
@@ -443,7 +444,7 @@ class Connection:
     def _parse(self, raw: bytes, record_indexes: tuple[int, ...]) -> HandshakeMessage:
         """Parse a message that may come now; one that may not is refused before its body is looked at."""
         step = self._step if self._post is None else self._post.expects
-        if isinstance(step, Expect) and all(raw[0] != kind.HANDSHAKE_TYPE for kind in step.kinds):
+        if isinstance(step, Expect) and raw[0] not in step.types:
             if self._watch.active:
                 self._tell_if_it_decodes(raw, record_indexes)
             name = HandshakeType.describe(raw[0])

@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Generator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, cast, overload
+from functools import cache
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 
 from handfast.crypto import signatures
 from handfast.errors import LocalFailure, PeerMisbehaved
@@ -48,11 +49,19 @@ class Expect:
     """The handshake waits for a message of the peer, of one of these classes."""
 
     kinds: tuple[type[HandshakeMessage], ...]
+    types: frozenset[int] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.types = frozenset([kind.HANDSHAKE_TYPE for kind in self.kinds])
 
     @property
     def names(self) -> str:
         """The messages by name, for errors and for the events of a connection that waits."""
         return " or ".join(kind.__name__ for kind in self.kinds)
+
+
+# A handshake waits for the same few kinds each time; what says so can be shared, since nobody answers it by name.
+_expecting = cache(Expect)
 
 
 @dataclass(slots=True, eq=False)
@@ -179,11 +188,11 @@ class Handshake:
 
     def send(self, message: M) -> M:
         """Add a message to the flight and to the transcript; ``flush`` or a change of keys writes the flight."""
-        message = cast(M, self.seams.edit(message))
-        raw = message.encode()
+        sent: M = self.seams.edit(message)
+        raw = sent.encode()
         self.transcript.add(raw)
-        self._flight.append(Outgoing(message, raw, []))
-        return message
+        self._flight.append(Outgoing(sent, raw, []))
+        return sent
 
     def send_after(self, message: HandshakeMessage) -> None:
         """Add a message to the flight that comes after the handshake, and so to no transcript."""
@@ -207,7 +216,7 @@ class Handshake:
         kinds = (kind, *others)
         message = self._held
         if message is None:
-            message = yield Expect(kinds)
+            message = yield _expecting(kinds)
         self._held = None
         if not isinstance(message, kinds):
             expected = Expect(kinds).names
@@ -219,7 +228,7 @@ class Handshake:
         self, kind: type[M], *, before: type[HandshakeMessage] | tuple[type[HandshakeMessage], ...]
     ) -> Generator[Step, Any, M | None]:
         """Wait for a message that may be left out, in which case one of ``before`` comes and is kept for ``expect``."""
-        self._held = yield Expect((kind, *before) if isinstance(before, tuple) else (kind, before))
+        self._held = yield _expecting((kind, *before) if isinstance(before, tuple) else (kind, before))
         if isinstance(self._held, kind):
             return (yield from self.expect(kind))
         return None

@@ -31,16 +31,17 @@ def expand(hash_: Hash, secret: bytes, info: bytes, length: int) -> bytes:
 
 def expand_label(hash_: Hash, secret: bytes, label: bytes, context: bytes, length: int) -> bytes:
     """HKDF-Expand-Label. RFC 9846 7.1. Raises ApiMisuse for a label or a length that does not fit."""
-    info = b"%b%c%b" % (_label_prefix(label, length), len(context), context)
-    if length == hash_.size:
-        return hash_.hmac(secret, info + b"\1")
+    info = label_start(label, length, len(context)) + context
+    if length <= hash_.size:
+        return hash_.hmac(secret, info + b"\1")[:length]
     return expand(hash_, secret, info, length)
 
 
 # Every connection uses the same dozen labels; the bound is for programs that export under labels of their own.
 @lru_cache(maxsize=128)
-def _label_prefix(label: bytes, length: int) -> bytes:
-    """HkdfLabel up to its context."""
-    if len(label) > 255 - len(b"tls13 ") or not 0 <= length < 2**16:
-        raise ApiMisuse("bad_argument", reason=f"a label of {len(label)} bytes for {length} bytes of output")
-    return length.to_bytes(2, "big") + bytes((len(label) + 6,)) + b"tls13 " + label
+def label_start(label: bytes, length: int, context_length: int) -> bytes:
+    """HkdfLabel up to its context. RFC 9846 7.1. Raises ApiMisuse for what does not fit."""
+    if len(label) > 255 - len(b"tls13 ") or not 0 <= length < 2**16 or context_length > 255:
+        words = f"a label of {len(label)} bytes and a context of {context_length} for {length} bytes of output"
+        raise ApiMisuse("bad_argument", reason=words)
+    return length.to_bytes(2, "big") + bytes((len(label) + 6,)) + b"tls13 " + label + bytes((context_length,))

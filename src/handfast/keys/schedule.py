@@ -24,9 +24,9 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from handfast.crypto.hashes import Hash
+from handfast.crypto.hashes import Hash, mac
 from handfast.crypto.suites import IV_LENGTH, Suite13
-from handfast.keys.hkdf import expand_label, extract
+from handfast.keys.hkdf import expand_label, extract, label_start
 
 
 class Report(Protocol):
@@ -49,11 +49,11 @@ class _Secret:
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.name} {self.hash.name}>"
 
-    def _derive(self, name: str, label: str, transcript_hash: bytes) -> bytes:
+    def _derive(self, name: str, label: bytes, transcript_hash: bytes) -> bytes:
         """Derive-Secret, reported. RFC 9846 7.1."""
-        value = expand_label(self.hash, self.value, label.encode(), transcript_hash, self.hash.size)
+        value = expand_label(self.hash, self.value, label, transcript_hash, self.hash.size)
         if self._report is not None:
-            self._report(name, label, (self.name,), transcript_hash, value)
+            self._report(name, label.decode(), (self.name,), transcript_hash, value)
         return value
 
     def _extract(self, name: str, salt_name: str, salt: bytes, input_name: str, input_: bytes) -> bytes:
@@ -64,6 +64,23 @@ class _Secret:
         return value
 
 
+class _Stage(_Secret):
+    """A secret of which several are derived."""
+
+    __slots__ = ("_pads",)
+
+    def __init__(self, name: str, hash_: Hash, value: bytes, report: Report | None) -> None:
+        super().__init__(name, hash_, value, report)
+        self._pads = hash_.pads(value)
+
+    def _derive(self, name: str, label: bytes, transcript_hash: bytes) -> bytes:
+        size = self.hash.size
+        value = mac(self._pads, label_start(label, size, len(transcript_hash)) + transcript_hash + b"\1")
+        if self._report is not None:
+            self._report(name, label.decode(), (self.name,), transcript_hash, value)
+        return value
+
+
 class _FinishedSecret(_Secret):
     """A secret that authenticates a transcript."""
 
@@ -71,8 +88,9 @@ class _FinishedSecret(_Secret):
 
     def finished(self, transcript_hash: bytes) -> bytes:
         """verify_data of Finished, or a PSK binder. RFC 9846 4.5.3."""
-        size = self.hash.size
-        return self.hash.hmac(expand_label(self.hash, self.value, b"finished", b"", size), transcript_hash)
+        hmac = self.hash.hmac
+        finished_key = hmac(self.value, label_start(b"finished", self.hash.size, 0) + b"\1")
+        return hmac(finished_key, transcript_hash)
 
 
 class BinderKey(_FinishedSecret):
@@ -87,19 +105,25 @@ class TrafficSecret(_FinishedSecret):
     __slots__ = ("generation",)
 
     def __init__(self, name: str, hash_: Hash, value: bytes, report: Report | None = None, generation: int = 0) -> None:
-        super().__init__(name, hash_, value, report)
+        # Not super().__init__, which costs as much as a hash: six of these are made for each handshake.
+        self.name = name
+        self.hash = hash_
+        self.value = value
+        self._report = report
         self.generation = generation
 
     def key_and_iv(self, suite: Suite13) -> tuple[bytes, bytes]:
         """Traffic key and IV (12 bytes). RFC 9846 7.3."""
-        key = expand_label(self.hash, self.value, b"key", b"", suite.key_length)
-        return key, expand_label(self.hash, self.value, b"iv", b"", IV_LENGTH)
+        length = suite.key_length
+        pads = self.hash.pads(self.value)
+        key = mac(pads, label_start(b"key", length, 0) + b"\1")
+        return key[:length], mac(pads, label_start(b"iv", IV_LENGTH, 0) + b"\1")[:IV_LENGTH]
 
     def updated(self) -> TrafficSecret:
         """The next generation, after KeyUpdate. RFC 9846 7.2."""
         generation = self.generation + 1
         name = f"{self.name.rpartition('_')[0]}_{generation}"
-        return TrafficSecret(name, self.hash, self._derive(name, "traffic upd", b""), self._report, generation)
+        return TrafficSecret(name, self.hash, self._derive(name, b"traffic upd", b""), self._report, generation)
 
 
 class ExporterSecret(_Secret):
@@ -127,7 +151,7 @@ class ResumptionSecret(_Secret):
         return value
 
 
-class MainSecret(_Secret):
+class MainSecret(_Stage):
     """The third stage; made by HandshakeSecret."""
 
     __slots__ = ()
@@ -135,25 +159,25 @@ class MainSecret(_Secret):
     def client_application_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
         """Generation 0; the transcript goes up to the server's Finished."""
         name = "client_application_traffic_secret_0"
-        return TrafficSecret(name, self.hash, self._derive(name, "c ap traffic", transcript_hash), self._report)
+        return TrafficSecret(name, self.hash, self._derive(name, b"c ap traffic", transcript_hash), self._report)
 
     def server_application_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
         """Generation 0; the transcript goes up to the server's Finished."""
         name = "server_application_traffic_secret_0"
-        return TrafficSecret(name, self.hash, self._derive(name, "s ap traffic", transcript_hash), self._report)
+        return TrafficSecret(name, self.hash, self._derive(name, b"s ap traffic", transcript_hash), self._report)
 
     def exporter_secret(self, transcript_hash: bytes) -> ExporterSecret:
         """The transcript goes up to the server's Finished."""
-        value = self._derive("exporter_secret", "exp master", transcript_hash)
+        value = self._derive("exporter_secret", b"exp master", transcript_hash)
         return ExporterSecret("exporter_secret", self.hash, value, self._report)
 
     def resumption_secret(self, transcript_hash: bytes) -> ResumptionSecret:
         """The transcript goes up to the client's Finished."""
-        value = self._derive("resumption_secret", "res master", transcript_hash)
+        value = self._derive("resumption_secret", b"res master", transcript_hash)
         return ResumptionSecret("resumption_secret", self.hash, value, self._report)
 
 
-class HandshakeSecret(_Secret):
+class HandshakeSecret(_Stage):
     """The second stage; made by EarlySecret."""
 
     __slots__ = ()
@@ -161,17 +185,17 @@ class HandshakeSecret(_Secret):
     def client_handshake_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
         """The transcript goes up to ServerHello."""
         name = "client_handshake_traffic_secret"
-        return TrafficSecret(name, self.hash, self._derive(name, "c hs traffic", transcript_hash), self._report)
+        return TrafficSecret(name, self.hash, self._derive(name, b"c hs traffic", transcript_hash), self._report)
 
     def server_handshake_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
         """The transcript goes up to ServerHello."""
         name = "server_handshake_traffic_secret"
-        return TrafficSecret(name, self.hash, self._derive(name, "s hs traffic", transcript_hash), self._report)
+        return TrafficSecret(name, self.hash, self._derive(name, b"s hs traffic", transcript_hash), self._report)
 
     def main_secret(self) -> MainSecret:
         """On to the last stage."""
         salt_name = "derived_from_handshake_secret"
-        salt = self._derive(salt_name, "derived", self.hash.empty)
+        salt = self._derive(salt_name, b"derived", self.hash.empty)
         value = self._extract("main_secret", salt_name, salt, "0", bytes(self.hash.size))
         return MainSecret("main_secret", self.hash, value, self._report)
 
@@ -195,17 +219,17 @@ class EarlySecret(_Secret):
 
     def binder_key(self, *, external: bool = False) -> BinderKey:
         """For a PSK of a ticket, or one from outside TLS."""
-        label = "ext binder" if external else "res binder"
+        label = b"ext binder" if external else b"res binder"
         return BinderKey("binder_key", self.hash, self._derive("binder_key", label, self.hash.empty), self._report)
 
     def client_early_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
         """The transcript is ClientHello."""
         name = "client_early_traffic_secret"
-        return TrafficSecret(name, self.hash, self._derive(name, "c e traffic", transcript_hash), self._report)
+        return TrafficSecret(name, self.hash, self._derive(name, b"c e traffic", transcript_hash), self._report)
 
     def early_exporter_secret(self, transcript_hash: bytes) -> ExporterSecret:
         """The transcript is ClientHello."""
-        value = self._derive("early_exporter_secret", "e exp master", transcript_hash)
+        value = self._derive("early_exporter_secret", b"e exp master", transcript_hash)
         return ExporterSecret("early_exporter_secret", self.hash, value, self._report)
 
     def handshake_secret(self, shared_secret: bytes | None) -> HandshakeSecret:

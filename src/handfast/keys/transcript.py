@@ -25,11 +25,13 @@ class Transcript:
     Bytes received go in as received: what is hashed is never a message encoded again.
     """
 
-    __slots__ = ("_pending", "_running")
+    __slots__ = ("_digest", "_pending", "_running")
 
     def __init__(self) -> None:
         self._pending: list[bytes] = []
         self._running: Any = None
+        # What ``digest`` last returned, while it holds: key schedule and proofs ask for the same hash several times.
+        self._digest = b""
 
     def add(self, raw: bytes) -> None:
         """Append one message with its 4-byte header."""
@@ -37,6 +39,7 @@ class Transcript:
             self._pending.append(raw)
         else:
             self._running.update(raw)
+            self._digest = b""
 
     def start(self, hash_function: Hash) -> None:
         """The suite is known: hash what came so far. A second call, after a HelloRetryRequest, changes nothing."""
@@ -67,5 +70,6 @@ class Transcript:
 
     def digest(self) -> bytes:
         """Transcript-Hash of all messages so far; the hash's size."""
-        value: bytes = self._running.copy().digest()
-        return value
+        if not self._digest:
+            self._digest = self._running.copy().digest()
+        return self._digest

@@ -2,14 +2,17 @@
 
 The parser's attributes raise when they are first looked at, with errors of several kinds. Here each is looked at once,
 and whatever goes wrong becomes ``Malformed``, so that no later step can meet a surprise in the middle of a judgement.
+
+A certificate of usual size that was read lately is not read again: it is the same whenever and whoever it comes from,
+and nothing here depends on the time or on what is trusted. Judging is done anew each time.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -38,9 +41,14 @@ class Malformed(ValueError):
     """A certificate that does not parse; the message says what."""
 
 
-@dataclass(frozen=True)
+# Not frozen, because that would triple the cost of making one.
+@dataclass
 class Parsed:
-    """One certificate. Names are DER; ``rsa`` is the modulus' size in bits and the exponent, None for other keys."""
+    """One certificate. Names are DER; ``rsa`` is the modulus' size in bits and the exponent, None for other keys.
+
+    ``edwards`` says that it is signed with Ed25519 or Ed448. ``values`` are the extensions by the class of their value,
+    ``critical`` the identifiers of the critical ones.
+    """
 
     encoded: bytes
     certificate: x509.Certificate
@@ -49,10 +57,12 @@ class Parsed:
     public_key_info: bytes
     rsa: tuple[int, int] | None
     signature_algorithm: ObjectIdentifier
+    edwards: bool
     weak_hash: str
     not_before: datetime
     not_after: datetime
-    extensions: x509.Extensions
+    values: dict[type[x509.ExtensionType], x509.ExtensionType]
+    critical: tuple[ObjectIdentifier, ...]
     names: CertificateNames
     is_v3: bool
 
@@ -69,10 +79,8 @@ class Parsed:
         return escape(rfc4514(self.issuer), MAX_PEER_TEXT) or "an issuer without a name"
 
     def extension(self, kind: type[_Extension]) -> _Extension | None:
-        for extension in self.extensions:
-            if isinstance(extension.value, kind):
-                return extension.value
-        return None
+        """The extension of this class, which comes at most once: the parser refuses a second one."""
+        return cast("_Extension | None", self.values.get(kind))
 
     @property
     def is_ca(self) -> bool:
@@ -85,10 +93,12 @@ def parse_all(chain: Iterable[bytes]) -> list[Parsed | Malformed]:
     return [_parse_or_malformed(certificate) for certificate in chain]
 
 
-def parse(certificate: bytes) -> Parsed:
-    """One DER certificate; Malformed whatever is wrong with it."""
+def parse(certificate: bytes, loaded: x509.Certificate | None = None) -> Parsed:
+    """One DER certificate, as an object too if it is ``loaded`` already; Malformed whatever is wrong with it."""
     try:
-        return _parse(certificate)
+        if loaded is not None:
+            return _parse(certificate, loaded)
+        return _parse_anew(certificate) if len(certificate) > _MAX_KEPT else _parse_or_remember(certificate)
     except Malformed:
         raise
     except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
@@ -107,10 +117,24 @@ def _parse_or_malformed(certificate: bytes) -> Parsed | Malformed:
         return error
 
 
-def _parse(encoded: bytes) -> Parsed:
-    certificate = x509.load_der_x509_certificate(encoded)
+def _parse_anew(encoded: bytes) -> Parsed:
+    return _parse(encoded, x509.load_der_x509_certificate(encoded))
+
+
+# Few, and none that is large, because strangers choose what is kept; enough for the peers that one speaks to all day.
+_MAX_KEPT = 4096
+_parse_or_remember = lru_cache(maxsize=32)(_parse_anew)
+
+
+def _parse(encoded: bytes, certificate: x509.Certificate) -> Parsed:
     fields = der.certificate_fields(encoded)
-    extensions = certificate.extensions
+    values: dict[type[x509.ExtensionType], x509.ExtensionType] = {}
+    critical = []
+    for extension in certificate.extensions:
+        values[type(extension.value)] = extension.value
+        if extension.critical:
+            critical.append(extension.oid)
+    names = values.get(x509.SubjectAlternativeName, ())
     algorithm = certificate.public_key_algorithm_oid
     return Parsed(
         encoded=encoded,
@@ -120,28 +144,37 @@ def _parse(encoded: bytes) -> Parsed:
         public_key_info=fields.subject_public_key_info,
         rsa=_rsa_numbers(fields.subject_public_key_info) if algorithm in _RSA else None,
         signature_algorithm=certificate.signature_algorithm_oid,
+        edwards=certificate.signature_algorithm_oid in EDWARDS_SIGNATURES,
         weak_hash=weak_hash(certificate),
         not_before=certificate.not_valid_before_utc,
         not_after=certificate.not_valid_after_utc,
-        extensions=extensions,
-        names=certificate_names(extensions, common_names(fields.subject)),
+        values=values,
+        critical=tuple(critical),
+        names=_names(cast("Iterable[x509.GeneralName]", names), common_names(fields.subject)),
         is_v3=certificate.version is x509.Version.v3,
     )
 
 
-def certificate_names(extensions: x509.Extensions, common_names: tuple[str, ...] = ()) -> CertificateNames:
+def certificate_names(extensions: x509.Extensions) -> CertificateNames:
     """The subjectAltName entries of the kinds we know; raises what the parser raises."""
     try:
         entries = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
-        return CertificateNames(common_names=common_names)
-    addresses = entries.get_values_for_type(x509.IPAddress)
+        return CertificateNames()
+    return _names(entries, ())
+
+
+def _names(entries: Iterable[x509.GeneralName], common_names: tuple[str, ...]) -> CertificateNames:
+    by_kind: dict[type[x509.GeneralName], list[Any]] = {}
+    for entry in entries:
+        by_kind.setdefault(type(entry), []).append(entry.value)
+    addresses = by_kind.get(x509.IPAddress, ())
     return CertificateNames(
-        dns=tuple(entries.get_values_for_type(x509.DNSName)),
+        dns=tuple(by_kind.get(x509.DNSName, ())),
         # The parser can return networks, which belong into name constraints and are nobody's address.
-        ip=tuple(address for address in addresses if isinstance(address, (IPv4Address, IPv6Address))),
-        uri=tuple(entries.get_values_for_type(x509.UniformResourceIdentifier)),
-        email=tuple(entries.get_values_for_type(x509.RFC822Name)),
+        ip=tuple([address for address in addresses if isinstance(address, (IPv4Address, IPv6Address))]),
+        uri=tuple(by_kind.get(x509.UniformResourceIdentifier, ())),
+        email=tuple(by_kind.get(x509.RFC822Name, ())),
         common_names=common_names,
     )
 

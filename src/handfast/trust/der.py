@@ -17,6 +17,8 @@ OBJECT_IDENTIFIER = 0x06
 INTEGER = 0x02
 BIT_STRING = 0x03
 _VERSION_TAG = 0xA0
+# Of serialNumber to subjectPublicKeyInfo.
+_CERTIFICATE_TAGS = bytes((INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE))
 
 
 class Element(NamedTuple):
@@ -29,17 +31,19 @@ class Element(NamedTuple):
 
 def element(data: bytes) -> Element:
     """The one element that ``data`` is, with nothing after it."""
-    first, rest = _split(data)
-    if rest:
-        raise ValueError(f"{len(rest)} bytes after the end")
-    return first
+    start, end = _bounds(data, 0, len(data))
+    if end != len(data):
+        raise ValueError(f"{len(data) - end} bytes after the end")
+    return Element(data[0], data[start:end], data)
 
 
 def elements(data: bytes) -> Iterator[Element]:
     """The elements that ``data`` is a concatenation of."""
-    while data:
-        first, data = _split(data)
-        yield first
+    at, size = 0, len(data)
+    while at < size:
+        start, end = _bounds(data, at, size)
+        yield Element(data[at], data[start:end], data[at:end])
+        at = end
 
 
 def expect(data: Element, tag: int) -> bytes:
@@ -49,20 +53,22 @@ def expect(data: Element, tag: int) -> bytes:
     return data.content
 
 
-def _split(data: bytes) -> tuple[Element, bytes]:
-    if len(data) < 2 or data[0] & 0x1F == 0x1F:
+def _bounds(data: bytes, at: int, limit: int) -> tuple[int, int]:
+    """Where the contents of the element at ``at`` start and end; its container ends at ``limit``."""
+    start = at + 2
+    if start > limit or data[at] & 0x1F == 0x1F:
         raise ValueError("not a DER element")
-    start, length = 2, data[1]
+    length = data[at + 1]
     if length & 0x80:
         width = length & 0x7F
+        length = int.from_bytes(data[start : min(start + width, limit)], "big")
         start += width
-        length = int.from_bytes(data[2:start], "big")
         if not 1 <= width <= 4 or length < 0x80 or length >> 8 * (width - 1) == 0:
             raise ValueError("a length that is not DER")
     end = start + length
-    if end > len(data):
-        raise ValueError(f"{end - len(data)} bytes are missing")
-    return Element(data[0], data[start:end], data[:end]), data[end:]
+    if end > limit:
+        raise ValueError(f"{end - limit} bytes are missing")
+    return start, end
 
 
 def object_identifier(content: bytes) -> str:
@@ -92,10 +98,24 @@ class CertificateFields(NamedTuple):
 
 def certificate_fields(certificate: bytes) -> CertificateFields:
     """RFC 5280 4.1."""
-    tbs_certificate, *_ = elements(expect(element(certificate), SEQUENCE))
-    fields = list(elements(expect(tbs_certificate, SEQUENCE)))
-    if fields and fields[0].tag == _VERSION_TAG:
-        del fields[0]
-    if [field.tag for field in fields[:6]] != [INTEGER, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE, SEQUENCE]:
+    start, end = _bounds(certificate, 0, len(certificate))
+    parts = _parts(certificate, start, end)
+    if end != len(certificate) or not parts or (certificate[0], certificate[start]) != (SEQUENCE, SEQUENCE):
         raise ValueError("not a certificate")
-    return CertificateFields(*(field.encoded for field in fields[:6]))
+    fields = _parts(certificate, *_bounds(certificate, start, end))
+    if fields and fields[0][0] == _VERSION_TAG:
+        del fields[0]
+    del fields[6:]
+    if bytes([field[0] for field in fields]) != _CERTIFICATE_TAGS:
+        raise ValueError("not a certificate")
+    return CertificateFields(*fields)
+
+
+def _parts(data: bytes, at: int, end: int) -> list[bytes]:
+    """The elements, with all their bytes, that ``data[at:end]`` is a concatenation of."""
+    found = []
+    while at < end:
+        _, stop = _bounds(data, at, end)
+        found.append(data[at:stop])
+        at = stop
+    return found

@@ -89,7 +89,9 @@ def _attribute(oid: str, value: der.Element) -> str:
 
 def _escape_value(text: str) -> str:
     """RFC 4514 2.4."""
-    escaped = "".join(f"\\{character}" if character in _SPECIAL else character for character in text)
+    escaped = text
+    if not _SPECIAL.isdisjoint(text):
+        escaped = "".join(f"\\{character}" if character in _SPECIAL else character for character in text)
     if escaped[:1] in (" ", "#"):
         escaped = "\\" + escaped
     if text.endswith(" ") and len(text) > 1:

@@ -91,17 +91,21 @@ def matches(names: CertificateNames, server_name: str, *, common_name_fallback: 
     if not isinstance(reference, str):
         return any(reference.packed == address.packed for address in names.ip)
     candidates = names.common_names if common_name_fallback and not names.dns else names.dns
-    return any(dns_matches(pattern, reference) for pattern in candidates)
+    return any(_covers(pattern, reference) for pattern in candidates)
 
 
 def dns_matches(pattern: str, name: str) -> bool:
     """Whether a certificate's dNSName covers ``name``, which is in lower-case A-labels. RFC 9525 6.3."""
-    if not pattern.isascii() or not is_host_name(name):
+    return _covers(pattern, name) and is_host_name(name)
+
+
+def _covers(pattern: str, name: str) -> bool:
+    """``dns_matches`` for what is known to be a host name."""
+    if not pattern.isascii():
         return False
     pattern = pattern.lower().removesuffix(".")
-    if not pattern.startswith("*."):
-        return pattern == name
-    return pattern.removeprefix("*.") == name.partition(".")[2]
+    covered = name.partition(".")[2] if pattern.startswith("*.") else name
+    return covered != "" and pattern.removeprefix("*.") == covered
 
 
 def is_host_name(text: str) -> bool:

@@ -17,7 +17,7 @@ constraints and every algorithm that the library would not know either.
 
 from __future__ import annotations
 
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cryptography import x509
@@ -59,7 +59,8 @@ class Anchors:
     def __init__(self, roots: Roots) -> None:
         self.roots = roots
         self._encoded = frozenset(roots.certificates)
-        self._parsed: dict[x509.Certificate, Parsed] = {}
+        self._parsed: dict[int, Parsed] = {}
+        self._builders: dict[tuple[Purpose, PathPolicy, bool], verification.PolicyBuilder] = {}
         self._by_name: dict[bytes, list[bytes]] = {}
         for certificate in roots.certificates:
             self._by_name.setdefault(der.certificate_fields(certificate).subject, []).append(certificate)
@@ -79,9 +80,28 @@ class Anchors:
 
     def by_object(self, certificate: x509.Certificate) -> Parsed:
         """The root that the library returned; KeyError when it is not one."""
-        found = self._parsed.get(certificate)
+        # By identity, because hashing a certificate means hashing all its bytes.
+        found = self._parsed.get(id(certificate))
+        if found is None or found.certificate is not certificate:
+            found = parse(self._objects[certificate], certificate)
+            if len(self._parsed) < len(self._objects):
+                self._parsed[id(certificate)] = found
+        return found
+
+    def builder(self, purpose: Purpose, policy: PathPolicy, *, itself_trusted: bool) -> verification.PolicyBuilder:
+        """What the library is to check, but for the time; ``itself_trusted``: the leaf is a root."""
+        key = purpose, policy, itself_trusted
+        found = self._builders.get(key)
         if found is None:
-            found = self._parsed[certificate] = parse(self._objects[certificate])
+            found = self._builders[key] = (
+                verification.PolicyBuilder()
+                .store(self.store)
+                .max_chain_depth(MAX_PRESENTED_CERTIFICATES)
+                .extension_policies(
+                    ca_policy=_ca_policy(purpose),
+                    ee_policy=_leaf_policy(purpose, policy, itself_trusted=itself_trusted),
+                )
+            )
         return found
 
     @cached_property
@@ -104,7 +124,7 @@ def find_path(
     parsed: Sequence[Parsed], anchors: Anchors, presented: PresentedChain, policy: PathPolicy
 ) -> list[Parsed]:
     """A path from the leaf to a root, both included, or NoPath."""
-    if any(certificate.signature_algorithm in EDWARDS_SIGNATURES for certificate in parsed):
+    if any(certificate.edwards for certificate in parsed):
         line = straight_line(parsed, anchors)
         if rests_on_edwards(line):
             return line
@@ -113,7 +133,7 @@ def find_path(
 
 def rests_on_edwards(path: Sequence[Parsed]) -> bool:
     """Whether a signature along the path is one that the library does not know; a root's own does not count."""
-    return any(certificate.signature_algorithm in EDWARDS_SIGNATURES for certificate in path[:-1])
+    return any(certificate.edwards for certificate in path[:-1])
 
 
 def straight_line(parsed: Sequence[Parsed], anchors: Anchors) -> list[Parsed]:
@@ -163,27 +183,24 @@ def issued(certificate: Parsed, issuer: Parsed) -> bool:
 def _library_path(
     parsed: Sequence[Parsed], anchors: Anchors, presented: PresentedChain, policy: PathPolicy
 ) -> list[Parsed]:
-    verifier = (
-        verification.PolicyBuilder()
-        .store(anchors.store)
-        .time(presented.at)
-        .max_chain_depth(MAX_PRESENTED_CERTIFICATES)
-        .extension_policies(
-            ca_policy=_ca_policy(presented.purpose),
-            ee_policy=_leaf_policy(presented.purpose, policy, itself_trusted=parsed[0] in anchors),
-        )
-        .build_client_verifier()
-    )
+    builder = anchors.builder(presented.purpose, policy, itself_trusted=parsed[0] in anchors)
+    verifier = builder.time(presented.at).build_client_verifier()
     leaf, *others = (certificate.certificate for certificate in parsed)
     try:
         found = verifier.verify(leaf, others)
     except verification.VerificationError as error:
         raise NoPath(str(error)) from None
-    known = {certificate.certificate: certificate for certificate in parsed}
-    return [known.get(certificate) or anchors.by_object(certificate) for certificate in found.chain]
+    return [_known(certificate, parsed) or anchors.by_object(certificate) for certificate in found.chain]
 
 
-@cache
+def _known(certificate: x509.Certificate, parsed: Sequence[Parsed]) -> Parsed | None:
+    """The presented certificate that the library returned, None for a root."""
+    for one in parsed:
+        if one.certificate is certificate:
+            return one
+    return None
+
+
 def _ca_policy(purpose: Purpose) -> verification.ExtensionPolicy:
     def key_usage(_: verification.Policy, __: x509.Certificate, extension: x509.KeyUsage | None) -> None:
         if extension is not None and not extension.key_cert_sign:
@@ -205,7 +222,6 @@ def _ca_policy(purpose: Purpose) -> verification.ExtensionPolicy:
     )
 
 
-@cache
 def _leaf_policy(purpose: Purpose, policy: PathPolicy, *, itself_trusted: bool) -> verification.ExtensionPolicy:
     def key_usage(_: verification.Policy, __: x509.Certificate, extension: x509.KeyUsage | None) -> None:
         if extension is not None and not extension.digital_signature:

@@ -52,8 +52,7 @@ def weaknesses(presented: Sequence[Parsed], anchors: Anchors) -> Iterator[Reason
                 yield Reason("weak_key", index, f"{who} has an RSA key of {bits} bits; {MAX_RSA_BITS} are the most")
             if exponent >= MAX_RSA_EXPONENT or exponent < 3 or not exponent & 1:
                 yield Reason("weak_key", index, f"{who} has an RSA key with an exponent that is not a usual one")
-        trusted = certificate.self_issued and certificate in anchors
-        if certificate.weak_hash and not trusted:
+        if certificate.weak_hash and not (certificate.self_issued and certificate in anchors):
             words = f"is signed with {certificate.weak_hash}, which is broken"
             yield Reason("weak_signature_hash", index, f"{title(certificate, index)} {words}")
 
@@ -74,11 +73,13 @@ def path_problems(
     positions = {certificate.encoded: index for index, certificate in enumerate(presented)}
     for depth, certificate in enumerate(path):
         index = positions.get(certificate.encoded)
-        yield from _date_problems(certificate, index, at)
-        yield from _extension_problems(certificate, index)
+        if not certificate.not_before <= at <= certificate.not_after:
+            yield from _date_problems(certificate, index, at)
+        if not _PROCESSED.issuperset(certificate.critical):
+            yield from _extension_problems(certificate, index)
         if depth:
             yield from _issuer_problems(certificate, index, depth - 1, purpose)
-        if trusted:
+        if trusted and x509.NameConstraints in certificate.values:
             yield from constraint_problems(path[:depth], certificate, index, purpose)
     itself_trusted = trusted and len(path) == 1
     yield from _leaf_problems(path[0], purpose, policy, itself_trusted=itself_trusted)
@@ -96,8 +97,6 @@ def title(certificate: Parsed, index: int | None) -> str:
 
 
 def _date_problems(certificate: Parsed, index: int | None, at: datetime) -> Iterator[Reason]:
-    if certificate.not_before <= at <= certificate.not_after:
-        return
     who = title(certificate, index)
     if at > certificate.not_after:
         when = f"{span(at - certificate.not_after)} ago, on {instant(certificate.not_after)}"
@@ -122,16 +121,16 @@ def instant(at: datetime) -> str:
 
 
 def _extension_problems(certificate: Parsed, index: int | None) -> Iterator[Reason]:
-    for extension in certificate.extensions:
-        if extension.critical and extension.oid not in _PROCESSED:
-            words = f"has the critical extension {extension.oid.dotted_string}, which handfast does not process"
+    for oid in certificate.critical:
+        if oid not in _PROCESSED:
+            words = f"has the critical extension {oid.dotted_string}, which handfast does not process"
             yield Reason("unsupported_extension", index, f"{title(certificate, index)} {words}")
 
 
 def _issuer_problems(certificate: Parsed, index: int | None, below: int, purpose: Purpose) -> Iterator[Reason]:
     """``below``: how many CAs stand between this one and the leaf."""
-    who = title(certificate, index)
     if not certificate.is_ca:
+        who = title(certificate, index)
         why = "has basicConstraints CA:FALSE" if certificate.is_v3 else "is of X.509 version 1"
         if certificate.is_v3 and certificate.extension(x509.BasicConstraints) is None:
             why = "has no basicConstraints"
@@ -139,33 +138,34 @@ def _issuer_problems(certificate: Parsed, index: int | None, below: int, purpose
         return
     key_usage = certificate.extension(x509.KeyUsage)
     if key_usage is not None and not key_usage.key_cert_sign:
-        yield Reason("issuer_not_a_ca", index, f"{who} issued a certificate, but its keyUsage lacks keyCertSign")
+        words = "issued a certificate, but its keyUsage lacks keyCertSign"
+        yield Reason("issuer_not_a_ca", index, f"{title(certificate, index)} {words}")
     constraints = certificate.extension(x509.BasicConstraints)
     if constraints is not None and constraints.path_length is not None and constraints.path_length < below:
         words = f"allows {constraints.path_length} CAs below it, and there are {below}"
-        yield Reason("path_too_long", index, f"{who} {words}")
+        yield Reason("path_too_long", index, f"{title(certificate, index)} {words}")
     purposes = certificate.extension(x509.ExtendedKeyUsage)
     if purposes is not None and not ca_purposes_allow(purposes, purpose):
         words = f"may issue for {', '.join(purpose_names(purposes))} only, not for {wanted(purpose)}"
-        yield Reason("wrong_purpose", index, f"{who} {words}")
+        yield Reason("wrong_purpose", index, f"{title(certificate, index)} {words}")
     if index is None and certificate.rsa is not None and certificate.rsa[0] < MIN_RSA_BITS:
         words = f"has an RSA key of {certificate.rsa[0]} bits; {MIN_RSA_BITS} are the least"
-        yield Reason("weak_key", index, f"{who} {words}")
+        yield Reason("weak_key", index, f"{title(certificate, index)} {words}")
 
 
 def _leaf_problems(leaf: Parsed, purpose: Purpose, policy: PathPolicy, *, itself_trusted: bool) -> Iterator[Reason]:
-    who = title(leaf, 0)
     if not leaf.is_v3:
+        words = "is of X.509 version 1, so nothing in it says what it is for"
         cure = "have it issued with extensions (openssl x509 -req takes them from -extfile)"
-        yield Reason("policy", 0, f"{who} is of X.509 version 1, so nothing in it says what it is for: {cure}")
+        yield Reason("policy", 0, f"{title(leaf, 0)} {words}: {cure}")
     purposes = leaf.extension(x509.ExtendedKeyUsage)
     if purposes is not None and not leaf_purposes_allow(purposes, purpose, any_purpose=policy.any_purpose):
         made = ", ".join(purpose_names(purposes))
         words = f"is made for {made}, and here it is used as a {purpose} certificate, which takes {wanted(purpose)}"
-        yield Reason("wrong_purpose", 0, f"{who} {words}")
+        yield Reason("wrong_purpose", 0, f"{title(leaf, 0)} {words}")
     key_usage = leaf.extension(x509.KeyUsage)
     if key_usage is not None and not key_usage.digital_signature:
         words = "has a keyUsage without digitalSignature, so its key may not sign, and TLS 1.3 makes it sign"
-        yield Reason("key_may_not_sign", 0, f"{who} {words}")
+        yield Reason("key_may_not_sign", 0, f"{title(leaf, 0)} {words}")
     if leaf.is_ca and not (policy.leaf_may_be_ca or itself_trusted):
-        yield Reason("policy", 0, f"{who} is a CA's own certificate, not one for a {purpose}")
+        yield Reason("policy", 0, f"{title(leaf, 0)} is a CA's own certificate, not one for a {purpose}")

@@ -55,4 +55,4 @@ def _contradictions(certificate: Parsed) -> Iterator[str]:
 
 
 def _critical(certificate: Parsed, kind: type[x509.ExtensionType]) -> bool:
-    return any(extension.critical for extension in certificate.extensions if extension.oid == kind.oid)
+    return kind.oid in certificate.critical

@@ -32,7 +32,7 @@ def leaf_purposes_allow(extension: ExtendedKeyUsage | None, purpose: Purpose, *,
     """Whether a leaf with this extension may be used so; ``any_purpose``: does anyExtendedKeyUsage count."""
     if extension is None:
         return True
-    purposes = set(extension)
+    purposes = list(extension)
     return _WANTED[purpose] in purposes or (any_purpose and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in purposes)
 
 

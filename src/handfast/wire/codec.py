@@ -13,7 +13,8 @@ say what every byte is, and the tests derive their random messages from them.
 How reading works: ``read(data, at, end)`` returns the value and the offset after it. ``end`` is where the innermost
 container ends, so that nothing can read past it, and a container that is not used up is an error of the container. A
 reader does not know where in a message it stands: it raises ``Undecodable``, each struct and vector on the way out adds
-its own name to the path, and ``decode`` turns that into the error of the catalogue. A message that parses pays nothing.
+its own name to the path, and ``decode`` turns that into the error of the catalogue. A message that parses pays nothing:
+what has a length first looks whether all is well, and only if not asks ``read_length`` what is wrong.
 
 Lengths and bounds are bytes throughout, of vectors too, as in the RFC.
 """
@@ -30,6 +31,7 @@ from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.registry import Registry
 
 Reader = Callable[[bytes, int, int], tuple[Any, int]]
+Writer = Callable[[Any], bytes]
 
 
 class Undecodable(Exception):
@@ -80,11 +82,13 @@ def write_length(content: bytes, vector: Bounded) -> bytes:
 class Codec(Protocol):
     """One type of the presentation language."""
 
-    def read(self, data: bytes, at: int, end: int) -> tuple[Any, int]:
-        """The value at ``at`` and the offset after it. Raises Undecodable."""
+    @property
+    def read(self) -> Reader:
+        """Gives the value at ``at`` and the offset after it. Raises Undecodable."""
 
-    def write(self, value: Any) -> bytes:
-        """The bytes of ``value``. Raises ValueError when it is outside the declared bounds."""
+    @property
+    def write(self) -> Writer:
+        """Gives the bytes of a value. Raises ValueError when it is outside the declared bounds."""
 
 
 class UInt:
@@ -141,7 +145,10 @@ class Opaque:
         self.printable = printable
 
     def read(self, data: bytes, at: int, end: int) -> tuple[bytes, int]:
-        start, stop = read_length(data, at, end, self)
+        start = at + self.prefix
+        stop = start + int.from_bytes(data[at:start], "big")
+        if stop > end or not self.minimum <= stop - start <= self.maximum:
+            read_length(data, at, end, self)
         return data[start:stop], stop
 
     def write(self, value: bytes) -> bytes:
@@ -163,7 +170,7 @@ class Remainder:
 class Vector:
     """``Item name<minimum..maximum>``, as a tuple. RFC 9846 3.4."""
 
-    __slots__ = ("item", "letter", "maximum", "minimum", "prefix")
+    __slots__ = ("item", "letter", "maximum", "minimum", "prefix", "size")
 
     def __init__(self, item: Codec | type[Struct], minimum: int, maximum: int) -> None:
         self.item = _codec(item)
@@ -171,16 +178,20 @@ class Vector:
         self.maximum = maximum
         self.prefix = (maximum.bit_length() + 7) // 8
         # Integers go through one call of the struct module, by its letter for their size.
-        self.letter = {1: "B", 2: "H", 4: "I"}[self.item.size] if isinstance(self.item, UInt) else ""
+        self.size = self.item.size if isinstance(self.item, UInt) else 0
+        self.letter = {0: "", 1: "B", 2: "H", 4: "I"}[self.size]
 
     def read(self, data: bytes, at: int, end: int) -> tuple[tuple[Any, ...], int]:
-        start, stop = read_length(data, at, end, self)
-        if isinstance(self.item, UInt):
-            count, left_over = divmod(stop - start, self.item.size)
-            if left_over:
-                truncated(self.item.size - left_over)
-            return struct.unpack_from(f">{count}{self.letter}", data, start), stop
-        return self._read_items(data, start, stop), stop
+        start = at + self.prefix
+        stop = start + int.from_bytes(data[at:start], "big")
+        if stop > end or not self.minimum <= stop - start <= self.maximum:
+            read_length(data, at, end, self)
+        if not self.letter:
+            return self._read_items(data, start, stop), stop
+        count, left_over = divmod(stop - start, self.size)
+        if left_over:
+            truncated(self.size - left_over)
+        return struct.unpack_from(f">{count}{self.letter}", data, start), stop
 
     def _read_items(self, data: bytes, at: int, stop: int) -> tuple[Any, ...]:
         items: list[Any] = []
@@ -206,33 +217,60 @@ class Vector:
 class StructCodec:
     """``struct { ... }``: the fields in order. RFC 9846 3.6."""
 
-    __slots__ = ("cls", "fields", "readers", "writers")
+    __slots__ = ("cls", "fields", "read", "write")
 
     def __init__(self, cls: type[Struct], fields: tuple[tuple[str, Codec], ...]) -> None:
         self.cls = cls
         self.fields = fields
-        self.readers = tuple(codec.read for _, codec in fields)
-        self.writers = tuple((name, codec.write) for name, codec in fields)
+        # Most structs have one field.
+        self.read, self.write = _one_field(cls, *fields[0]) if len(fields) == 1 else _several_fields(cls, fields)
 
-    def read(self, data: bytes, at: int, end: int) -> tuple[Any, int]:
+
+def _one_field(cls: Any, name: str, codec: Codec) -> tuple[Reader, Writer]:
+    read_field, write_field = codec.read, codec.write
+
+    def read(data: bytes, at: int, end: int) -> tuple[Any, int]:
+        try:
+            value, at = read_field(data, at, end)
+        except Undecodable as error:
+            error.path.append(name)
+            raise
+        return cls(value), at
+
+    def write(value: Any) -> bytes:
+        try:
+            return write_field(getattr(value, name))
+        except ValueError as error:
+            raise ValueError(f"{cls.__name__}.{name}: {error}") from None
+
+    return read, write
+
+
+def _several_fields(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, Writer]:
+    readers = tuple([codec.read for _, codec in fields])
+    writers = tuple([(name, codec.write) for name, codec in fields])
+
+    def read(data: bytes, at: int, end: int) -> tuple[Any, int]:
         values: list[Any] = []
         try:
-            for read in self.readers:
-                value, at = read(data, at, end)
+            for read_field in readers:
+                value, at = read_field(data, at, end)
                 values.append(value)
         except Undecodable as error:
-            error.path.append(self.fields[len(values)][0])
+            error.path.append(fields[len(values)][0])
             raise
-        return self.cls(*values), at
+        return cls(*values), at
 
-    def write(self, value: Any) -> bytes:
+    def write(value: Any) -> bytes:
         parts: list[bytes] = []
         try:
-            for name, write in self.writers:
-                parts.append(write(getattr(value, name)))
+            for name, write_field in writers:
+                parts.append(write_field(getattr(value, name)))
         except ValueError as error:
-            raise ValueError(f"{self.cls.__name__}.{self.fields[len(parts)][0]}: {error}") from None
+            raise ValueError(f"{cls.__name__}.{fields[len(parts)][0]}: {error}") from None
         return b"".join(parts)
+
+    return read, write
 
 
 class Struct:

@@ -471,7 +471,7 @@ class Extensions(dict[int, ExtensionBody]):
         """A block with these extensions in this order. Raises ValueError for two of one type."""
         block = cls()
         for body in bodies:
-            extension_type = body.extension_type if isinstance(body, OpaqueExtension) else body.EXTENSION_TYPE
+            extension_type = body.extension_type if type(body) is OpaqueExtension else body.EXTENSION_TYPE
             if extension_type in block:
                 raise ValueError(f"two extensions of type {ExtensionType.describe(extension_type)}")
             block[extension_type] = body
@@ -507,6 +507,7 @@ class ExtensionBlock:
         if self.absent and at == end:
             return block, end
         at, stop = read_length(data, at, end, self)
+        readers = self.readers
         while at < stop:
             start = at + 4
             if start > stop:
@@ -518,34 +519,27 @@ class ExtensionBlock:
                     truncated(at - stop)
                 if extension_type in block:
                     raise Undecodable("duplicate_extension", extension=ExtensionType.describe(extension_type))
-                block[extension_type] = self._read_body(extension_type, data, start, at)
+                read = readers.get(extension_type)
+                if read is None:
+                    block[extension_type] = OpaqueExtension(extension_type, data[start:at])
+                    continue
+                block[extension_type], stopped = read(data, start, at)
+                if stopped != at:
+                    raise Undecodable("trailing_bytes", extra=at - stopped)
             except Undecodable as error:
                 error.path.append(ExtensionType.describe(extension_type))
                 raise
         return block, stop
-
-    def _read_body(self, extension_type: int, data: bytes, start: int, stop: int) -> ExtensionBody:
-        read = self.readers.get(extension_type)
-        if read is None:
-            return OpaqueExtension(extension_type, data[start:stop])
-        body, stopped = read(data, start, stop)
-        if stopped != stop:
-            raise Undecodable("trailing_bytes", extra=stop - stopped)
-        found: ExtensionBody = body
-        return found
 
     def write(self, value: Extensions) -> bytes:
         if self.absent and not value:
             return b""
         parts: list[bytes] = []
         for extension_type, body in value.items():
-            data = body.data if isinstance(body, OpaqueExtension) else body.CODEC.write(body)
-            parts += (_header(extension_type, len(data)), data)
+            data = body.data if type(body) is OpaqueExtension else body.CODEC.write(body)
+            try:
+                parts += (_HEADER.pack(extension_type, len(data)), data)
+            except struct.error:
+                words = f"extension type {extension_type} or its {len(data)} bytes do not fit 16 bits"
+                raise ValueError(words) from None
         return write_length(b"".join(parts), self)
-
-
-def _header(extension_type: int, length: int) -> bytes:
-    try:
-        return _HEADER.pack(extension_type, length)
-    except struct.error:
-        raise ValueError(f"extension type {extension_type} or its {length} bytes do not fit 16 bits") from None

@@ -18,7 +18,7 @@ from handfast.registry import (
     SignatureScheme,
 )
 from handfast.wire import extensions as ext
-from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Vector, decode, encode, tls_struct
+from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Vector, decode, tls_struct
 from handfast.wire.extensions import Body, ExtensionBlock, ExtensionBody, Extensions, forms
 
 # The bytes before every message: its type and the length of the rest. RFC 9846 4.
@@ -38,10 +38,10 @@ class HandshakeMessage(Struct):
 
     def encode(self) -> bytes:
         """The message with its 4-byte header. Raises ValueError when a field is outside its bounds. RFC 9846 4."""
-        body = encode(self)
+        body = self.CODEC.write(self)
         if len(body) >= 2**24:
             raise ValueError(f"{type(self).__name__}: {len(body)} bytes do not fit a handshake message")
-        return bytes((self.HANDSHAKE_TYPE,)) + len(body).to_bytes(3, "big") + body
+        return (self.HANDSHAKE_TYPE << 24 | len(body)).to_bytes(4, "big") + body
 
 
 class Extended:
@@ -53,7 +53,8 @@ class Extended:
 
     def find(self, cls: type[Body]) -> Body | None:
         """The extension in the form ``cls``, or None."""
-        return self.extensions.find(cls)
+        body = self.extensions.get(cls.EXTENSION_TYPE)
+        return body if isinstance(body, cls) else None
 
 
 @tls_struct
@@ -106,8 +107,10 @@ class ClientHello(Extended, HandshakeMessage):
     def asked_name(self) -> str | None:
         """The host name that the client asks for; text of the peer. RFC 6066 3."""
         asked = self.find(ext.ServerNameList)
-        entries = () if asked is None else asked.server_name_list
-        return next((entry.host_name.decode("ascii", "replace") for entry in entries if not entry.name_type), None)
+        for entry in () if asked is None else asked.server_name_list:
+            if not entry.name_type:
+                return entry.host_name.decode("ascii", "replace")
+        return None
 
 
 @tls_struct
@@ -281,7 +284,7 @@ MESSAGES: Mapping[int, type[HandshakeMessage]] = {
 
 def message_class(raw: bytes) -> type[HandshakeMessage] | None:
     """The class of the message in ``raw``, by its type and, for ServerHello, its random; None for an unknown type."""
-    if raw[0] == HandshakeType.server_hello and raw[6:38] == HELLO_RETRY_REQUEST_RANDOM:
+    if raw[6:38] == HELLO_RETRY_REQUEST_RANDOM and raw[0] == HandshakeType.server_hello:
         return HelloRetryRequest
     return MESSAGES.get(raw[0])
 
