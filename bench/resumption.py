@@ -8,13 +8,27 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
+import handfast
 from bench.primitives import Floor
 from bench.scenarios import FLOOR, Key, Timer, interleave, seconds_of
-from bench.sides import Maker, Pki, PyOpenSsl, Row, Side, Ssl, connect, pyopenssl_contexts, ssl_contexts
+from bench.sides import (
+    NAME,
+    Handfast,
+    Maker,
+    Pki,
+    PyOpenSsl,
+    Row,
+    Side,
+    Ssl,
+    connect,
+    handfast_configs,
+    pyopenssl_contexts,
+    ssl_contexts,
+)
 
 
 @dataclass(frozen=True)
@@ -24,6 +38,18 @@ class Resumable:
     client: Callable[[Any | None], Side]
     server: Maker
     session: Callable[[Any], Any]
+
+
+def handfast_resumable(pki: Pki) -> Resumable:
+    """Our engine, which keeps its sessions by itself."""
+    client, server = handfast_configs(pki, mutual=False)
+    client = replace(client, sessions=handfast.SessionCache())
+    server = replace(server, tickets=handfast.SealedTickets(), ticket_count=1)
+    return Resumable(
+        client=lambda session: Handfast(handfast.ClientConnection(client, server_name=NAME)),
+        server=lambda: Handfast(handfast.ServerConnection(server)),
+        session=lambda end: None,
+    )
 
 
 def ssl_resumable(pki: Pki) -> Resumable:
@@ -78,14 +104,16 @@ class Returning:
 
 def rows(pki: Pki, *, rounds: int, count: int) -> Iterator[Row]:
     """The resumed handshake of all that can."""
-    makers = {"ssl": ssl_resumable(pki), "pyOpenSSL": pyopenssl_resumable(pki)}
+    makers = {
+        "handfast": handfast_resumable(pki), "ssl": ssl_resumable(pki), "pyOpenSSL": pyopenssl_resumable(pki)
+    }  # fmt: skip
     timers: dict[Key, Timer] = {}
     for name, own in makers.items():
         # ssl cannot choose its suite, and pyOpenSSL not its group: each needs a peer that chooses for it.
         ssl_itself = name == "ssl"
         peer = makers["pyOpenSSL" if ssl_itself else "ssl"]
-        timers[name, "client"] = Returning(own, peer, index=0, judge=0 if ssl_itself else 1)
-        timers[name, "server"] = Returning(peer, own, index=1, judge=1 if ssl_itself else 0)
+        timers[name, "client"] = Returning(own, peer, index=0, judge=1 if name == "pyOpenSSL" else 0)
+        timers[name, "server"] = Returning(peer, own, index=1, judge=0 if name == "pyOpenSSL" else 1)
     for side, step in Floor(pki).steps("resumed").items():
         timers[FLOOR, side] = partial(seconds_of, step)
     yield from interleave("resumed handshake", timers, slow=(), rounds=rounds, count=count)

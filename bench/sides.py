@@ -160,8 +160,8 @@ class Handfast:
         return "TLSv1.3", CipherSuite.describe(info.suite), info.resumed
 
 
-def handfast_sides(pki: Pki, *, mutual: bool) -> Pair:
-    """Our client and our server."""
+def handfast_configs(pki: Pki, *, mutual: bool) -> tuple[handfast.ClientConfig, handfast.ServerConfig]:
+    """What our client and our server are told."""
     verifier = handfast.PathVerifier(handfast.Roots.from_der([pki.ca.certificate_der]))
     parameters: dict[str, Any] = {
         "suites": (CipherSuite.TLS_AES_128_GCM_SHA256,),
@@ -175,6 +175,12 @@ def handfast_sides(pki: Pki, *, mutual: bool) -> Pair:
         client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY if mutual else handfast.ClientAuth.NONE,
         **parameters,
     )
+    return client, server
+
+
+def handfast_sides(pki: Pki, *, mutual: bool) -> Pair:
+    """Our client and our server."""
+    client, server = handfast_configs(pki, mutual=mutual)
     return (
         lambda: Handfast(handfast.ClientConnection(client, server_name=NAME)),
         lambda: Handfast(handfast.ServerConnection(server)),

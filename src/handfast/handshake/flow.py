@@ -186,10 +186,13 @@ class Handshake:
 
     # Messages
 
-    def send(self, message: M) -> M:
-        """Add a message to the flight and to the transcript; ``flush`` or a change of keys writes the flight."""
+    def send(self, message: M, encoded: bytes = b"") -> M:
+        """Add a message to the flight and to the transcript; ``flush`` or a change of keys writes the flight.
+
+        ``encoded`` is its encoding, if the caller has that already.
+        """
         sent: M = self.seams.edit(message)
-        raw = sent.encode()
+        raw = encoded if encoded and sent is message else sent.encode()
         self.transcript.add(raw)
         self._flight.append(Outgoing(sent, raw, []))
         return sent

@@ -110,9 +110,10 @@ def send_with_psk(hs: Handshake, hello: ClientHello, offer: SessionOffer) -> Cli
     start = without_binders(replace(hello, extensions=extensions).encode(), unbound)
     transcript_hash = hs.transcript.digest_with(hash_, start)
     binder = offer.early_secret.binder_key().finished(transcript_hash)
-    extensions = Extensions(extensions)
     extensions[ExtensionType.pre_shared_key] = OfferedPsks((identity,), (binder,))
-    sent = hs.send(replace(hello, extensions=extensions))
+    # The binders are all that follows, so the hello need not be encoded a second time.
+    binders = len(binder).to_bytes(1, "big") + binder
+    sent = hs.send(replace(hello, extensions=extensions), start + len(binders).to_bytes(2, "big") + binders)
     hs.checked(hs.role.sends, "PSK binder", transcript_hash, binder, binder, True)
     return sent
 
