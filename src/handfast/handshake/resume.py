@@ -116,8 +116,9 @@ def still_good(state: TicketState, config: ServerConfig, suite: Suite13, now: fl
     """Whether a session may be resumed under this configuration, as far as that needs nobody's judgement."""
     if state.suite not in SUITES_13 or SUITES_13[state.suite].hash is not suite.hash:
         return False
-    if config.client_auth.requires_certificate and not state.chain:
-        return bool(state.external) and config.psk_satisfies_client_auth
+    enough = state.chain or (state.external and config.psk_satisfies_client_auth)
+    if config.client_auth.requires_certificate and not enough:
+        return False
     if now * 1000 >= state.issued_at + state.ticket_lifetime * 1000:
         return False
     return now * 1000 < state.authenticated_at + config.session_lifetime * 1000
