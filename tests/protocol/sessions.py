@@ -6,7 +6,16 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-from handfast.engine import ClientConfig, ClientConnection, Connection, Result, ServerConfig, ServerConnection
+from handfast.engine import (
+    ClientConfig,
+    ClientConnection,
+    Connection,
+    Data,
+    EarlyData,
+    Result,
+    ServerConfig,
+    ServerConnection,
+)
 from handfast.errors import HandfastError
 from handfast.handshake.seams import Seams
 from handfast.sessions.cache import SessionCache
@@ -19,6 +28,9 @@ from tests.protocol.ours import SECP256R1, X25519, Judge, client, credentials, s
 from tests.scripted import Psk
 
 KEY = bytes(range(32))
+# A clock that stands still, so that the peers' tickets do not age.
+NOW = 1_800_000_000.0
+STOPPED = Seams(clock=lambda: NOW)
 MAX_EARLY_DATA = 1000
 SHA256_SUITE, SHA384_SUITE, OTHER_SHA256_SUITE = 0x1301, 0x1302, 0x1303
 
@@ -67,7 +79,7 @@ class Guard:
 
 def sealing(**more: Any) -> dict[str, Any]:
     """Options of a server whose tickets others like it take."""
-    return {"tickets": SealedTickets([KEY]), "verifier": KnownJudge(), **more}
+    return {"tickets": SealedTickets([KEY]), "verifier": KnownJudge(), "seams": STOPPED, **more}
 
 
 def early(**more: Any) -> dict[str, Any]:
@@ -94,6 +106,21 @@ def given(suite: int = SHA256_SUITE, protocol: bytes = b"") -> tuple[Psk, Client
     assert peer.complete, peer.connection.error
     assert sessions.session is not None
     return peer.given[0], sessions.session
+
+
+# Early data
+
+QUESTION = b"GET / HTTP/1.0\r\n\r\n"
+
+
+def early_data_of(results: list[Result]) -> bytes:
+    """All early data among some results."""
+    return b"".join(result.data for result in results if isinstance(result, EarlyData))
+
+
+def data_of(results: list[Result]) -> bytes:
+    """All other application data."""
+    return b"".join(result.data for result in results if isinstance(result, Data))
 
 
 # Two connections of ours
@@ -153,7 +180,7 @@ class World:
     """A client and a server with what they keep, and the clock on both walls."""
 
     def __init__(self, *, client: dict[str, Any] | None = None, server: dict[str, Any] | None = None) -> None:
-        self.now = 1_800_000_000.0
+        self.now = NOW
         self.seams = Seams(clock=lambda: self.now)
         self.judge_of_client, self.judge_of_server = KnownJudge(), KnownJudge()
         self.client: dict[str, Any] = {

@@ -166,7 +166,8 @@ def answer_retry(hs: Handshake, offer: ClientOffer, retry: HelloRetryRequest) ->
     cookie = retry.find(Cookie)
     if cookie is not None:
         extensions[ExtensionType.cookie] = cookie
-    if offer.hello.legacy_session_id:
+    # One such record is enough, and early data has one behind the first hello. RFC 9846 D.4.
+    if offer.hello.legacy_session_id and EarlyDataIndication.EXTENSION_TYPE not in offer.hello.extensions:
         hs.records.write_change_cipher_spec()
     first = offer.hello
     second = ClientHello(

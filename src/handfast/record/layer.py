@@ -78,7 +78,8 @@ class RecordLayer:
         self._change_cipher_specs = 0
         self._empty_records = 0
         self._nothing_opened = True
-        self._skippable = 0
+        # How much more of refused early data is passed over; None once that is over.
+        self._skippable: int | None = None
 
     # Reading
 
@@ -127,8 +128,8 @@ class RecordLayer:
                 self._take_change_cipher_spec(header, body)
                 continue
             if self._read_protection is None:
-                if header[0] == APPLICATION_DATA and self._skippable and self.joiner.empty:
-                    self._skip(header, body)
+                if header[0] == APPLICATION_DATA and self._skippable is not None and self.joiner.empty:
+                    self._skip(self._skippable, header, body)
                     continue
                 return self._take_plaintext(header, body)
             if header[0] != APPLICATION_DATA:
@@ -152,9 +153,9 @@ class RecordLayer:
         """
         self._skippable = size
 
-    def _skip(self, header: bytes, body: bytes) -> None:
+    def _skip(self, allowed: int, header: bytes, body: bytes) -> None:
         # Each record counts for what it can hold, and for a byte at least.
-        self._skippable -= max(len(body) - limits.MIN_PROTECTED, 1)
+        self._skippable = allowed - max(len(body) - limits.MIN_PROTECTED, 1)
         if self._skippable < 0:
             raise PeerMisbehaved("too_much_early_data")
         self._saw(Epoch.EARLY, header, body, APPLICATION_DATA, sealed="it is early data that was refused")
@@ -227,7 +228,7 @@ class RecordLayer:
         self._check(record)
         if header[0] == APPLICATION_DATA:
             raise PeerMisbehaved("early_application_data")
-        self._skippable = 0
+        self._skippable = None
         self._join(record)
         return record
 
@@ -252,8 +253,8 @@ class RecordLayer:
         try:
             content_type, content, padding = protection.open(header, body)
         except PeerMisbehaved as error:
-            if self._skippable and error.code == "bad_record_mac":
-                self._skip(header, body)
+            if self._skippable is not None and error.code == "bad_record_mac":
+                self._skip(self._skippable, header, body)
                 return None
             self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=error.what)
             raise
@@ -262,7 +263,7 @@ class RecordLayer:
 
     def _opened(self, content_type: int, content: bytes) -> Record:
         self._nothing_opened = False
-        self._skippable = 0
+        self._skippable = None
         record = Record(content_type, content, protected=True)
         self._check(record)
         self._join(record)
