@@ -2,20 +2,38 @@
 
 from __future__ import annotations
 
+import asyncio
+import inspect
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import pytest
 
-from handfast.engine import ClientAuth
+from handfast.engine import ClientAuth, Data, HandshakeDone, ServerConfig, ServerConnection
+from handfast.handshake.flow import Issue
+from handfast.io.sockets import TLSSocket
+from handfast.sessions.cache import SessionCache
 from handfast.sessions.state import TicketState
+from handfast.sessions.tickets import SealedTickets
+from handfast.trust.signers import DEFERRED
 from tests import certificates
+from tests.lies import APPLICATION_DATA, Record
 from tests.peer import Client
 from tests.protocol.ours import (
     PLAINTEXT,
+    client,
+    credentials,
     server,
 )
 from tests.protocol.sessions import (
+    KEY,
+    QUESTION,
     SHA256_SUITE,
+    Guard,
+    early,
+    early_data_of,
+    ticket,
 )
 from tests.scripted import Psk
 
@@ -109,3 +127,138 @@ def test_a_ticket_store_that_issues_something_else(answer):
     assert peer.complete
     assert peer.connection.connected
     assert peer.tickets == []
+
+
+# Answers that come late, or never
+
+
+def late(answer):
+    """An answer that somebody else will give."""
+    return DEFERRED
+
+
+async def awaited(answer):
+    return answer
+
+
+class Slow:
+    """Tickets and a replay guard that answer in another way: ``how`` is told the answer that they would give."""
+
+    def __init__(self, how):
+        self.how = how
+        self.sealed, self.memory = SealedTickets([KEY]), Guard()
+        self.scope, self.since = self.memory.scope, self.memory.since
+
+    def issue(self, state, policy, lifetime):
+        return self.how(self.sealed.issue(state, policy, lifetime))
+
+    def redeem(self, identity, policy):
+        return self.how(self.sealed.redeem(identity, policy))
+
+    def first_use(self, key, seconds):
+        return self.how(self.memory.first_use(key, seconds))
+
+
+def slow(how, **more):
+    """Options of a server of ours that has to wait for its tickets and its guard."""
+    parts = Slow(how)
+    return {**early(), "tickets": parts, "replay_guard": parts, **more}
+
+
+class Answering:
+    """Answers each need of ours, and remembers which they were."""
+
+    def __init__(self, results, fails=()):
+        self.results, self.fails, self.asked = results, fails, []
+
+    def __call__(self, connection):
+        while (need := connection.need) is not None:
+            name = type(need).__name__
+            self.asked.append(name)
+            answer = need.ask() if connection.awaitable is None else connection.awaitable
+            if inspect.iscoroutine(answer):
+                answer = asyncio.run(answer)
+            if answer is DEFERRED:
+                answer = {"Redeem": self.redeem, "Issue": self.issue, "FirstUse": lambda need: True}[name](need)
+            if name in self.fails:
+                self.results += connection.fail(need, TimeoutError("the store is down"))
+            else:
+                self.results += connection.answer(need, answer)
+
+    def redeem(self, need):
+        return SealedTickets([KEY]).redeem(need.ticket, need.policy)
+
+    def issue(self, need):
+        return SealedTickets([KEY]).issue(need.state, need.policy, need.lifetime)
+
+
+def answered(how, fails=()):
+    ours = server(**slow(how))
+    peer = Client(ours, psks=(ticket(),), early_data=QUESTION)
+    answering = peer.on_need = Answering(peer.results, fails)
+    assert peer.run().complete, ours.error
+    return peer, answering
+
+
+@pytest.mark.parametrize("how", [late, awaited])
+def test_stores_that_take_their_time(how):
+    peer, answering = answered(how)
+    assert answering.asked == ["Redeem", "FirstUse", "Issue", "Issue"]
+    assert peer.connection.info.resumed
+    assert peer.early_data_accepted
+    assert early_data_of(peer.results) == QUESTION
+    assert [type(result) for result in peer.results][-1] is HandshakeDone
+    assert len(peer.tickets) == 2
+
+
+@pytest.mark.parametrize("fails", ["Redeem", "FirstUse", "Issue"])
+@pytest.mark.parametrize("how", [late, awaited])
+def test_a_store_that_is_down_in_the_end(how, fails, caplog):
+    peer, _ = answered(how, (fails,))
+    ours = peer.connection
+    assert ours.connected
+    assert isinstance(peer.results[-1], HandshakeDone)
+    assert ours.info.resumed == (fails != "Redeem")
+    assert peer.early_data_accepted == (fails == "Issue")
+    assert len(peer.tickets) == (0 if fails == "Issue" else 2)
+    assert f"{fails} failed, and was done without: TimeoutError: the store is down" in caplog.text
+
+
+def test_a_store_that_raises(caplog):
+    ours = server(**slow(lambda _: 1 / 0))
+    peer = Client(ours, psks=(ticket(),), early_data=QUESTION).run()
+    assert peer.complete, ours.error
+    assert ours.connected
+    assert not ours.info.resumed
+    assert ours.info.early_data == "rejected: its PSK was not accepted"
+    assert peer.tickets == []
+    assert "Redeem failed" in caplog.text
+    assert "Issue failed" in caplog.text
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_nothing_is_given_while_a_ticket_is_awaited():
+    """The handshake is not over before; what the peer says meanwhile waits."""
+    ours = server(**slow(late))
+    peer = Client(ours).run()
+    assert isinstance(ours.need, Issue)
+    assert not ours.connected
+    peer.say(Record(APPLICATION_DATA, b"data"))
+    assert peer.results == []
+    answering = Answering(peer.results)
+    answering(ours)
+    assert [type(result) for result in peer.results] == [HandshakeDone, Data]
+
+
+def test_the_sync_shell_does_without_a_store_that_it_cannot_wait_for(caplog):
+    """A signer that cannot be awaited is an error of whoever set it up; tickets are only a convenience."""
+    options = slow(awaited, credentials=(credentials(certificates.server()),))
+    options.pop("seams")
+    here, there = socket.socketpair()
+    with ThreadPoolExecutor(1) as pool:
+        served = TLSSocket(there, ServerConnection(ServerConfig(**options)))
+        shaking_hands = pool.submit(served.handshake)
+        with TLSSocket(here, client(sessions=SessionCache())) as tls, served:
+            assert tls.handshake().complete
+            assert shaking_hands.result(10).complete
+    assert "Issue failed, and was done without: ApiMisuse" in caplog.text

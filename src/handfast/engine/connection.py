@@ -189,7 +189,7 @@ class Connection:
             self._pump()
         return self._take_results()
 
-    def fail(self, need: Need, error: BaseException) -> None:
+    def fail(self, need: Need, error: BaseException) -> list[Result]:
         """Say that the pending need cannot be answered: the handshake ends with internal_error.
 
         Without a ticket store or a replay guard it goes on, as a full one or without early data.
@@ -198,7 +198,7 @@ class Connection:
             self._check_need(need)
             self._resume(_answer_without(need, error))
             self._pump()
-        self._raise_error()
+        return self._take_results()
 
     def close(self) -> None:
         """Send close_notify: no more is written; what the peer still sends can be read. RFC 9846 6.1.

@@ -55,6 +55,8 @@ def client(
     hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None, early_data: bytes = b""
 ) -> Generator[Step, Any, Established]:
     """RFC 9846 figure 1 from the client's side, up to the version."""
+    # The secrets of a session are told under the name that the connection will have.
+    hs.client_random = hs.seams.random_bytes(32)
     session = yield from find_offer(hs, config, verifier, server_name)
     reason = why_no_early_data(config, session, len(early_data))
     if early_data:
@@ -105,7 +107,6 @@ def make_offer(
             bodies.append(ClientTicketRequest(*config.ticket_request))
     if early:
         bodies.append(EarlyDataIndication())
-    hs.client_random = hs.seams.random_bytes(32)
     # A session id makes the handshake look like a resumption of TLS 1.2 to middleboxes. RFC 9846 D.4.
     session_id = hs.seams.random_bytes(32)
     hello = ClientHello(

@@ -62,7 +62,10 @@ def find_offer(
     if config.sessions is None or server_name is None:
         return None
     own_partition = partition(config, server_name)
-    while (session := config.sessions.take(own_partition)) is not None:
+    for _ in range(limits.SESSIONS_PER_PARTITION):
+        session = config.sessions.take(own_partition)
+        if session is None:
+            return None
         if not still_good(session, config, hs.seams.clock()):
             continue
         peer = yield from judge_restored(hs, session.chain, verifier, server_name=server_name)

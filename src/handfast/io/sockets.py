@@ -189,8 +189,10 @@ class TLSSocket:
             answer = self._on_need(need, self._connection.awaitable)
         except Exception as error:
             failure = error
-            self._settle(lambda: self._connection.fail(need, failure))
-            raise
+            self._settle(lambda: self._take(self._connection.fail(need, failure)))
+            if need.essential:
+                raise
+            return
         self._settle(lambda: self._take(self._connection.answer(need, answer)))
 
     def _receive_some(self, timeout: float | None, *, quiet: bool = False) -> bool:
