@@ -147,7 +147,9 @@ class StoredTickets:
         self._sessions: OrderedDict[bytes, tuple[bytes, bytes, float]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        with self._lock:
+            self._forget_if_forked()
+            return len(self._sessions)
 
     def __repr__(self) -> str:
         return f"<StoredTickets with {len(self)} sessions>"
