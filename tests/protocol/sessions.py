@@ -17,6 +17,7 @@ from handfast.engine import (
     ServerConnection,
 )
 from handfast.errors import HandfastError
+from handfast.events import Observer
 from handfast.handshake.seams import Seams
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
@@ -42,13 +43,15 @@ class KnownJudge(Judge):
 
 
 class Keeping:
-    """A client's sessions that never run out: the newest is given out again and again."""
+    """A client's sessions that never run out: the one it is made with, or the newest, is given out again and again."""
 
     def __init__(self, session: ClientSession | None = None) -> None:
         self.session = session
+        self._keeps = session is None
 
     def put(self, partition: bytes, session: ClientSession) -> None:
-        self.session = session
+        if self._keeps:
+            self.session = session
 
     def take(self, partition: bytes) -> ClientSession | None:
         return self.session
@@ -207,7 +210,7 @@ class World:
         watched: bool = False,
     ) -> Pair:
         """The two, before a byte is carried; options replace those of the world for this once."""
-        observers = [repr] if watched else []
+        observers: tuple[Observer, ...] = (lambda event: None,) if watched else ()
         ours = ClientConnection(
             ClientConfig(**{**self.client, **(client or {})}),
             server_name=name,

@@ -96,7 +96,12 @@ def test_what_the_hook_sees():
 
 def test_it_is_asked_once_even_after_a_retry():
     seen: list[HelloSeen] = []
-    ours = choosing(lambda hello: seen.append(hello) or config())
+
+    def choose(hello: HelloSeen) -> ServerConfig:
+        seen.append(hello)
+        return config()
+
+    ours = choosing(choose)
     assert Client(ours, shared_groups=()).run().complete
     assert len(seen) == 1
     assert ours.info.retried

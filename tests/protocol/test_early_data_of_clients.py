@@ -196,7 +196,7 @@ NOT_SENT: dict[str, dict[str, Any]] = {
 }
 
 
-NOT_SENT_TO = {"the session's suite is not offered": {"chosen_suite": OTHER_SHA256_SUITE}}
+NOT_SENT_TO: dict[str, dict[str, Any]] = {"the session's suite is not offered": {"chosen_suite": OTHER_SHA256_SUITE}}
 
 
 @pytest.mark.parametrize("reason", NOT_SENT)

@@ -6,6 +6,7 @@ What two honest sides make of it is in `test_resumption.py`.
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -15,6 +16,7 @@ from handfast.errors import ConfigError
 from handfast.events import Role
 from handfast.registry import ExtensionType
 from handfast.sessions.cache import SessionCache
+from handfast.sessions.state import ClientSession
 from handfast.trust.verdict import refuse
 from handfast.wire.extensions import (
     EarlyDataIndication,
@@ -172,7 +174,7 @@ def test_a_ticket_with_one_bit_changed_is_unknown():
     not_resumed(psks=(psk._replace(identity=psk.identity[:20]),))
 
 
-WITH_PSK = {"peer": {"psks": (ticket(),)}, "ours": sealing()}
+WITH_PSK: dict[str, Any] = {"peer": {"psks": (ticket(),)}, "ours": sealing()}
 
 
 @table(
@@ -275,7 +277,7 @@ def resuming(**ours):
     return {"sessions": Keeping(given()[1]), **ours}
 
 
-KNOWS_IT = {"psks": (given()[0],)}
+KNOWS_IT: dict[str, Any] = {"psks": (given()[0],)}
 
 
 @pytest.mark.parametrize("chunk", [0, 1])
@@ -415,7 +417,7 @@ class Counting(Keeping):
 
     def __init__(self) -> None:
         super().__init__()
-        self.kept = []
+        self.kept: list[ClientSession] = []
 
     def put(self, partition, session):
         self.kept.append(session)

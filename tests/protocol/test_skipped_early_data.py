@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from handfast.events import Role
-from handfast.limits import SKIPPED_EARLY_DATA
+from handfast.limits import MIN_PROTECTED, SKIPPED_EARLY_DATA
 from handfast.registry import ExtensionType
 from handfast.wire.extensions import EarlyDataIndication
 from handfast.wire.messages import ClientHello
@@ -72,10 +72,11 @@ def test_as_much_is_skipped_as_was_promised_or_16_kib(where, record):
                 assert peer.error.code == "too_much_early_data"
 
 
+@pytest.mark.parametrize("size", [0, 1, MIN_PROTECTED, MIN_PROTECTED + 1])
 @pytest.mark.parametrize("where", REFUSED)
-def test_records_too_small_to_hold_anything_count_too(where):
+def test_records_too_small_to_hold_much_count_for_a_byte(where, size):
     """Or they could be sent for ever."""
-    tiny = [Wire(b"\x17\3\3\0\0")] * (SKIPPED_EARLY_DATA + 1)
+    tiny = [Wire(b"\x17\3\3\0" + bytes((size,)) + bytes(size))] * (SKIPPED_EARLY_DATA + 1)
     ours, options = REFUSED[where]["ours"], REFUSED[where]["peer"]
     peer = Client(server(**ours), lies={"EarlyData": tiny}, **options).run()
     under = PLAINTEXT if where == "before a retry" else APPLICATION_KEYS

@@ -113,7 +113,7 @@ def test_an_external_psk_is_bound_as_one():
 )
 def test_a_ticket_store_that_returns_something_else(answer):
     tickets = External()
-    tickets.redeem = lambda identity, policy: answer
+    tickets.redeem = lambda identity, policy: answer  # type: ignore[method-assign]
     ours = server(tickets=tickets)
     assert Client(ours, psks=(External.PSK,)).run().complete
     assert not ours.info.resumed
@@ -122,7 +122,7 @@ def test_a_ticket_store_that_returns_something_else(answer):
 @pytest.mark.parametrize("answer", [None, b"", "text", 7, b"x" * 2**16])
 def test_a_ticket_store_that_issues_something_else(answer):
     tickets = External()
-    tickets.issue = lambda state, policy, lifetime: answer
+    tickets.issue = lambda state, policy, lifetime: answer  # type: ignore[method-assign]
     peer = Client(server(tickets=tickets)).run()
     assert peer.complete
     assert peer.connection.connected

@@ -31,13 +31,20 @@ class Clock:
         return self.now
 
 
+def issue(tickets, policy=POLICY, lifetime=LIFETIME):
+    """A ticket, of which there is one."""
+    ticket = tickets.issue(STATE, policy, lifetime)
+    assert ticket is not None
+    return ticket
+
+
 # Both ways
 
 
 @pytest.mark.parametrize("make", BOTH)
 def test_what_is_issued_can_be_redeemed(make):
     tickets = make()
-    ticket = tickets.issue(STATE, POLICY, LIFETIME)
+    ticket = issue(tickets)
     assert STATE not in ticket
     assert tickets.redeem(ticket, POLICY) == STATE
 
@@ -45,7 +52,7 @@ def test_what_is_issued_can_be_redeemed(make):
 @pytest.mark.parametrize("make", BOTH)
 def test_not_under_another_policy(make):
     tickets = make()
-    ticket = tickets.issue(STATE, POLICY, LIFETIME)
+    ticket = issue(tickets)
     assert tickets.redeem(ticket, bytes(32)) is None
     assert tickets.redeem(ticket, b"") is None
     assert tickets.redeem(ticket, POLICY) == STATE
@@ -54,13 +61,13 @@ def test_not_under_another_policy(make):
 @pytest.mark.parametrize("make", BOTH)
 def test_each_ticket_is_another(make):
     tickets = make()
-    assert len({tickets.issue(STATE, POLICY, LIFETIME) for _ in range(100)}) == 100
+    assert len({issue(tickets) for _ in range(100)}) == 100
 
 
 @pytest.mark.parametrize("make", BOTH)
 def test_foreign_bytes_are_unknown(make):
     tickets = make()
-    ticket = tickets.issue(STATE, POLICY, LIFETIME)
+    ticket = issue(tickets)
     for position in range(len(ticket)):
         assert tickets.redeem(flipped(ticket, position), POLICY) is None
         assert tickets.redeem(ticket[:position], POLICY) is None
@@ -71,7 +78,7 @@ def test_foreign_bytes_are_unknown(make):
 @pytest.mark.parametrize("make", BOTH)
 def test_no_secret_in_a_repr(make):
     tickets = make()
-    ticket = tickets.issue(STATE, POLICY, LIFETIME)
+    ticket = issue(tickets)
     for secret in (STATE, ticket, FIRST):
         assert repr(secret)[2:-1] not in repr(tickets)
         assert secret.hex() not in repr(tickets)
@@ -81,7 +88,7 @@ def test_no_secret_in_a_repr(make):
 
 
 def test_only_the_same_keys_open():
-    ticket = SealedTickets([FIRST]).issue(STATE, POLICY, LIFETIME)
+    ticket = issue(SealedTickets([FIRST]))
     assert SealedTickets([FIRST]).redeem(ticket, POLICY) == STATE
     assert SealedTickets([SECOND, FIRST]).redeem(ticket, POLICY) == STATE
     assert SealedTickets([SECOND]).redeem(ticket, POLICY) is None
@@ -89,16 +96,16 @@ def test_only_the_same_keys_open():
 
 
 def test_the_first_key_seals():
-    ticket = SealedTickets([FIRST, SECOND]).issue(STATE, POLICY, LIFETIME)
+    ticket = issue(SealedTickets([FIRST, SECOND]))
     assert SealedTickets([FIRST]).redeem(ticket, POLICY) == STATE
     assert SealedTickets([SECOND]).redeem(ticket, POLICY) is None
 
 
 def test_keys_that_somebody_rotates():
     tickets = SealedTickets([FIRST])
-    old = tickets.issue(STATE, POLICY, LIFETIME)
+    old = issue(tickets)
     tickets.replace([SECOND, FIRST])
-    new = tickets.issue(STATE, POLICY, LIFETIME)
+    new = issue(tickets)
     assert [tickets.redeem(one, POLICY) for one in (old, new)] == [STATE, STATE]
     tickets.replace([SECOND])
     assert [tickets.redeem(one, POLICY) for one in (old, new)] == [None, STATE]
@@ -125,12 +132,12 @@ def key_of(ticket):
 def test_random_keys_rotate_by_themselves_and_open_as_long_as_a_ticket_lives():
     clock = Clock()
     tickets = SealedTickets(clock=clock)
-    first = tickets.issue(STATE, POLICY, LIFETIME)
+    first = issue(tickets)
     clock.now += limits.TICKET_KEY_ROTATION - 1
-    last = tickets.issue(STATE, POLICY, LIFETIME)
+    last = issue(tickets)
     assert key_of(last) == key_of(first)
     clock.now += 1
-    assert key_of(tickets.issue(STATE, POLICY, LIFETIME)) != key_of(first)
+    assert key_of(issue(tickets)) != key_of(first)
     clock.now += limits.MAX_TICKET_LIFETIME - 1
     assert tickets.redeem(last, POLICY) == STATE
     clock.now += 1
@@ -141,7 +148,7 @@ def test_old_keys_are_forgotten():
     clock = Clock()
     tickets = SealedTickets(clock=clock)
     for _ in range(400):
-        tickets.issue(STATE, POLICY, LIFETIME)
+        issue(tickets)
         clock.now += limits.TICKET_KEY_ROTATION
     week = limits.MAX_TICKET_LIFETIME // limits.TICKET_KEY_ROTATION
     assert repr(tickets) == f"<SealedTickets with {week + 1} keys>"
@@ -150,7 +157,7 @@ def test_old_keys_are_forgotten():
 def test_a_key_seals_so_many_tickets(monkeypatch):
     monkeypatch.setattr(limits, "TICKETS_PER_KEY", 3)
     random, given_ = SealedTickets(), SealedTickets([FIRST, SECOND])
-    names = [key_of(random.issue(STATE, POLICY, LIFETIME)) for _ in range(7)]
+    names = [key_of(issue(random)) for _ in range(7)]
     assert [names.index(name) for name in names] == [0, 0, 0, 3, 3, 3, 6]
     assert [given_.issue(STATE, POLICY, LIFETIME) is None for _ in range(5)] == [False] * 3 + [True] * 2
     given_.replace([SECOND])
@@ -164,10 +171,10 @@ def test_a_key_may_seal_two_to_the_31():
 
 def test_a_child_process_goes_on_with_the_keys_and_other_nonces():
     tickets = SealedTickets()
-    ticket = tickets.issue(STATE, POLICY, LIFETIME)
+    ticket = issue(tickets)
     assert in_child(lambda: tickets.redeem(ticket, POLICY) or b"nothing") == STATE
     in_the_child = in_child(lambda: tickets.issue(STATE, POLICY, LIFETIME) or b"")
-    here = tickets.issue(STATE, POLICY, LIFETIME)
+    here = issue(tickets)
     assert in_the_child[16:28] != here[16:28]
     assert tickets.redeem(in_the_child, POLICY) == STATE
 
@@ -177,7 +184,7 @@ def test_a_child_process_goes_on_with_the_keys_and_other_nonces():
 
 def test_a_stored_session_is_redeemed_once():
     tickets = StoredTickets()
-    ticket = tickets.issue(STATE, POLICY, LIFETIME)
+    ticket = issue(tickets)
     assert [tickets.redeem(ticket, POLICY) for _ in range(2)] == [STATE, None]
     assert len(tickets) == 0
 
@@ -185,7 +192,7 @@ def test_a_stored_session_is_redeemed_once():
 def test_a_stored_session_lives_so_long():
     clock = Clock()
     tickets = StoredTickets(clock=clock)
-    first, second = (tickets.issue(STATE, POLICY, LIFETIME) for _ in range(2))
+    first, second = (issue(tickets) for _ in range(2))
     clock.now += LIFETIME - 1
     assert tickets.redeem(first, POLICY) == STATE
     clock.now += 1
@@ -196,32 +203,32 @@ def test_what_is_over_leaves_the_store():
     clock = Clock()
     tickets = StoredTickets(clock=clock)
     for _ in range(10):
-        tickets.issue(STATE, POLICY, LIFETIME)
+        issue(tickets)
     clock.now += LIFETIME
-    tickets.issue(STATE, POLICY, LIFETIME)
+    issue(tickets)
     assert len(tickets) == 1
 
 
 @pytest.mark.parametrize("capacity", [0, 1, 3])
 def test_the_oldest_makes_room(capacity):
     tickets = StoredTickets(capacity)
-    issued = [tickets.issue(STATE, POLICY, LIFETIME) for _ in range(5)]
+    issued = [issue(tickets) for _ in range(5)]
     assert len(tickets) == capacity
     assert [tickets.redeem(one, POLICY) for one in issued] == [None] * (5 - capacity) + [STATE] * capacity
 
 
 def test_a_store_holds_so_many():
     tickets = StoredTickets()
-    first = tickets.issue(STATE, POLICY, LIFETIME)
+    first = issue(tickets)
     for _ in range(limits.STORED_TICKETS):
-        tickets.issue(STATE, POLICY, LIFETIME)
+        issue(tickets)
     assert len(tickets) == limits.STORED_TICKETS == 10_000
     assert tickets.redeem(first, POLICY) is None
 
 
 def test_a_child_process_starts_with_an_empty_store():
     tickets = StoredTickets()
-    ticket = tickets.issue(STATE, POLICY, LIFETIME)
+    ticket = issue(tickets)
     assert in_child(lambda: tickets.redeem(ticket, POLICY) or b"nothing") == b"nothing"
     assert in_child(lambda: b"%d" % len(tickets)) == b"0"
     assert tickets.redeem(ticket, POLICY) == STATE
@@ -273,11 +280,11 @@ def test_ten_thousand_live_sessions_cost_what_one_does(monkeypatch):
     for live in (1, 100, 10_000):
         tickets = StoredTickets(live)
         for _ in range(live):
-            tickets.issue(STATE, POLICY, LIFETIME)
+            issue(tickets)
         counted = tickets._sessions
         assert isinstance(counted, Counted)
         before = counted.done
-        ticket = tickets.issue(STATE, POLICY, LIFETIME)
+        ticket = issue(tickets)
         tickets.redeem(b"unknown", POLICY)
         assert tickets.redeem(ticket, POLICY) == STATE
         costs[live] = counted.done - before
