@@ -61,7 +61,7 @@ class Server(Peer):
 
     ``group`` without a share, or a ``cookie``, makes it send a HelloRetryRequest. It accepts the first of the ``psks``
     that the client offers, and early data with it if it ``takes_early_data``; what comes early is in ``data`` either
-    way, if its keys are known. It ends by giving so many ``tickets``, which are then in ``given``.
+    way, and even if it no longer ``accepts_psks``. It ends by giving so many ``tickets``, which are then in ``given``.
     """
 
     _: KW_ONLY
@@ -73,6 +73,7 @@ class Server(Peer):
     ca_names: tuple[bytes, ...] = ()
     protocol: bytes = b""
     psks: tuple[Psk, ...] = ()
+    accepts_psks: bool = True
     takes_early_data: bool = False
     tickets: int = 0
     ticket_lifetime: int = 3600
@@ -87,11 +88,12 @@ class Server(Peer):
         psk = self._choose_psk(hello, Transcript())
         self.suite = SUITES_13[self.chosen_suite or (hello.cipher_suites[0] if psk is None else psk.suite)]
         self._read_early_data(hello, psk)
+        psk = psk if self.accepts_psks else None
         shares = _shares(hello)
         group = self.group or next(iter(shares))
         if retried := group not in shares or bool(self.cookie):
             before, hello = self._retry(hello, group, shares)
-            psk = self._choose_psk(hello, before)
+            psk = self._choose_psk(hello, before) if self.accepts_psks else None
             shares = _shares(hello)
         public, shared_secret = groups.encapsulate(group, shares[group])
         self.transcript.start(self.suite.hash)

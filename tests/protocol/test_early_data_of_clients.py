@@ -92,9 +92,10 @@ REFUSED_BY_CLIENT: dict[str, Any] = {"ours": sending(), "peer": TAKES_IT}
         "early data is taken without the PSK",
         {"EncryptedExtensions": extended(EarlyDataIndication())},
         "early_data_without_psk",
-        None,
-        OTHER_KEYS,
+        "illegal_parameter",
+        EARLY_KEYS,
         ours=sending(),
+        peer={**KNOWS_IT, "accepts_psks": False},
     ),
     Row(
         "early data is taken, but none was offered",
