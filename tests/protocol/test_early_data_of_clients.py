@@ -37,7 +37,6 @@ from tests.protocol.sessions import (
     Keeping,
     given,
 )
-from tests.scripted import OTHER_KEYS
 
 EARLY_KEYS = "early data"
 
