@@ -58,10 +58,10 @@ class Edit:
     """Gives each message of ours the extensions (and the session id, which is empty) of the trace, in turn."""
 
     def __init__(self, *messages: bytes) -> None:
-        self.left = [parsed(message) for message in messages]
+        self.left: list[Any] = [parsed(message) for message in messages]
 
     def __call__(self, message: HandshakeMessage) -> HandshakeMessage:
-        recorded = next((one for one in self.left if type(one) is type(message)), None)
+        recorded: Any = next((one for one in self.left if type(one) is type(message)), None)
         if recorded is None:
             return message
         self.left.remove(recorded)

@@ -19,7 +19,7 @@ from handfast.sessions.tickets import SealedTickets
 from handfast.trust.signers import DEFERRED
 from tests import certificates
 from tests.lies import APPLICATION_DATA, Record
-from tests.peer import Client
+from tests.peer import Client, Server
 from tests.protocol.ours import (
     PLAINTEXT,
     client,
@@ -31,8 +31,11 @@ from tests.protocol.sessions import (
     QUESTION,
     SHA256_SUITE,
     Guard,
+    Keeping,
+    data_of,
     early,
     early_data_of,
+    given,
     ticket,
 )
 from tests.scripted import Psk
@@ -262,3 +265,42 @@ def test_the_sync_shell_does_without_a_store_that_it_cannot_wait_for(caplog):
             assert tls.handshake().complete
             assert shaking_hands.result(10).complete
     assert "Issue failed, and was done without: ApiMisuse" in caplog.text
+
+
+# A client's sessions
+
+
+class FailingSessions:
+    """A store of sessions that is down."""
+
+    def put(self, partition, session):
+        raise OSError("the disk is full")
+
+    def take(self, partition):
+        raise OSError("the disk is gone")
+
+
+def test_a_client_does_without_a_store_that_fails(caplog):
+    ours = client(sessions=FailingSessions())
+    peer = Server(ours, tickets=1).run()
+    assert peer.complete
+    peer.say(Record(APPLICATION_DATA, b"data"))
+    assert data_of(peer.results) == b"data"
+    assert ours.connected
+    assert "the disk is gone" in caplog.text
+    assert "the disk is full" in caplog.text
+
+
+@pytest.mark.parametrize("answer", [b"session", True, (), object()], ids=repr)
+def test_a_client_does_without_what_is_no_session(answer):
+    ours = client(sessions=Keeping(answer))
+    assert Server(ours).run().complete
+    assert not ours.info.resumed
+
+
+def test_a_client_does_not_ask_for_ever():
+    """A store that always has one more that is too old."""
+    sessions = Keeping(replace(given()[1], lifetime=0))
+    ours = client(sessions=sessions)
+    assert Server(ours, psks=(given()[0],)).run().complete
+    assert not ours.info.resumed

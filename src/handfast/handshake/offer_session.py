@@ -63,8 +63,8 @@ def find_offer(
         return None
     own_partition = partition(config, server_name)
     for _ in range(limits.SESSIONS_PER_PARTITION):
-        session = config.sessions.take(own_partition)
-        if session is None:
+        session = _quietly(config.sessions.take, own_partition)
+        if not isinstance(session, ClientSession):
             return None
         if not still_good(session, config, hs.seams.clock()):
             continue
@@ -158,6 +158,18 @@ def ticket_keeper(
             chain=hs.info.presented,
             identified=identified,
         )
-        sessions.put(own_partition, session)
+        _quietly(sessions.put, own_partition, session)
 
     return keep
+
+
+def _quietly(call: Callable[..., object], *arguments: object) -> object:
+    """What somebody's store of sessions answers. Where it fails there is no session, and the connection goes on."""
+    try:
+        return call(*arguments)
+    except Exception as error:  # noqa: BLE001 (whatever it raises: a session is only a convenience)
+        import logging
+
+        reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
+        logging.getLogger("handfast").warning("the store of sessions failed, and was done without: %s", reason)
+        return None
