@@ -11,7 +11,14 @@ from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.engine import Connection, Result
 from handfast.errors import HandfastError, PeerMisbehaved
 from handfast.events import Epoch
-from handfast.keys.schedule import ExporterSecret, HandshakeSecret, TrafficSecret
+from handfast.keys.schedule import (
+    EarlySecret,
+    ExporterSecret,
+    HandshakeSecret,
+    MainSecret,
+    ResumptionSecret,
+    TrafficSecret,
+)
 from handfast.keys.transcript import Transcript
 from handfast.limits import MAX_PLAINTEXT, RECORD_HEADER
 from handfast.pki.authority import Issued
@@ -72,6 +79,27 @@ class Refusal(NamedTuple):
     code: str
     alert: str | None
     under: str | None
+
+
+class Psk(NamedTuple):
+    """A pre-shared key as a peer holds it: of a ticket that ours gave, or of one that it gave to ours."""
+
+    identity: bytes
+    key: bytes
+    suite: int
+    age_add: int = 0
+    max_early_data: int = 0
+    external: bool = False
+
+    @property
+    def early_secret(self) -> EarlySecret:
+        """Where the key schedule begins."""
+        return EarlySecret(SUITES_13[self.suite].hash, self.key)
+
+    def binder(self, before: Transcript, truncated: bytes) -> bytes:
+        """The proof over a hello up to its binders, and what came before. RFC 9846 4.3.11.2."""
+        secret = self.early_secret
+        return secret.binder_key(external=self.external).finished(before.digest_with(secret.hash, truncated))
 
 
 class _Over(Exception):
@@ -165,7 +193,7 @@ class Peer:
 
     # Sending
 
-    def send(self, step: str, message: HandshakeMessage) -> None:
+    def send(self, step: str, message: Item) -> None:
         """One step of the script: the message, or the lie that was told to stand for it."""
         lie = self.lies.get(step, message)
         self.put(lie(message) if callable(lie) else lie)
@@ -347,13 +375,18 @@ class Peer:
     def _send_finished(self) -> None:
         self.send("Finished", Finished(self.write_secret.finished(self.transcript.digest())))
 
+    def _client_is_finished(self) -> None:
+        """The last message of the handshake is in the transcript."""
+        self.resumption_secret: ResumptionSecret = self.main_secret.resumption_secret(self.transcript.digest())
+
     def _check_finished(self) -> None:
         expected = self.read_secret.finished(self.transcript.digest())
         assert self.expect(Finished).verify_data == expected
 
     def _application_secrets(self, handshake_secret: HandshakeSecret) -> tuple[TrafficSecret, TrafficSecret]:
         """The application secrets of client and server."""
-        main_secret = handshake_secret.main_secret()
+        self.main_secret: MainSecret = handshake_secret.main_secret()
+        main_secret = self.main_secret
         transcript_hash = self.transcript.digest()
         self.exporter: ExporterSecret = main_secret.exporter_secret(transcript_hash)
         self.application_secrets = (

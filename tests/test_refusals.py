@@ -156,8 +156,6 @@ VARIANTS = {
 # Why a row has no code, and what the README says for as long as this is so.
 REASONS = {
     "not applicable": "",
-    "comes with sessions": r"Not yet:[^.]* resumption",
-    "comes with 0-RTT": r"Not yet:[^.]* 0-RTT",
     "comes with certificate compression": r"Not yet:[^.]* certificate compression",
     "TLS 1.2 is not spoken yet": r"TLS 1.3 [^.]*nothing older yet",
 }

@@ -47,9 +47,10 @@ def credentials(issued: Issued) -> Credentials:
 def client(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REAL, **options: Any) -> ClientConnection:
     """Our client, which trusts everybody unless it gets another verifier."""
     settings: dict[str, Any] = {"groups": (X25519, SECP256R1), "verifier": Judge(), **options}
-    name = settings.pop("server_name", "localhost")
+    name, early = settings.pop("server_name", "localhost"), settings.pop("early_data", b"")
+    config = ClientConfig(**settings)
     return ClientConnection(
-        ClientConfig(**settings), server_name=name, observers=observers, secret_sinks=sinks, seams=seams
+        config, server_name=name, early_data=early, observers=observers, secret_sinks=sinks, seams=seams
     )
 
 

@@ -13,7 +13,7 @@ from handfast.events import Event, MessageSeen, Role
 from handfast.handshake.flights import FLIGHTS, LATER, START, may_come, message_of, page
 from handfast.registry import CertificateCompressionAlgorithm, HandshakeType
 from handfast.wire.compression import certificate_in
-from handfast.wire.extensions import Cookie, Extensions, SignatureSchemeList
+from handfast.wire.extensions import Cookie, EarlyDataIndication, Extensions, SelectedPsk, SignatureSchemeList
 from handfast.wire.messages import (
     HELLO_RETRY_REQUEST_RANDOM,
     MESSAGES,
@@ -34,12 +34,18 @@ from handfast.wire.messages import (
 from tests import certificates
 from tests.lies import compressed, handshake
 from tests.protocol.ours import SECP256R1, assert_dead, credentials, meet
+from tests.protocol.sessions import QUESTION, Keeping, early, given, ticket
 from tests.scripted import Peer
 
 TICKET = NewSessionTicket(3600, 0, b"", b"ticket", Extensions())
 ASKING = {"client_auth": ClientAuth.REQUEST}
 INFLATING = {"certificate_compression": (CertificateCompressionAlgorithm.zlib,)}
 COMPRESSED = {"Certificate": compressed()}
+# A session that ours holds and the peer knows, and the reverse.
+HOLDS_IT: dict[str, Any] = {"sessions": Keeping(given()[1])}
+KNOWS_IT: dict[str, Any] = {"psks": (given()[0],)}
+SHOWS_IT: dict[str, Any] = {"psks": (ticket(),)}
+SENDS: dict[str, Any] = {**SHOWS_IT, "early_data": QUESTION}
 
 
 # How the peer gets ours into a state, and at which step of its script it then speaks: options of the peer, of ours.
@@ -47,8 +53,10 @@ REACHED: dict[Role, dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
     Role.CLIENT: {
         START: ("ServerHello", {}, {}),
         "HelloRetryRequest": ("ServerHello", {"group": SECP256R1}, {}),
-        "ServerHello": ("EncryptedExtensions", {}, {}),
-        "EncryptedExtensions": ("Certificate", {}, {}),
+        "ServerHello; without our PSK": ("EncryptedExtensions", {}, {}),
+        "ServerHello; with our PSK": ("EncryptedExtensions", KNOWS_IT, HOLDS_IT),
+        "EncryptedExtensions; without our PSK": ("Certificate", {}, {}),
+        "EncryptedExtensions; with our PSK": ("Finished", KNOWS_IT, HOLDS_IT),
         "CertificateRequest": ("Certificate", {"requests_certificate": True}, {}),
         "Certificate": ("CertificateVerify", {}, {}),
         "CompressedCertificate": ("CertificateVerify", {"lies": COMPRESSED}, INFLATING),
@@ -59,6 +67,8 @@ REACHED: dict[Role, dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
         "ClientHello; we retry": ("SecondClientHello", {"shared_groups": ()}, {}),
         "ClientHello; we ask for a certificate": ("Certificate", {}, ASKING),
         "ClientHello; we ask for no certificate": ("Finished", {}, {}),
+        "ClientHello; we take early data": ("EndOfEarlyData", SENDS, early()),
+        "EndOfEarlyData": ("Finished", SENDS, early()),
         "Certificate; empty": ("Finished", {}, ASKING),
         "Certificate; not empty": ("CertificateVerify", {"identity": certificates.client()}, ASKING),
         "CompressedCertificate; empty": ("Finished", {"lies": COMPRESSED}, ASKING | INFLATING),
@@ -112,21 +122,26 @@ def states_of(role, messages):
     states = [START]
     for index, event in enumerate(messages):
         if event.direction is role.peer.sends:
-            condition = condition_of(role, event.message, messages[index + 1 :])
+            condition = condition_of(role, event.message, messages[: index + 1], messages[index + 1 :])
             states.append(type(event.message).__name__ + (f"; {condition}" if condition else ""))
     return states
 
 
-def condition_of(role, message, later):
+def condition_of(role, message, so_far, later):
     """What besides the type of a message decides what may follow it."""
     if role is Role.CLIENT:
-        return ""
+        if not isinstance(message, (ServerHello, EncryptedExtensions)):
+            return ""
+        [hello] = [event.message for event in so_far if type(event.message) is ServerHello]
+        return "without our PSK" if hello.find(SelectedPsk) is None else "with our PSK"
     if (certificate := certificate_in(message)) is not None:
         return "not empty" if certificate.certificate_list else "empty"
     if isinstance(message, ClientHello):
-        answer = {type(event.message) for event in later if event.direction is role.sends}
+        answer = {type(event.message): event.message for event in later if event.direction is role.sends}
         if type(later[0].message) is HelloRetryRequest:
             return "we retry"
+        if answer[EncryptedExtensions].find(EarlyDataIndication) is not None:
+            return "we take early data"
         return "we ask for a certificate" if CertificateRequest in answer else "we ask for no certificate"
     return ""
 
@@ -191,12 +206,16 @@ def configurations(role):
         ours: tuple[dict[str, Any], ...] = ({}, {"credentials": (credentials(certificates.client()),)})
         for retry, asks, mine, lies in product(retries, (False, True), ours, ({}, COMPRESSED)):
             yield {**retry, "requests_certificate": asks, "lies": lies}, {**mine, **INFLATING}
+        for retry, takes, data in product(retries, (False, True), (b"", QUESTION)):
+            yield {**retry, **KNOWS_IT, "takes_early_data": takes}, {**HOLDS_IT, "early_data": data}
     else:
         identities = (None, certificates.client())
         retries = ({}, {"shared_groups": ()})
         for retry, identity, mode, lies in product(retries, identities, ClientAuth, ({}, COMPRESSED)):
             if identity is not None or not mode.requires_certificate:
                 yield {**retry, "identity": identity, "lies": lies}, {"client_auth": mode, **INFLATING}
+        for retry, data in product(retries, (None, QUESTION)):
+            yield {**retry, **SHOWS_IT, "early_data": data}, early()
 
 
 def afterwards(role):

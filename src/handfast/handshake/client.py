@@ -57,6 +57,8 @@ def client(
     hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None, early_data: bytes = b""
 ) -> Generator[Step, Any, Established]:
     """RFC 9846 figure 1 from the client's side, up to the version."""
+    # The secrets of a session are told under the name that the connection will have.
+    hs.client_random = hs.seams.random_bytes(32)
     session = yield from find_offer(hs, config, verifier, server_name)
     reason = why_no_early_data(config, session, len(early_data))
     if early_data:
@@ -113,7 +115,6 @@ def make_offer(
     if config.post_handshake_auth:
         bodies.append(PostHandshakeAuth())
     hs.info.post_handshake_auth = config.post_handshake_auth
-    hs.client_random = hs.seams.random_bytes(32)
     # A session id makes the handshake look like a resumption of TLS 1.2 to middleboxes. RFC 9846 D.4.
     session_id = hs.seams.random_bytes(32)
     hello = ClientHello(
@@ -173,7 +174,8 @@ def answer_retry(hs: Handshake, offer: ClientOffer, retry: HelloRetryRequest) ->
     cookie = retry.find(Cookie)
     if cookie is not None:
         extensions[ExtensionType.cookie] = cookie
-    if offer.hello.legacy_session_id:
+    # One such record is enough, and early data has one behind the first hello. RFC 9846 D.4.
+    if offer.hello.legacy_session_id and EarlyDataIndication.EXTENSION_TYPE not in offer.hello.extensions:
         hs.records.write_change_cipher_spec()
     first = offer.hello
     second = ClientHello(

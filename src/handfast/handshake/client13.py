@@ -68,7 +68,7 @@ def client13(
     offered_early = hello.find(EarlyDataIndication) is not None
     if not offered_early:
         hs.write_with(handshake.client, suite, Epoch.HANDSHAKE)
-        if hello.legacy_session_id:
+        if hello.legacy_session_id and not hs.info.retried:
             hs.records.write_change_cipher_spec()
 
     encrypted_extensions = yield from hs.expect(EncryptedExtensions)

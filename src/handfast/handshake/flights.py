@@ -21,12 +21,14 @@ Flights: TypeAlias = Mapping[str, tuple[str, ...]]
 
 START = "start"
 
-# What a server may send, and when. RFC 9846 figure 1, 4.2.4, 4.5 and 4.7.
+# What a server may send, and when. RFC 9846 figures 1 and 3, 4.2.4, 4.5 and 4.7.
 TO_CLIENT: Flights = {
-    START: ("HelloRetryRequest", "ServerHello"),
-    "HelloRetryRequest": ("ServerHello",),
-    "ServerHello": ("EncryptedExtensions",),
-    "EncryptedExtensions": ("CertificateRequest", "Certificate", "CompressedCertificate"),
+    START: ("HelloRetryRequest", "ServerHello; without our PSK", "ServerHello; with our PSK"),
+    "HelloRetryRequest": ("ServerHello; without our PSK", "ServerHello; with our PSK"),
+    "ServerHello; without our PSK": ("EncryptedExtensions; without our PSK",),
+    "ServerHello; with our PSK": ("EncryptedExtensions; with our PSK",),
+    "EncryptedExtensions; without our PSK": ("CertificateRequest", "Certificate", "CompressedCertificate"),
+    "EncryptedExtensions; with our PSK": ("Finished",),
     "CertificateRequest": ("Certificate", "CompressedCertificate"),
     "Certificate": ("CertificateVerify",),
     "CompressedCertificate": ("CertificateVerify",),
@@ -36,12 +38,13 @@ TO_CLIENT: Flights = {
     "KeyUpdate": ("NewSessionTicket", "KeyUpdate"),
 }
 
-# What a client may send, and when. RFC 9846 figure 1, 4.2.2, 4.5 and 4.7.
+# What a client may send, and when. RFC 9846 figures 1 and 4, 4.2.2, 4.5, 4.6 and 4.7.
 TO_SERVER: Flights = {
     START: (
         "ClientHello; we retry",
         "ClientHello; we ask for a certificate",
         "ClientHello; we ask for no certificate",
+        "ClientHello; we take early data",
     ),
     "ClientHello; we retry": ("ClientHello; we ask for a certificate", "ClientHello; we ask for no certificate"),
     "ClientHello; we ask for a certificate": (
@@ -51,6 +54,8 @@ TO_SERVER: Flights = {
         "CompressedCertificate; not empty",
     ),
     "ClientHello; we ask for no certificate": ("Finished",),
+    "ClientHello; we take early data": ("EndOfEarlyData",),
+    "EndOfEarlyData": ("Finished",),
     "Certificate; empty": ("Finished",),
     "Certificate; not empty": ("CertificateVerify",),
     "CompressedCertificate; empty": ("Finished",),
@@ -111,7 +116,9 @@ RFC 9846 figure 1.
 
 ## What a server accepts from a client
 
-A second ClientHello comes only after our HelloRetryRequest, and is never answered by another one.
+A second ClientHello comes only after our HelloRetryRequest, and is never answered by another one. Whoever resumes a
+session is asked for no certificate. Application data may come before the handshake is over between a ClientHello whose
+early data we take and EndOfEarlyData, and nowhere else.
 
 {to_server}
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handfast import limits
 from handfast.crypto.hashes import SHA256
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from handfast.handshake.config import ClientConfig
     from handfast.handshake.flow import Handshake, Step
     from handfast.keys.schedule import EarlySecret, ResumptionSecret
+    from handfast.keys.transcript import Transcript
     from handfast.trust.verifiers import Verifier
 
 
@@ -61,7 +62,10 @@ def find_offer(
     if config.sessions is None or server_name is None:
         return None
     own_partition = partition(config, server_name)
-    while (session := config.sessions.take(own_partition)) is not None:
+    for _ in range(limits.SESSIONS_PER_PARTITION):
+        session = _quietly(config.sessions.take, own_partition)
+        if not isinstance(session, ClientSession):
+            return None
         if not still_good(session, config, hs.seams.clock()):
             continue
         peer = yield from judge_restored(hs, session.chain, verifier, server_name=server_name)
@@ -100,21 +104,40 @@ def why_no_early_data(config: ClientConfig, offer: SessionOffer | None, size: in
     return ""
 
 
-def send_with_psk(hs: Handshake, hello: ClientHello, offer: SessionOffer) -> ClientHello:
-    """Send the hello with pre_shared_key as its last extension, bound to all before it. RFC 9846 4.3.11.2."""
+class BoundHello(NamedTuple):
+    """A hello with its PSK binder, its encoding, and the transcript hash that the binder is over."""
+
+    hello: ClientHello
+    encoded: bytes
+    transcript_hash: bytes
+    binder: bytes
+
+
+def with_psk(hello: ClientHello, offer: SessionOffer, before: Transcript, now: float) -> BoundHello:
+    """The hello with pre_shared_key as its last extension, bound to all before it. RFC 9846 4.3.11.2.
+
+    ``before`` is the transcript up to this hello.
+    """
     hash_ = offer.suite.hash
-    identity = PskIdentity(offer.session.ticket, offer.session.obfuscated_age(hs.seams.clock()))
+    identity = PskIdentity(offer.session.ticket, offer.session.obfuscated_age(now))
     unbound = OfferedPsks((identity,), (bytes(hash_.size),))
     extensions = Extensions(hello.extensions)
     extensions[ExtensionType.pre_shared_key] = unbound
     start = without_binders(replace(hello, extensions=extensions).encode(), unbound)
-    transcript_hash = hs.transcript.digest_with(hash_, start)
+    transcript_hash = before.digest_with(hash_, start)
     binder = offer.early_secret.binder_key().finished(transcript_hash)
     extensions[ExtensionType.pre_shared_key] = OfferedPsks((identity,), (binder,))
     # The binders are all that follows, so the hello need not be encoded a second time.
     binders = len(binder).to_bytes(1, "big") + binder
-    sent = hs.send(replace(hello, extensions=extensions), start + len(binders).to_bytes(2, "big") + binders)
-    hs.checked(hs.role.sends, "PSK binder", transcript_hash, binder, binder, True)
+    encoded = start + len(binders).to_bytes(2, "big") + binders
+    return BoundHello(replace(hello, extensions=extensions), encoded, transcript_hash, binder)
+
+
+def send_with_psk(hs: Handshake, hello: ClientHello, offer: SessionOffer) -> ClientHello:
+    """Send the hello with its PSK."""
+    bound = with_psk(hello, offer, hs.transcript, hs.seams.clock())
+    sent = hs.send(bound.hello, bound.encoded)
+    hs.checked(hs.role.sends, "PSK binder", bound.transcript_hash, bound.binder, bound.binder, True)
     return sent
 
 
@@ -155,6 +178,18 @@ def ticket_keeper(
             chain=hs.info.presented,
             identified=identified,
         )
-        sessions.put(own_partition, session)
+        _quietly(sessions.put, own_partition, session)
 
     return keep
+
+
+def _quietly(call: Callable[..., object], *arguments: object) -> object:
+    """What somebody's store of sessions answers. Where it fails there is no session, and the connection goes on."""
+    try:
+        return call(*arguments)
+    except Exception as error:  # noqa: BLE001 (whatever it raises: a session is only a convenience)
+        import logging
+
+        reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
+        logging.getLogger("handfast").warning("the store of sessions failed, and was done without: %s", reason)
+        return None

@@ -8,6 +8,7 @@ verdict is a refusal that matters the PSK is declined: the handshake goes on as 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
 from hmac import compare_digest
@@ -117,8 +118,9 @@ def still_good(state: TicketState, config: ServerConfig, suite: Suite13, now: fl
     """Whether a session may be resumed under this configuration, as far as that needs nobody's judgement."""
     if state.suite not in SUITES_13 or SUITES_13[state.suite].hash is not suite.hash:
         return False
-    if config.client_auth.requires_certificate and not state.chain:
-        return bool(state.external) and config.psk_satisfies_client_auth
+    enough = state.chain or (state.external and config.psk_satisfies_client_auth)
+    if config.client_auth.requires_certificate and not enough:
+        return False
     if now * 1000 >= state.issued_at + state.ticket_lifetime * 1000:
         return False
     return now * 1000 < state.authenticated_at + config.session_lifetime * 1000
@@ -170,7 +172,8 @@ def consider_early_data(
     hello_hash = hs.transcript.digest()
     early_secret = resumption.early_secret
     return EarlyData(
-        min(config.max_early_data, resumption.state.max_early_data),
+        # What the ticket promised holds, even if tickets promise less by now.
+        resumption.state.max_early_data,
         early_secret.client_early_traffic_secret(hello_hash),
         early_secret.early_exporter_secret(hello_hash),
     )
@@ -204,10 +207,11 @@ def early_data_refusal(
     age = client_age(offer, state)
     if abs(now - state.issued_at / 1000 - age) > limits.EARLY_DATA_TOLERANCE:
         return "its ticket's age does not agree with our clock"
-    if not state.replay_scope or state.replay_scope != _scope(guard):
+    scope, since = scope_and_start(guard)
+    if not scope or state.replay_scope != scope:
         return "another replay guard answers for its ticket"
     # A hello cannot be older than its ticket.
-    if state.issued_at / 1000 + max(0.0, age - limits.EARLY_DATA_TOLERANCE) < guard.since:
+    if state.issued_at / 1000 + max(0.0, age - limits.EARLY_DATA_TOLERANCE) < since:
         return "the replay guard is younger than the hello may be"
     return ""
 
@@ -219,13 +223,17 @@ def client_age(offer: Offer, state: TicketState) -> float:
     return ((obfuscated - state.ticket_age_add) % 2**32) / 1000
 
 
-def _scope(guard: Any) -> bytes:
-    """A guard of somebody else's may fail; then there is no early data."""
+def scope_and_start(guard: Any) -> tuple[bytes, float]:
+    """What a guard answers for, and since when. One of somebody else's may fail: then it answers for nothing."""
     try:
-        scope = guard.scope
-    except Exception:  # noqa: BLE001 (whatever it raises, the early data is refused and the handshake goes on)
-        return b""
-    return scope if isinstance(scope, bytes) else b""
+        scope, since = guard.scope, float(guard.since)
+    except Exception as error:  # noqa: BLE001 (whatever it raises, the early data is refused and the handshake goes on)
+        import logging
+
+        logging.getLogger("handfast").warning("the replay guard failed: %s", type(error).__name__)
+        return b"", math.inf
+    usable = isinstance(scope, bytes) and 1 <= len(scope) <= 255 and not math.isnan(since)
+    return (scope, since) if usable else (b"", math.inf)
 
 
 # Giving tickets
@@ -260,7 +268,7 @@ def send_tickets(
     if lifetime <= 0:
         return
     early_data = config.max_early_data if not chain or config.early_data_with_client_identity else 0
-    scope = _scope(config.replay_guard) if early_data else b""
+    scope = scope_and_start(config.replay_guard)[0] if early_data else b""
     policy = server_policy(config, hs.info.server_name)
     for number in range(count):
         nonce = bytes((number,))

@@ -81,7 +81,8 @@ class RecordLayer:
         # KeyUpdates of the peer since application data came.
         self.key_updates = 0
         self._nothing_opened = True
-        self._skippable = 0
+        # How much more of refused early data is passed over; None once that is over.
+        self._skippable: int | None = None
 
     # Reading
 
@@ -154,8 +155,8 @@ class RecordLayer:
                 self._take_change_cipher_spec(header, body)
                 continue
             if self._read_protection is None:
-                if header[0] == APPLICATION_DATA and self._skippable and self.joiner.empty:
-                    self._skip(header, body, BEFORE_KEYS)
+                if header[0] == APPLICATION_DATA and self._skippable is not None and self.joiner.empty:
+                    self._skip(self._skippable, header, body, BEFORE_KEYS)
                     continue
                 return self._take_plaintext(header, body)
             if header[0] != APPLICATION_DATA:
@@ -179,9 +180,9 @@ class RecordLayer:
         """
         self._skippable = size
 
-    def _skip(self, header: bytes, body: bytes, why: str) -> None:
+    def _skip(self, allowed: int, header: bytes, body: bytes, why: str) -> None:
         # Each record counts for what it can hold, and for a byte at least.
-        self._skippable -= max(len(body) - limits.MIN_PROTECTED, 1)
+        self._skippable = allowed - max(len(body) - limits.MIN_PROTECTED, 1)
         if self._skippable < 0:
             raise PeerMisbehaved("too_much_early_data")
         self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=why)
@@ -254,7 +255,7 @@ class RecordLayer:
         self._check(record)
         if header[0] == APPLICATION_DATA:
             raise PeerMisbehaved("early_application_data")
-        self._skippable = 0
+        self._skippable = None
         self._join(record)
         return record
 
@@ -279,8 +280,8 @@ class RecordLayer:
         try:
             content_type, content, padding = protection.open(header, body)
         except PeerMisbehaved as error:
-            if self._skippable and error.code == "bad_record_mac":
-                self._skip(header, body, error.what)
+            if self._skippable is not None and error.code == "bad_record_mac":
+                self._skip(self._skippable, header, body, error.what)
                 return None
             self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=error.what)
             raise
@@ -290,7 +291,7 @@ class RecordLayer:
     def opened(self, content_type: int, content: bytes) -> Record:
         """Take the content of a protected record: check it, and join it if it is part of a message."""
         self._nothing_opened = False
-        self._skippable = 0
+        self._skippable = None
         record = Record(content_type, content, protected=True)
         self._check(record)
         self._join(record)

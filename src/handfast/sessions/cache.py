@@ -33,6 +33,7 @@ class SessionCache:
 
     def __len__(self) -> int:
         with self._lock:
+            self._forget_if_forked()
             return sum(map(len, self._sessions.values()))
 
     def __repr__(self) -> str:

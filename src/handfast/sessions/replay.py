@@ -74,14 +74,16 @@ class MemoryReplayGuard:
     @property
     def since(self) -> float:
         """When this guard, or the process after a fork, began."""
-        return self._since
+        with self._lock:
+            self._start_if_forked()
+            return self._since
 
     def first_use(self, key: bytes, seconds: float) -> bool:
         """Whether ``key`` is new and there was room to remember it."""
         with self._lock:
             self._start_if_forked()
             now = self._clock()
-            while self._seen and next(iter(self._seen.values())) <= now:
+            while self._seen and next(iter(self._seen.values())) < now:
                 self._seen.popitem(last=False)
             if key in self._seen or len(self._seen) >= self._capacity:
                 return False

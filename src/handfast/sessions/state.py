@@ -38,7 +38,7 @@ class TicketState(Struct):
     authenticated_at: Annotated[int, UInt(8)]
     ticket_lifetime: Annotated[int, UInt(4)]
     application_protocol: Annotated[bytes, Opaque(0, 255)]
-    server_name: Annotated[bytes, Opaque(0, 255)]
+    server_name: Annotated[bytes, Opaque(0, 2**16 - 1)]
     max_early_data: Annotated[int, UInt(4)]
     replay_scope: Annotated[bytes, Opaque(0, 255)]
     external: Annotated[int, UInt(1)]

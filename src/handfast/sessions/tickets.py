@@ -147,7 +147,9 @@ class StoredTickets:
         self._sessions: OrderedDict[bytes, tuple[bytes, bytes, float]] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._sessions)
+        with self._lock:
+            self._forget_if_forked()
+            return len(self._sessions)
 
     def __repr__(self) -> str:
         return f"<StoredTickets with {len(self)} sessions>"
@@ -159,9 +161,12 @@ class StoredTickets:
             self._forget_if_forked()
             now = self._clock()
             self._sessions[ticket] = state, policy, now + lifetime
-            while len(self._sessions) > self._capacity or next(iter(self._sessions.values()))[2] <= now:
+            while self._sessions and (len(self._sessions) > self._capacity or self._oldest_is_over(now)):
                 self._sessions.popitem(last=False)
         return ticket
+
+    def _oldest_is_over(self, now: float) -> bool:
+        return next(iter(self._sessions.values()))[2] <= now
 
     def redeem(self, ticket: bytes, policy: bytes) -> bytes | None:
         """The session, once; a ticket shown under another policy stays good for its own."""

@@ -294,7 +294,9 @@ def tls_struct(cls: type[T]) -> type[T]:
     )
     made.CODEC = StructCodec(made, codecs)
     # Shared by all: a dataclass would compile its own for each, which doubles the time this package takes to import.
-    made.__eq__, made.__hash__, made.__repr__ = _equal, None, _shown
+    made.__eq__, made.__hash__ = _equal, None
+    if "__repr__" not in vars(cls):
+        made.__repr__ = _shown
     finished: type[T] = made
     return finished
 
