@@ -273,7 +273,7 @@ class Client(Peer):
     def _send_hello(self, step: str, hello: ClientHello) -> None:
         lie = self.lies.get(step, hello)
         said = lie(hello) if callable(lie) else lie
-        if isinstance(said, ClientHello) and said.find(ext.OfferedPsks) is not None:
+        if self.psks and isinstance(said, ClientHello) and said.find(ext.OfferedPsks) is not None:
             said = self._bound(said)
         last = self.lies.get(f"Bound{step}", said)
         self.put(last(said) if callable(last) else last)

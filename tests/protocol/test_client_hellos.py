@@ -82,7 +82,7 @@ def bare(extension_block):
     Row("no key_share", without(ExtensionType.key_share), "missing_extension", "missing_extension"),
     Row("no signature_algorithms", without(ExtensionType.signature_algorithms), "missing_extension",
         "missing_extension"),
-    Row("a PSK without modes", extended(PSK), "missing_extension", "missing_extension"),
+    Row("a PSK without modes", extended(PSK), "missing_extension", "missing_extension", peer={"modes": ()}),
     # Key shares.
     Row("a share outside supported_groups", shares((SECP384R1, bytes(97))), "share_outside_groups",
         "illegal_parameter"),

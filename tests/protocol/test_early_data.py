@@ -7,10 +7,14 @@ from typing import Any
 import pytest
 
 from handfast import limits
-from handfast.engine import ClientAuth, HandshakeDone
+from handfast.engine import ClientAuth, ClientConfig, HandshakeDone
 from handfast.errors import ApiMisuse
 from handfast.events import Role
+from handfast.handshake.offer_session import partition
+from handfast.handshake.seams import Seams
+from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
+from handfast.sessions.tickets import SealedTickets
 from handfast.wire.messages import EndOfEarlyData, KeyUpdate
 from tests import certificates
 from tests.lies import (
@@ -35,7 +39,9 @@ from tests.protocol.ours import (
     table,
 )
 from tests.protocol.sessions import (
+    KEY,
     MAX_EARLY_DATA,
+    NOW,
     OTHER_SHA256_SUITE,
     QUESTION,
     Guard,
@@ -338,6 +344,19 @@ def test_each_reason_not_to_take_it(reason, chunk):
         Guard(since="long ago"),
         Guard(since=float("nan")),
     ],
+    ids=[
+        "it raises",
+        "None",
+        "1",
+        "a string",
+        "its scope raises",
+        "no scope",
+        "an empty scope",
+        "its start raises",
+        "no start",
+        "a start in words",
+        "a start that is no number",
+    ],
 )
 def test_a_replay_guard_that_fails_refuses_the_early_data_and_nothing_else(guard):
     ours = server(**{**early(), "replay_guard": guard})
@@ -379,6 +398,59 @@ def test_the_age_that_the_client_tells_agrees_with_our_clock(skew, taken):
     pair.run()
     assert pair.resumed
     assert (pair.server.info.early_data == "accepted") == taken
+
+
+def test_early_data_belongs_to_the_first_psk():
+    """Whichever other one is accepted: only the first can have protected it. RFC 9846 4.3.10."""
+    strange = ticket()._replace(identity=b"unknown")
+    ours = server(**early())
+    peer = Client(ours, psks=(strange, ticket()), early_data=QUESTION).run()
+    assert peer.complete, ours.error
+    assert peer.accepted is ticket()
+    assert ours.info.early_data == "rejected: its PSK was not accepted"
+
+
+class AnyPolicy:
+    """Tickets that open under whatever policy, which ours do not."""
+
+    def __init__(self) -> None:
+        self.tickets = SealedTickets([KEY])
+
+    def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes | None:
+        return self.tickets.issue(state, bytes(32), lifetime)
+
+    def redeem(self, identity: bytes, policy: bytes) -> bytes | None:
+        return self.tickets.redeem(identity, bytes(32))
+
+
+def test_early_data_is_bound_to_the_server_name():
+    options = {**early(), "tickets": AnyPolicy()}
+    psk = Client(server(**options)).run().tickets[0]
+    for name, reason in ((b"localhost", ""), (b"other.example", "the server name is another one than the ticket's")):
+        ours = server(**options)
+        peer = Client(ours, psks=(psk,), early_data=QUESTION, server_name=name).run()
+        assert peer.complete, ours.error
+        assert ours.info.resumed
+        assert ours.info.early_data == (f"rejected: {reason}" if reason else "accepted")
+
+
+@pytest.mark.parametrize(
+    ("age", "since", "taken"),
+    [(0, 0.0, True), (0, 0.001, False), (15, 5.0, True), (15, 5.1, False), (5, 0.0, True), (5, 0.1, False)],
+)
+def test_a_guard_that_began_after_the_hello_may_have_been_sent(age, since, taken):
+    """Whatever was taken before it began it does not know. A hello is at most as old as its ticket."""
+    ours = server(
+        **{
+            **early(),
+            "replay_guard": Guard(since=NOW + since),
+            "seams": Seams(clock=lambda: NOW + age),
+        }
+    )
+    peer = Client(ours, age=age * 1000, **SENDS).run()
+    assert peer.complete
+    reason = "the replay guard is younger than the hello may be"
+    assert ours.info.early_data == ("accepted" if taken else f"rejected: {reason}")
 
 
 # The very same hello again
@@ -448,6 +520,17 @@ def test_early_data_in_a_clients_name_needs_both_to_say_so(ours, theirs):
         assert pair.client.info.early_data == "not sent: the session allows 0 bytes"
     elif not ours:
         assert pair.client.info.early_data == "not sent: the session carries a client identity"
+
+
+def test_a_renewed_session_still_stands_for_the_certificate():
+    """No certificate is shown when it is resumed, and early data in its name needs the client's leave all the same."""
+    world = early_world(client=IDENTIFIED["client"], server={**IDENTIFIED["server"], **OPT_IN})
+    world.client["sessions"] = renewed = SessionCache()
+    for _ in range(2):
+        world.meet()
+    while (session := renewed.take(partition(ClientConfig(**world.client), "localhost"))) is not None:
+        assert session.identified
+        assert session.max_early_data == MAX_EARLY_DATA
 
 
 def test_a_server_that_does_not_say_so_any_more():

@@ -10,7 +10,16 @@ from typing import Any
 import pytest
 
 from handfast import limits
-from handfast.engine import ClientAuth, ClientConfig, UnverifiedPeer, VerifiedPeer
+from handfast.engine import (
+    ClientAuth,
+    ClientConfig,
+    ClientConnection,
+    ServerConfig,
+    ServerConnection,
+    UnverifiedPeer,
+    VerifiedPeer,
+)
+from handfast.events import Event, MessageSeen, PeerJudged, Role
 from handfast.pki.authority import CertificateAuthority
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets, StoredTickets
@@ -20,12 +29,12 @@ from handfast.trust.signers import DEFERRED
 from handfast.trust.verdict import accept, refuse
 from handfast.trust.verifiers import PathVerifier
 from handfast.wire.extensions import ClientTicketRequest, ServerTicketRequestHint
-from handfast.wire.messages import CertificateEntry, EncryptedExtensions
+from handfast.wire.messages import CertificateEntry, EncryptedExtensions, ServerHello
 from tests import certificates
 from tests.lies import change
 from tests.peer import Client
 from tests.protocol.ours import Judge, credentials, server
-from tests.protocol.sessions import KEY, KnownJudge, World, data_of, sealing, ticket
+from tests.protocol.sessions import KEY, KnownJudge, Pair, World, data_of, sealing, ticket
 
 REQUIRED = ClientAuth.REQUIRE_AND_VERIFY
 MUTUAL: dict[str, Any] = {
@@ -85,6 +94,27 @@ def test_a_resumed_connection_is_as_good_as_another():
     pair.server.send(b"answer")
     pair.run()
     assert (data_of(pair.client_results), data_of(pair.server_results)) == (b"answer", b"question")
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_who_watches_sees_one_verdict_on_each_connection(resumed):
+    """It is told where the session is taken up; nothing is told of a session that was offered in vain."""
+    world = World(**MUTUAL)
+    world.meet()
+    told: dict[Role, list[Event]] = {role: [] for role in Role}
+    tickets = world.server["tickets"] if resumed else SealedTickets()
+    ours = ClientConnection(
+        ClientConfig(**world.client), server_name="localhost", seams=world.seams, observers=[told[Role.CLIENT].append]
+    )
+    theirs = ServerConnection(
+        ServerConfig(**{**world.server, "tickets": tickets}), seams=world.seams, observers=[told[Role.SERVER].append]
+    )
+    assert Pair(ours, theirs).run().resumed == resumed
+    for role in Role:
+        [verdict] = [event for event in told[role] if isinstance(event, PeerJudged)]
+        assert verdict.direction is role.peer.sends
+        before = [event for event in told[role][: told[role].index(verdict)] if isinstance(event, MessageSeen)]
+        assert any(isinstance(event.message, ServerHello) for event in before)
 
 
 # Judged again, each time
@@ -152,8 +182,6 @@ def test_a_client_that_changes_its_mind_does_not_offer_its_session():
 
 def plain(world):
     """The server's configuration without the hook that chooses it."""
-    from handfast.engine import ServerConfig
-
     return ServerConfig(**{**world.server, "choose_config": None})
 
 
@@ -277,8 +305,6 @@ def test_a_ticket_that_went_to_another_name_of_the_server():
 def test_sessions_of_a_verifier_without_an_id_stay_with_its_configuration():
     world = World(client={"verifier": Judge()})
     config = ClientConfig(**world.client)
-    from handfast.engine import ClientConnection
-    from tests.protocol.sessions import Pair
 
     def meet(one):
         return (

@@ -58,7 +58,7 @@ from tests.protocol.sessions import (
 from tests.scripted import OTHER_KEYS, Psk
 
 UNKNOWN = Psk(b"an unknown ticket", bytes(32), SHA256_SUITE)
-RETRY = {"shared_groups": ()}
+RETRY: dict[str, Any] = {"shared_groups": ()}
 
 
 def binders(change_them):
@@ -75,6 +75,25 @@ def binders(change_them):
 def wrong(number):
     """The hello with one bit of this binder turned over."""
     return binders(lambda all_: [flipped(one) if index == number else one for index, one in enumerate(all_)])
+
+
+def offering(identity):
+    """The hello with this identity as the one that it offers."""
+
+    def lie(hello):
+        body = OfferedPsks((PskIdentity(identity, 0),), (bytes(32),))
+        return extended(body)(hello)
+
+    return lie
+
+
+def test_a_psk_may_be_taken_back_after_a_retry():
+    """The server's suite may have another hash. RFC 9846 4.2.2."""
+    psks = (UNKNOWN, ticket())
+    lies = {"SecondClientHello": without(ExtensionType.pre_shared_key)}
+    peer = Client(server(**sealing()), psks=psks, lies=lies, **RETRY).run()
+    assert peer.complete, peer.connection.error
+    assert not peer.connection.info.resumed
 
 
 def moved_to_front(hello):
@@ -247,6 +266,22 @@ WITH_PSK: dict[str, Any] = {"peer": {"psks": (ticket(),)}, "ours": sealing()}
         "missing_extension",
         ours=sealing(),
         peer={"psks": (UNKNOWN,)},
+    ),
+    Row(
+        "another PSK after a retry",
+        {"ClientHello": offering(b"another"), "SecondClientHello": offering(ticket().identity)},
+        "changed_after_retry",
+        "illegal_parameter",
+        ours=sealing(),
+        peer={"psks": (ticket(),), **RETRY},
+    ),
+    Row(
+        "a PSK after a retry, where there was none",
+        {"ClientHello": without(ExtensionType.pre_shared_key), "SecondClientHello": offering(ticket().identity)},
+        "changed_after_retry",
+        "illegal_parameter",
+        ours=sealing(),
+        peer={"psks": (ticket(),), **RETRY},
     ),
     Row(
         "a Certificate in spite of the PSK",

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 from handfast.crypto import signatures
 from handfast.errors import LocalFailure, PeerMisbehaved
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
+from handfast.handshake.seams import unchanged
 from handfast.keys import keylog
 from handfast.keys.schedule import EarlySecret, TrafficSecret
 from handfast.keys.transcript import Transcript
@@ -192,7 +193,7 @@ class Handshake:
         ``encoded`` is its encoding, if the caller has that already.
         """
         sent: M = self.seams.edit(message)
-        raw = encoded if encoded and sent is message else sent.encode()
+        raw = encoded if encoded and self.seams.edit is unchanged else sent.encode()
         self.transcript.add(raw)
         self._flight.append(Outgoing(sent, raw, []))
         return sent

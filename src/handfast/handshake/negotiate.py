@@ -405,6 +405,8 @@ def check_second_hello(first: Offer, second: ClientHello, group: int, cookie: by
             raise PeerMisbehaved("changed_after_retry", message="ClientHello", field=name)
     if ExtensionType.early_data in second.extensions:
         raise PeerMisbehaved("changed_after_retry", message="ClientHello", field="early_data")
+    if not psk_identities(second) <= psk_identities(before):
+        raise PeerMisbehaved("changed_after_retry", message="ClientHello", field="pre_shared_key to one that is new")
     returned = second.find(Cookie)
     if returned is None or returned.cookie != cookie:
         raise PeerMisbehaved("wrong_cookie")
@@ -412,6 +414,12 @@ def check_second_hello(first: Offer, second: ClientHello, group: int, cookie: by
     if list(offer.shares) != [group]:
         raise PeerMisbehaved("changed_after_retry", message="ClientHello", field="key_share otherwise than asked")
     return offer
+
+
+def psk_identities(hello: ClientHello) -> set[bytes]:
+    """The PSKs that a client offers."""
+    offered = hello.find(OfferedPsks)
+    return set() if offered is None else {one.identity for one in offered.identities}
 
 
 # Certificates, in both roles

@@ -14,7 +14,7 @@ from handfast.crypto import groups
 from handfast.crypto.randomness import random_bytes
 
 
-def _unchanged(message: Any) -> Any:
+def unchanged(message: Any) -> Any:
     return message
 
 
@@ -30,7 +30,7 @@ class Seams:
     random_bytes: Callable[[int], bytes] = random_bytes
     generate: Callable[[int], groups.KeyShare] = field(default=groups.generate)
     encapsulate: Callable[[int, bytes], tuple[bytes, bytes]] = field(default=groups.encapsulate)
-    edit: Callable[[Any], Any] = _unchanged
+    edit: Callable[[Any], Any] = unchanged
 
 
 REAL = Seams()
