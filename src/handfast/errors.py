@@ -118,6 +118,14 @@ class PeerMisbehaved(HandfastError):
         "late_change_cipher_spec": Entry(
             Alert.unexpected_message, "a change_cipher_spec outside the handshake", "RFC 9846 5"
         ),
+        "early_change_cipher_spec": Entry(
+            Alert.unexpected_message,
+            "a change_cipher_spec before the messages that it must follow",
+            "RFC 5246 7.1",
+        ),
+        "missing_change_cipher_spec": Entry(
+            Alert.unexpected_message, "a handshake message where a change_cipher_spec must come first", "RFC 5246 7.1"
+        ),
         "too_many_change_cipher_specs": Entry(
             Alert.unexpected_message, "more than {limit} change_cipher_spec records", "RFC 9846 5"
         ),
@@ -138,6 +146,7 @@ class PeerMisbehaved(HandfastError):
         ),
         # Alerts
         "bad_alert": Entry(Alert.decode_error, "an alert of {length} bytes; an alert has 2", "RFC 9846 6"),
+        "too_many_warnings": Entry(Alert.unexpected_message, "more than {limit} warnings", "RFC 5246 7.2.2"),
         "too_many_user_canceled": Entry(
             Alert.unexpected_message, "more than {limit} user_canceled alerts", "RFC 9846 6.1"
         ),
@@ -214,6 +223,25 @@ class PeerMisbehaved(HandfastError):
         "bad_key_share": Entry(
             Alert.illegal_parameter, "the key share for {group} is not a valid public value", "RFC 9846 4.3.8.2"
         ),
+        # Hellos of TLS 1.2
+        "no_null_compression": Entry(
+            Alert.illegal_parameter, "ClientHello does not offer to leave data uncompressed", "RFC 5246 7.4.1.2"
+        ),
+        "no_uncompressed_points": Entry(
+            Alert.illegal_parameter, "{message} does not know uncompressed points", "RFC 8422 5.1.2"
+        ),
+        "resumes_no_session": Entry(
+            Alert.illegal_parameter, "ServerHello resumes a session that we never had", "RFC 9846 4.2.2"
+        ),
+        "renegotiation_in_first_handshake": Entry(
+            Alert.handshake_failure,
+            "{message} continues another connection: its renegotiation_info is not empty",
+            "RFC 5746 3.4 and 3.6",
+            "somebody on the path may be splicing two connections together",
+        ),
+        "too_many_renegotiations": Entry(
+            Alert.unexpected_message, "more than {limit} attempts to renegotiate", "RFC 5246 7.4.1.1"
+        ),
         "psk_not_last": Entry(
             Alert.illegal_parameter, "pre_shared_key is not ClientHello's last extension", "RFC 9846 4.3.11"
         ),
@@ -232,19 +260,22 @@ class PeerMisbehaved(HandfastError):
             Alert.illegal_parameter, "{message}'s certificate_request_context is wrong", "RFC 9846 4.5.1"
         ),
         "scheme_not_offered": Entry(
-            Alert.illegal_parameter, "CertificateVerify uses {scheme}, which was not offered", "RFC 9846 4.5.2"
+            Alert.illegal_parameter, "{message} uses {scheme}, which was not offered", "RFC 9846 4.5.2"
         ),
         "scheme_forbidden": Entry(
             Alert.illegal_parameter, "CertificateVerify uses {scheme}, which TLS 1.3 forbids there", "RFC 9846 4.5.2"
         ),
         "scheme_for_other_key": Entry(
             Alert.illegal_parameter,
-            "CertificateVerify uses {scheme}, but the certificate has a {key} key",
+            "{message} uses {scheme}, but the certificate has a {key} key",
             "RFC 9846 4.5.2",
+        ),
+        "key_for_other_suite": Entry(
+            Alert.illegal_parameter, "the server's certificate has a {key} key, which is not for {suite}", "RFC 8422 2"
         ),
         "bad_signature": Entry(
             Alert.decrypt_error,
-            "CertificateVerify does not check: the peer does not hold the key of the certificate it showed",
+            "{message} does not check: the peer does not hold the key of the certificate it showed",
             "RFC 9846 4.5.2",
             "the peer's certificate and private key do not belong together",
         ),
@@ -314,6 +345,30 @@ class PeerIncompatible(HandfastError):
             "no signature scheme fits: the peer accepts {theirs}; our {key} key can make {ours}",
             "RFC 9846 4.3.3",
             "use a certificate with a key of a kind that the peer accepts",
+        ),
+        "no_common_certificate": Entry(
+            Alert.handshake_failure,
+            "no suite in common fits our certificate: the peer offers {theirs}; our {key} key is for {ours}",
+            "RFC 8422 2",
+            "use a certificate with a key of the other kind, or widen --suites",
+        ),
+        "no_extended_main_secret": Entry(
+            Alert.handshake_failure,
+            "the {peer} does not speak the extended main secret, without which TLS 1.2 can be attacked",
+            "RFC 7627 5",
+            "update it; for old peers there is require_extended_main_secret=False",
+        ),
+        "no_secure_renegotiation": Entry(
+            Alert.handshake_failure,
+            "the server does not say that its renegotiation is secure",
+            "RFC 5746 3.4 and 4.1",
+            "update it: an attacker could put a request of his own before ours",
+        ),
+        "inappropriate_fallback": Entry(
+            Alert.inappropriate_fallback,
+            "the client fell back to {theirs}, though both sides speak more",
+            "RFC 7507 3",
+            "something on the path broke its first attempt",
         ),
         "no_common_application_protocol": Entry(
             Alert.no_application_protocol,
@@ -486,6 +541,12 @@ class LocalFailure(HandfastError):
             "certificate and key do not belong together, or the signer is broken",
         ),
         "need_failed": Entry(Alert.internal_error, "{need} failed: {reason}"),
+        "connection_exhausted": Entry(
+            Alert.close_notify,
+            "the write key has protected {limit} records, its limit, and TLS 1.2 has no way to change it",
+            "RFC 9846 5.5",
+            "make a new connection, or speak TLS 1.3",
+        ),
         "key_exhausted": Entry(
             Alert.internal_error, "the write key has protected {limit} records, its limit", "RFC 9846 5.5"
         ),
@@ -585,6 +646,10 @@ class ApiMisuse(HandfastError):
         "nobody_answers": Entry(
             None, "{need} was deferred, and nobody is there to answer it", "", "give on_need, a coroutine function"
         ),
+        "no_exporter_12": Entry(
+            None, "without the extended main secret a TLS 1.2 connection exports nothing that is its own"
+        ),
+        "no_key_update": Entry(None, "TLS 1.2 has no way to change the keys of a connection"),
         "no_exporter": Entry(None, "exported keying material exists only after the handshake"),
         "bad_argument": Entry(None, "{reason}", meaning="an argument's value cannot be used"),
     }

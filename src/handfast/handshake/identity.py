@@ -80,7 +80,8 @@ def choose_client_credentials(candidates: Sequence[Credentials], wanted: negotia
 
 
 def _scheme(credentials: Credentials, accepted: Collection[int]) -> int | None:
-    return negotiate.choose_scheme(credentials.signer.schemes, accepted)
+    allowed = (scheme for scheme in credentials.signer.schemes if scheme not in signatures.CERTIFICATE_ONLY)
+    return negotiate.choose_scheme(allowed, accepted)
 
 
 def prove_identity(hs: Handshake, choice: Choice, context: bytes) -> Generator[Step, Any, None]:
@@ -129,7 +130,7 @@ def check_identity(
     ok = check_proof(chain[0], proof, content, offered)
     hs.checked(hs.role.peer.sends, "CertificateVerify", content, b"", proof.signature, ok)
     if not ok:
-        raise PeerMisbehaved("bad_signature")
+        raise PeerMisbehaved("bad_signature", message="CertificateVerify")
     hs.info.peer_scheme = proof.algorithm
     return ProvenChain(chain)
 
@@ -146,7 +147,7 @@ def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, of
     """Whether the signature is one of ``content`` by the certificate's key, under a scheme that may be used here."""
     scheme = SignatureScheme.describe(proof.algorithm)
     if proof.algorithm not in offered:
-        raise PeerMisbehaved("scheme_not_offered", scheme=scheme)
+        raise PeerMisbehaved("scheme_not_offered", message="CertificateVerify", scheme=scheme)
     if proof.algorithm in signatures.CERTIFICATE_ONLY:
         raise PeerMisbehaved("scheme_forbidden", scheme=scheme)
     try:
@@ -158,7 +159,7 @@ def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, of
     if key.bits > limits.MAX_RSA_BITS:
         raise refuse("weak_key", f"the {key.name} key exceeds {limits.MAX_RSA_BITS} bits", certificate_index=0).error()
     if not signatures.scheme_fits(key, proof.algorithm):
-        raise PeerMisbehaved("scheme_for_other_key", scheme=scheme, key=key.name)
+        raise PeerMisbehaved("scheme_for_other_key", message="CertificateVerify", scheme=scheme, key=key.name)
     return signatures.verify(key, proof.algorithm, proof.signature, content)
 
 

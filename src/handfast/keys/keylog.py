@@ -28,6 +28,13 @@ SECRETS: dict[str, tuple[str, SecretLevel]] = {
     "resumption_psk": ("", SecretLevel.ALL),
 }
 
+# TLS 1.2 has one secret, with which everything of a connection can be computed.
+SECRETS_12: dict[str, tuple[str, SecretLevel]] = {
+    "shared_secret": ("", SecretLevel.TRAFFIC),
+    "main_secret": ("CLIENT_RANDOM", SecretLevel.TRAFFIC),
+    "key_block": ("", SecretLevel.TRAFFIC),
+}
+
 
 def about(name: str) -> tuple[str, SecretLevel]:
     """The NSS label ("" if a key log does not hold it) and the level of the secret called ``name``.
