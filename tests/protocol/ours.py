@@ -24,6 +24,9 @@ from tests.scripted import Peer, Refusal
 
 X25519, SECP256R1, SECP384R1 = NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1
 
+# What the tests here are about, unless they say otherwise.
+DEFAULTS: dict[str, Any] = {"versions": (0x0304,), "groups": (X25519, SECP256R1)}
+
 PLAINTEXT, HANDSHAKE_KEYS, APPLICATION_KEYS = "plaintext", "handshake", "application"
 
 
@@ -46,7 +49,7 @@ def credentials(issued: Issued) -> Credentials:
 
 def client(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REAL, **options: Any) -> ClientConnection:
     """Our client, which trusts everybody unless it gets another verifier."""
-    settings: dict[str, Any] = {"groups": (X25519, SECP256R1), "verifier": Judge(), **options}
+    settings: dict[str, Any] = {**DEFAULTS, "verifier": Judge(), **options}
     name = settings.pop("server_name", "localhost")
     return ClientConnection(
         ClientConfig(**settings), server_name=name, observers=observers, secret_sinks=sinks, seams=seams
@@ -55,7 +58,7 @@ def client(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REA
 
 def server(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REAL, **options: Any) -> ServerConnection:
     """Our server, which trusts every client whose certificate it asks for."""
-    settings: dict[str, Any] = {"groups": (X25519, SECP256R1), "verifier": Judge(), **options}
+    settings: dict[str, Any] = {**DEFAULTS, "verifier": Judge(), **options}
     settings.setdefault("credentials", (credentials(certificates.server()),))
     return ServerConnection(ServerConfig(**settings), observers=observers, secret_sinks=sinks, seams=seams)
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.registry import AlertDescription, ExtensionType, HandshakeType, ProtocolVersion
 from handfast.wire import extensions as ext
+from handfast.wire import messages12
 from handfast.wire.alerts import Alert, parse_alert
 from handfast.wire.extensions import ExtensionBody, Extensions, OpaqueExtension
 from handfast.wire.messages import (
@@ -207,7 +208,7 @@ def test_a_server_hello_of_tls_1_2_parses() -> None:
     body = bytes.fromhex("0303") + bytes(range(32)) + bytes.fromhex("00 c02b 00")
     for tail in (b"", bytes.fromhex("0000"), bytes.fromhex("0005 ff01 0001 00")):
         message = parse_handshake(with_header(HandshakeType.server_hello, body + tail))
-        assert isinstance(message, MESSAGES_12[HandshakeType.server_hello])
+        assert isinstance(message, messages12.ServerHello)
         assert message.cipher_suite == 0xC02B
         assert message.find(ext.RenegotiationInfo) == (ext.RenegotiationInfo(b"") if len(tail) > 2 else None)
 

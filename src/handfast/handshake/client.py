@@ -6,21 +6,26 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
-from handfast.handshake import negotiate
+from handfast.handshake import negotiate, versions
 from handfast.handshake.client13 import client13
 from handfast.keys.established import Established
-from handfast.registry import ExtensionType, NamedGroup
+from handfast.registry import ECPointFormat, ExtensionType, NamedGroup
 from handfast.trust.names import sni
+from handfast.wire import messages12
 from handfast.wire.extensions import (
     CertificateAuthorities,
     Cookie,
+    ECPointFormatList,
+    ExtendedMainSecret,
     Extensions,
     KeyShareClientHello,
     KeyShareEntry,
     NamedGroupList,
     ProtocolNameList,
+    RenegotiationInfo,
     ServerName,
     ServerNameList,
     SignatureSchemeList,
@@ -32,6 +37,7 @@ if TYPE_CHECKING:
     from handfast.crypto.groups import KeyShare
     from handfast.handshake.config import ClientConfig
     from handfast.handshake.flow import Handshake, Step
+    from handfast.keys.established12 import Established12
     from handfast.trust.verifiers import Verifier
 
 HYBRIDS = (NamedGroup.X25519MLKEM768, NamedGroup.SecP256r1MLKEM768, NamedGroup.SecP384r1MLKEM1024)
@@ -47,19 +53,28 @@ class ClientOffer:
 
 def client(
     hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None
-) -> Generator[Step, Any, Established]:
+) -> Generator[Step, Any, Established | Established12]:
     """RFC 9846 figure 1 from the client's side, up to the version."""
     offer = make_offer(hs, config, server_name)
     hs.flush()
     hs.records.accepts_change_cipher_spec = True
-    answer = yield from hs.expect(ServerHello, HelloRetryRequest)
+    hs.takes_warnings = negotiate.TLS12 in config.spoken
+    answer = yield from hs.expect(ServerHello, HelloRetryRequest, messages12.ServerHello)
+    versions.check_version(config.spoken, answer)
+    if isinstance(answer, messages12.ServerHello):
+        from handfast.handshake.client12 import client12
+
+        return (yield from client12(hs, config, verifier, server_name, offer.hello, answer))
+    hs.takes_warnings = False
     retry = None
     if isinstance(answer, HelloRetryRequest):
         retry = answer
         offer = answer_retry(hs, offer, retry)
-        answer = yield from hs.expect(ServerHello, HelloRetryRequest)
+        answer = yield from hs.expect(ServerHello, HelloRetryRequest, messages12.ServerHello)
         if isinstance(answer, HelloRetryRequest):
             raise PeerMisbehaved("second_retry")
+        if isinstance(answer, messages12.ServerHello):
+            raise PeerMisbehaved("changed_after_retry", message="ServerHello", field="the version")
     choice = negotiate.check_server_hello(offer.hello, answer, retry)
     shared_secret = offer.shares[choice.group].shared_secret(choice.key_exchange)
     return (yield from client13(hs, config, verifier, server_name, offer.hello, choice, shared_secret))
@@ -67,27 +82,27 @@ def client(
 
 def make_offer(hs: Handshake, config: ClientConfig, server_name: str | None) -> ClientOffer:
     """Send the first ClientHello. RFC 9846 4.2.2."""
-    shares = {group: hs.seams.generate(group) for group in key_share_groups(config)}
+    speaks_12, speaks_13 = negotiate.TLS12 in config.spoken, negotiate.TLS13 in config.spoken
+    shares = {group: hs.seams.generate(group) for group in key_share_groups(config)} if speaks_13 else {}
     bodies: list[Any] = []
     name = None if server_name is None else sni(server_name)
     if name is not None:
         bodies.append(ServerNameList((ServerName(0, name.encode("ascii")),)))
-    bodies += (
-        SupportedVersionsClientHello((negotiate.TLS13,)),
-        NamedGroupList(tuple(config.groups)),
-        SignatureSchemeList(tuple(config.schemes)),
-        key_shares(shares),
-    )
+    groups = [group for group in config.groups if speaks_13 or group in CLASSICAL_GROUPS]
+    bodies += NamedGroupList(tuple(groups)), SignatureSchemeList(tuple(config.schemes))
+    if speaks_13:
+        bodies += SupportedVersionsClientHello(config.spoken), key_shares(shares)
+    if speaks_12:
+        bodies += ECPointFormatList((ECPointFormat.uncompressed,)), ExtendedMainSecret(), RenegotiationInfo(b"")
     if config.application_protocols:
         bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
-    if config.ca_names:
+    if config.ca_names and speaks_13:
         bodies.append(CertificateAuthorities(tuple(config.ca_names)))
     hs.client_random = hs.seams.random_bytes(32)
     # A session id makes the handshake look like a resumption of TLS 1.2 to middleboxes. RFC 9846 D.4.
-    session_id = hs.seams.random_bytes(32)
-    hello = ClientHello(
-        negotiate.TLS12, hs.client_random, session_id, tuple(config.suites), b"\x00", Extensions.of(*bodies)
-    )
+    session_id = hs.seams.random_bytes(32) if speaks_13 else b""
+    suites = config.spoken_suites
+    hello = ClientHello(negotiate.TLS12, hs.client_random, session_id, suites, b"\x00", Extensions.of(*bodies))
     hello = hs.send(hello)
     hs.client_random = hello.random
     return ClientOffer(hello, shares)

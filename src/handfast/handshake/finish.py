@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from hmac import compare_digest
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import Negotiated
@@ -11,10 +11,15 @@ from handfast.wire.messages import ClientHello, Finished
 
 if TYPE_CHECKING:
     from handfast.handshake.flow import Handshake
-    from handfast.keys.schedule import TrafficSecret
 
 
-def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
+class Authenticates(Protocol):
+    """A secret of one side, by which it proves what it saw."""
+
+    def finished(self, transcript_hash: bytes, /) -> bytes: ...
+
+
+def send_finished(hs: Handshake, secret: Authenticates) -> None:
     """Prove that we saw the same handshake as the peer. RFC 9846 4.5.3."""
     transcript_hash = hs.transcript.digest()
     verify_data = secret.finished(transcript_hash)
@@ -22,7 +27,7 @@ def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
     hs.checked(hs.role.sends, "Finished", transcript_hash, verify_data, sent, verify_data == sent)
 
 
-def check_finished(hs: Handshake, secret: TrafficSecret, transcript_hash: bytes, finished: Finished) -> None:
+def check_finished(hs: Handshake, secret: Authenticates, transcript_hash: bytes, finished: Finished) -> None:
     """Check that the peer saw the same handshake. RFC 9846 4.5.3."""
     expected = secret.finished(transcript_hash)
     received = finished.verify_data

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.crypto import signatures
-from handfast.errors import PeerIncompatible, PeerMisbehaved
+from handfast.errors import HandfastError, PeerIncompatible, PeerMisbehaved
 from handfast.events import CertificateChosen, PeerJudged, Role
 from handfast.handshake import negotiate
 from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
@@ -184,6 +184,17 @@ def judge_identity(
     if enforce:
         raise verdict.error()
     return hs.info.peer
+
+
+def refuse_without_certificate(hs: Handshake) -> HandfastError:
+    """The error for a client that declined; like every verdict it comes after the client's Finished. RFC 9846 4.5.1."""
+    verdict = refuse(
+        "certificate_required",
+        "the client sent no certificate, and this server requires one",
+        advice="the client needs a certificate and its key",
+    )
+    hs.info.client_cert_error = verdict.explanation
+    return verdict.error()
 
 
 def automatic_ca_names(names: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
-from handfast.errors import HandfastError, PeerMisbehaved
+from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate
 from handfast.handshake.config import ClientAuth
@@ -17,9 +17,9 @@ from handfast.handshake.identity import (
     choose_server_credentials,
     judge_identity,
     prove_identity,
+    refuse_without_certificate,
 )
 from handfast.keys.established import Established
-from handfast.trust.verdict import refuse
 from handfast.wire.extensions import (
     CertificateAuthorities,
     ExtensionBody,
@@ -139,14 +139,3 @@ def client_identity(hs: Handshake, config: ServerConfig) -> Generator[Step, Any,
     if not certificate.certificate_list:
         return None
     return (yield from check_identity(hs, certificate, config.schemes, ()))
-
-
-def refuse_without_certificate(hs: Handshake) -> HandfastError:
-    """The error for a client that declined; like every verdict it comes after the client's Finished. RFC 9846 4.5.1."""
-    verdict = refuse(
-        "certificate_required",
-        "the client sent no certificate, and this server requires one",
-        advice="the client needs a certificate and its key",
-    )
-    hs.info.client_cert_error = verdict.explanation
-    return verdict.error()

@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from handfast import limits
-from handfast.crypto.suites import SUITES_13
+from handfast.crypto.suites12 import key_length
 from handfast.engine import Data, HandshakeDone
-from handfast.registry import ProtocolVersion
+from handfast.registry import CipherSuite, ProtocolVersion
 
 if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo, Result
@@ -75,16 +75,15 @@ class TLSTransport(asyncio.Transport):
         if name == "handfast":
             return self.info
         if name == "cipher":
-            suite = SUITES_13[self.info.suite]
             version = ProtocolVersion.describe(self.info.version).replace(" ", "v")
-            return suite.name, version, suite.key_length * 8
+            return CipherSuite.describe(self.info.suite), version, key_length(self.info.suite) * 8
         if name == "compression":
             return None
         if name in ("ssl_object", "sslcontext", "peercert"):
             return default
         return self._link.tcp.get_extra_info(name, default)
 
-    def export(self, label: str, context: bytes, length: int) -> bytes:
+    def export(self, label: str, context: bytes | None, length: int) -> bytes:
         """Exported keying material of ``length`` bytes. RFC 9846 7.5."""
         return self._link.export(label, context, length)
 

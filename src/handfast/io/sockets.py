@@ -151,7 +151,7 @@ class TLSSocket:
             self._connection.update_keys(request=request)
         self._flush()
 
-    def export(self, label: str, context: bytes, length: int) -> bytes:
+    def export(self, label: str, context: bytes | None, length: int) -> bytes:
         """Exported keying material. RFC 9846 7.5."""
         return self._connection.export(label, context, length)
 

@@ -51,6 +51,11 @@ class Transcript:
         self._pending = [message_hash(hash_function.digest(first_hello)), *later]
         self.start(hash_function)
 
+    @property
+    def messages(self) -> bytes:
+        """All messages so far, as long as none were hashed: TLS 1.2 signs them whole. RFC 5246 7.4.8."""
+        return b"".join(self._pending)
+
     def digest(self) -> bytes:
         """Transcript-Hash of all messages so far; the hash's size."""
         value: bytes = self._running.copy().digest()

@@ -18,6 +18,7 @@ from handfast.registry import (
 from handfast.text import escape
 from handfast.wire import extensions as ext
 from handfast.wire import messages as msg
+from handfast.wire import messages12 as msg12
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -30,7 +31,7 @@ _NAMES_LISTED = 4
 
 def name_of(message: object) -> str:
     """What a trace calls the message; a Certificate without certificates is a client that declined."""
-    if isinstance(message, msg.Certificate) and not message.certificate_list:
+    if isinstance(message, msg.Certificate | msg12.Certificate) and not message.certificate_list:
         return "Certificate (empty: the client declined)"
     return type(message).__name__
 
@@ -57,8 +58,10 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def requested_names(request: msg.CertificateRequest) -> tuple[bytes, ...]:
-    """The CA names of a CertificateRequest as DER, () when it has none. RFC 9846 4.3.4."""
+def requested_names(request: msg.CertificateRequest | msg12.CertificateRequest) -> tuple[bytes, ...]:
+    """The CA names of a CertificateRequest as DER, () when it has none. RFC 9846 4.3.4 and RFC 5246 7.4.4."""
+    if isinstance(request, msg12.CertificateRequest):
+        return request.certificate_authorities
     authorities = request.find(ext.CertificateAuthorities)
     return () if authorities is None else authorities.authorities
 
@@ -113,10 +116,17 @@ def _certificate_request(request: msg.CertificateRequest, describer: Describer) 
         yield _counted("scheme", SignatureScheme, schemes.supported_signature_algorithms)
 
 
-def _certificate(message: msg.Certificate, describer: Describer) -> Iterable[str]:
-    if message.certificate_list:
-        yield describer.identity(message.certificate_list[0].cert_data)
-        further = len(message.certificate_list) - 1
+def presented(message: msg.Certificate | msg12.Certificate) -> tuple[bytes, ...]:
+    """The certificates of a Certificate message as DER, leaf first."""
+    if isinstance(message, msg12.Certificate):
+        return message.certificate_list
+    return tuple(entry.cert_data for entry in message.certificate_list)
+
+
+def _certificate(message: msg.Certificate | msg12.Certificate, describer: Describer) -> Iterable[str]:
+    if chain := presented(message):
+        yield describer.identity(chain[0])
+        further = len(chain) - 1
         yield f"and {count(further, 'certificate')} above it" if further else ""
 
 
@@ -139,6 +149,29 @@ def _new_session_ticket(message: msg.NewSessionTicket, _describer: Describer) ->
 
 def _key_update(message: msg.KeyUpdate, _describer: Describer) -> Iterable[str]:
     yield KeyUpdateRequest.describe(message.request_update)
+
+
+def _server_hello_12(hello: msg12.ServerHello, _describer: Describer) -> Iterable[str]:
+    yield ProtocolVersion.describe(hello.server_version)
+    yield CipherSuite.describe(hello.cipher_suite)
+    if protocols := hello.find(ext.ProtocolNameList):
+        yield f"ALPN {_texts(protocols.protocol_name_list)}"
+    if not hello.find(ext.ExtendedMainSecret):
+        yield "without the extended main secret"
+
+
+def _server_key_exchange(message: msg12.ServerKeyExchange, _describer: Describer) -> Iterable[str]:
+    yield NamedGroup.describe(message.params.named_curve)
+    yield f"{SignatureScheme.describe(message.algorithm)}, signature of {len(message.signature)} bytes"
+
+
+def _certificate_request_12(request: msg12.CertificateRequest, describer: Describer) -> Iterable[str]:
+    yield ca_names(requested_names(request), describer)
+    yield _counted("scheme", SignatureScheme, request.supported_signature_algorithms)
+
+
+def _new_session_ticket_12(message: msg12.NewSessionTicket, _describer: Describer) -> Iterable[str]:
+    yield f"ticket of {len(message.ticket)} bytes, good for {message.ticket_lifetime_hint} s"
 
 
 def _names(registry: type[Registry], numbers: Iterable[int]) -> str:
@@ -168,4 +201,9 @@ _SUMMARIES: dict[type, Callable[..., Iterable[str]]] = {
     msg.Finished: _finished,
     msg.NewSessionTicket: _new_session_ticket,
     msg.KeyUpdate: _key_update,
+    msg12.ServerHello: _server_hello_12,
+    msg12.Certificate: _certificate,
+    msg12.ServerKeyExchange: _server_key_exchange,
+    msg12.CertificateRequest: _certificate_request_12,
+    msg12.NewSessionTicket: _new_session_ticket_12,
 }
