@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -95,6 +95,8 @@ class Row:
     ours: Mapping[str, Any] = field(default_factory=dict)
     after: Callable[[Peer], object] | None = None
 
+    meet: ClassVar[Callable[..., Peer]] = staticmethod(meet)
+
     def check(self, role: Role, step: str = "", **more: Any) -> None:
         """Meet the liar and compare; ``more`` replaces fields.
 
@@ -103,7 +105,7 @@ class Row:
         row = replace(self, **more)
         lies = row.lie if isinstance(row.lie, Mapping) else {step: row.lie}
         for chunk, observers in ((0, []), (1, [repr])):
-            peer = meet(role, {"observers": observers, **row.ours}, lies=lies, chunk=chunk, **row.peer).run()
+            peer = self.meet(role, {"observers": observers, **row.ours}, lies=lies, chunk=chunk, **row.peer).run()
             if row.after is not None:
                 assert peer.complete, peer.connection.error
                 row.after(peer)
