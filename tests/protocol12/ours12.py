@@ -14,8 +14,8 @@ from tests.peer12 import Client12, Peer12, Server12
 from tests.protocol.ours import Row, client, server
 
 TLS12, TLS13 = 0x0303, 0x0304
-BOTH = {"versions": (TLS13, TLS12)}
-ONLY = {"versions": (TLS12,)}
+BOTH: dict[str, Any] = {"versions": (TLS13, TLS12)}
+ONLY: dict[str, Any] = {"versions": (TLS12,)}
 
 PLAINTEXT, KEYS = "plaintext", "application"
 

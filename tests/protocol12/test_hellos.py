@@ -16,6 +16,7 @@ from handfast.wire.messages12 import ServerHello
 from tests import certificates
 from tests.lies import change, extended, followed_by, handshake, longer, shorter, twice, without
 from tests.peer import Server
+from tests.peer12 import Server12
 from tests.protocol.ours import SECP256R1, client, credentials, table
 from tests.protocol12.ours12 import BOTH, ONLY, TLS12, TLS13, Row12, meet12
 
@@ -172,7 +173,7 @@ def test_server_hello_with(row):
 
 
 def test_a_server_that_takes_our_made_up_session_id_for_a_session():
-    peer = meet12(Role.CLIENT)
+    peer = Server12(client(**BOTH))
     # Our hello is on its way: type, length, version, random, then the id.
     raw = bytes(peer.connection.outgoing())
     session_id = raw[5 + 4 + 2 + 32 + 1 :][:32]
@@ -188,9 +189,9 @@ def test_a_server_that_takes_our_made_up_session_id_for_a_session():
 def test_a_suite_of_1_2_is_none_of_1_3():
     """Both were offered, and the version decides which of them may be taken."""
     for step in ("ServerHello", "HelloRetryRequest"):
-        peer = {"group": SECP256R1} if step == "HelloRetryRequest" else {}
+        group = SECP256R1 if step == "HelloRetryRequest" else None
         lies = {step: change(cipher_suite=0xC02B)}
-        assert Server(client(**BOTH), lies=lies, **peer).run().refusal == (
+        assert Server(client(**BOTH), lies=lies, group=group).run().refusal == (
             "suite_not_offered", "illegal_parameter", "plaintext",
         )  # fmt: skip
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from handfast.crypto import signatures
@@ -9,9 +11,10 @@ from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites12 import RSA, SUITES_12
 from handfast.engine import ClientAuth, Data, PeerClosed, VerifiedPeer
 from handfast.errors import ApiMisuse, ConfigError
-from handfast.events import KeysChanged, Negotiated, Role
+from handfast.events import Event, KeysChanged, Negotiated, Role, Secret
 from handfast.registry import NamedGroup, SignatureScheme
 from handfast.trust.credentials import Credentials
+from handfast.trust.verdict import refuse
 from handfast.wire import extensions as ext
 from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import Certificate, CertificateRequest, ServerHello
@@ -85,13 +88,13 @@ def test_every_group(role, group):
 @both_roles
 def test_every_scheme(role, scheme, key):
     number = SignatureScheme.parse(scheme)
-    groups = {"groups": CLASSICAL_GROUPS}
+    groups: dict[str, Any] = {"groups": CLASSICAL_GROUPS}
     mine, theirs = certificates.server(key), certificates.client(key)
     if role is Role.CLIENT:
         ours = {"credentials": (credentials(theirs),), "schemes": (number,), **groups}
         peer = meet12(role, ours, identity=mine, scheme=number, requests_certificate=True, requested_schemes=(number,))
     else:
-        ours = {"credentials": (credentials(mine),), "client_auth": ClientAuth.REQUIRE_AND_VERIFY, **groups}
+        ours = {**groups, "credentials": (credentials(mine),), "client_auth": ClientAuth.REQUIRE_AND_VERIFY}
         peer = meet12(role, ours, identity=theirs, scheme=number, schemes=(number,), **groups)
     peer.run()
     assert peer.complete, peer.connection.error
@@ -276,8 +279,8 @@ def test_exported_keying_material(role):
 
 @pytest.mark.parametrize("mode", ClientAuth)
 def test_two_of_ours(mode):
-    events = {role: [] for role in Role}
-    secrets = {role: [] for role in Role}
+    events: dict[Role, list[Event]] = {role: [] for role in Role}
+    secrets: dict[Role, list[Secret]] = {role: [] for role in Role}
     ours = client(
         **BOTH, credentials=(credentials(certificates.client()),), observers=[events[Role.CLIENT].append],
         sinks=[secrets[Role.CLIENT].append],
@@ -334,12 +337,10 @@ def test_a_server_may_give_its_session_a_name():
 
 
 def test_a_peer_that_nobody_vouches_for_is_reported():
-    from handfast.trust.verdict import refuse
-
     judge = Judge(refuse("unknown_issuer", "its CA is unknown"))
-    peer = Server12(client(**BOTH, verifier=judge, enforce_verdict=False)).run()
-    assert peer.complete
-    assert peer.connection.info.verified_peer is None
+    ours = Server12(client(**BOTH, verifier=judge, enforce_verdict=False)).run()
+    assert ours.complete
+    assert ours.connection.info.verified_peer is None
     peer = Client12(
         server(**BOTH, verifier=judge, client_auth=ClientAuth.REQUEST), identity=certificates.client()
     ).run()

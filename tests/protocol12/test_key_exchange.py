@@ -17,13 +17,14 @@ from handfast.trust.credentials import Credentials
 from handfast.trust.verdict import accept, refuse
 from handfast.wire.codec import encode
 from handfast.wire.messages import Finished
-from handfast.wire.messages12 import Certificate, CertificateRequest, ClientKeyExchange
+from handfast.wire.messages12 import Certificate, CertificateRequest, ClientKeyExchange, ServerKeyExchange
 from tests import certificates
 from tests.lies import (
     change,
     flipped,
     followed_by,
     handshake,
+    kept,
     longer,
     preceded_by,
     shorter,
@@ -114,10 +115,10 @@ def test_bad_public_values(role, group, public, why):
 
 def test_the_signature_covers_our_random():
     """A ServerKeyExchange of another connection, for all that its parameters are."""
-    kept = []
-    peer = meet12(Role.CLIENT, lies={"ServerKeyExchange": lambda message: kept.append(message) or message}).run()
+    seen: list[ServerKeyExchange] = []
+    peer = meet12(Role.CLIENT, lies={"ServerKeyExchange": kept(seen)}).run()
     assert peer.complete
-    Row12("", kept[0], "bad_signature", "decrypt_error").check(Role.CLIENT, "ServerKeyExchange")
+    Row12("", seen[0], "bad_signature", "decrypt_error").check(Role.CLIENT, "ServerKeyExchange")
 
 
 @table(
@@ -328,14 +329,14 @@ def meet_showing(asked, answer=None, **options):
 
 
 def test_the_verifier_is_asked_before_the_signer():
-    asked = []
+    asked: list[str] = []
     peer = meet_showing(asked).run()
     assert peer.complete
     assert asked == ["verifier", "signer"]
 
 
 def test_a_server_that_is_refused_sees_no_certificate():
-    asked = []
+    asked: list[str] = []
     peer = meet_showing(asked, refuse("unknown_issuer", "its CA is unknown")).run()
     assert peer.refusal == ("unknown_issuer", "unknown_ca", PLAINTEXT)
     assert asked == ["verifier"]
@@ -343,7 +344,7 @@ def test_a_server_that_is_refused_sees_no_certificate():
 
 
 def test_a_server_that_proves_nothing_is_not_even_judged():
-    asked = []
+    asked: list[str] = []
     peer = meet_showing(asked, lies={"ServerKeyExchange": signed_badly}).run()
     assert peer.refusal == ("bad_signature", "decrypt_error", PLAINTEXT)
     assert asked == []

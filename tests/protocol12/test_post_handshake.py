@@ -10,7 +10,7 @@ from handfast.crypto.randomness import random_bytes
 from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data
 from handfast.errors import ApiMisuse, LocalFailure
-from handfast.events import AlertSeen, Closed, Role
+from handfast.events import AlertSeen, Closed, Event, Role
 from handfast.handshake import negotiate12
 from handfast.handshake.post12 import CLOSE_BEFORE_LIMIT
 from handfast.limits import MAX_RENEGOTIATIONS, MAX_WARNINGS
@@ -62,7 +62,7 @@ def test_whoever_insists_is_refused(role):
 
 
 def test_the_warning_is_told_and_ends_nothing():
-    events = []
+    events: list[Event] = []
     peer = meet12(Role.CLIENT, {"observers": [events.append]}).run().say(HelloRequest())
     (told,) = (event for event in events if isinstance(event, AlertSeen))
     assert (told.direction, told.level, told.description) == ("C>S", WARNING, AlertDescription.no_renegotiation)

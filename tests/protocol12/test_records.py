@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 
 from handfast.crypto.suites12 import RSA, SUITES_12
@@ -17,6 +19,7 @@ from tests.lies import (
     CHANGE_CIPHER_SPEC,
     DUMMY_CHANGE_CIPHER_SPEC,
     HANDSHAKE,
+    Lie,
     Plain,
     Record,
     Wire,
@@ -60,7 +63,7 @@ def test_a_client_before_its_certificate_verify():
 
 @both_roles
 def test_missing(role):
-    lies = {"ChangeCipherSpec": [], "Finished": in_plaintext}
+    lies: dict[str, Lie] = {"ChangeCipherSpec": [], "Finished": in_plaintext}
     Row12("", lies, "missing_change_cipher_spec", UNEXPECTED, LATE[role]).check(role)
     Row12("", [], "missing_change_cipher_spec", UNEXPECTED, LATE[role]).check(role, "ChangeCipherSpec")
 
@@ -115,7 +118,7 @@ def test_another_record_inside_a_message(role):
 @both_roles
 def test_a_record_that_was_altered(role):
     for at in (-1, 5, 20, 1):
-        row = Row12("", sealed(damage=lambda record, at=at: flipped(record, at)), "bad_record_mac", "bad_record_mac")
+        row = Row12("", sealed(damage=partial(flipped, at=at)), "bad_record_mac", "bad_record_mac")
         if at == 1:
             row = Row12("", row.lie, "record_version", "protocol_version")
         row.check(role, "Finished", under=LATE[role])
