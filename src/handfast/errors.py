@@ -119,9 +119,7 @@ class PeerMisbehaved(HandfastError):
             Alert.unexpected_message, "a change_cipher_spec outside the handshake", "RFC 9846 5"
         ),
         "early_change_cipher_spec": Entry(
-            Alert.unexpected_message,
-            "a change_cipher_spec before the messages that it must follow",
-            "RFC 5246 7.1",
+            Alert.unexpected_message, "a change_cipher_spec before the messages that it follows", "RFC 5246 7.1"
         ),
         "missing_change_cipher_spec": Entry(
             Alert.unexpected_message, "a handshake message where a change_cipher_spec must come first", "RFC 5246 7.1"
@@ -234,10 +232,7 @@ class PeerMisbehaved(HandfastError):
             Alert.illegal_parameter, "ServerHello resumes a session that we never had", "RFC 9846 4.2.2"
         ),
         "renegotiation_in_first_handshake": Entry(
-            Alert.handshake_failure,
-            "{message} continues another connection: its renegotiation_info is not empty",
-            "RFC 5746 3.4 and 3.6",
-            "somebody on the path may be splicing two connections together",
+            Alert.handshake_failure, "{message}'s renegotiation_info continues another handshake", "RFC 5746 3.4"
         ),
         "too_many_renegotiations": Entry(
             Alert.unexpected_message, "more than {limit} attempts to renegotiate", "RFC 5246 7.4.1.1"
@@ -361,14 +356,11 @@ class PeerIncompatible(HandfastError):
         "no_secure_renegotiation": Entry(
             Alert.handshake_failure,
             "the server does not say that its renegotiation is secure",
-            "RFC 5746 3.4 and 4.1",
+            "RFC 5746 3.4",
             "update it: an attacker could put a request of his own before ours",
         ),
         "inappropriate_fallback": Entry(
-            Alert.inappropriate_fallback,
-            "the client fell back to {theirs}, though both sides speak more",
-            "RFC 7507 3",
-            "something on the path broke its first attempt",
+            Alert.inappropriate_fallback, "the client fell back to {theirs}, and we speak more", "RFC 7507 3"
         ),
         "no_common_application_protocol": Entry(
             Alert.no_application_protocol,

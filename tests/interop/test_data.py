@@ -96,7 +96,7 @@ def test_our_key_update_with_a_request(meet):
 
 @pytest.mark.feature("exported keying material")
 def test_exported_keying_material(meet):
-    mine, theirs = meet(theirs={"export": LABEL}, exports=(Export(LABEL, b"", EXPORT_LENGTH),))
+    mine, theirs = meet(theirs={"export": LABEL}, exports=(Export(LABEL, None, EXPORT_LENGTH),))
     assert mine.ok, mine
     assert theirs.ok, theirs
     assert mine.exported[0].value == theirs.exported

@@ -20,7 +20,8 @@ from handfast.lens.trace import Trace
 from handfast.passive import decode
 from handfast.registry import NamedGroup
 from handfast.trust.signers import DEFERRED
-from handfast.wire.messages import CertificateVerify, Finished, ServerHello
+from handfast.wire.extensions import Extensions
+from handfast.wire.messages import CertificateVerify, ClientHello, Finished, ServerHello
 from tests import certificates
 from tests.lens.connections import client_config, credentials, roots, server_config, verifier
 from tests.passive.recorded import C2S, S2C, Pair, Side, talk, without_secrets
@@ -41,7 +42,8 @@ EVENTS_PAGE = (Path(__file__).parent.parent.parent / "docs" / "events.md").read_
 def shared(event: Event) -> bool:
     """Whether a recording tells it too."""
     if isinstance(event, SecretDerived):
-        return event.name not in ONLY_LIVE_SECRETS
+        # TLS 1.2's main secret is what a key log holds.
+        return event.name not in ONLY_LIVE_SECRETS or event.label.endswith("master secret")
     return type(event).__name__ not in ONLY_LIVE
 
 
@@ -98,7 +100,7 @@ def with_much_data() -> Pair:
     return pair
 
 
-def with_questions() -> Pair:
+def with_questions(**options: Any) -> Pair:
     """Signer and verifier answer later, so a flight is written in parts, and records come while one waits."""
 
     class Later:
@@ -106,7 +108,7 @@ def with_questions() -> Pair:
             return DEFERRED
 
     judge = verifier(certificates.ca())
-    pair = Pair(client_config(certificates.client(), verifier=Later()), server_config(verifier=Later()))
+    pair = Pair(client_config(certificates.client(), verifier=Later()), server_config(verifier=Later(), **options))
     for _ in range(4):
         pair.settle()
         for end in (pair.client, pair.server):
@@ -205,7 +207,47 @@ def closed_before_the_handshake() -> Pair:
     return pair
 
 
+TLS12: dict[str, Any] = {"versions": (0x0303,)}
+
+
+def in_12(mode: ClientAuth = ClientAuth.REQUIRE_AND_VERIFY, **options: Any) -> Pair:
+    """A pair that speaks TLS 1.2, because its server speaks nothing else."""
+    return Pair(client_config(certificates.client()), server_config(mode, **TLS12), **options)
+
+
+def in_12_the_old_way() -> Pair:
+    """Without the extended main secret, as somebody else's old client would have it."""
+
+    def edit(message: Any) -> Any:
+        if not isinstance(message, ClientHello):
+            return message
+        return replace(
+            message, extensions=Extensions({kind: body for kind, body in message.extensions.items() if kind != 23})
+        )
+
+    old: dict[str, Any] = {"require_extended_main_secret": False, **TLS12}
+    return Pair(client_config(**old), server_config(ClientAuth.NONE, **old), client_edit=edit)
+
+
+def in_12_with_chacha20() -> Pair:
+    return Pair(client_config(), server_config(ClientAuth.NONE, **TLS12, suites=(0xCCA9,)))
+
+
+def in_12_with_questions() -> Pair:
+    return with_questions(**TLS12)
+
+
 SCENARIOS = {
+    "TLS 1.2": lambda: plain(in_12()),
+    "TLS 1.2, one-way": lambda: plain(in_12(ClientAuth.NONE)),
+    "TLS 1.2, in segments of 100 bytes": lambda: plain(in_12(mss=100)),
+    "TLS 1.2 without the extended main secret": lambda: plain(in_12_the_old_way()),
+    "TLS 1.2 with ChaCha20": lambda: plain(in_12_with_chacha20()),
+    "TLS 1.2, answers that come later": in_12_with_questions,
+    "TLS 1.2, refused without a certificate": lambda: plain(Pair(client_config(), server_config(**TLS12))),
+    "TLS 1.2, a damaged Finished": lambda: plain(in_12(tamper=flipping(C2S, 2, -3))),
+    "TLS 1.2, damaged data": lambda: plain(in_12(tamper=flipping(C2S, 3, -3))),
+    "TLS 1.2, a damaged signature": lambda: plain(in_12(tamper=flipping(S2C, 1, -200))),
     "mutual": lambda: plain(mutual()),
     "one-way": lambda: plain(one_way()),
     "declined": lambda: plain(Pair(client_config(), server_config(ClientAuth.REQUEST))),
@@ -230,6 +272,8 @@ SCENARIOS = {
     "close_notify in the handshake": closed_before_the_handshake,
 }
 REFUSED = {
+    "TLS 1.2, refused without a certificate", "TLS 1.2, a damaged Finished", "TLS 1.2, damaged data",
+    "TLS 1.2, a damaged signature",
     "certificate_required", "a server of another CA", "a client of another CA", "no common suite", "no common protocol",
     "a refused ServerHello", "a ServerHello that does not decode", "a damaged flight", "damaged data",
     "an end in the handshake", "an end without close_notify", "close_notify in the handshake",
@@ -293,7 +337,7 @@ def test_a_recording_tells_what_the_live_side_told(scenario):
         check_same(side)
 
 
-@pytest.mark.parametrize("scenario", ["mutual", "KeyUpdate", "certificate_required"])
+@pytest.mark.parametrize("scenario", ["mutual", "KeyUpdate", "certificate_required", "TLS 1.2"])
 def test_the_keys_may_come_from_a_key_log(scenario):
     for side in SCENARIOS[scenario]().sides:
         check_same(side, without_secrets(side.capture), side.keys)
