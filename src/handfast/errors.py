@@ -360,7 +360,10 @@ class PeerIncompatible(HandfastError):
             "update it: an attacker could put a request of his own before ours",
         ),
         "inappropriate_fallback": Entry(
-            Alert.inappropriate_fallback, "the client fell back to {theirs}, and we speak more", "RFC 7507 3"
+            Alert.inappropriate_fallback,
+            "the client fell back to {theirs}, and we speak more",
+            "RFC 7507 3",
+            "something on the path broke its first attempt, or it is very old",
         ),
         "no_common_application_protocol": Entry(
             Alert.no_application_protocol,
@@ -535,9 +538,8 @@ class LocalFailure(HandfastError):
         "need_failed": Entry(Alert.internal_error, "{need} failed: {reason}"),
         "connection_exhausted": Entry(
             Alert.close_notify,
-            "the write key has protected {limit} records, its limit, and TLS 1.2 has no way to change it",
+            "the write key of a TLS 1.2 connection is near its limit of {limit} records",
             "RFC 9846 5.5",
-            "make a new connection, or speak TLS 1.3",
         ),
         "key_exhausted": Entry(
             Alert.internal_error, "the write key has protected {limit} records, its limit", "RFC 9846 5.5"

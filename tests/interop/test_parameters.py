@@ -29,6 +29,8 @@ KEYS = {
 }
 # No stack offers it unless told to.
 OFFERED_BY_NOBODY = "SecP384r1MLKEM1024"
+# What GnuTLS and OpenSSL say in TLS 1.2 of whatever does not fit, since it is all in the suite there.
+NO_SUITE, NO_CIPHER = "no supported cipher suites have been found", "no shared cipher"
 # What signed all the certificates here.
 CA_SCHEME = SignatureScheme.ecdsa_secp256r1_sha256
 
@@ -102,7 +104,11 @@ def test_signature_scheme_of_both_sides(meet, scheme):
     assert mine.ok, (mine, their_outcome)
     assert their_outcome.ok, their_outcome
     assert mine.negotiated.own_scheme == scheme
-    assert mine.negotiated.peer_scheme == scheme
+    if meet.tls12 and meet.column.peer.name in {"python", "pyopenssl"} and scheme.startswith("ecdsa"):
+        # Nobody told it which scheme of the two, and in TLS 1.2 either fits its key.
+        assert mine.negotiated.peer_scheme in {scheme, "ecdsa_secp256r1_sha256"}
+    else:
+        assert mine.negotiated.peer_scheme == scheme
     assert mine.peer_verified
 
 
@@ -240,7 +246,7 @@ def test_no_group_in_common_at_our_server(meet_client):
 def test_no_group_in_common_at_their_server(meet_server):
     mine, theirs = meet_server(*different_groups(meet_server))
     assert was_refused(mine, Alert.handshake_failure)
-    assert said(theirs, "no suitable key share", "no common key share", "no supported cipher suites have been found")
+    assert said(theirs, "no suitable key share", "no common key share", NO_SUITE, NO_CIPHER)
 
 
 @pytest.mark.feature("refused: no common signature scheme")
@@ -249,7 +255,7 @@ def test_no_signature_scheme_in_common_at_our_server(meet_client):
         ours={"credentials": (credentials(certificates.server("ed25519")),)},
         theirs={"schemes": ("ecdsa_secp256r1_sha256", "rsa_pss_rsae_sha256")},
     )
-    assert refused(mine, "no_common_scheme", Alert.handshake_failure, "ecdsa_secp256r1_sha256")
+    assert refused(mine, "no_common_scheme", Alert.handshake_failure, "rsa_pss_rsae_sha256")
     assert heard(theirs, Alert.handshake_failure)
 
 
@@ -260,4 +266,4 @@ def test_no_signature_scheme_in_common_at_their_server(meet_server):
         theirs=meet_server.files.identity(certificates.server("ed25519")),
     )
     assert was_refused(mine, Alert.handshake_failure)
-    assert said(theirs, "no suitable signature algorithm", "no supported cipher suites have been found")
+    assert said(theirs, "no suitable signature algorithm", NO_SUITE, NO_CIPHER)

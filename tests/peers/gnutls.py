@@ -257,7 +257,8 @@ class GnuTLSClient(ProcessClient):
 
     @staticmethod
     def _ca_names(text: str) -> tuple[str, ...] | None:
-        if "Server has requested a certificate" not in text:
-            return None
         names = re.search(r"^- Server's trusted authorities:\n((?:\s+\[\d+\]: .*\n)*)", text, re.MULTILINE)
+        # In TLS 1.2 it tells of a request only if there are names in it.
+        if names is None and "Server has requested a certificate" not in text:
+            return None
         return tuple(re.findall(r"\]: (.*)\n", names[1])) if names else ()
