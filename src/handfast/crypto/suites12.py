@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from handfast.crypto.hashes import SHA256, SHA384, Hash
-from handfast.crypto.suites import IV_LENGTH, SUITES_13, Aead
+from handfast.crypto.suites import IV_LENGTH, Aead
 from handfast.limits import AES_GCM_RECORDS_PER_KEY, CHACHA20_RECORDS_PER_KEY
 from handfast.registry import CipherSuite
 
@@ -71,8 +71,3 @@ SUITES_12: dict[int, Suite12] = {
         _chacha20(CipherSuite.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256, RSA),
     )
 }
-
-
-def key_length(suite: int) -> int:
-    """How many bytes the key of a suite has, of whatever version."""
-    return SUITES_13[suite].key_length if suite in SUITES_13 else SUITES_12[suite].key_length

@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from handfast.events import Role
+from handfast.handshake.flights12 import TO_CLIENT_12, TO_SERVER_12
 
 # State -> the states that one more message of the peer may lead to.
 Flights: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -85,12 +86,28 @@ refused with the alert unexpected_message. RFC 9846 figure 1.
 A second ClientHello comes only after our HelloRetryRequest, and is never answered by another one.
 
 {to_server}
+
+## What a client accepts from a server in TLS 1.2
+
+From its ServerHello on. A ChangeCipherSpec, which is no handshake message here either, must stand before each Finished
+and nowhere else; a HelloRequest is declined with a warning. RFC 5246 figure 1.
+
+{to_client_12}
+
+## What a server accepts from a client in TLS 1.2
+
+{to_server_12}
 """
 
 
 def page() -> str:
     """docs/flights.md."""
-    return _PAGE.format(to_client=diagram(TO_CLIENT), to_server=diagram(TO_SERVER))
+    return _PAGE.format(
+        to_client=diagram(TO_CLIENT),
+        to_server=diagram(TO_SERVER),
+        to_client_12=diagram(TO_CLIENT_12),
+        to_server_12=diagram(TO_SERVER_12),
+    )
 
 
 def diagram(flights: Flights) -> str:

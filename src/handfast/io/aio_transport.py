@@ -16,9 +16,10 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from handfast import limits
-from handfast.crypto.suites12 import key_length
+from handfast.crypto.suites import SUITES_13
+from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data, HandshakeDone
-from handfast.registry import CipherSuite, ProtocolVersion
+from handfast.registry import ProtocolVersion
 
 if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo, Result
@@ -76,7 +77,8 @@ class TLSTransport(asyncio.Transport):
             return self.info
         if name == "cipher":
             version = ProtocolVersion.describe(self.info.version).replace(" ", "v")
-            return CipherSuite.describe(self.info.suite), version, key_length(self.info.suite) * 8
+            suite = SUITES_13.get(self.info.suite) or SUITES_12[self.info.suite]
+            return suite.name, version, suite.key_length * 8
         if name == "compression":
             return None
         if name in ("ssl_object", "sslcontext", "peercert"):
