@@ -70,6 +70,8 @@ def with_suites(*suites):
     Row12("a byte too many", longer(), "trailing_bytes", "decode_error"),
     Row12("a byte too few", shorter, "truncated", "decode_error"),
     Row12("an extension twice", twice(ExtensionType.extended_main_secret), "duplicate_extension", "illegal_parameter"),
+    Row12("an extension that belongs elsewhere", extended(OpaqueExtension(48, b"\0\0")), "extension_in_wrong_message",
+        "illegal_parameter"),
     Row12("an extended main secret with a body", extended(OpaqueExtension(23, b"\0")), "trailing_bytes",
         "decode_error"),
     Row12("another message behind it", followed_by(b"\x10\0\0\0"), "message_spans_key_change", "unexpected_message"),

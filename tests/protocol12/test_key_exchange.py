@@ -223,6 +223,12 @@ def test_finished_with(role, lie, code, alert):
     Row12("", lie, code, alert, under).check(role, "Finished")
 
 
+def test_no_server_is_known_before_its_finished_is_right():
+    peer = meet12(Role.CLIENT, lies={"Finished": Finished(bytes(12))}).run()
+    assert peer.connection.info.presented
+    assert peer.connection.info.peer is None
+
+
 @both_roles
 def test_each_side_has_a_finished_of_its_own(role):
     """Ours is not accepted when it comes back."""

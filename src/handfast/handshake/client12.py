@@ -70,9 +70,7 @@ def client12(
         hs.info.ca_names = wanted.ca_names
     yield from hs.expect(ServerHelloDone)
     hs.require_boundary(ServerHelloDone)
-    hs.info.peer = yield from judge_identity(
-        hs, proven, verifier, server_name=server_name, enforce=config.enforce_verdict
-    )
+    judged = yield from judge_identity(hs, proven, verifier, server_name=server_name, enforce=config.enforce_verdict)
 
     mine = None
     if wanted is not None:
@@ -93,4 +91,5 @@ def client12(
     before_finished = hs.transcript.digest()
     finished = yield from hs.expect(Finished)
     check_finished(hs, main_secret.finished_key(Role.SERVER), before_finished, finished)
+    hs.info.peer = judged
     return Established12(suite, main_secret.exporter())

@@ -133,6 +133,7 @@ def check_client_hello(hello: ClientHello, *, require_extended: bool) -> Offer:
     """What a client offers, if its hello is whole. RFC 5246 7.4.1.2."""
     if 0 not in hello.legacy_compression_methods:
         raise PeerMisbehaved("no_null_compression")
+    check_extensions(hello)
     _check_point_formats(hello)
     secure = _check_renegotiation(hello) or CipherSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV in hello.cipher_suites
     extended = _check_extended(hello, "client", required=require_extended)

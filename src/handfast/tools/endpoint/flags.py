@@ -96,6 +96,9 @@ def _add_parameters(group: argparse._ArgumentGroup) -> None:
         metavar="VERSION",
         help="speak exactly these versions: 1.2, 1.3; repeatable (both)",
     )
+    group.add_argument(
+        "--old-main-secret", action="store_true", help="TLS 1.2: let in peers without the extended main secret"
+    )
     group.add_argument("--suites", type=_names(CipherSuite), metavar="NAMES", help="comma-separated, most wanted first")
     group.add_argument("--groups", type=_names(NamedGroup), metavar="NAMES", help="key exchange groups, likewise")
     group.add_argument(
@@ -241,6 +244,7 @@ def _shared_settings(flags: argparse.Namespace, role: Role) -> dict[str, Any]:
         "ca_names": _ca_names(flags, role),
         "handshake_timeout": flags.timeout,
         "max_fragment": flags.max_fragment,
+        "require_extended_main_secret": not flags.old_main_secret,
     }
     return {name: value for name, value in settings.items() if value is not None}
 
