@@ -29,6 +29,7 @@ from tests.lies import (
     preceded_by,
     shorter,
 )
+from tests.peer import Client
 from tests.peer12 import Client12, Server12
 from tests.protocol.ours import Judge, both_roles, client, credentials, server, table
 from tests.protocol12.ours12 import BOTH, KEYS, PLAINTEXT, TLS12, Row12, meet12
@@ -376,6 +377,19 @@ def test_a_foreign_signer_is_asked_for_what_it_can_do():
     peer = meet12(Role.SERVER, {"credentials": (pss_only,)}, schemes=schemes).run()
     assert peer.refusal == ("no_common_scheme", "handshake_failure", PLAINTEXT)
     assert meet12(Role.SERVER, {"credentials": (mine,)}, schemes=schemes).run().complete
+
+
+def test_a_signer_of_pkcs1_is_asked_for_something_else_in_tls_13():
+    issued = certificates.server("rsa-2048")
+    mine = credentials(issued)
+    signer = Signer(mine.signer, [])
+    signer.schemes = (SignatureScheme.rsa_pkcs1_sha256, *mine.signer.schemes)
+    ours = server(**BOTH, credentials=(replace(mine, signer=signer),))
+    assert Client(ours).run().complete
+    assert ours.info.own_scheme == SignatureScheme.rsa_pss_rsae_sha256
+    peer = meet12(Role.SERVER, {"credentials": (replace(mine, signer=signer),)}).run()
+    assert peer.complete
+    assert peer.connection.info.own_scheme == SignatureScheme.rsa_pkcs1_sha256
 
 
 def test_the_request_names_all_our_schemes():

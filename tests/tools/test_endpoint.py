@@ -162,6 +162,16 @@ def test_exporters_agree(scene):
     assert server.exported[0].value in server.to_json()
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_no_context_is_an_empty_one_in_tls_13_alone(scene, version):
+    exports = ["--tls", version, "--export", "EXPORTER-a::16", "--export", "EXPORTER-a:none:16"]
+    server, client = scene.both(exports, exports)
+    assert server.exported == client.exported
+    empty, none = server.exported
+    assert (empty.context, none.context) == ("", "none")
+    assert (empty.value == none.value) == (version == "1.3")
+
+
 @pytest.mark.parametrize(("flag", "counts"), [([], (0, 0)), (["send"], (1, 0)), (["request"], (1, 1))])
 def test_key_update(scene, flag, counts):
     update = ["--key-update", *flag] if flag else []
