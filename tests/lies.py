@@ -16,6 +16,7 @@ from dataclasses import replace
 from typing import Any, NamedTuple, TypeAlias
 
 from handfast.record.protection import Protection13
+from handfast.record.protection12 import Protection12
 from handfast.registry import ContentType
 from handfast.wire.compression import ALGORITHMS
 from handfast.wire.extensions import ExtensionBody, Extensions, OpaqueExtension
@@ -39,7 +40,7 @@ class Record(NamedTuple):
     content_type: int
     content: bytes
     padding: int = 0
-    keys: Protection13 | None = None
+    keys: Protection13 | Protection12 | None = None
     damage: Callable[[bytes], bytes] = bytes
 
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass, field
-from typing import NamedTuple, Self, TypeVar, overload
+from typing import Any, ClassVar, NamedTuple, Self, TypeVar, overload
 
 from handfast.crypto import signatures
-from handfast.crypto.suites import SUITES_13, Suite13
+from handfast.crypto.suites import SUITES_13
 from handfast.engine import Connection, Result
 from handfast.errors import HandfastError, PeerMisbehaved
 from handfast.events import Epoch
@@ -15,7 +15,6 @@ from handfast.keys.schedule import (
     EarlySecret,
     ExporterSecret,
     HandshakeSecret,
-    MainSecret,
     ResumptionSecret,
     TrafficSecret,
 )
@@ -23,15 +22,18 @@ from handfast.keys.transcript import Transcript
 from handfast.limits import MAX_PLAINTEXT, RECORD_HEADER
 from handfast.pki.authority import Issued
 from handfast.record.protection import Protection13
+from handfast.record.protection12 import Protection12
 from handfast.registry import AlertDescription
 from handfast.wire.messages import (
     HANDSHAKE_HEADER,
+    MESSAGES,
     Certificate,
     CertificateEntry,
     CertificateVerify,
     Finished,
     HandshakeMessage,
     KeyUpdate,
+    Messages,
     parse_handshake,
 )
 from tests.lies import (
@@ -141,12 +143,13 @@ class Peer:
     delivered: bytearray = field(default_factory=bytearray, init=False)
 
     ROLE = ""
+    MESSAGES: ClassVar[Messages] = MESSAGES
 
     def __post_init__(self) -> None:
         self.transcript = Transcript()
-        self.suite: Suite13 = next(iter(SUITES_13.values()))
-        self._write_keys: Protection13 | None = None
-        self._read_keys: list[tuple[Epoch, Protection13]] = []
+        self.suite: Any = next(iter(SUITES_13.values()))
+        self._write_keys: Protection13 | Protection12 | None = None
+        self._read_keys: list[tuple[Epoch, Protection13 | Protection12]] = []
         self._pending = bytearray()
         self._outgoing = bytearray()
         self._incoming = bytearray()
@@ -181,7 +184,8 @@ class Peer:
         error = self.connection.error
         if error is None:
             return None
-        fatal = [got for got in self.alerts if got.description not in ("close_notify", "user_canceled")]
+        warnings = ("close_notify", "user_canceled", "no_renegotiation")
+        fatal = [got for got in self.alerts if got.description not in warnings]
         if not fatal:
             return Refusal(
                 error.code, None, OTHER_KEYS if any(got.under == OTHER_KEYS for got in self.records) else None
@@ -229,6 +233,8 @@ class Peer:
         keys = record.keys or self._write_keys
         if keys is None:
             return _plaintext_record(record.content_type, record.content)
+        if isinstance(keys, Protection12):
+            return keys.seal(record.content_type, record.content)
         return keys.seal(record.content_type, record.content, record.padding)
 
     def _write_pending(self) -> None:
@@ -312,7 +318,7 @@ class Peer:
         end = HANDSHAKE_HEADER + int.from_bytes(joined[1:HANDSHAKE_HEADER], "big")
         if len(joined) < end:
             return None
-        message = parse_handshake(bytes(joined[:end]))
+        message = parse_handshake(bytes(joined[:end]), self.MESSAGES)
         del joined[:end]
         return message
 
@@ -385,7 +391,7 @@ class Peer:
 
     def _application_secrets(self, handshake_secret: HandshakeSecret) -> tuple[TrafficSecret, TrafficSecret]:
         """The application secrets of client and server."""
-        self.main_secret: MainSecret = handshake_secret.main_secret()
+        self.main_secret: Any = handshake_secret.main_secret()
         main_secret = self.main_secret
         transcript_hash = self.transcript.digest()
         self.exporter: ExporterSecret = main_secret.exporter_secret(transcript_hash)

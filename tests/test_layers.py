@@ -76,6 +76,39 @@ def test_primitives_are_imported_in_their_folder_only():
     assert [line for module in outside for line in hazmat_imports(module)] == []
 
 
+def names_in(module: Module) -> set[str]:
+    """Every name that a module uses, imports or defines, and the modules that it imports from."""
+    found = {dotted.rpartition(".")[2] for _, dotted in imported(module)}
+    for node in ast.walk(module.tree):
+        found |= {str(getattr(node, field, "")) for field in ("id", "attr", "name", "arg", "module")}
+    return found
+
+
+def of_other_versions(module: Module) -> set[str]:
+    """What a module that is of one version, by its name, says of another.
+
+    TLS 1.3 says 1.2 in its legacy_version, for which there is the name TLS12.
+    """
+    own = module.path.removesuffix(".py")[-2:]
+    other = {"12": "13", "13": "12"}.get(own)
+    if other is None:
+        return set()
+    return {name for name in names_in(module) if name.rstrip("_").endswith(other)} - {"TLS12"}
+
+
+@pytest.mark.parametrize("module", modules(), ids=lambda module: module.path)
+def test_below_the_fork_no_file_names_another_version(module):
+    assert of_other_versions(module) == set()
+
+
+def test_the_check_of_versions():
+    assert len([module for module in modules() if module.path.removesuffix(".py")[-2:] in ("12", "13")]) > 10
+    for line in ("import handfast.record.protection12", "from handfast.crypto.suites12 import X", "SUITES_12", "a.b12"):
+        assert of_other_versions(Module("handshake/client13.py", ast.parse(line))), line
+    assert not of_other_versions(Module("handshake/client13.py", ast.parse("negotiate.TLS12")))
+    assert of_other_versions(Module("handshake/client12.py", ast.parse("from x import TLS13")))
+
+
 @pytest.mark.parametrize(
     ("path", "line", "breaks"),
     [

@@ -118,6 +118,12 @@ class PeerMisbehaved(HandfastError):
         "late_change_cipher_spec": Entry(
             Alert.unexpected_message, "a change_cipher_spec outside the handshake", "RFC 9846 5"
         ),
+        "early_change_cipher_spec": Entry(
+            Alert.unexpected_message, "a change_cipher_spec before the messages that it follows", "RFC 5246 7.1"
+        ),
+        "missing_change_cipher_spec": Entry(
+            Alert.unexpected_message, "a handshake message where a change_cipher_spec must come first", "RFC 5246 7.1"
+        ),
         "too_many_change_cipher_specs": Entry(
             Alert.unexpected_message, "more than {limit} change_cipher_spec records", "RFC 9846 5"
         ),
@@ -138,6 +144,7 @@ class PeerMisbehaved(HandfastError):
         ),
         # Alerts
         "bad_alert": Entry(Alert.decode_error, "an alert of {length} bytes; an alert has 2", "RFC 9846 6"),
+        "too_many_warnings": Entry(Alert.unexpected_message, "more than {limit} warnings", "RFC 5246 7.2.2"),
         "too_many_user_canceled": Entry(
             Alert.unexpected_message, "more than {limit} user_canceled alerts", "RFC 9846 6.1"
         ),
@@ -215,6 +222,22 @@ class PeerMisbehaved(HandfastError):
         "bad_key_share": Entry(
             Alert.illegal_parameter, "the key share for {group} is not a valid public value", "RFC 9846 4.3.8.2"
         ),
+        # Hellos of TLS 1.2
+        "no_null_compression": Entry(
+            Alert.illegal_parameter, "ClientHello does not offer to leave data uncompressed", "RFC 5246 7.4.1.2"
+        ),
+        "no_uncompressed_points": Entry(
+            Alert.illegal_parameter, "{message} does not know uncompressed points", "RFC 8422 5.1.2"
+        ),
+        "resumes_no_session": Entry(
+            Alert.illegal_parameter, "ServerHello resumes a session that we never had", "RFC 9846 4.2.2"
+        ),
+        "renegotiation_in_first_handshake": Entry(
+            Alert.handshake_failure, "{message}'s renegotiation_info continues another handshake", "RFC 5746 3.4"
+        ),
+        "too_many_renegotiations": Entry(
+            Alert.unexpected_message, "more than {limit} attempts to renegotiate", "RFC 5246 7.4.1.1"
+        ),
         "psk_not_last": Entry(
             Alert.illegal_parameter, "pre_shared_key is not ClientHello's last extension", "RFC 9846 4.3.11"
         ),
@@ -231,6 +254,9 @@ class PeerMisbehaved(HandfastError):
         ),
         "early_data_without_psk": Entry(
             Alert.illegal_parameter, "the server takes early data without the PSK that protects it", "RFC 9846 4.3.10"
+        ),
+        "early_data_and_old_version": Entry(
+            Alert.protocol_version, "the server speaks no TLS 1.3 although its ticket was of that", "RFC 9846 4.3.10"
         ),
         "early_data_changed": Entry(
             Alert.illegal_parameter, "the server takes early data but changes {field}", "RFC 9846 4.3.10"
@@ -266,19 +292,22 @@ class PeerMisbehaved(HandfastError):
             "RFC 8879 4",
         ),
         "scheme_not_offered": Entry(
-            Alert.illegal_parameter, "CertificateVerify uses {scheme}, which was not offered", "RFC 9846 4.5.2"
+            Alert.illegal_parameter, "{message} uses {scheme}, which was not offered", "RFC 9846 4.5.2"
         ),
         "scheme_forbidden": Entry(
             Alert.illegal_parameter, "CertificateVerify uses {scheme}, which TLS 1.3 forbids there", "RFC 9846 4.5.2"
         ),
         "scheme_for_other_key": Entry(
             Alert.illegal_parameter,
-            "CertificateVerify uses {scheme}, but the certificate has a {key} key",
+            "{message} uses {scheme}, but the certificate has a {key} key",
             "RFC 9846 4.5.2",
+        ),
+        "key_for_other_suite": Entry(
+            Alert.illegal_parameter, "the server's certificate has a {key} key, which is not for {suite}", "RFC 8422 2"
         ),
         "bad_signature": Entry(
             Alert.decrypt_error,
-            "CertificateVerify does not check: the peer does not hold the key of the certificate it showed",
+            "{message} does not check: the peer does not hold the key of the certificate it showed",
             "RFC 9846 4.5.2",
             "the peer's certificate and private key do not belong together",
         ),
@@ -356,6 +385,30 @@ class PeerIncompatible(HandfastError):
             "no signature scheme fits: the peer accepts {theirs}; our {key} key can make {ours}",
             "RFC 9846 4.3.3",
             "use a certificate with a key of a kind that the peer accepts",
+        ),
+        "no_common_certificate": Entry(
+            Alert.handshake_failure,
+            "no suite in common fits our certificate: the peer offers {theirs}; our {key} key is for {ours}",
+            "RFC 8422 2",
+            "use a certificate with a key of the other kind, or widen --suites",
+        ),
+        "no_extended_main_secret": Entry(
+            Alert.handshake_failure,
+            "the {peer} does not speak the extended main secret, without which TLS 1.2 can be attacked",
+            "RFC 7627 5",
+            "update it; for old peers there is require_extended_main_secret=False",
+        ),
+        "no_secure_renegotiation": Entry(
+            Alert.handshake_failure,
+            "the server does not say that its renegotiation is secure",
+            "RFC 5746 3.4",
+            "update it: an attacker could put a request of his own before ours",
+        ),
+        "inappropriate_fallback": Entry(
+            Alert.inappropriate_fallback,
+            "the client fell back to {theirs}, and we speak more",
+            "RFC 7507 3",
+            "something on the path broke its first attempt, or it is very old",
         ),
         "no_common_application_protocol": Entry(
             Alert.no_application_protocol,
@@ -534,6 +587,11 @@ class LocalFailure(HandfastError):
             "certificate and key do not belong together, or the signer is broken",
         ),
         "need_failed": Entry(Alert.internal_error, "{need} failed: {reason}"),
+        "connection_exhausted": Entry(
+            Alert.close_notify,
+            "the write key of a TLS 1.2 connection is near its limit of {limit} records",
+            "RFC 9846 5.5",
+        ),
         "key_exhausted": Entry(
             Alert.internal_error, "the write key has protected {limit} records, its limit", "RFC 9846 5.5"
         ),
@@ -639,6 +697,10 @@ class ApiMisuse(HandfastError):
             "RFC 9846 4.7.2",
             "a client offers it with post_handshake_auth",
         ),
+        "no_exporter_12": Entry(
+            None, "without the extended main secret a TLS 1.2 connection exports nothing that is its own"
+        ),
+        "no_key_update": Entry(None, "TLS 1.2 has no way to change the keys of a connection"),
         "no_exporter": Entry(None, "exported keying material exists only after the handshake"),
         "no_channel_binding": Entry(None, "there is no channel binding {kind}: {reason}"),
         "extraction_not_enabled": Entry(

@@ -294,10 +294,14 @@ class Watch:
         *,
         authenticated: bool,
         error: HandfastError | None = None,
+        ends: bool = True,
     ) -> None:
-        """Tell of the alert in the last record, and of the end that all but user_canceled are. RFC 9846 6."""
+        """Tell of the alert in the last record, and of the end that all but user_canceled are. RFC 9846 6.
+
+        With ``ends`` False it is a warning of TLS 1.2, which is no end unless it is close_notify. RFC 5246 7.2.
+        """
         self.emit(AlertSeen(self.time, direction, level, description, authenticated, error))
-        if description != AlertDescription.user_canceled:
+        if description == AlertDescription.close_notify or (ends and description != AlertDescription.user_canceled):
             how = "close_notify" if description == AlertDescription.close_notify else "alert"
             self.ended(direction, how, self.time)
 

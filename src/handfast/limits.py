@@ -28,6 +28,9 @@ MAX_ZSTD_WINDOW = 2**23
 MAX_CHANGE_CIPHER_SPECS = 32
 # BoringSSL kMaxWarningAlerts is 4; user_canceled is the only alert TLS 1.3 lets pass.
 MAX_USER_CANCELED = 4
+# The same for all warnings of TLS 1.2, and for attempts to renegotiate, each of which makes us send one.
+MAX_WARNINGS = 4
+MAX_RENEGOTIATIONS = 4
 # BoringSSL kMaxEmptyRecords; Go's maxUselessRecords is 16.
 MAX_EMPTY_RECORDS = 32
 # BoringSSL kMaxKeyUpdates: consecutive ones, application data resets the count.

@@ -313,3 +313,19 @@ class ECPointFormat(Registry):
     uncompressed = 0
     ansiX962_compressed_prime = 1
     ansiX962_compressed_char2 = 2
+
+
+class ECCurveType(Registry):
+    """RFC 8422 5.4; the explicit curves, which nobody may use, so that a trace can name them."""
+
+    explicit_prime = 1
+    explicit_char2 = 2
+    named_curve = 3
+
+
+class ClientCertificateType(Registry):
+    """RFC 5246 7.4.4 and RFC 8422 5.5."""
+
+    rsa_sign = 1
+    dss_sign = 2
+    ecdsa_sign = 64

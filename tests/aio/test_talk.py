@@ -101,6 +101,18 @@ def test_what_is_known_of_a_connection(run: Runner) -> None:
     run(main())
 
 
+def test_what_is_known_of_a_connection_in_tls_12(run: Runner) -> None:
+    async def main() -> None:
+        async with connected(client_auth=MUTUAL, versions=(0x0303,)) as (client, server):
+            info = handfast.info(client.transport)
+            asked = client.transport.get_extra_info("cipher")
+            assert asked == (CipherSuite.describe(info.suite), "TLSv1.2", 128)
+            assert isinstance(handfast.info(server.transport).peer, VerifiedPeer)
+            assert client.transport.export("label", None, 16) == server.transport.export("label", None, 16)
+
+    run(main())
+
+
 def test_info_of_a_blocking_socket_and_of_an_engine() -> None:
     connection = handfast.ClientConnection(client_config(), server_name="localhost")
     assert handfast.info(connection) is connection.info

@@ -53,6 +53,15 @@ def test_a_verified_client_gets_the_body_on_stdout_and_a_verdict_on_stderr(run, 
     assert "we showed CN=alice,O=handfast (issuer CN=Test CA,O=handfast) and the server answered" in verdict
 
 
+@pytest.mark.parametrize(("spoken", "version"), [((), "1.3"), (("1.2",), "1.2"), (("1.2", "TLSv1.3"), "1.3")])
+def test_the_versions_that_are_spoken(run, pki, spoken, version):
+    with https_server() as port:
+        result = run("connect", *(word for one in spoken for word in ("--tls", one)), url(port), *pki.trust)
+    assert result.status == 0
+    (verdict,) = result.complaints
+    assert f"TLS {version} OK" in verdict
+
+
 def test_a_refusal_is_one_error_and_one_hint(run, pki):
     with https_server(ClientAuth.REQUIRE_AND_VERIFY) as port:
         result = run("connect", url(port), *pki.trust)

@@ -6,7 +6,7 @@ import functools
 import re
 import ssl
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from tests.peers import CLIENTS, SERVERS, ClientPeer, ServerPeer, require_peer
@@ -21,11 +21,15 @@ FIRST_OPENSSL_WITH_HYBRIDS = (3, 5)
 
 @dataclass(frozen=True)
 class Column:
-    """A foreign peer in one role. ``program`` is what is run, and ``version`` tells what that is on this machine."""
+    """A foreign peer in one role. ``program`` is what is run, and ``version`` tells what that is on this machine.
+
+    ``tls`` is the version that is spoken: with "1.2" the peer speaks no other, and ours speaks both.
+    """
 
     peer: type[ClientPeer] | type[ServerPeer]
     program: str
     version: Callable[[], str]
+    tls: str = "1.3"
 
     @property
     def name(self) -> str:
@@ -104,3 +108,8 @@ def _columns(peers: Iterable[type[ClientPeer]] | Iterable[type[ServerPeer]]) -> 
 CLIENT_COLUMNS = _columns(CLIENTS.values())
 SERVER_COLUMNS = _columns(SERVERS.values())
 COLUMNS = (*CLIENT_COLUMNS, *SERVER_COLUMNS)
+
+
+def in_both_versions(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """These, and the same again in TLS 1.2."""
+    return (*columns, *(replace(column, tls="1.2") for column in columns))

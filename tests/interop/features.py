@@ -27,7 +27,18 @@ SCHEMES = (
     "rsa_pss_pss_sha512",
 )
 
-FEATURES = (
+SUITES_12 = (
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
+)
+GROUPS_12 = ("x25519", "secp256r1", "secp384r1", "secp521r1", "x448")
+SCHEMES_12 = ("rsa_pkcs1_sha256", "rsa_pkcs1_sha384", "rsa_pkcs1_sha512")
+
+_WHO = (
     "server certificate only",
     "client certificate",
     "client certificate asked for and not given",
@@ -38,15 +49,14 @@ FEATURES = (
     "names of CAs in the request",
     "server name (SNI)",
     "ALPN",
-    "HelloRetryRequest",
-    *SUITES,
-    *GROUPS,
-    *SCHEMES,
-    "1 MiB each way",
-    "our records of 64 bytes",
+)
+_DATA = ("1 MiB each way", "our records of 64 bytes")
+_KEY_UPDATES = (
     "KeyUpdate from the peer",
     "KeyUpdate from the peer, with a request",
     "KeyUpdate from us, with a request",
+)
+_ENDS = (
     "exported keying material",
     "refused: no client certificate",
     "refused: client certificate of another CA",
@@ -63,3 +73,9 @@ FEATURES = (
     "noticed by the peer: we end without close_notify",
     "refused: plain HTTP to our TLS port",
 )
+
+# By the version that is spoken.
+FEATURES = {
+    "1.3": (*_WHO, "HelloRetryRequest", *SUITES, *GROUPS, *SCHEMES, *_DATA, *_KEY_UPDATES, *_ENDS),
+    "1.2": (*_WHO, *SUITES_12, *GROUPS_12, *SCHEMES, *SCHEMES_12, *_DATA, *_ENDS),
+}

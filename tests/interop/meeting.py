@@ -64,6 +64,11 @@ class Meeting:
         self.column = column
         self.files = files
 
+    @property
+    def tls12(self) -> bool:
+        """Whether TLS 1.2 is spoken."""
+        return self.column.tls == "1.2"
+
     def __call__(
         self,
         ours: dict[str, Any] | None = None,
@@ -76,10 +81,14 @@ class Meeting:
 
         ``after_start`` is called with the peer once both sides are on their way; our side must then be a server.
         """
+        ours = ours or {}
+        theirs = theirs or {}
+        if self.tls12:
+            theirs = {"version": "1.2", **theirs}
         try:
             if self.column.is_client:
-                return self._with_their_client(ours or {}, theirs or {}, after_start, doing)
-            return self._with_their_server(ours or {}, theirs or {}, after_start, doing)
+                return self._with_their_client(ours, theirs, after_start, doing)
+            return self._with_their_server(ours, theirs, after_start, doing)
         except Cannot as reason:
             cannot(str(reason))
             raise

@@ -9,13 +9,13 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
 from tests.interop.columns import COLUMNS
 from tests.interop.conftest import CELL
-from tests.interop.features import FEATURES, GROUPS, SCHEMES, SUITES
+from tests.interop.features import FEATURES, GROUPS, SCHEMES, SCHEMES_12, SUITES, SUITES_12
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -31,25 +31,30 @@ sides say compared with what they must say. *Client* and *server* are the foreig
 is the reason why there is nothing to test; the reasons stand below.
 
 In the row of a signature scheme both sides show a certificate and sign with that scheme. "Refused" means that the side
-that must refuse does, with the right code or words, and that the other side hears the right alert.
+that must refuse does, with the right code or words, and that the other side hears the right alert. In the table of TLS
+1.2 the peer speaks that version alone, and handfast both, unless the row is about the version.
 
 This page is written by `python -m tests.interop.report` from the results of its run.
 
 """
 
 
+# The version that is spoken, the column and the row.
+Cell: TypeAlias = tuple[str, str, str]
+
+
 class Collector:
     """A pytest plugin that keeps what came of each cell's tests, and the reasons of those that were skipped."""
 
     def __init__(self) -> None:
-        self.outcomes: dict[tuple[str, str], set[str]] = defaultdict(set)
+        self.outcomes: dict[Cell, set[str]] = defaultdict(set)
 
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         if report.when != "call" and report.passed:
             return
         for name, cell in report.user_properties:
             if name == CELL and isinstance(cell, tuple | list):
-                self.outcomes[(str(cell[0]), str(cell[1]))].add(_came_of(report))
+                self.outcomes[(str(cell[0]), str(cell[1]), str(cell[2]))].add(_came_of(report))
 
 
 def _came_of(report: pytest.TestReport) -> str:
@@ -58,36 +63,42 @@ def _came_of(report: pytest.TestReport) -> str:
     return YES if report.passed else f"failed: {report.nodeid}"
 
 
-def cells(outcomes: Mapping[tuple[str, str], Iterable[str]]) -> dict[tuple[str, str], str]:
+def all_cells() -> list[Cell]:
+    """Every cell, row by row."""
+    return [
+        (tls, column.name, feature) for tls, features in FEATURES.items() for feature in features for column in COLUMNS
+    ]
+
+
+def cells(outcomes: Mapping[Cell, Iterable[str]]) -> dict[Cell, str]:
     """What stands in each cell: "yes", or the reason why not. Raises ValueError for a cell that has neither."""
     made = {}
-    for column in COLUMNS:
-        for feature in FEATURES:
-            found = set(outcomes.get((column.name, feature), ())) - {YES}
-            if found or (column.name, feature) not in outcomes:
-                reason = ", ".join(sorted(found))
-                if not reason or reason.startswith("failed") or "not installed" in reason:
-                    raise ValueError(f"{column.name}: {feature}: {reason or 'there is no test'}")
-                made[(column.name, feature)] = reason
-            else:
-                made[(column.name, feature)] = YES
+    for cell in all_cells():
+        found = set(outcomes.get(cell, ())) - {YES}
+        if found or cell not in outcomes:
+            reason = ", ".join(sorted(found))
+            if not reason or reason.startswith("failed") or "not installed" in reason:
+                tls, name, feature = cell
+                raise ValueError(f"{name}, {tls}: {feature}: {reason or 'there is no test'}")
+            made[cell] = reason
+        else:
+            made[cell] = YES
     return made
 
 
-def page(table: Mapping[tuple[str, str], str]) -> str:
+def page(made: Mapping[Cell, str]) -> str:
     """The whole page."""
-    reasons = list(dict.fromkeys(text for feature in FEATURES for text in _row(table, feature) if text != YES))
-    lines = [*_peers(), "", "| feature | " + " | ".join(column.name for column in COLUMNS) + " |"]
-    lines.append("|---" * (len(COLUMNS) + 1) + "|")
-    for feature in FEATURES:
-        shown = (text if text == YES else f"[{reasons.index(text) + 1}]" for text in _row(table, feature))
-        lines.append(f"| {_title(feature)} | {' | '.join(shown)} |")
+    reasons = list(dict.fromkeys(made[cell] for cell in all_cells() if made[cell] != YES))
+    lines = [*_peers()]
+    for tls, features in FEATURES.items():
+        lines += ["", f"## TLS {tls}", "", "| feature | " + " | ".join(column.name for column in COLUMNS) + " |"]
+        lines.append("|---" * (len(COLUMNS) + 1) + "|")
+        for feature in features:
+            row = (made[(tls, column.name, feature)] for column in COLUMNS)
+            shown = (text if text == YES else f"[{reasons.index(text) + 1}]" for text in row)
+            lines.append(f"| {_title(feature)} | {' | '.join(shown)} |")
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return _INTRODUCTION + "\n".join([*lines, "", "## Reasons", "", *notes, ""])
-
-
-def _row(table: Mapping[tuple[str, str], str], feature: str) -> list[str]:
-    return [table[(column.name, feature)] for column in COLUMNS]
 
 
 def _peers() -> Iterator[str]:
@@ -98,7 +109,7 @@ def _peers() -> Iterator[str]:
 
 
 def _title(feature: str) -> str:
-    return f"`{feature}`" if feature in (*SUITES, *GROUPS, *SCHEMES) else feature
+    return f"`{feature}`" if feature in (*SUITES, *SUITES_12, *GROUPS, *SCHEMES, *SCHEMES_12) else feature
 
 
 def main() -> int:

@@ -216,9 +216,10 @@ def test_names_of_cas_that_they_send(meet_server):
 @pytest.mark.feature("refused: no client certificate")
 def test_we_refuse_a_client_without_certificate(meet_client):
     mine, theirs = meet_client(ours={"client_auth": ClientAuth.REQUIRE_AND_VERIFY, "verifier": trusting()})
-    assert refused(mine, "certificate_required", Alert.certificate_required, encrypted=True)
+    alert = Alert.handshake_failure if meet_client.tls12 else Alert.certificate_required
+    assert refused(mine, "certificate_required", alert, "sent no certificate", encrypted=not meet_client.tls12)
     assert not theirs.ok
-    assert heard(theirs, Alert.certificate_required)
+    assert heard(theirs, alert)
 
 
 @pytest.mark.feature("refused: client certificate of another CA")
@@ -247,7 +248,7 @@ def test_we_refuse_an_expired_client_certificate(meet_client):
 @pytest.mark.feature("refused: server certificate of another CA")
 def test_we_refuse_a_server_certificate_of_another_ca(meet_server):
     mine, theirs = meet_server(ours={"verifier": trusting(certificates.other_ca())})
-    assert refused(mine, "unknown_issuer", Alert.unknown_ca, encrypted=True)
+    assert refused(mine, "unknown_issuer", Alert.unknown_ca, encrypted=not meet_server.tls12)
     assert heard(theirs, Alert.unknown_ca)
 
 
@@ -262,7 +263,9 @@ def test_we_refuse_an_expired_server_certificate(meet_server):
 @pytest.mark.feature("refused: server certificate for another name")
 def test_we_refuse_a_server_certificate_for_another_name(meet_server):
     mine, theirs = meet_server(server_name="elsewhere.example.com")
-    assert refused(mine, "name_mismatch", Alert.bad_certificate, "elsewhere.example.com", encrypted=True)
+    assert refused(
+        mine, "name_mismatch", Alert.bad_certificate, "elsewhere.example.com", encrypted=not meet_server.tls12
+    )
     assert heard(theirs, Alert.bad_certificate)
 
 
@@ -278,9 +281,13 @@ def their_demand(meet):
 @pytest.mark.feature("refused: no client certificate")
 def test_they_refuse_us_without_certificate(meet_server):
     mine, theirs = meet_server(theirs=their_demand(meet_server))
-    assert was_refused(mine, Alert.certificate_required, encrypted=True)
-    assert mine.handshake_complete
-    assert said(theirs, "peer did not return a certificate", "certificate is required")
+    # TLS 1.2 has no alert for it, and says so before our handshake is over.
+    alert = Alert.certificate_required
+    if meet_server.tls12:
+        alert = Alert.decode_error if meet_server.column.peer.name == "gnutls" else Alert.handshake_failure
+    assert was_refused(mine, alert, encrypted=not meet_server.tls12)
+    assert mine.handshake_complete == (not meet_server.tls12)
+    assert said(theirs, "peer did not return a certificate", "certificate is required", "no certificate was found")
 
 
 @pytest.mark.feature("refused: client certificate of another CA")
@@ -307,7 +314,9 @@ def test_they_refuse_our_server_certificate_of_another_ca(meet_client):
     mine, theirs = meet_client(theirs={"trust": meet_client.files.roots(certificates.other_ca())})
     gnutls = meet_client.column.peer.name == "gnutls"
     # OpenSSL sends it before it encrypts.
-    assert was_refused(mine, Alert.bad_certificate if gnutls else Alert.unknown_ca, encrypted=gnutls)
+    assert was_refused(
+        mine, Alert.bad_certificate if gnutls else Alert.unknown_ca, encrypted=gnutls and not meet_client.tls12
+    )
     reason = VERIFY_FAILED if meet_client.column.peer.name == "pyopenssl" else "unable to get local issuer certificate"
     assert said(theirs, reason, "the certificate issuer is unknown")
 

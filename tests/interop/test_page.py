@@ -8,21 +8,26 @@ import pytest
 
 from tests.interop.columns import COLUMNS
 from tests.interop.features import FEATURES
-from tests.interop.report import PAGE, YES, cells, page
+from tests.interop.report import PAGE, YES, all_cells, cells, page
 
 
 @pytest.fixture(scope="module")
-def rows() -> dict[str, list[str]]:
-    """The rows of all tables, by their first cell."""
-    lines = [line for line in PAGE.read_text().splitlines() if line.startswith("| ")]
-    split = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
-    return {cells[0].strip("`"): cells[1:] for cells in split}
+def rows() -> dict[str, dict[str, list[str]]]:
+    """The rows of each table, by its heading, by their first cell."""
+    tables: dict[str, dict[str, list[str]]] = {}
+    heading = ""
+    for line in PAGE.read_text().splitlines():
+        if line.startswith("## "):
+            heading = line.removeprefix("## ")
+        elif line.startswith("| "):
+            first, *others = (cell.strip() for cell in line.strip("|").split("|"))
+            tables.setdefault(heading, {})[first.strip("`")] = others
+    return tables
 
 
 def test_every_peer_is_there_with_its_version(rows):
-    assert rows["feature"] == [column.name for column in COLUMNS]
     for column in COLUMNS:
-        program, version = rows[column.name]
+        program, version = rows[""][column.name]
         assert program == f"`{column.program}`"
         assert re.search(r"\d+\.\d+", version)
 
@@ -30,37 +35,41 @@ def test_every_peer_is_there_with_its_version(rows):
 def test_every_feature_is_there_and_no_cell_is_blank_without_a_reason(rows):
     reasons = dict(re.findall(r"^(\d+)\. (.+)$", PAGE.read_text(), re.MULTILINE))
     used = set()
-    for feature in FEATURES:
-        assert len(rows[feature]) == len(COLUMNS), feature
-        for cell in rows[feature]:
-            number = re.fullmatch(r"\[(\d+)\]", cell)
-            assert cell == YES or (number and number[1] in reasons), (feature, cell)
-            used |= {number[1]} if number else set()
+    for tls, features in FEATURES.items():
+        table = rows[f"TLS {tls}"]
+        assert list(table) == ["feature", *features]
+        assert table.pop("feature") == [column.name for column in COLUMNS]
+        for feature, cells_of_row in table.items():
+            assert len(cells_of_row) == len(COLUMNS), feature
+            for cell in cells_of_row:
+                number = re.fullmatch(r"\[(\d+)\]", cell)
+                assert cell == YES or (number and number[1] in reasons), (feature, cell)
+                used |= {number[1]} if number else set()
     assert used == set(reasons)
 
 
 def all_passed():
-    return {(column.name, feature): {YES} for column in COLUMNS for feature in FEATURES}
+    return {cell: {YES} for cell in all_cells()}
 
 
 def test_a_cell_without_a_test_is_not_written():
     outcomes = all_passed()
-    del outcomes[("curl client", "ALPN")]
-    with pytest.raises(ValueError, match="curl client: ALPN: there is no test"):
+    del outcomes[("1.2", "curl client", "ALPN")]
+    with pytest.raises(ValueError, match=r"curl client, 1\.2: ALPN: there is no test"):
         cells(outcomes)
 
 
 @pytest.mark.parametrize("outcome", ["failed: tests/some.py::test", "openssl is not installed"])
 def test_a_failure_and_a_missing_peer_are_not_written(outcome):
     outcomes = all_passed()
-    outcomes[("curl client", "ALPN")] = {YES, outcome}
-    with pytest.raises(ValueError, match="curl client: ALPN: "):
+    outcomes[("1.3", "curl client", "ALPN")] = {YES, outcome}
+    with pytest.raises(ValueError, match=r"curl client, 1\.3: ALPN: "):
         cells(outcomes)
 
 
 def test_a_reason_is_written_once():
     outcomes = all_passed()
-    outcomes[("curl client", "ALPN")] = outcomes[("curl client", "x448")] = {"it rains"}
+    outcomes[("1.3", "curl client", "ALPN")] = outcomes[("1.2", "curl client", "x448")] = {"it rains"}
     text = page(cells(outcomes))
     assert text.count("it rains") == 1
     assert text.count("[1]") == 2

@@ -296,3 +296,43 @@ def test_a_retry_is_told():
     assert "HelloRetryRequest" in client.text
     assert "wants a key share for secp256r1" in client.text
     assert "after a HelloRetryRequest" in client.text
+
+
+# TLS 1.2
+
+
+def test_a_handshake_of_tls_12_in_names():
+    client, server = converse(client_config(certificates.client()), server_config(versions=(0x0303,)))
+    for watched in (client, server):
+        for line in (
+            " bytes: TLS 1.2; TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256; ALPN http/1.1",
+            "ServerKeyExchange, ",
+            ": x25519; ecdsa_secp256r1_sha256, signature of ",
+            "client certificate requested, with 1 CA name: [CN=Test CA,O=handfast]",
+            "Certificate, ",
+            ": CN=alice,O=handfast",
+            "ClientKeyExchange, 37 bytes",
+            "CertificateVerify, ",
+            "Finished, 16 bytes: verify_data of 12 bytes",
+            "[negotiated] TLS 1.2, TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, x25519, SNI localhost, ALPN http/1.1",
+            "[keys] C>S is protected by application keys from here on",
+        ):
+            assert line in watched.text, line
+
+
+def test_a_handshake_of_tls_12_in_fields_and_secrets():
+    _, server = converse(
+        client_config(), server_config(ClientAuth.NONE, versions=(0x0303,)), detail="bytes", secrets="traffic"
+    )
+    for line in (
+        '[secret] main_secret = PRF(shared_secret, "extended master secret", transcript hash)',
+        '[secret] key_block = PRF(main_secret, "key expansion", server random + client random)',
+        "curve_type: named_curve",
+        "named_curve: x25519",
+        "extended_main_secret",
+        "renegotiated_connection",
+    ):
+        assert line in server.text, line
+    (secret,) = (secret for secret in server.revealed if secret.name == "main_secret")
+    assert f"value: {secret.value.hex()}" in server.text
+    assert "undecoded" not in server.text

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from handfast.engine import ClientAuth
@@ -128,3 +130,23 @@ def test_a_verdict_is_one_printable_line():
     for verdict in verdicts(client_config(evil), server_config(ClientAuth.REQUEST)):
         assert verdict.isprintable()
         assert "eve\\x1b[2J\\x0ahandfast" in verdict
+
+
+# TLS 1.2, where the server's Finished comes last and is an answer
+
+
+TLS12: dict[str, Any] = {"versions": (0x0303,)}
+PARAMETERS_12 = "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, x25519, ALPN http/1.1"
+
+
+def test_mutual_in_tls_12():
+    client, server = verdicts(client_config(certificates.client()), server_config(**TLS12), talk=False)
+    assert server == f"mutual TLS 1.2 OK: client {ALICE}; {PARAMETERS_12}"
+    assert client == f"mutual TLS 1.2 OK: server {SERVER}; we showed {ALICE} and the server answered; {PARAMETERS_12}"
+
+
+def test_a_certificate_that_is_missing_in_tls_12():
+    client, server = verdicts(client_config(), server_config(**TLS12))
+    refused = "server refused: handshake_failure (40), because the client sent no certificate"
+    assert server == f"{refused}; it was offered 1 CA name"
+    assert client == f"{refused} (none is configured); it was offered 1 CA name"

@@ -349,8 +349,19 @@ def test_an_unknown_suite_and_an_old_version_are_named():
         (S2C, record(22, old) + record(22, b"\x0b\0\0\3\0\0\0")),
         (S2C, record(20, b"\1") + record(22, bytes(40)) + record(21, bytes(26))),
     )
-    assert messages(connection, S2C) == ["ServerHello"]
-    assert sealed(connection, S2C) == [(Epoch.UNKNOWN, "TLS 1.2 is not decoded")] * 2
+    assert messages(connection, S2C) == ["ServerHello", "Certificate"]
+    assert sealed(connection, S2C) == [(Epoch.UNKNOWN, "CLIENT_RANDOM is not known")] * 2
+    for hello_12, words in (
+        (old.replace(b"\3\3", b"\3\2", 1), "TLS 1.1 is not decoded"),
+        (old.replace(b"\xc0\x2f", b"\0\x9c"), "TLS_RSA_WITH_AES_128_GCM_SHA256 is not decoded"),
+    ):
+        connection = decoded_by_hand(
+            (C2S, record(22, hello.raw)),
+            (S2C, record(22, hello_12) + record(22, b"\x0b\0\0\3\0\0\0")),
+            (S2C, record(20, b"\1") + record(22, bytes(40)) + record(21, bytes(26))),
+        )
+        assert messages(connection, S2C) == ["ServerHello"]
+        assert sealed(connection, S2C) == [(Epoch.UNKNOWN, words)] * 2
 
 
 # Others' connections
@@ -418,14 +429,37 @@ def test_a_connection_of_pythons_ssl(tmp_path):
     assert sealed(told.only, C2S) == sealed(told.only, S2C) == []
 
 
-def test_tls_12_is_told_as_far_as_its_hellos(tmp_path):
+SERVER_12 = ["ServerHello", "Certificate", "ServerKeyExchange", "CertificateRequest", "ServerHelloDone"]
+
+
+def test_a_connection_of_pythons_ssl_in_tls_12(tmp_path):
     said, keys = python_ssl(tmp_path, ssl.TLSVersion.TLSv1_2)
     told = Told(keys)
     for direction, piece in said:
         told.send(*((A, B) if direction is C2S else (B, A)), piece)
-    assert messages(told.only, S2C) == ["ServerHello"]
-    assert sealed(told.only, C2S) == [(Epoch.UNKNOWN, "TLS 1.2 is not decoded")] * 2
-    assert of(told.only, Closed) == []
+    assert messages(told.only, C2S) == [
+        "ClientHello", "Certificate", "ClientKeyExchange", "CertificateVerify", "Finished",
+    ]  # fmt: skip
+    assert messages(told.only, S2C) == [*SERVER_12, "NewSessionTicket", "Finished"]
+    assert [(event.what, event.ok) for event in of(told.only, Checked)] == [
+        ("ServerKeyExchange", True), ("CertificateVerify", True), ("Finished", True), ("Finished", True),
+    ]  # fmt: skip
+    assert data(told.only) == b"from Python" * 2
+    assert of(told.only, Negotiated)[0].version == 0x0303
+    assert sealed(told.only, C2S) == sealed(told.only, S2C) == []
+
+
+def test_a_connection_in_tls_12_without_its_keys(tmp_path):
+    said, _ = python_ssl(tmp_path, ssl.TLSVersion.TLSv1_2)
+    told = Told(b"")
+    for direction, piece in said:
+        told.send(*((A, B) if direction is C2S else (B, A)), piece)
+    assert messages(told.only, S2C) == [*SERVER_12, "NewSessionTicket"]
+    assert [(event.what, event.ok) for event in of(told.only, Checked)] == [
+        ("ServerKeyExchange", True), ("CertificateVerify", True),
+    ]  # fmt: skip
+    assert set(sealed(told.only, C2S)) == {(Epoch.UNKNOWN, "CLIENT_RANDOM is not known")}
+    assert of(told.only, KeysChanged) == []
 
 
 def test_replay_feeds_any_observer():

@@ -23,7 +23,8 @@ from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets
 from handfast.trust.signers import DEFERRED
-from handfast.wire.messages import CertificateVerify, Finished, ServerHello
+from handfast.wire.extensions import Extensions
+from handfast.wire.messages import CertificateVerify, ClientHello, Finished, ServerHello
 from tests import certificates
 from tests.lens.connections import client_config, credentials, roots, server_config, verifier
 from tests.passive.recorded import C2S, S2C, Pair, Side, talk, without_secrets
@@ -46,7 +47,8 @@ def shared(event: Event) -> bool:
     if isinstance(event, Checked):
         return event.what != "PSK binder"
     if isinstance(event, SecretDerived):
-        return event.name not in ONLY_LIVE_SECRETS
+        # TLS 1.2's main secret is what a key log holds.
+        return event.name not in ONLY_LIVE_SECRETS or event.label.endswith("master secret")
     return type(event).__name__ not in ONLY_LIVE
 
 
@@ -130,7 +132,7 @@ def with_much_data() -> Pair:
     return pair
 
 
-def with_questions() -> Pair:
+def with_questions(**options: Any) -> Pair:
     """Signer and verifier answer later, so a flight is written in parts, and records come while one waits."""
 
     class Later:
@@ -138,7 +140,7 @@ def with_questions() -> Pair:
             return DEFERRED
 
     judge = verifier(certificates.ca())
-    pair = Pair(client_config(certificates.client(), verifier=Later()), server_config(verifier=Later()))
+    pair = Pair(client_config(certificates.client(), verifier=Later()), server_config(verifier=Later(), **options))
     for _ in range(4):
         pair.settle()
         for end in (pair.client, pair.server):
@@ -254,7 +256,47 @@ def closed_before_the_handshake() -> Pair:
     return pair
 
 
+TLS12: dict[str, Any] = {"versions": (0x0303,)}
+
+
+def in_12(mode: ClientAuth = ClientAuth.REQUIRE_AND_VERIFY, **options: Any) -> Pair:
+    """A pair that speaks TLS 1.2, because its server speaks nothing else."""
+    return Pair(client_config(certificates.client()), server_config(mode, **TLS12), **options)
+
+
+def in_12_the_old_way() -> Pair:
+    """Without the extended main secret, as somebody else's old client would have it."""
+
+    def edit(message: Any) -> Any:
+        if not isinstance(message, ClientHello):
+            return message
+        return replace(
+            message, extensions=Extensions({kind: body for kind, body in message.extensions.items() if kind != 23})
+        )
+
+    old: dict[str, Any] = {"require_extended_main_secret": False, **TLS12}
+    return Pair(client_config(**old), server_config(ClientAuth.NONE, **old), client_edit=edit)
+
+
+def in_12_with_chacha20() -> Pair:
+    return Pair(client_config(), server_config(ClientAuth.NONE, **TLS12, suites=(0xCCA9,)))
+
+
+def in_12_with_questions() -> Pair:
+    return with_questions(**TLS12)
+
+
 SCENARIOS = {
+    "TLS 1.2": lambda: plain(in_12()),
+    "TLS 1.2, one-way": lambda: plain(in_12(ClientAuth.NONE)),
+    "TLS 1.2, in segments of 100 bytes": lambda: plain(in_12(mss=100)),
+    "TLS 1.2 without the extended main secret": lambda: plain(in_12_the_old_way()),
+    "TLS 1.2 with ChaCha20": lambda: plain(in_12_with_chacha20()),
+    "TLS 1.2, answers that come later": in_12_with_questions,
+    "TLS 1.2, refused without a certificate": lambda: plain(Pair(client_config(), server_config(**TLS12))),
+    "TLS 1.2, a damaged Finished": lambda: plain(in_12(tamper=flipping(C2S, 2, -3))),
+    "TLS 1.2, damaged data": lambda: plain(in_12(tamper=flipping(C2S, 3, -3))),
+    "TLS 1.2, a damaged signature": lambda: plain(in_12(tamper=flipping(S2C, 1, -200))),
     "mutual": lambda: plain(mutual()),
     "one-way": lambda: plain(one_way()),
     "declined": lambda: plain(Pair(client_config(), server_config(ClientAuth.REQUEST))),
@@ -287,6 +329,8 @@ SCENARIOS = {
     "close_notify in the handshake": closed_before_the_handshake,
 }
 REFUSED = {
+    "TLS 1.2, refused without a certificate", "TLS 1.2, a damaged Finished", "TLS 1.2, damaged data",
+    "TLS 1.2, a damaged signature",
     "certificate_required", "a server of another CA", "a client of another CA", "no common suite", "no common protocol",
     "a refused ServerHello", "a ServerHello that does not decode", "a damaged flight", "damaged data",
     "an end in the handshake", "an end without close_notify", "close_notify in the handshake",
@@ -367,7 +411,7 @@ def test_sessions_are_resumed_as_their_scenario_says(scenario, resumes, what):
         assert end.info.early_data.partition(":")[0] == what
 
 
-@pytest.mark.parametrize("scenario", ["mutual", "KeyUpdate", "certificate_required", "early data"])
+@pytest.mark.parametrize("scenario", ["mutual", "KeyUpdate", "certificate_required", "early data", "TLS 1.2"])
 def test_the_keys_may_come_from_a_key_log(scenario):
     for side in SCENARIOS[scenario]().sides:
         check_same(side, without_secrets(side.capture), side.keys)

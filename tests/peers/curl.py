@@ -15,7 +15,7 @@ from tests.peers.base import (
     http_response,
     require_peer,
 )
-from tests.peers.openssl import group_list, spell_version
+from tests.peers.openssl import group_list, rfc_suite, spell_version, suite_lists
 
 
 class CurlClient(ProcessPeer, ClientPeer):
@@ -44,7 +44,8 @@ class CurlClient(ProcessPeer, ClientPeer):
         if options.version:
             command += [f"--tlsv{options.version}", "--tls-max", options.version]
         if options.suites:
-            command += ["--tls13-ciphers", ":".join(options.suites)]
+            for option, suites in zip(("--tls13-ciphers", "--ciphers"), suite_lists(options.suites), strict=True):
+                command += [option, suites] if suites else []
         if options.groups:
             command += ["--curves", group_list(options.groups)]
         command += self._application_protocols()
@@ -69,7 +70,7 @@ class CurlClient(ProcessPeer, ClientPeer):
             text=text,
             received=http_response(self.output),
             version=spell_version(first(r"SSL connection using (TLSv[\d.]+)", text)),
-            suite=first(r"SSL connection using \S+ / (\S+)", text),
+            suite=rfc_suite(first(r"SSL connection using \S+ / (\S+)", text)),
             application_protocol=first(r"ALPN[:,] server accepted (?:to use )?(\S+)", text),
             peer_subject=first(r"^\*\s+subject: (.*)$", text),
         )

@@ -37,6 +37,15 @@ SUITES = {
     "TLS_AES_256_GCM_SHA384": "AES-256-GCM",
     "TLS_CHACHA20_POLY1305_SHA256": "CHACHA20-POLY1305",
 }
+# Of TLS 1.2: the key exchange, which includes the kind of certificate, and the cipher.
+SUITES_12 = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": ("ECDHE-ECDSA", "AES-128-GCM"),
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": ("ECDHE-RSA", "AES-128-GCM"),
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": ("ECDHE-ECDSA", "AES-256-GCM"),
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": ("ECDHE-RSA", "AES-256-GCM"),
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": ("ECDHE-ECDSA", "CHACHA20-POLY1305"),
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": ("ECDHE-RSA", "CHACHA20-POLY1305"),
+}
 SCHEMES = {
     "ecdsa_secp256r1_sha256": "ECDSA-SECP256R1-SHA256",
     "ecdsa_secp384r1_sha384": "ECDSA-SECP384R1-SHA384",
@@ -69,7 +78,9 @@ def priority(options: Options) -> str:
     else:
         words = ["NORMAL", "-VERS-ALL", "+VERS-TLS1.3", "+VERS-TLS1.2"]
     if options.suites:
-        words += ["-CIPHER-ALL", *(f"+{SUITES[suite]}" for suite in options.suites)]
+        words += ["-CIPHER-ALL", *(f"+{SUITES[suite]}" for suite in options.suites if suite in SUITES)]
+        for exchange, cipher in (SUITES_12[suite] for suite in options.suites if suite in SUITES_12):
+            words += ["-KX-ALL", f"+{exchange}", f"+{cipher}"]
     if options.groups:
         groups = [f"GROUP-{group.upper()}" for group in options.groups]
         for group in groups:
@@ -101,11 +112,17 @@ def environment(options: Options) -> dict[str, str]:
 
 def described(text: str) -> dict[str, Any]:
     """Version, suite and group from a line like (TLS1.3)-(ECDHE-X25519)-(ECDSA-SECP256R1-SHA256)-(AES-256-GCM)."""
-    session = re.search(r"Description: \(TLS([\d.]+)(?:-X\.509)?\)-\((?:ECDHE-)?([^)]*)\)-\([^)]*\)-\(([^)]*)\)", text)
+    form = r"Description: \(TLS([\d.]+)(?:-X\.509)?\)-\((?:ECDHE-)?([^)]*)\)-\(([^)]*)\)-\(([^)]*)\)"
+    session = re.search(form, text)
     if session is None:
         return {}
+    version, group, signature, cipher = session.groups()
     suites = {theirs: ours for ours, theirs in SUITES.items()}
-    return {"version": session[1], "group": session[2].lower(), "suite": suites.get(session[3], session[3])}
+    suite = suites.get(cipher, cipher)
+    if version == "1.2":
+        exchange = "ECDHE-RSA" if signature.startswith("RSA") else "ECDHE-ECDSA"
+        suite = next((ours for ours, theirs in SUITES_12.items() if theirs == (exchange, cipher)), cipher)
+    return {"version": version, "group": group.lower(), "suite": suite}
 
 
 def trouble(text: str) -> str:
@@ -248,7 +265,8 @@ class GnuTLSClient(ProcessClient):
 
     @staticmethod
     def _ca_names(text: str) -> tuple[str, ...] | None:
-        if "Server has requested a certificate" not in text:
-            return None
         names = re.search(r"^- Server's trusted authorities:\n((?:\s+\[\d+\]: .*\n)*)", text, re.MULTILINE)
+        # In TLS 1.2 it tells of a request only if there are names in it.
+        if names is None and "Server has requested a certificate" not in text:
+            return None
         return tuple(re.findall(r"\]: (.*)\n", names[1])) if names else ()

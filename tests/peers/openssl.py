@@ -33,12 +33,35 @@ GROUPS = {
 KEY_UPDATES = {KeyUpdate.SEND: b"k\n", KeyUpdate.REQUEST: b"K\n"}
 REQUEST_CERTIFICATE = b"c\n"
 NO_DATA = rb"SSL_do_handshake -> 1\n|Read BLOCK\n"
+KEYS_UPDATED = b"SSL_do_handshake -> 1\n"
+# TLS 1.2's suites have names of OpenSSL's own.
+SUITES = {
+    "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256": "ECDHE-ECDSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256": "ECDHE-RSA-AES128-GCM-SHA256",
+    "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384": "ECDHE-ECDSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384": "ECDHE-RSA-AES256-GCM-SHA384",
+    "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-ECDSA-CHACHA20-POLY1305",
+    "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256": "ECDHE-RSA-CHACHA20-POLY1305",
+}
+RFC_SUITES = {name: suite for suite, name in SUITES.items()}
 RFC_GROUPS = {"prime256v1": "secp256r1", "X25519": "x25519", "X448": "x448"}
 
 
 def group_list(groups: tuple[str, ...]) -> str:
     """OpenSSL's spelling of groups; a name it has no other word for is passed as it is."""
     return ":".join(GROUPS.get(group, group) for group in groups)
+
+
+def suite_lists(suites: tuple[str, ...]) -> tuple[str, str]:
+    """OpenSSL's spelling of the suites of TLS 1.3, and of those of 1.2."""
+    return (
+        ":".join(suite for suite in suites if suite not in SUITES),
+        ":".join(SUITES[suite] for suite in suites if suite in SUITES),
+    )
+
+
+def rfc_suite(name: str | None) -> str | None:
+    return RFC_SUITES.get(name, name) if name else None
 
 
 def rfc_group(name: str | None) -> str | None:
@@ -53,8 +76,9 @@ def common_arguments(options: Options) -> list[str]:
         arguments += ["-CAfile", str(options.trust), "-verify_return_error"]
     if options.version:
         arguments.append(f"-tls{options.version.replace('.', '_')}")
-    if options.suites:
-        arguments += ["-ciphersuites", ":".join(options.suites)]
+    for option, suites in zip(("-ciphersuites", "-cipher"), suite_lists(options.suites), strict=True):
+        if suites:
+            arguments += [option, suites]
     if options.groups:
         arguments += ["-groups", group_list(options.groups)]
     if options.schemes:
@@ -144,7 +168,7 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
 
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
-        suite = first(r"^CIPHER is (\S+)", text)
+        suite = rfc_suite(first(r"^CIPHER is (\S+)", text))
         complete = status == 0 and suite is not None and not trouble(text)
         shared_groups = first(r"^Shared groups: (\S+)$", text) or ""
         return Outcome(
@@ -184,7 +208,7 @@ class OpenSSLClient(ProcessClient):
 
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
-        suite = first(r"^New, .*Cipher is (TLS_\S+)", text)
+        suite = rfc_suite(first(r"^New, .*Cipher is ((?!\(NONE\))\S+)", text))
         complete = status == 0 and suite is not None and not trouble(text)
         group = first(r"^(?:Server|Peer) Temp Key: (?:ECDH, )?(\w+)", text)
         return Outcome(

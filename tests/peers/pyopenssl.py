@@ -21,7 +21,7 @@ from tests.peers.base import (
     ThreadServer,
     is_whole,
 )
-from tests.peers.openssl import rfc_group, spell_version
+from tests.peers.openssl import rfc_group, rfc_suite, spell_version, suite_lists
 
 if TYPE_CHECKING:
     import socket
@@ -49,8 +49,11 @@ def make_context(options: Options, method: int) -> SSL.Context:
         version = {"1.2": SSL.TLS1_2_VERSION, "1.3": SSL.TLS1_3_VERSION}[options.version]
         context.set_min_proto_version(version)
         context.set_max_proto_version(version)
-    if options.suites:
-        context.set_tls13_ciphersuites(":".join(options.suites).encode())
+    for choose, suites in zip(
+        (context.set_tls13_ciphersuites, context.set_cipher_list), suite_lists(options.suites), strict=True
+    ):
+        if suites:
+            choose(suites.encode())
     if options.certificate:
         context.use_certificate_chain_file(str(options.certificate))
         context.use_privatekey_file(str(options.key))
@@ -116,7 +119,7 @@ class PyOpenSSLPeer(ThreadPeer, ABC):
             text=repr(certificate),
             received=received,
             version=spell_version(connection.get_protocol_version_name()),
-            suite=connection.get_cipher_name(),
+            suite=rfc_suite(connection.get_cipher_name()),
             group=rfc_group(connection.get_group_name()),
             application_protocol=connection.get_alpn_proto_negotiated().decode() or None,
             peer_subject=certificate.subject.rfc4514_string() if certificate else "",

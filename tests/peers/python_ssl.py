@@ -17,6 +17,7 @@ from tests.peers.base import (
     ThreadServer,
     is_whole,
 )
+from tests.peers.openssl import rfc_suite, suite_lists
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,7 +29,7 @@ GROUPS = {"secp256r1": "prime256v1", "x25519": "X25519", "x448": "X448"}
 def require_possible(options: Options) -> None:
     """Raises Cannot for what the module has no means for."""
     for asked, reason in (
-        (options.suites, "Python's ssl cannot choose TLS 1.3 suites before 3.15"),
+        (suite_lists(options.suites)[0], "Python's ssl cannot choose TLS 1.3 suites before 3.15"),
         (options.schemes, "Python's ssl cannot choose signature schemes before 3.15"),
         (len(options.groups) > 1, "Python's ssl can choose one group, not several, before 3.15"),
         (options.key_update is not KeyUpdate.NONE, "Python's ssl has no call that changes keys"),
@@ -44,6 +45,8 @@ def configure(context: ssl.SSLContext, options: Options) -> None:
     require_possible(options)
     if options.version:
         context.minimum_version = context.maximum_version = VERSIONS[options.version]
+    if options.suites:
+        context.set_ciphers(suite_lists(options.suites)[1])
     if options.certificate:
         context.load_cert_chain(options.certificate, options.key)
     if options.trust:
@@ -69,7 +72,7 @@ def seen(connection: ssl.SSLSocket, received: bytes) -> Outcome:
         text=repr(certificate),
         received=received,
         version=(connection.version() or "").removeprefix("TLSv"),
-        suite=cipher[0] if cipher else None,
+        suite=rfc_suite(cipher[0]) if cipher else None,
         application_protocol=connection.selected_alpn_protocol(),
         peer_subject=repr(certificate["subject"]) if certificate else "",
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
@@ -23,6 +23,9 @@ from tests.peer import Client, Server
 from tests.scripted import Peer, Refusal
 
 X25519, SECP256R1, SECP384R1 = NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1
+
+# What the tests here are about, unless they say otherwise.
+DEFAULTS: dict[str, Any] = {"versions": (0x0304,), "groups": (X25519, SECP256R1)}
 
 PLAINTEXT, HANDSHAKE_KEYS, APPLICATION_KEYS = "plaintext", "handshake", "application"
 
@@ -46,7 +49,7 @@ def credentials(issued: Issued) -> Credentials:
 
 def client(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REAL, **options: Any) -> ClientConnection:
     """Our client, which trusts everybody unless it gets another verifier."""
-    settings: dict[str, Any] = {"groups": (X25519, SECP256R1), "verifier": Judge(), **options}
+    settings: dict[str, Any] = {**DEFAULTS, "verifier": Judge(), **options}
     name, early = settings.pop("server_name", "localhost"), settings.pop("early_data", b"")
     config = ClientConfig(**settings)
     return ClientConnection(
@@ -56,7 +59,7 @@ def client(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REA
 
 def server(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REAL, **options: Any) -> ServerConnection:
     """Our server, which trusts every client whose certificate it asks for."""
-    settings: dict[str, Any] = {"groups": (X25519, SECP256R1), "verifier": Judge(), **options}
+    settings: dict[str, Any] = {**DEFAULTS, "verifier": Judge(), **options}
     settings.setdefault("credentials", (credentials(certificates.server()),))
     return ServerConnection(ServerConfig(**settings), observers=observers, secret_sinks=sinks, seams=seams)
 
@@ -93,6 +96,8 @@ class Row:
     ours: Mapping[str, Any] = field(default_factory=dict)
     after: Callable[[Peer], object] | None = None
 
+    meet: ClassVar[Callable[..., Peer]] = staticmethod(meet)
+
     def check(self, role: Role, step: str = "", **more: Any) -> None:
         """Meet the liar and compare; ``more`` replaces fields.
 
@@ -101,7 +106,7 @@ class Row:
         row = replace(self, **more)
         lies = row.lie if isinstance(row.lie, Mapping) else {step: row.lie}
         for chunk, observers in ((0, []), (1, [repr])):
-            peer = meet(role, {"observers": observers, **row.ours}, lies=lies, chunk=chunk, **row.peer).run()
+            peer = self.meet(role, {"observers": observers, **row.ours}, lies=lies, chunk=chunk, **row.peer).run()
             if row.after is not None:
                 assert peer.complete, peer.connection.error
                 row.after(peer)

@@ -11,6 +11,7 @@ import pytest
 from handfast.engine import ClientAuth
 from handfast.events import Event, MessageSeen, Role
 from handfast.handshake.flights import FLIGHTS, LATER, START, may_come, message_of, page
+from handfast.handshake.flights12 import FLIGHTS_12
 from handfast.registry import CertificateCompressionAlgorithm, HandshakeType
 from handfast.wire.compression import certificate_in
 from handfast.wire.extensions import Cookie, EarlyDataIndication, Extensions, SelectedPsk, SignatureSchemeList
@@ -265,8 +266,7 @@ def test_the_page_is_drawn_from_the_tables():
 @pytest.mark.parametrize("role", list(Role))
 def test_the_diagram_has_every_transition(role):
     drawn = [line for line in page().splitlines() if " --> " in line]
-    assert len(drawn) == sum(
-        len(following) for flights in (*FLIGHTS.values(), *LATER.values()) for following in flights.values()
-    )
+    tables = [*FLIGHTS.values(), *LATER.values(), *FLIGHTS_12.values()]
+    assert len(drawn) == sum(len(following) for flights in tables for following in flights.values())
     for state in FLIGHTS[role]:
         assert state == START or message_of(state) in page()

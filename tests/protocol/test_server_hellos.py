@@ -105,7 +105,7 @@ def test_server_hello_with(row):
     Row("a suite that we did not offer", change(cipher_suite=CHACHA20), "suite_not_offered", "illegal_parameter",
         ours={"suites": (0x1301, 0x1302)}),
     Row("TLS 1.2 in supported_versions", selected(0x0303), "version_not_offered", "illegal_parameter"),
-    Row("no supported_versions", without(ExtensionType.supported_versions), "no_common_version", "protocol_version"),
+    Row("no supported_versions", without(ExtensionType.supported_versions), "missing_extension", "missing_extension"),
     Row("legacy_version TLS 1.3", change(legacy_version=0x0304), "legacy_version", "protocol_version"),
     Row("another session id", change(legacy_session_id_echo=bytes(32)), "wrong_session_id_echo", "illegal_parameter"),
     Row("a compression method", change(legacy_compression_method=1), "compression_selected", "illegal_parameter"),

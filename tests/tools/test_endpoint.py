@@ -162,6 +162,16 @@ def test_exporters_agree(scene):
     assert server.exported[0].value in server.to_json()
 
 
+@pytest.mark.parametrize("version", ["1.2", "1.3"])
+def test_no_context_is_an_empty_one_in_tls_13_alone(scene, version):
+    exports = ["--tls", version, "--export", "EXPORTER-a::16", "--export", "EXPORTER-a:none:16"]
+    server, client = scene.both(exports, exports)
+    assert server.exported == client.exported
+    empty, none = server.exported
+    assert (empty.context, none.context) == ("", "none")
+    assert (empty.value == none.value) == (version == "1.3")
+
+
 @pytest.mark.parametrize(("flag", "counts"), [([], (0, 0)), (["send"], (1, 0)), (["request"], (1, 1))])
 def test_key_update(scene, flag, counts):
     update = ["--key-update", *flag] if flag else []
@@ -413,10 +423,11 @@ USAGE_ERRORS = {
     "unknown flag": ["--role", "client", "--connect", "h:1", "--bogus"],
     "abbreviated flag": ["--role", "client", "--connect", "h:1", "--suite", "TLS_AES_128_GCM_SHA256"],
     "unknown suite": ["--role", "client", "--connect", "h:1", "--suites", "TLS_NULL"],
-    "suite of TLS 1.2": ["--role", "client", "--connect", "h:1", "--suites", "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256"],
+    "suite of nobody": ["--role", "client", "--connect", "h:1", "--suites", "TLS_RSA_WITH_AES_128_CBC_SHA"],
     "unknown group": ["--role", "client", "--connect", "h:1", "--groups", "secp999"],
     "share outside groups": ["--role", "client", "--connect", "h:1", "--groups", "x448", "--key-shares", "x25519"],
-    "unknown version": ["--role", "client", "--connect", "h:1", "--version", "1.2"],
+    "unknown version": ["--role", "client", "--connect", "h:1", "--version", "1.1"],
+    "version of nobody": ["--role", "client", "--connect", "h:1", "--tls", "2.0"],
     "verdict without a code": ["--role", "client", "--connect", "h:1", "--verdict", "refuse"],
     "unknown code": ["--role", "client", "--connect", "h:1", "--verdict", "refuse:bad_luck"],
     "verdict and trust": ["--role", "client", "--connect", "h:1", "--verdict", "accept", "--trust", "f"],

@@ -6,10 +6,28 @@ from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
 from handfast.wire.codec import Codec, Fixed, Opaque, Remainder, Struct, StructCodec, UInt, Vector
-from handfast.wire.extensions import ExtensionBlock, ExtensionBody, Extensions, OpaqueExtension
-from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, MESSAGES, HandshakeMessage, HelloRetryRequest
+from handfast.wire.extensions import (
+    ExtensionBlock,
+    ExtensionBody,
+    Extensions,
+    OpaqueExtension,
+    SupportedVersionsServerHello,
+)
+from handfast.wire.messages import (
+    HELLO_RETRY_REQUEST_RANDOM,
+    MESSAGES,
+    HandshakeMessage,
+    HelloRetryRequest,
+    Messages,
+    ServerHello,
+)
+from handfast.wire.messages12 import MESSAGES_12
 
-MESSAGE_CLASSES = [*MESSAGES.values(), HelloRetryRequest]
+MESSAGE_CLASSES = [
+    *MESSAGES.values(),
+    HelloRetryRequest,
+    *[cls for cls in MESSAGES_12.values() if cls not in MESSAGES.values()],
+]
 # How far a random value goes beyond its minimum: enough to cross every branch, little enough to be quick.
 MORE_BYTES = 40
 MORE_ITEMS = 3
@@ -21,10 +39,24 @@ def structs(cls: type[Struct], **known: SearchStrategy) -> SearchStrategy:
     return st.builds(cls, **fields)
 
 
+def table_of(cls: type[HandshakeMessage]) -> Messages:
+    """The messages of a version that this one is of."""
+    return MESSAGES_12 if MESSAGES_12.get(cls.HANDSHAKE_TYPE) is cls else MESSAGES
+
+
 def messages(cls: type[HandshakeMessage], **known: SearchStrategy) -> SearchStrategy:
     if cls is HelloRetryRequest:
         known["random"] = st.just(HELLO_RETRY_REQUEST_RANDOM)
+    if cls is ServerHello:
+        extensions = known.get("extensions", values(dict(cls.CODEC.fields)["extensions"]))
+        known["extensions"] = extensions.map(selecting_a_version)
     return structs(cls, **known)
+
+
+def selecting_a_version(block: Extensions) -> Extensions:
+    """A ServerHello without it is parsed as TLS 1.2's."""
+    selected = SupportedVersionsServerHello(0x0304)
+    return Extensions({**block, SupportedVersionsServerHello.EXTENSION_TYPE: selected, **block})
 
 
 def any_message() -> SearchStrategy:

@@ -11,10 +11,10 @@ from handfast.wire import extensions as ext
 from handfast.wire.alerts import Alert
 from handfast.wire.extensions import Extensions, OpaqueExtension
 from handfast.wire.fields import Field, Kind, fields_of, fields_of_struct
-from handfast.wire.messages import ClientHello, HandshakeMessage, parse_handshake
+from handfast.wire.messages import ClientHello, HandshakeMessage, Messages, parse_handshake
 from handfast.wire.records import RecordHeader
 from tests.wire.hellos import openssl_client_hello
-from tests.wire.strategies import MESSAGE_CLASSES, any_message, messages
+from tests.wire.strategies import MESSAGE_CLASSES, any_message, messages, table_of
 
 
 def check_spans(fields: list[Field], length: int) -> None:
@@ -32,9 +32,9 @@ def check_spans(fields: list[Field], length: int) -> None:
             assert outer.start <= field.start <= field.end <= outer.end
 
 
-def parses(raw: bytes) -> bool:
+def parses(raw: bytes, table: Messages) -> bool:
     try:
-        parse_handshake(raw)
+        parse_handshake(raw, table)
     except HandfastError:
         return False
     return True
@@ -45,7 +45,7 @@ def parses(raw: bytes) -> bool:
 @settings(max_examples=20, deadline=None)
 def test_every_byte_of_every_message_is_explained(cls: type[HandshakeMessage], data: st.DataObject) -> None:
     raw = data.draw(messages(cls)).encode()
-    fields = fields_of(raw)
+    fields = fields_of(raw, table_of(cls))
     check_spans(fields, len(raw))
     assert all(field.kind is not Kind.UNDECODED for field in fields)
     assert all(field.depth == 0 or field.path[:-1] in {other.path for other in fields} for field in fields)
@@ -60,10 +60,11 @@ def test_bytes_that_do_not_parse_are_explained_as_far_as_they_do(
     for _ in range(data.draw(st.integers(0, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     damaged = bytes(raw[: data.draw(st.integers(0, len(raw)))])
-    fields = fields_of(damaged)
+    table = table_of(type(message))
+    fields = fields_of(damaged, table)
     check_spans(fields, len(damaged))
     undecoded = [field for field in fields if field.kind is Kind.UNDECODED]
-    assert undecoded == ([] if parses(damaged) else undecoded[:1])
+    assert undecoded == ([] if parses(damaged, table) else undecoded[:1])
     assert all(field is fields[-1] for field in undecoded)
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.registry import AlertDescription, ExtensionType, HandshakeType, ProtocolVersion
 from handfast.wire import extensions as ext
+from handfast.wire import messages12
 from handfast.wire.alerts import Alert, parse_alert
 from handfast.wire.extensions import ExtensionBody, Extensions, OpaqueExtension
 from handfast.wire.messages import (
@@ -24,14 +25,16 @@ from handfast.wire.messages import (
     HandshakeMessage,
     HelloRetryRequest,
     KeyUpdate,
+    Messages,
     NewSessionTicket,
     ServerHello,
     message_hash,
     parse_handshake,
 )
+from handfast.wire.messages12 import MESSAGES_12
 from tests.vectors import rfc8448_simple as rfc
 from tests.wire.hellos import openssl_client_hello
-from tests.wire.strategies import MESSAGE_CLASSES, any_message, messages, structs
+from tests.wire.strategies import MESSAGE_CLASSES, any_message, messages, structs, table_of
 
 # Big enough for the smallest block that any message allows, and unknown to all.
 FILLER = OpaqueExtension(0xFFFE, bytes(4))
@@ -74,7 +77,7 @@ def hello_bytes(extensions: bytes) -> bytes:
 def test_every_message_survives_the_wire(cls: type[HandshakeMessage], data: st.DataObject) -> None:
     message = data.draw(messages(cls))
     raw = message.encode()
-    parsed = parse_handshake(raw)
+    parsed = parse_handshake(raw, table_of(cls))
     assert type(parsed) is cls
     assert parsed == message
     assert parsed.raw == raw
@@ -100,7 +103,7 @@ def test_every_extension_survives_in_every_message(
         assert isinstance(again, Extended)
         holder = again
     assert holder.find(form) == body
-    assert list(holder.extensions.values()) == [body, FILLER]
+    assert [holder.extensions[kind] for kind in (form.EXTENSION_TYPE, FILLER.extension_type)] == [body, FILLER]
 
 
 @pytest.mark.parametrize("cls", MESSAGE_CLASSES)
@@ -110,24 +113,25 @@ def test_a_truncated_message_never_parses_as_it_was(cls: type[HandshakeMessage],
     raw = data.draw(messages(cls)).encode()
     for length in range(len(raw)):
         with pytest.raises(BadMessage):
-            parse_handshake(raw[:length])
+            parse_handshake(raw[:length], table_of(cls))
         if length >= 4:
-            reparse(with_header(raw[0], raw[4:length]))
+            reparse(with_header(raw[0], raw[4:length]), table_of(cls))
 
 
-def reparse(raw: bytes) -> None:
+def reparse(raw: bytes, table: Messages) -> None:
     """Either the bytes do not decode, or they decode to a message that these bytes stand for."""
     try:
-        message = parse_handshake(raw)
+        message = parse_handshake(raw, table)
     except (BadMessage, PeerMisbehaved):
         return
-    assert parse_handshake(message.encode()) == message
+    assert parse_handshake(message.encode(), table) == message
 
 
-@given(kind=st.sampled_from([*MESSAGES, 0, 99]), body=st.binary(max_size=120))
+@pytest.mark.parametrize("table", [MESSAGES, MESSAGES_12], ids=["1.3", "1.2"])
+@given(kind=st.sampled_from([*MESSAGES, *MESSAGES_12, 99]), body=st.binary(max_size=120))
 @settings(max_examples=200, deadline=None)
-def test_random_bytes_parse_or_are_refused(kind: int, body: bytes) -> None:
-    reparse(with_header(kind, body))
+def test_random_bytes_parse_or_are_refused(table: Messages, kind: int, body: bytes) -> None:
+    reparse(with_header(kind, body), table)
 
 
 @given(message=any_message(), data=st.data())
@@ -136,7 +140,7 @@ def test_a_damaged_message_parses_or_is_refused(message: HandshakeMessage, data:
     raw = bytearray(message.encode())
     for _ in range(data.draw(st.integers(1, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
-    reparse(bytes(raw))
+    reparse(bytes(raw), table_of(type(message)))
 
 
 def test_the_hello_of_openssl_parses_and_encodes_to_the_same_bytes() -> None:
@@ -204,15 +208,23 @@ def test_a_server_hello_of_tls_1_2_parses() -> None:
     body = bytes.fromhex("0303") + bytes(range(32)) + bytes.fromhex("00 c02b 00")
     for tail in (b"", bytes.fromhex("0000"), bytes.fromhex("0005 ff01 0001 00")):
         message = parse_handshake(with_header(HandshakeType.server_hello, body + tail))
-        assert isinstance(message, ServerHello)
+        assert isinstance(message, messages12.ServerHello)
         assert message.cipher_suite == 0xC02B
-        assert message.find(ext.SupportedVersionsServerHello) is None
+        assert message.find(ext.RenegotiationInfo) == (ext.RenegotiationInfo(b"") if len(tail) > 2 else None)
+
+
+def test_a_server_hello_whose_extensions_do_not_parse_is_one_of_tls_1_2() -> None:
+    whole = ServerHello(0x0303, bytes(32), b"id", 0x1301, 0, Extensions.of(ext.SupportedVersionsServerHello(0x0304)))
+    assert parse_handshake(whole.encode()) == whole
+    for broken in (whole.encode()[:-6], whole.encode()[:20]):
+        with pytest.raises(BadMessage) as caught:
+            parse_handshake(with_header(HandshakeType.server_hello, broken[4:]))
+        assert caught.value.code == "truncated"
 
 
 def test_the_random_alone_makes_a_hello_retry_request() -> None:
-    retry = HelloRetryRequest(
-        0x0303, HELLO_RETRY_REQUEST_RANDOM, b"", 0x1301, 0, Extensions.of(ext.KeyShareHelloRetryRequest(29), FILLER)
-    )
+    extensions = Extensions.of(ext.SupportedVersionsServerHello(0x0304), ext.KeyShareHelloRetryRequest(29))
+    retry = HelloRetryRequest(0x0303, HELLO_RETRY_REQUEST_RANDOM, b"", 0x1301, 0, extensions)
     raw = retry.encode()
     assert parse_handshake(raw) == retry
     other = raw[:6] + bytes(32) + raw[38:]

@@ -15,7 +15,7 @@ import click
 
 from handfast.cli import ui
 from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
-from handfast.registry import CipherSuite, NamedGroup, Registry
+from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def identity_options(command: F) -> F:
 def parameter_options(command: F) -> F:
     """--tls, --suites, --groups, --alpn."""
     return together(
-        click.option("--tls", multiple=True, metavar="VERSION", help="Speak exactly these versions: 1.3."),
+        click.option("--tls", multiple=True, metavar="VERSION", help="Speak exactly these: 1.2, 1.3; repeatable."),
         click.option("--suites", metavar="NAMES", help="Cipher suites, comma-separated, most wanted first."),
         click.option("--groups", metavar="NAMES", help="Key exchange groups, likewise."),
         click.option("--alpn", metavar="NAMES", help="Application protocols, likewise: h2,http/1.1."),
@@ -165,10 +165,9 @@ def roots(cacert: Path | None) -> Roots:
 
 def parameters(tls: tuple[str, ...], suites: str | None, groups: str | None, alpn: str | None) -> dict[str, Any]:
     """The keyword arguments of a configuration that these options make. Raises ConfigError."""
-    for version in tls:
-        if version not in ("1.3", "TLS 1.3", "TLSv1.3"):
-            raise ui.bad_option("--tls", f"handfast does not speak {version!r}", "leave it out, or give 1.3")
     chosen: dict[str, Any] = {}
+    if tls:
+        chosen["versions"] = tuple(dict.fromkeys(map(_version, tls)))
     if suites is not None:
         chosen["suites"] = _numbers("--suites", suites, CipherSuite)
     if groups is not None:
@@ -176,6 +175,14 @@ def parameters(tls: tuple[str, ...], suites: str | None, groups: str | None, alp
     if alpn is not None:
         chosen["application_protocols"] = tuple(name for name in alpn.split(",") if name)
     return chosen
+
+
+def _version(text: str) -> int:
+    for version in ServerConfig.versions:
+        name = ProtocolVersion.describe(version)
+        if text in (name, name.replace(" ", "v"), name.removeprefix("TLS ")):
+            return version
+    raise ui.bad_option("--tls", f"handfast does not speak {escape(text)!r}", "leave it out, or give 1.2 or 1.3")
 
 
 def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ...]:

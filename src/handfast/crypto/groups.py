@@ -162,6 +162,10 @@ _AVAILABLE = _without_missing()
 
 # Every group that ``generate`` and ``encapsulate`` take.
 ALL_GROUPS: tuple[int, ...] = tuple(_AVAILABLE)
+# Those of them that are one exchange and no hybrid.
+CLASSICAL_GROUPS: tuple[int, ...] = tuple(
+    group for group, exchange in _AVAILABLE.items() if not isinstance(exchange, _Hybrid)
+)
 # What is offered and accepted by default, in order of preference; the other hybrids are for those who name them.
 SUPPORTED_GROUPS: tuple[int, ...] = tuple(
     group for group in ALL_GROUPS if group not in (NamedGroup.SecP256r1MLKEM768, NamedGroup.SecP384r1MLKEM1024)

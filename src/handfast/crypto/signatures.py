@@ -38,6 +38,7 @@ _CURVES = {
     "secp384r1": "P-384",
     "secp521r1": "P-521",
 }
+_ECDSA_KINDS = frozenset(f"ECDSA {curve}" for curve in _CURVES.values())
 
 
 class UnusableKey(ValueError):
@@ -130,6 +131,19 @@ def scheme_fits(key: PublicKey, scheme: int) -> bool:
     )
 
 
+def scheme_fits_12(key: PublicKey, scheme: int) -> bool:
+    """The same in TLS 1.2, where an ECDSA scheme says nothing of the curve. RFC 9846 4.3.3 and RFC 8422 5.4."""
+    entry = _SCHEMES.get(scheme)
+    either = entry is not None and entry.kind.startswith("ECDSA") and key.kind in _ECDSA_KINDS
+    return either or scheme_fits(key, scheme)
+
+
+def schemes_for_12(key: PublicKey) -> tuple[int, ...]:
+    """The schemes with which ``key`` can sign a TLS 1.2 handshake; those that TLS 1.3 allows it too come first."""
+    own = schemes_for(key)
+    return own + tuple(scheme for scheme in _SCHEMES if scheme not in own and scheme_fits_12(key, scheme))
+
+
 def schemes_for(key: PublicKey) -> tuple[int, ...]:
     """The schemes with which ``key`` can sign a TLS 1.3 CertificateVerify, in order of preference. RFC 9846 4.5.2."""
     return tuple(scheme for scheme in _SCHEMES if scheme not in CERTIFICATE_ONLY and scheme_fits(key, scheme))
@@ -146,8 +160,15 @@ def sign(private_key: PrivateKey, scheme: int, message: bytes) -> bytes:
 
 def verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bool:
     """Whether ``signature`` is one of ``message`` under ``scheme``; False too if the scheme does not fit the key."""
-    if not scheme_fits(key, scheme):
-        return False
+    return scheme_fits(key, scheme) and _verify(key, scheme, signature, message)
+
+
+def verify_12(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bool:
+    """The same by the rules of TLS 1.2."""
+    return scheme_fits_12(key, scheme) and _verify(key, scheme, signature, message)
+
+
+def _verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bool:
     try:
         key._key.verify(signature, message, *_SCHEMES[scheme].arguments)
     except InvalidSignature:

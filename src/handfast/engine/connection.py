@@ -44,6 +44,7 @@ from handfast.handshake.flow import Expect, Handshake, Need, Step
 from handfast.handshake.info import ConnectionInfo
 from handfast.handshake.post import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED, PostHandshake
 from handfast.handshake.post_auth import LaterAuthentication
+from handfast.keys.established import Established
 from handfast.record.layer import ALERT, HANDSHAKE, Record, RecordLayer
 from handfast.registry import AlertDescription, AlertLevel, HandshakeType
 from handfast.trust.signers import DEFERRED
@@ -53,8 +54,10 @@ from handfast.wire.messages import HandshakeMessage, parse_handshake
 
 if TYPE_CHECKING:
     from handfast.handshake.config import Config
+    from handfast.handshake.post12 import PostHandshake12
     from handfast.handshake.post_auth import Exchange
-    from handfast.keys.established import Established, ExtractedSecrets
+    from handfast.keys.established import ExtractedSecrets
+    from handfast.keys.established12 import Established12
 
 CLOSE_NOTIFY = int(AlertDescription.close_notify)
 USER_CANCELED = int(AlertDescription.user_canceled)
@@ -84,12 +87,13 @@ class Connection:
         self._step: Step | None = None
         self._asked_at = 0.0
         self._awaitable: Any = None
-        self._post: PostHandshake | None = None
+        self._post: PostHandshake | PostHandshake12 | None = None
         self._later: LaterAuthentication | None = None
-        self._established: Established | None = None
+        self._established: Established | Established12 | None = None
         self._results: list[Result] = []
         self._received = 0
         self._user_canceled = 0
+        self._warnings = 0
         self._read_closed = False
         self._write_closed = False
         self._busy = False
@@ -98,7 +102,7 @@ class Connection:
         self._plain_reading = False
         self._answer: object = None
 
-    def _start(self, machine: Generator[Step, Any, Established]) -> None:
+    def _start(self, machine: Generator[Step, Any, Established | Established12]) -> None:
         self._machine = machine
         with Guard(self):
             self._resume(None)
@@ -276,10 +280,16 @@ class Connection:
             self._post.update_write_keys(UPDATE_REQUESTED if request else UPDATE_NOT_REQUESTED)
         self._raise_error()
 
-    def export(self, label: str, context: bytes, length: int) -> bytes:
-        """Exported keying material of ``length`` bytes. RFC 9846 7.5. Raises ApiMisuse before the handshake is over."""
+    def export(self, label: str, context: bytes | None, length: int) -> bytes:
+        """Exported keying material of ``length`` bytes. RFC 9846 7.5. Raises ApiMisuse before the handshake is over.
+
+        No context, None, is the same as an empty one in TLS 1.3, and is not in TLS 1.2 (RFC 5705 4), which exports
+        nothing without the extended main secret.
+        """
         if self._established is None or self.error is not None:
             raise ApiMisuse("no_exporter")
+        if isinstance(self._established, Established):
+            return self._established.exporter.export(label, context or b"", length)
         return self._established.exporter.export(label, context, length)
 
     def export_early(self, label: str, context: bytes, length: int) -> bytes:
@@ -398,15 +408,20 @@ class Connection:
             seconds = self._seams.monotonic() - self._asked_at
             self._watch.emit(Resumed(self._watch.clock(), type(need).__name__, seconds))
 
-    def _complete(self, established: Established) -> None:
+    def _complete(self, established: Established | Established12) -> None:
         self._handshake.flush()
         self._machine = None
         self._step = None
         self._established = established
         self._config = self._handshake.config
-        post = self._post = PostHandshake(self.info.role, self._records, established)
-        if self.info.post_handshake_auth:
-            self._later = post.authentication = LaterAuthentication(self._handshake, self._config, post.secrets)
+        if isinstance(established, Established):
+            post = self._post = PostHandshake(self.info.role, self._records, established)
+            if self.info.post_handshake_auth:
+                self._later = post.authentication = LaterAuthentication(self._handshake, self._config, post.secrets)
+        else:
+            from handfast.handshake.post12 import PostHandshake12
+
+            self._post = PostHandshake12(self.info.role, self._records)
         self._records.joiner.handshake_over()
         self.info.complete = True
         if self._later is not None:
@@ -449,7 +464,7 @@ class Connection:
                 self._tell_if_it_decodes(raw, record_indexes)
             name = HandshakeType.describe(raw[0])
             raise PeerMisbehaved("unexpected_message", message=name, expected=step.names)
-        message = parse_handshake(raw)
+        message = parse_handshake(raw, self._handshake.messages)
         if self._watch.active:
             self._tell_message(message, raw, record_indexes)
         return message
@@ -460,7 +475,7 @@ class Connection:
 
     def _tell_if_it_decodes(self, raw: bytes, record_indexes: tuple[int, ...]) -> None:
         try:
-            self._tell_message(parse_handshake(raw), raw, record_indexes)
+            self._tell_message(parse_handshake(raw, self._handshake.messages), raw, record_indexes)
         except (BadMessage, PeerMisbehaved):
             return
 
@@ -523,10 +538,16 @@ class Connection:
         if len(record.content) != 2:
             raise PeerMisbehaved("bad_alert", length=len(record.content))
         level, description = record.content
+        warning = level == AlertLevel.warning and self._handshake.takes_warnings
         if self._watch.active:
-            self._watch.alert(self.info.role.peer.sends, level, description, authenticated=record.protected)
+            sender = self.info.role.peer.sends
+            self._watch.alert(sender, level, description, authenticated=record.protected, ends=not warning)
         if description == CLOSE_NOTIFY:
             self._take_close_notify()
+        elif warning:
+            self._warnings += 1
+            if self._warnings > limits.MAX_WARNINGS:
+                raise PeerMisbehaved("too_many_warnings", limit=limits.MAX_WARNINGS)
         elif description == USER_CANCELED:
             self._user_canceled += 1
             if self._user_canceled > limits.MAX_USER_CANCELED:

@@ -6,21 +6,26 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch, Role
-from handfast.handshake import negotiate
+from handfast.handshake import negotiate, versions
 from handfast.handshake.client13 import client13, reject_early_data
 from handfast.handshake.identity import certificate_wishes
 from handfast.handshake.offer_session import SessionOffer, find_offer, send_with_psk, why_no_early_data
 from handfast.keys.established import Established
-from handfast.registry import CipherSuite, ExtensionType, NamedGroup, PskKeyExchangeMode
+from handfast.registry import CipherSuite, ECPointFormat, ExtensionType, NamedGroup, PskKeyExchangeMode
 from handfast.trust.names import sni
+from handfast.wire import messages12
 from handfast.wire.extensions import (
     CertificateAuthorities,
     ClientTicketRequest,
     Cookie,
     EarlyDataIndication,
+    ECPointFormatList,
+    ExtendedMainSecret,
+    ExtensionBody,
     Extensions,
     KeyShareClientHello,
     KeyShareEntry,
@@ -28,6 +33,7 @@ from handfast.wire.extensions import (
     PostHandshakeAuth,
     ProtocolNameList,
     PskKeyExchangeModes,
+    RenegotiationInfo,
     ServerName,
     ServerNameList,
     SignatureSchemeList,
@@ -39,6 +45,7 @@ if TYPE_CHECKING:
     from handfast.crypto.groups import KeyShare
     from handfast.handshake.config import ClientConfig
     from handfast.handshake.flow import Handshake, Step
+    from handfast.keys.established12 import Established12
     from handfast.trust.verifiers import Verifier
 
 HYBRIDS = (NamedGroup.X25519MLKEM768, NamedGroup.SecP256r1MLKEM768, NamedGroup.SecP384r1MLKEM1024)
@@ -55,7 +62,7 @@ class ClientOffer:
 
 def client(
     hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None, early_data: bytes = b""
-) -> Generator[Step, Any, Established]:
+) -> Generator[Step, Any, Established | Established12]:
     """RFC 9846 figure 1 from the client's side, up to the version."""
     # The secrets of a session are told under the name that the connection will have.
     hs.client_random = hs.seams.random_bytes(32)
@@ -68,14 +75,25 @@ def client(
     hs.records.accepts_change_cipher_spec = True
     if offer.hello.find(EarlyDataIndication) is not None:
         send_early_data(hs, offer, early_data)
-    answer = yield from hs.expect(ServerHello, HelloRetryRequest)
+    hs.takes_warnings = negotiate.TLS12 in config.spoken
+    answer = yield from hs.expect(ServerHello, HelloRetryRequest, messages12.ServerHello)
+    versions.check_version(config.spoken, answer)
+    if isinstance(answer, messages12.ServerHello):
+        from handfast.handshake.client12 import client12
+
+        if offer.hello.find(EarlyDataIndication) is not None:
+            raise PeerMisbehaved("early_data_and_old_version")
+        return (yield from client12(hs, config, verifier, server_name, offer.hello, answer))
+    hs.takes_warnings = False
     retry = None
     if isinstance(answer, HelloRetryRequest):
         retry = answer
         offer = answer_retry(hs, offer, retry)
-        answer = yield from hs.expect(ServerHello, HelloRetryRequest)
+        answer = yield from hs.expect(ServerHello, HelloRetryRequest, messages12.ServerHello)
         if isinstance(answer, HelloRetryRequest):
             raise PeerMisbehaved("second_retry")
+        if isinstance(answer, messages12.ServerHello):
+            raise PeerMisbehaved("changed_after_retry", message="ServerHello", field="the version")
     choice = negotiate.check_server_hello(offer.hello, answer, retry)
     session = offer.session if choice.resumes else None
     if session is not None:
@@ -90,20 +108,35 @@ def make_offer(
     hs: Handshake, config: ClientConfig, server_name: str | None, session: SessionOffer | None, *, early: bool
 ) -> ClientOffer:
     """Send the first ClientHello. RFC 9846 4.2.2."""
-    shares = {group: hs.seams.generate(group) for group in key_share_groups(config)}
+    speaks_12, speaks_13 = negotiate.TLS12 in config.spoken, negotiate.TLS13 in config.spoken
+    shares = {group: hs.seams.generate(group) for group in key_share_groups(config)} if speaks_13 else {}
     bodies: list[Any] = []
     name = None if server_name is None else sni(server_name)
     if name is not None:
         bodies.append(ServerNameList((ServerName(0, name.encode("ascii")),)))
-    bodies += (
-        SupportedVersionsClientHello((negotiate.TLS13,)),
-        NamedGroupList(tuple(config.groups)),
-        SignatureSchemeList(tuple(config.schemes)),
-        key_shares(shares),
-    )
+    groups = [group for group in config.groups if speaks_13 or group in CLASSICAL_GROUPS]
+    bodies += NamedGroupList(tuple(groups)), SignatureSchemeList(tuple(config.schemes))
+    if speaks_13:
+        bodies += SupportedVersionsClientHello(config.spoken), key_shares(shares)
+    if speaks_12:
+        bodies += ECPointFormatList((ECPointFormat.uncompressed,)), ExtendedMainSecret(), RenegotiationInfo(b"")
     if config.application_protocols:
         bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
-    bodies += certificate_wishes(config, Role.CLIENT)
+    if speaks_13:
+        bodies += only_for_13(config, early=early)
+    hs.info.post_handshake_auth = config.post_handshake_auth and speaks_13
+    # A session id makes the handshake look like a resumption of TLS 1.2 to middleboxes. RFC 9846 D.4.
+    session_id = hs.seams.random_bytes(32) if speaks_13 else b""
+    suites = config.spoken_suites
+    hello = ClientHello(negotiate.TLS12, hs.client_random, session_id, suites, b"\x00", Extensions.of(*bodies))
+    hello = hs.send(hello) if session is None else send_with_psk(hs, hello, session)
+    hs.client_random = hello.random
+    return ClientOffer(hello, shares, session)
+
+
+def only_for_13(config: ClientConfig, *, early: bool) -> list[ExtensionBody]:
+    """The extensions that say nothing to a server of an older version. RFC 9846 4.3."""
+    bodies = certificate_wishes(config, Role.CLIENT)
     if config.ca_names:
         bodies.append(CertificateAuthorities(tuple(config.ca_names)))
     if config.sessions is not None:
@@ -114,15 +147,7 @@ def make_offer(
         bodies.append(EarlyDataIndication())
     if config.post_handshake_auth:
         bodies.append(PostHandshakeAuth())
-    hs.info.post_handshake_auth = config.post_handshake_auth
-    # A session id makes the handshake look like a resumption of TLS 1.2 to middleboxes. RFC 9846 D.4.
-    session_id = hs.seams.random_bytes(32)
-    hello = ClientHello(
-        negotiate.TLS12, hs.client_random, session_id, tuple(config.suites), b"\x00", Extensions.of(*bodies)
-    )
-    hello = hs.send(hello) if session is None else send_with_psk(hs, hello, session)
-    hs.client_random = hello.random
-    return ClientOffer(hello, shares, session)
+    return bodies
 
 
 def send_early_data(hs: Handshake, offer: ClientOffer, data: bytes) -> None:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
 from typing import TYPE_CHECKING, TypeAlias
 
 from handfast import limits
-from handfast.crypto.groups import ALL_GROUPS, SUPPORTED_GROUPS
+from handfast.crypto.groups import ALL_GROUPS, CLASSICAL_GROUPS, SUPPORTED_GROUPS
 from handfast.crypto.randomness import random_bytes
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.crypto.suites import SUITES_13
+from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import ConfigError
 from handfast.registry import (
     CertificateCompressionAlgorithm,
     CipherSuite,
     NamedGroup,
+    ProtocolVersion,
     Registry,
     SignatureScheme,
 )
@@ -30,6 +32,13 @@ if TYPE_CHECKING:
     from handfast.sessions.tickets import Tickets
     from handfast.trust.credentials import Credentials
     from handfast.trust.verifiers import Verifier
+
+
+# The suites of each version, the highest version first.
+_SUITES: dict[int, Mapping[int, object]] = {
+    int(ProtocolVersion.TLS13): SUITES_13,
+    int(ProtocolVersion.TLS12): SUITES_12,
+}
 
 
 class ClientAuth(StrEnum):
@@ -62,7 +71,9 @@ class Config:
     """What both roles share.
 
     Attributes:
-        suites, groups, schemes: what is offered or accepted, most wanted first.
+        versions: the versions of TLS that may be spoken; the highest that both sides speak is.
+        suites, groups, schemes: what is offered or accepted, most wanted first. ``suites`` holds those of all
+            versions, and a version of which it holds none is not spoken.
         application_protocols: ALPN names, most wanted first; empty means that ALPN is not spoken.
         credentials: our identities to choose from.
         verifier: judges the peer's chain.
@@ -79,11 +90,15 @@ class Config:
             client's certificate. What such data asks for is done in the client's name before the client has proven
             that it is there.
         enable_secret_extraction: whether ``extract_secrets`` of a connection may give the traffic keys away.
+        require_extended_main_secret: refuse a peer that speaks TLS 1.2 without it (RFC 7627). With False such a peer is
+            let in; the connection then exports no keying material, and a client of ours that shows the same certificate
+            to two servers can be impersonated by one of them to the other.
 
     Raises ConfigError for what handfast cannot do.
     """
 
-    suites: Sequence[int] = tuple(SUITES_13)
+    versions: Sequence[int] = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
+    suites: Sequence[int] = (*SUITES_13, *SUITES_12)
     groups: Sequence[int] = SUPPORTED_GROUPS
     schemes: Sequence[int] = SUPPORTED_SCHEMES
     application_protocols: Sequence[str] = ()
@@ -103,9 +118,11 @@ class Config:
         return random_bytes(32)
 
     enable_secret_extraction: bool = False
+    require_extended_main_secret: bool = True
 
     def __post_init__(self) -> None:
-        _check_known("suites", self.suites, SUITES_13, CipherSuite)
+        _check_known("versions", self.versions, _SUITES, ProtocolVersion)
+        _check_known("suites", self.suites, {**SUITES_13, **SUITES_12}, CipherSuite)
         _check_known("groups", self.groups, ALL_GROUPS, NamedGroup)
         _check_known("schemes", self.schemes, SUPPORTED_SCHEMES, SignatureScheme)
         if self.certificate_compression:
@@ -127,6 +144,26 @@ class Config:
             )
         if self.handshake_timeout <= 0:
             _refuse("handshake_timeout", f"{self.handshake_timeout} is not positive", "give seconds")
+        if not self.spoken:
+            spoken = ", ".join(map(ProtocolVersion.describe, self.versions))
+            _refuse("suites", f"none can be used with {spoken} and these groups", "leave it out for the default")
+
+    @cached_property
+    def spoken(self) -> tuple[int, ...]:
+        """The versions that can be spoken, the highest first: those with a suite, and TLS 1.2 with a group it knows."""
+        classical = any(group in CLASSICAL_GROUPS for group in self.groups)
+        return tuple(
+            version
+            for version, suites in _SUITES.items()
+            if version in self.versions
+            and any(suite in suites for suite in self.suites)
+            and (classical or version != ProtocolVersion.TLS12)
+        )
+
+    @cached_property
+    def spoken_suites(self) -> tuple[int, ...]:
+        """The suites of these versions, most wanted first."""
+        return tuple(suite for suite in self.suites if any(suite in _SUITES[version] for version in self.spoken))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import Negotiated
@@ -43,7 +43,13 @@ def application_traffic(hs: Handshake, secret: MainSecret) -> tuple[Traffic, Exp
     return traffic, secret.exporter_secret(transcript_hash)
 
 
-def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
+class Authenticates(Protocol):
+    """A secret of one side, by which it proves what it saw."""
+
+    def finished(self, transcript_hash: bytes, /) -> bytes: ...
+
+
+def send_finished(hs: Handshake, secret: Authenticates) -> None:
     """Prove that we saw the same handshake as the peer. RFC 9846 4.5.3."""
     transcript_hash = hs.transcript.digest()
     verify_data = secret.finished(transcript_hash)
@@ -51,7 +57,7 @@ def send_finished(hs: Handshake, secret: TrafficSecret) -> None:
     hs.checked(hs.role.sends, "Finished", transcript_hash, verify_data, sent, verify_data == sent)
 
 
-def check_finished(hs: Handshake, secret: TrafficSecret) -> Generator[Step, Any, None]:
+def check_finished(hs: Handshake, secret: Authenticates) -> Generator[Step, Any, None]:
     """Wait for the proof that the peer saw the same handshake, and check it. RFC 9846 4.5.3."""
     transcript_hash = hs.transcript.digest()
     finished = yield from hs.expect(Finished)

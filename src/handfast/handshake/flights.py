@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from handfast.events import Role
+from handfast.handshake.flights12 import TO_CLIENT_12, TO_SERVER_12
 
 # State -> the states that one more message of the peer may lead to.
 Flights: TypeAlias = Mapping[str, tuple[str, ...]]
@@ -131,6 +132,16 @@ RFC 9846 4.7.2, where the client offered it. A client accepts from a server, at 
 A server that asked accepts, until it has its answer:
 
 {later_to_server}
+## What a client accepts from a server in TLS 1.2
+
+From its ServerHello on. A ChangeCipherSpec, which is no handshake message here either, must stand before each Finished
+and nowhere else; a HelloRequest is declined with a warning. RFC 5246 figure 1.
+
+{to_client_12}
+
+## What a server accepts from a client in TLS 1.2
+
+{to_server_12}
 """
 
 
@@ -141,6 +152,8 @@ def page() -> str:
         to_server=diagram(TO_SERVER),
         later_to_client=diagram(LATER_TO_CLIENT),
         later_to_server=diagram(LATER_TO_SERVER),
+        to_client_12=diagram(TO_CLIENT_12),
+        to_server_12=diagram(TO_SERVER_12),
     )
 
 

@@ -19,13 +19,13 @@ from handfast.errors import LocalFailure, PeerMisbehaved
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
 from handfast.handshake.seams import unchanged
 from handfast.keys import keylog
-from handfast.keys.schedule import EarlySecret, TrafficSecret
+from handfast.keys.schedule import EarlySecret, Report, TrafficSecret
 from handfast.keys.transcript import Transcript
 from handfast.record.layer import Outgoing
 from handfast.record.protection import Protection13
 from handfast.trust.signers import must_be_checked
 from handfast.trust.verdict import Verdict, as_verdict
-from handfast.wire.messages import HandshakeMessage
+from handfast.wire.messages import MESSAGES, HandshakeMessage, Messages
 
 if TYPE_CHECKING:
     from handfast.crypto.suites import Suite13
@@ -43,6 +43,7 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound=HandshakeMessage)
 N = TypeVar("N", bound=HandshakeMessage)
+L = TypeVar("L", bound=HandshakeMessage)
 
 
 @dataclass(slots=True, eq=False)
@@ -58,7 +59,7 @@ class Expect:
     @property
     def names(self) -> str:
         """The messages by name, for errors and for the events of a connection that waits."""
-        return " or ".join(kind.__name__ for kind in self.kinds)
+        return " or ".join(dict.fromkeys(kind.__name__ for kind in self.kinds))
 
 
 # A handshake waits for the same few kinds each time; what says so can be shared, since nobody answers it by name.
@@ -175,6 +176,11 @@ class Handshake:
         # Whether a server may answer it before the handshake is over: the client is known, and was asked for nothing.
         self.may_write_early = False
         self.early_exporter: ExporterSecret | None = None
+        # How the version in use spells its messages, and what it calls its secrets.
+        self.messages = MESSAGES
+        self._secret_names = keylog.SECRETS
+        # Whether an alert may be a mere warning, which TLS 1.3 does not know.
+        self.takes_warnings = False
         self._flight: list[Outgoing] = []
         self._held: HandshakeMessage | None = None
 
@@ -184,6 +190,11 @@ class Handshake:
         hs.client_random = self.client_random
         hs.transcript = self.transcript.copy()
         return hs
+
+    def speak(self, messages: Messages, secret_names: keylog.SecretNames) -> None:
+        """From here on another version is spoken than the one that a handshake begins with."""
+        self.messages = messages
+        self._secret_names = secret_names
 
     # Messages
 
@@ -213,6 +224,8 @@ class Handshake:
     def expect(self, kind: type[M], /) -> Generator[Step, Any, M]: ...
     @overload
     def expect(self, kind: type[M], other: type[N], /) -> Generator[Step, Any, M | N]: ...
+    @overload
+    def expect(self, kind: type[M], other: type[N], third: type[L], /) -> Generator[Step, Any, M | N | L]: ...
     def expect(
         self, kind: type[HandshakeMessage], *others: type[HandshakeMessage]
     ) -> Generator[Step, Any, HandshakeMessage]:
@@ -278,7 +291,12 @@ class Handshake:
 
     def early_secret(self, suite: Suite13, psk: bytes | None = None) -> EarlySecret:
         """The start of the key schedule, which reports every secret if anyone wants to know. RFC 9846 7.1."""
-        return EarlySecret(suite.hash, psk, report=self._report if self.watch.wants_secrets else None)
+        return EarlySecret(suite.hash, psk, report=self.report)
+
+    @property
+    def report(self) -> Report | None:
+        """Who is to be told of every derived secret, or None."""
+        return self._report if self.watch.wants_secrets else None
 
     def write_with(self, secret: TrafficSecret, suite: Suite13, epoch: Epoch) -> None:
         """Write what is still to be written, then switch the write keys."""
@@ -325,7 +343,7 @@ class Handshake:
             self.tell(Checked(self.watch.time, direction, what, content, expected, received, ok))
 
     def _report(self, name: str, label: str, inputs: tuple[str, ...], context: bytes, value: bytes) -> None:
-        keylog_label, level = keylog.about(name)
+        keylog_label, level = keylog.about(name, self._secret_names)
         self.watch.reveal(Secret(name, level, keylog_label, self.client_random, value))
         if self.watch.active:
             self.tell(SecretDerived(self.watch.time, name, label, inputs, context))

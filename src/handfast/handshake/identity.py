@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import limits
 from handfast.crypto import signatures
-from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
+from handfast.errors import BadMessage, HandfastError, PeerIncompatible, PeerMisbehaved
 from handfast.events import CertificateChosen, PeerJudged, Role
 from handfast.handshake import negotiate
 from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
@@ -104,7 +104,8 @@ def choose_client_credentials(candidates: Sequence[Credentials], wanted: negotia
 
 
 def _scheme(credentials: Credentials, accepted: Collection[int]) -> int | None:
-    return negotiate.choose_scheme(credentials.signer.schemes, accepted)
+    allowed = (scheme for scheme in credentials.signer.schemes if scheme not in signatures.CERTIFICATE_ONLY)
+    return negotiate.choose_scheme(allowed, accepted)
 
 
 def prove_identity(hs: Handshake, config: Config, choice: Choice, asking: Asking) -> Generator[Step, Any, None]:
@@ -228,7 +229,7 @@ def check_identity(
     ok = check_proof(chain[0], proof, content, offered)
     hs.checked(hs.role.peer.sends, "CertificateVerify", content, b"", proof.signature, ok)
     if not ok:
-        raise PeerMisbehaved("bad_signature")
+        raise PeerMisbehaved("bad_signature", message="CertificateVerify")
     hs.info.peer_scheme = proof.algorithm
     return ProvenChain(chain)
 
@@ -257,7 +258,7 @@ def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, of
     """Whether the signature is one of ``content`` by the certificate's key, under a scheme that may be used here."""
     scheme = SignatureScheme.describe(proof.algorithm)
     if proof.algorithm not in offered:
-        raise PeerMisbehaved("scheme_not_offered", scheme=scheme)
+        raise PeerMisbehaved("scheme_not_offered", message="CertificateVerify", scheme=scheme)
     if proof.algorithm in signatures.CERTIFICATE_ONLY:
         raise PeerMisbehaved("scheme_forbidden", scheme=scheme)
     try:
@@ -269,7 +270,7 @@ def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, of
     if key.bits > limits.MAX_RSA_BITS:
         raise refuse("weak_key", f"the {key.name} key exceeds {limits.MAX_RSA_BITS} bits", certificate_index=0).error()
     if not signatures.scheme_fits(key, proof.algorithm):
-        raise PeerMisbehaved("scheme_for_other_key", scheme=scheme, key=key.name)
+        raise PeerMisbehaved("scheme_for_other_key", message="CertificateVerify", scheme=scheme, key=key.name)
     return signatures.verify(key, proof.algorithm, proof.signature, content)
 
 
@@ -323,6 +324,17 @@ def _verdict(
     at = datetime.fromtimestamp(hs.seams.clock(), UTC)
     presented = PresentedChain(chain=chain, purpose=purpose, server_name=server_name, at=at)
     return (yield from hs.judge(verifier, presented))
+
+
+def refuse_without_certificate(hs: Handshake) -> HandfastError:
+    """The error for a client that declined; like every verdict it comes after the client's Finished. RFC 9846 4.5.1."""
+    verdict = refuse(
+        "certificate_required",
+        "the client sent no certificate, and this server requires one",
+        advice="the client needs a certificate and its key",
+    )
+    hs.info.client_cert_error = verdict.explanation
+    return verdict.error()
 
 
 def automatic_ca_names(names: Iterable[bytes]) -> tuple[bytes, ...]:

@@ -131,14 +131,9 @@ def check_answers_hello(hello: ClientHello, answer: ServerHello | HelloRetryRequ
 
 
 def check_version(hello: ClientHello, answer: ServerHello | HelloRetryRequest) -> None:
-    """The server speaks TLS 1.3, or nothing that we do. RFC 9846 4.2.3 and 4.3.1."""
+    """The server speaks TLS 1.3. RFC 9846 4.2.3 and 4.3.1."""
     name = type(answer).__name__
-    selected = answer.find(SupportedVersionsServerHello)
-    if selected is None:
-        if answer.random[-8:] in DOWNGRADE_SENTINELS:
-            raise PeerMisbehaved("downgrade_sentinel")
-        theirs = ProtocolVersion.describe(answer.legacy_version)
-        raise PeerIncompatible("no_common_version", theirs=theirs, ours="TLS 1.3")
+    selected = require(answer, SupportedVersionsServerHello)
     if selected.selected_version != TLS13:
         version = ProtocolVersion.describe(selected.selected_version)
         raise PeerMisbehaved("version_not_offered", message=name, version=version)
@@ -174,8 +169,6 @@ class ServerChoice:
 
 def check_server_hello(hello: ClientHello, answer: ServerHello, retry: HelloRetryRequest | None) -> ServerChoice:
     """What the server chose, all of it offered in ``hello`` and none of it other than its own retry said."""
-    if retry is not None and answer.find(SupportedVersionsServerHello) is None:
-        raise PeerMisbehaved("changed_after_retry", message="ServerHello", field="the version")
     check_answers_hello(hello, answer)
     share = require(answer, KeyShareServerHello).server_share
     if all(share.group != ours.group for ours in require(hello, KeyShareClientHello).client_shares):
@@ -191,6 +184,11 @@ def check_server_hello(hello: ClientHello, answer: ServerHello, retry: HelloRetr
 def check_encrypted_extensions(hello: ClientHello, answer: EncryptedExtensions) -> str | None:
     """The ALPN protocol that the server selected, if any. RFC 9846 4.4.1, RFC 7301 3.1."""
     check_extensions(answer, hello.extensions)
+    return check_protocol(hello, answer)
+
+
+def check_protocol(hello: ClientHello, answer: Extended) -> str | None:
+    """The same, of any message that holds it."""
     selected = answer.find(ProtocolNameList)
     if selected is None:
         return None
@@ -238,11 +236,7 @@ class Offer:
 
 
 def check_client_hello(hello: ClientHello) -> Offer:
-    """What a client offers, if it speaks TLS 1.3 and its hello is whole. RFC 9846 4.2.2 and 9.2."""
-    versions = hello.find(SupportedVersionsClientHello)
-    if versions is None or TLS13 not in versions.versions:
-        theirs = [hello.legacy_version] if versions is None else versions.versions
-        raise PeerIncompatible("no_common_version", theirs=names(ProtocolVersion, theirs), ours="TLS 1.3")
+    """What a client that speaks TLS 1.3 offers, if its hello is whole. RFC 9846 4.2.2 and 9.2."""
     if hello.legacy_version != TLS12:
         raise PeerMisbehaved("legacy_version", message="ClientHello", version=hello.legacy_version)
     if hello.legacy_compression_methods != b"\x00":
@@ -295,21 +289,22 @@ class HelloSeen:
     raw: bytes = field(repr=False)
 
 
-def seen(offer: Offer) -> HelloSeen:
+def seen(hello: ClientHello) -> HelloSeen:
     """What a server may choose its configuration by."""
-    hello = offer.hello
+    versions, groups = hello.find(SupportedVersionsClientHello), hello.find(NamedGroupList)
+    schemes, protocols = hello.find(SignatureSchemeList), hello.find(ProtocolNameList)
     authorities = hello.find(CertificateAuthorities)
     return HelloSeen(
-        hello.asked_name,
-        offer.protocols,
-        tuple(require(hello, SupportedVersionsClientHello).versions),
-        offer.suites,
-        offer.groups,
-        offer.schemes,
-        () if authorities is None else tuple(authorities.authorities),
-        hello.find(OfferedPsks) is not None,
-        hello.find(EarlyDataIndication) is not None,
-        hello.raw,
+        server_name=hello.asked_name,
+        application_protocols=() if protocols is None else tuple(protocols.protocol_name_list),
+        versions=(hello.legacy_version,) if versions is None else tuple(versions.versions),
+        suites=tuple(hello.cipher_suites),
+        groups=() if groups is None else tuple(groups.named_group_list),
+        schemes=() if schemes is None else tuple(schemes.supported_signature_algorithms),
+        ca_names=() if authorities is None else tuple(authorities.authorities),
+        offers_psk=hello.find(OfferedPsks) is not None,
+        early_data=hello.find(EarlyDataIndication) is not None,
+        raw=hello.raw,
     )
 
 
@@ -355,6 +350,7 @@ def skippable(max_early_data: int) -> int:
 
 def choose_suite(ours: Sequence[int], offer: Offer) -> int:
     """Our most wanted suite among those offered. RFC 9846 4.2.2."""
+    ours = [suite for suite in ours if suite in SUITES_13]
     for suite in ours:
         if suite in offer.suites:
             return suite
@@ -374,7 +370,14 @@ def choose_group(ours: Sequence[int], offer: Offer) -> int:
     raise PeerIncompatible("no_common_group", theirs=theirs, ours=names(NamedGroup, ours))
 
 
-def choose_protocol(ours: Sequence[str], offer: Offer, *, required: bool) -> str | None:
+class OffersProtocols(Protocol):
+    """A client's offer, of whatever version."""
+
+    @property
+    def protocols(self) -> tuple[bytes, ...]: ...
+
+
+def choose_protocol(ours: Sequence[str], offer: OffersProtocols, *, required: bool) -> str | None:
     """Our most wanted ALPN protocol among those offered; None when either side does not speak ALPN. RFC 7301 3.2."""
     if not ours or not offer.protocols:
         return None

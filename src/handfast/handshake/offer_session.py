@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from handfast import limits
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
+from handfast.handshake import negotiate
 from handfast.handshake.identity import judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
 from handfast.handshake.resume import trusted_under, without_binders
@@ -59,7 +60,7 @@ def find_offer(
     hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None
 ) -> Generator[Step, Any, SessionOffer | None]:
     """A session to offer to this server, if one is kept and would be trusted today."""
-    if config.sessions is None or server_name is None:
+    if config.sessions is None or server_name is None or negotiate.TLS13 not in config.spoken:
         return None
     own_partition = partition(config, server_name)
     for _ in range(limits.SESSIONS_PER_PARTITION):

@@ -23,8 +23,13 @@ from handfast.events import Role
 from handfast.handshake import negotiate
 from handfast.handshake.finish import check_finished, send_finished
 from handfast.handshake.flow import Expect, Handshake, Need, Step
-from handfast.handshake.identity import choose_client_credentials, judge_identity, prove_identity
-from handfast.handshake.server13 import certificate_request, client_identity, refuse_without_certificate
+from handfast.handshake.identity import (
+    choose_client_credentials,
+    judge_identity,
+    prove_identity,
+    refuse_without_certificate,
+)
+from handfast.handshake.server13 import certificate_request, client_identity
 from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMessage
 
 if TYPE_CHECKING:

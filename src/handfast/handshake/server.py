@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
-from handfast.handshake import negotiate
+from handfast.handshake import negotiate, versions
 from handfast.handshake.resume import find_session
 from handfast.handshake.server13 import server13
 from handfast.keys.established import Established
@@ -25,22 +25,29 @@ from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, Hell
 if TYPE_CHECKING:
     from handfast.handshake.config import ServerConfig
     from handfast.handshake.flow import Handshake, Step
+    from handfast.keys.established12 import Established12
 
 
-def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Established]:
+def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Established | Established12]:
     """RFC 9846 figure 1 from the server's side, up to the version."""
     hello = yield from hs.expect(ClientHello)
     hs.require_boundary(ClientHello)
     hs.client_random = hello.random
-    hs.records.accepts_change_cipher_spec = True
     hs.info.server_name = hello.asked_name
+    if config.choose_config is not None:
+        config = yield from hs.choose(config.choose_config, negotiate.seen(hello))
+        hs.config = config
+    if versions.choose_version(config.spoken, hello) == negotiate.TLS12:
+        from handfast.handshake.server12 import server12
+
+        hs.takes_warnings = True
+        sentinel = negotiate.DOWNGRADE_SENTINELS[0] if negotiate.TLS13 in config.spoken else b""
+        return (yield from server12(hs, config, hello, sentinel))
+    hs.records.accepts_change_cipher_spec = True
     hs.info.post_handshake_auth = hello.find(PostHandshakeAuth) is not None
     if hello.find(Cookie) is not None:
         raise PeerMisbehaved("cookie_in_first_hello")
     offer = negotiate.check_client_hello(hello)
-    if config.choose_config is not None:
-        config = yield from hs.choose(config.choose_config, negotiate.seen(offer))
-        hs.config = config
     suite = negotiate.choose_suite(config.suites, offer)
     group = negotiate.choose_group(config.groups, offer)
     before = Transcript()

@@ -6,7 +6,6 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
-from handfast.errors import HandfastError
 from handfast.events import Epoch, Role
 from handfast.handshake import negotiate
 from handfast.handshake.config import ClientAuth
@@ -26,12 +25,12 @@ from handfast.handshake.identity import (
     judge_identity,
     prove_identity,
     receive_certificate,
+    refuse_without_certificate,
     take_over,
 )
 from handfast.handshake.resume import Resumption, consider_early_data, send_tickets, tickets_to_send
 from handfast.keys.established import Established
 from handfast.registry import ExtensionType
-from handfast.trust.verdict import refuse
 from handfast.wire.extensions import (
     CertificateAuthorities,
     CertificateCompressionAlgorithms,
@@ -208,14 +207,3 @@ def judge_client(hs: Handshake, config: ServerConfig, proven: ProvenChain | None
         )
     elif config.client_auth.requires_certificate:
         raise refuse_without_certificate(hs)
-
-
-def refuse_without_certificate(hs: Handshake) -> HandfastError:
-    """The error for a client that declined; like every verdict it comes after the client's Finished. RFC 9846 4.5.1."""
-    verdict = refuse(
-        "certificate_required",
-        "the client sent no certificate, and this server requires one",
-        advice="the client needs a certificate and its key",
-    )
-    hs.info.client_cert_error = verdict.explanation
-    return verdict.error()

@@ -152,7 +152,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """What is known of the connection."""
         return self._connection.info
 
-    def export(self, label: str, context: bytes, length: int) -> bytes:
+    def export(self, label: str, context: bytes | None, length: int) -> bytes:
         """Exported keying material."""
         return self._connection.export(label, context, length)
 

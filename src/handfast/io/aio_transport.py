@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from handfast import limits
 from handfast.crypto.suites import SUITES_13
+from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data, EarlyData, HandshakeDone
 from handfast.registry import ProtocolVersion
 
@@ -77,8 +78,8 @@ class TLSTransport(asyncio.Transport):
         if name == "handfast":
             return self.info
         if name == "cipher":
-            suite = SUITES_13[self.info.suite]
             version = ProtocolVersion.describe(self.info.version).replace(" ", "v")
+            suite = SUITES_13.get(self.info.suite) or SUITES_12[self.info.suite]
             return suite.name, version, suite.key_length * 8
         if name == "compression":
             return None
@@ -86,7 +87,7 @@ class TLSTransport(asyncio.Transport):
             return default
         return self._link.tcp.get_extra_info(name, default)
 
-    def export(self, label: str, context: bytes, length: int) -> bytes:
+    def export(self, label: str, context: bytes | None, length: int) -> bytes:
         """Exported keying material of ``length`` bytes. RFC 9846 7.5."""
         return self._link.export(label, context, length)
 

@@ -197,7 +197,7 @@ class TLSSocket:
             self._receive_some(self._timeout)
         return self._answers.pop(context)
 
-    def export(self, label: str, context: bytes, length: int) -> bytes:
+    def export(self, label: str, context: bytes | None, length: int) -> bytes:
         """Exported keying material. RFC 9846 7.5."""
         return self._connection.export(label, context, length)
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import TypeAlias
+
 from handfast.events import SecretLevel
 
 # Level TRAFFIC is the path from the key exchange to the records of this connection, each step of it, so that the key
 # schedule can be followed by hand; who may see these may see the whole connection, and can compute the exporter and
 # resumption secrets too. Those, which other protocols and later connections rely on, are only ever shown by name at
 # level ALL.
-SECRETS: dict[str, tuple[str, SecretLevel]] = {
+SecretNames: TypeAlias = Mapping[str, tuple[str, SecretLevel]]
+SECRETS: SecretNames = {
     "psk": ("", SecretLevel.ALL),
     "early_secret": ("", SecretLevel.TRAFFIC),
     "binder_key": ("", SecretLevel.ALL),
@@ -28,11 +32,18 @@ SECRETS: dict[str, tuple[str, SecretLevel]] = {
     "resumption_psk": ("", SecretLevel.ALL),
 }
 
+# TLS 1.2 has one secret, with which everything of a connection can be computed.
+SECRETS_12: SecretNames = {
+    "shared_secret": ("", SecretLevel.TRAFFIC),
+    "main_secret": ("CLIENT_RANDOM", SecretLevel.TRAFFIC),
+    "key_block": ("", SecretLevel.TRAFFIC),
+}
 
-def about(name: str) -> tuple[str, SecretLevel]:
+
+def about(name: str, names: SecretNames = SECRETS) -> tuple[str, SecretLevel]:
     """The NSS label ("" if a key log does not hold it) and the level of the secret called ``name``.
 
     The traffic secrets that KeyUpdate makes are not in the table: a key log does without them, since whoever has
     number 0 can compute number N.
     """
-    return SECRETS.get(name, ("", SecretLevel.TRAFFIC if "_application_traffic_secret_" in name else SecretLevel.ALL))
+    return names.get(name, ("", SecretLevel.TRAFFIC if "_application_traffic_secret_" in name else SecretLevel.ALL))

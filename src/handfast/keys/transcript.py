@@ -68,6 +68,11 @@ class Transcript:
         other.add(partial)
         return other.digest()
 
+    @property
+    def messages(self) -> bytes:
+        """All messages so far, as long as none were hashed: TLS 1.2 signs them whole. RFC 5246 7.4.8."""
+        return b"".join(self._pending)
+
     def digest(self) -> bytes:
         """Transcript-Hash of all messages so far; the hash's size."""
         if not self._digest:

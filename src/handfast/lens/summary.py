@@ -18,6 +18,7 @@ from handfast.registry import (
 from handfast.text import escape
 from handfast.wire import extensions as ext
 from handfast.wire import messages as msg
+from handfast.wire import messages12 as msg12
 from handfast.wire.compression import certificate_in
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ _NAMES_LISTED = 4
 
 def name_of(message: object) -> str:
     """What a trace calls the message; a Certificate without certificates is a client that declined."""
-    name, certificate = type(message).__name__, certificate_in(message)
+    name = type(message).__name__
+    certificate = message if isinstance(message, msg12.Certificate) else certificate_in(message)
     declined = certificate is not None and not certificate.certificate_list
     return f"{name} (empty: the client declined)" if declined else name
 
@@ -58,8 +60,10 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def requested_names(request: msg.CertificateRequest) -> tuple[bytes, ...]:
-    """The CA names of a CertificateRequest as DER, () when it has none. RFC 9846 4.3.4."""
+def requested_names(request: msg.CertificateRequest | msg12.CertificateRequest) -> tuple[bytes, ...]:
+    """The CA names of a CertificateRequest as DER, () when it has none. RFC 9846 4.3.4 and RFC 5246 7.4.4."""
+    if isinstance(request, msg12.CertificateRequest):
+        return request.certificate_authorities
     authorities = request.find(ext.CertificateAuthorities)
     return () if authorities is None else authorities.authorities
 
@@ -114,11 +118,19 @@ def _certificate_request(request: msg.CertificateRequest, describer: Describer) 
         yield _counted("scheme", SignatureScheme, schemes.supported_signature_algorithms)
 
 
-def _certificate(message: msg.Certificate, describer: Describer) -> Iterable[str]:
-    if message.certificate_list:
-        yield describer.identity(message.certificate_list[0].cert_data)
-        further = len(message.certificate_list) - 1
+def presented(message: msg.Certificate | msg12.Certificate) -> tuple[bytes, ...]:
+    """The certificates of a Certificate message as DER, leaf first."""
+    if isinstance(message, msg12.Certificate):
+        return message.certificate_list
+    return tuple(entry.cert_data for entry in message.certificate_list)
+
+
+def _certificate(message: msg.Certificate | msg12.Certificate, describer: Describer) -> Iterable[str]:
+    if chain := presented(message):
+        yield describer.identity(chain[0])
+        further = len(chain) - 1
         yield f"and {count(further, 'certificate')} above it" if further else ""
+    if isinstance(message, msg.Certificate) and message.certificate_list:
         yield from _staple(message.certificate_list[0])
 
 
@@ -152,6 +164,29 @@ def _key_update(message: msg.KeyUpdate, _describer: Describer) -> Iterable[str]:
     yield KeyUpdateRequest.describe(message.request_update)
 
 
+def _server_hello_12(hello: msg12.ServerHello, _describer: Describer) -> Iterable[str]:
+    yield ProtocolVersion.describe(hello.server_version)
+    yield CipherSuite.describe(hello.cipher_suite)
+    if protocols := hello.find(ext.ProtocolNameList):
+        yield f"ALPN {_texts(protocols.protocol_name_list)}"
+    if not hello.find(ext.ExtendedMainSecret):
+        yield "without the extended main secret"
+
+
+def _server_key_exchange(message: msg12.ServerKeyExchange, _describer: Describer) -> Iterable[str]:
+    yield NamedGroup.describe(message.params.named_curve)
+    yield f"{SignatureScheme.describe(message.algorithm)}, signature of {len(message.signature)} bytes"
+
+
+def _certificate_request_12(request: msg12.CertificateRequest, describer: Describer) -> Iterable[str]:
+    yield ca_names(requested_names(request), describer)
+    yield _counted("scheme", SignatureScheme, request.supported_signature_algorithms)
+
+
+def _new_session_ticket_12(message: msg12.NewSessionTicket, _describer: Describer) -> Iterable[str]:
+    yield f"ticket of {len(message.ticket)} bytes, good for {message.ticket_lifetime_hint} s"
+
+
 def _names(registry: type[Registry], numbers: Iterable[int]) -> str:
     """The numbers' names, with the GREASE values, which mean nothing, as one word."""
     known = [registry.describe(number) for number in numbers if not is_grease(number)]
@@ -179,4 +214,9 @@ _SUMMARIES: dict[type, Callable[..., Iterable[str]]] = {
     msg.Finished: _finished,
     msg.NewSessionTicket: _new_session_ticket,
     msg.KeyUpdate: _key_update,
+    msg12.ServerHello: _server_hello_12,
+    msg12.Certificate: _certificate,
+    msg12.ServerKeyExchange: _server_key_exchange,
+    msg12.CertificateRequest: _certificate_request_12,
+    msg12.NewSessionTicket: _new_session_ticket_12,
 }

@@ -51,9 +51,11 @@ from handfast.registry import (
     SignatureScheme,
 )
 from handfast.text import escape
+from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
 from handfast.wire.fields import fields_of, fields_of_struct
-from handfast.wire.messages import CertificateRequest, CompressedCertificate, Finished
+from handfast.wire.messages import MESSAGES, CertificateRequest, CompressedCertificate, Finished
+from handfast.wire.messages12 import MESSAGES_12
 from handfast.wire.records import RecordHeader
 
 Detail = Literal["names", "fields", "bytes"]
@@ -102,6 +104,7 @@ class Trace:
         # Handshake bytes of each direction that no message has claimed yet: shown if they turn out not to be one.
         self._unclaimed = dict.fromkeys(Direction, b"")
         self._certificate_requested = False
+        self._messages = MESSAGES
 
     def secret(self, secret: Secret) -> None:
         """Keep a secret's value, if it may be shown, until its ``SecretDerived`` event."""
@@ -180,9 +183,11 @@ class Trace:
         facts = summary.facts(event.message, self._describer)
         title = f"{summary.name_of(event.message)}, {len(event.raw)} bytes{spread}"
         yield f"{_INDENT}{title}" + (f": {facts}" if facts else "")
+        if isinstance(event.message, messages12.ServerHello):
+            self._messages = MESSAGES_12
         yield from self._fields(event.raw)
         yield from self._inside(event.message)
-        if isinstance(event.message, CertificateRequest):
+        if isinstance(event.message, CertificateRequest | messages12.CertificateRequest):
             self._certificate_requested = True
         servers_finished = isinstance(event.message, Finished) and event.direction is Direction.SERVER_TO_CLIENT
         if servers_finished and not self._certificate_requested:
@@ -193,7 +198,7 @@ class Trace:
             return
         render = dumped_fields if self._detail == "bytes" else named_fields
         hide = SecretLevel.ALL not in self._levels
-        for line in render(fields_of(raw), self._describer, hide_sessions=hide):
+        for line in render(fields_of(raw, self._messages), self._describer, hide_sessions=hide):
             yield _DEEPER + line
 
     def _inside(self, message: object) -> Iterator[str]:
@@ -267,6 +272,10 @@ class Trace:
             yield from (f"{_DEEPER}CA name: {self._describer.name(hint)}" for hint in event.hints)
 
 
+# The labels of TLS 1.2's derivations.
+_PRF_LABELS = frozenset(("master secret", "extended master secret", "key expansion"))
+
+
 def one_line(event: Event) -> Iterator[str]:
     """The events that one line at every level of detail tells whole."""
     match event:
@@ -306,7 +315,9 @@ def _record_header(record: RecordSeen) -> str:
 
 
 def _derivation(event: SecretDerived) -> str:
-    """How a secret is made, as RFC 9846 7.1 writes it."""
+    """How a secret is made, as RFC 9846 7.1 and RFC 5246 8.1 write it."""
+    if event.label in _PRF_LABELS:
+        return f'PRF({", ".join(event.inputs)}, "{event.label}", {_context_name(event.label)})'
     if event.label:
         return f'Derive-Secret({", ".join(event.inputs)}, "{event.label}", {_context_name(event.label)})'
     return f"HKDF-Extract({', '.join(event.inputs)})" if event.inputs else "an input of the key schedule"
@@ -320,4 +331,6 @@ def _context_name(label: str) -> str:
         "ext binder": "hash of nothing",
         "resumption": "ticket nonce",
         "traffic upd": "nothing",
+        "master secret": "client random + server random",
+        "key expansion": "server random + client random",
     }.get(label, "transcript hash")

@@ -2,7 +2,7 @@
 
 TLS 1.3 tells a client nothing when its certificate is accepted: it only ever hears of a refusal, and after its own
 handshake is over. So a client's line never says "accepted": it says that the server answered, or for how long nothing
-spoke against it.
+spoke against it. In TLS 1.2 the server's Finished, which comes last, is an answer.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from handfast.events import (
     Role,
 )
 from handfast.lens.describer import Describer
-from handfast.lens.summary import count, requested_names
+from handfast.lens.summary import count, presented, requested_names
 from handfast.registry import AlertDescription, CipherSuite, ContentType, NamedGroup, ProtocolVersion
 from handfast.text import escape
+from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
-from handfast.wire.messages import CertificateRequest
+from handfast.wire.messages import CertificateRequest, Finished
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,6 +58,8 @@ class Outcome:
         self._clock = clock
         self._completed = 0.0
         self.answered = False
+        # Whether the peer's Finished comes after it has judged us.
+        self._finished_answers = False
         self._ca_names: tuple[bytes, ...] | None = None
         self._chains: dict[Direction, tuple[bytes, ...]] = {}
         self._alerts: dict[Direction, int] = {}
@@ -84,10 +87,16 @@ class Outcome:
 
     def _message(self, event: MessageSeen) -> None:
         self.last_message = type(event.message).__name__
-        if isinstance(event.message, CertificateRequest):
+        if isinstance(event.message, CertificateRequest | messages12.CertificateRequest):
             self._ca_names = requested_names(event.message)
+        elif isinstance(event.message, messages12.Certificate):
+            self._chains[event.direction] = presented(event.message)
         elif (certificate := certificate_in(event.message)) is not None:
-            self._chains[event.direction] = tuple(entry.cert_data for entry in certificate.certificate_list)
+            self._chains[event.direction] = presented(certificate)
+        elif isinstance(event.message, messages12.ServerHello):
+            self._finished_answers = True
+        elif isinstance(event.message, Finished) and event.direction is Direction.SERVER_TO_CLIENT:
+            self.answered = self.answered or self._finished_answers
 
     @property
     def stage(self) -> str:

@@ -1,9 +1,9 @@
-"""One recorded TLS 1.3 connection: the bytes of both directions -> the events that a live side would have told.
+"""One recorded connection: the bytes of both directions -> the events that a live side would have told.
 
 There is no handshake machine here, because what was recorded may be broken, and then it is looked at most. Every
 message that decodes is told and acted upon, wherever it stands: a ServerHello puts handshake keys on, a Finished
-application keys, a KeyUpdate the next ones. What the key log has is used; what it lacks is named where it is missed,
-and from there on the records of that direction are told unopened.
+application keys, a KeyUpdate the next ones; TLS 1.2 is ``handshake12``'s. What the key log has is used; what it lacks
+is named where it is missed, and from there on the records of that direction are told unopened.
 
 Two rules keep this in step with a side that refuses. Keys go on only if the key log has them, and a side that gave up
 had derived no more. And on a wrong proof nobody acts; if the records go on all the same, they open with the next keys,
@@ -13,8 +13,10 @@ which are tried.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 
 from handfast.crypto.suites import SUITES_13, Suite13
+from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import (
     Direction,
@@ -31,11 +33,14 @@ from handfast.events import (
 from handfast.keys import keylog
 from handfast.keys.schedule import TrafficSecret
 from handfast.limits import MAX_CIPHERTEXT_12, RECORD_HEADER
+from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12
 from handfast.passive.keylog import KeyLogSecrets
 from handfast.passive.proofs import Proofs
 from handfast.record.layer import ALERT, APPLICATION_DATA, BEFORE_KEYS, CHANGE_CIPHER_SPEC, HANDSHAKE
 from handfast.record.protection import Opened, Protection13
-from handfast.registry import CipherSuite, ContentType, ProtocolVersion
+from handfast.record.protection12 import Protection12
+from handfast.registry import AlertLevel, CipherSuite, ContentType, ProtocolVersion
+from handfast.wire import messages12
 from handfast.wire.extensions import (
     EarlyDataIndication,
     KeyShareServerHello,
@@ -44,6 +49,7 @@ from handfast.wire.extensions import (
 )
 from handfast.wire.joiner import HandshakeJoiner
 from handfast.wire.messages import (
+    MESSAGES,
     ClientHello,
     EncryptedExtensions,
     EndOfEarlyData,
@@ -56,6 +62,7 @@ from handfast.wire.messages import (
 )
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
+_TLS12 = int(ProtocolVersion.TLS12)
 _TLS13 = int(ProtocolVersion.TLS13)
 _SENDER = {role.sends: role for role in Role}
 
@@ -82,7 +89,7 @@ class _Side:
         self.joiner = HandshakeJoiner(tracking=True)
         self.records = 0
         self.epoch = Epoch.PLAINTEXT
-        self.protection: Protection13 | None = None
+        self.protection: Protection13 | Protection12 | None = None
         # Why there is no protection, if there is none.
         self.missing = BEFORE_KEYS
         self.secret: TrafficSecret | None = None
@@ -105,10 +112,12 @@ class Decoder:
         self._sides = {direction: _Side() for direction in Direction}
         self._proofs = Proofs(watch)
         self._hello: ClientHello | None = None
-        self._server_hello: ServerHello | None = None
+        self._server_hello: ServerHello | messages12.ServerHello | None = None
         self._suite: Suite13 | None = None
         self._client_random = b""
         self._foreign = ""
+        self._known_messages = MESSAGES
+        self._handshake_12: Handshake12 | None = None
         self._application_secrets_told = False
         # Whether what a client sends may be early data whose keys are not known: False until it is known that the
         # server took it, None once it cannot be any more.
@@ -150,10 +159,10 @@ class Decoder:
         kind = header[0]
         if kind == CHANGE_CIPHER_SPEC:
             self._tell_record(direction, index, Epoch.PLAINTEXT, header, body, (kind, body, 0))
-            self._change_cipher_spec(side)
+            self._change_cipher_spec(direction, side)
         elif self._foreign and side.epoch is Epoch.UNKNOWN:
             self._tell_record(direction, index, side.epoch, header, body, (kind, b"", 0), self._foreign)
-        elif kind == APPLICATION_DATA:
+        elif kind == APPLICATION_DATA or (self._handshake_12 is not None and side.epoch is not Epoch.PLAINTEXT):
             self._protected(direction, side, index, header, body)
         else:
             self._tell_record(direction, index, Epoch.PLAINTEXT, header, body, (kind, body, 0))
@@ -168,6 +177,8 @@ class Decoder:
             # Whatever it held is missing from the transcript; application data would not be in there.
             data = side.epoch is Epoch.APPLICATION or (direction is C2S and self._early_unread is not None)
             self._proofs.whole = self._proofs.whole and data
+            if self._handshake_12 is not None and header[0] == HANDSHAKE:
+                self._handshake_12.lost()
         else:
             if direction is C2S and side.epoch is not Epoch.EARLY:
                 self._early_unread = None
@@ -185,11 +196,11 @@ class Decoder:
             try:
                 opened = side.upcoming[1].open(header, body)
             except PeerMisbehaved:
-                return (APPLICATION_DATA, b"", 0), sealed
+                return (header[0], b"", 0), sealed
             self._tell_application_secrets()
             self._put_on_application_keys(direction, side)
             return opened, ""
-        return (APPLICATION_DATA, b"", 0), sealed
+        return (header[0], b"", 0), sealed
 
     def _tell_record(
         self,
@@ -208,7 +219,8 @@ class Decoder:
         self, direction: Direction, side: _Side, index: int, kind: int, content: bytes, *, protected: bool
     ) -> None:
         if kind == ALERT and len(content) == 2:
-            self._watch.alert(direction, content[0], content[1], authenticated=protected)
+            ends = self._handshake_12 is None or content[0] != AlertLevel.warning
+            self._watch.alert(direction, content[0], content[1], authenticated=protected, ends=ends)
         elif kind == HANDSHAKE and not self._foreign:
             side.joiner.add(content, index)
             self._messages(direction, side)
@@ -222,15 +234,22 @@ class Decoder:
         except PeerMisbehaved:
             # Too large to be a message. Where the next one starts is unknown; the next record is a good guess.
             self._proofs.whole = False
+            if self._handshake_12 is not None:
+                self._handshake_12.lost()
             side.joiner = HandshakeJoiner(tracking=True)
 
     def _message(self, direction: Direction, side: _Side, raw: bytes, records: tuple[int, ...]) -> None:
         try:
-            message = parse_handshake(raw)
+            message = parse_handshake(raw, self._known_messages)
         except (BadMessage, PeerMisbehaved):
             self._proofs.add(raw, side.epoch)
+            if self._handshake_12 is not None:
+                self._handshake_12.add(raw)
             return
         self._watch.emit(MessageSeen(self._watch.time, direction, side.epoch, message, raw, records))
+        if self._handshake_12 is not None:
+            self._handshake_12.take(_SENDER[direction], message)
+            return
         side.believed = side.believed and self._proofs.check(_SENDER[direction], message, side.secret, side.epoch)
         self._proofs.add(raw, side.epoch)
         if side.believed:
@@ -249,6 +268,8 @@ class Decoder:
                 self._end_refused_early_data()
             case ServerHello() if direction is S2C and self._server_hello is None:
                 self._take_server_hello(message)
+            case messages12.ServerHello() if direction is S2C and self._server_hello is None:
+                self._take_server_hello_12(message)
             case EncryptedExtensions() if direction is S2C:
                 self._answer_early_data(message)
                 self._tell_negotiated(message)
@@ -271,8 +292,7 @@ class Decoder:
         elif suite is None:
             self._foreign = f"{CipherSuite.describe(hello.cipher_suite)} is not decoded"
         if suite is None or self._foreign:
-            for side in self._sides.values():
-                side.missing = self._foreign
+            self._follow_no_further()
             return
         self._suite = suite
         self._proofs.start(suite.hash)
@@ -327,14 +347,40 @@ class Decoder:
         elif side.epoch is Epoch.EARLY and side.after_early is not None:
             self._put_on(C2S, side, Epoch.HANDSHAKE, side.after_early)
 
-    def _change_cipher_spec(self, side: _Side) -> None:
+    def _take_server_hello_12(self, hello: messages12.ServerHello) -> None:
+        self._server_hello = hello
+        suite = SUITES_12.get(hello.cipher_suite)
+        if hello.server_version != _TLS12:
+            self._foreign = f"{ProtocolVersion.describe(hello.server_version)} is not decoded"
+        elif suite is None:
+            self._foreign = f"{CipherSuite.describe(hello.cipher_suite)} is not decoded"
+        if suite is None or self._foreign or self._hello is None:
+            self._follow_no_further()
+            return
+        self._known_messages = messages12.MESSAGES_12
+        secret = self._secrets.get(KEYLOG_LABEL, b"")
+        report = partial(self._report, names=keylog.SECRETS_12)
+        hellos = self._hello, hello
+        self._handshake_12 = Handshake12(self._watch, report, hellos, suite, secret, self._proofs.messages)
+
+    def _follow_no_further(self) -> None:
+        for side in self._sides.values():
+            side.missing = self._foreign
+
+    def _change_cipher_spec(self, direction: Direction, side: _Side) -> None:
         """Where TLS 1.2 puts keys on; in TLS 1.3 it means nothing."""
         if self._foreign:
             side.epoch = Epoch.UNKNOWN
+        if self._handshake_12 is None or side.epoch is not Epoch.PLAINTEXT:
+            return
+        side.protection = self._handshake_12.change_cipher_spec(_SENDER[direction])
+        side.epoch = Epoch.UNKNOWN if side.protection is None else Epoch.APPLICATION
+        side.missing = f"{KEYLOG_LABEL} is not known"
+        side.joiner.handshake_over()
 
     def _tell_negotiated(self, message: EncryptedExtensions) -> None:
         hello, client_hello, suite = self._server_hello, self._hello, self._suite
-        if hello is None or client_hello is None or suite is None:
+        if not isinstance(hello, ServerHello) or client_hello is None or suite is None:
             return
         share = hello.find(KeyShareServerHello)
         selected = message.find(ProtocolNameList)
@@ -388,8 +434,16 @@ class Decoder:
             if value := self._value(name):
                 self._report(name, label, (origin,), transcript_hash, value)
 
-    def _report(self, name: str, label: str, inputs: tuple[str, ...], context: bytes, value: bytes) -> None:
-        keylog_label, level = keylog.about(name)
+    def _report(
+        self,
+        name: str,
+        label: str,
+        inputs: tuple[str, ...],
+        context: bytes,
+        value: bytes,
+        names: keylog.SecretNames = keylog.SECRETS,
+    ) -> None:
+        keylog_label, level = keylog.about(name, names)
         self._watch.reveal(Secret(name, level, keylog_label, self._client_random, value))
         self._watch.emit(SecretDerived(self._watch.time, name, label, inputs, context))
 

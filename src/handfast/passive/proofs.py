@@ -58,6 +58,11 @@ class Proofs:
         self._transcript.start_over_with_message_hash(hash_function)
 
     @property
+    def messages(self) -> bytes | None:
+        """All messages so far, as long as no version has said how to hash them; None if not all are there."""
+        return self._transcript.messages if self.whole and not self._started else None
+
+    @property
     def transcript_hash(self) -> bytes:
         """The hash of all messages so far; b"" if it cannot be known."""
         return self._transcript.digest() if self.whole and self._started else b""

@@ -8,7 +8,7 @@ possible, because each record costs a seal and an open.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from handfast import limits
 from handfast.errors import BadMessage, PeerMisbehaved, PeerRejected
@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from handfast.record.protection import Opened, Protection13
+    from handfast.record.protection12 import Protection12
     from handfast.wire.messages import HandshakeMessage
+
+    Protection: TypeAlias = Protection13 | Protection12
 
 HANDSHAKE = int(ContentType.handshake)
 APPLICATION_DATA = int(ContentType.application_data)
@@ -67,8 +70,11 @@ class RecordLayer:
         self.fragment_limit = limits.MAX_PLAINTEXT
         # Whether a change_cipher_spec may come now: between the first ClientHello and the peer's Finished.
         self.accepts_change_cipher_spec = False
-        self.write_protection: Protection13 | None = None
-        self._read_protection: Protection13 | None = None
+        # What the next one puts on, where it means that keys change; and why one is refused that may not come now.
+        self._upcoming: tuple[Protection, Epoch, int] | None = None
+        self._no_change_cipher_spec = "late_change_cipher_spec"
+        self.write_protection: Protection | None = None
+        self._read_protection: Protection | None = None
         self._incoming = bytearray()
         # The bytes that the transport must carry now.
         self.outgoing: list[bytes] = []
@@ -101,7 +107,7 @@ class RecordLayer:
         return not self._incoming and not self.outgoing and self.joiner.empty
 
     @property
-    def read_protection(self) -> Protection13 | None:
+    def read_protection(self) -> Protection | None:
         """What protects what is read now."""
         return self._read_protection
 
@@ -159,13 +165,13 @@ class RecordLayer:
                     self._skip(self._skippable, header, body, BEFORE_KEYS)
                     continue
                 return self._take_plaintext(header, body)
-            if header[0] != APPLICATION_DATA:
+            if header[0] not in self._read_protection.content_types:
                 self._refuse_plaintext(header, body)
             record = self._take_protected(self._read_protection, header, body)
             if record is not None:
                 return record
 
-    def change_read_keys(self, protection: Protection13, epoch: Epoch, suite: int, after: str) -> None:
+    def change_read_keys(self, protection: Protection, epoch: Epoch, suite: int, after: str) -> None:
         """Read with these keys from the next record on. Nothing of a message may be left over. RFC 9846 5.1."""
         self.require_boundary(after)
         self._read_protection = protection
@@ -187,6 +193,18 @@ class RecordLayer:
             raise PeerMisbehaved("too_much_early_data")
         self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=why)
 
+    def change_cipher_spec_means_keys(self) -> None:
+        """From here on a change_cipher_spec puts keys on, and none may have come so far. RFC 5246 7.1."""
+        self.accepts_change_cipher_spec = False
+        self._no_change_cipher_spec = "early_change_cipher_spec"
+        if self._change_cipher_specs:
+            raise PeerMisbehaved(self._no_change_cipher_spec)
+
+    def await_change_cipher_spec(self, protection: Protection, epoch: Epoch, suite: int, after: str) -> None:
+        """The next record, unless it is an alert, must be the change_cipher_spec that puts these read keys on."""
+        self.require_boundary(after)
+        self._upcoming = protection, epoch, suite
+
     def require_boundary(self, after: str) -> None:
         """Refuse handshake bytes after a message with which a flight must end. RFC 9846 5.1."""
         if not self.joiner.empty:
@@ -206,9 +224,9 @@ class RecordLayer:
         if incoming[1] != 3:
             self._refuse_foreign_bytes()
         length = incoming[3] << 8 | incoming[4]
-        limit = limits.MAX_PLAINTEXT
-        if incoming[0] == APPLICATION_DATA:
-            limit = limits.MAX_CIPHERTEXT_13
+        limit = limits.MAX_CIPHERTEXT_13 if incoming[0] == APPLICATION_DATA else limits.MAX_PLAINTEXT
+        if self._read_protection is not None and incoming[0] in self._read_protection.content_types:
+            limit = self._read_protection.max_length
         if length > limit:
             raise PeerMisbehaved("record_overflow", length=length, limit=limit)
         end = limits.RECORD_HEADER + length
@@ -240,8 +258,13 @@ class RecordLayer:
             raise PeerMisbehaved("bad_change_cipher_spec")
         if not self.joiner.empty:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.change_cipher_spec.name)
+        if self._upcoming is not None:
+            (protection, epoch, suite), self._upcoming = self._upcoming, None
+            self._no_change_cipher_spec = "late_change_cipher_spec"
+            self.change_read_keys(protection, epoch, suite, ContentType.change_cipher_spec.name)
+            return
         if not self.accepts_change_cipher_spec:
-            raise PeerMisbehaved("late_change_cipher_spec")
+            raise PeerMisbehaved(self._no_change_cipher_spec)
         self._change_cipher_specs += 1
         if self._change_cipher_specs > limits.MAX_CHANGE_CIPHER_SPECS:
             raise PeerMisbehaved("too_many_change_cipher_specs", limit=limits.MAX_CHANGE_CIPHER_SPECS)
@@ -256,6 +279,8 @@ class RecordLayer:
         if header[0] == APPLICATION_DATA:
             raise PeerMisbehaved("early_application_data")
         self._skippable = None
+        if header[0] == HANDSHAKE and self._upcoming is not None:
+            raise PeerMisbehaved("missing_change_cipher_spec")
         self._join(record)
         return record
 
@@ -275,7 +300,7 @@ class RecordLayer:
             raise PeerMisbehaved("plaintext_alert", alert=name)
         raise PeerMisbehaved("plaintext_after_keys", content_type=ContentType.describe(header[0]))
 
-    def _take_protected(self, protection: Protection13, header: bytes, body: bytes) -> Record | None:
+    def _take_protected(self, protection: Protection, header: bytes, body: bytes) -> Record | None:
         """The record opened; None if it was passed over as early data that was refused."""
         try:
             content_type, content, padding = protection.open(header, body)
@@ -283,7 +308,7 @@ class RecordLayer:
             if self._skippable is not None and error.code == "bad_record_mac":
                 self._skip(self._skippable, header, body, error.what)
                 return None
-            self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=error.what)
+            self._saw(self._read_epoch, header, body, header[0], sealed=error.what)
             raise
         self._saw(self._read_epoch, header, body, content_type, content, padding)
         return self.opened(content_type, content)
@@ -374,7 +399,7 @@ class RecordLayer:
         if self.write_protection is not None:
             self.write_protection.plain_until = records
 
-    def change_write_keys(self, protection: Protection13, epoch: Epoch, suite: int) -> None:
+    def change_write_keys(self, protection: Protection, epoch: Epoch, suite: int) -> None:
         """Write with these keys from the next record on."""
         self.write_protection = protection
         self._write_epoch = epoch

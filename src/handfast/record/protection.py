@@ -64,6 +64,10 @@ class Protection13:
 
     __slots__ = ("_aead", "_iv", "_opening_limit", "limit", "plain_until", "records", "suite")
 
+    # What a record under these keys says it is, and the longest one.
+    content_types = frozenset((ContentType.application_data,))
+    max_length = MAX_CIPHERTEXT_13
+
     def __init__(self, suite: Suite13, secret: TrafficSecret) -> None:
         key, iv = secret.key_and_iv(suite)
         self.suite = suite

@@ -27,8 +27,9 @@ DEFERRED: Final = Deferred.DEFERRED
 class Signer(Protocol):
     """Makes signatures with one private key.
 
-    ``schemes`` are the signature schemes it can make (``SignatureScheme`` numbers), the preferred one first. ``sign``
-    gets the whole message, RFC 9846 4.5.2's content, and not a digest of it.
+    ``schemes`` are the signature schemes it can make (``SignatureScheme`` numbers), the preferred one first; those of
+    RSA PKCS#1 are used in TLS 1.2 alone. ``sign`` gets the whole message and not a digest of it: RFC 9846 4.5.2's
+    content, or in TLS 1.2 the key exchange's parameters (RFC 8422 5.4) or all messages so far (RFC 5246 7.4.8).
     """
 
     @property

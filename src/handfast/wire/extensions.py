@@ -265,6 +265,13 @@ class CertificateStatusRequestCertificateRequest(ExtensionBody):
 
 
 @tls_struct
+class CertificateStatusAcknowledged(ExtensionBody):
+    """RFC 6066 8, in a ServerHello of TLS 1.2: empty, a CertificateStatus message will follow."""
+
+    EXTENSION_TYPE = ExtensionType.status_request
+
+
+@tls_struct
 class CertificateStatus(ExtensionBody):
     """RFC 6066 8, in CertificateEntry: ``response`` is a DER-encoded OCSPResponse."""
 

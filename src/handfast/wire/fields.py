@@ -20,7 +20,7 @@ from handfast.registry import ExtensionType, HandshakeType
 from handfast.text import escape
 from handfast.wire.codec import Opaque, StructCodec, UInt, Undecodable, Vector, read_length
 from handfast.wire.extensions import ExtensionBlock
-from handfast.wire.messages import message_class
+from handfast.wire.messages import MESSAGES, Messages, message_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -70,13 +70,13 @@ class Field:
         return self.kind is not Kind.CONTAINER
 
 
-def fields_of(raw: bytes) -> list[Field]:
-    """The fields of a handshake message with its 4-byte header. RFC 9846 4."""
+def fields_of(raw: bytes, messages: Messages = MESSAGES) -> list[Field]:
+    """The fields of a handshake message, out of a version's ``messages``, with its 4-byte header. RFC 9846 4."""
     walk = _Walk(raw)
     with suppress(Undecodable):
         at = walk.value(_HANDSHAKE_TYPE, ("msg_type",), 0, len(raw))
         at = walk.value(_HANDSHAKE_LENGTH, ("length",), at, len(raw), Kind.LENGTH)
-        cls = message_class(raw)
+        cls = message_class(raw, messages)
         if cls is not None:
             walk.members(cls.CODEC, (), at, min(len(raw), at + int.from_bytes(raw[1:at], "big")))
     return walk.finished()

@@ -6,12 +6,13 @@ keeps the bytes it came from in ``raw``: the transcript hashes those, never an e
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, ClassVar
+from typing import Annotated, ClassVar, TypeAlias
 
 from handfast.errors import BadMessage
 from handfast.registry import (
     CertificateCompressionAlgorithm,
     CipherSuite,
+    ExtensionType,
     HandshakeType,
     KeyUpdateRequest,
     ProtocolVersion,
@@ -115,11 +116,7 @@ class ClientHello(Extended, HandshakeMessage):
 
 @tls_struct
 class ServerHello(Extended, HandshakeMessage):
-    """RFC 9846 4.2.3.
-
-    The bound of 6 bytes on the extensions holds for TLS 1.3 only: a server of TLS 1.2 may send fewer, or no block
-    (RFC 5246 7.4.1.3), and such a hello must parse for the client to say that the versions do not fit.
-    """
+    """RFC 9846 4.2.3. One without supported_versions is parsed as TLS 1.2's."""
 
     HANDSHAKE_TYPE = HandshakeType.server_hello
     EXTENSIONS = forms(ext.SelectedPsk, ext.SupportedVersionsServerHello, ext.KeyShareServerHello)
@@ -263,8 +260,11 @@ class KeyUpdate(HandshakeMessage):
     request_update: Annotated[int, UInt(1, KeyUpdateRequest)]
 
 
+# The messages of one version, by their types.
+Messages: TypeAlias = Mapping[int, type[HandshakeMessage]]
+
 # HelloRetryRequest is missing: its number is ServerHello's.
-MESSAGES: Mapping[int, type[HandshakeMessage]] = {
+MESSAGES: Messages = {
     cls.HANDSHAKE_TYPE: cls
     for cls in (
         ClientHello,
@@ -282,14 +282,39 @@ MESSAGES: Mapping[int, type[HandshakeMessage]] = {
 }
 
 
-def message_class(raw: bytes) -> type[HandshakeMessage] | None:
-    """The class of the message in ``raw``, by its type and, for ServerHello, its random; None for an unknown type."""
-    if raw[6:38] == HELLO_RETRY_REQUEST_RANDOM and raw[0] == HandshakeType.server_hello:
+def message_class(raw: bytes, messages: Messages = MESSAGES) -> type[HandshakeMessage] | None:
+    """The class of the message in ``raw``, out of a version's ``messages``; None for an unknown type.
+
+    A ServerHello says itself what it is, by its random and its extensions, whatever the version.
+    """
+    if raw[0] != HandshakeType.server_hello:
+        return messages.get(raw[0])
+    if raw[6:38] == HELLO_RETRY_REQUEST_RANDOM:
         return HelloRetryRequest
-    return MESSAGES.get(raw[0])
+    if _selects_a_version(raw):
+        return ServerHello
+    # Few connections need it, so it is loaded when it first comes.
+    from handfast.wire import messages12
+
+    return messages12.ServerHello
 
 
-def parse_handshake(raw: bytes) -> HandshakeMessage:
+def _selects_a_version(hello: bytes) -> bool:
+    """Whether a ServerHello has supported_versions. RFC 9846 4.3.1."""
+    # legacy_version and random; the session id with its length; the suite, the compression method, a length.
+    at = HANDSHAKE_HEADER + 2 + 32
+    at += 1 + int.from_bytes(hello[at : at + 1]) + 5
+    while at < len(hello):
+        if hello[at : at + 2] == _SUPPORTED_VERSIONS:
+            return True
+        at += 4 + int.from_bytes(hello[at + 2 : at + 4])
+    return False
+
+
+_SUPPORTED_VERSIONS = ExtensionType.supported_versions.to_bytes(2)
+
+
+def parse_handshake(raw: bytes, messages: Messages = MESSAGES) -> HandshakeMessage:
     """The message in ``raw``, which is the 4-byte header and exactly the body it announces. RFC 9846 4.
 
     Raises BadMessage when the bytes do not decode or the type is unknown, PeerMisbehaved for a duplicate extension.
@@ -297,7 +322,7 @@ def parse_handshake(raw: bytes) -> HandshakeMessage:
     if len(raw) < HANDSHAKE_HEADER:
         missing = HANDSHAKE_HEADER - len(raw)
         raise BadMessage("truncated", message="a handshake message", missing=missing, field="its header")
-    cls = message_class(raw)
+    cls = message_class(raw, messages)
     if cls is None:
         raise BadMessage("unknown_message", type=raw[0])
     surplus = len(raw) - HANDSHAKE_HEADER - int.from_bytes(raw[1:HANDSHAKE_HEADER], "big")

@@ -160,7 +160,7 @@ class _Conversation:
         self._exported = tuple(
             Exported(
                 label=export.label,
-                context=export.context.hex(),
+                context="none" if export.context is None else export.context.hex(),
                 length=export.length,
                 value=self._tls.export(*export).hex(),
             )

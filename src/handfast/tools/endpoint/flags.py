@@ -11,7 +11,7 @@ from handfast import limits
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
 from handfast.errors import ConfigError
 from handfast.events import Role
-from handfast.registry import CipherSuite, NamedGroup, SignatureScheme
+from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handfast.text import escape
 from handfast.tools.endpoint.answers import Answering, ForcedVerifier, answering_signer, answering_verifier
 from handfast.tools.endpoint.options import Address, Export, KeyUpdate, Options, Shutdown
@@ -90,7 +90,17 @@ def _add_transport(group: argparse._ArgumentGroup) -> None:
 
 
 def _add_parameters(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--version", choices=("1.3",), help="the TLS version to speak (1.3)")
+    group.add_argument(
+        "--tls",
+        "--version",
+        type=_version,
+        action="append",
+        metavar="VERSION",
+        help="speak exactly these versions: 1.2, 1.3; repeatable (both)",
+    )
+    group.add_argument(
+        "--old-main-secret", action="store_true", help="TLS 1.2: let in peers without the extended main secret"
+    )
     group.add_argument("--suites", type=_names(CipherSuite), metavar="NAMES", help="comma-separated, most wanted first")
     group.add_argument("--groups", type=_names(NamedGroup), metavar="NAMES", help="key exchange groups, likewise")
     group.add_argument(
@@ -176,6 +186,13 @@ def _positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
     return read
 
 
+def _version(text: str) -> int:
+    try:
+        return ProtocolVersion.parse(f"TLS {text}")
+    except KeyError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a version") from None
+
+
 def _list(text: str) -> tuple[str, ...]:
     return tuple(name for name in text.split(",") if name)
 
@@ -200,10 +217,10 @@ def _verdict(text: str) -> ForcedVerifier:
 
 
 def _export(text: str) -> Export:
-    match = re.fullmatch(r"(.+):((?:[0-9A-Fa-f]{2})*):(\d{1,5})", text, re.DOTALL)
+    match = re.fullmatch(r"(.+):((?:[0-9A-Fa-f]{2})*|none):(\d{1,5})", text, re.DOTALL)
     if match is None:
         raise argparse.ArgumentTypeError(f"{text!r} is not LABEL:CONTEXTHEX:LENGTH")
-    return Export(match[1], bytes.fromhex(match[2]), int(match[3]))
+    return Export(match[1], None if match[2] == _NOBODY else bytes.fromhex(match[2]), int(match[3]))
 
 
 # What flags mean together.
@@ -265,6 +282,7 @@ def _require_later(flags: argparse.Namespace, role: Role) -> ClientAuth | None:
 
 def _shared_settings(flags: argparse.Namespace, role: Role) -> dict[str, Any]:
     settings = {
+        "versions": flags.tls,
         "suites": flags.suites,
         "groups": flags.groups,
         "schemes": flags.schemes,
@@ -276,6 +294,7 @@ def _shared_settings(flags: argparse.Namespace, role: Role) -> dict[str, Any]:
         "max_fragment": flags.max_fragment,
         # Whoever starts an endpoint with a certificate and with early data means both.
         "early_data_with_client_identity": flags.early_data is not None or flags.max_early_data > 0,
+        "require_extended_main_secret": not flags.old_main_secret,
     }
     return {name: value for name, value in settings.items() if value is not None}
 

@@ -52,10 +52,10 @@ class Address(NamedTuple):
 
 
 class Export(NamedTuple):
-    """Keying material to export: ``length`` bytes. RFC 9846 7.5."""
+    """Keying material to export: ``length`` bytes; None is no context. RFC 9846 7.5 and RFC 5705 4."""
 
     label: str
-    context: bytes
+    context: bytes | None
     length: int
 
 

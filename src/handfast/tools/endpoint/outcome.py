@@ -7,7 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from handfast.errors import HandfastError, PeerRejected
-from handfast.events import AlertSeen, Event, MessageSeen, Role
+from handfast.events import AlertSeen, Closed, Event, MessageSeen, Role
 from handfast.registry import AlertDescription, AlertLevel, CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handfast.trust import pem
 from handfast.trust.describe import describe
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo
     from handfast.registry import Registry
     from handfast.trust.verdict import Verdict
-
-_HARMLESS = (AlertDescription.close_notify, AlertDescription.user_canceled)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -223,10 +221,14 @@ class Notes:
     def __init__(self, role: Role) -> None:
         self._role = role
         self.alert: FatalAlert | None = None
+        # Whether it is one that ends the connection shows next.
+        self._last_alert: FatalAlert | None = None
         self.key_updates = {role.sends: 0, role.peer.sends: 0}
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, AlertSeen) and event.description not in _HARMLESS:
-            self.alert = FatalAlert.seen(event, self._role)
+        if isinstance(event, AlertSeen):
+            self._last_alert = FatalAlert.seen(event, self._role)
+        elif isinstance(event, Closed) and event.how == "alert":
+            self.alert = self._last_alert
         elif isinstance(event, MessageSeen) and isinstance(event.message, KeyUpdate):
             self.key_updates[event.direction] += 1

@@ -1,0 +1,18 @@
+"""What outlives a TLS 1.2 handshake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from handfast.crypto.suites12 import Suite12
+    from handfast.keys.schedule12 import Exporter
+
+
+@dataclass(frozen=True, slots=True)
+class Established12:
+    """What a connected side keeps. Its keys never change."""
+
+    suite: Suite12
+    exporter: Exporter = field(repr=False)

@@ -1,0 +1,134 @@
+"""A recorded TLS 1.2 handshake, from the ServerHello on: its proofs, and the keys that one secret of a key log gives.
+
+As in ``decoder``, a proof can be checked only if all messages before it were recorded and opened; and once one was
+wrong, nothing more is told of what a side that refuses it has not derived.
+"""
+
+from __future__ import annotations
+
+from hmac import compare_digest
+from typing import TYPE_CHECKING
+
+from handfast.crypto import signatures
+from handfast.events import Checked, Epoch, KeysChanged, Negotiated, Role, Watch
+from handfast.keys.schedule12 import MAIN_SECRET_LENGTH, MainSecret12
+from handfast.limits import MAX_RSA_BITS
+from handfast.record.protection12 import Protection12
+from handfast.registry import ProtocolVersion
+from handfast.wire.codec import encode
+from handfast.wire.extensions import ExtendedMainSecret, ProtocolNameList
+from handfast.wire.messages import CertificateVerify, ClientHello, Finished
+from handfast.wire.messages12 import Certificate, ClientKeyExchange, ServerHello, ServerKeyExchange
+
+if TYPE_CHECKING:
+    from handfast.crypto.suites12 import Suite12
+    from handfast.keys.schedule import Report
+    from handfast.wire.messages import HandshakeMessage
+
+KEYLOG_LABEL = "CLIENT_RANDOM"
+
+
+class Handshake12:
+    """``secret`` is what the key log has of this connection, or b""; ``messages`` are those so far, if all came."""
+
+    def __init__(
+        self,
+        watch: Watch,
+        report: Report,
+        hellos: tuple[ClientHello, ServerHello],
+        suite: Suite12,
+        secret: bytes,
+        messages: bytes | None,
+    ) -> None:
+        self._watch = watch
+        self._report = report
+        self._client_hello, self._server_hello = hellos
+        self._randoms = hellos[0].random, hellos[1].random
+        self._suite = suite
+        self._known = secret if len(secret) == MAIN_SECRET_LENGTH else b""
+        self._messages = messages
+        self._leaves: dict[Role, bytes] = {}
+        self._main_secret: MainSecret12 | None = None
+        self._protections: dict[Role, Protection12] = {}
+        self._believed = True
+
+    def lost(self) -> None:
+        """A message is missing from the transcript, or could not be read."""
+        self._messages = None
+
+    def add(self, raw: bytes) -> None:
+        """A message that was told nothing of otherwise."""
+        if self._messages is not None:
+            self._messages += raw
+
+    def take(self, sender: Role, message: HandshakeMessage) -> None:
+        """Tell what a message causes, which has been told itself."""
+        before = self._messages
+        self.add(message.raw)
+        if not self._believed:
+            return
+        match message:
+            case Certificate() if message.certificate_list:
+                self._leaves[sender] = message.certificate_list[0]
+            case ServerKeyExchange() if sender is Role.SERVER:
+                self._check_signature(sender, message, b"".join(self._randoms) + encode(message.params))
+                if self._believed:
+                    self._tell_negotiated(message)
+            case ClientKeyExchange() if sender is Role.CLIENT:
+                self._derive()
+            case CertificateVerify() if before is not None:
+                self._check_signature(sender, message, before)
+            case Finished() if before is not None and self._main_secret is not None:
+                transcript_hash = self._suite.hash.digest(before)
+                self._check_finished(sender, message, transcript_hash, self._main_secret)
+
+    def change_cipher_spec(self, sender: Role) -> Protection12 | None:
+        """What protects this side's records from here on, told; None if it is not known."""
+        protection = self._protections.get(sender)
+        if protection is not None:
+            self._watch.emit(KeysChanged(self._watch.time, sender.sends, Epoch.APPLICATION, self._suite.id))
+        return protection
+
+    def _derive(self) -> None:
+        extended = all(hello.find(ExtendedMainSecret) for hello in (self._client_hello, self._server_hello))
+        if not self._known:
+            return
+        seed = b"".join(self._randoms)
+        if extended:
+            seed = b"" if self._messages is None else self._suite.hash.digest(self._messages)
+        label = "extended master secret" if extended else "master secret"
+        self._report("main_secret", label, ("shared_secret",), seed, self._known)
+        main_secret = MainSecret12(self._suite, self._known, self._randoms, self._report, extended=extended)
+        self._main_secret = main_secret
+        self._protections = {role: Protection12(self._suite, keys) for role, keys in main_secret.keys().items()}
+
+    def _tell_negotiated(self, exchange: ServerKeyExchange) -> None:
+        hello, answer = self._client_hello, self._server_hello
+        selected = answer.find(ProtocolNameList)
+        names = () if selected is None else selected.protocol_name_list
+        protocol = names[0].decode("utf-8", "backslashreplace") if len(names) == 1 else None
+        version, group, now = int(ProtocolVersion.TLS12), exchange.params.named_curve, self._watch.time
+        self._watch.emit(Negotiated(now, version, self._suite.id, group, False, hello.asked_name, protocol))
+
+    def _check_finished(
+        self, sender: Role, finished: Finished, transcript_hash: bytes, main_secret: MainSecret12
+    ) -> None:
+        expected, received = main_secret.finished_key(sender).finished(transcript_hash), finished.verify_data
+        self._believed = compare_digest(expected, received)
+        # One of another length is malformed, and compared with nothing.
+        if len(received) == len(expected):
+            self._tell(sender, "Finished", transcript_hash, expected, received)
+
+    def _check_signature(self, sender: Role, proof: ServerKeyExchange | CertificateVerify, content: bytes) -> None:
+        try:
+            key = signatures.certificate_public_key(self._leaves.get(sender, b""))
+        except signatures.UnusableKey:
+            return
+        if key.bits > MAX_RSA_BITS or not signatures.scheme_fits_12(key, proof.algorithm):
+            return
+        self._believed = signatures.verify_12(key, proof.algorithm, proof.signature, content)
+        self._tell(sender, type(proof).__name__, content, b"", proof.signature)
+
+    def _tell(self, sender: Role, what: str, content: bytes, expected: bytes, received: bytes) -> None:
+        now = self._watch.time
+        self._watch.emit(Checked(now, sender.sends, what, content, expected, received, self._believed))

@@ -1,0 +1,153 @@
+"""Protecting and opening TLS 1.2 records with an AEAD. RFC 5246 6.2.3.3, RFC 5288 3 and RFC 7905 2.
+
+A protected record is a header with the true content type, for AES-GCM the second part of the nonce, the encrypted
+content and a tag. What is authenticated besides is the sequence number and the header, with the length of the content
+in it. AES-GCM's explicit nonce is the sequence number: it never repeats, and needs no randomness (RFC 9325 7.2.1).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handfast.crypto.suites import TAG_LENGTH, InvalidTag
+from handfast.errors import LocalFailure, PeerMisbehaved
+from handfast.limits import MAX_CIPHERTEXT_12, MAX_PLAINTEXT, RECORD_HEADER
+from handfast.registry import ContentType
+
+if TYPE_CHECKING:
+    from handfast.crypto.suites12 import Suite12
+    from handfast.keys.schedule12 import DirectionKeys
+    from handfast.record.protection import Buffer, Opened
+
+_APPLICATION_DATA = int(ContentType.application_data)
+_VERSION = b"\3\3"
+
+
+class Protection12:
+    """One direction: use it either for sealing or for opening.
+
+    ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
+    suite's limit of ``records``, before which a sender must stop.
+    """
+
+    __slots__ = (
+        "_aead", "_explicit", "_iv", "_number", "_opening_limit", "limit", "overhead", "plain_until", "records", "suite"
+    )  # fmt: skip
+
+    # What a record under these keys says it is, and the longest one.
+    content_types = frozenset((ContentType.alert, ContentType.handshake, ContentType.application_data))
+    max_length = MAX_CIPHERTEXT_12
+
+    def __init__(self, suite: Suite12, keys: DirectionKeys) -> None:
+        self.suite = suite
+        self.records = 0
+        self.plain_until = 0
+        self.limit = suite.records_per_key
+        self.overhead = suite.explicit_nonce + TAG_LENGTH
+        self._explicit = suite.explicit_nonce
+        # As for TLS 1.3: a peer may go by the RFC's 2^24.5, and nobody to twice our limit.
+        self._opening_limit = 2 * suite.records_per_key
+        self._aead = suite.aead(keys.key)
+        self._iv = keys.iv
+        self._number = int.from_bytes(keys.iv, "big")
+
+    def __repr__(self) -> str:
+        return f"<Protection12 {self.suite.name}, {self.records} records>"
+
+    def seal(self, content_type: int, content: Buffer) -> bytes:
+        """One whole record of up to 2^14 bytes of content. Raises LocalFailure key_exhausted."""
+        if self.records >= self.limit:
+            raise LocalFailure("key_exhausted", limit=self.limit)
+        start = bytes((content_type,)) + _VERSION
+        length = len(content)
+        explicit = self.records.to_bytes(self._explicit, "big") if self._explicit else b""
+        sealed = self._aead.encrypt(self._nonce(explicit), content, self._associated_data(start, length))
+        self.records += 1
+        return b"".join((start, (length + self.overhead).to_bytes(2, "big"), explicit, sealed))
+
+    def seal_application_data(self, data: Buffer, limit: int = MAX_PLAINTEXT) -> bytes:
+        """As many records as ``data`` needs, each with up to ``limit`` bytes of it; none for no data.
+
+        Raises LocalFailure key_exhausted, and then has sealed nothing.
+        """
+        view = memoryview(data).cast("B")
+        if self.records + -(-len(view) // limit) > self.limit:
+            raise LocalFailure("key_exhausted", limit=self.limit)
+        return b"".join(
+            [self.seal(_APPLICATION_DATA, view[start : start + limit]) for start in range(0, len(view), limit)]
+        )
+
+    def open(self, header: Buffer, body: Buffer) -> Opened:
+        """Content type and content of one record; there is no padding.
+
+        Raises PeerMisbehaved record_overflow, bad_record_mac, key_overused.
+        """
+        length = len(body)
+        if length > MAX_CIPHERTEXT_12:
+            raise PeerMisbehaved("record_overflow", length=length, limit=MAX_CIPHERTEXT_12)
+        if self.records >= self._opening_limit:
+            raise PeerMisbehaved("key_overused", limit=self._opening_limit)
+        if length < self.overhead:
+            raise PeerMisbehaved("bad_record_mac")
+        nonce = self._nonce(bytes(body[: self._explicit]))
+        associated_data = self._associated_data(bytes(header[:3]), length - self.overhead)
+        try:
+            content = self._aead.decrypt(nonce, body[self._explicit :], associated_data)
+        except InvalidTag:
+            raise PeerMisbehaved("bad_record_mac") from None
+        if len(content) > MAX_PLAINTEXT:
+            raise PeerMisbehaved("record_overflow", length=len(content), limit=MAX_PLAINTEXT)
+        self.records += 1
+        return header[0], content, 0
+
+    def seal_one(self, data: bytes) -> bytes:
+        """b"": there is no shorter way than the one on which everything is checked."""
+        return b""
+
+    def open_one(self, data: Buffer) -> bytes:
+        """b"", likewise."""
+        return b""
+
+    def open_run(self, data: Buffer, start: int) -> tuple[bytes, int, Opened | None]:
+        """Open the complete application_data records from ``start`` on, as long as they hold application data.
+
+        Returns the application data, where the next record starts, and the record that ended the run, if that was an
+        empty one. The run also ends before a record that is not complete, not application_data, or too long; the
+        returned offset is ``start`` if there was none to open. An error in the first record is raised, as ``open``
+        does; an error in a later one by the next call, so that what came before it is not lost.
+        """
+        source = memoryview(data)
+        contents: list[bytes] = []
+        at = start
+        last: Opened | None = None
+        while last is None and (end := _record_end(source, at)):
+            try:
+                opened = self.open(source[at : at + RECORD_HEADER], source[at + RECORD_HEADER : end])
+            except PeerMisbehaved:
+                if at == start:
+                    raise
+                break
+            if opened[1]:
+                contents.append(opened[1])
+            else:
+                last = opened
+            at = end
+        return b"".join(contents), at, last
+
+    def _nonce(self, explicit: bytes) -> bytes:
+        if explicit:
+            return self._iv + explicit
+        return (self._number ^ self.records).to_bytes(len(self._iv), "big")
+
+    def _associated_data(self, start: bytes, length: int) -> bytes:
+        """RFC 5246 6.2.3.3; ``start`` is the record's type and version."""
+        return b"".join((self.records.to_bytes(8, "big"), start, length.to_bytes(2, "big")))
+
+
+def _record_end(data: memoryview, start: int) -> int:
+    """Where the application_data record at ``start`` ends, or 0 unless all of it is there and it is not too long."""
+    if len(data) < start + RECORD_HEADER or data[start] != _APPLICATION_DATA or data[start + 1] != 3:
+        return 0
+    length = data[start + 3] << 8 | data[start + 4]
+    end = start + RECORD_HEADER + length
+    return end if end <= len(data) and length <= MAX_CIPHERTEXT_12 else 0
