@@ -534,6 +534,30 @@ class LocalFailure(HandfastError):
             "certificate and key do not belong together, or the signer is broken",
         ),
         "need_failed": Entry(Alert.internal_error, "{need} failed: {reason}"),
+        "holder_unreachable": Entry(
+            Alert.internal_error,
+            "the key-holder at {holder} cannot be reached: {reason}",
+            "",
+            "check that it runs and that this process may use it",
+        ),
+        "holder_lost": Entry(
+            Alert.internal_error,
+            "the key-holder at {holder} went away before it signed: {reason}",
+            "",
+            "the next signature connects anew; the holder's log may tell more",
+        ),
+        "holder_timeout": Entry(
+            Alert.internal_error,
+            "the key-holder at {holder} did not sign within {seconds:g} s",
+            "",
+            "see what it waits for, or give the signer a longer timeout",
+        ),
+        "holder_refused": Entry(
+            Alert.internal_error,
+            "the key-holder at {holder} did not sign: {reason}",
+            "",
+            "compare its allow-lists with what this process asks for",
+        ),
         "key_exhausted": Entry(
             Alert.internal_error, "the write key has protected {limit} records, its limit", "RFC 9846 5.5"
         ),
