@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import ApiMisuse, ConfigError
@@ -43,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
     keys = made.add_argument_group("keys, and what all of them may be used for")
     keys.add_argument("--key", action="append", required=True, metavar="FILE", help="a private key; may be repeated")
     keys.add_argument("--key-password-file", metavar="FILE", help="its first line opens keys that are encrypted")
-    keys.add_argument("--role", action="append", required=True, choices=list(Role), type=Role, help="may be repeated")
+    keys.add_argument("--role", action="append", required=True, choices=list(map(str, Role)), help="may be repeated")
     keys.add_argument("--scheme", action="append", default=[], metavar="NAME", help="may be repeated; default: all")
     keys.add_argument("--tls12", action="store_true", help="sign handshakes of TLS 1.2 too")
     unix = made.add_argument_group("callers on this machine")
@@ -106,8 +106,8 @@ def _keys(flags: argparse.Namespace) -> list[HeldKey]:
     password = None
     if flags.key_password_file is not None:
         password = files.read(flags.key_password_file).split(b"\n")[0].rstrip(b"\r")
-    settings: dict[str, Any] = {"roles": frozenset(flags.role), "schemes": _schemes(flags), "tls12": flags.tls12}
-    return [HeldKey.from_file(path, password, **settings) for path in flags.key]
+    roles, schemes = frozenset(map(Role, flags.role)), _schemes(flags)
+    return [HeldKey.from_file(path, password, roles=roles, schemes=schemes, tls12=flags.tls12) for path in flags.key]
 
 
 def _schemes(flags: argparse.Namespace) -> tuple[int, ...]:

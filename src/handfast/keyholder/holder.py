@@ -12,6 +12,7 @@ import errno
 import logging
 import os
 import socket
+import stat
 import struct
 import time
 from contextlib import suppress
@@ -69,15 +70,16 @@ class KeyHolder:
         self._allowances: dict[str, _Allowance] = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._sockets: list[tuple[str, os.stat_result]] = []
-        self._connections: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._served = 0
 
     async def listen_unix(
         self, path: str | os.PathLike[str], *, uids: Collection[int] | None = None, mode: int = 0o600
     ) -> None:
         """Serve processes of the users ``uids``, by default this process's own, on a socket file of this mode.
 
-        A socket file that nobody listens at is replaced. Raises ConfigError file_exists, not_a_regular_file,
-        file_unwritable, and bad_option where the system does not say who connects.
+        A socket file that nobody listens at is replaced. Raises ConfigError file_exists, file_unwritable,
+        and bad_option where the system does not say who connects.
         """
         if not hasattr(socket, "SO_PEERCRED"):
             reason = "this system does not say who is at the other end of a Unix socket"
@@ -122,9 +124,9 @@ class KeyHolder:
         """Stop listening, end every connection, and remove the socket files."""
         for server in self._servers:
             server.close()
-        for task in self._connections:
+        for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._connections, return_exceptions=True)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for server in self._servers:
             await server.wait_closed()
         self._servers.clear()
@@ -141,27 +143,26 @@ class KeyHolder:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: str, *, known: bool
     ) -> None:
         task = asyncio.current_task()
-        full = len(self._connections) >= limits.HOLDER_CONNECTIONS
-        if task is None or full or not known:
-            _log.warning("%s: %s", caller, "too many connections" if known else "not on the list of callers")
-            refusal = _refusal(_FOR_THE_CONNECTION, Code.busy if known else Code.caller_refused)
-            writer.write(frame(refusal))
-            writer.close()
-            return
-        self._connections.add(task)
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
         try:
-            await self._serve(reader, writer, caller)
+            if known and self._served < limits.HOLDER_CONNECTIONS:
+                await self._serve(reader, writer, caller)
+            else:
+                _log.warning("%s: %s", caller, "too many connections" if known else "not on the list of callers")
+                await _turn_away(reader, writer, Code.busy if known else Code.caller_refused)
         except (asyncio.IncompleteReadError, OSError, HandfastError) as error:
             _log.debug("%s: the connection ended: %s", caller, error)
         except asyncio.CancelledError:
             # Only ``close`` does this, and it waits: nobody above is to be told.
             pass
         finally:
-            self._connections.discard(task)
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: str) -> None:
         pending: set[asyncio.Task[None]] = set()
+        self._served += 1
         try:
             while True:
                 raw = await read_frame(reader, limits.HOLDER_REQUEST_FRAME)
@@ -175,8 +176,9 @@ class KeyHolder:
                 task.add_done_callback(pending.discard)
         except FrameTooLarge as error:
             _log.warning("%s: %s", caller, error)
-            writer.write(frame(_refusal(_FOR_THE_CONNECTION, Code.malformed)))
+            await _turn_away(reader, writer, Code.malformed)
         finally:
+            self._served -= 1
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
@@ -201,6 +203,17 @@ class KeyHolder:
             caller, order.role, SignatureScheme.describe(order.scheme), order.key.key_id.hex(),
         )  # fmt: skip
         return Answer(VERSION, int.from_bytes(raw[1:5], "big"), Code.signed, signature)
+
+
+async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, code: Code) -> None:
+    """Say why, and keep what the caller still sends from making the kernel drop that."""
+    writer.write(frame(_refusal(_FOR_THE_CONNECTION, code)))
+    writer.write_eof()
+    left = limits.LINGER_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limits.LINGER_TIMEOUT):
+            while left > 0 and (data := await reader.read(left)):
+                left -= len(data)
 
 
 async def _signature(order: Order, caller: str) -> bytes:
@@ -229,8 +242,10 @@ def _bind(path: str, mode: int) -> socket.socket:
             try:
                 sock.bind(path)
             except OSError as error:
-                if error.errno != errno.EADDRINUSE or not _deserted(path):
+                if error.errno != errno.EADDRINUSE:
                     raise
+                if not _deserted(path):
+                    raise ConfigError("file_exists", path=escape(path)) from None
                 os.unlink(path)
                 sock.bind(path)
             os.chmod(path, mode)
@@ -241,7 +256,9 @@ def _bind(path: str, mode: int) -> socket.socket:
 
 
 def _deserted(path: str) -> bool:
-    """Whether this is a socket file that nobody listens at."""
+    """Whether this is a socket file that nobody listens at; connecting to any other file is refused, too."""
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        return False
     with socket.socket(socket.AF_UNIX) as probe:
         probe.setblocking(False)
         return probe.connect_ex(path) == errno.ECONNREFUSED

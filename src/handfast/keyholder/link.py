@@ -8,6 +8,7 @@ since is not used for new requests: those that still wait for it may, and then i
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -101,13 +102,14 @@ class Link:
         self._retired = True
         self._close_if_done()
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End it now; what waits fails."""
         self._reading.cancel()
+        await asyncio.wait([self._reading])
 
     def _close_if_done(self) -> None:
         if self._retired and not self._waiting:
-            self.close()
+            self._reading.cancel()
 
     async def _read(self) -> None:
         fail: Callable[[], HandfastError] = partial(self._lost, "the signer was closed")
@@ -121,10 +123,12 @@ class Link:
         except (OSError, HandfastError, FrameTooLarge) as error:
             fail = partial(self._lost, error)
         finally:
-            self._writer.close()
             for answer in self._waiting.values():
                 if not answer.done():
                     answer.set_exception(fail())
+            self._writer.transport.abort()
+            with suppress(OSError, HandfastError):
+                await self._writer.wait_closed()
 
     def _take(self, answer: Answer) -> None:
         if answer.version != VERSION:
@@ -175,10 +179,10 @@ class Client:
                 link.retire()
             raise LocalFailure("holder_timeout", holder=self._place, seconds=self._timeout) from None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the connection."""
         if self._link is not None:
-            self._link.close()
+            await self._link.close()
 
     async def _connected(self) -> Link:
         async with self._connecting:

@@ -54,9 +54,7 @@ class _Worker:
         self._stopped = asyncio.Event()
         self._ready.set()
         await self._stopped.wait()
-        self._client.close()
-        # What was closed gets a round of the loop to say so; what still waits is cancelled after it.
-        await asyncio.sleep(0)
+        await self._client.close()
 
     def submit(self, key_id: bytes, scheme: int, parts: Parts) -> Future[bytes]:
         """Have a request made in the thread."""
