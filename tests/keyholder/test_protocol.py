@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from pathlib import Path
 
 import pytest
 from cryptography import x509
@@ -151,3 +153,35 @@ def test_frames_have_room_for_what_they_hold() -> None:
 
 def test_every_refusal_has_words() -> None:
     assert set(protocol.EXPLANATIONS) == set(Code) - {Code.signed}
+
+
+# docs/keyholder.md
+
+PAGE = (Path(__file__).parents[2] / "docs" / "keyholder.md").read_text()
+
+
+def test_the_example_of_the_page() -> None:
+    shown = re.search(r"Example: .*?```text\n(.*?)```", PAGE, re.DOTALL)
+    assert shown is not None
+    key_id, scheme = bytes(range(32)), SignatureScheme.ecdsa_secp256r1_sha256
+    request = Request.of(1, key_id, scheme, CertificateVerify13(Side.server, bytes(32)))
+    answer = Answer(protocol.VERSION, 1, Code.role_refused, b"")
+    assert bytes.fromhex(shown[1]) == frame(request) + frame(answer)
+
+
+def test_the_page_has_every_code_and_every_limit() -> None:
+    rows = dict(re.findall(r"^\| (\d) (\w+) \|", PAGE, re.MULTILINE))
+    assert rows == {str(code.value): code.name for code in Code}
+    for words in (
+        f"contents<1..{limits.HOLDER_CONTENTS}>",
+        f"signature<0..{limits.HOLDER_SIGNATURE}>",
+        f"handshake_messages<1..{limits.MAX_HANDSHAKE_BYTES}>",
+        f"longer than {limits.HOLDER_REQUEST_FRAME} bytes",
+        f"more than {limits.HOLDER_PENDING} requests",
+        f"{limits.HOLDER_SIGNATURES_AT_ONCE} at once, then {limits.HOLDER_SIGNATURES_PER_SECOND:.0f} per second",
+        f"{limits.HOLDER_CONNECTIONS} callers",
+        f"up to {limits.HOLDER_PENDING // 2} requests at once",
+        f"within `timeout` seconds, {limits.REMOTE_SIGNER_TIMEOUT:.0f} by default",
+        f"pauses from {limits.RECONNECT_FIRST} s that double up to {limits.RECONNECT_MOST:.0f} s",
+    ):
+        assert words in PAGE, words

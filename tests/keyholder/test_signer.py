@@ -152,6 +152,24 @@ def test_threads_and_loops_share_one_connection(tmp_path: Path) -> None:
     assert len(set(signed)) == 60
 
 
+def test_more_requests_than_the_holder_lets_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HOLDER_PENDING", 4)
+
+    class Yielding:
+        schemes = (ECDSA,)
+
+        async def sign(self, scheme: int, message: bytes) -> bytes:
+            await asyncio.sleep(0)
+            return b"signature"
+
+    async def ask(signer: Any) -> list[Any]:
+        return await asyncio.gather(*(signer.sign(ECDSA, CONTENT) for _ in range(50)))
+
+    key = held(certificates.server(), signer=Yielding())
+    with Running(key, path=tmp_path / "s"), identities(tmp_path / "s") as (server, _):
+        assert asyncio.run(ask(server.signer)) == [b"signature"] * 50
+
+
 def test_a_role_that_the_holder_does_not_grant(tmp_path: Path) -> None:
     key = held(certificates.server(), [Role.CLIENT])
     with Running(key, path=tmp_path / "s"), identities(tmp_path / "s") as (server, _):

@@ -161,6 +161,8 @@ class Client:
         self._timeout = timeout
         self._link: Link | None = None
         self._connecting = asyncio.Lock()
+        # Fewer than a holder lets wait, with a margin for answers that it still counts: the rest queue up here.
+        self._room = asyncio.Semaphore(limits.HOLDER_PENDING // 2)
         self._pause = limits.RECONNECT_FIRST
         self._trouble = ""
 
@@ -168,7 +170,7 @@ class Client:
         """The holder's signature. Raises LocalFailure."""
         link, heard = None, 0
         try:
-            async with asyncio.timeout(self._timeout):
+            async with asyncio.timeout(self._timeout), self._room:
                 link = await self._connected()
                 heard = link.heard
                 return await link.ask(key_id, scheme, parts)
