@@ -20,7 +20,7 @@ import cryptography
 from cryptography.hazmat.backends.openssl.backend import backend
 
 import handfast
-from bench import idle, memory, others, resumption
+from bench import idle, memory, others, resumption, waiting
 from bench.checks import check_facts, remark
 from bench.scenarios import FLOOR, handshakes, records
 from bench.sides import ALWAYS, Pki, Row
@@ -114,6 +114,7 @@ def measure(pki: Pki, *, rounds: int, count: int) -> tuple[dict[str, str], list[
         *handshakes(implementations, pki, mutual=True, rounds=rounds, count=count),
         *resumption.rows(pki, rounds=rounds, count=count),
         *records(implementations, pki, rounds=rounds, seconds=0.1),
+        *waiting.rows(pki, rounds=rounds),
         *memory.rows(pki),
         *idle.rows(pki),
     ]

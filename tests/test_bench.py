@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench import idle, memory, others, resumption, run
+from bench import idle, memory, others, resumption, run, waiting
 from bench.checks import check_facts, remark, unchecked
 from bench.scenarios import SIZES, handshakes, records
 from bench.sides import ALWAYS, HANDFAST, Implementation, Pki, Row, Ssl, pyopenssl_sides, ssl_contexts, ssl_sides
@@ -97,6 +97,13 @@ def test_an_idle_server_connection_of_handfast_needs_little(pki, kind):
     """The goal of 20 KiB, with room for a process that has just started."""
     assert idle.kib_per_connection("handfast", "asyncio", kind, pki, connections=40) < 40
     assert idle.kib_per_connection("ssl", "asyncio", kind, pki, connections=10) > 200
+
+
+def test_handshakes_that_wait_for_one_signer(pki):
+    """It ends, so none needed another's signature to come to its own."""
+    rows = list(waiting.rows(pki, rounds=1, count=waiting.WAITING))
+    assert keys(rows) == [("500 waiting handshakes", "handfast", "both")]
+    assert plausible(rows)
 
 
 def test_goals():

@@ -19,7 +19,7 @@ LAYERS = (
     ("handshake", "passive"),
     ("engine",),
     ("io",),
-    ("tools", "aio"),
+    ("tools", "aio", "keyholder"),
     ("cli",),
     ("__main__", "__init__"),
 )

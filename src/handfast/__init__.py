@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from handfast.errors import HandfastError
     from handfast.io.lookup import info
     from handfast.io.sockets import TLSSocket, connect, listen
+    from handfast.keyholder.holder import KeyHolder
+    from handfast.keyholder.keys import HeldKey
+    from handfast.keyholder.signer import RemoteSigner
     from handfast.sessions.cache import SessionCache
     from handfast.sessions.replay import MemoryReplayGuard
     from handfast.sessions.tickets import SealedTickets, StoredTickets
@@ -61,6 +64,9 @@ _HOME = {
     "handfast.errors": ("HandfastError",),
     "handfast.io.lookup": ("info",),
     "handfast.io.sockets": ("TLSSocket", "connect", "listen"),
+    "handfast.keyholder.holder": ("KeyHolder",),
+    "handfast.keyholder.keys": ("HeldKey",),
+    "handfast.keyholder.signer": ("RemoteSigner",),
     "handfast.sessions.cache": ("SessionCache",),
     "handfast.sessions.replay": ("MemoryReplayGuard",),
     "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
@@ -85,12 +91,15 @@ __all__ = [
     "ExtractedSecrets",
     "HandfastError",
     "HandshakeDone",
+    "HeldKey",
+    "KeyHolder",
     "LocalSigner",
     "MemoryReplayGuard",
     "PathVerifier",
     "PeerAuthenticated",
     "PeerClosed",
     "PresentedChain",
+    "RemoteSigner",
     "Roots",
     "SealedTickets",
     "ServerConfig",

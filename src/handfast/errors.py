@@ -592,6 +592,30 @@ class LocalFailure(HandfastError):
             "the write key of a TLS 1.2 connection is near its limit of {limit} records",
             "RFC 9846 5.5",
         ),
+        "holder_unreachable": Entry(
+            Alert.internal_error,
+            "the key-holder at {holder} cannot be reached: {reason}",
+            "",
+            "check that it runs and that this process may use it",
+        ),
+        "holder_lost": Entry(
+            Alert.internal_error,
+            "the key-holder at {holder} went away before it signed: {reason}",
+            "",
+            "the next signature connects anew; the holder's log may tell more",
+        ),
+        "holder_timeout": Entry(
+            Alert.internal_error,
+            "the key-holder at {holder} did not sign within {seconds:g} s",
+            "",
+            "see what it waits for, or give the signer a longer timeout",
+        ),
+        "holder_refused": Entry(
+            Alert.internal_error,
+            "the key-holder at {holder} did not sign: {reason}",
+            "",
+            "compare its allow-lists with what this process asks for",
+        ),
         "key_exhausted": Entry(
             Alert.internal_error, "the write key has protected {limit} records, its limit", "RFC 9846 5.5"
         ),

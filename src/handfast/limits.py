@@ -124,3 +124,21 @@ MIN_FRAGMENT = 64
 # How much application data a shell seals before it waits for the transport: whole writes of megabytes cost more than
 # they save, in memory and in time.
 SEAL_STEP = 64 * 1024
+
+# A remote key-holder (docs/keyholder.md). The most that a request can hold is a client's whole handshake of TLS 1.2,
+# with room for the length around it; the longest signature is RSA's; and what stands around each in its frame.
+HOLDER_CONTENTS = MAX_HANDSHAKE_BYTES + 16
+HOLDER_SIGNATURE = MAX_RSA_BITS // 8
+HOLDER_REQUEST_FRAME = HOLDER_CONTENTS + 64
+HOLDER_ANSWER_FRAME = HOLDER_SIGNATURE + 64
+# Connections to one holder, requests of one connection that wait, and signatures for one caller: so many at once, then
+# so many per second. A process that makes a handshake in 0.3 ms asks for no more.
+HOLDER_CONNECTIONS = 256
+HOLDER_PENDING = 1024
+HOLDER_SIGNATURES_AT_ONCE = 4096
+HOLDER_SIGNATURES_PER_SECOND = 4096.0
+# How long a signature may take, connecting included; it must end before the handshake does. While the holder is away,
+# the signer tries again after the first time, then after twice that, up to the second.
+REMOTE_SIGNER_TIMEOUT = 10.0
+RECONNECT_FIRST = 0.05
+RECONNECT_MOST = 2.0

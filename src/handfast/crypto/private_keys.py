@@ -49,6 +49,13 @@ def public_key_of(private_key: PrivateKey) -> PublicKey:
     return describe_public_key(private_key.public_key())
 
 
+def public_key_info_of(private_key: PrivateKey) -> bytes:
+    """The public half as a DER SubjectPublicKeyInfo; an RSA key's says rsaEncryption. RFC 5280 4.1.2.7."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+    return private_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
+
 def _load(data: bytes, path: str, password: bytes | None) -> object:
     from cryptography.hazmat.primitives import serialization
 

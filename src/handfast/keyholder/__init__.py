@@ -1,0 +1,1 @@
+"""A private key in another process or machine: the signer, the protocol and the holder. docs/keyholder.md."""

@@ -1,0 +1,264 @@
+"""The key-holder: a server that signs handshakes, and nothing else, for callers that it knows.
+
+A caller is a user of this machine (a Unix socket, whose kernel says who is at the other end) or a name in a verified
+client certificate (TLS). Who is not on the list is told so and nothing more. Each caller has a bucket of signatures,
+and each connection a bound on the requests that wait; answers are sent as they are made, in any order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import socket
+import stat
+import struct
+import time
+from contextlib import suppress
+from inspect import isawaitable
+from typing import TYPE_CHECKING, Any
+
+from handfast import limits
+from handfast.engine import ClientAuth
+from handfast.errors import ConfigError, HandfastError
+from handfast.files import errors_for
+from handfast.io import aio
+from handfast.io.lookup import info
+from handfast.keyholder.keys import Order, Refused, judge
+from handfast.keyholder.protocol import VERSION, Answer, Code, FrameTooLarge, frame, read_frame
+from handfast.registry import SignatureScheme
+from handfast.text import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+
+    from handfast.engine import ServerConfig
+    from handfast.keyholder.keys import HeldKey
+
+_log = logging.getLogger("handfast.keyholder")
+# pid, uid and gid of the process that connected. unix(7), SO_PEERCRED.
+_UCRED = struct.Struct("3i")
+_FOR_THE_CONNECTION = bytes(4)
+
+
+class _Allowance:
+    """The signatures that one caller may still ask for: a bucket that fills with time."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._left = float(limits.HOLDER_SIGNATURES_AT_ONCE)
+        self._filled = clock()
+
+    def take(self) -> bool:
+        """One signature, if there is one left."""
+        now = self._clock()
+        more = (now - self._filled) * limits.HOLDER_SIGNATURES_PER_SECOND
+        self._left, self._filled = min(limits.HOLDER_SIGNATURES_AT_ONCE, self._left + more), now
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True
+
+
+class KeyHolder:
+    """Signs with ``keys`` for those who connect; for one event loop. ``clock`` gives seconds that never go back."""
+
+    def __init__(self, keys: Iterable[HeldKey], *, clock: Callable[[], float] = time.monotonic) -> None:
+        self._keys = {key.key_id: key for key in keys}
+        self._clock = clock
+        self._allowances: dict[str, _Allowance] = {}
+        self._servers: list[asyncio.AbstractServer] = []
+        self._sockets: list[tuple[str, os.stat_result]] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._served = 0
+
+    async def listen_unix(
+        self, path: str | os.PathLike[str], *, uids: Collection[int] | None = None, mode: int = 0o600
+    ) -> None:
+        """Serve processes of the users ``uids``, by default this process's own, on a socket file of this mode.
+
+        A socket file that nobody listens at is replaced. Raises ConfigError file_exists, file_unwritable,
+        and bad_option where the system does not say who connects.
+        """
+        if not hasattr(socket, "SO_PEERCRED"):
+            reason = "this system does not say who is at the other end of a Unix socket"
+            raise ConfigError("bad_option", option="a Unix socket", reason=reason, advice="use TLS")
+        name, allowed = os.fspath(path), frozenset([os.geteuid()] if uids is None else uids)
+        sock = _bind(name, mode)
+        self._sockets.append((name, os.stat(name)))
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            _, uid, _ = _UCRED.unpack(
+                writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
+            )
+            await self._welcome(reader, writer, f"uid {uid}", known=uid in allowed)
+
+        self._servers.append(await asyncio.start_unix_server(connected, sock=sock))
+
+    async def listen_tls(
+        self, host: str, port: int, config: ServerConfig, *, names: Collection[str]
+    ) -> tuple[Any, ...]:
+        """Serve clients whose certificate has one of ``names``: "DNS:front.example", "URI:spiffe://example/front".
+
+        Returns the address. Raises ConfigError bad_option for a configuration that does not verify every client, and
+        OSError if the port is taken.
+        """
+        if config.client_auth is not ClientAuth.REQUIRE_AND_VERIFY:
+            reason, advice = "callers without a verified certificate could connect", "use require_and_verify"
+            raise ConfigError("bad_option", option="client_auth", reason=reason, advice=advice)
+        allowed = frozenset(names)
+
+        async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            peer = info(writer).verified_peer
+            found = sorted(allowed.intersection(peer.verdict.names)) if peer else []
+            shown = found or (peer.verdict.names if peer else ())
+            await self._welcome(reader, writer, ", ".join(shown) or "nobody", known=bool(found))
+
+        server = await aio.start_server(connected, host, port, config)
+        self._servers.append(server)
+        address: tuple[Any, ...] = server.sockets[0].getsockname()  # type: ignore[attr-defined]
+        return address
+
+    async def close(self) -> None:
+        """Stop listening, end every connection, and remove the socket files."""
+        for server in self._servers:
+            server.close()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for server in self._servers:
+            await server.wait_closed()
+        self._servers.clear()
+        for name, status in self._sockets:
+            # Somebody else may have put another one there.
+            with suppress(OSError):
+                if os.path.samestat(os.lstat(name), status):
+                    os.unlink(name)
+        self._sockets.clear()
+
+    # One connection
+
+    async def _welcome(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: str, *, known: bool
+    ) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        try:
+            if known and self._served < limits.HOLDER_CONNECTIONS:
+                await self._serve(reader, writer, caller)
+            else:
+                _log.warning("%s: %s", caller, "too many connections" if known else "not on the list of callers")
+                await _turn_away(reader, writer, Code.busy if known else Code.caller_refused)
+        except (asyncio.IncompleteReadError, OSError, HandfastError) as error:
+            _log.debug("%s: the connection ended: %s", caller, error)
+        except asyncio.CancelledError:
+            # Only ``close`` does this, and it waits: nobody above is to be told.
+            pass
+        finally:
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: str) -> None:
+        pending: set[asyncio.Task[None]] = set()
+        self._served += 1
+        try:
+            while True:
+                raw = await read_frame(reader, limits.HOLDER_REQUEST_FRAME)
+                if len(pending) >= limits.HOLDER_PENDING:
+                    # Nothing more is read until the caller takes what it has asked for.
+                    writer.write(frame(_refusal(raw[1:5], Code.busy)))
+                    await writer.drain()
+                    continue
+                task = asyncio.create_task(self._handle(raw, writer, caller))
+                pending.add(task)
+                task.add_done_callback(pending.discard)
+        except FrameTooLarge as error:
+            _log.warning("%s: %s", caller, error)
+            await _turn_away(reader, writer, Code.malformed)
+        finally:
+            self._served -= 1
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+
+    async def _handle(self, raw: bytes, writer: asyncio.StreamWriter, caller: str) -> None:
+        answer = await self._answer(raw, caller)
+        with suppress(OSError, HandfastError):
+            writer.write(frame(answer))
+            await writer.drain()
+
+    async def _answer(self, raw: bytes, caller: str) -> Answer:
+        try:
+            if not self._allowances.setdefault(caller, _Allowance(self._clock)).take():
+                raise Refused(Code.busy)
+            order = judge(self._keys, raw)
+            signature = await _signature(order, caller)
+        except Refused as refused:
+            _log.warning("%s: %s", caller, refused.code.name)
+            return _refusal(raw[1:5], refused.code)
+        _log.info(
+            "%s: signed as %s with %s, key %s",
+            caller, order.role, SignatureScheme.describe(order.scheme), order.key.key_id.hex(),
+        )  # fmt: skip
+        return Answer(VERSION, int.from_bytes(raw[1:5], "big"), Code.signed, signature)
+
+
+async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, code: Code) -> None:
+    """Say why, and keep what the caller still sends from making the kernel drop that."""
+    writer.write(frame(_refusal(_FOR_THE_CONNECTION, code)))
+    writer.write_eof()
+    left = limits.LINGER_BYTES
+    with suppress(TimeoutError):
+        async with asyncio.timeout(limits.LINGER_TIMEOUT):
+            while left > 0 and (data := await reader.read(left)):
+                left -= len(data)
+
+
+async def _signature(order: Order, caller: str) -> bytes:
+    try:
+        signature: object = order.key.signer.sign(order.scheme, order.content)
+        if isawaitable(signature):
+            signature = await signature
+    except Exception as error:  # noqa: BLE001 (whatever the signer is, the caller gets an answer)
+        _log.error("%s: signing failed: %s", caller, escape(f"{type(error).__name__}: {error}"))
+        raise Refused(Code.signing_failed) from None
+    if not isinstance(signature, bytes) or not 0 < len(signature) <= limits.HOLDER_SIGNATURE:
+        _log.error("%s: the signer returned no signature", caller)
+        raise Refused(Code.signing_failed)
+    return signature
+
+
+def _refusal(request_id: bytes, code: Code) -> Answer:
+    return Answer(VERSION, int.from_bytes(request_id, "big"), code, b"")
+
+
+def _bind(path: str, mode: int) -> socket.socket:
+    """A socket at ``path``, which nobody can connect to before it has its mode: it does not listen yet."""
+    sock = socket.socket(socket.AF_UNIX)
+    try:
+        with errors_for(path):
+            try:
+                sock.bind(path)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                if not _deserted(path):
+                    raise ConfigError("file_exists", path=escape(path)) from None
+                os.unlink(path)
+                sock.bind(path)
+            os.chmod(path, mode)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _deserted(path: str) -> bool:
+    """Whether this is a socket file that nobody listens at; connecting to any other file is refused, too."""
+    if not stat.S_ISSOCK(os.lstat(path).st_mode):
+        return False
+    with socket.socket(socket.AF_UNIX) as probe:
+        probe.setblocking(False)
+        return probe.connect_ex(path) == errno.ECONNREFUSED

@@ -1,0 +1,121 @@
+"""What a key-holder holds, and for what: every request is judged here, before any key is touched."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from handfast.crypto import private_keys, signatures
+from handfast.errors import BadMessage, ConfigError
+from handfast.events import Role
+from handfast.keyholder.protocol import VERSION, Code, Kind, Request, compose, key_id_of
+from handfast.registry import SignatureScheme
+from handfast.text import escape
+from handfast.trust import files
+from handfast.trust.signers import LocalSigner
+from handfast.wire.codec import decode
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+    from os import PathLike
+
+    from handfast.trust.signers import Signer
+
+
+@dataclass(frozen=True)
+class HeldKey:
+    """One private key, and what it may be used for.
+
+    Attributes:
+        signer: makes the signatures; it may be one of a token, and may return an awaitable.
+        public_key_info: the key's SubjectPublicKeyInfo, DER, as its certificates have it.
+        roles: the roles in which it may prove who somebody is.
+        schemes: the signature schemes it may be used with; () for all that the signer has.
+        tls12: whether it may be used in TLS 1.2 too, where a server chooses more of what is signed.
+    """
+
+    signer: Signer
+    public_key_info: bytes = field(repr=False)
+    roles: Collection[Role]
+    schemes: tuple[int, ...] = ()
+    tls12: bool = False
+
+    def __post_init__(self) -> None:
+        unable = [scheme for scheme in self.schemes if scheme not in self.signer.schemes]
+        if unable:
+            names = ", ".join(map(SignatureScheme.describe, unable))
+            raise _bad("schemes", f"the key cannot make {names}", "leave them out")
+        if not self.roles or not all(isinstance(role, Role) for role in self.roles):
+            raise _bad("roles", "a key is held for the role of a client, of a server, or both", "name one of them")
+
+    @cached_property
+    def key_id(self) -> bytes:
+        """What callers call it: SHA-256 of ``public_key_info``, 32 bytes."""
+        return key_id_of(self.public_key_info)
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | PathLike[str],
+        password: bytes | None = None,
+        *,
+        roles: Collection[Role],
+        schemes: tuple[int, ...] = (),
+        tls12: bool = False,
+    ) -> HeldKey:
+        """A key from a file; its certificate is not needed, and may be renewed without the holder.
+
+        An RSA key counts as rsaEncryption; one whose certificates say id-RSASSA-PSS needs ``public_key_info``. Raises
+        ConfigError as ``Credentials.from_files``, of the key, and bad_option.
+        """
+        name = escape(str(path))
+        key = private_keys.load_private_key(files.read(path), path=name, password=password)
+        return cls(LocalSigner(key), private_keys.public_key_info_of(key), roles, schemes, tls12)
+
+
+class Refused(Exception):
+    """A request that is not granted."""
+
+    def __init__(self, code: Code) -> None:
+        super().__init__(code.name)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A request that was found good: who signs what with which scheme."""
+
+    key: HeldKey
+    role: Role
+    scheme: int
+    content: bytes = field(repr=False)
+
+
+def judge(keys: Mapping[bytes, HeldKey], raw: bytes) -> Order:
+    """What a request asks for, if it may. Raises Refused."""
+    if raw[:1] != bytes([VERSION]):
+        raise Refused(Code.unsupported_version)
+    try:
+        request = decode(Request, raw)
+        role, content = compose(request.parts())
+    except (BadMessage, ValueError):
+        raise Refused(Code.malformed) from None
+    key = keys.get(request.key_id)
+    if key is None:
+        raise Refused(Code.unknown_key)
+    in_tls13 = request.kind == Kind.certificate_verify_13
+    if not in_tls13 and not key.tls12:
+        raise Refused(Code.kind_refused)
+    if role not in key.roles:
+        raise Refused(Code.role_refused)
+    # RFC 9846 4.3.3: some schemes that a key may make for TLS 1.2 have no place in TLS 1.3.
+    if request.scheme not in (key.schemes or key.signer.schemes) or (
+        in_tls13 and request.scheme in signatures.CERTIFICATE_ONLY
+    ):
+        raise Refused(Code.scheme_refused)
+    return Order(key, role, request.scheme, content)
+
+
+def _bad(option: str, reason: str, advice: str) -> ConfigError:
+    return ConfigError("bad_option", option=option, reason=reason, advice=advice)

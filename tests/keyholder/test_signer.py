@@ -1,0 +1,539 @@
+"""The signer in handshakes, of both shells and both roles, also where the holder does not play along."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import socket
+import threading
+import time
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import handfast
+from handfast import ClientAuth, Credentials, RemoteSigner, aio, limits
+from handfast.errors import ApiMisuse, ConfigError, HandfastError, LocalFailure, PeerRejected
+from handfast.events import Role
+from handfast.keyholder.protocol import (
+    VERSION,
+    Answer,
+    CertificateVerify13,
+    Code,
+    FrameTooLarge,
+    Request,
+    Side,
+    compose,
+    frame,
+    read_frame,
+)
+from handfast.registry import SignatureScheme
+from handfast.trust.signers import LocalSigner
+from handfast.wire.codec import decode, encode
+from tests import certificates
+from tests.aio.conftest import Runner, run
+from tests.aio.support import Made, Recorder, client_config, connected, listening, server_config
+from tests.keyholder.support import PATIENCE, Running, close, held, remote
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+    from pathlib import Path
+
+__all__ = ["run"]  # the fixture
+
+ECDSA = SignatureScheme.ecdsa_secp256r1_sha256
+CONTENT = compose(CertificateVerify13(Side.server, bytes(32)))[1]
+MUTUAL = ClientAuth.REQUIRE_AND_VERIFY
+
+
+@contextmanager
+def identities(address: Any, **options: Any) -> Iterator[tuple[Credentials, Credentials]]:
+    """A server's and a client's, whose keys are in the holder at ``address``."""
+    both = remote(certificates.server(), address, **options), remote(certificates.client(), address, **options)
+    try:
+        yield both
+    finally:
+        close(*both)
+
+
+def handshake(client: handfast.ClientConfig, server: handfast.ServerConfig) -> tuple[Any, Any]:
+    """What blocking sockets at both ends make of it: data that came across, or an error."""
+    results: dict[str, Any] = {}
+
+    def serve() -> None:
+        try:
+            with listener.accept() as tls:
+                tls.sendall(tls.handshake().verified_peer.verdict.names[0].encode())  # type: ignore[union-attr]
+        except HandfastError as error:
+            results["server"] = error
+
+    with handfast.listen("127.0.0.1", 0, server, timeout=PATIENCE) as listener:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            port = listener.address[1]
+            with handfast.connect("127.0.0.1", port, client, timeout=PATIENCE) as tls:
+                results["client"] = tls.recv()
+        except HandfastError as error:
+            results["client"] = error
+        thread.join()
+    return results.get("client"), results.get("server")
+
+
+def test_blocking_sockets_in_both_roles(tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s"), identities(tmp_path / "s") as (server, client):
+        for _ in range(3):
+            got = handshake(
+                client_config(credentials=[client]), server_config(client_auth=MUTUAL, credentials=[server])
+            )
+            assert got == (b"DNS:alice", None)
+
+
+def test_asyncio_in_both_roles(run: Runner, tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s"), identities(tmp_path / "s") as (server, client):
+
+        async def main() -> None:
+            config = server_config(client_auth=MUTUAL, credentials=[server])
+            made = Made()
+            async with listening(await aio.create_server(made, "127.0.0.1", 0, config)) as port:
+                mine = client_config(credentials=[client])
+                connecting = [aio.create_connection(Recorder, "127.0.0.1", port, mine) for _ in range(5)]
+                for transport, protocol in await asyncio.gather(*connecting):
+                    assert transport.info.verified_peer is not None
+                    transport.close()
+                    await protocol.lost
+                for one in made.all:
+                    await one.lost
+                    assert one.transport.info.verified_peer is not None
+
+        run(main())
+
+
+def test_over_tls(tmp_path: Path) -> None:
+    tls = server_config(client_auth=MUTUAL)
+    with Running(tls=tls, names=["DNS:alice"]) as running:
+        address = ("127.0.0.1", running.port)
+        with identities(address, tls=client_config(), server_name="localhost") as (server, client):
+            got = handshake(
+                client_config(credentials=[client]), server_config(client_auth=MUTUAL, credentials=[server])
+            )
+            assert got == (b"DNS:alice", None)
+
+
+@pytest.mark.parametrize("kind", ["ed25519", "ecdsa-p384", "rsa-2048"])
+def test_every_kind_of_key(tmp_path: Path, kind: str) -> None:
+    issued = certificates.server(kind)
+    with Running(held(issued), path=tmp_path / "s"):
+        server = remote(issued, tmp_path / "s")
+        got = handshake(client_config(), server_config(client_auth=MUTUAL, credentials=[server]))
+        assert got == (b"DNS:alice", None)
+        close(server)
+
+
+def test_threads_and_loops_share_one_connection(tmp_path: Path) -> None:
+    signed: list[bytes] = []
+    with Running(path=tmp_path / "s") as running, identities(tmp_path / "s") as (server, _):
+
+        async def some() -> None:
+            signed.extend(await asyncio.gather(*(server.signer.sign(ECDSA, CONTENT) for _ in range(20))))  # type: ignore[arg-type]
+
+        def one() -> None:
+            signed.append(server.signer.sign(ECDSA, CONTENT))  # type: ignore[arg-type]
+
+        threads = [threading.Thread(target=asyncio.run, args=(some(),)) for _ in range(2)]
+        threads += [threading.Thread(target=one) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert running.holder._served == 1
+    assert len(set(signed)) == 60
+
+
+def test_more_requests_than_the_holder_lets_wait(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HOLDER_PENDING", 4)
+
+    class Yielding:
+        schemes = (ECDSA,)
+
+        async def sign(self, scheme: int, message: bytes) -> bytes:
+            await asyncio.sleep(0)
+            return b"signature"
+
+    async def ask(signer: Any) -> list[Any]:
+        return await asyncio.gather(*(signer.sign(ECDSA, CONTENT) for _ in range(50)))
+
+    key = held(certificates.server(), signer=Yielding())
+    with Running(key, path=tmp_path / "s"), identities(tmp_path / "s") as (server, _):
+        assert asyncio.run(ask(server.signer)) == [b"signature"] * 50
+
+
+def test_a_role_that_the_holder_does_not_grant(tmp_path: Path) -> None:
+    key = held(certificates.server(), [Role.CLIENT])
+    with Running(key, path=tmp_path / "s"), identities(tmp_path / "s") as (server, _):
+        client, error = handshake(client_config(), server_config(client_auth=MUTUAL, credentials=[server]))
+    assert isinstance(error, LocalFailure)
+    assert (error.code, error.details["reason"]) == ("holder_refused", "the key is not for this role")
+    assert isinstance(client, PeerRejected)
+    assert "internal_error" in client.what
+
+
+@pytest.mark.parametrize("content", [b"", b"a will", CONTENT + b"more"])
+def test_other_content_never_leaves_the_process(tmp_path: Path, content: bytes) -> None:
+    refused = pytest.raises(LocalFailure, match="nothing that a TLS handshake signs")
+    with identities(tmp_path / "nobody is here") as (server, _), refused:
+        server.signer.sign(ECDSA, content)
+
+
+def test_a_user_whom_the_holder_does_not_know(tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s", uids=[os.geteuid() + 1]), identities(tmp_path / "s") as (server, _):
+        with pytest.raises(LocalFailure, match="not one that may use it") as refused:
+            server.signer.sign(ECDSA, CONTENT)
+        assert refused.value.code == "holder_refused"
+
+
+def test_a_holder_that_restarts(tmp_path: Path) -> None:
+    with identities(tmp_path / "s") as (server, _):
+        for _ in range(3):
+            with Running(path=tmp_path / "s"):
+                assert server.signer.sign(ECDSA, CONTENT)
+
+
+def test_a_holder_that_comes_while_a_handshake_waits_for_it(tmp_path: Path) -> None:
+    tried = threading.Event()
+
+    with identities(tmp_path / "s") as (server, _):
+        assert isinstance(server.signer, RemoteSigner)
+        place = server.signer._place
+        opened = place.open
+
+        async def open_and_tell() -> Any:
+            try:
+                return await opened()
+            finally:
+                tried.set()
+
+        place.open = open_and_tell  # type: ignore[method-assign]
+        signed: list[Any] = []
+        thread = threading.Thread(target=lambda: signed.append(server.signer.sign(ECDSA, CONTENT)))
+        thread.start()
+        assert tried.wait(PATIENCE)
+        with Running(path=tmp_path / "s"):
+            thread.join()
+        assert len(signed) == 1
+
+
+def test_nobody_is_there(tmp_path: Path) -> None:
+    with identities(tmp_path / "s", timeout=0.12) as (server, _):
+        start = time.monotonic()
+        with pytest.raises(LocalFailure) as failed:
+            server.signer.sign(ECDSA, CONTENT)
+        assert time.monotonic() - start < PATIENCE
+        assert failed.value.code == "holder_unreachable"
+        assert "No such file" in failed.value.what
+
+
+def test_pauses_between_attempts_grow_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "RECONNECT_FIRST", 0.001)
+    monkeypatch.setattr(limits, "RECONNECT_MOST", 0.003)
+    pauses: list[float] = []
+    slept = asyncio.sleep
+
+    async def sleep(seconds: float, *rest: Any) -> Any:
+        pauses.append(seconds)
+        return await slept(seconds, *rest)
+
+    monkeypatch.setattr(asyncio, "sleep", sleep)
+    with identities(tmp_path / "s", timeout=0.1) as (server, _), pytest.raises(LocalFailure, match="cannot be reached"):
+        server.signer.sign(ECDSA, CONTENT)
+    assert pauses[:3] == [0.001, 0.002, 0.003]
+    assert set(pauses[2:]) <= {0.003, 0}
+
+
+# Holders that do not play along
+
+
+class FakeHolder:
+    """Does with each connection what the test says."""
+
+    def __init__(self, path: Path, behave: Callable[..., Any]) -> None:
+        self._path, self._behave = path, behave
+        self.connections = 0
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=asyncio.run, args=(self._main(),))
+
+    async def _main(self) -> None:
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        server = await asyncio.start_unix_server(self._connected, self._path)
+        self._ready.set()
+        await self._stopped.wait()
+        server.close()
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.connections += 1
+        try:
+            await self._behave(self, reader, writer)
+        except asyncio.IncompleteReadError:
+            pass
+        finally:
+            writer.close()
+
+    def __enter__(self) -> FakeHolder:
+        self._thread.start()
+        self._ready.wait(PATIENCE)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._loop.call_soon_threadsafe(self._stopped.set)
+        self._thread.join(PATIENCE)
+
+
+async def next_request(reader: asyncio.StreamReader) -> Request:
+    return decode(Request, await read_frame(reader, limits.HOLDER_REQUEST_FRAME))
+
+
+def signing(request: Request) -> Answer:
+    local = LocalSigner(certificates.server().key)
+    return Answer(VERSION, request.request_id, Code.signed, local.sign(request.scheme, compose(request.parts())[1]))
+
+
+def test_a_holder_that_goes_away_while_a_request_waits(tmp_path: Path) -> None:
+    async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await next_request(reader)
+        if self.connections > 1:
+            writer.write(frame(signing(request)))
+            await reader.read()
+
+    with FakeHolder(tmp_path / "s", behave) as holder, identities(tmp_path / "s") as (server, _):
+        with pytest.raises(LocalFailure, match="went away before it signed: it closed the connection") as lost:
+            server.signer.sign(ECDSA, CONTENT)
+        assert lost.value.code == "holder_lost"
+        assert server.signer.sign(ECDSA, CONTENT)
+        assert holder.connections == 2
+
+
+@pytest.mark.parametrize("lie", ["of other bytes", "noise"])
+def test_a_wrong_signature_is_not_sent(tmp_path: Path, lie: str) -> None:
+    async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            request = await next_request(reader)
+            signature = LocalSigner(certificates.server().key).sign(ECDSA, b"other") if lie != "noise" else b"noise"
+            writer.write(frame(Answer(VERSION, request.request_id, Code.signed, signature)))
+
+    with FakeHolder(tmp_path / "s", behave), identities(tmp_path / "s") as (server, _):
+        client, error = handshake(client_config(), server_config(client_auth=MUTUAL, credentials=[server]))
+    assert isinstance(error, LocalFailure)
+    assert error.code == "wrong_signature"
+    assert isinstance(client, PeerRejected)
+
+
+NONSENSE = {
+    "a frame that does not decode": b"\0\0\1\1",
+    "a frame that is too large": (limits.HOLDER_ANSWER_FRAME + 1).to_bytes(3, "big"),
+    "another version": frame(Answer(VERSION + 1, 1, Code.signed, b"x")),
+    "the other protocol": b"HTTP/1.1 400 Bad Request\r\n\r\n",
+    "a signature of no bytes": frame(Answer(VERSION, 1, Code.signed, b"")),
+    "a code that does not exist": frame(Answer(VERSION, 1, 99, b"")),
+    "an end of the connection": frame(Answer(VERSION, 0, Code.busy, b"")),
+}
+
+
+@pytest.mark.parametrize("nonsense", NONSENSE.values(), ids=NONSENSE)
+def test_a_holder_that_talks_nonsense(tmp_path: Path, nonsense: bytes) -> None:
+    async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await next_request(reader)
+        writer.write(nonsense if self.connections == 1 else frame(signing(request)))
+        await reader.read()
+
+    with FakeHolder(tmp_path / "s", behave), identities(tmp_path / "s") as (server, _):
+        with pytest.raises(LocalFailure) as failed:
+            server.signer.sign(ECDSA, CONTENT)
+        assert failed.value.code in ("holder_lost", "holder_refused")
+
+
+def test_answers_in_any_order_and_answers_that_nobody_asked_for(tmp_path: Path) -> None:
+    async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        requests = [await next_request(reader) for _ in range(10)]
+        writer.write(frame(Answer(VERSION, 12345, Code.signed, b"for nobody")))
+        for request in reversed(requests):
+            writer.write(frame(Answer(VERSION, request.request_id, Code.signed, encode(request)[1:40])))
+        await reader.read()
+
+    async def ask(signer: Any) -> list[Any]:
+        contents = [compose(CertificateVerify13(Side.server, bytes([n]) * 32))[1] for n in range(10)]
+        return await asyncio.gather(*(signer.sign(ECDSA, content) for content in contents))
+
+    with FakeHolder(tmp_path / "s", behave), identities(tmp_path / "s") as (server, _):
+        answers = asyncio.run(ask(server.signer))
+        assert [int.from_bytes(answer[:4], "big") for answer in answers] == list(range(1, 11))
+
+
+def test_a_holder_that_does_not_answer_and_the_next_connection(tmp_path: Path) -> None:
+    async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await next_request(reader)
+        if self.connections > 1:
+            writer.write(frame(signing(request)))
+        await reader.read()
+
+    with FakeHolder(tmp_path / "s", behave) as holder, identities(tmp_path / "s", timeout=0.3) as (server, _):
+        with pytest.raises(LocalFailure, match=r"did not sign within 0\.3 s") as late:
+            server.signer.sign(ECDSA, CONTENT)
+        assert late.value.code == "holder_timeout"
+        assert server.signer.sign(ECDSA, CONTENT)
+        assert holder.connections == 2
+
+
+def test_a_late_answer_to_one_of_two_leaves_the_connection_in_use(tmp_path: Path) -> None:
+    async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        first = True
+        while True:
+            request = await next_request(reader)
+            if not first:
+                writer.write(frame(signing(request)))
+            first = False
+
+    async def ask(signer: Any) -> list[Any]:
+        return await asyncio.gather(*(signer.sign(ECDSA, CONTENT) for _ in range(2)), return_exceptions=True)
+
+    with FakeHolder(tmp_path / "s", behave) as holder, identities(tmp_path / "s", timeout=0.3) as (server, _):
+        late, signed = asyncio.run(ask(server.signer))
+        assert isinstance(late, LocalFailure)
+        assert isinstance(signed, bytes)
+        assert isinstance(asyncio.run(ask(server.signer))[1], bytes)
+        assert holder.connections == 1
+
+
+def test_a_handshake_that_nobody_waits_for_any_more(run: Runner, tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await next_request(reader)
+        asked.set()
+        # The answer to what was given up is for nobody; the next one counts.
+        request = await next_request(reader)
+        writer.write(frame(Answer(VERSION, request.request_id - 1, Code.signed, b"late")) + frame(signing(request)))
+        await reader.read()
+
+    with FakeHolder(tmp_path / "s", behave) as holder, identities(tmp_path / "s") as (server, _):
+
+        async def main() -> None:
+            config = server_config(credentials=[server])
+            async with listening(await aio.create_server(Recorder, "127.0.0.1", 0, config)) as port:
+                connecting = asyncio.create_task(aio.create_connection(Recorder, "127.0.0.1", port, client_config()))
+                await asyncio.to_thread(asked.wait, PATIENCE)
+                connecting.cancel()
+                with pytest.raises(asyncio.CancelledError):
+                    await connecting
+            async with connected(credentials=[server]) as (near, _):
+                assert near.transport.info.complete
+
+        run(main())
+        assert holder.connections == 1
+
+
+# The signer as an object
+
+
+def test_closing_it_ends_what_waits_and_it_can_be_used_again(tmp_path: Path) -> None:
+    asked = threading.Event()
+
+    async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await next_request(reader)
+        asked.set()
+        if self.connections > 1:
+            writer.write(frame(signing(request)))
+        await reader.read()
+
+    with FakeHolder(tmp_path / "s", behave), identities(tmp_path / "s") as (server, _):
+        failures: list[Any] = []
+
+        def wait() -> None:
+            try:
+                server.signer.sign(ECDSA, CONTENT)
+            except LocalFailure as error:
+                failures.append(error)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert asked.wait(PATIENCE)
+        close(server)
+        thread.join()
+        assert [(error.code, error.details["reason"]) for error in failures] == [
+            ("holder_lost", "the signer was closed")
+        ]
+        assert server.signer.sign(ECDSA, CONTENT)
+
+
+def test_one_that_is_forgotten_leaves_no_thread(tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s"):
+        before = threading.active_count()
+        server = remote(certificates.server(), tmp_path / "s")
+        assert server.signer.sign(ECDSA, CONTENT)
+        assert threading.active_count() == before + 1
+        del server
+        gc.collect()
+        assert threading.active_count() == before
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of a process with threads that forks
+def test_after_a_fork_both_processes_sign(tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s"), identities(tmp_path / "s") as (server, _):
+        assert server.signer.sign(ECDSA, CONTENT)
+        child = os.fork()
+        if child == 0:
+            os._exit(0 if server.signer.sign(ECDSA, CONTENT) else 1)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert server.signer.sign(ECDSA, CONTENT)
+
+
+def test_credentials_from_a_file(tmp_path: Path) -> None:
+    issued = certificates.server_below_intermediate()
+    (tmp_path / "cert.pem").write_bytes(issued.cert_pem)
+    credentials = RemoteSigner.credentials(tmp_path / "cert.pem", tmp_path / "s")
+    assert credentials.chain == issued.chain
+    assert credentials.signer.schemes == LocalSigner(issued.key).schemes
+    assert repr(credentials.signer) == f"RemoteSigner({tmp_path / 's'})"
+    assert credentials.signer._timeout == limits.REMOTE_SIGNER_TIMEOUT < limits.HANDSHAKE_TIMEOUT  # type: ignore[attr-defined]
+    (tmp_path / "cert.pem").write_bytes(issued.key_pem)
+    with pytest.raises(ConfigError, match="holds no certificate"):
+        RemoteSigner.credentials(tmp_path / "cert.pem", tmp_path / "s")
+
+
+def test_an_address_and_tls_go_together(tmp_path: Path) -> None:
+    certificate = certificates.server().chain[0]
+    with pytest.raises(ApiMisuse):
+        RemoteSigner(("localhost", 1), certificate)
+    with pytest.raises(ApiMisuse):
+        RemoteSigner(tmp_path / "s", certificate, tls=client_config())
+    with pytest.raises(ConfigError, match="does not parse"):
+        RemoteSigner(tmp_path / "s", b"no certificate")
+
+
+def test_a_holder_under_another_name_gets_no_request(tmp_path: Path) -> None:
+    with Running(tls=server_config(client_auth=MUTUAL), names=["DNS:alice"]) as running:
+        address = ("127.0.0.1", running.port)
+        with identities(address, tls=client_config(), server_name="elsewhere.example") as (server, _):
+            with pytest.raises(LocalFailure, match=r"elsewhere\.example") as failed:
+                server.signer.sign(ECDSA, CONTENT)
+            assert failed.value.code == "holder_unreachable"
+
+
+def test_a_port_where_nobody_listens() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as gone:
+        address = gone.getsockname()
+    refused = pytest.raises(LocalFailure, match="cannot be reached")
+    with identities(address, tls=client_config(), timeout=0.1) as (server, _), refused:
+        server.signer.sign(ECDSA, CONTENT)
+
+
+def test_too_large_says_how_large() -> None:
+    async def main() -> None:
+        reader = asyncio.StreamReader()
+        reader.feed_data(b"\0\1\0")
+        with pytest.raises(FrameTooLarge, match="a frame of 256 bytes exceeds the limit of 255"):
+            await read_frame(reader, 255)
+
+    asyncio.run(main())
