@@ -357,6 +357,7 @@ class PeerIncompatible(HandfastError):
             "RFC 9846 4.3.3",
             "use a certificate with a key of a kind that the peer accepts",
         ),
+        "unknown_server_name": Entry(Alert.unrecognized_name, "no name of this server's is {name}", "RFC 6066 3"),
         "no_common_application_protocol": Entry(
             Alert.no_application_protocol,
             "no ALPN protocol in common: the peer offers {theirs}; we have {ours}",
@@ -469,7 +470,7 @@ class ConnectionLost(HandfastError):
     catalogue: ClassVar[Mapping[str, Entry]] = {
         "unexpected_eof": Entry(
             None,
-            "the connection ended without close_notify after {received} bytes of application data{cut}",
+            "the connection ended without close_notify after {received} bytes of application data{where}",
             "RFC 9846 6.1",
             "the data may be truncated; a protocol with its own lengths can tell",
         ),
@@ -559,9 +560,7 @@ class ConfigError(HandfastError):
         "foreign_file": Entry(
             None, "{path}: belongs to another user, who could read what is written to it", "", "give another path"
         ),
-        "no_certificate": Entry(
-            None, "{path}: holds no certificate", "", "a PEM file with BEGIN CERTIFICATE is needed"
-        ),
+        "no_certificate": Entry(None, "{path}: holds no certificate", "", "a file with BEGIN CERTIFICATE is needed"),
         "bad_certificate": Entry(None, "{path}: a certificate in it does not parse: {reason}", "", "export it again"),
         "no_crl": Entry(
             None, "{path}: holds no revocation list", "", "a file with BEGIN X509 CRL is needed, or a list in DER"

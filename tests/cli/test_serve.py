@@ -38,6 +38,7 @@ def test_whoami_of_a_verified_client(run, pki):
         "subject": "CN=alice,O=handfast",
         "issuer": "CN=Test CA,O=handfast",
         "names": ["DNS:alice"],
+        "ca_names": ["CN=Test CA,O=handfast"],
         "server_name": "localhost",
         "version": "TLS 1.3",
         "suite": "TLS_AES_128_GCM_SHA256",

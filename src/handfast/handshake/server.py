@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
 from handfast.handshake import negotiate
+from handfast.handshake.by_name import policy_of
 from handfast.handshake.resume import find_session
 from handfast.handshake.server13 import server13
 from handfast.keys.established import Established
@@ -38,9 +39,11 @@ def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Establis
     if hello.find(Cookie) is not None:
         raise PeerMisbehaved("cookie_in_first_hello")
     offer = negotiate.check_client_hello(hello)
-    if config.choose_config is not None:
-        config = yield from hs.choose(config.choose_config, negotiate.seen(offer))
+    base = config
+    if base.choose_config is not None:
+        config = yield from hs.choose(base.choose_config, negotiate.seen(offer))
         hs.config = config
+    hs.info.policy = policy_of(base, config, hello.asked_name)
     suite = negotiate.choose_suite(config.suites, offer)
     group = negotiate.choose_group(config.groups, offer)
     before = Transcript()
