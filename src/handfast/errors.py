@@ -166,9 +166,7 @@ class PeerMisbehaved(HandfastError):
             Alert.unsupported_extension, "{message} answers {extension}, which was not asked for", "RFC 9846 4.3"
         ),
         "missing_extension": Entry(Alert.missing_extension, "{message} lacks {extension}", "RFC 9846 9.2"),
-        "legacy_version": Entry(
-            Alert.protocol_version, "{message} has legacy_version {version:#06x}, not 0x0303", "RFC 9846 4.2"
-        ),
+        "legacy_version": Entry(Alert.protocol_version, "{message} has legacy_version {version:#06x}", "RFC 9846 4.2"),
         "compression_offered": Entry(
             Alert.illegal_parameter, "ClientHello offers compression methods in TLS 1.3", "RFC 9846 4.2.2"
         ),
@@ -357,7 +355,9 @@ class PeerIncompatible(HandfastError):
             "RFC 9846 4.3.3",
             "use a certificate with a key of a kind that the peer accepts",
         ),
-        "unknown_server_name": Entry(Alert.unrecognized_name, "no name of this server's is {name}", "RFC 6066 3"),
+        "unknown_server_name": Entry(
+            Alert.unrecognized_name, "no server here is called {name}", "RFC 6066 3", "add the name, or a default"
+        ),
         "no_common_application_protocol": Entry(
             Alert.no_application_protocol,
             "no ALPN protocol in common: the peer offers {theirs}; we have {ours}",

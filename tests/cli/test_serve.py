@@ -63,6 +63,20 @@ def test_whoami_of_others(run, pki):
 
 
 @pytest.mark.parametrize(
+    ("mode", "settings", "names", "words"),
+    [
+        (ClientAuth.NONE, {}, None, "You were not asked for a certificate: "),
+        (ClientAuth.REQUEST, {"ca_names": None}, [], "though asked for one from any CA, as none was named: "),
+        (ClientAuth.REQUEST, {}, ["CN=Test CA,O=handfast"], "though asked for one from CN=Test CA,O=handfast: "),
+    ],
+)
+def test_whoami_tells_the_three_requests_apart(run, pki, mode, settings, names, words):
+    with https_server(mode, **settings) as port:
+        assert whoami(run, port, *pki.trust)["ca_names"] == names
+        assert words in run("connect", f"https://localhost:{port}/", *pki.trust).out
+
+
+@pytest.mark.parametrize(
     ("request_", "status", "body"),
     [
         (Request("GET", "/"), 200, b"This is "),

@@ -23,8 +23,6 @@ from handfast.trust.presented import Purpose
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from cryptography.x509 import ExtendedKeyUsage, KeyUsage
-
     from handfast.trust.certificates import Parsed
     from handfast.trust.credentials import Credentials
 
@@ -182,42 +180,15 @@ def _unmet_filters(leaf: Parsed, filters: Iterable[tuple[bytes, bytes]]) -> list
     """RFC 9846 4.3.5: extensions that we do not know, which are all but the two, are passed over."""
     from cryptography import x509
 
+    from handfast.trust.usage import key_usage_has, purposes_have
+
     unmet = []
     for oid, values in filters:
-        if oid == _KEY_USAGE and not _key_usage_has(leaf.extension(x509.KeyUsage), values):
+        if oid == _KEY_USAGE and not key_usage_has(leaf.extension(x509.KeyUsage), values):
             unmet.append("its keyUsage is not what the server's oid_filters demand")
-        elif oid == _EXTENDED_KEY_USAGE and not _purposes_have(leaf.extension(x509.ExtendedKeyUsage), values):
+        elif oid == _EXTENDED_KEY_USAGE and not purposes_have(leaf.extension(x509.ExtendedKeyUsage), values):
             unmet.append("its extendedKeyUsage is not what the server's oid_filters demand")
     return unmet
-
-
-def _key_usage_has(extension: KeyUsage | None, wanted: bytes) -> bool:
-    """Whether every bit of a DER BIT STRING is asserted; b"" is content with any, and what is neither with none."""
-    from handfast.trust import der
-
-    if extension is None or not wanted:
-        return extension is not None
-    try:
-        ours = der.expect(der.element(extension.public_bytes()), der.BIT_STRING)[1:]
-        theirs = der.expect(der.element(wanted), der.BIT_STRING)[1:]
-    except ValueError:
-        return False
-    width = max(len(ours), len(theirs))
-    return not int.from_bytes(theirs.ljust(width, b"\0")) & ~int.from_bytes(ours.ljust(width, b"\0"))
-
-
-def _purposes_have(extension: ExtendedKeyUsage | None, wanted: bytes) -> bool:
-    """Whether every purpose of a DER ExtendedKeyUsage is there; b"" and nonsense as above."""
-    from handfast.trust import der
-
-    if extension is None or not wanted:
-        return extension is not None
-    try:
-        purposes = [one.encoded for one in der.elements(der.expect(der.element(wanted), der.SEQUENCE))]
-        ours = [one.encoded for one in der.elements(der.expect(der.element(extension.public_bytes()), der.SEQUENCE))]
-    except ValueError:
-        return False
-    return set(purposes) <= set(ours)
 
 
 def _scheme(credentials: Credentials, accepted: Collection[int]) -> int | None:
