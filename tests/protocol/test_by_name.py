@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from handfast.engine import ByName, ClientAuth, ServerConfig, ServerConnection
 from handfast.errors import ApiMisuse, ConfigError
 from handfast.events import CertificateChosen
+from handfast.handshake.flow import Resolve
 from handfast.registry import ExtensionType, SignatureScheme
 from handfast.trust.signers import DEFERRED
 from handfast.wire.messages import Certificate, CertificateRequest
@@ -165,7 +168,7 @@ def test_a_function_that_raises():
 def test_credentials_that_come_later():
     ours, theirs = server(credentials=lambda _: DEFERRED), client()
     ours.receive(theirs.outgoing())
-    assert type(ours.need).__name__ == "Resolve"
+    assert isinstance(ours.need, Resolve)
     assert ours.outgoing() == b""
     ours.answer(ours.need, credentials(A))
     theirs.receive(ours.outgoing())
@@ -186,7 +189,7 @@ def test_credentials_that_come_later():
     ],
 )
 def test_names_in_the_certificates_decide_and_the_trace_says_so(name, certificate, reason):
-    events = []
+    events: list[Any] = []
     ours = server(credentials=[credentials(one) for one in (DEFAULT, B, A, A_RSA)], observers=[events.append])
     peer = Client(ours, server_name=name.encode(), schemes=(SignatureScheme.ecdsa_secp256r1_sha256,)).run()
     assert shown(peer) == certificate.chain[0]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,8 @@ def test_and_we_may_go_on_writing(role):
 
 @both_roles
 def test_the_trace_tells_the_two_ends_apart(role):
-    events, lines = [], []
+    events: list[Any] = []
+    lines: list[str] = []
     ended(role, observers=[events.append, Trace(lines.append)]).connection.eof()
     assert [event.how for event in events if isinstance(event, Closed)] == ["eof"]
     assert lines[-1].endswith("closed: eof")
