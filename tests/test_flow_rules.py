@@ -13,7 +13,7 @@ import pytest
 
 from tests.syntax import Module, modules
 
-HELPERS = {"expect", "maybe", "sign", "judge", "choose", "redeem", "issue", "first_use"}
+HELPERS = {"expect", "maybe", "sign", "judge", "choose", "redeem", "issue", "first_use", "resolve"}
 """The names of what a handshake waits for, methods of ``Handshake``."""
 
 EXCEPTIONS = {

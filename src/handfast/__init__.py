@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from handfast import aio
     from handfast.engine import (
+        ByName,
+        CertificateWanted,
         ClientAuth,
         ClientConfig,
         ClientConnection,
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
         EarlyData,
         ExtractedSecrets,
         HandshakeDone,
+        HelloSeen,
         PeerAuthenticated,
         PeerClosed,
         ServerConfig,
@@ -46,6 +49,8 @@ __version__ = "0.1.0.dev0"
 _HOME = {
     "handfast.aio": ("aio",),
     "handfast.engine": (
+        "ByName",
+        "CertificateWanted",
         "ClientAuth",
         "ClientConfig",
         "ClientConnection",
@@ -54,6 +59,7 @@ _HOME = {
         "EarlyData",
         "ExtractedSecrets",
         "HandshakeDone",
+        "HelloSeen",
         "PeerAuthenticated",
         "PeerClosed",
         "ServerConfig",
@@ -81,6 +87,8 @@ _MODULES = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "DEFERRED",
+    "ByName",
+    "CertificateWanted",
     "ClientAuth",
     "ClientConfig",
     "ClientConnection",
@@ -92,6 +100,7 @@ __all__ = [
     "HandfastError",
     "HandshakeDone",
     "HeldKey",
+    "HelloSeen",
     "KeyHolder",
     "LocalSigner",
     "MemoryReplayGuard",

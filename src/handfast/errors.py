@@ -173,9 +173,7 @@ class PeerMisbehaved(HandfastError):
             Alert.unsupported_extension, "{message} answers {extension}, which was not asked for", "RFC 9846 4.3"
         ),
         "missing_extension": Entry(Alert.missing_extension, "{message} lacks {extension}", "RFC 9846 9.2"),
-        "legacy_version": Entry(
-            Alert.protocol_version, "{message} has legacy_version {version:#06x}, not 0x0303", "RFC 9846 4.2"
-        ),
+        "legacy_version": Entry(Alert.protocol_version, "{message} has legacy_version {version:#06x}", "RFC 9846 4.2"),
         "compression_offered": Entry(
             Alert.illegal_parameter, "ClientHello offers compression methods in TLS 1.3", "RFC 9846 4.2.2"
         ),
@@ -410,6 +408,9 @@ class PeerIncompatible(HandfastError):
             "RFC 7507 3",
             "something on the path broke its first attempt, or it is very old",
         ),
+        "unknown_server_name": Entry(
+            Alert.unrecognized_name, "no server here is called {name}", "RFC 6066 3", "add the name, or a default"
+        ),
         "no_common_application_protocol": Entry(
             Alert.no_application_protocol,
             "no ALPN protocol in common: the peer offers {theirs}; we have {ours}",
@@ -522,7 +523,7 @@ class ConnectionLost(HandfastError):
     catalogue: ClassVar[Mapping[str, Entry]] = {
         "unexpected_eof": Entry(
             None,
-            "the connection ended without close_notify after {received} bytes of application data{cut}",
+            "the connection ended without close_notify after {received} bytes of application data{where}",
             "RFC 9846 6.1",
             "the data may be truncated; a protocol with its own lengths can tell",
         ),
@@ -641,9 +642,7 @@ class ConfigError(HandfastError):
         "foreign_file": Entry(
             None, "{path}: belongs to another user, who could read what is written to it", "", "give another path"
         ),
-        "no_certificate": Entry(
-            None, "{path}: holds no certificate", "", "a PEM file with BEGIN CERTIFICATE is needed"
-        ),
+        "no_certificate": Entry(None, "{path}: holds no certificate", "", "a file with BEGIN CERTIFICATE is needed"),
         "bad_certificate": Entry(None, "{path}: a certificate in it does not parse: {reason}", "", "export it again"),
         "no_crl": Entry(
             None, "{path}: holds no revocation list", "", "a file with BEGIN X509 CRL is needed, or a list in DER"

@@ -164,10 +164,20 @@ class Negotiated(Event):
 
 
 @dataclass(slots=True)
+class Considered:
+    """One certificate (DER) that could have been shown, and why it was or was not."""
+
+    certificate: bytes = field(repr=False)
+    shown: bool
+    why: str
+
+
+@dataclass(slots=True)
 class CertificateChosen(Event):
     """Why this side shows the certificate it shows, or none.
 
-    ``hints`` are the DER CA names of the request that it answers, None if it answers none.
+    ``hints`` are the DER CA names of the request that it answers, None if it answers none. ``considered`` are all
+    candidates in their order; a server tells them only where it has several.
     """
 
     direction: Direction
@@ -175,6 +185,7 @@ class CertificateChosen(Event):
     scheme: int | None
     reason: str
     hints: tuple[bytes, ...] | None
+    considered: tuple[Considered, ...] = ()
 
 
 @dataclass(slots=True)

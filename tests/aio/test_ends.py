@@ -57,6 +57,48 @@ def test_a_cut_connection_is_not_an_end(run: Runner) -> None:
     run(main())
 
 
+@pytest.mark.parametrize(
+    ("kind", "told"), [(Recorder, ["made", "data", "eof", "lost"]), (HalfOpen, ["made", "data", "eof"])]
+)
+def test_a_cut_connection_may_be_configured_to_be_an_end(run: Runner, kind: type[Recorder], told: list[str]) -> None:
+    async def main() -> None:
+        made = Made(kind)
+        config = server_config(unexpected_eof="end")
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, config)) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            await peer.send(b"all of it")
+            peer.sock.shutdown(socket.SHUT_WR)
+            (server,) = made.all
+            await server.until(lambda: server.told == told)
+            if kind is HalfOpen:
+                server.transport.write(b"the answer")
+                while peer.data != b"the answer":
+                    assert await peer.read()
+                server.transport.close()
+            assert await server.lost is None
+            peer.sock.close()
+
+    run(main())
+
+
+def test_a_record_that_is_cut_is_no_end(run: Runner) -> None:
+    async def main() -> None:
+        made = Made()
+        config = server_config(unexpected_eof="end")
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, config)) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            peer.connection.send(b"all of it")
+            await asyncio.get_running_loop().sock_sendall(peer.sock, peer.connection.outgoing()[:-1])
+            peer.sock.close()
+            error = await made.all[0].lost
+            assert isinstance(error, ConnectionLost)
+            assert (error.code, error.details["received"], error.details["cut"]) == ("unexpected_eof", 0, True)
+
+    run(main())
+
+
 def test_a_stream_reader_hears_of_a_cut_connection(run: Runner) -> None:
     async def main() -> None:
         async with server_by_hand() as (port, accepting):

@@ -38,6 +38,7 @@ def test_whoami_of_a_verified_client(run, pki):
         "subject": "CN=alice,O=handfast",
         "issuer": "CN=Test CA,O=handfast",
         "names": ["DNS:alice"],
+        "ca_names": ["CN=Test CA,O=handfast"],
         "server_name": "localhost",
         "version": "TLS 1.3",
         "suite": "TLS_AES_128_GCM_SHA256",
@@ -59,6 +60,20 @@ def test_whoami_of_others(run, pki):
     assert "It is not verified: " in words
     with https_server(ClientAuth.NONE) as port:
         assert whoami(run, port, *pki.alice)["client_certificate"] == "not requested"
+
+
+@pytest.mark.parametrize(
+    ("mode", "settings", "names", "words"),
+    [
+        (ClientAuth.NONE, {}, None, "You were not asked for a certificate: "),
+        (ClientAuth.REQUEST, {"ca_names": None}, [], "though asked for one from any CA, as none was named: "),
+        (ClientAuth.REQUEST, {}, ["CN=Test CA,O=handfast"], "though asked for one from CN=Test CA,O=handfast: "),
+    ],
+)
+def test_whoami_tells_the_three_requests_apart(run, pki, mode, settings, names, words):
+    with https_server(mode, **settings) as port:
+        assert whoami(run, port, *pki.trust)["ca_names"] == names
+        assert words in run("connect", f"https://localhost:{port}/", *pki.trust).out
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,32 @@ def test_no_ca_names_are_told_from_some():
     assert server.endswith("; it was offered no CA names")
 
 
+@pytest.mark.parametrize(
+    ("settings", "client_says", "server_says"),
+    [
+        (
+            {"client_auth": ClientAuth.NONE},
+            "it requested no client certificate and",
+            "no client certificate was requested",
+        ),
+        ({"ca_names": None}, "it requested a client certificate, naming no CAs; we", "it was offered no CA names"),
+        ({"ca_names": ()}, "it requested a client certificate, naming no CAs; we", "it was offered no CA names"),
+        ({}, "it requested a client certificate, naming 1 CA; we", "it was offered 1 CA name"),
+    ],
+)
+def test_the_three_requests_are_told_apart(settings, client_says, server_says):
+    client, server = verdicts(client_config(), server_config(**{"client_auth": ClientAuth.REQUEST, **settings}))
+    assert client_says in client
+    assert server_says in server
+
+
+def test_a_client_that_fits_nothing_says_so_in_one_line():
+    stranger = certificates.other_ca().client("alice")
+    client, _ = verdicts(client_config(stranger, when_no_certificate_matches="send_none"), server_config())
+    why = "its issuer is not among the CA names that the server sent"
+    assert f"because the client sent no certificate ({why}); it was offered 1 CA name" in client
+
+
 @pytest.mark.parametrize("mode", [ClientAuth.REQUEST, ClientAuth.REQUIRE_ANY])
 def test_a_client_that_is_not_verified_and_let_in(mode):
     _, server = verdicts(

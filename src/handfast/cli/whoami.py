@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from handfast.engine import ConnectionInfo, VerifiedPeer
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handfast.trust import pem
-from handfast.trust.describe import describe
+from handfast.trust.describe import describe, rfc4514
 
 if TYPE_CHECKING:
     from handfast.engine import UnverifiedPeer
@@ -15,15 +15,19 @@ if TYPE_CHECKING:
 
 def in_words(info: ConnectionInfo) -> str:
     """A few lines of text."""
-    lines = [_who(info.peer, requested=info.client_auth_requested), f"This is {', '.join(_parameters(info))}."]
+    lines = [_who(info), f"This is {', '.join(_parameters(info))}."]
     return "".join(f"{line}\n" for line in lines)
 
 
 def as_json(info: ConnectionInfo) -> dict[str, Any]:
-    """The same and more, for programs; ``names``, ``subject`` and ``issuer`` are safe to print."""
+    """The same and more, for programs; ``names``, ``subject``, ``issuer`` and ``ca_names`` are safe to print.
+
+    ``ca_names`` is null where no certificate was requested, and empty where one was without naming CAs.
+    """
     return {
         "client_certificate": _status(info),
         **_identity(info.peer),
+        "ca_names": None if info.ca_names is None else [rfc4514(name) for name in info.ca_names],
         "chain": [pem.encode(pem.CERTIFICATE, certificate).decode() for certificate in info.presented],
         "server_name": info.server_name,
         "version": ProtocolVersion.describe(info.version),
@@ -55,9 +59,11 @@ def _identity(peer: VerifiedPeer | UnverifiedPeer | None) -> dict[str, Any]:
     }
 
 
-def _who(peer: VerifiedPeer | UnverifiedPeer | None, *, requested: bool) -> str:
-    if peer is None and requested:
-        return "You have shown no certificate, though asked for one: who you are is unknown."
+def _who(info: ConnectionInfo) -> str:
+    peer = info.peer
+    if peer is None and info.client_auth_requested:
+        names = "; ".join(map(rfc4514, info.ca_names or ())) or "any CA, as none was named"
+        return f"You have shown no certificate, though asked for one from {names}: who you are is unknown."
     if peer is None:
         return "You were not asked for a certificate: who you are is unknown."
     described = describe(peer.chain[0])

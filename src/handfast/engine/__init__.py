@@ -4,12 +4,16 @@ from handfast.engine.client import ClientConnection
 from handfast.engine.connection import Connection
 from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated, PeerClosed, Result
 from handfast.engine.server import ServerConnection
+from handfast.handshake.by_name import ByName
 from handfast.handshake.config import ClientAuth, ClientConfig, ServerConfig
 from handfast.handshake.identity import automatic_ca_names
 from handfast.handshake.info import ConnectionInfo, UnverifiedPeer, VerifiedPeer
+from handfast.handshake.negotiate import CertificateWanted, HelloSeen
 from handfast.keys.established import ExtractedSecrets
 
 __all__ = [
+    "ByName",
+    "CertificateWanted",
     "ClientAuth",
     "ClientConfig",
     "ClientConnection",
@@ -19,6 +23,7 @@ __all__ = [
     "EarlyData",
     "ExtractedSecrets",
     "HandshakeDone",
+    "HelloSeen",
     "PeerAuthenticated",
     "PeerClosed",
     "Result",

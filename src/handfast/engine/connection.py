@@ -127,7 +127,7 @@ class Connection:
 
     @property
     def peer_closed(self) -> bool:
-        """Whether the peer's close_notify has come."""
+        """Whether the peer's close_notify has come, or what counts as such."""
         return self._read_closed
 
     @property
@@ -247,15 +247,23 @@ class Connection:
             self._write_closed = True
             self._records.write_plain_until(0)
 
-    def eof(self) -> None:
-        """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1."""
+    def eof(self) -> list[Result]:
+        """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1.
+
+        Where the configuration says ``unexpected_eof="end"`` it is a PeerClosed after the handshake, unless it cuts a
+        record or a message.
+        """
         with Guard(self):
             if not self._read_closed:
-                self._read_closed = self._write_closed = True
+                self._read_closed = True
                 self._end_plain()
                 self._tell_ended(self.info.role.peer, "eof")
-                raise self._unexpected_eof()
-        self._raise_error()
+                cut = self._cut()
+                if self._post is None or cut or self._config.unexpected_eof != "end":
+                    self._write_closed = True
+                    raise self._unexpected_eof(cut)
+                self._results.append(PeerClosed(close_notify=False))
+        return self._take_results()
 
     def timed_out(self) -> None:
         """The handshake's deadline has passed. Raises ConnectionLost if the handshake is not complete."""
@@ -566,11 +574,18 @@ class Connection:
             raise ConnectionLost("eof_in_handshake", stage=f"a close_notify; we waited for {self.waiting_for}")
         self._results.append(PeerClosed())
 
-    def _unexpected_eof(self) -> ConnectionLost:
+    def _cut(self) -> str:
+        """What an end of the transport would cut now: a record, a message, or "" for nothing."""
+        if self._records.buffered:
+            return "record"
+        answering = self._later is not None and self._later.step is not None
+        return "" if self._records.joiner.empty and not answering else "message"
+
+    def _unexpected_eof(self, cut: str) -> ConnectionLost:
         if self._post is None:
             return ConnectionLost("eof_in_handshake", stage=f"we had waited for {self.waiting_for}")
-        cut = " and in the middle of a record" if self._records.buffered else ""
-        return ConnectionLost("unexpected_eof", received=self._received, cut=cut)
+        where = f" and in the middle of a {cut}" if cut else ""
+        return ConnectionLost("unexpected_eof", received=self._received, cut=bool(cut), where=where)
 
     def _write_alert(self, description: int, error: HandfastError | None) -> None:
         warning = description in (CLOSE_NOTIFY, USER_CANCELED)

@@ -36,7 +36,12 @@ class HandshakeDone:
 
 @dataclass(frozen=True, slots=True)
 class PeerClosed:
-    """The peer sent close_notify: everything that it wrote has come."""
+    """The peer sent close_notify: everything that it wrote has come.
+
+    ``close_notify`` is False where only its transport ended, under ``unexpected_eof="end"``: then nobody knows.
+    """
+
+    close_notify: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,12 +12,12 @@ from handfast.errors import PeerMisbehaved
 from handfast.events import Role
 from handfast.handshake import keys12, negotiate12
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
-from handfast.handshake.identity import judge_identity
+from handfast.handshake.identity import client_choice, judge_identity
 from handfast.handshake.identity12 import (
     check_params_signature,
-    choose_client_credentials,
     presented_chain,
     prove_possession,
+    schemes_for,
     show_certificate,
 )
 from handfast.handshake.negotiate import TLS12
@@ -74,7 +74,7 @@ def client12(
 
     mine = None
     if wanted is not None:
-        mine = choose_client_credentials(config.credentials, wanted)
+        mine = yield from client_choice(hs, config, wanted.asked, schemes_for(wanted))
         show_certificate(hs, mine, wanted.ca_names)
     share = hs.seams.generate(group)
     shared_secret = share.shared_secret(exchange.params.public)

@@ -20,7 +20,7 @@ from handfast.handshake.identity import (
     ProvenChain,
     certificate_kinds,
     check_identity,
-    choose_client_credentials,
+    client_choice,
     judge_identity,
     prove_identity,
     receive_certificate,
@@ -122,7 +122,7 @@ def server_identity(
 
 def client_identity(hs: Handshake, config: ClientConfig, request: CertificateRequest) -> Generator[Step, Any, None]:
     """Who we are, as far as the server asked. RFC 9846 4.5."""
-    mine = choose_client_credentials(config.credentials, negotiate.check_certificate_request(request))
+    mine = yield from client_choice(hs, config, negotiate.check_certificate_request(request))
     yield from prove_identity(hs, config, mine, request)
 
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from handfast import limits
 from handfast.crypto.groups import ALL_GROUPS, CLASSICAL_GROUPS, SUPPORTED_GROUPS
@@ -15,6 +15,7 @@ from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import ConfigError
+from handfast.handshake.by_name import ByName
 from handfast.registry import (
     CertificateCompressionAlgorithm,
     CipherSuite,
@@ -75,7 +76,9 @@ class Config:
         suites, groups, schemes: what is offered or accepted, most wanted first. ``suites`` holds those of all
             versions, and a version of which it holds none is not spoken.
         application_protocols: ALPN names, most wanted first; empty means that ALPN is not spoken.
-        credentials: our identities to choose from.
+        credentials: our identities to choose from, or a function that gives them, or an awaitable of them. A server's
+            is given the client's hello (``HelloSeen``), and ``ByName`` is one. A client's is given the server's
+            request (``CertificateWanted``), and is called only once the server has proven itself.
         verifier: judges the peer's chain.
         ca_names: DER distinguished names sent in certificate_authorities. ``None`` sends none.
         certificate_compression: how the peer's certificates may come compressed, and how ours are where the peer takes
@@ -85,6 +88,10 @@ class Config:
         ask_for_ocsp_response, ask_for_timestamps: whether the peer is asked for an OCSP response and for signed
             certificate timestamps beside its certificate. They come unvalidated, in ``info``. RFC 9846 4.5.1.1.
         handshake_timeout: seconds from the start to the peer's Finished and the verdict.
+        unexpected_eof: what it is when the transport ends after the handshake, between two records, and the peer has
+            sent no close_notify: an "error", or the "end" of its data as if it had. Anyone on the path can end a
+            transport, so with "end" they can cut what the peer says: only for protocols that know by themselves where
+            it ends, with peers that never send close_notify. A cut record is always an error.
         max_fragment: largest plaintext that we put into one record, in bytes.
         early_data_with_client_identity: whether early data may be sent and taken in a session that stands for a
             client's certificate. What such data asks for is done in the client's name before the client has proven
@@ -102,7 +109,7 @@ class Config:
     groups: Sequence[int] = SUPPORTED_GROUPS
     schemes: Sequence[int] = SUPPORTED_SCHEMES
     application_protocols: Sequence[str] = ()
-    credentials: Sequence[Credentials] = ()
+    credentials: Sequence[Credentials] | CredentialSource = ()
     verifier: Verifier | None = None
     ca_names: Sequence[bytes] | None = None
     certificate_compression: Sequence[int] = ()
@@ -111,6 +118,7 @@ class Config:
     handshake_timeout: float = limits.HANDSHAKE_TIMEOUT
     max_fragment: int = limits.MAX_PLAINTEXT
     early_data_with_client_identity: bool = False
+    unexpected_eof: Literal["error", "end"] = "error"
 
     @cached_property
     def own_id(self) -> bytes:
@@ -142,6 +150,7 @@ class Config:
                 f"{self.max_fragment} is outside {limits.MIN_FRAGMENT}..{limits.MAX_PLAINTEXT}",
                 "leave it out",
             )
+        _check_word("unexpected_eof", self.unexpected_eof, "error", "end")
         if self.handshake_timeout <= 0:
             _refuse("handshake_timeout", f"{self.handshake_timeout} is not positive", "give seconds")
         if not self.spoken:
@@ -182,6 +191,8 @@ class ClientConfig(Config):
 
         post_handshake_auth: whether to offer authentication after the handshake (RFC 9846 4.3.6): a server may then ask
             for a certificate at any time, and gets one by the same choice as in the handshake.
+        when_no_certificate_matches: what becomes of a server's request that none of our certificates fits: the one that
+            comes nearest is sent, or none. What our key cannot sign, or the server's oid_filters forbid, never is.
 
     Without ``verifier`` the default roots of this machine are trusted.
     """
@@ -191,9 +202,11 @@ class ClientConfig(Config):
     sessions: Sessions | None = None
     ticket_request: tuple[int, int] | None = None
     post_handshake_auth: bool = False
+    when_no_certificate_matches: Literal["send_anyway", "send_none"] = "send_anyway"
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_word("when_no_certificate_matches", self.when_no_certificate_matches, "send_anyway", "send_none")
         outside = [group for group in self.key_share_groups or () if group not in self.groups]
         if outside:
             _refuse("key_share_groups", f"{NamedGroup.describe(outside[0])} is not in groups", "add it there")
@@ -210,7 +223,8 @@ class ServerConfig(Config):
         require_application_protocol: refuse clients that speak ALPN and share none of our protocols (RFC 7301 3.2);
             with False such clients go on without one.
         choose_config: is given the client's hello and returns the configuration for it, or an awaitable of that; the
-            handshake goes on under that one alone, but for ``handshake_timeout`` and ``max_fragment``.
+            handshake goes on under that one alone, but for ``handshake_timeout`` and ``max_fragment``. None refuses
+            the client with unrecognized_name. ``by_name`` makes one from a table.
         tickets: what sessions are resumed with; ``None`` gives no tickets and resumes nothing. Never share automatic
             keys between configurations that trust differently: tickets are bound to ``client_auth``, verifier and name.
         ticket_count: tickets in each connection, unless the client asks for another number (RFC 9149).
@@ -231,6 +245,16 @@ class ServerConfig(Config):
     max_early_data: int = 0
     replay_guard: ReplayGuard | None = None
     psk_satisfies_client_auth: bool = False
+
+    @classmethod
+    def by_name(cls, configs: Mapping[str, ServerConfig], *, default: ServerConfig | None = None) -> ServerConfig:
+        """A configuration that is another for each name that clients ask for (SNI), as ``ByName`` looks them up.
+
+        Without ``default`` clients that ask for another name, or for none, are refused. Raises ConfigError bad_option.
+        """
+        if not configs:
+            _refuse("by_name", "is empty", "give a configuration for each name")
+        return replace(default or next(iter(configs.values())), choose_config=ByName(configs, default=default))
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -258,7 +282,16 @@ class ServerConfig(Config):
 
 
 # Is given a client's hello and gives the configuration for it.
-ConfigChooser: TypeAlias = Callable[["HelloSeen"], "ServerConfig | Awaitable[ServerConfig]"]
+ConfigChooser: TypeAlias = Callable[["HelloSeen"], "ServerConfig | Awaitable[ServerConfig | None] | None"]
+
+
+# Gives our credentials for what the peer said: None, one, several, or an awaitable of that.
+CredentialSource: TypeAlias = Callable[[Any], "Credentials | Sequence[Credentials] | Awaitable[Any] | None"]
+
+
+def _check_word(option: str, value: str, *words: str) -> None:
+    if value not in words:
+        _refuse(option, f"{value!r} is neither of {' and '.join(words)}", "see docs/identities.md")
 
 
 def _check_known(option: str, values: Sequence[int], known: object, registry: type[Registry]) -> None:

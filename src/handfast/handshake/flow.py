@@ -9,7 +9,7 @@ syntax tree of this folder forbids that.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 from handfast.crypto import signatures
 from handfast.errors import LocalFailure, PeerMisbehaved
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
+from handfast.handshake.by_name import no_such_name
 from handfast.handshake.seams import unchanged
 from handfast.keys import keylog
 from handfast.keys.schedule import EarlySecret, Report, TrafficSecret
@@ -29,9 +30,9 @@ from handfast.wire.messages import MESSAGES, HandshakeMessage, Messages
 
 if TYPE_CHECKING:
     from handfast.crypto.suites import Suite13
-    from handfast.handshake.config import Config, ConfigChooser, ServerConfig
+    from handfast.handshake.config import Config, ConfigChooser, CredentialSource, ServerConfig
     from handfast.handshake.info import ConnectionInfo
-    from handfast.handshake.negotiate import HelloSeen
+    from handfast.handshake.negotiate import CertificateWanted, HelloSeen
     from handfast.handshake.seams import Seams
     from handfast.keys.schedule import ExporterSecret
     from handfast.record.layer import RecordLayer
@@ -152,6 +153,17 @@ class Choose(Need):
 
     def ask(self) -> object:
         return self.chooser(self.hello)
+
+
+@dataclass(slots=True, eq=False)
+class Resolve(Need):
+    """Our credentials for what the peer asked are needed."""
+
+    source: CredentialSource
+    asked: HelloSeen | CertificateWanted
+
+    def ask(self) -> object:
+        return self.source(self.asked)
 
 
 Step: TypeAlias = Expect | Need
@@ -283,9 +295,23 @@ class Handshake:
         from handfast.handshake.config import ServerConfig
 
         config = yield Choose(chooser, hello)
+        if config is None:
+            raise no_such_name(hello.server_name)
         if not isinstance(config, ServerConfig):
             raise LocalFailure("need_failed", need="choose", reason=f"it returned {type(config).__name__}")
         return config
+
+    def resolve(
+        self, source: CredentialSource, asked: HelloSeen | CertificateWanted
+    ) -> Generator[Step, Any, Sequence[Credentials]]:
+        """Our credentials for what the peer asked; None stands for none. Anything else ends the handshake."""
+        from handfast.trust.credentials import Credentials
+
+        found = yield Resolve(source, asked)
+        found = (found,) if isinstance(found, Credentials) else found or ()
+        if not isinstance(found, list | tuple) or not all(isinstance(one, Credentials) for one in found):
+            raise LocalFailure("need_failed", need="resolve", reason=f"it returned {type(found).__name__}")
+        return found
 
     # Keys
 

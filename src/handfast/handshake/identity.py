@@ -7,17 +7,18 @@ verifier skips it. What the chain is worth is the verifier's to say, later, once
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Generator, Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import limits
 from handfast.crypto import signatures
-from handfast.errors import BadMessage, HandfastError, PeerIncompatible, PeerMisbehaved
+from handfast.errors import BadMessage, HandfastError, PeerMisbehaved
 from handfast.events import CertificateChosen, PeerJudged, Role
 from handfast.handshake import negotiate
 from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
+from handfast.handshake.selection import Choice, choose_client_credentials, signer_schemes
 from handfast.keys.transcript import proof_content
 from handfast.registry import CertificateCompressionAlgorithm, CertificateStatusType, SignatureScheme
 from handfast.trust.presented import PresentedChain, Purpose
@@ -44,7 +45,7 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import Config
+    from handfast.handshake.config import ClientConfig, Config
     from handfast.handshake.flow import Handshake, Step
     from handfast.trust.credentials import Credentials
     from handfast.trust.verdict import Verdict
@@ -54,58 +55,28 @@ if TYPE_CHECKING:
 Asking: TypeAlias = ClientHello | CertificateRequest
 
 
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """The certificate we show and the scheme we sign with, or neither; ``reason`` says why."""
-
-    credentials: Credentials | None
-    scheme: int | None
-    reason: str
-
-
 # Proving
 
 
-def choose_server_credentials(
-    candidates: Sequence[Credentials], schemes: Collection[int], server_name: str | None
-) -> Choice:
-    """The first credentials whose key the client accepts; those made for the name it asked for come first."""
-    usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, schemes)) is not None]
-    if not usable:
-        key = " or ".join(one.key_description for one in candidates)
-        ours = negotiate.describe_schemes(scheme for one in candidates for scheme in one.signer.schemes)
-        theirs = negotiate.describe_schemes(schemes)
-        raise PeerIncompatible("no_common_scheme", theirs=theirs, ours=ours, key=key)
-    if len(usable) > 1 and server_name is not None:
-        wanted = f"DNS:{server_name}"
-        for one, scheme in usable:
-            if wanted in one.names:
-                return Choice(one, scheme, f"it is made for {server_name}")
-    return Choice(*usable[0], "it is the first whose key the client accepts")
+def candidates(
+    hs: Handshake, config: Config, asked: negotiate.HelloSeen | negotiate.CertificateWanted
+) -> Generator[Step, Any, Sequence[Credentials]]:
+    """Our credentials to choose from: those of the configuration, or what its function gives for what was asked."""
+    if callable(config.credentials):
+        return (yield from hs.resolve(config.credentials, asked))
+    return config.credentials
 
 
-def choose_client_credentials(candidates: Sequence[Credentials], wanted: negotiate.CertificateWanted) -> Choice:
-    """The first credentials that a CA of the request issued and whose key the server accepts.
-
-    Where the CA names fit none, the first usable ones are shown all the same: servers name CAs incompletely, and the
-    worst that can come of it is the refusal that showing nothing would bring anyway.
-    """
-    if not candidates:
-        return Choice(None, None, "none is configured")
-    usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, wanted.schemes)) is not None]
-    if not usable:
-        return Choice(None, None, "the server accepts no signature scheme that our keys can make")
-    if wanted.ca_names:
-        for one, scheme in usable:
-            if one.issued_by_any(wanted.ca_names):
-                return Choice(one, scheme, "its issuer is among the CA names that the server sent")
-        return Choice(*usable[0], "its issuer is not among the CA names that the server sent; it is shown all the same")
-    return Choice(*usable[0], "the server named no CAs")
-
-
-def _scheme(credentials: Credentials, accepted: Collection[int]) -> int | None:
-    allowed = (scheme for scheme in credentials.signer.schemes if scheme not in signatures.CERTIFICATE_ONLY)
-    return negotiate.choose_scheme(allowed, accepted)
+def client_choice(
+    hs: Handshake,
+    config: ClientConfig,
+    wanted: negotiate.CertificateWanted,
+    schemes_of: Callable[[Credentials], Iterable[int]] = signer_schemes,
+) -> Generator[Step, Any, Choice]:
+    """Who we are to a server that asked. It has proven itself by now, so whoever must be asked may be."""
+    ours = yield from candidates(hs, config, replace(wanted, server_name=hs.info.server_name))
+    anyway = config.when_no_certificate_matches == "send_anyway"
+    return choose_client_credentials(ours, wanted, at=_now(hs), anyway=anyway, schemes_of=schemes_of)
 
 
 def prove_identity(hs: Handshake, config: Config, choice: Choice, asking: Asking) -> Generator[Step, Any, None]:
@@ -115,7 +86,7 @@ def prove_identity(hs: Handshake, config: Config, choice: Choice, asking: Asking
     if hs.watch.active:
         now = hs.watch.clock()
         names = hs.info.ca_names if hs.role is Role.CLIENT else None
-        hs.watch.emit(CertificateChosen(now, hs.role.sends, chain, scheme, choice.reason, names))
+        hs.watch.emit(CertificateChosen(now, hs.role.sends, chain, scheme, choice.reason, names, choice.considered))
     if credentials is None or scheme is None:
         hs.send(Certificate(_context(asking), ()))
         return
@@ -321,8 +292,7 @@ def _verdict(
     if verifier is None:
         return refuse("no_roots", "no verifier is configured, so nothing vouches for this certificate")
     purpose = Purpose.SERVER if hs.role is Role.CLIENT else Purpose.CLIENT
-    at = datetime.fromtimestamp(hs.seams.clock(), UTC)
-    presented = PresentedChain(chain=chain, purpose=purpose, server_name=server_name, at=at)
+    presented = PresentedChain(chain=chain, purpose=purpose, server_name=server_name, at=_now(hs))
     return (yield from hs.judge(verifier, presented))
 
 
@@ -335,6 +305,10 @@ def refuse_without_certificate(hs: Handshake) -> HandfastError:
     )
     hs.info.client_cert_error = verdict.explanation
     return verdict.error()
+
+
+def _now(hs: Handshake) -> datetime:
+    return datetime.fromtimestamp(hs.seams.clock(), UTC)
 
 
 def automatic_ca_names(names: Iterable[bytes]) -> tuple[bytes, ...]:

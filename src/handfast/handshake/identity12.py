@@ -6,7 +6,7 @@ key is checked here whenever a certificate is shown, and what the chain is worth
 
 from __future__ import annotations
 
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Callable, Collection, Generator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
@@ -14,9 +14,10 @@ from handfast.crypto import signatures
 from handfast.errors import PeerIncompatible, PeerMisbehaved
 from handfast.events import CertificateChosen
 from handfast.handshake import negotiate12
-from handfast.handshake.identity import Choice, ProvenChain
+from handfast.handshake.identity import ProvenChain
 from handfast.handshake.negotiate import choose_scheme, describe_schemes, names
 from handfast.handshake.negotiate12 import CERTIFICATE_TYPES
+from handfast.handshake.selection import Choice, name_fit
 from handfast.registry import CipherSuite, NamedGroup, SignatureScheme
 from handfast.trust.signers import LocalSigner
 from handfast.trust.verdict import refuse
@@ -61,8 +62,8 @@ def choose_server_credentials(
         theirs = describe_schemes(offer.schemes)
         raise PeerIncompatible("no_common_scheme", theirs=theirs, ours=ours, key=key)
     if server_name is not None and len(usable) > 1:
-        wanted = f"DNS:{server_name}"
-        usable.sort(key=lambda pair: wanted not in pair[0].names)
+        name = server_name
+        usable.sort(key=lambda pair: name_fit(pair[0], name), reverse=True)
     for suite in suites:
         for one, scheme in usable:
             if suite.fits(one.public_key.kind):
@@ -87,24 +88,14 @@ _GROUPS = {
 }
 
 
-def choose_client_credentials(candidates: Sequence[Credentials], wanted: negotiate12.CertificateWanted) -> Choice:
-    """The first credentials that a CA of the request issued and whose key the server accepts; as in ``identity``."""
-    if not candidates:
-        return Choice(None, None, "none is configured")
-    usable = [
-        (one, scheme)
-        for one in candidates
-        if (scheme := choose_scheme(signing_schemes(one), wanted.schemes)) is not None
-        and _certificate_type(one.public_key) in wanted.certificate_types
-    ]
-    if not usable:
-        return Choice(None, None, "the server accepts no signature scheme that our keys can make")
-    if wanted.ca_names:
-        for one, scheme in usable:
-            if one.issued_by_any(wanted.ca_names):
-                return Choice(one, scheme, "its issuer is among the CA names that the server sent")
-        return Choice(*usable[0], "its issuer is not among the CA names that the server sent; it is shown all the same")
-    return Choice(*usable[0], "the server named no CAs")
+def schemes_for(wanted: negotiate12.CertificateWanted) -> Callable[[Credentials], tuple[int, ...]]:
+    """What our credentials can sign with for this request: none with a key of a type that it does not name."""
+
+    def schemes_of(credentials: Credentials) -> tuple[int, ...]:
+        fits = _certificate_type(credentials.public_key) in wanted.certificate_types
+        return signing_schemes(credentials) if fits else ()
+
+    return schemes_of
 
 
 def _certificate_type(key: PublicKey) -> int:
@@ -118,7 +109,8 @@ def show_certificate(hs: Handshake, choice: Choice, hints: tuple[bytes, ...] | N
     """Send Certificate. RFC 5246 7.4.2 and 7.4.6."""
     chain = () if choice.credentials is None else choice.credentials.chain
     if hs.watch.active:
-        hs.watch.emit(CertificateChosen(hs.watch.clock(), hs.role.sends, chain, choice.scheme, choice.reason, hints))
+        now, why = hs.watch.clock(), choice.reason
+        hs.watch.emit(CertificateChosen(now, hs.role.sends, chain, choice.scheme, why, hints, choice.considered))
     hs.send(Certificate(chain))
 
 

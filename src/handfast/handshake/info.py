@@ -6,9 +6,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from handfast.errors import ApiMisuse
+from handfast.events import Role
 
 if TYPE_CHECKING:
-    from handfast.events import Role
+    from collections.abc import Callable
+
     from handfast.trust.verdict import Verdict
 
 # What makes a VerifiedPeer one: the checker in ``identity`` alone uses it.
@@ -67,6 +69,7 @@ class ConnectionInfo:
             "accepted" or "rejected: ..."; at a server "accepted" or "rejected: ..." and why.
         post_handshake_auth: whether the client offered to authenticate itself after the handshake.
         complete: whether this side's handshake is over.
+        policy: at a server that has several names, what answers ``serves``.
     """
 
     role: Role
@@ -93,8 +96,19 @@ class ConnectionInfo:
     early_data: str = ""
     post_handshake_auth: bool = False
     complete: bool = False
+    policy: Callable[[str], bool] | None = field(default=None, repr=False, compare=False)
 
     @property
     def verified_peer(self) -> VerifiedPeer | None:
         """The peer, if and only if it was verified: the one to base decisions on."""
         return self.peer if isinstance(self.peer, VerifiedPeer) else None
+
+    def serves(self, host: str) -> bool:
+        """At a server: whether a connection for ``host`` would have been given this connection's configuration.
+
+        ``host`` is the Host or :authority of a request, which may name another host than the hello did. Where the
+        answer is False the request belongs on a connection of its own: HTTP says so with 421. RFC 9110 7.4.
+        """
+        if self.role is Role.CLIENT:
+            raise ApiMisuse("bad_argument", reason="a client serves no host")
+        return self.policy is None or self.policy(host)

@@ -35,6 +35,7 @@ from handfast.wire.extensions import (
     KeyShareServerHello,
     NamedGroupList,
     OfferedPsks,
+    OidFilters,
     ProtocolNameList,
     PskKeyExchangeModes,
     SelectedPsk,
@@ -202,11 +203,21 @@ def check_protocol(hello: ClientHello, answer: Extended) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class CertificateWanted:
-    """What a CertificateRequest asks for. ``ca_names`` are DER, () when the request names none."""
+    """What a CertificateRequest asks for, as a function in ``ClientConfig.credentials`` gets it.
+
+    Attributes:
+        context: tells requests after the handshake apart; b"" in the handshake.
+        schemes: numbers of the signature schemes that the server accepts.
+        ca_names: DER names of the CAs that it trusts; () when the request names none.
+        oid_filters: what extensions must hold, each as DER identifier and DER value. RFC 9846 4.3.5.
+        server_name: the name that we verified the server by.
+    """
 
     context: bytes
     schemes: tuple[int, ...]
     ca_names: tuple[bytes, ...]
+    oid_filters: tuple[tuple[bytes, bytes], ...] = ()
+    server_name: str | None = None
 
 
 def check_certificate_request(request: CertificateRequest, *, later: bool = False) -> CertificateWanted:
@@ -217,7 +228,10 @@ def check_certificate_request(request: CertificateRequest, *, later: bool = Fals
     schemes = require(request, SignatureSchemeList).supported_signature_algorithms
     authorities = request.find(CertificateAuthorities)
     ca_names = () if authorities is None else tuple(authorities.authorities)
-    return CertificateWanted(request.certificate_request_context, tuple(schemes), ca_names)
+    found = request.find(OidFilters)
+    filters = () if found is None else found.filters
+    pairs = tuple((one.certificate_extension_oid, one.certificate_extension_values) for one in filters)
+    return CertificateWanted(request.certificate_request_context, tuple(schemes), ca_names, pairs)
 
 
 # The server's side

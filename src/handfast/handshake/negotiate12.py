@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites12 import ECDSA, RSA, SUITES_12, Suite12
 from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
+from handfast.handshake import negotiate
 from handfast.handshake.negotiate import check_extensions, check_protocol, names, require
 from handfast.registry import (
     CipherSuite,
@@ -111,6 +112,11 @@ class CertificateWanted:
     def from_request(cls, request: CertificateRequest) -> CertificateWanted:
         """RFC 5246 7.4.4."""
         return cls(request.certificate_types, request.supported_signature_algorithms, request.certificate_authorities)
+
+    @property
+    def asked(self) -> negotiate.CertificateWanted:
+        """The same for those who choose, whatever the version."""
+        return negotiate.CertificateWanted(b"", self.schemes, self.ca_names)
 
 
 # The server's side

@@ -50,8 +50,12 @@ class SessionOffer:
 
 
 def partition(config: ClientConfig, server_name: str) -> bytes:
-    """What keeps sessions apart: the server's name, who judged it and how, and who we said we are."""
-    identities = [SHA256.digest(b"".join(one.chain)) for one in config.credentials]
+    """What keeps sessions apart: the server's name, who judged it and how, and who we said we are.
+
+    What a function will say of that nobody knows, so its sessions stay with the configuration that holds it.
+    """
+    ours = config.credentials
+    identities = [config.own_id] if callable(ours) else [SHA256.digest(b"".join(one.chain)) for one in ours]
     protocols = ",".join(config.application_protocols)
     return trusted_under(config, server_name, str(config.enforce_verdict), protocols, *identities)
 
@@ -162,6 +166,9 @@ def ticket_keeper(
 
     def keep(message: NewSessionTicket) -> None:
         nonlocal left
+        if callable(config.credentials) and hs.info.client_auth_requested:
+            # Who the function would say we are next time nobody knows.
+            return
         if not message.ticket_lifetime or left <= 0 or sum(map(len, hs.info.presented)) > limits.MAX_STORED_CHAIN:
             return
         left -= 1

@@ -23,12 +23,7 @@ from handfast.events import Role
 from handfast.handshake import negotiate
 from handfast.handshake.finish import check_finished, send_finished
 from handfast.handshake.flow import Expect, Handshake, Need, Step
-from handfast.handshake.identity import (
-    choose_client_credentials,
-    judge_identity,
-    prove_identity,
-    refuse_without_certificate,
-)
+from handfast.handshake.identity import client_choice, judge_identity, prove_identity, refuse_without_certificate
 from handfast.handshake.server13 import certificate_request, client_identity
 from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMessage
 
@@ -51,7 +46,7 @@ def answer_request(hs: Handshake, config: ClientConfig, secrets: TrafficSecrets)
     wanted = negotiate.check_certificate_request(request, later=True)
     hs.info.client_auth_requested = True
     hs.info.ca_names = wanted.ca_names
-    mine = choose_client_credentials(config.credentials, wanted)
+    mine = yield from client_choice(hs, config, wanted)
     yield from prove_identity(hs, config, mine, request)
     send_finished(hs, secrets.write)
     hs.flush()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
 from handfast.handshake import negotiate, versions
+from handfast.handshake.by_name import policy_of
 from handfast.handshake.resume import find_session
 from handfast.handshake.server13 import server13
 from handfast.keys.established import Established
@@ -34,9 +35,11 @@ def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Establis
     hs.require_boundary(ClientHello)
     hs.client_random = hello.random
     hs.info.server_name = hello.asked_name
-    if config.choose_config is not None:
-        config = yield from hs.choose(config.choose_config, negotiate.seen(hello))
+    base = config
+    if base.choose_config is not None:
+        config = yield from hs.choose(base.choose_config, negotiate.seen(hello))
         hs.config = config
+    hs.info.policy = policy_of(base, config, hello.asked_name)
     if versions.choose_version(config.spoken, hello) == negotiate.TLS12:
         from handfast.handshake.server12 import server12
 

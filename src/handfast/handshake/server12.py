@@ -6,10 +6,11 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from handfast.events import Role
-from handfast.handshake import keys12, negotiate12
+from handfast.handshake import keys12, negotiate, negotiate12
+from handfast.handshake.by_name import no_such_name
 from handfast.handshake.config import ClientAuth
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
-from handfast.handshake.identity import ProvenChain, judge_identity, refuse_without_certificate
+from handfast.handshake.identity import ProvenChain, candidates, judge_identity, refuse_without_certificate
 from handfast.handshake.identity12 import (
     check_possession,
     choose_server_credentials,
@@ -57,7 +58,10 @@ def server12(
     offer = negotiate12.check_client_hello(hello, require_extended=config.require_extended_main_secret)
     suites = negotiate12.common_suites(config.suites, offer)
     group = negotiate12.choose_group(config.groups, offer.groups)
-    suite, mine = choose_server_credentials(config.credentials, suites, offer, hs.info.server_name)
+    ours = yield from candidates(hs, config, negotiate.seen(hello))
+    if not ours:
+        raise no_such_name(hs.info.server_name)
+    suite, mine = choose_server_credentials(ours, suites, offer, hs.info.server_name)
     protocol = choose_protocol(config.application_protocols, offer, required=config.require_application_protocol)
     hs.info.version, hs.info.suite, hs.info.group = TLS12, suite.id, group
     hs.info.application_protocol = protocol

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from handfast.crypto.suites import SUITES_13
 from handfast.events import Epoch, Role
 from handfast.handshake import negotiate
+from handfast.handshake.by_name import no_such_name
 from handfast.handshake.config import ClientAuth
 from handfast.handshake.finish import (
     application_traffic,
@@ -17,11 +18,10 @@ from handfast.handshake.finish import (
     tell_negotiated,
 )
 from handfast.handshake.identity import (
-    Choice,
     ProvenChain,
+    candidates,
     certificate_wishes,
     check_identity,
-    choose_server_credentials,
     judge_identity,
     prove_identity,
     receive_certificate,
@@ -29,6 +29,7 @@ from handfast.handshake.identity import (
     take_over,
 )
 from handfast.handshake.resume import Resumption, consider_early_data, send_tickets, tickets_to_send
+from handfast.handshake.selection import Choice, choose_server_credentials
 from handfast.keys.established import Established
 from handfast.registry import ExtensionType
 from handfast.wire.extensions import (
@@ -76,7 +77,7 @@ def server13(
     hs.info.application_protocol = negotiate.choose_protocol(
         config.application_protocols, offer, required=config.require_application_protocol
     )
-    mine = None if resumption is not None else own_identity(hs, config, offer)
+    mine = None if resumption is not None else (yield from own_identity(hs, config, offer))
     public, shared_secret = hs.seams.encapsulate(group, offer.shares[group])
     hs.transcript.start(suite.hash)
     early = yield from consider_early_data(hs, config, offer, resumption, suite)
@@ -168,9 +169,13 @@ def server_identity(
     return request
 
 
-def own_identity(hs: Handshake, config: ServerConfig, offer: negotiate.Offer) -> Choice:
+def own_identity(hs: Handshake, config: ServerConfig, offer: negotiate.Offer) -> Generator[Step, Any, Choice]:
     """Who we are to this client. RFC 9846 4.5.1."""
-    return choose_server_credentials(config.credentials, negotiate.signature_schemes(offer), hs.info.server_name)
+    schemes = negotiate.signature_schemes(offer)
+    ours = yield from candidates(hs, config, negotiate.seen(offer.hello))
+    if not ours:
+        raise no_such_name(hs.info.server_name)
+    return choose_server_credentials(ours, schemes, hs.info.server_name)
 
 
 def certificate_request(hs: Handshake, config: ServerConfig, context: bytes = b"") -> CertificateRequest:

@@ -259,7 +259,7 @@ class TLSSocket:
         if data:
             self._settle(lambda: self._take(self._connection.receive(data)))
         else:
-            self._settle(self._connection.eof)
+            self._settle(lambda: self._take(self._connection.eof()))
         while self._connection.connected and (need := self._connection.need) is not None:
             self._answer(need)
         return True

@@ -268,6 +268,10 @@ class Trace:
         shown = self._describer.identity(event.chain[0]) if event.chain else "no certificate"
         scheme = f", {SignatureScheme.describe(event.scheme)}" if event.scheme is not None else ""
         yield f"{_INDENT}[choice] the {sender} shows {shown}{scheme}: {escape(event.reason)}"
+        # One that is shown, or the only one that is not, has its reason above.
+        for one in event.considered if len(event.considered) > 1 else ():
+            if not one.shown:
+                yield f"{_DEEPER}not {self._describer.identity(one.certificate)}: {escape(one.why)}"
         if self._detail != "names" and event.hints is not None:
             yield from (f"{_DEEPER}CA name: {self._describer.name(hint)}" for hint in event.hints)
 

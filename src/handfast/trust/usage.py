@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from handfast.trust import der
 from handfast.trust.presented import Purpose
 
 if TYPE_CHECKING:
-    from cryptography.x509 import ExtendedKeyUsage
+    from cryptography.x509 import ExtendedKeyUsage, KeyUsage
 
 _WANTED = {Purpose.SERVER: ExtendedKeyUsageOID.SERVER_AUTH, Purpose.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH}
 _NAMES = {
@@ -44,3 +45,28 @@ def wanted(purpose: Purpose) -> str:
 def purpose_names(extension: ExtendedKeyUsage) -> tuple[str, ...]:
     """The purposes as RFC 5280 names them; dotted numbers for the others."""
     return tuple(_NAMES.get(one, one.dotted_string) for one in extension)
+
+
+def key_usage_has(extension: KeyUsage | None, wanted: bytes) -> bool:
+    """Whether every bit of a DER BIT STRING is asserted; b"" is content with any, and what is neither with none."""
+    if extension is None or not wanted:
+        return extension is not None
+    try:
+        ours = der.expect(der.element(extension.public_bytes()), der.BIT_STRING)[1:]
+        theirs = der.expect(der.element(wanted), der.BIT_STRING)[1:]
+    except ValueError:
+        return False
+    width = max(len(ours), len(theirs))
+    return not int.from_bytes(theirs.ljust(width, b"\0")) & ~int.from_bytes(ours.ljust(width, b"\0"))
+
+
+def purposes_have(extension: ExtendedKeyUsage | None, wanted: bytes) -> bool:
+    """Whether every purpose of a DER ExtendedKeyUsage is there; b"" and nonsense as above."""
+    if extension is None or not wanted:
+        return extension is not None
+    try:
+        theirs = der.elements(der.expect(der.element(wanted), der.SEQUENCE))
+        ours = der.elements(der.expect(der.element(extension.public_bytes()), der.SEQUENCE))
+        return {one.encoded for one in theirs} <= {one.encoded for one in ours}
+    except ValueError:
+        return False

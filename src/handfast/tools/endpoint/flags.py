@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from handfast import limits
-from handfast.engine import ClientAuth, ClientConfig, ServerConfig
+from handfast.engine import ClientAuth, ClientConfig, ServerConfig, automatic_ca_names
 from handfast.errors import ConfigError
 from handfast.events import Role
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
@@ -334,7 +334,9 @@ def _ca_names(flags: argparse.Namespace, role: Role) -> tuple[bytes, ...] | None
         return None
     if flags.ca_names is not None:
         return Roots.from_path(flags.ca_names).names()
-    return None if role is Role.CLIENT or flags.trust is None else Roots.from_path(flags.trust).names()
+    if role is Role.CLIENT or flags.trust is None:
+        return None
+    return automatic_ca_names(Roots.from_path(flags.trust).names())
 
 
 def _server_name(flags: argparse.Namespace, role: Role) -> str | None:

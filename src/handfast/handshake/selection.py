@@ -1,0 +1,196 @@
+"""Which of our certificates is shown, and why not the others. The same for every version; nothing here is sent.
+
+A server shows what fits the name and the schemes of the client's hello. A client shows what fits the server's request:
+
+- its key makes a signature that the server accepts, and the oid_filters are met (RFC 9846 4.3.5): without that it is
+  never shown;
+- it may be used by a client now: validity, keyUsage, extendedKeyUsage; and one of the CAs that the server named issued
+  a certificate of its chain (RFC 9846 4.3.4). Names are compared by their bytes. Where nothing fits that well, the
+  configuration decides between the one that comes nearest and none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from handfast.crypto import signatures
+from handfast.errors import PeerIncompatible
+from handfast.events import Considered
+from handfast.handshake import negotiate
+from handfast.trust.presented import Purpose
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from handfast.trust.certificates import Parsed
+    from handfast.trust.credentials import Credentials
+
+_KEY_USAGE = bytes.fromhex("0603551d0f")
+_EXTENDED_KEY_USAGE = bytes.fromhex("0603551d25")
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The certificate we show and the scheme we sign with, or neither; ``reason`` says why.
+
+    ``considered`` are the candidates one by one, in their order; a server's only where there were several.
+    """
+
+    credentials: Credentials | None
+    scheme: int | None
+    reason: str
+    considered: tuple[Considered, ...] = ()
+
+
+def signer_schemes(credentials: Credentials) -> tuple[int, ...]:
+    """What these credentials sign messages with, most wanted first. RFC 9846 4.3.3 keeps some for certificates."""
+    return tuple(scheme for scheme in credentials.signer.schemes if scheme not in signatures.CERTIFICATE_ONLY)
+
+
+# At a server
+
+
+def choose_server_credentials(
+    candidates: Sequence[Credentials], schemes: Collection[int], server_name: str | None
+) -> Choice:
+    """The first credentials whose key the client accepts; those made for the name it asked for come first."""
+    usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, schemes)) is not None]
+    if not usable:
+        key = " or ".join(one.key_description for one in candidates)
+        ours = negotiate.describe_schemes(scheme for one in candidates for scheme in one.signer.schemes)
+        theirs = negotiate.describe_schemes(schemes)
+        raise PeerIncompatible("no_common_scheme", theirs=theirs, ours=ours, key=key)
+    if len(candidates) == 1:
+        return Choice(*usable[0], "there is no other")
+    best, fit = usable[0], 0
+    if server_name is not None:
+        # The first of those that fit best: max() keeps the order.
+        best = max(usable, key=lambda pair: name_fit(pair[0], server_name))
+        fit = name_fit(best[0], server_name)
+    others = "the first whose key the client accepts"
+    reason = (others, f"the first for *.{(server_name or '').partition('.')[2]}", f"the first for {server_name}")[fit]
+    accepted = {id(one) for one, _ in usable}
+    considered = [_considered_by_server(one, best[0], reason, accepted=id(one) in accepted) for one in candidates]
+    return Choice(*best, f"it is {reason}", tuple(considered))
+
+
+def name_fit(credentials: Credentials, server_name: str) -> int:
+    """How well the certificate fits the name that a client asks for: 2 exactly, 1 by a wildcard, 0 not."""
+    from handfast.trust.names import dns_matches
+
+    name = server_name.lower().removesuffix(".")
+    patterns = [entry.removeprefix("DNS:") for entry in credentials.names if entry.startswith("DNS:")]
+    return max((1 if pattern.startswith("*") else 2 for pattern in patterns if dns_matches(pattern, name)), default=0)
+
+
+def _considered_by_server(one: Credentials, best: Credentials, reason: str, *, accepted: bool) -> Considered:
+    why_not = f"it is not {reason}" if accepted else f"the client accepts no scheme of its {one.key_description} key"
+    return Considered(one.chain[0], one is best, f"it is {reason}" if one is best else why_not)
+
+
+# At a client
+
+
+def choose_client_credentials(
+    candidates: Sequence[Credentials],
+    wanted: negotiate.CertificateWanted,
+    *,
+    at: datetime,
+    anyway: bool = True,
+    schemes_of: Callable[[Credentials], Iterable[int]] = signer_schemes,
+) -> Choice:
+    """The first credentials that fit the request in every point.
+
+    Where none do, ``anyway`` shows the ones that come nearest: servers name CAs incompletely, and the worst that can
+    come of it is the refusal that showing nothing would bring anyway.
+    """
+    if not candidates:
+        return Choice(None, None, "none is configured")
+    found: list[tuple[Credentials, int | None, list[str], list[str]]] = []
+    for one in candidates:
+        scheme = negotiate.choose_scheme(schemes_of(one), wanted.schemes)
+        found.append((one, scheme, *_objections(one, scheme, wanted, at)))
+    possible = [entry for entry in found if entry[1] is not None and not entry[2]]
+    # The first of those with the fewest objections: min() keeps the order.
+    nearest = min(possible, key=lambda entry: len(entry[3]), default=None)
+    if nearest is not None and nearest[3] and not anyway:
+        nearest = None
+    considered = tuple(
+        Considered(one.chain[0], nearest is not None and one is nearest[0], _why([*never, *objections], wanted))
+        for one, _, never, objections in found
+    )
+    if nearest is None:
+        reason = considered[0].why if len(found) == 1 else f"none of our {len(found)} certificates fits the request"
+        return Choice(None, None, reason, considered)
+    credentials, scheme, _, objections = nearest
+    shown_anyway = "; it is shown all the same" if objections else ""
+    return Choice(credentials, scheme, _why(objections, wanted) + shown_anyway, considered)
+
+
+def _why(objections: Sequence[str], wanted: negotiate.CertificateWanted) -> str:
+    if objections:
+        return "; ".join(objections)
+    if wanted.ca_names:
+        return "its issuer is among the CA names that the server sent"
+    return "the server named no CAs"
+
+
+def _objections(
+    credentials: Credentials, scheme: int | None, wanted: negotiate.CertificateWanted, at: datetime
+) -> tuple[list[str], list[str]]:
+    """What speaks against showing these credentials: what forbids it, and what does not."""
+    from handfast.trust.certificates import Malformed, parse
+
+    never, objections = [], []
+    if scheme is None:
+        never.append(f"the server accepts no signature scheme that its {credentials.key_description} key can make")
+    try:
+        leaf = parse(credentials.chain[0])
+    except Malformed as error:
+        objections.append(str(error))
+    else:
+        never += _unmet_filters(leaf, wanted.oid_filters)
+        objections += _not_usable(leaf, at)
+    if wanted.ca_names and not credentials.issued_by_any(wanted.ca_names):
+        objections.append("its issuer is not among the CA names that the server sent")
+    return never, objections
+
+
+def _not_usable(leaf: Parsed, at: datetime) -> list[str]:
+    """RFC 5280 4.1.2.5, 4.2.1.3 and 4.2.1.12."""
+    from cryptography import x509
+
+    from handfast.trust.usage import leaf_purposes_allow, wanted
+
+    found = []
+    if at < leaf.not_before:
+        found.append(f"it is not valid before {leaf.not_before:%Y-%m-%d %H:%M} UTC")
+    if at > leaf.not_after:
+        found.append(f"it expired on {leaf.not_after:%Y-%m-%d %H:%M} UTC")
+    key_usage = leaf.extension(x509.KeyUsage)
+    if key_usage is not None and not key_usage.digital_signature:
+        found.append("its keyUsage lacks digitalSignature")
+    if not leaf_purposes_allow(leaf.extension(x509.ExtendedKeyUsage), Purpose.CLIENT, any_purpose=True):
+        found.append(f"its extendedKeyUsage lacks {wanted(Purpose.CLIENT)}")
+    return found
+
+
+def _unmet_filters(leaf: Parsed, filters: Iterable[tuple[bytes, bytes]]) -> list[str]:
+    """RFC 9846 4.3.5: extensions that we do not know, which are all but the two, are passed over."""
+    from cryptography import x509
+
+    from handfast.trust.usage import key_usage_has, purposes_have
+
+    unmet = []
+    for oid, values in filters:
+        if oid == _KEY_USAGE and not key_usage_has(leaf.extension(x509.KeyUsage), values):
+            unmet.append("its keyUsage is not what the server's oid_filters demand")
+        elif oid == _EXTENDED_KEY_USAGE and not purposes_have(leaf.extension(x509.ExtendedKeyUsage), values):
+            unmet.append("its extendedKeyUsage is not what the server's oid_filters demand")
+    return unmet
+
+
+def _scheme(credentials: Credentials, accepted: Collection[int]) -> int | None:
+    return negotiate.choose_scheme(signer_schemes(credentials), accepted)
