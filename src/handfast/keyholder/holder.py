@@ -155,8 +155,8 @@ class KeyHolder:
         except (asyncio.IncompleteReadError, OSError, HandfastError) as error:
             _log.debug("%s: the connection ended: %s", caller, error)
         except asyncio.CancelledError:
-            # Only ``close`` does this, and it waits: nobody above is to be told.
-            pass
+            # Only ``close`` does this, and waits: for no caller who does not read, and nobody above is to be told.
+            writer.transport.abort()
         finally:
             writer.close()
 
