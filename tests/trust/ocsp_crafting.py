@@ -96,16 +96,29 @@ def signed_with_sha1(leaf: Made, issuer: Made) -> bytes:
 
 def about_several(leaf: Made, issuer: Made, *others: Made) -> bytes:
     """A response of a P-256 issuer that speaks of further certificates too, which the builder cannot make."""
-    parts = [ocsp.load_der_ocsp_response(response(one, issuer)).tbs_response_bytes for one in (leaf, *others)]
-    fields = [list(elements(element(part).content)) for part in parts]
-    singles = sequence(*(element(one[-1].encoded).content for one in fields))
-    *before, _ = fields[0]
-    signed = sequence(*(field.encoded for field in before), singles)
-    return _basic(signed, issuer)
+    return _basic(issuer, leaf, *(_single(one, issuer) for one in (leaf, *others)))
 
 
-def _basic(signed: bytes, issuer: Made) -> bytes:
-    """The OCSPResponse around a ResponseData that a P-256 issuer signs. RFC 6960 4.2.1."""
+def with_single_extension(leaf: Made, issuer: Made, *, critical: bool) -> bytes:
+    """A response of a P-256 issuer with an unknown extension in what it says of the leaf."""
+    value = bytes.fromhex("06032a0304"), b"\x01\x01\xff" if critical else b"", _tagged(0x04, b"\x05\x00")
+    extensions = _tagged(0xA1, sequence(sequence(*value)))
+    return _basic(issuer, leaf, sequence(element(_single(leaf, issuer)).content, extensions))
+
+
+def _fields(leaf: Made, issuer: Made) -> list[bytes]:
+    """What the ResponseData of a good response consists of."""
+    signed = ocsp.load_der_ocsp_response(response(leaf, issuer)).tbs_response_bytes
+    return [field.encoded for field in elements(element(signed).content)]
+
+
+def _single(leaf: Made, issuer: Made) -> bytes:
+    return element(_fields(leaf, issuer)[-1]).content
+
+
+def _basic(issuer: Made, leaf: Made, *singles: bytes) -> bytes:
+    """An OCSPResponse with these SingleResponses, signed by a P-256 issuer. RFC 6960 4.2.1."""
+    signed = sequence(*_fields(leaf, issuer)[:-1], sequence(*singles))
     signature = b"\0" + issuer.key.sign(signed, ec.ECDSA(hashes.SHA256()))
     algorithm = sequence(bytes.fromhex("06082a8648ce3d040302"))
     basic = sequence(signed, algorithm, _tagged(0x03, signature))

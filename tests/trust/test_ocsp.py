@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.x509 import ocsp
 
 from handfast import limits
@@ -36,6 +37,7 @@ from .crafting import (
     rsa_key,
     server,
     usage,
+    with_sha1,
 )
 from .crl_crafting import UNKNOWN, crl, entry
 from .ocsp_crafting import (
@@ -49,6 +51,7 @@ from .ocsp_crafting import (
     responder,
     response,
     signed_with_sha1,
+    with_single_extension,
 )
 
 SIGNS = (usage("digital_signature"), True)
@@ -251,6 +254,23 @@ def test_responders_that_may_not(scene: Scene) -> None:
         scene.refused(scene.response(signer=delegate), words)
 
 
+@pytest.mark.parametrize(("bits", "exponent"), [(limits.MAX_RSA_BITS + 8, 65537), (2048, limits.MAX_RSA_EXPONENT + 1)])
+def test_a_responder_whose_key_costs_too_much(scene: Scene, bits: int, exponent: int) -> None:
+    class Expensive:
+        def public_key(self) -> rsa.RSAPublicKey:
+            return rsa.RSAPublicNumbers(exponent, 2**bits - 1).public_key()
+
+    expensive = responder(scene.root, key=Expensive())
+    scene.refused(scene.response(signer=expensive, embedded=(expensive,), key=new_key()), "has an RSA key of")
+
+
+def test_a_responder_whose_certificate_rests_on_sha1() -> None:
+    scene = Scene("rsa")
+    delegate = responder(scene.root)
+    assert scene.judged(scene.response(signer=delegate))
+    scene.refused(scene.response(signer=with_sha1(delegate, scene.root.key)), "does not vouch")
+
+
 def test_a_responder_that_is_on_the_list(scene: Scene) -> None:
     plain, excused = responder(scene.root, SIGNS, FOR_OCSP), responder(scene.root, SIGNS, FOR_OCSP, NO_CHECK)
     for delegate, revoked, expected in (
@@ -296,6 +316,8 @@ def test_critical_extensions(scene: Scene) -> None:
     assert scene.judged(scene.response(extensions=((nonce, False), (UNKNOWN, False))))
     for extension in (nonce, UNKNOWN):
         scene.refused(scene.response(extensions=((extension, True),)), "the critical extension")
+    assert scene.judged(with_single_extension(scene.server, scene.root, critical=False))
+    scene.refused(with_single_extension(scene.server, scene.root, critical=True), "the critical extension 1.2.3.4")
 
 
 def test_a_weak_signature_hash() -> None:
