@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from handfast.sessions.tickets import SealedTickets, StoredTickets
     from handfast.trust.credentials import Credentials
     from handfast.trust.presented import PresentedChain
+    from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
     from handfast.trust.signers import DEFERRED, LocalSigner, Signer
     from handfast.trust.verdict import Verdict, accept, refuse
@@ -78,6 +79,7 @@ _HOME = {
     "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
     "handfast.trust.credentials": ("Credentials",),
     "handfast.trust.presented": ("PresentedChain",),
+    "handfast.trust.revocation": ("Crls",),
     "handfast.trust.roots": ("Roots",),
     "handfast.trust.signers": ("DEFERRED", "LocalSigner", "Signer"),
     "handfast.trust.verdict": ("Verdict", "accept", "refuse"),
@@ -94,6 +96,7 @@ __all__ = [
     "ClientConnection",
     "ConnectionInfo",
     "Credentials",
+    "Crls",
     "Data",
     "EarlyData",
     "ExtractedSecrets",

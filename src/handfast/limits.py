@@ -55,6 +55,11 @@ MAX_NAME_COMPARISONS = 2**16
 
 # CA keys of which one revocation list remembers whether they signed it; more than one takes CAs of the same name.
 MAX_CRL_ISSUER_KEYS = 8
+# A stapled OCSP response with a responder's RSA-4096 certificate has 4 KiB; so many signatures in one are looked at.
+MAX_OCSP_RESPONSE = 16 * 1024
+MAX_OCSP_RESPONDERS = 4
+# By how much the clocks of a responder and ours may differ; nginx and `openssl ocsp` allow the same five minutes.
+OCSP_CLOCK_SKEW = 300
 
 # CA names in CertificateRequest that come from a trust store by themselves; JSSE has a 32 KiB handshake record limit.
 MAX_AUTOMATIC_CA_NAMES = 16 * 1024
@@ -76,7 +81,7 @@ MAX_TICKETS_KEPT = 8
 SESSIONS_PER_PARTITION = 4
 CACHED_PARTITIONS = 1024
 STORED_TICKETS = 10_000
-# A session with a longer client chain gets no ticket.
+# A session with a longer chain, OCSP response included, is not kept.
 MAX_STORED_CHAIN = 16 * 1024
 # One random AES-GCM key: nonces are random, so the number of tickets is bounded. NIST SP 800-38D 8.3.
 TICKETS_PER_KEY = 2**31

@@ -9,6 +9,7 @@ import socket
 import stat
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -74,6 +75,22 @@ def test_a_server_for_another_name_is_refused(run, pki):
     with https_server() as port:
         result = run("connect", url(port), *pki.trust, "--servername", "elsewhere.example")
     assert result.is_error(1, "client refused: bad_certificate (42)", "elsewhere.example", "DNS:localhost")
+
+
+def test_a_revoked_server(run, pki):
+    ca = certificates.ca()
+    lists = {"none": [], "revoked": [certificates.server()]}
+    for name, revoked in lists.items():
+        (pki.directory / name).write_bytes(ca.crl(revoked))
+    (pki.directory / "stale").write_bytes(ca.crl(next_update=datetime.now(UTC) - timedelta(minutes=1)))
+    with https_server() as port:
+        assert run("connect", url(port), *pki.trust, "--crl", pki.directory / "none").status == 0
+        result = run("connect", url(port), *pki.trust, "--crl", pki.directory / "revoked")
+        assert result.is_error(1, "client refused: certificate_revoked (44)", "was revoked on")
+        result = run("connect", url(port), *pki.trust, "--crl", pki.directory / "stale")
+    assert result.is_error(
+        1, "internal_error (80)", "stale (1 revocation list)", "no fault of the peer's", "our side's"
+    )
 
 
 def test_a_ca_that_is_not_trusted_is_refused_and_with_k_told(run, pki):
@@ -212,6 +229,8 @@ def test_nobody_there(run, pki):
     [
         (("--cacert", "missing"), ("missing: no such file",)),
         (("--cacert", "client.key"), ("client.key", "no certificate")),
+        (("--crl", "missing"), ("missing: no such file",)),
+        (("--crl", "ca.pem"), ("ca.pem: holds no revocation list",)),
         (("--cert", "missing", "--key", "client.key"), ("missing: no such file",)),
         (("--cert", "client.pem", "--key", "."), ("a directory",)),
         (("--cert", "client.pem"), ("client.pem", "no private key")),

@@ -126,6 +126,27 @@ def test_the_program(run, pki):
     assert {line.split()[0] for line in lines if re.match(r"\d+ \d+ ", line)} == {"1", "2", "3"}
 
 
+@pytest.mark.parametrize("in_directory", [False, True])
+def test_a_revoked_client(run, pki, in_directory):
+    """--crl, as a program and in a directory of lists."""
+    directory = pki.directory / "lists"
+    directory.mkdir()
+    (directory / "ca.crl").write_bytes(certificates.ca().crl([certificates.client()]))
+    lists = directory if in_directory else directory / "ca.crl"
+    server = start("serve", *pki.server, "--client-ca", pki.ca, "--crl", lists, "--listen", "127.0.0.1:0")
+    assert server.stdout is not None
+    assert server.stderr is not None
+    port = server.stdout.readline().rpartition(":")[2].partition("/")[0]
+    refused = run("connect", f"https://localhost:{port}/", *pki.alice)
+    assert refused.is_error(1, "certificate_revoked (44)")
+    bound = threading.Timer(20, server.kill)
+    bound.start()
+    assert "CN=alice,O=handfast was revoked on" in server.stderr.readline()
+    bound.cancel()
+    server.terminate()
+    finish(server)
+
+
 def test_a_port_that_is_taken(run, pki):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -138,6 +159,9 @@ def test_a_port_that_is_taken(run, pki):
         (("--listen", "localhost"), ("--listen", ":PORT")),
         (("--listen", "256.0.0.1:0"), ("--listen",)),
         (("--client-ca", "missing"), ("missing",)),
+        (("--crl", "ca.pem"), ("--crl", "--client-ca")),
+        (("--client-ca", "ca.pem", "--crl", "missing"), ("missing: no such file",)),
+        (("--client-ca", "ca.pem", "--crl", "ca.pem"), ("ca.pem: holds no revocation list",)),
         (("--client-auth", "maybe"), ("--client-auth", "require_and_verify")),
         (("--client-auth", "require_and_verify"), ("--client-ca",)),
         (("--client-auth", "none", "--client-ca", "ca.pem"), ("--client-ca", "none")),

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import UTC, datetime
 
 import pytest
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509 import ocsp
 from OpenSSL import SSL
 
 from handfast.engine import ClientAuth
 from handfast.errors import ConfigError
 from handfast.events import Role
 from handfast.registry import ExtensionType
+from handfast.trust.verifiers import PathVerifier
 from handfast.wire.extensions import (
     CertificateStatus,
     CertificateStatusRequest,
@@ -27,7 +23,7 @@ from handfast.wire.extensions import (
 )
 from handfast.wire.messages import Certificate, CertificateRequest, ClientHello
 from tests import certificates
-from tests.lens.connections import client_config, converse, server_config
+from tests.lens.connections import client_config, converse, roots, server_config
 from tests.lies import extended
 from tests.peer import Client, Server
 from tests.protocol.ours import APPLICATION_KEYS, HANDSHAKE_KEYS, Row, client, credentials, meet, server
@@ -83,7 +79,7 @@ def test_what_is_asked_for(asks):
 def test_both_sides_present_what_the_other_asks_for(asks, algorithms):
     common = {"certificate_compression": algorithms, **asks}
     told = converse(
-        client_config(**common),
+        client_config(verifier=PathVerifier(roots(certificates.ca()), ocsp="ignore"), **common),
         server_config(ClientAuth.NONE, credentials=stapled(certificates.server()), **common),
     )
     expected = (
@@ -203,20 +199,6 @@ def test_an_answer_in_the_wrong_message():
 # With OpenSSL
 
 
-def ocsp_response():
-    """A response about the server's certificate, which OpenSSL parses."""
-    leaf = x509.load_der_x509_certificate(certificates.server().chain[0])
-    now = datetime.now(UTC)
-    ca = certificates.ca()
-    builder = ocsp.OCSPResponseBuilder().add_response(
-        leaf, ca.certificate, hashes.SHA256(), ocsp.OCSPCertStatus.GOOD, now, now, None, None
-    )
-    key = serialization.load_pem_private_key(ca.key_pem(), None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    response = builder.responder_id(ocsp.OCSPResponderEncoding.HASH, ca.certificate).sign(key, hashes.SHA256())
-    return response.public_bytes(serialization.Encoding.DER)
-
-
 def test_openssl_gets_our_response():
     got = []
 
@@ -228,13 +210,13 @@ def test_openssl_gets_our_response():
     context.set_ocsp_client_callback(take)
     theirs = client_end(context)
     theirs.request_ocsp()
-    response = ocsp_response()
+    response = certificates.ca().ocsp_response(certificates.server())
     shake_hands(server(credentials=stapled(certificates.server(), ocsp_response=response)), theirs)
     assert got == [response]
 
 
 def test_we_get_openssls_response():
-    response = ocsp_response()
+    response = certificates.ca().ocsp_response(certificates.server())
     context = SSL.Context(SSL.TLS_SERVER_METHOD)
     context.set_ocsp_server_callback(lambda connection, _: response)
     ours = client(ask_for_ocsp_response=True)

@@ -219,6 +219,18 @@ def test_forced_acceptance(scene):
     assert server.chain[0].subject == "CN=mallory,O=handfast"
 
 
+@pytest.mark.parametrize("judge", ["server", "client"])
+def test_revocation_lists(scene, judge):
+    revoked = [certificates.server(), certificates.client()]
+    for lists, code in ((certificates.ca().crl(), None), (certificates.ca().crl(revoked), "revoked")):
+        flags = {judge: ["--crl", str(scene.files.write(lists))]}
+        server, client = scene.both(
+            [*scene.trust, "--client-auth", "require_and_verify", "--expect-bytes", "1", *flags.get("server", [])],
+            [*scene.client_identity, "--send", "a", *flags.get("client", [])],
+        )
+        assert (server if judge == "server" else client).code == code
+
+
 def test_no_trust_reports_the_verdict_and_goes_on(scene):
     other = ["--role", "client", "--trust", str(scene.files.roots(certificates.other_ca())), "--no-trust"]
     server, client = scene.meet(scene.server, other)
@@ -431,6 +443,9 @@ USAGE_ERRORS = {
     "verdict without a code": ["--role", "client", "--connect", "h:1", "--verdict", "refuse"],
     "unknown code": ["--role", "client", "--connect", "h:1", "--verdict", "refuse:bad_luck"],
     "verdict and trust": ["--role", "client", "--connect", "h:1", "--verdict", "accept", "--trust", "f"],
+    "lists and no trust": ["--role", "server", "--listen", "h:1", "--crl", "f"],
+    "lists and a verdict": ["--role", "client", "--connect", "h:1", "--verdict", "accept", "--crl", "f"],
+    "missing lists": ["--role", "client", "--connect", "h:1", "--crl", "/nonexistent"],
     "missing trust file": ["--role", "client", "--connect", "h:1", "--trust", "/nonexistent"],
     "client auth of a client": ["--role", "client", "--connect", "h:1", "--client-auth", "request"],
     "bad export": ["--role", "client", "--connect", "h:1", "--export", "label:0:1"],

@@ -13,7 +13,7 @@ from handfast.errors import CertificateRejected, ConfigError
 from handfast.pki.faults import Role, build_fault
 from handfast.trust.policy import POLICIES, PathPolicy
 from handfast.trust.presented import PresentedChain, Purpose
-from handfast.trust.revocation import Crls, CrlScope, CrlUnknown
+from handfast.trust.revocation import Crls, CrlScope, CrlUnknown, OcspPolicy
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 
@@ -43,10 +43,10 @@ def test_policies_and_their_knobs() -> None:
             assert getattr(POLICIES[policy], knob.strip("`")) is (cell == "yes"), (knob, policy)
 
 
-def test_the_knobs_for_revocation_lists() -> None:
+def test_the_knobs_for_revocation() -> None:
     rows = table("knob", "values", "what")
     parameters = inspect.signature(PathVerifier).parameters
-    for (knob, values, _), kind in zip(rows, (CrlScope, CrlUnknown), strict=True):
+    for (knob, values, _), kind in zip(rows, (CrlScope, CrlUnknown, OcspPolicy), strict=True):
         assert set(codes(values)) == set(kind)
         # The default is named first.
         assert parameters[knob.strip("`")].default == codes(values)[0]

@@ -79,6 +79,7 @@ class Conversation:
     click.option("--proxy", metavar="http://HOST:PORT", help="Go through an HTTP proxy, by CONNECT."),
 )
 @click.option("--cacert", type=click.Path(path_type=Path), metavar="FILE_OR_DIR", help="Trust these CAs instead.")
+@options.crl_option
 @options.identity_options
 @options.parameter_options
 @options.session_options
@@ -103,6 +104,7 @@ def command(
     connect_to: tuple[str, ...],
     proxy: str | None,
     cacert: Path | None,
+    crl: Path | None,
     key_update: bool,
     resume: bool,
     early_data: Path | None,
@@ -126,7 +128,7 @@ def command(
         settings["application_protocols"] = (_HTTP,)
     sessions = SessionCache() if resume or early_data is not None else None
     settings |= {"sessions": sessions, "early_data_with_client_identity": sessions is not None}
-    config = _config(cacert, settings, traced=trace is not None, **shared)
+    config = _config(cacert, crl, settings, traced=trace is not None, **shared)
     conversation = Conversation(http, key_update, b"" if early_data is None else read(early_data))
     lenses = Lenses(Role.CLIENT, trace, secrets, keylog if keylog is not None else keylog_of_environment(), pcapng)
     if insecure:
@@ -140,6 +142,7 @@ def command(
 
 def _config(
     cacert: Path | None,
+    crl: Path | None,
     settings: dict[str, Any],
     *,
     traced: bool,
@@ -153,7 +156,7 @@ def _config(
         ui.note(f"trusting {roots.source}")
     return ClientConfig(
         credentials=options.credentials(cert, key, key_password_file),
-        verifier=PathVerifier(roots),
+        verifier=PathVerifier(roots, crls=options.crls(crl)),
         **settings | options.parameters(**parameters),
     )
 

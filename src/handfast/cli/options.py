@@ -20,6 +20,7 @@ from handfast.text import escape
 
 if TYPE_CHECKING:
     from handfast.trust.credentials import Credentials
+    from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -198,18 +199,36 @@ def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ..
     return numbers
 
 
-def client_auth(mode: str | None, client_ca: Path | None) -> tuple[ClientAuth, dict[str, Any]]:
-    """The mode that --client-auth and --client-ca ask for, and what else it puts into a server's configuration."""
+def crl_option(command: F) -> F:
+    """--crl."""
+    return click.option("--crl", type=_FILE, metavar="FILE_OR_DIR", help="Refuse what these revocation lists hold.")(
+        command
+    )
+
+
+def crls(crl: Path | None) -> Crls | None:
+    """The lists that --crl names. Raises ConfigError."""
+    from handfast.trust.revocation import Crls
+
+    return None if crl is None else Crls.from_path(crl)
+
+
+def client_auth(mode: str | None, client_ca: Path | None, crl: Path | None) -> tuple[ClientAuth, dict[str, Any]]:
+    """The mode that --client-auth, --client-ca and --crl ask for, and what they put into a server's configuration."""
     from handfast.trust.roots import Roots
     from handfast.trust.verifiers import PathVerifier
 
     if client_ca is None:
+        if crl is not None:
+            raise ui.bad_option(
+                "--crl", "without --client-ca no client certificate is verified", "give --client-ca too"
+            )
         return ClientAuth(mode) if mode is not None else ClientAuth.REQUEST, {}
     trusted = Roots.from_path(client_ca)
     chosen = ClientAuth(mode) if mode is not None else ClientAuth.REQUIRE_AND_VERIFY
     if chosen is ClientAuth.NONE:
         raise ui.bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
-    return chosen, {"verifier": PathVerifier(trusted), "ca_names": automatic_ca_names(trusted.names())}
+    return chosen, {"verifier": PathVerifier(trusted, crls=crls(crl)), "ca_names": automatic_ca_names(trusted.names())}
 
 
 def setuid() -> bool:

@@ -112,6 +112,13 @@ _SCHEMES: dict[int, _Scheme] = {
     SignatureScheme.rsa_pkcs1_sha384: _pkcs1(hashes.SHA384()),
     SignatureScheme.rsa_pkcs1_sha512: _pkcs1(hashes.SHA512()),
 }
+_SHA2 = (hashes.SHA256(), hashes.SHA384(), hashes.SHA512())
+_X509_ALGORITHMS: dict[str, tuple[str, tuple[Any, ...]]] = {
+    **{f"1.2.840.10045.4.3.{arc}": ("ECDSA", (ec.ECDSA(one),)) for arc, one in enumerate(_SHA2, 2)},
+    **{f"1.2.840.113549.1.1.{arc}": ("RSA", (padding.PKCS1v15(), one)) for arc, one in enumerate(_SHA2, 11)},
+    "1.3.101.112": ("Ed25519", ()),
+    "1.3.101.113": ("Ed448", ()),
+}
 
 SUPPORTED_SCHEMES: tuple[int, ...] = tuple(_SCHEMES)
 # TLS 1.3 allows these in the signatures of certificates and forbids them in CertificateVerify. RFC 9846 4.3.3.
@@ -171,6 +178,21 @@ def verify_12(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> 
 def _verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bool:
     try:
         key._key.verify(signature, message, *_SCHEMES[scheme].arguments)
+    except InvalidSignature:
+        return False
+    return True
+
+
+def verify_x509(key: PublicKey, algorithm: str, signature: bytes, message: bytes) -> bool:
+    """The same under a signature algorithm of X.509, a dotted OID, which leaves an ECDSA key's curve open.
+
+    RFC 4055 5, 5758 3.2, 8410 3. What is not in SHA-2's family, and RSASSA-PSS, whose OID says too little, is False.
+    """
+    kind, arguments = _X509_ALGORITHMS.get(algorithm, ("", ()))
+    if not kind or key.kind.partition(" ")[0] != kind:
+        return False
+    try:
+        key._key.verify(signature, message, *arguments)
     except InvalidSignature:
         return False
     return True

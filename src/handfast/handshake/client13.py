@@ -80,7 +80,7 @@ def client13(
 
     request = proven = None
     if session is not None:
-        take_over(hs, session.peer)
+        take_over(hs, session.peer, session.session.ocsp_response)
     else:
         request, proven = yield from server_identity(hs, config, hello)
     yield from check_finished(hs, handshake.server)

@@ -86,7 +86,9 @@ class Config:
             for: it saves some hundred bytes, lets a peer that is not known yet make us inflate, and Wireshark does not
             show what is in there.
         ask_for_ocsp_response, ask_for_timestamps: whether the peer is asked for an OCSP response and for signed
-            certificate timestamps beside its certificate. They come unvalidated, in ``info``. RFC 9846 4.5.1.1.
+            certificate timestamps beside its certificate. RFC 9846 4.5.1.1. The verifier judges the response; one that
+            has ``requires_ocsp_response``, as ``PathVerifier(ocsp="require")``, is asked for in any case. Timestamps
+            come unvalidated, in ``info``.
         handshake_timeout: seconds from the start to the peer's Finished and the verdict.
         unexpected_eof: what it is when the transport ends after the handshake, between two records, and the peer has
             sent no close_notify: an "error", or the "end" of its data as if it had. Anyone on the path can end a
@@ -124,6 +126,11 @@ class Config:
     def own_id(self) -> bytes:
         """32 random bytes, this configuration's own: what keeps apart the sessions of verifiers that have no id."""
         return random_bytes(32)
+
+    @property
+    def asks_for_ocsp_response(self) -> bool:
+        """Whether the peer is asked for an OCSP response, by our own wish or by the verifier's."""
+        return self.ask_for_ocsp_response or getattr(self.verifier, "requires_ocsp_response", False) is True
 
     enable_secret_extraction: bool = False
     require_extended_main_secret: bool = True

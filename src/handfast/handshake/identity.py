@@ -20,7 +20,7 @@ from handfast.handshake import negotiate
 from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
 from handfast.handshake.selection import Choice, choose_client_credentials, signer_schemes
 from handfast.keys.transcript import proof_content
-from handfast.registry import CertificateCompressionAlgorithm, CertificateStatusType, SignatureScheme
+from handfast.registry import CertificateCompressionAlgorithm, CertificateStatusType, ExtensionType, SignatureScheme
 from handfast.trust.presented import PresentedChain, Purpose
 from handfast.trust.verdict import refuse
 from handfast.wire.compression import compress, decompress
@@ -144,7 +144,7 @@ def certificate_wishes(config: Config, role: Role) -> list[ExtensionBody]:
     bodies: list[ExtensionBody] = []
     if config.certificate_compression:
         bodies.append(CertificateCompressionAlgorithms(tuple(config.certificate_compression)))
-    if config.ask_for_ocsp_response:
+    if config.asks_for_ocsp_response:
         client = role is Role.CLIENT
         bodies.append(CertificateStatusRequest() if client else CertificateStatusRequestCertificateRequest())
     if config.ask_for_timestamps:
@@ -182,6 +182,8 @@ class ProvenChain:
     """A chain whose leaf's key the peer proved to hold. Nothing more is known of it yet."""
 
     chain: tuple[bytes, ...] = field(repr=False)
+    ocsp_response: bytes = field(default=b"", repr=False)
+    asked_for_ocsp_response: bool = False
 
 
 def check_identity(
@@ -194,7 +196,7 @@ def check_identity(
     chain = tuple([entry.cert_data for entry in certificate.certificate_list])
     hs.info.presented = chain
     _check_entries(certificate, requested)
-    _note_staple(hs, certificate.certificate_list[0])
+    ocsp_response = _note_staple(hs, certificate.certificate_list[0])
     content = proof_content(hs.role.peer, hs.transcript.digest())
     proof = yield from hs.expect(CertificateVerify)
     ok = check_proof(chain[0], proof, content, offered)
@@ -202,7 +204,7 @@ def check_identity(
     if not ok:
         raise PeerMisbehaved("bad_signature", message="CertificateVerify")
     hs.info.peer_scheme = proof.algorithm
-    return ProvenChain(chain)
+    return ProvenChain(chain, ocsp_response, ExtensionType.status_request in requested)
 
 
 def _check_entries(certificate: Certificate, requested: Collection[int]) -> None:
@@ -213,16 +215,15 @@ def _check_entries(certificate: Certificate, requested: Collection[int]) -> None
         negotiate.check_extensions(entry, requested)
 
 
-def _note_staple(hs: Handshake, leaf: CertificateEntry) -> None:
-    """Keep what the peer presented beside its leaf; nothing here says that it is true."""
+def _note_staple(hs: Handshake, leaf: CertificateEntry) -> bytes:
+    """Keep what the peer presented beside this leaf, and nothing of an earlier one; the OCSP response is returned."""
     status = leaf.find(CertificateStatus)
-    if status is not None:
-        if status.status_type != CertificateStatusType.ocsp:
-            raise BadMessage("bad_value", message="Certificate", field="status_type", value=status.status_type)
-        hs.info.ocsp_response = status.response
+    if status is not None and status.status_type != CertificateStatusType.ocsp:
+        raise BadMessage("bad_value", message="Certificate", field="status_type", value=status.status_type)
     timestamps = leaf.find(SignedCertificateTimestampList)
-    if timestamps is not None:
-        hs.info.signed_certificate_timestamps = timestamps.sct_list
+    hs.info.ocsp_response = b"" if status is None else status.response
+    hs.info.signed_certificate_timestamps = () if timestamps is None else timestamps.sct_list
+    return hs.info.ocsp_response
 
 
 def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, offered: Collection[int]) -> bool:
@@ -249,7 +250,7 @@ def judge_identity(
     hs: Handshake, proven: ProvenChain, verifier: Verifier | None, *, server_name: str | None, enforce: bool
 ) -> Generator[Step, Any, VerifiedPeer | UnverifiedPeer]:
     """Ask the verifier about a proven chain; with ``enforce`` its refusal ends the connection."""
-    verdict = yield from _verdict(hs, proven.chain, verifier, server_name)
+    verdict = yield from _verdict(hs, proven, verifier, server_name)
     if hs.watch.active:
         hs.watch.emit(PeerJudged(hs.watch.clock(), hs.role.peer.sends, proven.chain, verdict))
     if verdict.accepted:
@@ -263,19 +264,21 @@ def judge_identity(
 
 
 def judge_restored(
-    hs: Handshake, chain: tuple[bytes, ...], verifier: Verifier | None, *, server_name: str | None
+    hs: Handshake, proven: ProvenChain, verifier: Verifier | None, *, server_name: str | None
 ) -> Generator[Step, Any, VerifiedPeer | UnverifiedPeer]:
     """Ask the verifier about the chain of a session: it was proven when the session began, and is judged as of today.
 
-    Nothing is told of it before the session is really resumed: ``take_over`` does that.
+    So is the OCSP response that came then. Nothing is told of it before the session is really resumed: ``take_over``
+    does that.
     """
-    verdict = yield from _verdict(hs, chain, verifier, server_name)
-    return VerifiedPeer(chain, verdict, CHECKED) if verdict.accepted else UnverifiedPeer(chain, verdict)
+    verdict = yield from _verdict(hs, proven, verifier, server_name)
+    return VerifiedPeer(proven.chain, verdict, CHECKED) if verdict.accepted else UnverifiedPeer(proven.chain, verdict)
 
 
-def take_over(hs: Handshake, peer: VerifiedPeer | UnverifiedPeer | None) -> None:
-    """The session is resumed, and with it whoever stood at its other end."""
+def take_over(hs: Handshake, peer: VerifiedPeer | UnverifiedPeer | None, ocsp_response: bytes) -> None:
+    """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf."""
     hs.info.resumed = True
+    hs.info.ocsp_response = ocsp_response
     hs.info.peer = peer
     if peer is None:
         return
@@ -287,12 +290,19 @@ def take_over(hs: Handshake, peer: VerifiedPeer | UnverifiedPeer | None) -> None
 
 
 def _verdict(
-    hs: Handshake, chain: tuple[bytes, ...], verifier: Verifier | None, server_name: str | None
+    hs: Handshake, proven: ProvenChain, verifier: Verifier | None, server_name: str | None
 ) -> Generator[Step, Any, Verdict]:
     if verifier is None:
         return refuse("no_roots", "no verifier is configured, so nothing vouches for this certificate")
     purpose = Purpose.SERVER if hs.role is Role.CLIENT else Purpose.CLIENT
-    presented = PresentedChain(chain=chain, purpose=purpose, server_name=server_name, at=_now(hs))
+    presented = PresentedChain(
+        chain=proven.chain,
+        purpose=purpose,
+        server_name=server_name,
+        at=_now(hs),
+        ocsp_response=proven.ocsp_response,
+        asked_for_ocsp_response=proven.asked_for_ocsp_response,
+    )
     return (yield from hs.judge(verifier, presented))
 
 

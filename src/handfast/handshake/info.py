@@ -57,9 +57,9 @@ class ConnectionInfo:
         peer: who the peer is; None when it showed no certificate. A client that shows one after the handshake is known
             from the moment in which it was judged: what it sent before was an unknown client's.
         presented: the chain that the peer presented last, DER, leaf first, kept whatever became of it.
-        ocsp_response: the OCSP response (DER) that the peer presented beside its leaf, b"" if none. Unvalidated: nobody
-            has looked whether it is about this certificate, good, fresh or signed.
-        signed_certificate_timestamps: those that the peer presented beside its leaf (RFC 6962 3.2); unvalidated too.
+        ocsp_response: the OCSP response (DER) that the peer presented beside its leaf, b"" if none. It is part of what
+            the verifier judged.
+        signed_certificate_timestamps: those that the peer presented beside its leaf (RFC 6962 3.2); unvalidated.
         client_auth_requested: whether the server asked for a client certificate.
         ca_names: the CA names of that request, DER; None when there was no request.
         certificate_sent: whether this side showed a certificate. shown: its chain, DER, leaf first.

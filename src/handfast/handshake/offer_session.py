@@ -14,7 +14,7 @@ from handfast import limits
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.handshake import negotiate
-from handfast.handshake.identity import judge_restored
+from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
 from handfast.handshake.resume import trusted_under, without_binders
 from handfast.registry import ExtensionType
@@ -73,7 +73,8 @@ def find_offer(
             return None
         if not still_good(session, config, hs.seams.clock()):
             continue
-        peer = yield from judge_restored(hs, session.chain, verifier, server_name=server_name)
+        proven = ProvenChain(session.chain, session.ocsp_response, config.asks_for_ocsp_response)
+        peer = yield from judge_restored(hs, proven, verifier, server_name=server_name)
         if config.enforce_verdict and not isinstance(peer, VerifiedPeer):
             return None
         return SessionOffer(session, peer, hs.early_secret(SUITES_13[session.suite], session.psk))
@@ -169,7 +170,8 @@ def ticket_keeper(
         if callable(config.credentials) and hs.info.client_auth_requested:
             # Who the function would say we are next time nobody knows.
             return
-        if not message.ticket_lifetime or left <= 0 or sum(map(len, hs.info.presented)) > limits.MAX_STORED_CHAIN:
+        size = sum(map(len, (*hs.info.presented, hs.info.ocsp_response)))
+        if not message.ticket_lifetime or left <= 0 or size > limits.MAX_STORED_CHAIN:
             return
         left -= 1
         early_data = message.find(EarlyDataIndicationNewSessionTicket)
@@ -185,6 +187,7 @@ def ticket_keeper(
             application_protocol=hs.info.application_protocol,
             chain=hs.info.presented,
             identified=identified,
+            ocsp_response=hs.info.ocsp_response,
         )
         _quietly(sessions.put, own_partition, session)
 

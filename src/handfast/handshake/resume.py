@@ -18,7 +18,7 @@ from handfast import limits
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.errors import PeerMisbehaved
-from handfast.handshake.identity import judge_restored
+from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
 from handfast.registry import PskKeyExchangeMode
 from handfast.sessions.state import FORMAT, TicketState
@@ -100,7 +100,8 @@ def find_session(
         binder = check_binder(hs, early_secret, offer, index, before, external=bool(state.external))
         peer: VerifiedPeer | UnverifiedPeer | None = None
         if state.chain:
-            peer = yield from judge_restored(hs, state.chain, config.verifier, server_name=None)
+            proven = ProvenChain(state.chain, state.ocsp_response, config.asks_for_ocsp_response)
+            peer = yield from judge_restored(hs, proven, config.verifier, server_name=None)
             if config.client_auth.enforces_verdict and not isinstance(peer, VerifiedPeer):
                 return None
         hs.info.external_psk = bool(state.external)
@@ -258,8 +259,8 @@ def send_tickets(
     count: int,
 ) -> Generator[Step, Any, None]:
     """Give the client its tickets: after its Finished and the verdict, never before. RFC 9846 4.7.1."""
-    chain = hs.info.presented if hs.info.peer is not None else ()
-    if config.tickets is None or sum(map(len, chain)) > limits.MAX_STORED_CHAIN:
+    chain, ocsp_response = (hs.info.presented, hs.info.ocsp_response) if hs.info.peer is not None else ((), b"")
+    if config.tickets is None or sum(map(len, (*chain, ocsp_response))) > limits.MAX_STORED_CHAIN:
         return
     now = int(hs.seams.clock() * 1000)
     authenticated_at = now if resumption is None else resumption.state.authenticated_at
@@ -286,6 +287,7 @@ def send_tickets(
             replay_scope=scope,
             external=0,
             chain=chain,
+            ocsp_response=ocsp_response,
         )
         ticket = yield from hs.issue(config.tickets, state.encode(), policy, lifetime)
         if not isinstance(ticket, bytes) or not 1 <= len(ticket) < 2**16:

@@ -99,7 +99,7 @@ def server13(
     tell_negotiated(hs, offer.hello)
     request = None
     if resumption is not None:
-        take_over(hs, resumption.peer)
+        take_over(hs, resumption.peer, resumption.state.ocsp_response)
     elif mine is not None:
         request = yield from server_identity(hs, config, offer, mine)
     send_finished(hs, handshake.server)

@@ -1,1 +1,1 @@
-"""Making certificate authorities, certificates and revocation lists, healthy ones and broken ones."""
+"""Making certificate authorities, certificates, revocation lists and OCSP responses, healthy ones and broken ones."""

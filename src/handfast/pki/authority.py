@@ -1,4 +1,5 @@
-"""A certificate authority of one's own: roots, intermediates, server and client certificates, revocation lists.
+"""A certificate authority of one's own: roots, intermediates, server and client certificates, revocation lists,
+OCSP responses.
 
 What it makes passes `openssl verify -x509_strict`, Python 3.13's strict mode and the default policy of `cryptography`:
 critical basicConstraints and keyUsage, key identifiers on both ends, one purpose per leaf. A server certificate is for
@@ -9,21 +10,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
 from handfast.crypto import new_keys
 from handfast.crypto.private_keys import load_private_key
 from handfast.errors import ApiMisuse, ConfigError
 from handfast.pki import names as pki_names
-from handfast.pki.template import CLIENT_AUTH, SERVER_AUTH, Template, sign, subject_name, whole_seconds
+from handfast.pki.template import CLIENT_AUTH, OCSP_SIGNING, SERVER_AUTH, Template, sign, subject_name, whole_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from handfast.crypto.signatures import PrivateKey
+
+OcspStatus: TypeAlias = Literal["good", "revoked", "unknown"]
 
 # A private CA gets into trust stores and is forgotten there: a year bounds that, and outlives four rounds of leaves.
 CA_DAYS = 365
@@ -34,6 +38,8 @@ LEAF_DAYS = 90
 CRL_DAYS = 30
 # The peer's clock may be behind ours; ACME issuers backdate by the same hour.
 BACKDATE = timedelta(hours=1)
+# What large CAs made usual.
+OCSP_DAYS = 7
 
 DEFAULT_KEY = "ecdsa-p256"
 LEAF_USAGE = frozenset({"digital_signature"})
@@ -242,6 +248,54 @@ class CertificateAuthority:
         for revocation in entries.values():
             builder = builder.add_revoked_certificate(revocation)
         return builder.sign(self.key, new_keys.signature_hash(self.key)).public_bytes(new_keys.PEM)
+
+    def ocsp_responder(
+        self, name: str = "OCSP responder", *, key: str = DEFAULT_KEY, days: float = LEAF_DAYS
+    ) -> Issued:
+        """A certificate that may sign OCSP responses in this CA's stead; itself it need not be looked up."""
+        template = replace(self._template(name, key, LEAF_DAYS), extended_key_usage=(OCSP_SIGNING,), ocsp_no_check=True)
+        return self.issue(template)
+
+    def ocsp_response(
+        self,
+        issued: Issued | x509.Certificate,
+        status: OcspStatus = "good",
+        *,
+        days: float = OCSP_DAYS,
+        this_update: datetime | None = None,
+        next_update: datetime | None = None,
+        reason: x509.ReasonFlags | None = None,
+        responder: Issued | None = None,
+    ) -> bytes:
+        """What this CA says of a certificate, as a DER OCSP response for `Credentials.ocsp_response`. RFC 6960.
+
+        It is valid from ``this_update`` (now, a little backdated; also the date of a revocation) to ``next_update`` (in
+        ``days``). A ``responder``, as from `ocsp_responder`, signs it with its key instead of this CA's.
+        """
+        from cryptography.x509 import ocsp
+
+        now = self._now or datetime.now(UTC)
+        this_update = whole_seconds(this_update or now - BACKDATE)
+        signer, key = (self.certificate, self.key) if responder is None else (responder.certificate, responder.key)
+        revoked = status == "revoked"
+        builder = (
+            ocsp.OCSPResponseBuilder()
+            .add_response(
+                cert=issued.certificate if isinstance(issued, Issued) else issued,
+                issuer=self.certificate,
+                # It only names the issuer; RFC 5019 2.1.1 wants this one.
+                algorithm=hashes.SHA1(),
+                cert_status=ocsp.OCSPCertStatus[status.upper()],
+                this_update=this_update,
+                next_update=whole_seconds(next_update or now + timedelta(days=days)),
+                revocation_time=this_update if revoked else None,
+                revocation_reason=reason if revoked else None,
+            )
+            .responder_id(ocsp.OCSPResponderEncoding.HASH, signer)
+        )
+        if responder is not None:
+            builder = builder.certificates([signer])
+        return builder.sign(key, new_keys.signature_hash(key)).public_bytes(new_keys.DER)
 
     def _template(self, common_name: str, key: str, days: float) -> Template:
         """A leaf without names and purpose. It does not outlive its CA, as no verifier would accept that time."""

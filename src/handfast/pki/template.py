@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 SERVER_AUTH = ExtendedKeyUsageOID.SERVER_AUTH
 CLIENT_AUTH = ExtendedKeyUsageOID.CLIENT_AUTH
+OCSP_SIGNING = ExtendedKeyUsageOID.OCSP_SIGNING
 
 # RFC 5280 Appendix A.1, ub-common-name and ub-organization-name.
 _MAX_NAME_ATTRIBUTE = 64
@@ -53,6 +54,8 @@ class Template:
     names: tuple[x509.GeneralName, ...] = ()
     permitted_dns: tuple[str, ...] = ()
     authority_key_identifier: bool = True
+    must_staple: bool = False
+    ocsp_no_check: bool = False
 
 
 def subject_name(organization: str, common_name: str) -> x509.Name:
@@ -90,6 +93,10 @@ def _extensions(template: Template, issuer_key: PrivateKey) -> Iterable[tuple[x5
     if template.permitted_dns:
         permitted = [x509.DNSName(name) for name in template.permitted_dns]
         yield x509.NameConstraints(permitted_subtrees=permitted, excluded_subtrees=None), True
+    if template.must_staple:
+        yield x509.TLSFeature([x509.TLSFeatureType.status_request]), False
+    if template.ocsp_no_check:
+        yield x509.OCSPNoCheck(), False
     yield x509.SubjectKeyIdentifier.from_public_key(template.key.public_key()), False
     if template.authority_key_identifier:
         yield x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key()), False

@@ -12,7 +12,7 @@ from handfast.errors import BadMessage
 from handfast.wire.codec import Opaque, Struct, UInt, Vector, decode, encode, tls_struct
 
 # Of the encoding below; a ticket of another format is unknown.
-FORMAT = 1
+FORMAT = 2
 
 
 @tls_struct
@@ -27,7 +27,8 @@ class TicketState(Struct):
         max_early_data: how many bytes of early data the ticket allows; 0 for none.
         replay_scope: the replay guard that answers for the ticket's early data, b"" for none.
         external: 1 for a PSK that does not come from a handshake of ours: nobody showed a certificate for it.
-        chain: the certificates that the client presented and proved, DER, leaf first.
+        chain: the certificates that the client presented and proved, DER, leaf first. ocsp_response: the OCSP response
+            that came beside the leaf, DER, b"" if none.
     """
 
     format: Annotated[int, UInt(1)]
@@ -43,6 +44,7 @@ class TicketState(Struct):
     replay_scope: Annotated[bytes, Opaque(0, 255)]
     external: Annotated[int, UInt(1)]
     chain: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1)]
+    ocsp_response: Annotated[bytes, Opaque(0, 2**16 - 1)] = b""
 
     def __repr__(self) -> str:
         return f"<TicketState issued at {self.issued_at} ms, {len(self.chain)} certificates>"
@@ -75,6 +77,7 @@ class ClientSession:
         max_early_data: how many bytes of early data the server accepts; 0 for none.
         application_protocol: of that connection. chain: what the server presented and proved, DER, leaf first.
         identified: whether the session stands for a client certificate that was shown.
+        ocsp_response: the OCSP response that came beside the server's leaf, DER, b"" if none.
     """
 
     ticket: bytes = field(repr=False)
@@ -88,6 +91,7 @@ class ClientSession:
     application_protocol: str | None
     chain: tuple[bytes, ...] = field(repr=False)
     identified: bool
+    ocsp_response: bytes = field(default=b"", repr=False)
 
     def obfuscated_age(self, now: float) -> int:
         """The ticket's age in milliseconds plus ``ticket_age_add``, modulo 2^32. RFC 9846 4.3.11.1."""

@@ -211,6 +211,10 @@ _ADVICE = {
     "revoked": "have a new certificate issued, with a new key if the old one got into other hands",
     "revocation_unknown": "add that CA's revocation list, or check the leaf alone, or allow what no list speaks of",
     "revocation_stale": "fetch the CA's current revocation list, or set the clock if the time here is wrong",
+    "ocsp_missing": "the peer must send an OCSP response beside its certificate (OCSP stapling)",
+    "ocsp_bad": "the peer must fetch another OCSP response from its CA",
+    "ocsp_stale": "the peer must fetch a current OCSP response from its CA; or set the clock if the time here is wrong",
+    "ocsp_unknown": "the peer must ask its CA why it does not know the certificate, or use another one",
     "revocation_unusable": "fetch the revocation list again from the CA that issued the certificate",
     "unsupported_extension": "have the certificate issued without that extension, or not critical",
 }

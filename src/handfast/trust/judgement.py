@@ -2,7 +2,7 @@
 
 In this order, so that a stranger's chain costs little before anything is known of it: how many certificates, whether
 they parse, keys and hashes; then a path; then the rules along the path and the name; then, of a path without a fault,
-whether it is revoked. Accepting takes a path and no complaint.
+whether it is revoked, by our lists and by the OCSP response that came with it. Accepting takes a path and no complaint.
 """
 
 from __future__ import annotations
@@ -13,7 +13,9 @@ from handfast.errors import ConfigError
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
 from handfast.trust import analysis, names, paths, rules
 from handfast.trust.certificates import Malformed, Parsed, parse_all
+from handfast.trust.ocsp import ocsp_problems
 from handfast.trust.presented import Purpose
+from handfast.trust.revocation import OcspPolicy
 from handfast.trust.revoked import revocation_problems
 from handfast.trust.verdict import Reason, Verdict, accept, refuse
 
@@ -33,6 +35,7 @@ def judge(
     check_name: bool,
     known: Sequence[bytes] = (),
     revocation: RevocationCheck | None = None,
+    ocsp: OcspPolicy = OcspPolicy.CHECK,
 ) -> Verdict:
     """The verdict under a policy; ``known``: intermediates that help to explain a refusal, never to accept."""
     purpose = presented.purpose
@@ -57,7 +60,7 @@ def judge(
     except paths.NoPath as error:
         unconnected = list(_unconnected(error, parsed, presented, anchors, policy, known))
         return _refusal([*unconnected, *named], purpose, parsed[0])
-    return _judge_path(path, parsed, presented, policy, named, revocation)
+    return _judge_path(path, parsed, presented, policy, named, revocation, ocsp)
 
 
 def _unconnected(
@@ -83,6 +86,7 @@ def _judge_path(
     policy: PathPolicy,
     named: Sequence[Reason],
     revocation: RevocationCheck | None,
+    ocsp: OcspPolicy,
 ) -> Verdict:
     """The verdict on a path to a root; ``named`` is what is wrong with the names."""
     purpose, at = presented.purpose, presented.at
@@ -92,6 +96,8 @@ def _judge_path(
     problems += named
     if not problems and revocation is not None:
         problems += revocation_problems(path, parsed, revocation, at)
+    if not problems:
+        problems += ocsp_problems(path, presented, ocsp, revocation)
     if problems:
         return _refusal(problems, purpose, parsed[0])
     leaf = parsed[0]

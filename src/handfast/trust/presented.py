@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
@@ -26,9 +26,14 @@ class PresentedChain:
         purpose: the peer's role.
         server_name: the DNS name or IP address that a server must have; None for a client.
         at: the time to judge by, in UTC and aware of it.
+        ocsp_response: the OCSP response (DER) that came beside the leaf, in a resumed session that of its beginning;
+            b"" if there was none.
+        asked_for_ocsp_response: whether the peer was asked for one.
     """
 
     chain: tuple[bytes, ...]
     purpose: Purpose
     server_name: str | None
     at: datetime
+    ocsp_response: bytes = field(default=b"", repr=False)
+    asked_for_ocsp_response: bool = False

@@ -42,6 +42,14 @@ class CrlUnknown(StrEnum):
     ALLOW = "allow"
 
 
+class OcspPolicy(StrEnum):
+    """What becomes of the OCSP response beside a leaf: nothing, it must be good if one came, or one must come."""
+
+    IGNORE = "ignore"
+    CHECK = "check"
+    REQUIRE = "require"
+
+
 @dataclass(frozen=True)
 class Crls:
     """Revocation lists.

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from handfast.errors import ApiMisuse
 from handfast.trust.policy import PathPolicy, named_policy
 from handfast.trust.presented import PresentedChain, Purpose
-from handfast.trust.revocation import CrlScope, CrlUnknown, RevocationCheck
+from handfast.trust.revocation import CrlScope, CrlUnknown, OcspPolicy, RevocationCheck
 from handfast.trust.verdict import Verdict, failed
 
 if TYPE_CHECKING:
@@ -39,6 +39,10 @@ class PathVerifier:
     and the root: a revoked CA that nobody looks up would vouch for anything, while a list that is missing is noticed at
     the first connection. "leaf" looks up the leaf alone. ``crl_unknown`` says what becomes of a certificate about which
     no list speaks: "refuse" or "allow". The lists may be replaced while the verifier is in use: set ``crls``.
+
+    ``ocsp`` says what becomes of the OCSP response that a peer may send beside its certificate: "ignore"; "check", by
+    which one that came must be good, and must have come if it was asked for and the certificate promises it
+    (must-staple, RFC 7633); "require", by which one is asked for and must come.
     """
 
     def __init__(
@@ -51,6 +55,7 @@ class PathVerifier:
         crls: Crls | None = None,
         crl_scope: CrlScope | str = CrlScope.CHAIN,
         crl_unknown: CrlUnknown | str = CrlUnknown.REFUSE,
+        ocsp: OcspPolicy | str = OcspPolicy.CHECK,
     ) -> None:
         self.roots = roots
         self.policy = named_policy(policy)
@@ -60,6 +65,7 @@ class PathVerifier:
         try:
             self.crl_scope = CrlScope(crl_scope)
             self.crl_unknown = CrlUnknown(crl_unknown)
+            self.ocsp = OcspPolicy(ocsp)
         except ValueError as error:
             raise ApiMisuse("bad_argument", reason=str(error)) from None
 
@@ -72,8 +78,14 @@ class PathVerifier:
         from handfast.crypto.hashes import SHA256
 
         roots = b"".join(sorted(map(SHA256.digest, self.roots.certificates)))
-        knobs = (self.policy, self.check_name, self.crls is not None, str(self.crl_scope), str(self.crl_unknown))
+        lists = (self.crls is not None, str(self.crl_scope), str(self.crl_unknown))
+        knobs = (self.policy, self.check_name, *lists, str(self.ocsp))
         return SHA256.digest(roots + repr(knobs).encode())
+
+    @property
+    def requires_ocsp_response(self) -> bool:
+        """Whether a peer must send an OCSP response: a configuration with this verifier asks for one."""
+        return self.ocsp is OcspPolicy.REQUIRE
 
     def verify(self, presented: PresentedChain) -> Verdict:
         """The verdict, with the reasons for a refusal."""
@@ -87,6 +99,7 @@ class PathVerifier:
                 check_name=self.check_name,
                 known=self.known_intermediates,
                 revocation=self._revocation(),
+                ocsp=self.ocsp,
             )
         except Exception as error:  # noqa: BLE001 (what cannot be judged is refused)
             return failed(error)

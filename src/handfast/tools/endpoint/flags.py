@@ -126,6 +126,7 @@ def _add_trust(group: argparse._ArgumentGroup) -> None:
     judge = group.add_mutually_exclusive_group()
     judge.add_argument("--trust", type=Path, metavar="FILE", help="PEM roots; a client without it uses this machine's")
     judge.add_argument("--verdict", type=_verdict, metavar="accept|refuse:CODE", help="the verdict, whatever is shown")
+    group.add_argument("--crl", type=Path, metavar="FILE", help="revocation lists: a file, or a directory of them")
     group.add_argument("--verifier", choices=tuple(Answering), default=Answering.SYNC, help="how verdicts are given")
     group.add_argument("--no-trust", action="store_true", help="client: report the verdict, and go on without trust")
     group.add_argument("--client-auth", choices=tuple(ClientAuth), help="server: what is asked of clients (none)")
@@ -311,10 +312,13 @@ def _credentials(flags: argparse.Namespace) -> tuple[Credentials, ...]:
 
 
 def _verifier(flags: argparse.Namespace, role: Role) -> Verifier | None:
+    from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
     from handfast.trust.verifiers import PathVerifier
 
     verifier: Verifier
+    if flags.crl is not None and (flags.verdict is not None or (flags.trust is None and role is Role.SERVER)):
+        raise _bad("--crl", "no path is verified that it could be applied to", "give --trust")
     if flags.verdict is not None:
         verifier = flags.verdict
     elif flags.trust is None and role is Role.SERVER:
@@ -323,7 +327,8 @@ def _verifier(flags: argparse.Namespace, role: Role) -> Verifier | None:
         return None
     else:
         roots = Roots.default() if flags.trust is None else Roots.from_path(flags.trust)
-        verifier = PathVerifier(roots, check_name=_server_name(flags, role) is not None)
+        crls = None if flags.crl is None else Crls.from_path(flags.crl)
+        verifier = PathVerifier(roots, check_name=_server_name(flags, role) is not None, crls=crls)
     return answering_verifier(verifier, Answering(flags.verifier))
 
 
