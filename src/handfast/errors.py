@@ -590,6 +590,15 @@ class ConfigError(HandfastError):
         "chain_order": Entry(
             None, "{cert}: the key fits certificate no. {position}, the leaf must come first", "", "reorder the file"
         ),
+        "issuer_order": Entry(
+            None,
+            "{cert}: certificate no. {position} issued no. {below} and must stand right after it",
+            "",
+            "reorder the file: each certificate is followed by its issuer",
+        ),
+        "bad_pkcs12": Entry(
+            None, "{path}: the PKCS#12 file cannot be used: {reason}", "", "export it again, with AES and SHA-256"
+        ),
         "password_needed": Entry(None, "{path}: the key is encrypted", "", "give --key-password-file"),
         "password_wrong": Entry(None, "{path}: the password does not open the key", "", "check the password"),
         "unsupported_key": Entry(
