@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from handfast.trust.credentials import Credentials
     from handfast.trust.presented import PresentedChain
     from handfast.trust.roots import Roots
-    from handfast.trust.signers import DEFERRED, LocalSigner, Signer
+    from handfast.trust.signers import DEFERRED, LocalSigner, Signer, ThreadSigner
     from handfast.trust.verdict import Verdict, accept, refuse
     from handfast.trust.verifiers import PathVerifier, Verifier
 
@@ -67,7 +67,7 @@ _HOME = {
     "handfast.trust.credentials": ("Credentials",),
     "handfast.trust.presented": ("PresentedChain",),
     "handfast.trust.roots": ("Roots",),
-    "handfast.trust.signers": ("DEFERRED", "LocalSigner", "Signer"),
+    "handfast.trust.signers": ("DEFERRED", "LocalSigner", "Signer", "ThreadSigner"),
     "handfast.trust.verdict": ("Verdict", "accept", "refuse"),
     "handfast.trust.verifiers": ("PathVerifier", "Verifier"),
 }
@@ -99,6 +99,7 @@ __all__ = [
     "Signer",
     "StoredTickets",
     "TLSSocket",
+    "ThreadSigner",
     "UnverifiedPeer",
     "Verdict",
     "VerifiedPeer",

@@ -639,6 +639,12 @@ class ApiMisuse(HandfastError):
             "",
             "use the asyncio interface, or a synchronous signer or verifier",
         ),
+        "async_signer": Entry(
+            None,
+            "{signer} has to be awaited, and a blocking socket cannot await",
+            "",
+            "use handfast.aio, give on_need, or configure a signer that answers at once",
+        ),
         "nobody_answers": Entry(
             None, "{need} was deferred, and nobody is there to answer it", "", "give on_need, a coroutine function"
         ),
