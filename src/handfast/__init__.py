@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from handfast.sessions.replay import MemoryReplayGuard
     from handfast.sessions.tickets import SealedTickets, StoredTickets
     from handfast.trust.credentials import Credentials
+    from handfast.trust.pkcs11 import Pkcs11Signer
     from handfast.trust.presented import PresentedChain
     from handfast.trust.roots import Roots
     from handfast.trust.signers import DEFERRED, LocalSigner, Signer, ThreadSigner
@@ -65,6 +66,7 @@ _HOME = {
     "handfast.sessions.replay": ("MemoryReplayGuard",),
     "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
     "handfast.trust.credentials": ("Credentials",),
+    "handfast.trust.pkcs11": ("Pkcs11Signer",),
     "handfast.trust.presented": ("PresentedChain",),
     "handfast.trust.roots": ("Roots",),
     "handfast.trust.signers": ("DEFERRED", "LocalSigner", "Signer", "ThreadSigner"),
@@ -90,6 +92,7 @@ __all__ = [
     "PathVerifier",
     "PeerAuthenticated",
     "PeerClosed",
+    "Pkcs11Signer",
     "PresentedChain",
     "Roots",
     "SealedTickets",

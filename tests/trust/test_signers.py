@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -16,6 +16,9 @@ from handfast.errors import ApiMisuse, PeerRejected
 from handfast.io import sockets
 from handfast.trust.signers import LocalSigner, ThreadSigner
 from tests import certificates
+
+if TYPE_CHECKING:
+    from handfast.pki.authority import Issued
 
 ISSUED = certificates.server()
 
@@ -44,8 +47,8 @@ class SaysSo(Slow):
     awaits = True
 
 
-def credentials(signer: Any) -> list[handfast.Credentials]:
-    return [handfast.Credentials(ISSUED.chain, signer)]
+def credentials(signer: Any, issued: Issued = ISSUED) -> list[handfast.Credentials]:
+    return [handfast.Credentials(issued.chain, signer)]
 
 
 def client_config(**settings: Any) -> handfast.ClientConfig:
@@ -53,9 +56,9 @@ def client_config(**settings: Any) -> handfast.ClientConfig:
     return handfast.ClientConfig(verifier=handfast.PathVerifier(roots), **settings)
 
 
-def serve_blocking(signer: Any) -> bytes:
+def serve_blocking(signer: Any, issued: Issued = ISSUED) -> bytes:
     """What a client reads from a blocking server that signs so."""
-    with handfast.listen("127.0.0.1", 0, handfast.ServerConfig(credentials=credentials(signer))) as listener:
+    with handfast.listen("127.0.0.1", 0, handfast.ServerConfig(credentials=credentials(signer, issued))) as listener:
 
         def answer() -> None:
             with listener.accept() as tls:
@@ -73,14 +76,14 @@ def serve_blocking(signer: Any) -> bytes:
             thread.join()
 
 
-async def serve_in_a_loop(signer: Any) -> bytes:
+async def serve_in_a_loop(signer: Any, issued: Issued = ISSUED) -> bytes:
     """The same under asyncio."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"hello")
         writer.close()
 
-    config = handfast.ServerConfig(credentials=credentials(signer))
+    config = handfast.ServerConfig(credentials=credentials(signer, issued))
     server: Any = await handfast.aio.start_server(answer, "127.0.0.1", 0, config)
     async with server:
         port = server.sockets[0].getsockname()[1]

@@ -58,7 +58,7 @@ def command(
     client_auth: str | None,
     require_later: bool,
     cert: Path | None,
-    key: Path | None,
+    key: str | None,
     key_password_file: Path | None,
     key_update: bool,
     resume: bool,

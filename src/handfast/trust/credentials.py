@@ -18,7 +18,7 @@ from handfast.errors import ConfigError
 from handfast.text import escape
 from handfast.trust import der, files, pem
 from handfast.trust.passwords import asked_once
-from handfast.trust.signers import LocalSigner, Signer
+from handfast.trust.signers import LocalSigner, Signer, ThreadSigner
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from handfast.crypto.signatures import PrivateKey, PublicKey
     from handfast.trust.passwords import Password
     from handfast.wire.messages import CompressedCertificate
+
+# What the name of a key in a token begins with. RFC 7512.
+PKCS11 = "pkcs11:"
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,8 @@ class Credentials:
         A chain is PEM, one certificate in DER, or PKCS#12; a key is PKCS#8, PKCS#1 or SEC1, in PEM or DER, encrypted or
         not, or PKCS#12. What a file holds counts and not its name, but for DER in a file whose name ends in .pem, which
         is refused: whoever reads it next believes the name. ``password`` is bytes, text, a ``pathlib.Path`` to a file
-        that holds it, or a callable that is asked if something is encrypted.
+        that holds it, or a callable that is asked if something is encrypted. ``key`` may be a PKCS#11 URI, as a string,
+        and ``password`` the token's PIN: see ``Pkcs11Signer`` and its errors.
 
         Raises ConfigError, which names the file: file_missing, file_unreadable, no_certificate, bad_certificate,
         der_as_pem, no_key, bad_key, bad_pkcs12, password_needed, password_wrong, unsupported_key, weak_key, swapped,
@@ -78,11 +82,26 @@ class Credentials:
         """
         cert_name, key_name = escape(str(cert)), escape(str(cert if key is None else key))
         cert_data = files.read(cert)
+        if isinstance(key, str) and key[: len(PKCS11)].lower() == PKCS11:
+            return cls._with_token(cert_data, cert_name, key, password)
         key_data = None if key is None else files.read(key)
         for name, data, command in ((cert_name, cert_data, "x509"), (key_name, key_data, "pkey")):
             if data is not None and name.lower().endswith(".pem"):
                 _require_pem(data, name, command)
         return cls.from_bytes(cert_data, key_data, password, cert_name=cert_name, key_name=key_name)
+
+    @classmethod
+    def _with_token(cls, cert: bytes, cert_name: str, uri: str, pin: Password | None) -> Credentials:
+        from handfast.trust.pkcs11 import Pkcs11Signer
+
+        if is_pkcs12(cert):
+            reason, advice = "with a key in a token the certificates come as PEM or DER", "export them: openssl pkcs12"
+            raise ConfigError("bad_option", option=cert_name, reason=reason, advice=advice)
+        chain = files.checked(_certificates(cert, cert_name), cert_name)
+        if not chain:
+            raise ConfigError("no_certificate", path=cert_name)
+        check_issuer_order(chain, cert_name)
+        return cls(chain, ThreadSigner(Pkcs11Signer(uri, chain[0], pin, cert_name=cert_name)))
 
     @classmethod
     def from_pem(
