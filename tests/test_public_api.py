@@ -15,7 +15,7 @@ ROOT = Path(__file__).parent.parent
 def documented_names() -> set[str]:
     text = (ROOT / "docs" / "api.md").read_text()
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
-    return {name for row in rows for name in re.findall(r"`([A-Za-z_]+)", row)}
+    return {name for row in rows for name in re.findall(r"`([A-Za-z_0-9]+)", row)}
 
 
 def test_documented_and_exported_names_are_the_same() -> None:

@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from handfast.sessions.replay import MemoryReplayGuard
     from handfast.sessions.tickets import SealedTickets, StoredTickets
     from handfast.trust.credentials import Credentials
+    from handfast.trust.pkcs11 import Pkcs11Signer
     from handfast.trust.presented import PresentedChain
     from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
-    from handfast.trust.signers import DEFERRED, LocalSigner, Signer
+    from handfast.trust.signers import DEFERRED, LocalSigner, Signer, ThreadSigner
     from handfast.trust.verdict import Verdict, accept, refuse
     from handfast.trust.verifiers import PathVerifier, Verifier
 
@@ -78,10 +79,11 @@ _HOME = {
     "handfast.sessions.replay": ("MemoryReplayGuard",),
     "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
     "handfast.trust.credentials": ("Credentials",),
+    "handfast.trust.pkcs11": ("Pkcs11Signer",),
     "handfast.trust.presented": ("PresentedChain",),
     "handfast.trust.revocation": ("Crls",),
     "handfast.trust.roots": ("Roots",),
-    "handfast.trust.signers": ("DEFERRED", "LocalSigner", "Signer"),
+    "handfast.trust.signers": ("DEFERRED", "LocalSigner", "Signer", "ThreadSigner"),
     "handfast.trust.verdict": ("Verdict", "accept", "refuse"),
     "handfast.trust.verifiers": ("PathVerifier", "Verifier"),
 }
@@ -110,6 +112,7 @@ __all__ = [
     "PathVerifier",
     "PeerAuthenticated",
     "PeerClosed",
+    "Pkcs11Signer",
     "PresentedChain",
     "RemoteSigner",
     "Roots",
@@ -120,6 +123,7 @@ __all__ = [
     "Signer",
     "StoredTickets",
     "TLSSocket",
+    "ThreadSigner",
     "UnverifiedPeer",
     "Verdict",
     "VerifiedPeer",

@@ -675,6 +675,15 @@ class ConfigError(HandfastError):
         "chain_order": Entry(
             None, "{cert}: the key fits certificate no. {position}, the leaf must come first", "", "reorder the file"
         ),
+        "issuer_order": Entry(
+            None,
+            "{cert}: certificate no. {position} issued no. {below} and must stand right after it",
+            "",
+            "reorder the file: each certificate is followed by its issuer",
+        ),
+        "bad_pkcs12": Entry(
+            None, "{path}: the PKCS#12 file cannot be used: {reason}", "", "export it again, with AES and SHA-256"
+        ),
         "password_needed": Entry(None, "{path}: the key is encrypted", "", "give --key-password-file"),
         "password_wrong": Entry(None, "{path}: the password does not open the key", "", "check the password"),
         "unsupported_key": Entry(
@@ -686,6 +695,61 @@ class ConfigError(HandfastError):
         ),
         "weak_key": Entry(
             None, "{path}: {reason}", "", "make a new key of at least 2048 bits", "a private key is too short"
+        ),
+        # PKCS#11
+        "bad_pkcs11_uri": Entry(
+            None,
+            "the PKCS#11 URI cannot be used: {reason}",
+            "RFC 7512",
+            "write pkcs11:token=LABEL;object=LABEL?pin-source=file:/PATH",
+        ),
+        "pkcs11_not_installed": Entry(
+            None, "PKCS#11 needs the package python-pkcs11", "", "pip install 'handfast[pkcs11]'"
+        ),
+        "bad_pkcs11_module": Entry(
+            None,
+            "{path}: cannot be used as a PKCS#11 module: {reason}",
+            "",
+            "give the token's library as module-path in the URI, or in HANDFAST_PKCS11_MODULE, or install p11-kit",
+        ),
+        "no_token": Entry(
+            None,
+            "{uri}: {reason}; {module} has {tokens}",
+            "",
+            "check the URI's token, and whether the token is plugged in and initialized",
+            "the PKCS#11 token is not there, or several fit the URI",
+        ),
+        "no_token_key": Entry(
+            None,
+            "{uri}: the token holds no such private key",
+            "",
+            "check the URI's object and id: p11tool --list-privkeys",
+        ),
+        "several_token_keys": Entry(
+            None, "{uri}: {count} private keys of the token fit", "", "give object and id in the URI"
+        ),
+        "pin_needed": Entry(
+            None, "{uri}: the token wants a PIN", "", "give --key-password-file, or pin-source=file:/PATH in the URI"
+        ),
+        "pin_wrong": Entry(
+            None,
+            "{uri}: the token refuses the PIN, which is not tried again",
+            "",
+            "check the PIN; a token locks itself after a few wrong ones",
+        ),
+        "pin_locked": Entry(None, "{uri}: {reason}", "", "have the PIN set anew", "a token's PIN is locked or expired"),
+        "token_failed": Entry(None, "{uri}: the token fails: {reason}", "", "see the token's own log"),
+        "token_mechanism": Entry(
+            None,
+            "{uri}: the token has no mechanism for TLS signatures with {key} keys",
+            "",
+            "use a key of another kind: ECDSA P-256 is the most common",
+        ),
+        "token_pkcs1_only": Entry(
+            None,
+            "{uri}: the token signs with RSA in PKCS#1 v1.5 only, and TLS 1.3 wants RSA-PSS",
+            "RFC 9846 4.3.3",
+            "use an ECDSA key in this token, or a token with CKM_RSA_PKCS_PSS",
         ),
         "bad_option": Entry(None, "{option}: {reason}", "", "{advice}", "an option's value cannot be used"),
         "no_credentials": Entry(None, "a server needs a certificate and its key", "", "give --cert and --key"),
@@ -714,6 +778,12 @@ class ApiMisuse(HandfastError):
             "{need} returned an awaitable, and this side cannot await",
             "",
             "use the asyncio interface, or a synchronous signer or verifier",
+        ),
+        "async_signer": Entry(
+            None,
+            "{signer} has to be awaited, and a blocking socket cannot await",
+            "",
+            "use handfast.aio, give on_need, or configure a signer that answers at once",
         ),
         "nobody_answers": Entry(
             None, "{need} was deferred, and nobody is there to answer it", "", "give on_need, a coroutine function"

@@ -236,7 +236,7 @@ def test_nobody_there(run, pki):
         (("--cert", "client.pem"), ("client.pem", "no private key")),
         (("--cert", "client.key", "--key", "client.pem"), ("exchanged", "swap --cert and --key")),
         (("--cert", "client.pem", "--key", "server.key"), ("does not belong",)),
-        (("--cert", "client.der", "--key", "client.key"), ("client.der", "DER")),
+        (("--cert", "der.pem", "--key", "client.key"), ("der.pem", "DER")),
         (("--cert", "empty", "--key", "client.key"), ("empty", "no certificate")),
         (("--cert", "client.pem", "--key", "encrypted.key"), ("encrypted", "--key-password-file")),
         (("--cert", "client.pem", "--key", "encrypted.key", "--key-password-file", "missing"), ("missing",)),
@@ -245,7 +245,7 @@ def test_nobody_there(run, pki):
 )
 def test_bad_files(run, pki, monkeypatch, arguments, words):
     monkeypatch.chdir(pki.directory)
-    (pki.directory / "client.der").write_bytes(certificates.client().chain[0])
+    (pki.directory / "der.pem").write_bytes(certificates.client().chain[0])
     (pki.directory / "encrypted.key").write_bytes(certificates.client().encrypted_key_pem(b"secret"))
     (pki.directory / "empty").touch()
     assert run("connect", "https://127.0.0.1:1/", *arguments).is_error(2, *words)

@@ -71,12 +71,10 @@ def test_the_certificate_tells_that_a_key_is_rsassa_pss() -> None:
     assert SignatureScheme.rsa_pss_rsae_sha256 not in credentials.signer.schemes
 
 
-def test_one_file_may_hold_both_and_a_key_may_be_encrypted_or_der() -> None:
+def test_one_file_may_hold_both_and_a_key_may_be_encrypted() -> None:
     made = client(root())
     assert Credentials.from_pem(key_pem(made) + chain_pem(made.der)).chain == (made.der,)
     assert Credentials.from_pem(chain_pem(made.der), key_pem(made, b"secret"), b"secret").chain == (made.der,)
-    der = made.key.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption())
-    assert Credentials.from_pem(chain_pem(made.der), der).chain == (made.der,)
 
 
 def test_a_key_of_another_certificate_and_a_chain_out_of_order() -> None:

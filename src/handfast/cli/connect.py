@@ -147,7 +147,7 @@ def _config(
     *,
     traced: bool,
     cert: Path | None,
-    key: Path | None,
+    key: str | None,
     key_password_file: Path | None,
     **parameters: Any,
 ) -> ClientConfig:

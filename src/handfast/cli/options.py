@@ -95,9 +95,11 @@ _FILE = click.Path(path_type=Path)
 def identity_options(command: F) -> F:
     """--cert, --key, --key-password-file."""
     return together(
-        click.option("--cert", type=_FILE, metavar="FILE", help="Our certificate chain: PEM, leaf first."),
-        click.option("--key", type=_FILE, metavar="FILE", help="Its private key: PEM or DER, possibly encrypted."),
-        click.option("--key-password-file", type=_FILE, metavar="FILE", help="Holds the key's password."),
+        click.option("--cert", type=_FILE, metavar="FILE", help="Our certificate chain: PEM, leaf first, or PKCS#12."),
+        click.option(
+            "--key", metavar="FILE|URI", help="Its private key: PEM, DER or PKCS#12, or pkcs11:... for a token."
+        ),
+        click.option("--key-password-file", type=_FILE, metavar="FILE", help="Holds the key's password, or the PIN."),
     )(command)
 
 
@@ -143,18 +145,16 @@ def lens_options(command: F) -> F:
     )(command)
 
 
-def credentials(cert: Path | None, key: Path | None, key_password_file: Path | None) -> tuple[Credentials, ...]:
+def credentials(cert: Path | None, key: str | None, key_password_file: Path | None) -> tuple[Credentials, ...]:
     """What --cert, --key and --key-password-file name; () without --cert. Raises ConfigError."""
     from handfast.trust.credentials import Credentials
-    from handfast.trust.files import read
 
     if cert is None:
         for option, value in (("--key", key), ("--key-password-file", key_password_file)):
             if value is not None:
                 raise ui.bad_option(option, "there is no --cert that it could belong to", "give --cert too")
         return ()
-    password = None if key_password_file is None else read(key_password_file).rstrip(b"\r\n")
-    return (Credentials.from_files(cert, key, password),)
+    return (Credentials.from_files(cert, key, key_password_file),)
 
 
 def roots(cacert: Path | None) -> Roots:

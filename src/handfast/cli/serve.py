@@ -60,7 +60,7 @@ def command(
     crl: Path | None,
     require_later: bool,
     cert: Path | None,
-    key: Path | None,
+    key: str | None,
     key_password_file: Path | None,
     key_update: bool,
     resume: bool,

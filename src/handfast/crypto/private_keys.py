@@ -5,7 +5,8 @@ Nothing here prompts: a password is given or it is not.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
@@ -17,19 +18,26 @@ from handfast.limits import MIN_RSA_BITS
 if TYPE_CHECKING:
     from handfast.crypto.signatures import PrivateKey
 
-__all__ = ["load_private_key", "public_key_of", "same_public_key"]
+__all__ = ["Password", "checked_private_key", "load_private_key", "public_key_of", "resolved", "same_public_key"]
+
+# A password, or whoever knows it and is asked only if the key turns out to be encrypted.
+Password: TypeAlias = bytes | Callable[[], bytes | None]
 
 _BEGIN = b"-----BEGIN "
 _FORMATS = (b"PRIVATE KEY", b"ENCRYPTED PRIVATE KEY", b"RSA PRIVATE KEY", b"EC PRIVATE KEY")
 
 
-def load_private_key(data: bytes, *, path: str, password: bytes | None = None) -> PrivateKey:
+def load_private_key(data: bytes, *, path: str, password: Password | None = None) -> PrivateKey:
     """The first private key in ``data``, the contents of the file ``path``; a password that is not needed is ignored.
 
     In a PEM file other blocks, such as certificates, may stand around it. Raises ConfigError no_key, bad_key,
     password_needed, password_wrong, unsupported_key, weak_key.
     """
-    key = _load(data, path, password)
+    return checked_private_key(_load(data, path, password), path)
+
+
+def checked_private_key(key: object, path: str) -> PrivateKey:
+    """``key`` if TLS has a use for it; ConfigError unsupported_key, weak_key otherwise."""
     if not isinstance(
         key, (ec.EllipticCurvePrivateKey, ed25519.Ed25519PrivateKey, ed448.Ed448PrivateKey, rsa.RSAPrivateKey)
     ):
@@ -56,7 +64,12 @@ def public_key_info_of(private_key: PrivateKey) -> bytes:
     return private_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
 
 
-def _load(data: bytes, path: str, password: bytes | None) -> object:
+def resolved(password: Password | None) -> bytes | None:
+    """The password itself."""
+    return password() if callable(password) else password
+
+
+def _load(data: bytes, path: str, password: Password | None) -> object:
     from cryptography.hazmat.primitives import serialization
 
     pem = _BEGIN in data
@@ -66,7 +79,8 @@ def _load(data: bytes, path: str, password: bytes | None) -> object:
         return load(block, None)
     except TypeError:
         # The one TypeError there is without a password: the key is encrypted.
-        if not password:
+        secret = resolved(password)
+        if not secret:
             raise ConfigError("password_needed", path=path) from None
     except UnsupportedAlgorithm:
         raise ConfigError("unsupported_key", path=path, reason="the key is of an unknown kind") from None
@@ -74,7 +88,7 @@ def _load(data: bytes, path: str, password: bytes | None) -> object:
         reason = "its PEM block is damaged" if pem else "it is neither PEM nor PKCS#8, PKCS#1 or SEC1 in DER"
         raise ConfigError("bad_key", path=path, reason=reason) from None
     try:
-        return load(block, password)
+        return load(block, secret)
     except UnsupportedAlgorithm:
         raise ConfigError("unsupported_key", path=path, reason="the encryption is of an unknown kind") from None
     except ValueError:

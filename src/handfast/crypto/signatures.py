@@ -165,6 +165,14 @@ def sign(private_key: PrivateKey, scheme: int, message: bytes) -> bytes:
         raise LocalFailure("signing_failed", reason=reason) from error
 
 
+def ecdsa_signature(raw: bytes) -> bytes:
+    """The Ecdsa-Sig-Value of two numbers side by side, which is how tokens answer. RFC 3279 2.2.3."""
+    from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+
+    half = len(raw) // 2
+    return encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
+
+
 def verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bool:
     """Whether ``signature`` is one of ``message`` under ``scheme``; False too if the scheme does not fit the key."""
     return scheme_fits(key, scheme) and _verify(key, scheme, signature, message)

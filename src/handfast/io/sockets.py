@@ -24,6 +24,7 @@ from handfast import limits
 from handfast.engine import ClientConnection, Connection, Data, EarlyData, PeerAuthenticated, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.lens.log import log_failure
+from handfast.trust.signers import awaits_always
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -53,6 +54,18 @@ def refuse_to_wait(need: Need, awaitable: Any) -> object:
     if awaitable is not None and hasattr(awaitable, "close"):
         awaitable.close()
     raise ApiMisuse("cannot_await", need=type(need).__name__)
+
+
+def refuse_signers(config: ClientConfig | ServerConfig, on_need: NeedHandler) -> None:
+    """ApiMisuse async_signer where one must be awaited and nobody could: said now, and not when a peer waits for it.
+
+    What a function chooses later is seen later.
+    """
+    if callable(config.credentials) or on_need is not refuse_to_wait:
+        return
+    for credentials in config.credentials:
+        if awaits_always(credentials.signer):
+            raise ApiMisuse("async_signer", signer=type(credentials.signer).__name__)
 
 
 class TLSSocket:
@@ -387,6 +400,7 @@ def connect(
 
     ``early_data`` and what becomes of it is as in ``ClientConnection``: see ``info.early_data``.
     """
+    refuse_signers(config, on_need)
     return client(
         open_tcp(host, port, timeout),
         config,
@@ -420,6 +434,7 @@ def client(
 ) -> TLSSocket:
     """A TLS client over a socket that is connected already; the handshake is complete when it returns."""
     try:
+        refuse_signers(config, on_need)
         connection = ClientConnection(
             config, server_name=server_name, early_data=early_data, observers=observers, secret_sinks=secret_sinks
         )
@@ -432,7 +447,7 @@ def client(
 
 
 class Listener:
-    """A listening socket whose connections speak TLS."""
+    """A listening socket whose connections speak TLS. Raises ApiMisuse async_signer."""
 
     def __init__(
         self,
@@ -443,6 +458,7 @@ class Listener:
         watch: WatchFactory | None = None,
         on_need: NeedHandler = refuse_to_wait,
     ) -> None:
+        refuse_signers(config, on_need)
         self._sock = sock
         self.config = config
         self._timeout = timeout
@@ -490,6 +506,7 @@ def listen(
     on_need: NeedHandler = refuse_to_wait,
 ) -> Listener:
     """Listen on ``host`` and ``port`` (0 for any free one; see ``address``). Raises OSError if the port is taken."""
+    refuse_signers(config, on_need)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=128)
     return Listener(sock, config, timeout=timeout, watch=watch, on_need=on_need)

@@ -7,21 +7,30 @@ with the files is found here, by name, before any peer can refuse them with an a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import Enum
 from functools import cached_property
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 from handfast.crypto import private_keys, signatures
+from handfast.crypto.pkcs12 import is_pkcs12, load_pkcs12
 from handfast.errors import ConfigError
 from handfast.text import escape
 from handfast.trust import der, files, pem
-from handfast.trust.signers import LocalSigner, Signer
+from handfast.trust.passwords import asked_once
+from handfast.trust.signers import LocalSigner, Signer, ThreadSigner
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from os import PathLike
 
+    from handfast.crypto.pkcs12 import Bundle
     from handfast.crypto.signatures import PrivateKey, PublicKey
+    from handfast.trust.passwords import Password
     from handfast.wire.messages import CompressedCertificate
+
+# What the name of a key in a token begins with. RFC 7512.
+PKCS11 = "pkcs11:"
 
 
 @dataclass(frozen=True)
@@ -57,40 +66,89 @@ class Credentials:
         cls,
         cert: str | PathLike[str],
         key: str | PathLike[str] | None = None,
-        password: bytes | None = None,
+        password: Password | None = None,
     ) -> Credentials:
-        """Credentials from a PEM chain and a key (PEM or DER); without ``key`` the chain's file holds the key too.
+        """Credentials from files; without ``key`` the chain's file holds the key too.
+
+        A chain is PEM, one certificate in DER, or PKCS#12; a key is PKCS#8, PKCS#1 or SEC1, in PEM or DER, encrypted or
+        not, or PKCS#12. What a file holds counts and not its name, but for DER in a file whose name ends in .pem, which
+        is refused: whoever reads it next believes the name. ``password`` is bytes, text, a ``pathlib.Path`` to a file
+        that holds it, or a callable that is asked if something is encrypted. ``key`` may be a PKCS#11 URI, as a string,
+        and ``password`` the token's PIN: see ``Pkcs11Signer`` and its errors.
 
         Raises ConfigError, which names the file: file_missing, file_unreadable, no_certificate, bad_certificate,
-        der_as_pem, no_key, bad_key, password_needed, password_wrong, unsupported_key, weak_key, swapped, chain_order,
-        key_mismatch.
+        der_as_pem, no_key, bad_key, bad_pkcs12, password_needed, password_wrong, unsupported_key, weak_key, swapped,
+        chain_order, issuer_order, key_mismatch.
         """
-        key_path = cert if key is None else key
+        cert_name, key_name = escape(str(cert)), escape(str(cert if key is None else key))
         cert_data = files.read(cert)
-        key_data = cert_data if key is None else files.read(key)
-        return cls.from_pem(cert_data, key_data, password, cert_name=escape(str(cert)), key_name=escape(str(key_path)))
+        if isinstance(key, str) and key[: len(PKCS11)].lower() == PKCS11:
+            return cls._with_token(cert_data, cert_name, key, password)
+        key_data = None if key is None else files.read(key)
+        for name, data, command in ((cert_name, cert_data, "x509"), (key_name, key_data, "pkey")):
+            if data is not None and name.lower().endswith(".pem"):
+                _require_pem(data, name, command)
+        return cls.from_bytes(cert_data, key_data, password, cert_name=cert_name, key_name=key_name)
+
+    @classmethod
+    def _with_token(cls, cert: bytes, cert_name: str, uri: str, pin: Password | None) -> Credentials:
+        from handfast.trust.pkcs11 import Pkcs11Signer
+
+        if is_pkcs12(cert):
+            reason, advice = "with a key in a token the certificates come as PEM or DER", "export them: openssl pkcs12"
+            raise ConfigError("bad_option", option=cert_name, reason=reason, advice=advice)
+        chain = files.checked(_certificates(cert, cert_name), cert_name)
+        if not chain:
+            raise ConfigError("no_certificate", path=cert_name)
+        check_issuer_order(chain, cert_name)
+        return cls(chain, ThreadSigner(Pkcs11Signer(uri, chain[0], pin, cert_name=cert_name)))
 
     @classmethod
     def from_pem(
         cls,
         cert: bytes,
         key: bytes | None = None,
-        password: bytes | None = None,
+        password: Password | None = None,
         *,
         cert_name: str = "the certificate",
         key_name: str = "the key",
     ) -> Credentials:
-        """As ``from_files``, from the files' contents; the names are what errors call them."""
+        """As ``from_bytes``, but both are PEM; ConfigError der_as_pem where they are not."""
+        _require_pem(cert, cert_name, "x509")
+        _require_pem(key or b"", key_name, "pkey")
+        return cls.from_bytes(cert, key, password, cert_name=cert_name, key_name=key_name)
+
+    @classmethod
+    def from_bytes(
+        cls,
+        cert: bytes,
+        key: bytes | None = None,
+        password: Password | None = None,
+        *,
+        cert_name: str = "the certificate",
+        key_name: str = "the key",
+    ) -> Credentials:
+        """As ``from_files``, from the files' contents in any format; the names are what errors call them."""
         key_data = cert if key is None else key
-        if _lacks_certificate(cert) and _holds_certificate(key_data):
+        if _holds(cert) is Contents.KEY and _holds(key_data) is Contents.CERTIFICATE:
             raise ConfigError("swapped", cert=cert_name, key=key_name)
-        chain = files.certificates(cert, cert_name)
-        if not chain and pem.looks_like_der(cert):
-            raise ConfigError("der_as_pem", path=cert_name, command="x509")
+        secret = asked_once(password)
+        bundle = _bundle(cert, cert_name, secret)
+        other = bundle if key_data == cert else _bundle(key_data, key_name, secret)
+        chain = _certificates(cert, cert_name) if bundle is None else bundle.certificates
         if not chain:
             raise ConfigError("no_certificate", path=cert_name)
-        private_key = private_keys.load_private_key(key_data, path=key_name, password=password)
-        return cls.from_key(chain, private_key, cert_name=cert_name, key_name=key_name)
+        if other is None:
+            private_key = _private_key(key_data, key_name, secret)
+        elif other.key is None:
+            raise ConfigError("no_key", path=key_name)
+        else:
+            private_key = other.key
+        if bundle is not None:
+            chain = _sorted(chain, private_keys.public_key_of(private_key))
+        made = cls.from_key(chain, private_key, cert_name=cert_name, key_name=key_name)
+        check_issuer_order(made.chain, cert_name)
+        return made
 
     @classmethod
     def from_key(
@@ -163,11 +221,76 @@ def _position(own: PublicKey, certificates: tuple[bytes, ...]) -> int | None:
     return None
 
 
-def _lacks_certificate(data: bytes) -> bool:
-    """Whether the file is a private key and nothing else."""
+class Contents(Enum):
+    """What a file mainly holds."""
+
+    CERTIFICATE = "certificate"
+    KEY = "key"
+    OTHER = "other"
+
+
+def _holds(data: bytes) -> Contents:
+    """A PEM file that holds certificates too counts as one of certificates."""
     found = pem.blocks(data)
-    return any(block.is_private_key for block in found) and not any(block.is_certificate for block in found)
+    if any(block.is_certificate for block in found) or is_der_certificate(data):
+        return Contents.CERTIFICATE
+    if any(block.is_private_key for block in found):
+        return Contents.KEY
+    return Contents.KEY if pem.looks_like_der(data) and not is_pkcs12(data) else Contents.OTHER
 
 
-def _holds_certificate(data: bytes) -> bool:
-    return any(block.is_certificate for block in pem.blocks(data))
+def is_der_certificate(data: bytes) -> bool:
+    """Whether ``data`` is one certificate in DER."""
+    try:
+        der.certificate_fields(data)
+    except ValueError:
+        return False
+    return True
+
+
+def _require_pem(data: bytes, name: str, command: str) -> None:
+    if pem.looks_like_der(data) and not is_pkcs12(data):
+        raise ConfigError("der_as_pem", path=name, command=command)
+
+
+def _certificates(data: bytes, name: str) -> tuple[bytes, ...]:
+    return (data,) if is_der_certificate(data) else files.certificates(data, name)
+
+
+def _bundle(data: bytes, name: str, secret: Callable[[], bytes | None]) -> Bundle | None:
+    return load_pkcs12(data, path=name, password=secret) if is_pkcs12(data) else None
+
+
+def _private_key(data: bytes, name: str, secret: Callable[[], bytes | None]) -> PrivateKey:
+    if is_der_certificate(data):
+        raise ConfigError("no_key", path=name)
+    return private_keys.load_private_key(data, path=name, password=secret)
+
+
+def _sorted(certificates: tuple[bytes, ...], own: PublicKey) -> tuple[bytes, ...]:
+    """The chain of the certificate that has this key, out of a PKCS#12 file, which has no order.
+
+    What does not belong to that chain is left out: keystores bring whatever they once trusted.
+    """
+    position = _position(own, certificates)
+    if position is None:
+        return certificates
+    subjects = {der.certificate_fields(one).subject: one for one in reversed(certificates)}
+    chain = [certificates[position - 1]]
+    while (above := subjects.get(der.certificate_fields(chain[-1]).issuer)) is not None and above not in chain:
+        chain.append(above)
+    return tuple(chain)
+
+
+def check_issuer_order(chain: tuple[bytes, ...], name: str) -> None:
+    """ConfigError issuer_order where a certificate's issuer stands somewhere else than right after it.
+
+    Only where it does stand elsewhere: an issuer may be left out, and names may be written differently.
+    """
+    fields = [der.certificate_fields(one) for one in chain]
+    for below, (one, following) in enumerate(pairwise(fields), 1):
+        if one.issuer in (following.subject, one.subject):
+            continue
+        for above, other in enumerate(fields[below + 1 :], below + 2):
+            if other.subject == one.issuer:
+                raise ConfigError("issuer_order", cert=name, position=above, below=below)

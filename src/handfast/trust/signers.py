@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from enum import Enum
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -10,6 +12,7 @@ from handfast.errors import LocalFailure
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
+    from concurrent.futures import Executor
 
     from handfast.crypto.signatures import PrivateKey, PublicKey
 
@@ -30,6 +33,9 @@ class Signer(Protocol):
     ``schemes`` are the signature schemes it can make (``SignatureScheme`` numbers), the preferred one first; those of
     RSA PKCS#1 are used in TLS 1.2 alone. ``sign`` gets the whole message and not a digest of it: RFC 9846 4.5.2's
     content, or in TLS 1.2 the key exchange's parameters (RFC 8422 5.4) or all messages so far (RFC 5246 7.4.8).
+
+    A signer that is only ever of use where it is awaited is refused by blocking sockets as soon as it is configured
+    (ApiMisuse async_signer): one whose ``sign`` is a coroutine function, or that says so by ``awaits = True``.
     """
 
     @property
@@ -62,6 +68,44 @@ class LocalSigner:
     def sign(self, scheme: int, message: bytes) -> bytes:
         """The signature. RFC 9846 4.3.3. Raises LocalFailure signing_failed if key and scheme do not go together."""
         return signatures.sign(self._private_key, scheme, message)
+
+
+class ThreadSigner:
+    """Lets a signer that takes its time sign in a thread, where there is an event loop that must not wait for it.
+
+    Under asyncio ``sign`` returns an awaitable, and the signer works in ``executor``, or in the loop's own where that
+    is None. Without a running loop the calling thread may wait: there ``sign`` signs at once.
+    """
+
+    def __init__(self, signer: Signer, executor: Executor | None = None) -> None:
+        self._signer = signer
+        self._executor = executor
+
+    def __repr__(self) -> str:
+        return f"ThreadSigner({self._signer!r})"
+
+    @property
+    def schemes(self) -> tuple[int, ...]:
+        """Those of the signer."""
+        return self._signer.schemes
+
+    def sign(self, scheme: int, message: bytes) -> bytes | Awaitable[bytes] | Deferred:
+        """The signer's signature, or an awaitable of it."""
+        # Where nobody has imported asyncio, no loop runs.
+        asyncio = sys.modules.get("asyncio")
+        try:
+            loop = None if asyncio is None else asyncio.get_running_loop()
+        except RuntimeError:
+            loop = None
+        if loop is None:
+            return self._signer.sign(scheme, message)
+        answer: Awaitable[bytes] = loop.run_in_executor(self._executor, self._signer.sign, scheme, message)
+        return answer
+
+
+def awaits_always(signer: Signer) -> bool:
+    """Whether this signer says that its answers must be awaited."""
+    return bool(getattr(signer, "awaits", False)) or inspect.iscoroutinefunction(signer.sign)
 
 
 def must_be_checked(signer: Signer) -> bool:
