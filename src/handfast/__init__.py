@@ -28,13 +28,19 @@ if TYPE_CHECKING:
     from handfast.errors import HandfastError
     from handfast.io.lookup import info
     from handfast.io.sockets import TLSSocket, connect, listen
+    from handfast.io.watching import Watcher
     from handfast.sessions.cache import SessionCache
     from handfast.sessions.replay import MemoryReplayGuard
     from handfast.sessions.tickets import SealedTickets, StoredTickets
+    from handfast.trust.combined import AllOf, DangerouslyAcceptAnyone, WithTimeout
     from handfast.trust.credentials import Credentials
+    from handfast.trust.first_use import FirstUse
+    from handfast.trust.pins import Pinned, key_pin
     from handfast.trust.presented import PresentedChain
+    from handfast.trust.reload import Reloading, ReloadingCredentials, ReloadingVerifier
     from handfast.trust.roots import Roots
     from handfast.trust.signers import DEFERRED, LocalSigner, Signer
+    from handfast.trust.spiffe import SpiffeVerifier
     from handfast.trust.verdict import Verdict, accept, refuse
     from handfast.trust.verifiers import PathVerifier, Verifier
 
@@ -61,13 +67,19 @@ _HOME = {
     "handfast.errors": ("HandfastError",),
     "handfast.io.lookup": ("info",),
     "handfast.io.sockets": ("TLSSocket", "connect", "listen"),
+    "handfast.io.watching": ("Watcher",),
     "handfast.sessions.cache": ("SessionCache",),
     "handfast.sessions.replay": ("MemoryReplayGuard",),
     "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
+    "handfast.trust.combined": ("AllOf", "DangerouslyAcceptAnyone", "WithTimeout"),
     "handfast.trust.credentials": ("Credentials",),
+    "handfast.trust.first_use": ("FirstUse",),
+    "handfast.trust.pins": ("Pinned", "key_pin"),
     "handfast.trust.presented": ("PresentedChain",),
+    "handfast.trust.reload": ("Reloading", "ReloadingCredentials", "ReloadingVerifier"),
     "handfast.trust.roots": ("Roots",),
     "handfast.trust.signers": ("DEFERRED", "LocalSigner", "Signer"),
+    "handfast.trust.spiffe": ("SpiffeVerifier",),
     "handfast.trust.verdict": ("Verdict", "accept", "refuse"),
     "handfast.trust.verifiers": ("PathVerifier", "Verifier"),
 }
@@ -75,14 +87,17 @@ _MODULES = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "DEFERRED",
+    "AllOf",
     "ClientAuth",
     "ClientConfig",
     "ClientConnection",
     "ConnectionInfo",
     "Credentials",
+    "DangerouslyAcceptAnyone",
     "Data",
     "EarlyData",
     "ExtractedSecrets",
+    "FirstUse",
     "HandfastError",
     "HandshakeDone",
     "LocalSigner",
@@ -90,23 +105,31 @@ __all__ = [
     "PathVerifier",
     "PeerAuthenticated",
     "PeerClosed",
+    "Pinned",
     "PresentedChain",
+    "Reloading",
+    "ReloadingCredentials",
+    "ReloadingVerifier",
     "Roots",
     "SealedTickets",
     "ServerConfig",
     "ServerConnection",
     "SessionCache",
     "Signer",
+    "SpiffeVerifier",
     "StoredTickets",
     "TLSSocket",
     "UnverifiedPeer",
     "Verdict",
     "VerifiedPeer",
     "Verifier",
+    "Watcher",
+    "WithTimeout",
     "accept",
     "aio",
     "connect",
     "info",
+    "key_pin",
     "listen",
     "refuse",
 ]

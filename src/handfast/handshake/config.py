@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from handfast.sessions.cache import Sessions
     from handfast.sessions.replay import ReplayGuard
     from handfast.sessions.tickets import Tickets
-    from handfast.trust.credentials import Credentials
+    from handfast.trust.credentials import CredentialsHandle
     from handfast.trust.verifiers import Verifier
 
 
@@ -64,7 +64,7 @@ class Config:
     Attributes:
         suites, groups, schemes: what is offered or accepted, most wanted first.
         application_protocols: ALPN names, most wanted first; empty means that ALPN is not spoken.
-        credentials: our identities to choose from.
+        credentials: our identities to choose from, ``Credentials`` or handles that hold them.
         verifier: judges the peer's chain.
         ca_names: DER distinguished names sent in certificate_authorities. ``None`` sends none.
         certificate_compression: how the peer's certificates may come compressed, and how ours are where the peer takes
@@ -87,7 +87,7 @@ class Config:
     groups: Sequence[int] = SUPPORTED_GROUPS
     schemes: Sequence[int] = SUPPORTED_SCHEMES
     application_protocols: Sequence[str] = ()
-    credentials: Sequence[Credentials] = ()
+    credentials: Sequence[CredentialsHandle] = ()
     verifier: Verifier | None = None
     ca_names: Sequence[bytes] | None = None
     certificate_compression: Sequence[int] = ()

@@ -46,7 +46,7 @@ from handfast.wire.messages import (
 if TYPE_CHECKING:
     from handfast.handshake.config import Config
     from handfast.handshake.flow import Handshake, Step
-    from handfast.trust.credentials import Credentials
+    from handfast.trust.credentials import Credentials, CredentialsHandle
     from handfast.trust.verdict import Verdict
     from handfast.trust.verifiers import Verifier
 
@@ -67,9 +67,10 @@ class Choice:
 
 
 def choose_server_credentials(
-    candidates: Sequence[Credentials], schemes: Collection[int], server_name: str | None
+    handles: Sequence[CredentialsHandle], schemes: Collection[int], server_name: str | None
 ) -> Choice:
     """The first credentials whose key the client accepts; those made for the name it asked for come first."""
+    candidates = [handle.current for handle in handles]
     usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, schemes)) is not None]
     if not usable:
         key = " or ".join(one.key_description for one in candidates)
@@ -84,12 +85,13 @@ def choose_server_credentials(
     return Choice(*usable[0], "it is the first whose key the client accepts")
 
 
-def choose_client_credentials(candidates: Sequence[Credentials], wanted: negotiate.CertificateWanted) -> Choice:
+def choose_client_credentials(handles: Sequence[CredentialsHandle], wanted: negotiate.CertificateWanted) -> Choice:
     """The first credentials that a CA of the request issued and whose key the server accepts.
 
     Where the CA names fit none, the first usable ones are shown all the same: servers name CAs incompletely, and the
     worst that can come of it is the refusal that showing nothing would bring anyway.
     """
+    candidates = [handle.current for handle in handles]
     if not candidates:
         return Choice(None, None, "none is configured")
     usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, wanted.schemes)) is not None]

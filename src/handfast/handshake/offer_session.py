@@ -49,7 +49,7 @@ class SessionOffer:
 
 def partition(config: ClientConfig, server_name: str) -> bytes:
     """What keeps sessions apart: the server's name, who judged it and how, and who we said we are."""
-    identities = [SHA256.digest(b"".join(one.chain)) for one in config.credentials]
+    identities = [SHA256.digest(b"".join(one.current.chain)) for one in config.credentials]
     protocols = ",".join(config.application_protocols)
     return trusted_under(config, server_name, str(config.enforce_verdict), protocols, *identities)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from handfast.crypto import private_keys, signatures
 from handfast.errors import ConfigError
@@ -22,6 +22,13 @@ if TYPE_CHECKING:
 
     from handfast.crypto.signatures import PrivateKey, PublicKey
     from handfast.wire.messages import CompressedCertificate
+
+
+class CredentialsHandle(Protocol):
+    """Credentials, or what holds them now and may hold others later. A handshake asks once, when it chooses."""
+
+    @property
+    def current(self) -> Credentials: ...
 
 
 @dataclass(frozen=True)
@@ -116,6 +123,11 @@ class Credentials:
                 raise ConfigError("key_mismatch", cert=cert_name, key=key_name)
             raise ConfigError("chain_order", cert=cert_name, position=position)
         return cls(certificates, LocalSigner(private_key, leaf_key))
+
+    @property
+    def current(self) -> Credentials:
+        """These: where credentials may stand, a handle may that holds others later."""
+        return self
 
     @cached_property
     def public_key(self) -> PublicKey:
