@@ -566,12 +566,8 @@ class ConfigError(HandfastError):
             None, "{path}: holds no certificate", "", "a PEM file with BEGIN CERTIFICATE is needed"
         ),
         "bad_certificate": Entry(None, "{path}: a certificate in it does not parse: {reason}", "", "export it again"),
-        "cut_off": Entry(
-            None, "{path}: ends in the middle of a PEM block", "", "wait until it is written, or write it anew"
-        ),
-        "unsettled": Entry(
-            None, "{path}: changes while it is read", "", "replace files by renaming, all of them at once"
-        ),
+        "cut_off": Entry(None, "{path}: ends in the middle of a PEM block", "", "wait until it is written"),
+        "unsettled": Entry(None, "{path}: changes while it is read", "", "replace files by renaming"),
         "bad_store": Entry(None, "{path}: line {line}: {reason}", "", "correct or remove that line"),
         "writable_by_others": Entry(None, "{path}: others may write to it", "", "chmod 600 {path}"),
         "no_crl": Entry(

@@ -107,12 +107,13 @@ def test_a_store_that_is_a_folder_refuses(tmp_path):
 def test_many_at_once_forget_nobody_and_agree(store):
     """Sixteen servers and one that shows two keys, each met by a thread of its own."""
     leaves = [LEAF, OTHER] * 8
-    verdicts = {}
+    met: dict[int, bool] = {}
+    same: dict[int, bool] = {}
 
     def meet(number: int) -> None:
         verifier = handfast.FirstUse(store)
-        verdicts[number] = verifier.verify(presented(name=f"host{number}.example")).accepted
-        verdicts["same", number] = verifier.verify(presented(leaves[number], name="same.example")).accepted
+        met[number] = verifier.verify(presented(name=f"host{number}.example")).accepted
+        same[number] = verifier.verify(presented(leaves[number], name="same.example")).accepted
 
     threads = [threading.Thread(target=meet, args=(number,)) for number in range(16)]
     for thread in threads:
@@ -121,9 +122,9 @@ def test_many_at_once_forget_nobody_and_agree(store):
         thread.join()
     known = read_store(store)
     assert len(known) == 17
-    assert all(verdicts[number] for number in range(16))
+    assert all(met[number] for number in range(16))
     winner = known["same.example"]
-    assert all(verdicts["same", number] == (handfast.key_pin(leaves[number]) == winner) for number in range(16))
+    assert all(same[number] == (handfast.key_pin(leaves[number]) == winner) for number in range(16))
 
 
 def test_in_a_handshake_a_server_that_cannot_prove_its_key_is_not_written_down(store):

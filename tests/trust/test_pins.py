@@ -98,8 +98,12 @@ def test_beside_the_path_check():
     from datetime import UTC, datetime
 
     now = PresentedChain(chain=chain, purpose=Purpose.SERVER, server_name="localhost", at=datetime.now(UTC))
-    assert handfast.AllOf(path, handfast.Pinned([PIN])).verify(now).accepted
-    assert handfast.AllOf(path, handfast.Pinned([SPARE])).verify(now).code == "pin_mismatch"
+    accepted = handfast.AllOf(path, handfast.Pinned([PIN])).verify(now)
+    assert isinstance(accepted, handfast.Verdict)
+    assert accepted.accepted
+    refused = handfast.AllOf(path, handfast.Pinned([SPARE])).verify(now)
+    assert isinstance(refused, handfast.Verdict)
+    assert refused.code == "pin_mismatch"
 
 
 def test_policy_ids_are_equal_for_equal_pins_only():

@@ -200,7 +200,7 @@ def test_files_that_change_while_they_are_read_are_read_again(tmp_path):
     reads = []
 
     def load() -> str:
-        text = path.read_text()
+        text: str = path.read_text()
         reads.append(text)
         if len(reads) < 3:
             path.write_text(str(len(reads)))

@@ -13,7 +13,7 @@ from handfast.errors import ConfigError
 from handfast.trust.presented import PresentedChain, Purpose
 from handfast.trust.spiffe import SpiffeId
 
-from .crafting import CLIENT, NOW, SERVER, Made, constraints, eku, make, san, usage
+from .crafting import CLIENT, NOW, SERVER, Extension, Made, constraints, eku, make, san, usage
 
 CA = make("Lab Root", None, constraints(True), (usage("key_cert_sign", "crl_sign"), True))
 OTHER_CA = make("Other Root", None, constraints(True), (usage("key_cert_sign", "crl_sign"), True))
@@ -21,7 +21,7 @@ BUNDLES = {"lab.example": handfast.Roots.from_der([CA.der]), "other.example": ha
 WEB = "spiffe://lab.example/ns/prod/web"
 
 
-def svid(*uris: str, ca: Made = CA, dns: tuple[str, ...] = (), more: tuple = ()) -> Made:
+def svid(*uris: str, ca: Made = CA, dns: tuple[str, ...] = (), more: tuple[Extension, ...] = ()) -> Made:
     names = [x509.UniformResourceIdentifier(uri) for uri in uris] + [x509.DNSName(name) for name in dns]
     subject = (san(*names, critical=True),) if names else ()
     own_usage = () if more else ((usage("digital_signature"), True),)
