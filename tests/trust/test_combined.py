@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 import handfast
-from handfast.errors import ApiMisuse
+from handfast.errors import ApiMisuse, CertificateRejected
 from handfast.trust.presented import PresentedChain, Purpose
 from tests import certificates
 
@@ -126,6 +126,25 @@ def test_a_verifier_that_takes_too_long_is_cancelled_and_refuses(stubborn):
 @pytest.mark.parametrize(("answer", "code"), [(YES, ""), (TimeoutError("its own"), "verifier_failed"), *BAD_ANSWERS])
 def test_in_time_the_answer_passes(answer, code, later):
     assert verdict_of(handfast.WithTimeout(Says(answer, later=later), 60)).code == code
+
+
+def test_in_a_handshake_a_verdict_that_does_not_come_in_time_refuses():
+    async def connect() -> None:
+        issued = certificates.server()
+        own = handfast.Credentials.from_pem(issued.cert_pem, issued.key_pem)
+        config = handfast.ServerConfig(credentials=[own])
+        server = await handfast.aio.create_server(asyncio.Protocol, "127.0.0.1", 0, config)
+        port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        client = handfast.ClientConfig(verifier=handfast.WithTimeout(Never(), 0.05))
+        try:
+            await handfast.aio.open_connection("127.0.0.1", port, client, server_name="localhost")
+        finally:
+            server.close()
+            await server.wait_closed()
+
+    with pytest.raises(CertificateRejected) as caught:
+        asyncio.run(connect())
+    assert caught.value.code == "verifier_failed"
 
 
 def test_cancelling_from_outside_is_no_verdict():

@@ -127,6 +127,54 @@ def test_a_handshake_in_the_middle_stays_with_what_it_chose(files):
     assert client.info.presented == OLD.chain
 
 
+@pytest.mark.parametrize("resumed", [False, True])
+def test_a_session_of_who_we_were_is_not_resumed_by_who_we_are(resumed, tmp_path):
+    """The client's certificate changes after it was chosen, or a session offered, and before the ticket comes."""
+    files = Files(tmp_path, certificates.client())
+    bob = certificates.ca().client("bob")
+    changes: list[Issued] = []
+
+    def change() -> None:
+        if changes:
+            files.write(changes.pop())
+            handle.reload()
+
+    class Signer:
+        def __init__(self, of: handfast.Credentials) -> None:
+            self.schemes, self._sign = of.signer.schemes, of.signer.sign
+
+        def sign(self, scheme: int, message: bytes) -> Any:
+            change()
+            return self._sign(scheme, message)
+
+    class Server:
+        policy_id = b"always the same"
+
+        def verify(self, presented: Any) -> handfast.Verdict:
+            change()
+            return verifier().verify(presented)
+
+    def load() -> handfast.Credentials:
+        loaded = handfast.Credentials.from_files(files.cert, files.key)
+        return handfast.Credentials(loaded.chain, Signer(loaded))
+
+    handle: handfast.Reloading[handfast.Credentials] = handfast.Reloading(load, files.cert, files.key)
+    server_config = handfast.ServerConfig(
+        credentials=[handfast.Credentials.from_pem(OLD.cert_pem, OLD.key_pem)],
+        verifier=Server(),
+        client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY,
+        tickets=SealedTickets(),
+    )
+    client_config = handfast.ClientConfig(verifier=verifier(), credentials=[handle], sessions=SessionCache())
+    if resumed:
+        handshake(client_config, server_config)
+    changes.append(bob)
+    client, server = handshake(client_config, server_config)
+    assert (client.info.resumed, server.info.presented) == (resumed, certificates.client().chain)
+    client, server = handshake(client_config, server_config)
+    assert (client.info.resumed, server.info.presented) == (False, bob.chain)
+
+
 def cut(text: bytes, share: float) -> bytes:
     return text[: int(len(text) * share)]
 

@@ -168,3 +168,40 @@ def test_policy_ids():
     fewer = handfast.SpiffeVerifier({"lab.example": BUNDLES["lab.example"]})
     assert fewer.policy_id != same.policy_id
     assert handfast.SpiffeVerifier(BUNDLES, allow=lambda _: True).policy_id is None
+
+
+@pytest.mark.parametrize(("client", "code"), [("web", ""), ("batch", "access_denied")])
+def test_both_sides_of_a_connection_are_workloads(client, code):
+    from handfast.pki.authority import CertificateAuthority
+
+    ca = CertificateAuthority.create("Workloads")
+    bundles = {"lab.example": handfast.Roots.from_der([ca.certificate_der])}
+
+    def identity(issued):
+        return [handfast.Credentials.from_pem(issued.cert_pem, issued.key_pem)]
+
+    near = handfast.ClientConnection(
+        handfast.ClientConfig(
+            verifier=handfast.SpiffeVerifier(bundles, path_prefix="/database"),
+            credentials=identity(ca.client(client, f"spiffe://lab.example/{client}")),
+        ),
+        server_name="localhost",
+    )
+    far = handfast.ServerConnection(
+        handfast.ServerConfig(
+            verifier=handfast.SpiffeVerifier(bundles, path_prefix="/web"),
+            credentials=identity(ca.server("spiffe://lab.example/database")),
+            client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY,
+        )
+    )
+    far.receive(near.outgoing())
+    near.receive(far.outgoing())
+    if not code:
+        far.receive(near.outgoing())
+        peer = far.info.verified_peer
+        assert peer is not None
+        assert f"URI:spiffe://lab.example/{client}" in peer.verdict.names
+        return
+    with pytest.raises(handfast.HandfastError) as caught:
+        far.receive(near.outgoing())
+    assert caught.value.code == code
