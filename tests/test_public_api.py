@@ -40,7 +40,7 @@ def modules_after(code: str) -> set[str]:
     return set(done.stdout.split())
 
 
-HEAVY = {"cryptography.x509", "ssl", "asyncio", "click", "rich", "h11", "jinja2", "brotli", "zstandard"}
+HEAVY = {"cryptography.x509", "ssl", "asyncio", "click", "rich", "h11", "jinja2", "brotli", "zstandard", "watchfiles"}
 
 
 def test_importing_handfast_loads_nothing_heavy() -> None:

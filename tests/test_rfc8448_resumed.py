@@ -240,7 +240,7 @@ def test_the_client_binds_its_hello_to_the_ticket() -> None:
     assert session.max_early_data == 1024
     early_secret = EarlySecret(SUITES_13[0x1301].hash, session.psk)
     verdict = refuse("malformed", "nobody asks")
-    offer = SessionOffer(session, UnverifiedPeer(session.chain, verdict), early_secret)
+    offer = SessionOffer(session, b"", UnverifiedPeer(session.chain, verdict), early_secret)
     hello.extensions = Extensions(
         {number: body for number, body in hello.extensions.items() if number != ExtensionType.pre_shared_key}
     )

@@ -31,18 +31,24 @@ if TYPE_CHECKING:
     from handfast.errors import HandfastError
     from handfast.io.lookup import info
     from handfast.io.sockets import TLSSocket, connect, listen
+    from handfast.io.watching import Watcher
     from handfast.keyholder.holder import KeyHolder
     from handfast.keyholder.keys import HeldKey
     from handfast.keyholder.signer import RemoteSigner
     from handfast.sessions.cache import SessionCache
     from handfast.sessions.replay import MemoryReplayGuard
     from handfast.sessions.tickets import SealedTickets, StoredTickets
+    from handfast.trust.combined import AllOf, DangerouslyAcceptAnyone, WithTimeout
     from handfast.trust.credentials import Credentials
+    from handfast.trust.first_use import FirstUse
+    from handfast.trust.pins import Pinned, key_pin
     from handfast.trust.pkcs11 import Pkcs11Signer
     from handfast.trust.presented import PresentedChain
+    from handfast.trust.reload import Reloading, ReloadingCredentials, ReloadingVerifier
     from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
     from handfast.trust.signers import DEFERRED, LocalSigner, Signer, ThreadSigner
+    from handfast.trust.spiffe import SpiffeVerifier
     from handfast.trust.verdict import Verdict, accept, refuse
     from handfast.trust.verifiers import PathVerifier, Verifier
 
@@ -75,15 +81,21 @@ _HOME = {
     "handfast.keyholder.holder": ("KeyHolder",),
     "handfast.keyholder.keys": ("HeldKey",),
     "handfast.keyholder.signer": ("RemoteSigner",),
+    "handfast.io.watching": ("Watcher",),
     "handfast.sessions.cache": ("SessionCache",),
     "handfast.sessions.replay": ("MemoryReplayGuard",),
     "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
+    "handfast.trust.combined": ("AllOf", "DangerouslyAcceptAnyone", "WithTimeout"),
     "handfast.trust.credentials": ("Credentials",),
     "handfast.trust.pkcs11": ("Pkcs11Signer",),
     "handfast.trust.presented": ("PresentedChain",),
     "handfast.trust.revocation": ("Crls",),
     "handfast.trust.roots": ("Roots",),
     "handfast.trust.signers": ("DEFERRED", "LocalSigner", "Signer", "ThreadSigner"),
+    "handfast.trust.first_use": ("FirstUse",),
+    "handfast.trust.pins": ("Pinned", "key_pin"),
+    "handfast.trust.reload": ("Reloading", "ReloadingCredentials", "ReloadingVerifier"),
+    "handfast.trust.spiffe": ("SpiffeVerifier",),
     "handfast.trust.verdict": ("Verdict", "accept", "refuse"),
     "handfast.trust.verifiers": ("PathVerifier", "Verifier"),
 }
@@ -91,6 +103,7 @@ _MODULES = {name: module for module, names in _HOME.items() for name in names}
 
 __all__ = [
     "DEFERRED",
+    "AllOf",
     "ByName",
     "CertificateWanted",
     "ClientAuth",
@@ -99,9 +112,11 @@ __all__ = [
     "ConnectionInfo",
     "Credentials",
     "Crls",
+    "DangerouslyAcceptAnyone",
     "Data",
     "EarlyData",
     "ExtractedSecrets",
+    "FirstUse",
     "HandfastError",
     "HandshakeDone",
     "HeldKey",
@@ -112,8 +127,12 @@ __all__ = [
     "PathVerifier",
     "PeerAuthenticated",
     "PeerClosed",
+    "Pinned",
     "Pkcs11Signer",
     "PresentedChain",
+    "Reloading",
+    "ReloadingCredentials",
+    "ReloadingVerifier",
     "RemoteSigner",
     "Roots",
     "SealedTickets",
@@ -121,6 +140,7 @@ __all__ = [
     "ServerConnection",
     "SessionCache",
     "Signer",
+    "SpiffeVerifier",
     "StoredTickets",
     "TLSSocket",
     "ThreadSigner",
@@ -128,10 +148,13 @@ __all__ = [
     "Verdict",
     "VerifiedPeer",
     "Verifier",
+    "Watcher",
+    "WithTimeout",
     "accept",
     "aio",
     "connect",
     "info",
+    "key_pin",
     "listen",
     "refuse",
 ]

@@ -461,6 +461,9 @@ class CertificateRejected(HandfastError):
             "ocsp_bad": (Alert.bad_certificate_status_response, "the OCSP response that came proves nothing"),
             "ocsp_stale": (Alert.bad_certificate_status_response, "the OCSP response that came is out of date"),
             "ocsp_unknown": (Alert.bad_certificate_status_response, "its CA does not know the certificate"),
+            "pin_mismatch": (Alert.bad_certificate, "neither the peer's key nor its certificate is pinned"),
+            "key_changed": (Alert.bad_certificate, "the server has another key than the one it was first met with"),
+            "spiffe_id": (Alert.bad_certificate, "the SPIFFE ID is missing, malformed or of another trust domain"),
             "access_denied": (Alert.access_denied, "the certificate is good, and its owner is not allowed in"),
             "no_verdict": (Alert.internal_error, "our verifier returned something that is not a verdict"),
             "verifier_failed": (Alert.internal_error, "our verifier raised an error"),
@@ -648,6 +651,10 @@ class ConfigError(HandfastError):
         ),
         "no_certificate": Entry(None, "{path}: holds no certificate", "", "a file with BEGIN CERTIFICATE is needed"),
         "bad_certificate": Entry(None, "{path}: a certificate in it does not parse: {reason}", "", "export it again"),
+        "cut_off": Entry(None, "{path}: ends in the middle of a PEM block", "", "wait until it is written"),
+        "unsettled": Entry(None, "{path}: changes while it is read", "", "replace files by renaming"),
+        "bad_store": Entry(None, "{path}: line {line}: {reason}", "", "correct or remove that line"),
+        "writable_by_others": Entry(None, "{path}: others may write to it", "", "chmod 600 {path}"),
         "no_crl": Entry(
             None, "{path}: holds no revocation list", "", "a file with BEGIN X509 CRL is needed, or a list in DER"
         ),

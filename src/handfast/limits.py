@@ -105,6 +105,12 @@ LINGER_BYTES = 64 * 1024
 DRAIN_TIMEOUT = 1.0
 DRAIN_BYTES = 64 * 1024
 
+# How often a watcher looks at its files though the system told of no change, as on a network's file system.
+RELOAD_INTERVAL = 5.0
+# SPIFFE-ID 2.4: bytes of an ID, and of its trust domain.
+MAX_SPIFFE_ID = 2048
+MAX_SPIFFE_TRUST_DOMAIN = 255
+
 # Characters of one text from a peer or a certificate that a sentence shows.
 MAX_PEER_TEXT = 256
 

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable, Iterator
 
+    from handfast.trust.verifiers import Verifier
+
 _HTTP = "http/1.1"
 # How long a server may take to give a ticket, in seconds; all that give any do so right after the handshake.
 _TICKET_TIMEOUT = 2.0
@@ -80,6 +82,13 @@ class Conversation:
 )
 @click.option("--cacert", type=click.Path(path_type=Path), metavar="FILE_OR_DIR", help="Trust these CAs instead.")
 @options.crl_option
+@click.option("--pin", multiple=True, metavar="sha256//BASE64", help="The server's key must be this or another pinned.")
+@click.option(
+    "--trust-on-first-use",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Trust the key that the server had when it was first met, kept in FILE.",
+)
 @options.identity_options
 @options.parameter_options
 @options.session_options
@@ -105,6 +114,8 @@ def command(
     proxy: str | None,
     cacert: Path | None,
     crl: Path | None,
+    pin: tuple[str, ...],
+    trust_on_first_use: Path | None,
     key_update: bool,
     resume: bool,
     early_data: Path | None,
@@ -123,15 +134,16 @@ def command(
         raise ui.bad_option("TARGET", "-X -d -H -i -o are for an https:// URL", f"did you mean https://{target} ?")
     if early_data is not None and wanted.path is not None:
         raise ui.bad_option("--early-data", "a request is not sent early by itself", f"give {wanted.authority} instead")
-    settings: dict[str, Any] = {"post_handshake_auth": post_handshake_auth, "enforce_verdict": not insecure}
+    settings = options.server_verification(cacert, crl, pin, trust_on_first_use, insecure=insecure)
+    settings["post_handshake_auth"] = post_handshake_auth
     if wanted.path is not None:
         settings["application_protocols"] = (_HTTP,)
     sessions = SessionCache() if resume or early_data is not None else None
     settings |= {"sessions": sessions, "early_data_with_client_identity": sessions is not None}
-    config = _config(cacert, crl, settings, traced=trace is not None, **shared)
+    config = _config(settings, traced=trace is not None, **shared)
     conversation = Conversation(http, key_update, b"" if early_data is None else read(early_data))
     lenses = Lenses(Role.CLIENT, trace, secrets, keylog if keylog is not None else keylog_of_environment(), pcapng)
-    if insecure:
+    if not config.enforce_verdict:
         ui.warn("-k: whoever answers is believed; the line below says who it was, and whether that was verified")
     with deadline(max_time):
         route = Route(servername, connect_to, proxy)
@@ -141,8 +153,6 @@ def command(
 
 
 def _config(
-    cacert: Path | None,
-    crl: Path | None,
     settings: dict[str, Any],
     *,
     traced: bool,
@@ -151,14 +161,17 @@ def _config(
     key_password_file: Path | None,
     **parameters: Any,
 ) -> ClientConfig:
-    roots = options.roots(cacert)
     if traced:
-        ui.note(f"trusting {roots.source}")
+        ui.note(f"trusting {_trusted(settings['verifier'])}")
     return ClientConfig(
         credentials=options.credentials(cert, key, key_password_file),
-        verifier=PathVerifier(roots, crls=options.crls(crl)),
         **settings | options.parameters(**parameters),
     )
+
+
+def _trusted(verifier: Verifier) -> str:
+    """Who is trusted, in a line."""
+    return verifier.roots.source if isinstance(verifier, PathVerifier) else repr(verifier)
 
 
 def _run(target: Target, route: Route, config: ClientConfig, lenses: Lenses, conversation: Conversation) -> None:

@@ -19,9 +19,10 @@ from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
 
 if TYPE_CHECKING:
-    from handfast.trust.credentials import Credentials
+    from handfast.trust.credentials import CredentialsHandle
     from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
+    from handfast.trust.verifiers import Verifier
 
 F = TypeVar("F", bound=Callable[..., object])
 
@@ -145,16 +146,20 @@ def lens_options(command: F) -> F:
     )(command)
 
 
-def credentials(cert: Path | None, key: str | None, key_password_file: Path | None) -> tuple[Credentials, ...]:
+def credentials(
+    cert: Path | None, key: str | None, key_password_file: Path | None, *, reload: bool = False
+) -> tuple[CredentialsHandle, ...]:
     """What --cert, --key and --key-password-file name; () without --cert. Raises ConfigError."""
     from handfast.trust.credentials import Credentials
+    from handfast.trust.reload import ReloadingCredentials
 
     if cert is None:
         for option, value in (("--key", key), ("--key-password-file", key_password_file)):
             if value is not None:
                 raise ui.bad_option(option, "there is no --cert that it could belong to", "give --cert too")
         return ()
-    return (Credentials.from_files(cert, key, key_password_file),)
+    kind = ReloadingCredentials if reload else Credentials
+    return (kind.from_files(cert, key, key_password_file),)
 
 
 def roots(cacert: Path | None) -> Roots:
@@ -162,6 +167,34 @@ def roots(cacert: Path | None) -> Roots:
     from handfast.trust.roots import Roots
 
     return Roots.default() if cacert is None else Roots.from_path(cacert)
+
+
+def server_verification(
+    cacert: Path | None, crl: Path | None, pins: tuple[str, ...], first_use: Path | None, *, insecure: bool
+) -> dict[str, Any]:
+    """What --cacert, --crl, --pin, --trust-on-first-use and -k put into a client's configuration. Raises ConfigError.
+
+    A pin counts besides everything else, and with -k it alone does, as for curl.
+    """
+    from handfast.trust.combined import AllOf
+    from handfast.trust.first_use import FirstUse
+    from handfast.trust.pins import Pinned
+    from handfast.trust.verifiers import PathVerifier
+
+    other = "--cacert" if cacert is not None else "-k" if insecure else None
+    if first_use is not None and other is not None:
+        reason = f"{other} says whom to trust in another way"
+        raise ui.bad_option("--trust-on-first-use", reason, "leave one of them out")
+    asked: list[Verifier] = []
+    if first_use is None and not (insecure and pins):
+        asked.append(PathVerifier(roots(cacert), crls=crls(crl)))
+    elif crl is not None:
+        raise ui.bad_option("--crl", "no path is verified that it could be about", "leave it out")
+    if pins:
+        asked.append(Pinned(pins))
+    if first_use is not None:
+        asked.append(FirstUse(first_use))
+    return {"verifier": asked[0] if len(asked) == 1 else AllOf(*asked), "enforce_verdict": bool(pins) or not insecure}
 
 
 def parameters(tls: tuple[str, ...], suites: str | None, groups: str | None, alpn: str | None) -> dict[str, Any]:
@@ -213,8 +246,11 @@ def crls(crl: Path | None) -> Crls | None:
     return None if crl is None else Crls.from_path(crl)
 
 
-def client_auth(mode: str | None, client_ca: Path | None, crl: Path | None) -> tuple[ClientAuth, dict[str, Any]]:
+def client_auth(
+    mode: str | None, client_ca: Path | None, crl: Path | None, *, reload: bool = False
+) -> tuple[ClientAuth, dict[str, Any]]:
     """The mode that --client-auth, --client-ca and --crl ask for, and what they put into a server's configuration."""
+    from handfast.trust.reload import ReloadingVerifier
     from handfast.trust.roots import Roots
     from handfast.trust.verifiers import PathVerifier
 
@@ -224,10 +260,13 @@ def client_auth(mode: str | None, client_ca: Path | None, crl: Path | None) -> t
                 "--crl", "without --client-ca no client certificate is verified", "give --client-ca too"
             )
         return ClientAuth(mode) if mode is not None else ClientAuth.REQUEST, {}
-    trusted = Roots.from_path(client_ca)
     chosen = ClientAuth(mode) if mode is not None else ClientAuth.REQUIRE_AND_VERIFY
     if chosen is ClientAuth.NONE:
         raise ui.bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
+    if reload:
+        handle = ReloadingVerifier.from_files(client_ca, crls=crl)
+        return chosen, {"verifier": handle, "ca_names": handle.ca_names}
+    trusted = Roots.from_path(client_ca)
     return chosen, {"verifier": PathVerifier(trusted, crls=crls(crl)), "ca_names": automatic_ca_names(trusted.names())}
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 import time
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from handfast.engine import ConnectionInfo
+    from handfast.io.watching import Watcher
     from handfast.lens.verdict import Outcome
 
 _ACCEPT_PAUSE = 0.05
@@ -36,6 +39,7 @@ _MODES = [mode.value for mode in ClientAuth]
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem",
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem --client-auth verify_if_given --trace",
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem --require-later",
+        "handfast serve --cert server.pem --key server.key --client-ca ca.pem --reload",
         "curl --cacert ca.pem --cert client.pem --key client.key https://localhost:1337/whoami",
     ),
 )
@@ -51,6 +55,7 @@ _MODES = [mode.value for mode in ClientAuth]
 @options.identity_options
 @options.parameter_options
 @options.session_options
+@click.option("--reload", is_flag=True, help="Follow changes of the files named here; SIGHUP reads them at once.")
 @click.option("--early-data", is_flag=True, help="Take early data (0-RTT); it is answered after the handshake.")
 @options.lens_options
 def command(
@@ -64,6 +69,7 @@ def command(
     key_password_file: Path | None,
     key_update: bool,
     resume: bool,
+    reload: bool,
     early_data: bool,
     trace: str | None,
     secrets: str | None,
@@ -76,18 +82,28 @@ def command(
     if cert is None:
         raise ConfigError("no_credentials")
     host, port = parse_address(listen, "--listen")
-    mode, verification = options.client_auth(client_auth, client_ca, crl)
+    mode, verification = options.client_auth(client_auth, client_ca, crl, reload=reload)
     settings = {"application_protocols": ("http/1.1",), **options.parameters(**parameters), **verification}
-    identity = options.credentials(cert, key, key_password_file)
+    identity = options.credentials(cert, key, key_password_file, reload=reload)
     settings |= _sessions(resume=resume, early_data=early_data)
     at_once, later = (ClientAuth.NONE, mode) if require_later else (mode, None)
     if later is ClientAuth.NONE:
         raise ui.bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
     config = ServerConfig(credentials=identity, client_auth=at_once, **settings)
     server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng), key_update=key_update, later=later)
-    with listener_for(host, port, config, server) as listener:
+    with _watcher(config) if reload else nullcontext(), listener_for(host, port, config, server) as listener:
         click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
         server.run(listener)
+
+
+def _watcher(config: ServerConfig) -> Watcher:
+    """What loads the configuration's handles anew."""
+    from handfast.io.watching import Watcher
+    from handfast.trust.reload import Reloading
+
+    ours = () if callable(config.credentials) else config.credentials
+    things = (*ours, config.verifier)
+    return Watcher(*(thing for thing in things if isinstance(thing, Reloading)), on_signal=signal.SIGHUP)
 
 
 def _sessions(*, resume: bool, early_data: bool) -> dict[str, Any]:

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from handfast.sessions.cache import Sessions
     from handfast.sessions.replay import ReplayGuard
     from handfast.sessions.tickets import Tickets
-    from handfast.trust.credentials import Credentials
+    from handfast.trust.credentials import Credentials, CredentialsHandle
     from handfast.trust.verifiers import Verifier
 
 
@@ -76,9 +76,10 @@ class Config:
         suites, groups, schemes: what is offered or accepted, most wanted first. ``suites`` holds those of all
             versions, and a version of which it holds none is not spoken.
         application_protocols: ALPN names, most wanted first; empty means that ALPN is not spoken.
-        credentials: our identities to choose from, or a function that gives them, or an awaitable of them. A server's
-            is given the client's hello (``HelloSeen``), and ``ByName`` is one. A client's is given the server's
-            request (``CertificateWanted``), and is called only once the server has proven itself.
+        credentials: our identities to choose from, ``Credentials`` or handles that hold them; or a function that gives
+            them, or an awaitable of them. A server's is given the client's hello (``HelloSeen``), and ``ByName`` is
+            one. A client's is given the server's request (``CertificateWanted``), and is called only once the server
+            has proven itself.
         verifier: judges the peer's chain.
         ca_names: DER distinguished names sent in certificate_authorities. ``None`` sends none.
         certificate_compression: how the peer's certificates may come compressed, and how ours are where the peer takes
@@ -111,7 +112,7 @@ class Config:
     groups: Sequence[int] = SUPPORTED_GROUPS
     schemes: Sequence[int] = SUPPORTED_SCHEMES
     application_protocols: Sequence[str] = ()
-    credentials: Sequence[Credentials] | CredentialSource = ()
+    credentials: Sequence[CredentialsHandle] | CredentialSource = ()
     verifier: Verifier | None = None
     ca_names: Sequence[bytes] | None = None
     certificate_compression: Sequence[int] = ()

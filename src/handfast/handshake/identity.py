@@ -64,7 +64,7 @@ def candidates(
     """Our credentials to choose from: those of the configuration, or what its function gives for what was asked."""
     if callable(config.credentials):
         return (yield from hs.resolve(config.credentials, asked))
-    return config.credentials
+    return [handle.current for handle in config.credentials]
 
 
 def client_choice(

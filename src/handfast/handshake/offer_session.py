@@ -37,9 +37,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class SessionOffer:
-    """A session that is offered, the server it speaks of, and the secret that it starts the key schedule with."""
+    """A session that is offered, the server it speaks of, and the secret that it starts the key schedule with.
+
+    ``partition`` is where it was kept; what comes of it belongs there, whatever was loaded anew meanwhile.
+    """
 
     session: ClientSession
+    partition: bytes
     peer: VerifiedPeer | UnverifiedPeer
     early_secret: EarlySecret = field(repr=False)
 
@@ -55,7 +59,7 @@ def partition(config: ClientConfig, server_name: str) -> bytes:
     What a function will say of that nobody knows, so its sessions stay with the configuration that holds it.
     """
     ours = config.credentials
-    identities = [config.own_id] if callable(ours) else [SHA256.digest(b"".join(one.chain)) for one in ours]
+    identities = [config.own_id] if callable(ours) else [SHA256.digest(b"".join(one.current.chain)) for one in ours]
     protocols = ",".join(config.application_protocols)
     return trusted_under(config, server_name, str(config.enforce_verdict), protocols, *identities)
 
@@ -77,7 +81,7 @@ def find_offer(
         peer = yield from judge_restored(hs, proven, verifier, server_name=server_name)
         if config.enforce_verdict and not isinstance(peer, VerifiedPeer):
             return None
-        return SessionOffer(session, peer, hs.early_secret(SUITES_13[session.suite], session.psk))
+        return SessionOffer(session, own_partition, peer, hs.early_secret(SUITES_13[session.suite], session.psk))
     return None
 
 
@@ -159,7 +163,11 @@ def ticket_keeper(
     sessions = config.sessions
     if sessions is None or server_name is None:
         return None
-    own_partition = partition(config, server_name)
+    ours = config.credentials
+    if hs.info.certificate_sent and not callable(ours) and all(hs.info.shown != one.current.chain for one in ours):
+        # Our credentials were loaded anew since: this session is not of who we are now.
+        return None
+    own_partition = partition(config, server_name) if resumed is None else resumed.partition
     now = hs.seams.clock
     authenticated_at = now() if resumed is None else resumed.session.authenticated_at
     identified = hs.info.certificate_sent if resumed is None else resumed.session.identified

@@ -64,8 +64,9 @@ def refuse_signers(config: ClientConfig | ServerConfig, on_need: NeedHandler) ->
     if callable(config.credentials) or on_need is not refuse_to_wait:
         return
     for credentials in config.credentials:
-        if awaits_always(credentials.signer):
-            raise ApiMisuse("async_signer", signer=type(credentials.signer).__name__)
+        signer = credentials.current.signer
+        if awaits_always(signer):
+            raise ApiMisuse("async_signer", signer=type(signer).__name__)
 
 
 class TLSSocket:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from functools import cached_property
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from handfast.crypto import private_keys, signatures
 from handfast.crypto.pkcs12 import is_pkcs12, load_pkcs12
@@ -31,6 +31,13 @@ if TYPE_CHECKING:
 
 # What the name of a key in a token begins with. RFC 7512.
 PKCS11 = "pkcs11:"
+
+
+class CredentialsHandle(Protocol):
+    """Credentials, or what holds them now and may hold others later. A handshake asks once, when it chooses."""
+
+    @property
+    def current(self) -> Credentials: ...
 
 
 @dataclass(frozen=True)
@@ -174,6 +181,11 @@ class Credentials:
                 raise ConfigError("key_mismatch", cert=cert_name, key=key_name)
             raise ConfigError("chain_order", cert=cert_name, position=position)
         return cls(certificates, LocalSigner(private_key, leaf_key))
+
+    @property
+    def current(self) -> Credentials:
+        """These: where credentials may stand, a handle may that holds others later."""
+        return self
 
     @cached_property
     def public_key(self) -> PublicKey:
