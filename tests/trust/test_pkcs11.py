@@ -251,6 +251,46 @@ print(len(asked), bool(lazy.sign(lazy.schemes[0], b"x")), bool(lazy.sign(lazy.sc
     assert elsewhere(tokens, script) == "0 True True 1\n"
 
 
+def test_a_key_that_wants_the_pin_for_each_signature(tokens: Tokens) -> None:
+    script = """
+import pkcs11
+from cryptography.hazmat.primitives.asymmetric import ec
+from handfast.crypto import signatures
+from handfast.pki.authority import CertificateAuthority
+from dataclasses import replace
+own = pkcs11.lib(module)
+with next(own.get_tokens(token_label="first")).open(rw=True, user_pin="1234") as session:
+    names = pkcs11.Attribute
+    parameters = session.create_domain_parameters(
+        pkcs11.KeyType.EC, {names.EC_PARAMS: pkcs11.util.ec.encode_named_curve_parameters("secp256r1")}, local=True
+    )
+    public, _ = parameters.generate_keypair(
+        label="each",
+        private_template={names.ALWAYS_AUTHENTICATE: True},
+        capabilities=pkcs11.MechanismFlag.SIGN,
+        store=True,
+    )
+    point = public[names.EC_POINT][2:]
+key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
+spki = signatures.describe_public_key(key)
+signatures.certificate_public_key = lambda certificate: spki
+one = Pkcs11Signer("pkcs11:token=first;object=each", b"", "1234", module=module)
+scheme, = one.schemes
+print(one._asks_each_time, [signatures.verify(spki, scheme, one.sign(scheme, b"x"), b"x") for _ in "12"])
+"""
+    assert elsewhere(tokens, script) == "True [True, True]\n"
+
+
+def test_a_pin_that_is_no_text(tokens: Tokens) -> None:
+    script = """
+try:
+    Pkcs11Signer(path, leaf, b"\\xff", module=module)
+except ConfigError as error:
+    print(error.what)
+"""
+    assert "the PIN that was given is not UTF-8" in elsewhere(tokens, script)
+
+
 def test_a_token_of_pkcs1_signatures_only(tokens: Tokens) -> None:
     script = """
 try:

@@ -104,6 +104,8 @@ class Pkcs11Signer:
         self._pin = asked_once(pin if pin is not None else self.uri.pin or self.uri.pin_file)
         self._pin_refused = False
         self._must_log_in = False
+        # A key may want the PIN for each signature, as the signature key of a PIV card does.
+        self._asks_each_time = False
         self._key: Any = None
         self._process = os.getpid()
         self._module = _module_for(self.uri, module)
@@ -175,7 +177,10 @@ class Pkcs11Signer:
             names = pkcs11.Mechanism[how.hash.upper()], pkcs11.MGF[how.hash.upper()]
             parameters = (*names, hashlib.new(how.hash).digest_size)
         data = hashlib.new(how.hash, message).digest() if how.digests else message
-        made = bytes(self._key.sign(data, mechanism=pkcs11.Mechanism[how.name], mechanism_param=parameters))
+        how_to_sign = {"mechanism": pkcs11.Mechanism[how.name], "mechanism_param": parameters}
+        if self._asks_each_time:
+            how_to_sign["pin"] = self._pin_text()
+        made = bytes(self._key.sign(data, **how_to_sign))
         return signatures.ecdsa_signature(made) if how.name == "ECDSA" else made
 
     def _try_key(self) -> None:
@@ -242,14 +247,17 @@ class Pkcs11Signer:
     def _only(self, keys: list[Any]) -> Any:
         if len(keys) != 1:
             raise ConfigError("several_token_keys" if keys else "no_token_key", uri=self.uri, count=len(keys))
+        try:
+            self._asks_each_time = bool(keys[0][self._module.pkcs11.Attribute.ALWAYS_AUTHENTICATE])
+        except self._module.pkcs11.AttributeTypeInvalid:
+            self._asks_each_time = False
         return keys[0]
 
     def _log_in(self, token: Any) -> Any:
         pkcs11 = self._module.pkcs11
         if self._pin_refused:
             raise ConfigError("pin_wrong", uri=self.uri)
-        given = self._pin()
-        pin: Any = None if given is None else given.decode("utf-8", "surrogateescape")
+        pin: Any = self._pin_text()
         if pin is None and token.flags & pkcs11.TokenFlag.PROTECTED_AUTHENTICATION_PATH:
             pin = pkcs11.PROTECTED_AUTH
         if pin is None:
@@ -263,6 +271,13 @@ class Pkcs11Signer:
             raise ConfigError("pin_wrong", uri=self.uri) from None
         except (pkcs11.PinLocked, pkcs11.PinExpired) as error:
             raise ConfigError("pin_locked", uri=self.uri, reason=_reason(error)) from None
+
+    def _pin_text(self) -> str | None:
+        given = self._pin()
+        try:
+            return None if given is None else given.decode()
+        except UnicodeDecodeError:
+            raise ConfigError("token_failed", uri=self.uri, reason="the PIN that was given is not UTF-8") from None
 
 
 class _Module(NamedTuple):
