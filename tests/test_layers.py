@@ -121,8 +121,8 @@ def test_the_check_of_versions():
         ("wire/codec.py", "from handfast import errors", False),
         ("wire/codec.py", "from .messages import Alert", False),
         ("wire/codec.py", "import ssl, handfastening", False),
-        ("errors.py", "import handfast.wire.codec", True),
-        ("errors.py", "from handfast.registry import AlertDescription", False),
+        ("errors/peer.py", "import handfast.wire.codec", True),
+        ("errors/peer.py", "from handfast.registry import AlertDescription", False),
     ],
 )
 def test_the_check_of_layers(path, line, breaks):

@@ -23,7 +23,7 @@ Everything that handfast raises is a `HandfastError` with a stable `code`. Progr
 meaning are filled in with what was found. A hint marked "as found" is made from what was found too; an empty one is the
 hint of its class, which stands above the table.
 
-This file is made from `handfast/errors.py` by `python -m handfast.tools.error_codes`.
+This file is made from `handfast/errors/` by `python -m handfast.tools.error_codes`.
 """
 
 
