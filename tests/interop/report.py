@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.columns import COLUMNS
+from tests.interop.columns import CLIENT_COLUMNS, COLUMNS, SERVER_COLUMNS
 from tests.interop.conftest import CELL
 from tests.interop.features import FEATURES, GROUPS, SCHEMES, SUITES
 
@@ -32,6 +32,7 @@ is the reason why there is nothing to test; the reasons stand below.
 
 In the row of a signature scheme both sides show a certificate and sign with that scheme. "Refused" means that the side
 that must refuse does, with the right code or words, and that the other side hears the right alert.
+How each peer refuses stands in `tests/interop/ways.py`.
 
 This page is written by `python -m tests.interop.report` from the results of its run.
 
@@ -77,11 +78,17 @@ def cells(outcomes: Mapping[tuple[str, str], Iterable[str]]) -> dict[tuple[str, 
 def page(table: Mapping[tuple[str, str], str]) -> str:
     """The whole page."""
     reasons = list(dict.fromkeys(text for feature in FEATURES for text in _row(table, feature) if text != YES))
-    lines = [*_peers(), "", "| feature | " + " | ".join(column.name for column in COLUMNS) + " |"]
-    lines.append("|---" * (len(COLUMNS) + 1) + "|")
-    for feature in FEATURES:
-        shown = (text if text == YES else f"[{reasons.index(text) + 1}]" for text in _row(table, feature))
-        lines.append(f"| {_title(feature)} | {' | '.join(shown)} |")
+    lines = [*_peers()]
+    for title, columns in (
+        ("Their clients, our server", CLIENT_COLUMNS),
+        ("Their servers, our client", SERVER_COLUMNS),
+    ):
+        lines += ["", f"## {title}", "", "| feature | " + " | ".join(column.peer.name for column in columns) + " |"]
+        lines.append("|---" * (len(columns) + 1) + "|")
+        for feature in FEATURES:
+            texts = (table[(column.name, feature)] for column in columns)
+            shown = (text if text == YES else f"[{reasons.index(text) + 1}]" for text in texts)
+            lines.append(f"| {_title(feature)} | {' | '.join(shown)} |")
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return _INTRODUCTION + "\n".join([*lines, "", "## Reasons", "", *notes, ""])
 

@@ -10,8 +10,18 @@ from handfast.engine import ClientAuth
 from handfast.registry import AlertDescription as Alert
 from handfast.registry import CipherSuite, NamedGroup, SignatureScheme
 from tests import certificates
+from tests.interop import ways
 from tests.interop.features import GROUPS, SCHEMES, SUITES
-from tests.interop.meeting import cannot, credentials, heard, refused, said, signing_with, trusting, was_refused
+from tests.interop.meeting import (
+    cannot,
+    credentials,
+    heard,
+    refused,
+    signing_with,
+    they_refused,
+    trusting,
+    was_refused,
+)
 from tests.peers import ClientAuth as TheirClientAuth
 
 if TYPE_CHECKING:
@@ -39,7 +49,7 @@ def test_suite(meet, suite):
     assert mine.ok, mine
     assert theirs.ok, theirs
     assert mine.negotiated.suite == suite
-    assert theirs.suite == suite
+    assert theirs.suite in {suite, None}
 
 
 @pytest.mark.feature("{group}")
@@ -47,7 +57,8 @@ def test_suite(meet, suite):
 def test_group(meet, group):
     if reason := meet.column.lacks_group(group):
         cannot(reason)
-    chosen = {"groups": (group,)} if group == OFFERED_BY_NOBODY else {}
+    told = group == OFFERED_BY_NOBODY or meet.column.peer.name == "curl_cffi"  # which offers little by itself
+    chosen = {"groups": (group,)} if told else {}
     mine, theirs = meet(ours={"groups": (NamedGroup.parse(group),)}, theirs=chosen)
     assert mine.ok, mine
     assert theirs.ok, theirs
@@ -68,6 +79,10 @@ def identity_for(scheme: str, role: str) -> tuple[Issued, bytes]:
 @pytest.mark.feature("{scheme}")
 @pytest.mark.parametrize("scheme", SCHEMES)
 def test_signature_scheme_of_both_sides(meet, scheme):
+    if reason := meet.column.lacks_scheme(scheme):
+        cannot(reason)
+    if meet.column.name == "nss client" and scheme.startswith("rsa"):
+        cannot("tstclnt refuses a server's RSA key that may sign and not encrypt")
     number = SignatureScheme.parse(scheme)
     my_identity, _ = identity_for(scheme, "server" if meet.column.is_client else "client")
     their_identity, their_key = identity_for(scheme, "client" if meet.column.is_client else "server")
@@ -81,6 +96,8 @@ def test_signature_scheme_of_both_sides(meet, scheme):
         "certificate": meet.files.write(their_identity.cert_pem),
         "key": meet.files.write(their_key, ".key"),
     }
+    if meet.column.peer.name == "curl_cffi":  # which offers little by itself
+        theirs["schemes"] = tuple({scheme: None, CA_SCHEME.name: None})
     if meet.column.is_client:
         ours["client_auth"] = ClientAuth.REQUIRE_AND_VERIFY
     else:
@@ -118,7 +135,8 @@ def test_application_protocol(meet):
     assert mine.ok, mine
     assert theirs.ok, theirs
     assert mine.negotiated.application_protocol == "http/1.1"
-    assert theirs.application_protocol == "http/1.1"
+    if meet.column.peer.name not in {"nss", "pyreqwest", "uv", "granian"}:  # which do not tell
+        assert theirs.application_protocol == "http/1.1"
 
 
 @pytest.mark.feature("no common ALPN protocol")
@@ -132,10 +150,12 @@ def test_no_application_protocol_in_common_at_our_server(meet_client):
 
 @pytest.mark.feature("no common ALPN protocol")
 def test_no_application_protocol_in_common_at_their_server(meet_server):
-    mine, theirs = meet_server(ours={"application_protocols": ("ours",)}, theirs={"application_protocols": ("theirs",)})
-    if meet_server.column.peer.name == "openssl":
+    mine, theirs = meet_server(
+        ours={"application_protocols": ("ours",)}, theirs={"application_protocols": ("http/1.1",)}
+    )
+    if meet_server.column.peer.name in {"openssl", "nss", "go", "node", "jsse", "nginx", "granian"}:
         assert was_refused(mine, Alert.no_application_protocol)
-        assert said(theirs, "no application protocol")
+        assert not theirs.ok
     else:  # the others go on without one
         assert mine.ok, mine
         assert theirs.ok, theirs
@@ -156,6 +176,8 @@ def test_server_name_that_we_ask_for(meet_server):
     mine, theirs = meet_server(server_name="server.example.com")
     assert mine.ok, mine
     assert theirs.ok, theirs
+    if meet_server.column.peer.name in {"nss", "granian"}:
+        cannot("it does not tell which name it was asked for")
     assert theirs.server_name == "server.example.com"
 
 
@@ -169,12 +191,7 @@ def test_their_client_speaks_1_2_only(meet_client):
 @pytest.mark.feature("refused: no common version")
 def test_their_server_speaks_1_2_only(meet_server):
     mine, theirs = meet_server(theirs={"version": "1.2"})
-    if meet_server.column.peer.name == "gnutls":
-        assert was_refused(mine, Alert.handshake_failure)
-        assert said(theirs, "No supported cipher suites have been found")
-    else:
-        assert was_refused(mine, Alert.protocol_version)
-        assert said(theirs, "unsupported protocol")
+    they_refused(meet_server, mine, theirs, ways.NO_COMMON_VERSION)
 
 
 @pytest.mark.feature("refused: no common suite")
@@ -191,13 +208,12 @@ def test_no_suite_in_common_at_their_server(meet_server):
     mine, theirs = meet_server(
         ours={"suites": (CipherSuite.TLS_AES_256_GCM_SHA384,)}, theirs={"suites": ("TLS_AES_128_GCM_SHA256",)}
     )
-    assert was_refused(mine, Alert.handshake_failure)
-    assert said(theirs, "no shared cipher", "no supported cipher suites")
+    they_refused(meet_server, mine, theirs, ways.NO_COMMON_SUITE)
 
 
 def different_groups(meet):
     """Our configuration and their options."""
-    if meet.column.peer.name == "pyopenssl":  # which cannot choose
+    if meet.column.peer.name in {"pyopenssl", "jsse", "pyreqwest", "uv", "granian"}:  # which cannot choose
         return {"groups": (NamedGroup.parse(OFFERED_BY_NOBODY),)}, {}
     return {"groups": (NamedGroup.secp521r1,)}, {"groups": ("secp256r1",)}
 
@@ -212,8 +228,7 @@ def test_no_group_in_common_at_our_server(meet_client):
 @pytest.mark.feature("refused: no common group")
 def test_no_group_in_common_at_their_server(meet_server):
     mine, theirs = meet_server(*different_groups(meet_server))
-    assert was_refused(mine, Alert.handshake_failure)
-    assert said(theirs, "no suitable key share", "no common key share", "no supported cipher suites have been found")
+    they_refused(meet_server, mine, theirs, ways.NO_COMMON_GROUP)
 
 
 @pytest.mark.feature("refused: no common signature scheme")
@@ -232,5 +247,4 @@ def test_no_signature_scheme_in_common_at_their_server(meet_server):
         ours={"schemes": (SignatureScheme.ecdsa_secp256r1_sha256,)},
         theirs=meet_server.files.identity(certificates.server("ed25519")),
     )
-    assert was_refused(mine, Alert.handshake_failure)
-    assert said(theirs, "no suitable signature algorithm", "no supported cipher suites have been found")
+    they_refused(meet_server, mine, theirs, ways.NO_COMMON_SCHEME)
