@@ -26,7 +26,6 @@ _LACKING = (
     ({"nss"}, {*HYBRIDS, "x448"}, "NSS 3.87"),
     ({"curl_cffi"}, {"SecP256r1MLKEM768", "SecP384r1MLKEM1024", "x448"}, "BoringSSL"),
     ({"granian"}, {"X25519MLKEM768"}, "rustls on ring"),
-    ({"node"}, {"SecP256r1MLKEM768", "SecP384r1MLKEM1024"}, "by itself, OpenSSL 3.5"),
     (_RUSTLS, {"SecP256r1MLKEM768", "SecP384r1MLKEM1024", "secp521r1", "x448"}, "rustls, as it is configured there,"),
 )
 
