@@ -128,7 +128,9 @@ def _title(feature: str) -> str:
 def main() -> int:
     """Run the tests and write the page; the exit status."""
     collector = Collector()
-    status = pytest.main(["-q", "--numprocesses=2", str(Path(__file__).parent), "-k", "not test_page"], plugins=[collector])
+    status = pytest.main(
+        ["-q", "--numprocesses=2", str(Path(__file__).parent), "-k", "not test_page"], plugins=[collector]
+    )
     if status != pytest.ExitCode.OK:
         return int(status)
     try:
