@@ -15,5 +15,7 @@ def test_the_program_of_the_page_runs() -> None:
     assert program is not None
     command = [sys.executable, "-W", "error", "-X", "dev", "-c", program[1]]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30)
-    assert (done.returncode, done.stderr) == (0, "")
+    # A busy machine makes asyncio complain of its own slowness.
+    complaints = re.sub(r"^Executing <.*> took [\d.]+ seconds\n", "", done.stderr, flags=re.MULTILINE)
+    assert (done.returncode, complaints) == (0, "")
     assert done.stdout == "hello, CN=alice,O=handfast\n"

@@ -9,7 +9,7 @@ import subprocess
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tests.peers import CLIENTS, SERVERS, ClientPeer, ServerPeer, require_peer
+from tests.peers import CLIENTS, SERVERS, ClientPeer, ServerPeer, golang, node, require_peer
 from tests.peers.gnutls import capabilities
 
 if TYPE_CHECKING:
@@ -17,6 +17,28 @@ if TYPE_CHECKING:
 
 HYBRIDS = ("X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024")
 FIRST_OPENSSL_WITH_HYBRIDS = (3, 5)
+
+
+_RUSTLS = {"pyreqwest", "uv", "granian"}
+_LACKING = (
+    ({"go"}, {"x448"}, "Go"),
+    ({"jsse"}, HYBRIDS, "JSSE before Java 27"),
+    ({"nss"}, {*HYBRIDS, "x448"}, "NSS 3.87"),
+    ({"curl_cffi"}, {"SecP256r1MLKEM768", "SecP384r1MLKEM1024", "x448"}, "BoringSSL"),
+    ({"granian"}, {"X25519MLKEM768"}, "rustls on ring"),
+    (_RUSTLS, {"SecP256r1MLKEM768", "SecP384r1MLKEM1024", "secp521r1", "x448"}, "rustls, as it is configured there,"),
+)
+
+_ON_RING = {"granian"}
+_PSS = {"rsa_pss_pss_sha256", "rsa_pss_pss_sha384", "rsa_pss_pss_sha512"}
+_LACKING_SCHEMES = (
+    ({"go"}, {"ed448", *_PSS}, "Go"),
+    ({"nss"}, {"ed25519", "ed448"}, "NSS 3.87"),
+    ({"curl_cffi"}, {"ed448", *_PSS}, "BoringSSL"),
+    (_RUSTLS, {"ed448", *_PSS}, "rustls"),
+    (_ON_RING, {"ecdsa_secp521r1_sha512"}, "rustls on ring"),
+    ({"nss"}, _PSS, "NSS's pk12util imports no such key: it"),
+)
 
 
 @dataclass(frozen=True)
@@ -39,11 +61,21 @@ class Column:
     def is_client(self) -> bool:
         return issubclass(self.peer, ClientPeer)
 
+    def lacks_scheme(self, scheme: str) -> str | None:
+        """Why this peer cannot show a certificate whose key makes such signatures, and verify ours, or None."""
+        for names, schemes, reason in _LACKING_SCHEMES:
+            if self.peer.name in names and scheme in schemes:
+                return f"{reason} has no {scheme}"
+        return None
+
     def lacks_group(self, group: str) -> str | None:
         """Why this peer cannot agree on a group, or None."""
         if self.peer.name == "gnutls":
             known = f"GROUP{group.upper()}" in capabilities().replace("-", "")
             return None if known else f"{self.version()} has no {group}"
+        for names, groups, reason in _LACKING:
+            if self.peer.name in names and group in groups:
+                return f"{reason} has no {group}"
         number = re.search(r"OpenSSL[ /](\d+)\.(\d+)", self.version())
         if group in HYBRIDS and number and (int(number[1]), int(number[2])) < FIRST_OPENSSL_WITH_HYBRIDS:
             return f"OpenSSL before 3.5 has no {group}"
@@ -88,12 +120,92 @@ def pyopenssl_version() -> str:
     return f"pyOpenSSL {OpenSSL.__version__}, {' '.join(library.split()[:2])}"
 
 
+@functools.cache
+def go_version() -> str:
+    run = subprocess.run([golang.compiler(), "env", "GOVERSION"], capture_output=True, text=True, timeout=20)
+    return f"Go {run.stdout.strip().removeprefix('go')}"
+
+
+@functools.cache
+def node_version() -> str:
+    versions = "`Node ${process.versions.node}, OpenSSL ${process.versions.openssl}`"
+    run = subprocess.run([node.program(), "-p", versions], capture_output=True, text=True, timeout=20)
+    return run.stdout.strip()
+
+
+@functools.cache
+def java_version() -> str:
+    name, number, *_ = _first_line("java", "--version").split()
+    return f"{name} {number}"
+
+
+def _installed(package: str) -> str:
+    from importlib.metadata import version
+
+    return f"{package} {version(package)}"
+
+
+@functools.cache
+def curl_cffi_version() -> str:
+    from curl_cffi import Curl
+
+    return f"{_installed('curl_cffi')}, {' '.join(Curl().version().decode().split()[:2])}"
+
+
+def pyreqwest_version() -> str:
+    return f"{_installed('pyreqwest')}, rustls"
+
+
+def uv_version() -> str:
+    return f"{_installed('uv')}, rustls"
+
+
+def granian_version() -> str:
+    return f"{_installed('granian')}, rustls"
+
+
+@functools.cache
+def nss_version() -> str:
+    """That of the library, which its programs do not tell."""
+    import ctypes
+
+    get_version = ctypes.CDLL("libnss3.so").NSS_GetVersion
+    get_version.restype = ctypes.c_char_p
+    return f"NSS {get_version().decode()}"
+
+
+@functools.cache
+def nginx_version() -> str:
+    run = subprocess.run([require_peer("nginx"), "-V"], capture_output=True, text=True, timeout=20)
+    library = re.search(r"running with (OpenSSL \S+)", run.stderr) or re.search(r"built with (OpenSSL \S+)", run.stderr)
+    number = re.search(r"nginx/(\S+)", run.stderr)
+    return f"nginx {number[1] if number else ''}" + (f", {library[1]}" if library else "")
+
+
+@functools.cache
+def haproxy_version() -> str:
+    run = subprocess.run([require_peer("haproxy"), "-vv"], capture_output=True, text=True, timeout=20)
+    library = re.search(r"Running on OpenSSL version : (OpenSSL \S+)", run.stdout)
+    number = re.search(r"version (\d[\d.]*)", run.stdout)
+    return f"HAProxy {number[1] if number else ''}" + (f", {library[1]}" if library else "")
+
+
 _ABOUT: dict[str, tuple[str, str, Callable[[], str]]] = {
     "openssl": ("s_client", "s_server", openssl_version),
     "gnutls": ("gnutls-cli", "gnutls-serv", gnutls_version),
     "curl": ("curl", "", curl_version),
     "python": ("ssl.SSLSocket", "ssl.SSLSocket", python_version),
     "pyopenssl": ("SSL.Connection", "SSL.Connection", pyopenssl_version),
+    "go": ("crypto/tls", "crypto/tls", go_version),
+    "node": ("tls.connect", "tls.Server", node_version),
+    "nss": ("tstclnt", "selfserv", nss_version),
+    "curl_cffi": ("curl_cffi.Curl", "", curl_cffi_version),
+    "pyreqwest": ("SyncClient", "", pyreqwest_version),
+    "uv": ("uv pip compile", "", uv_version),
+    "nginx": ("", "nginx", nginx_version),
+    "haproxy": ("", "haproxy", haproxy_version),
+    "granian": ("", "granian", granian_version),
+    "jsse": ("SSLSocket", "SSLSocket", java_version),
 }
 
 

@@ -42,13 +42,15 @@ _WHO = (
     "server certificate only",
     "client certificate",
     "client certificate asked for and not given",
-    "client certificate after the handshake",
-    "asked for after the handshake and not given",
-    "refused after the handshake: client certificate of another CA",
     "chains with an intermediate, on both sides",
     "names of CAs in the request",
     "server name (SNI)",
     "ALPN",
+)
+_AFTER = (
+    "client certificate after the handshake",
+    "asked for after the handshake and not given",
+    "refused after the handshake: client certificate of another CA",
 )
 _DATA = ("1 MiB each way", "our records of 64 bytes")
 _KEY_UPDATES = (
@@ -76,6 +78,6 @@ _ENDS = (
 
 # By the version that is spoken.
 FEATURES = {
-    "1.3": (*_WHO, "HelloRetryRequest", *SUITES, *GROUPS, *SCHEMES, *_DATA, *_KEY_UPDATES, *_ENDS),
+    "1.3": (*_WHO, *_AFTER, "HelloRetryRequest", *SUITES, *GROUPS, *SCHEMES, *_DATA, *_KEY_UPDATES, *_ENDS),
     "1.2": (*_WHO, *SUITES_12, *GROUPS_12, *SCHEMES, *SCHEMES_12, *_DATA, *_ENDS),
 }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast.engine import ClientConfig, ServerConfig
-from handfast.registry import AlertDescription, SignatureScheme
+from handfast.registry import AlertDescription, ProtocolVersion, SignatureScheme
 from handfast.tools.endpoint import Address, Options, Outcome, Shutdown, run
 from handfast.trust.credentials import Credentials
 from handfast.trust.roots import Roots
@@ -21,11 +21,15 @@ from tests.peers import Options as TheirOptions
 from tests.peers import Outcome as TheirOutcome
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from handfast.pki.authority import CertificateAuthority, Issued
     from tests.conftest import Files
     from tests.interop.columns import Column
+    from tests.interop.ways import Way
+
+
+CHOOSING_NO_VERSION = {"uv", "granian"}
 
 
 def cannot(reason: str) -> None:
@@ -83,7 +87,9 @@ class Meeting:
         """
         ours = ours or {}
         theirs = theirs or {}
-        if self.tls12:
+        if self.tls12 and self.column.peer.name in CHOOSING_NO_VERSION:
+            ours = {"versions": (ProtocolVersion.TLS12,), **ours}
+        elif self.tls12:
             theirs = {"version": "1.2", **theirs}
         try:
             if self.column.is_client:
@@ -97,7 +103,9 @@ class Meeting:
         self, ours: dict[str, Any], theirs: dict[str, Any], after_start: Any, doing: dict[str, Any]
     ) -> tuple[Outcome, TheirOutcome]:
         config = ServerConfig(**{"credentials": (credentials(certificates.server()),), **ours})
-        talk = {"expect_bytes": 1, "send": RESPONSE, "shutdown": Shutdown.FOLLOW, "timeout": LIMIT / 2, **doing}
+        talk = {"expect_bytes": 1, "send": RESPONSE, "timeout": LIMIT / 2, **doing}
+        if self.column.peer.closes_first:  # type: ignore[union-attr]
+            talk.setdefault("shutdown", Shutdown.FOLLOW)
         their_options = TheirOptions(**{"trust": self.files.roots(certificates.ca()), **theirs})
         with Listening(Options(config=config, listen=ANY_PORT, **talk)) as us:
             with self.column.peer(us.port, their_options) as them:  # type: ignore[call-arg, arg-type]
@@ -123,18 +131,33 @@ def heard(theirs: TheirOutcome, alert: AlertDescription) -> bool:
     """Whether a peer says that it received this alert: by OpenSSL's name for it, or by its number, as GnuTLS does."""
     text = re.sub(r"[_\W]+", " ", theirs.text.lower())
     number = int(alert)
+    name = alert.name.replace("_", " ")
+    in_nss = IN_NSS.get(alert, "not said by nss")
     spellings = (
-        rf"alert {alert.name.replace('_', ' ')}",
+        rf"alert (?:received )?{name}",
+        rf"alert ?(?:received )?{name.replace(' ', '')}",
         rf"received alert {number} ",
         rf"alert 2 {number} .* was received",
+        in_nss,
     )
     return not theirs.ok and any(re.search(spelling, text) for spelling in spellings)
 
 
+# NSS names some alerts in words of its own.
+IN_NSS = {
+    AlertDescription.unknown_ca: "does not recognize and trust the ca that issued your certificate",
+    AlertDescription.certificate_required: "rx certificate required alert",
+    AlertDescription.certificate_expired: "rejected your certificate as expired",
+    AlertDescription.bad_certificate: "peer cannot verify your certificate",
+    AlertDescription.handshake_failure: "no common encryption algorithm|unable to negotiate an acceptable set",
+    AlertDescription.protocol_version: "incompatible or unsupported protocol version",
+}
+
+
 def said(theirs: TheirOutcome, *words: str) -> bool:
-    """Whether a peer says that it failed, and says one of these."""
+    """Whether a peer says that it failed, and says one of these, if there are any."""
     text = theirs.text.lower().replace("_", " ")
-    return not theirs.ok and any(word.lower() in text for word in words)
+    return not theirs.ok and (not words or any(word.lower() in text for word in words))
 
 
 def refused(mine: Outcome, code: str, alert: AlertDescription, *words: str, encrypted: bool | None = None) -> bool:
@@ -144,6 +167,19 @@ def refused(mine: Outcome, code: str, alert: AlertDescription, *words: str, encr
     assert encrypted in {None, mine.alert.encrypted}, mine.alert
     assert all(word in mine.error.text for word in words), mine.error.text
     return (mine.code, mine.alert.name, mine.alert.direction) == (code, alert.name, "sent")
+
+
+def they_refused(meet: Meeting, mine: Outcome, theirs: TheirOutcome, ways: Mapping[str, Way]) -> None:
+    """Asserts that a peer refused in its own way: with its alert, or by ending the connection, and with its words."""
+    name = meet.column.peer.name
+    names = [f"{name} 1.2", name, "openssl 1.2", "openssl"] if meet.tls12 else [name, "openssl"]
+    alert, *words = next(ways[one] for one in names if one in ways)
+    if alert is None:
+        assert mine.alert is None, mine
+        assert mine.code in {"closed_early", "unexpected_eof", "eof_in_handshake", "reset"}, mine
+    else:
+        assert was_refused(mine, alert)
+    assert said(theirs, *words), theirs
 
 
 def was_refused(mine: Outcome, alert: AlertDescription, *, encrypted: bool | None = None) -> bool:

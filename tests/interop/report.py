@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
-from tests.interop.columns import COLUMNS
+from tests.interop.columns import CLIENT_COLUMNS, COLUMNS, SERVER_COLUMNS
 from tests.interop.conftest import CELL
 from tests.interop.features import FEATURES, GROUPS, SCHEMES, SCHEMES_12, SUITES, SUITES_12
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 PAGE = Path(__file__).parents[2] / "docs" / "interop.md"
 YES = "yes"
+ROLES = {"their clients, our server": CLIENT_COLUMNS, "their servers, our client": SERVER_COLUMNS}
 
 _INTRODUCTION = """\
 # Who handfast talks to
@@ -31,8 +32,9 @@ sides say compared with what they must say. *Client* and *server* are the foreig
 is the reason why there is nothing to test; the reasons stand below.
 
 In the row of a signature scheme both sides show a certificate and sign with that scheme. "Refused" means that the side
-that must refuse does, with the right code or words, and that the other side hears the right alert. In the table of TLS
-1.2 the peer speaks that version alone, and handfast both, unless the row is about the version.
+that must refuse does, with the right code or words, and that the other side hears the right alert; how each peer
+refuses stands in `tests/interop/ways.py`. In the tables of TLS 1.2 the peer speaks that version alone, and handfast
+both, unless the row is about the version or the peer cannot choose: then it is handfast that speaks it alone.
 
 This page is written by `python -m tests.interop.report` from the results of its run.
 
@@ -63,10 +65,19 @@ def _came_of(report: pytest.TestReport) -> str:
     return YES if report.passed else f"failed: {report.nodeid}"
 
 
+def heading(tls: str, role: str) -> str:
+    """That of a table."""
+    return f"TLS {tls}: {role}"
+
+
 def all_cells() -> list[Cell]:
-    """Every cell, row by row."""
+    """Every cell, table by table and row by row."""
     return [
-        (tls, column.name, feature) for tls, features in FEATURES.items() for feature in features for column in COLUMNS
+        (tls, column.name, feature)
+        for tls, features in FEATURES.items()
+        for columns in ROLES.values()
+        for feature in features
+        for column in columns
     ]
 
 
@@ -91,12 +102,14 @@ def page(made: Mapping[Cell, str]) -> str:
     reasons = list(dict.fromkeys(made[cell] for cell in all_cells() if made[cell] != YES))
     lines = [*_peers()]
     for tls, features in FEATURES.items():
-        lines += ["", f"## TLS {tls}", "", "| feature | " + " | ".join(column.name for column in COLUMNS) + " |"]
-        lines.append("|---" * (len(COLUMNS) + 1) + "|")
-        for feature in features:
-            row = (made[(tls, column.name, feature)] for column in COLUMNS)
-            shown = (text if text == YES else f"[{reasons.index(text) + 1}]" for text in row)
-            lines.append(f"| {_title(feature)} | {' | '.join(shown)} |")
+        for role, columns in ROLES.items():
+            lines += ["", f"## {heading(tls, role)}", ""]
+            lines.append("| feature | " + " | ".join(column.peer.name for column in columns) + " |")
+            lines.append("|---" * (len(columns) + 1) + "|")
+            for feature in features:
+                row = (made[(tls, column.name, feature)] for column in columns)
+                shown = (text if text == YES else f"[{reasons.index(text) + 1}]" for text in row)
+                lines.append(f"| {_title(feature)} | {' | '.join(shown)} |")
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return _INTRODUCTION + "\n".join([*lines, "", "## Reasons", "", *notes, ""])
 
@@ -115,7 +128,9 @@ def _title(feature: str) -> str:
 def main() -> int:
     """Run the tests and write the page; the exit status."""
     collector = Collector()
-    status = pytest.main(["-q", str(Path(__file__).parent), "-k", "not test_page"], plugins=[collector])
+    status = pytest.main(
+        ["-q", "--numprocesses=2", str(Path(__file__).parent), "-k", "not test_page"], plugins=[collector]
+    )
     if status != pytest.ExitCode.OK:
         return int(status)
     try:

@@ -10,13 +10,24 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast.engine import ClientConfig
-from handfast.events import Epoch, Event, RecordSeen, Role
+from handfast.events import Epoch, Event, HandshakeComplete, RecordSeen, Role
 from handfast.registry import AlertDescription as Alert
 from handfast.registry import ContentType
 from handfast.tools.endpoint import Address, Export, KeyUpdate, Options, Shutdown, run
 from tests.interop.meeting import Meeting, cannot, refused, said, trusting
 from tests.listening import LIMIT, LOCALHOST
-from tests.peers import EXPORT_LENGTH, RESPONSE, CurlClient, GnuTLSServer
+from tests.peers import (
+    EXPORT_LENGTH,
+    RESPONSE,
+    CurlCffiClient,
+    CurlClient,
+    GranianServer,
+    HAProxyServer,
+    NSSClient,
+    NSSServer,
+    PyreqwestClient,
+    UvClient,
+)
 from tests.peers import KeyUpdate as TheirKeyUpdate
 
 if TYPE_CHECKING:
@@ -24,8 +35,10 @@ if TYPE_CHECKING:
 
 MEBIBYTE = 2**20
 # Digits only: a line that starts with certain letters is a command to OpenSSL's programs.
-BODY = b"0123456789" * (MEBIBYTE // 10 + 1)
+# And its last record is longer than the head of any request: who waits for as many bytes as are here has it all.
+BODY = b"0123456789" * ((MEBIBYTE + 8000) // 10)
 LARGE_REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nX-Body: " + BODY + b"\r\n\r\n"
+LARGE_POST = b"POST / HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
 LARGE_RESPONSE = b"HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n" % len(BODY) + BODY
 LABEL = "EXPORTER-handfast-interop"
 
@@ -36,25 +49,30 @@ def test_a_mebibyte_each_way_with_their_client(meet_client, watched):
     if meet_client.column.peer is CurlClient:
         upload = ("--data-binary", f"@{meet_client.files.write(BODY)}", "--header", "Expect:")
         theirs: dict[str, Any] = {"extra": upload}
+    elif meet_client.column.peer in {CurlCffiClient, PyreqwestClient}:
+        theirs = {"upload": BODY}
     else:
         theirs = {"request": LARGE_REQUEST}
-    mine, outcome = meet_client(theirs=theirs, expect_bytes=MEBIBYTE, send=LARGE_RESPONSE, watched=watched)
+    expected = len(theirs.get("request", BODY))
+    mine, outcome = meet_client(theirs=theirs, expect_bytes=expected, send=LARGE_RESPONSE, watched=watched)
     assert mine.ok, mine
     assert outcome.ok, outcome
     assert BODY in mine.received
-    assert outcome.received == LARGE_RESPONSE
+    assert outcome.received.endswith(BODY)
 
 
 @pytest.mark.feature("1 MiB each way")
 @pytest.mark.parametrize("watched", [True, False], ids=["watched", "unwatched"])
 def test_a_mebibyte_each_way_with_their_server(meet_server, watched):
+    # A header of this size is too much for some.
+    request = LARGE_POST if meet_server.column.peer in {HAProxyServer, GranianServer} else LARGE_REQUEST
     mine, theirs = meet_server(
-        theirs={"response": LARGE_RESPONSE}, send=LARGE_REQUEST, expect_bytes=len(BODY), watched=watched
+        theirs={"response": LARGE_RESPONSE}, send=request, expect_bytes=len(BODY), watched=watched
     )
     assert mine.ok, mine
     assert theirs.ok, theirs
     assert mine.received.endswith(BODY)
-    if meet_server.column.peer is not GnuTLSServer:  # which does not show what it received
+    if meet_server.column.peer.shows_request:
         assert theirs.received == LARGE_REQUEST
 
 
@@ -90,7 +108,7 @@ def test_our_key_update_with_a_request(meet):
     assert theirs.ok, theirs
     assert mine.key_updates_sent == 1
     if meet.column.is_client:
-        assert theirs.received == RESPONSE  # they answer with their next write, and clients have none
+        assert theirs.received.endswith(b"hello\n")  # they answer with their next write, and clients have none
     else:
         assert mine.key_updates_received == 1
 
@@ -107,18 +125,20 @@ def test_exported_keying_material(meet):
 
 
 class FirstRecord:
-    """An observer that lets others wait for the peer's first record after its handshake."""
+    """An observer that lets others wait for the peer's first record after its handshake, if it sends any unasked."""
 
-    def __init__(self, role: Role) -> None:
+    def __init__(self, role: Role, *, silent: bool = False) -> None:
         self._direction = role.peer.sends
+        self._silent = silent
         self._came = threading.Event()
 
     def __call__(self, event: Event) -> None:
-        if not isinstance(event, RecordSeen) or event.direction is not self._direction:
-            return
-        # In TLS 1.2 Finished is the first, and a client has something to read after its own.
-        counts = event.direction is Role.SERVER.sends or event.content_type == ContentType.application_data
-        if counts and event.epoch is Epoch.APPLICATION:
+        if isinstance(event, RecordSeen) and event.direction is self._direction and event.epoch is Epoch.APPLICATION:
+            # In TLS 1.2 Finished is the first, and a client has something to read after its own.
+            came = event.direction is Role.SERVER.sends or event.content_type == ContentType.application_data
+        else:
+            came = self._silent and isinstance(event, HandshakeComplete)
+        if came:
             self._came.set()
 
     def drop_peer(self, peer: ClientPeer | ServerPeer) -> None:
@@ -130,9 +150,10 @@ class FirstRecord:
 def test_they_end_without_close_notify(meet):
     # A client's first record is its request, a server's its ticket: both have nothing unread by then, so that the
     # connection ends in order for TCP.
-    watch = FirstRecord(Role.SERVER if meet.column.is_client else Role.CLIENT)
-    if meet.column.peer is CurlClient:
-        cannot("curl cannot be made to end in the middle")
+    silent = not meet.column.is_client and meet.column.peer.name in {"go", "jsse", "granian"}  # no tickets
+    watch = FirstRecord(Role.SERVER if meet.column.is_client else Role.CLIENT, silent=silent)
+    if meet.column.peer in {CurlClient, CurlCffiClient, PyreqwestClient, UvClient, NSSServer}:
+        cannot("it cannot be made to end in the middle")
     mine, _ = meet(after_start=watch.drop_peer, observers=(watch,), send=b"", expect_bytes=MEBIBYTE)
     assert mine.code == "unexpected_eof"
     assert mine.alert is None
@@ -140,11 +161,23 @@ def test_they_end_without_close_notify(meet):
 
 
 # OpenSSL, Python, GnuTLS; and curl, which counts.
-NOTICED = ("unexpected eof", "eof occurred in violation", "non-properly terminated", "3 bytes remaining to read")
+NOTICED = (
+    "unexpected eof",
+    "eof occurred in violation",
+    "non-properly terminated",
+    "3 bytes remaining to read",
+    "bytes missing",
+    "ended in the middle",
+    "without sending TLS close notify",
+    "closed abruptly",
+    "client prematurely closed",
+)
 
 
 @pytest.mark.feature("noticed by the peer: we end without close_notify")
 def test_we_end_without_close_notify(meet):
+    if meet.column.peer in {NSSClient, NSSServer, HAProxyServer, GranianServer}:
+        cannot("it does not tell an end in order from another")
     half = RESPONSE[:-3] if meet.column.is_client else b"GET / HTTP/1.1\r\n"
     mine, theirs = meet(send=half, expect_bytes=int(meet.column.is_client), shutdown=Shutdown.NONE)
     assert mine.ok, mine

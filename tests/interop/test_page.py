@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import re
+from itertools import product
 
 import pytest
 
 from tests.interop.columns import COLUMNS
 from tests.interop.features import FEATURES
-from tests.interop.report import PAGE, YES, all_cells, cells, page
+from tests.interop.report import PAGE, ROLES, YES, all_cells, cells, heading, page
 
 
 @pytest.fixture(scope="module")
 def rows() -> dict[str, dict[str, list[str]]]:
     """The rows of each table, by its heading, by their first cell."""
     tables: dict[str, dict[str, list[str]]] = {}
-    heading = ""
+    title = ""
     for line in PAGE.read_text().splitlines():
         if line.startswith("## "):
-            heading = line.removeprefix("## ")
+            title = line.removeprefix("## ")
         elif line.startswith("| "):
             first, *others = (cell.strip() for cell in line.strip("|").split("|"))
-            tables.setdefault(heading, {})[first.strip("`")] = others
+            tables.setdefault(title, {})[first.strip("`")] = others
     return tables
 
 
@@ -35,12 +36,12 @@ def test_every_peer_is_there_with_its_version(rows):
 def test_every_feature_is_there_and_no_cell_is_blank_without_a_reason(rows):
     reasons = dict(re.findall(r"^(\d+)\. (.+)$", PAGE.read_text(), re.MULTILINE))
     used = set()
-    for tls, features in FEATURES.items():
-        table = rows[f"TLS {tls}"]
+    for (tls, features), (role, columns) in product(FEATURES.items(), ROLES.items()):
+        table = rows[heading(tls, role)]
         assert list(table) == ["feature", *features]
-        assert table.pop("feature") == [column.name for column in COLUMNS]
+        assert table.pop("feature") == [column.peer.name for column in columns]
         for feature, cells_of_row in table.items():
-            assert len(cells_of_row) == len(COLUMNS), feature
+            assert len(cells_of_row) == len(columns), feature
             for cell in cells_of_row:
                 number = re.fullmatch(r"\[(\d+)\]", cell)
                 assert cell == YES or (number and number[1] in reasons), (feature, cell)

@@ -31,17 +31,50 @@ from tests.peers.base import (
     require_peer,
 )
 from tests.peers.curl import CurlClient
+from tests.peers.curl_cffi import CurlCffiClient
 from tests.peers.gnutls import GnuTLSClient, GnuTLSServer
+from tests.peers.golang import GoClient, GoServer
+from tests.peers.granian import GranianServer
+from tests.peers.haproxy import HAProxyServer
+from tests.peers.jsse import JSSEClient, JSSEServer
+from tests.peers.nginx import NginxServer
+from tests.peers.node import NodeClient, NodeServer
+from tests.peers.nss import NSSClient, NSSServer
 from tests.peers.openssl import OpenSSLClient, OpenSSLServer
 from tests.peers.pyopenssl import PyOpenSSLClient, PyOpenSSLServer
+from tests.peers.pyreqwest import PyreqwestClient
 from tests.peers.python_ssl import PythonClient, PythonServer
+from tests.peers.uv import UvClient
 
-SERVERS: dict[str, type[ServerPeer]] = {
-    peer.name: peer for peer in (OpenSSLServer, GnuTLSServer, PythonServer, PyOpenSSLServer)
-}
-CLIENTS: dict[str, type[ClientPeer]] = {
-    peer.name: peer for peer in (OpenSSLClient, GnuTLSClient, CurlClient, PythonClient, PyOpenSSLClient)
-}
+_SERVERS = (
+    OpenSSLServer,
+    GnuTLSServer,
+    NSSServer,
+    PythonServer,
+    PyOpenSSLServer,
+    GoServer,
+    NodeServer,
+    JSSEServer,
+    NginxServer,
+    HAProxyServer,
+    GranianServer,
+)
+_CLIENTS = (
+    OpenSSLClient,
+    GnuTLSClient,
+    NSSClient,
+    CurlClient,
+    PythonClient,
+    PyOpenSSLClient,
+    GoClient,
+    NodeClient,
+    JSSEClient,
+    CurlCffiClient,
+    PyreqwestClient,
+    UvClient,
+)
+SERVERS: dict[str, type[ServerPeer]] = {peer.name: peer for peer in _SERVERS}
+CLIENTS: dict[str, type[ClientPeer]] = {peer.name: peer for peer in _CLIENTS}
 
 __all__ = [
     "CLIENTS",
@@ -52,10 +85,22 @@ __all__ = [
     "Cannot",
     "ClientAuth",
     "ClientPeer",
+    "CurlCffiClient",
     "CurlClient",
     "GnuTLSClient",
     "GnuTLSServer",
+    "GoClient",
+    "GoServer",
+    "GranianServer",
+    "HAProxyServer",
+    "JSSEClient",
+    "JSSEServer",
     "KeyUpdate",
+    "NSSClient",
+    "NSSServer",
+    "NginxServer",
+    "NodeClient",
+    "NodeServer",
     "OpenSSLClient",
     "OpenSSLServer",
     "Options",
@@ -63,8 +108,10 @@ __all__ = [
     "PeerFailed",
     "PyOpenSSLClient",
     "PyOpenSSLServer",
+    "PyreqwestClient",
     "PythonClient",
     "PythonServer",
     "ServerPeer",
+    "UvClient",
     "require_peer",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import importlib.util
 import os
 import re
 import shutil
@@ -68,7 +69,9 @@ class Options:
     ``server_name`` is what a client sends as SNI and, with ``trust``, looks for in the certificate. Empty tuples and
     None leave the peer's defaults. With ``later`` a client offers to authenticate itself after the handshake, and a
     server asks then, not in the handshake. ``version`` is the only one spoken ("1.2", "1.3"). ``extra`` is further
-    arguments for a peer that is a program.
+    arguments for a peer that is a program. ``upload`` is the body that a client posts which makes its own requests.
+    ``connections`` is how many follow each other, each with the session of the one before if both sides can; the
+    outcome is that of the last.
     """
 
     certificate: Path | None = None
@@ -88,6 +91,8 @@ class Options:
     key_update: KeyUpdate = KeyUpdate.NONE
     later: bool = False
     extra: tuple[str, ...] = ()
+    upload: bytes = b""
+    connections: int = 1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,6 +118,7 @@ class Outcome:
     ca_names: tuple[str, ...] | None = None
     server_name: str | None = None
     exported: str | None = None
+    resumed: bool | None = None
 
 
 def missing(reason: str) -> None:
@@ -131,12 +137,21 @@ def require_peer(tool: str) -> str:
     return path
 
 
+def require_module(name: str) -> None:
+    """Ends the running test where a Python package is missing."""
+    if importlib.util.find_spec(name) is None:
+        missing(f"{name} is not installed")
+
+
 class Peer(ABC):
     """A peer for one connection, used in a ``with`` statement."""
 
     name: ClassVar[str]
+    makes_several_connections: ClassVar[bool] = False
 
     def __init__(self, options: Options) -> None:
+        if options.connections > 1 and not self.makes_several_connections:
+            raise Cannot(f"{self.name} is used here for one connection at a time")
         self.options = options
 
     @abstractmethod
@@ -158,10 +173,15 @@ class ServerPeer(Peer):
     """Listens on 127.0.0.1; ``port`` is chosen by the kernel."""
 
     port: int
+    shows_request: ClassVar[bool] = True
+    """Whether its outcome tells the application data that it received."""
 
 
 class ClientPeer(Peer):
     """Connects to 127.0.0.1 and a port."""
+
+    closes_first: ClassVar[bool] = True
+    """Whether it closes once it has its response."""
 
     def __init__(self, port: int, options: Options) -> None:
         super().__init__(options)
@@ -189,18 +209,26 @@ class ProcessPeer(Peer):
         """File descriptors that the program inherits besides the standard ones."""
         return ()
 
+    def standard_input(self) -> int:
+        """What the program reads from."""
+        return subprocess.PIPE
+
+    def started(self) -> None:
+        """Called once the program has inherited what it needs."""
+
     def __enter__(self) -> Self:
         self.output = self.errors = b""
         self._ended: set[str] = set()
         self._changed = threading.Condition()
         self._process = subprocess.Popen(
             self.command(),
-            stdin=subprocess.PIPE,
+            stdin=self.standard_input(),
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=self.inherited(),
             env=self.environment(),
         )
+        self.started()
         pipes = {"output": self._process.stdout, "errors": self._process.stderr}
         self._threads: list[threading.Thread] = []
         for name, pipe in pipes.items():

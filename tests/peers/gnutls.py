@@ -152,6 +152,7 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
     """
 
     name = "gnutls"
+    shows_request = False
 
     def command(self) -> list[str]:
         forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py")), str(self._listener.fileno())]

@@ -18,6 +18,12 @@ from tests.peers import (
     CurlClient,
     GnuTLSClient,
     GnuTLSServer,
+    GoClient,
+    GoServer,
+    JSSEClient,
+    JSSEServer,
+    NodeClient,
+    NodeServer,
     OpenSSLClient,
     OpenSSLServer,
     Options,
@@ -33,8 +39,17 @@ if TYPE_CHECKING:
     from tests.conftest import Files
     from tests.peers import ClientPeer, ServerPeer
 
-every_server = pytest.mark.parametrize("server_type", SERVERS.values(), ids=SERVERS)
-every_client = pytest.mark.parametrize("client_type", CLIENTS.values(), ids=CLIENTS)
+# These meet each other in every way; the others meet them.
+EACH_WITH_EACH = {"openssl", "gnutls", "curl", "python", "pyopenssl"}
+
+
+def parametrize(name: str, peers: dict[str, type[ServerPeer]] | dict[str, type[ClientPeer]], *, others: bool = False):
+    chosen = {key: peer for key, peer in peers.items() if (key in EACH_WITH_EACH) is not others}
+    return pytest.mark.parametrize(name, chosen.values(), ids=chosen)
+
+
+every_server = parametrize("server_type", SERVERS)
+every_client = parametrize("client_type", CLIENTS)
 
 
 def converse(
@@ -74,6 +89,57 @@ def test_mutual_tls(server_type, client_type, files):
     else:
         assert client.received == RESPONSE
         assert server.received.startswith(b"GET / HTTP/1.1\r\n")
+
+
+def mutual(files: Files) -> tuple[Options, Options]:
+    """What a server and a client are told that show each other a certificate."""
+    server = server_options(files, trust=files.roots(certificates.ca()), client_auth=ClientAuth.REQUIRE)
+    return server, client_options(files, **files.identity(certificates.client()))
+
+
+@parametrize("server_type", SERVERS, others=True)
+def test_mutual_tls_of_another_server(server_type, files):
+    server_told, client_told = mutual(files)
+    server, client = converse(server_type, server_told, CurlClient, client_told)
+    assert server.ok, (server.error, server.text)
+    assert client.ok, (client.error, client.text)
+    assert server.peer_subject is None or certificates.CLIENT_NAME in server.peer_subject
+    assert client.version == "1.3"
+    assert b" 200 OK\r\n" in client.received
+    if server_type.shows_request:
+        assert server.received.startswith(b"GET / HTTP/1.1\r\n")
+
+
+@parametrize("client_type", CLIENTS, others=True)
+def test_mutual_tls_of_another_client(client_type, files):
+    server_told, client_told = mutual(files)
+    server, client = converse(PyOpenSSLServer, server_told, client_type, client_told)
+    assert server.ok, (server.error, server.text)
+    assert client.ok, (client.error, client.text)
+    assert server.peer_subject is not None
+    assert certificates.CLIENT_NAME in server.peer_subject
+    assert client.received.endswith(b"hello\n")
+
+
+@pytest.mark.parametrize("peer", [GoClient, NodeClient, JSSEClient])
+def test_a_session_is_resumed_by_another_client(peer, files):
+    with GoServer(server_options(files, connections=2)) as server:
+        client = client_options(files, connections=2)
+        with peer(server.port, client) as client_peer:
+            outcome = client_peer.outcome()
+        assert server.outcome().resumed
+    assert outcome.ok, outcome.text
+    assert outcome.resumed
+
+
+@pytest.mark.parametrize("peer", [GoServer, NodeServer, JSSEServer])
+def test_a_session_is_resumed_by_another_server(peer, files):
+    with (
+        peer(server_options(files, connections=2)) as server,
+        GoClient(server.port, client_options(files, connections=2)) as client,
+    ):
+        assert client.outcome().resumed
+        assert server.outcome().resumed
 
 
 @every_server
