@@ -64,8 +64,11 @@ def test_serve(pki, option):
     context = old_context(ssl.PROTOCOL_TLS_CLIENT)
     context.load_verify_locations(pki.ca)
     refused = contextlib.nullcontext() if option else pytest.raises(ssl.SSLError, match="handshake failure")
-    with refused, socket.create_connection(("127.0.0.1", int(found[1])), timeout=10) as plain:
-        with context.wrap_socket(plain, server_hostname="localhost") as tls:
-            assert tls.version() == "TLSv1.2"
+    with (
+        refused,
+        socket.create_connection(("127.0.0.1", int(found[1])), timeout=10) as plain,
+        context.wrap_socket(plain, server_hostname="localhost") as tls,
+    ):
+        assert tls.version() == "TLSv1.2"
     process.terminate()
     assert ("extended main secret" in finish(process).err) == (not option)
