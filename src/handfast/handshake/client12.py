@@ -16,6 +16,7 @@ from handfast.handshake.identity import judge_identity
 from handfast.handshake.identity12 import (
     check_params_signature,
     choose_client_credentials,
+    note_staple,
     presented_chain,
     prove_possession,
     show_certificate,
@@ -23,11 +24,13 @@ from handfast.handshake.identity12 import (
 from handfast.handshake.negotiate import TLS12
 from handfast.keys import keylog
 from handfast.keys.established12 import Established12
+from handfast.wire.extensions import CertificateStatusAcknowledged
 from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import (
     MESSAGES_12,
     Certificate,
     CertificateRequest,
+    CertificateStatus,
     ClientKeyExchange,
     ServerHello,
     ServerHelloDone,
@@ -58,6 +61,10 @@ def client12(
     chain = presented_chain(hs, (yield from hs.expect(Certificate)))
     if not chain:
         raise PeerMisbehaved("empty_server_certificate")
+    status = None
+    if answer.find(CertificateStatusAcknowledged) is not None:
+        status = yield from hs.maybe(CertificateStatus, before=ServerKeyExchange)
+    note_staple(hs, answer, status)
     exchange = yield from hs.expect(ServerKeyExchange)
     hs.info.group = group = negotiate12.check_params(hello, exchange.params)
     proven = check_params_signature(hs, chain, exchange, b"".join(randoms), suite, config.schemes)

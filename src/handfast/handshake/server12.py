@@ -9,7 +9,7 @@ from handfast.events import Role
 from handfast.handshake import keys12, negotiate12
 from handfast.handshake.config import ClientAuth
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
-from handfast.handshake.identity import ProvenChain, judge_identity, refuse_without_certificate
+from handfast.handshake.identity import Choice, ProvenChain, judge_identity, refuse_without_certificate
 from handfast.handshake.identity12 import (
     check_possession,
     choose_server_credentials,
@@ -17,12 +17,13 @@ from handfast.handshake.identity12 import (
     prove_params,
     show_certificate,
 )
-from handfast.handshake.negotiate import TLS12, choose_protocol
+from handfast.handshake.negotiate import TLS12, certificate_form, choose_protocol
 from handfast.handshake.negotiate12 import CERTIFICATE_TYPES
 from handfast.keys import keylog
 from handfast.keys.established12 import Established12
-from handfast.registry import AlertDescription, ECCurveType, ECPointFormat
+from handfast.registry import AlertDescription, CertificateStatusType, ECCurveType, ECPointFormat
 from handfast.wire.extensions import (
+    CertificateStatusAcknowledged,
     ECPointFormatList,
     ExtendedMainSecret,
     ExtensionBody,
@@ -31,12 +32,14 @@ from handfast.wire.extensions import (
     RenegotiationInfo,
     ServerNameAcknowledged,
     ServerNameList,
+    SignedCertificateTimestampList,
 )
 from handfast.wire.messages import CertificateVerify, ClientHello, HandshakeMessage
 from handfast.wire.messages12 import (
     MESSAGES_12,
     Certificate,
     CertificateRequest,
+    CertificateStatus,
     ClientKeyExchange,
     ServerECDHParams,
     ServerHello,
@@ -63,9 +66,12 @@ def server12(
     hs.info.application_protocol = protocol
 
     random = hs.seams.random_bytes(32 - len(sentinel)) + sentinel
-    answer = hs.send(ServerHello(TLS12, random, b"", suite.id, 0, server_hello_extensions(offer, protocol)))
+    extensions = Extensions(server_hello_extensions(offer, protocol) | staple(hello, mine))
+    answer = hs.send(ServerHello(TLS12, random, b"", suite.id, 0, extensions))
     randoms = hello.random, answer.random
     show_certificate(hs, mine, None)
+    if mine.credentials is not None and extensions.find(CertificateStatusAcknowledged) is not None:
+        hs.send(CertificateStatus(CertificateStatusType.ocsp, mine.credentials.ocsp_response))
     share = hs.seams.generate(group)
     params = ServerECDHParams(ECCurveType.named_curve, group, share.public)
     yield from prove_params(hs, mine, params, b"".join(randoms))
@@ -118,6 +124,20 @@ def server_hello_extensions(offer: negotiate12.Offer, protocol: str | None) -> E
         bodies.append(ECPointFormatList((ECPointFormat.uncompressed,)))
     if protocol is not None:
         bodies.append(ProtocolNameList((protocol.encode(),)))
+    return Extensions.of(*bodies)
+
+
+def staple(hello: ClientHello, choice: Choice) -> Extensions:
+    """What stands beside our certificate for this client: timestamps, or word that an OCSP response will follow it.
+
+    RFC 6066 8, RFC 6962 3.3.1.
+    """
+    bodies: list[ExtensionBody] = []
+    form, credentials = certificate_form(hello, ()), choice.credentials
+    if credentials is not None and form.ocsp_response and credentials.ocsp_response:
+        bodies.append(CertificateStatusAcknowledged())
+    if credentials is not None and form.timestamps and credentials.sct_list:
+        bodies.append(SignedCertificateTimestampList(credentials.sct_list))
     return Extensions.of(*bodies)
 
 
