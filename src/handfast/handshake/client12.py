@@ -92,9 +92,9 @@ def client12(
         yield from prove_possession(hs, mine)
     hs.transcript.start(suite.hash)
     keys12.write_with(hs, suite, keys[Role.CLIENT])
-    send_finished(hs, main_secret.finished_key(Role.CLIENT))
+    first_finished = send_finished(hs, main_secret.finished_key(Role.CLIENT))
 
     keys12.read_with(hs, suite, keys[Role.SERVER], after=ServerHelloDone)
     yield from check_finished(hs, main_secret.finished_key(Role.SERVER))
     hs.info.peer = judged
-    return Established12(suite, main_secret.exporter())
+    return Established12(suite, main_secret.exporter(), first_finished)

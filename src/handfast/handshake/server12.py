@@ -95,7 +95,7 @@ def server12(
         proven = check_possession(hs, chain, proof, content, config.schemes)
     hs.transcript.start(suite.hash)
     keys12.read_with(hs, suite, keys[Role.CLIENT], after=last)
-    yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
+    first_finished = yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
 
     if proven is not None:
         hs.info.peer = yield from judge_identity(
@@ -108,7 +108,7 @@ def server12(
         raise refusal
     keys12.write_with(hs, suite, keys[Role.SERVER])
     send_finished(hs, main_secret.finished_key(Role.SERVER))
-    return Established12(suite, main_secret.exporter())
+    return Established12(suite, main_secret.exporter(), first_finished)
 
 
 def server_hello_extensions(offer: negotiate12.Offer, protocol: str | None) -> Extensions:
