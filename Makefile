@@ -1,9 +1,10 @@
 # make demo    the whole story in one go: two HTTPS connections, every message readable
 # make test    lint, types and tests, with everything that they need at pinned versions
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
+# make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make format  rewrites the sources the way lint wants them
-# make pin     writes requirements/test.txt and requirements/bench.txt anew
+# make pin     writes what is in requirements/ anew
 # make clean   removes .venv and what the tools leave behind
 #
 # Each makes .venv first if need be; PYTHON=python3.12 chooses another Python.
@@ -21,7 +22,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test race bench format pin clean
+.PHONY: demo test race scan bench format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -35,6 +36,9 @@ test: $(READY)-test
 # A few trials of it are in `make test`.
 race: $(READY)-test
 	HANDFAST_RACE_TRIALS=60 $(RUN) pytest tests/race
+
+scan: $(READY)-scan
+	HANDFAST_SCAN=1 $(RUN) pytest tests/scan
 
 # Without the others, or where there are no wheels of them, it measures what there is.
 bench: $(READY)-test
@@ -73,3 +77,12 @@ $(READY)-test: pyproject.toml requirements/test.txt | $(READY)-venv
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: -r requirements/test.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@ $(READY)-demo
+
+# sslyze has no wheel, and wants another cryptography: it is built by what scan.txt pins, in a venv of its own.
+SSLYZE_PIP := $(VENV)/sslyze/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes
+$(READY)-scan: requirements/scan.txt requirements/sslyze.txt | $(READY)-test
+	@echo 'installing sslyze into $(VENV)/sslyze'
+	@$(RUN) venv --clear $(VENV)/sslyze
+	@$(SSLYZE_PIP) --only-binary=:all: --no-deps -r requirements/scan.txt
+	@$(SSLYZE_PIP) --no-build-isolation --no-deps -r requirements/sslyze.txt
+	@touch $@

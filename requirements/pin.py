@@ -1,11 +1,13 @@
 """Writes test.txt: everything that `make test` installs, at one version each, with the hashes of its wheels.
 
-And bench.txt: what `make bench` installs besides, for the ``bench`` extra.
+And bench.txt: what `make bench` installs besides, for the ``bench`` extra; scan.txt and sslyze.txt: what `make scan`
+installs into a venv of its own.
 
 Run it by `make pin`. pip resolves what pyproject.toml names (dependencies, the ``test`` extra, the build backend) and
 reports the hashes; nothing is installed. The first resolution fixes the versions, and the others only ask for the same
-versions' wheels for another Python or platform. There are wheels of everything, so source archives are left out on
-purpose: building one would fetch build dependencies that no hash covers.
+versions' wheels for another Python or platform. There are wheels of everything but sslyze, so source archives are left
+out on purpose: building one would fetch build dependencies that no hash covers. sslyze's needs setuptools alone, which
+is in scan.txt.
 
 Use the oldest supported Python: newer ones need fewer packages, and a superset does no harm.
 """
@@ -25,6 +27,8 @@ PLATFORMS = (
     ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"),
     ("macosx_14_0_arm64",),
 )
+# It wants an older cryptography than handfast does, so it cannot be an extra.
+SSLYZE, ITS_BUILD = "sslyze>=6.3", "setuptools>=77"
 HERE = Path(__file__).parent
 HEADER = "# Written by `make pin`: the names are in pyproject.toml, the wheels are those of Linux and macOS.\n"
 
@@ -36,11 +40,16 @@ def wanted() -> tuple[list[str], list[str]]:
     return [*project["dependencies"], *extras["test"], *pyproject["build-system"]["requires"]], extras["bench"]
 
 
-def resolve(requirements: list[str], python: str, platforms: tuple[str, ...], *options: str) -> dict[str, str]:
-    """What pip would install: ``name==version`` -> hash of the wheel."""
+def wheels_for(python: str, platforms: tuple[str, ...]) -> list[str]:
+    """pip's options for the wheels of another Python or platform."""
+    options = ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}"]
+    return [*options, *(f"--platform={platform}" for platform in platforms)]
+
+
+def resolve(requirements: list[str], *options: str) -> dict[str, str]:
+    """What pip would install: ``name==version`` -> hash of the wheel or source archive."""
     command = [sys.executable, "-m", "pip", "install", "--dry-run", "--ignore-installed", "--quiet", "--report", "-"]
-    command += ["--only-binary=:all:", "--implementation=cp", f"--python-version={python}", *options]
-    command += [f"--platform={platform}" for platform in platforms]
+    command += options
     with tempfile.TemporaryDirectory() as target:
         report = subprocess.run([*command, "--target", target, *requirements], check=True, stdout=subprocess.PIPE)
     return {
@@ -56,22 +65,37 @@ def write(name: str, pins: list[str]) -> None:
     hashes: dict[str, set[str]] = {pin: set() for pin in pins}
     for python in PYTHONS:
         for platforms in PLATFORMS:
-            for pin, sha256 in resolve(pins, python, platforms, "--no-deps").items():
+            for pin, sha256 in resolve(pins, *wheels_for(python, platforms), "--no-deps").items():
                 hashes[pin].add(sha256)
+    write_hashes(name, hashes)
+
+
+def write_hashes(name: str, hashes: dict[str, set[str]]) -> None:
+    """The file itself."""
     lines = [
         " \\\n    ".join([pin.replace("_", "-"), *(f"--hash=sha256:{sha256}" for sha256 in sorted(hashes[pin]))])
         for pin in sorted(hashes)
     ]
     (HERE / name).write_text(HEADER + "\n".join(lines) + "\n")
-    print(f"requirements/{name}: {len(hashes)} packages, {sum(map(len, hashes.values()))} wheels")
+    print(f"requirements/{name}: {len(hashes)} packages, {sum(map(len, hashes.values()))} hashes")
 
 
 def main() -> None:
     for_tests, for_bench = wanted()
-    pins = list(resolve(for_tests, PYTHONS[0], PLATFORMS[0]))
+    here = wheels_for(PYTHONS[0], PLATFORMS[0])
+    pins = list(resolve(for_tests, *here))
     write("test.txt", pins)
-    more = resolve([*pins, *for_bench], PYTHONS[0], PLATFORMS[0])
+    more = resolve([*pins, *for_bench], *here)
     write("bench.txt", [pin for pin in more if pin not in pins])
+    pin_sslyze()
+
+
+def pin_sslyze() -> None:
+    """sslyze from its source archive, what it needs from wheels."""
+    pins = resolve([SSLYZE, ITS_BUILD])
+    source = {pin: {sha256} for pin, sha256 in pins.items() if pin.startswith("sslyze==")}
+    write_hashes("sslyze.txt", source)
+    write("scan.txt", [pin for pin in pins if pin not in source])
 
 
 if __name__ == "__main__":

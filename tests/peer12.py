@@ -27,6 +27,7 @@ from handfast.wire.messages12 import (
     MESSAGES_12,
     Certificate,
     CertificateRequest,
+    CertificateStatus,
     ClientKeyExchange,
     ServerECDHParams,
     ServerHello,
@@ -125,6 +126,9 @@ class Server12(Peer12):
     ca_names: tuple[bytes, ...] = ()
     protocol: bytes = b""
     session_id: bytes = b""
+    announces_response: bool = False
+    ocsp_response: bytes = b""
+    timestamps: tuple[bytes, ...] = ()
 
     ROLE = "server"
 
@@ -136,6 +140,8 @@ class Server12(Peer12):
         self.send("ServerHello", answer)
         chain = () if self.identity is None else self.identity.chain
         self.send("Certificate", Certificate(chain))
+        if self.ocsp_response:
+            self.send("CertificateStatus", CertificateStatus(1, self.ocsp_response))
         offered = hello.find(ext.NamedGroupList)
         assert offered is not None
         group = self.group or next(one for one in offered.named_group_list if one in groups.CLASSICAL_GROUPS)
@@ -172,6 +178,10 @@ class Server12(Peer12):
             bodies.append(ext.ProtocolNameList((self.protocol,)))
         if hello.find(ext.ServerNameList):
             bodies.append(ext.ServerNameAcknowledged())
+        if self.announces_response or self.ocsp_response:
+            bodies.append(ext.CertificateStatusAcknowledged())
+        if self.timestamps:
+            bodies.append(ext.SignedCertificateTimestampList(self.timestamps))
         return Extensions.of(*bodies)
 
 
@@ -196,6 +206,8 @@ class Client12(Peer12):
         self.randoms = hello.random, answer.random
         assert (answer.find(ext.ExtendedMainSecret) is not None) == self.extended
         certificate = self.expect(Certificate)
+        if answer.find(ext.CertificateStatusAcknowledged) is not None:
+            self.expect(CertificateStatus)
         exchange = self.expect(ServerKeyExchange)
         check_signature(certificate, exchange, b"".join(self.randoms) + encode(exchange.params))
         request: Any = self.expect(CertificateRequest, ServerHelloDone)

@@ -156,8 +156,7 @@ VARIANTS = {
 # Why a row has no code, and what the README says for as long as this is so.
 REASONS = {
     "not applicable": "",
-    "comes with certificate compression": r"Not yet:[^.]* certificate compression",
-    "TLS 1.2 is not spoken yet": r"TLS 1.3 [^.]*nothing older yet",
+    "TLS 1.2 is not resumed yet": "",
 }
 
 

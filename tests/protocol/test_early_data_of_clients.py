@@ -11,7 +11,7 @@ import pytest
 from handfast.errors import ApiMisuse
 from handfast.events import Role
 from handfast.registry import ExtensionType
-from handfast.wire.extensions import EarlyDataIndication
+from handfast.wire.extensions import EarlyDataIndication, Extensions
 from handfast.wire.messages import ClientHello, EndOfEarlyData
 from tests.lies import (
     APPLICATION_DATA,
@@ -157,6 +157,15 @@ REFUSED_BY_CLIENT: dict[str, Any] = {"ours": sending(), "peer": TAKES_IT}
         "protocol_version",
         EARLY_KEYS,
         **REFUSED_BY_CLIENT,
+    ),
+    Row(
+        "TLS 1.2, which has no early data",
+        {"ServerHello": change(extensions=Extensions(), cipher_suite=0xC02B)},
+        "early_data_and_old_version",
+        "protocol_version",
+        EARLY_KEYS,
+        ours=sending(versions=(0x0304, 0x0303)),
+        peer=TAKES_IT,
     ),
     Row(
         "a wrong Finished",

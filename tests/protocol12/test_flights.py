@@ -12,8 +12,9 @@ from handfast.events import Event, MessageSeen, Role
 from handfast.handshake.flights import message_of
 from handfast.handshake.flights12 import FLIGHTS_12, START
 from handfast.registry import HandshakeType
+from handfast.wire.extensions import CertificateStatusAcknowledged
 from handfast.wire.messages import ClientHello
-from handfast.wire.messages12 import MESSAGES_12, Certificate, CertificateRequest, HelloRequest
+from handfast.wire.messages12 import MESSAGES_12, Certificate, CertificateRequest, HelloRequest, ServerHello
 from tests import certificates
 from tests.lies import handshake
 from tests.protocol.ours import assert_dead, credentials
@@ -22,6 +23,8 @@ from tests.protocol12.ours12 import ONLY, meet12
 ASKING = {"client_auth": ClientAuth.REQUEST}
 ALICE = {"identity": certificates.client()}
 ASKED = {"requests_certificate": True}
+STAPLE = {"ask_for_ocsp_response": True}
+ANNOUNCED, STAPLED = {"announces_response": True}, {"ocsp_response": b"a response"}
 AGAIN = {
     Role.CLIENT: HelloRequest(),
     Role.SERVER: ClientHello(0x0303, bytes(32), b"", (0xC02B,), b"\0"),
@@ -33,7 +36,10 @@ REACHED: dict[Role, dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
     Role.CLIENT: {
         START: ("ServerHello", {}, ONLY),
         "ServerHello": ("Certificate", {}, {}),
+        "ServerHello; announces an OCSP response": ("Certificate", ANNOUNCED, STAPLE),
         "Certificate": ("ServerKeyExchange", {}, {}),
+        "Certificate; an OCSP response was announced": ("ServerKeyExchange", ANNOUNCED, STAPLE),
+        "CertificateStatus": ("ServerKeyExchange", STAPLED, STAPLE),
         "ServerKeyExchange": ("ServerHelloDone", {}, {}),
         "CertificateRequest": ("ServerHelloDone", ASKED, {}),
         "ServerHelloDone": ("Finished", {}, {}),
@@ -85,7 +91,7 @@ def test_refused(role, state, number):
 
 def states_of(role: Role, messages: list[MessageSeen]) -> list[str]:
     """The states that a connection went through, by the messages that it and its peer sent."""
-    states, proving, complete = [START], False, False
+    states, proving, complete, announced = [START], False, False, False
     asks = any(isinstance(event.message, CertificateRequest) for event in messages)
     for event in messages:
         if event.direction is not role.peer.sends:
@@ -97,6 +103,11 @@ def states_of(role: Role, messages: list[MessageSeen]) -> list[str]:
         elif isinstance(event.message, ClientHello):
             first = "; we ask for a certificate" if asks else "; we ask for no certificate"
             name += "; we decline" if complete else first
+        elif isinstance(event.message, ServerHello):
+            announced = event.message.find(CertificateStatusAcknowledged) is not None
+            name += "; announces an OCSP response" if announced else ""
+        elif role is Role.CLIENT and isinstance(event.message, Certificate):
+            name += "; an OCSP response was announced" if announced else ""
         elif name == "ClientKeyExchange":
             name += "; a key to prove" if proving else "; nothing to prove"
         complete = complete or name == "Finished"
@@ -109,7 +120,8 @@ def test_what_comes_in_order_over_all_configurations_is_the_table(role):
     shapes: list[tuple[dict[str, Any], dict[str, Any]]]
     mine = {"credentials": (credentials(certificates.client()),)}
     if role is Role.CLIENT:
-        shapes = list(product(({}, ASKED), ({}, mine)))
+        shapes = list(product(({}, ASKED, ANNOUNCED, STAPLED), ({}, mine)))
+        shapes = [(options, {**ours, **STAPLE}) for options, ours in shapes]
     else:
         shapes = [(options, {"client_auth": mode}) for options, mode in product(({}, ALICE), ClientAuth)]
     observed = set()

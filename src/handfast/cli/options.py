@@ -105,12 +105,15 @@ def identity_options(command: F) -> F:
 
 
 def parameter_options(command: F) -> F:
-    """--tls, --suites, --groups, --alpn."""
+    """--tls, --suites, --groups, --alpn, --old-main-secret."""
     return together(
         click.option("--tls", multiple=True, metavar="VERSION", help="Speak exactly these: 1.2, 1.3; repeatable."),
         click.option("--suites", metavar="NAMES", help="Cipher suites, comma-separated, most wanted first."),
         click.option("--groups", metavar="NAMES", help="Key exchange groups, likewise."),
         click.option("--alpn", metavar="NAMES", help="Application protocols, likewise: h2,http/1.1."),
+        click.option(
+            "--old-main-secret", is_flag=True, help="In TLS 1.2, let in peers without the extended main secret."
+        ),
     )(command)
 
 
@@ -197,7 +200,9 @@ def server_verification(
     return {"verifier": asked[0] if len(asked) == 1 else AllOf(*asked), "enforce_verdict": bool(pins) or not insecure}
 
 
-def parameters(tls: tuple[str, ...], suites: str | None, groups: str | None, alpn: str | None) -> dict[str, Any]:
+def parameters(
+    tls: tuple[str, ...], suites: str | None, groups: str | None, alpn: str | None, old_main_secret: bool = False
+) -> dict[str, Any]:
     """The keyword arguments of a configuration that these options make. Raises ConfigError."""
     chosen: dict[str, Any] = {}
     if tls:
@@ -208,6 +213,8 @@ def parameters(tls: tuple[str, ...], suites: str | None, groups: str | None, alp
         chosen["groups"] = _numbers("--groups", groups, NamedGroup)
     if alpn is not None:
         chosen["application_protocols"] = tuple(name for name in alpn.split(",") if name)
+    if old_main_secret:
+        chosen["require_extended_main_secret"] = False
     return chosen
 
 

@@ -1,20 +1,41 @@
 """Channel bindings: values that tie what an application says to the TLS connection that it says it on. RFC 5056.
 
-``tls-exporter`` is a value of this connection alone. ``tls-server-end-point`` is one of the server's certificate, for
-those who stand behind something that ends TLS for them.
+``tls-exporter`` is a value of this connection alone. ``tls-unique`` was meant to be one in TLS 1.2, and is with the
+extended main secret; TLS 1.3 has none. ``tls-server-end-point`` is one of the server's certificate, for those who stand
+behind something that ends TLS for them.
 """
 
 from __future__ import annotations
 
 import hashlib
+from typing import TYPE_CHECKING
 
 from handfast.errors import ApiMisuse
+from handfast.keys.established import Established
+
+if TYPE_CHECKING:
+    from handfast.keys.established12 import Established12
 
 TLS_EXPORTER = "tls-exporter"
+TLS_UNIQUE = "tls-unique"
 TLS_SERVER_END_POINT = "tls-server-end-point"
 
 EXPORTER_LABEL = "EXPORTER-Channel-Binding"
 EXPORTER_LENGTH = 32
+
+
+def unique(established: Established | Established12) -> bytes:
+    """The Finished that was sent first, 12 bytes. RFC 5929 3.1.
+
+    Raises ApiMisuse no_channel_binding in TLS 1.3, for which nobody defined it (RFC 9266 1), and without the extended
+    main secret, where somebody in the middle can give two connections the same (RFC 7627 1).
+    """
+    if isinstance(established, Established):
+        raise ApiMisuse("no_channel_binding", kind=TLS_UNIQUE, reason="TLS 1.3 has none; tls-exporter takes its place")
+    if not established.exporter.extended:
+        reason = "without the extended main secret two connections can have the same"
+        raise ApiMisuse("no_channel_binding", kind=TLS_UNIQUE, reason=reason)
+    return established.first_finished
 
 
 def server_end_point(certificate: bytes) -> bytes:

@@ -313,14 +313,17 @@ class Connection:
     def channel_binding(self, kind: str) -> bytes:
         """``tls-exporter`` (32 bytes, RFC 9266) or ``tls-server-end-point`` (the size of a hash, RFC 5929 4).
 
+        In TLS 1.2 also ``tls-unique`` (12 bytes, RFC 5929 3); all there but the second need the extended main secret.
         Raises ApiMisuse before the handshake is over and where there is no such binding.
         """
         if self._established is None or self.error is not None:
             raise ApiMisuse("no_exporter")
         if kind == channel_bindings.TLS_EXPORTER:
             return self.export(channel_bindings.EXPORTER_LABEL, b"", channel_bindings.EXPORTER_LENGTH)
+        if kind == channel_bindings.TLS_UNIQUE:
+            return channel_bindings.unique(self._established)
         if kind != channel_bindings.TLS_SERVER_END_POINT:
-            raise ApiMisuse("no_channel_binding", kind=repr(kind), reason="it is not known, or not for TLS 1.3")
+            raise ApiMisuse("no_channel_binding", kind=repr(kind), reason="it is not known")
         chain = self.info.presented if self.info.role is Role.CLIENT else self.info.shown
         if not chain:
             raise ApiMisuse("no_channel_binding", kind=kind, reason="the server showed no certificate")

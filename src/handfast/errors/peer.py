@@ -324,7 +324,7 @@ class PeerIncompatible(HandfastError):
             Alert.handshake_failure,
             "the {peer} does not speak the extended main secret, without which TLS 1.2 can be attacked",
             "RFC 7627 5",
-            "update it; for old peers there is require_extended_main_secret=False",
+            "update it; for old peers there is --old-main-secret, or require_extended_main_secret=False",
         ),
         "no_secure_renegotiation": Entry(
             Alert.handshake_failure,

@@ -122,6 +122,7 @@ def make_offer(
         bodies += ECPointFormatList((ECPointFormat.uncompressed,)), ExtendedMainSecret(), RenegotiationInfo(b"")
     if config.application_protocols:
         bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
+    bodies += certificate_wishes(config, Role.CLIENT, compression=speaks_13)
     if speaks_13:
         bodies += only_for_13(config, early=early)
     hs.info.post_handshake_auth = config.post_handshake_auth and speaks_13
@@ -136,7 +137,7 @@ def make_offer(
 
 def only_for_13(config: ClientConfig, *, early: bool) -> list[ExtensionBody]:
     """The extensions that say nothing to a server of an older version. RFC 9846 4.3."""
-    bodies = certificate_wishes(config, Role.CLIENT)
+    bodies: list[ExtensionBody] = []
     if config.ca_names:
         bodies.append(CertificateAuthorities(tuple(config.ca_names)))
     if config.sessions is not None:

@@ -6,6 +6,7 @@ Nothing of ours is shown or signed before the server has proven who it is and wa
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from handfast.errors import PeerMisbehaved
@@ -15,6 +16,7 @@ from handfast.handshake.finish import check_finished, send_finished, tell_negoti
 from handfast.handshake.identity import client_choice, judge_identity
 from handfast.handshake.identity12 import (
     check_params_signature,
+    note_staple,
     presented_chain,
     prove_possession,
     schemes_for,
@@ -23,11 +25,14 @@ from handfast.handshake.identity12 import (
 from handfast.handshake.negotiate import TLS12
 from handfast.keys import keylog
 from handfast.keys.established12 import Established12
+from handfast.registry import ExtensionType
+from handfast.wire.extensions import CertificateStatusAcknowledged
 from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import (
     MESSAGES_12,
     Certificate,
     CertificateRequest,
+    CertificateStatus,
     ClientKeyExchange,
     ServerHello,
     ServerHelloDone,
@@ -58,9 +63,17 @@ def client12(
     chain = presented_chain(hs, (yield from hs.expect(Certificate)))
     if not chain:
         raise PeerMisbehaved("empty_server_certificate")
+    status = None
+    if answer.find(CertificateStatusAcknowledged) is not None:
+        status = yield from hs.maybe(CertificateStatus, before=ServerKeyExchange)
+    note_staple(hs, answer, status)
     exchange = yield from hs.expect(ServerKeyExchange)
     hs.info.group = group = negotiate12.check_params(hello, exchange.params)
-    proven = check_params_signature(hs, chain, exchange, b"".join(randoms), suite, config.schemes)
+    proven = replace(
+        check_params_signature(hs, chain, exchange, b"".join(randoms), suite, config.schemes),
+        ocsp_response=hs.info.ocsp_response,
+        asked_for_ocsp_response=ExtensionType.status_request in hello.extensions,
+    )
     tell_negotiated(hs, hello)
     wanted = None
     request = yield from hs.maybe(CertificateRequest, before=ServerHelloDone)
@@ -85,9 +98,9 @@ def client12(
         yield from prove_possession(hs, mine)
     hs.transcript.start(suite.hash)
     keys12.write_with(hs, suite, keys[Role.CLIENT])
-    send_finished(hs, main_secret.finished_key(Role.CLIENT))
+    first_finished = send_finished(hs, main_secret.finished_key(Role.CLIENT))
 
     keys12.read_with(hs, suite, keys[Role.SERVER], after=ServerHelloDone)
     yield from check_finished(hs, main_secret.finished_key(Role.SERVER))
     hs.info.peer = judged
-    return Established12(suite, main_secret.exporter())
+    return Established12(suite, main_secret.exporter(), first_finished)

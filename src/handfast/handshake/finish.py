@@ -49,16 +49,17 @@ class Authenticates(Protocol):
     def finished(self, transcript_hash: bytes, /) -> bytes: ...
 
 
-def send_finished(hs: Handshake, secret: Authenticates) -> None:
-    """Prove that we saw the same handshake as the peer. RFC 9846 4.5.3."""
+def send_finished(hs: Handshake, secret: Authenticates) -> bytes:
+    """Prove that we saw the same handshake as the peer, by the verify_data that is returned. RFC 9846 4.5.3."""
     transcript_hash = hs.transcript.digest()
     verify_data = secret.finished(transcript_hash)
     sent = hs.send(Finished(verify_data)).verify_data
     hs.checked(hs.role.sends, "Finished", transcript_hash, verify_data, sent, verify_data == sent)
+    return sent
 
 
-def check_finished(hs: Handshake, secret: Authenticates) -> Generator[Step, Any, None]:
-    """Wait for the proof that the peer saw the same handshake, and check it. RFC 9846 4.5.3."""
+def check_finished(hs: Handshake, secret: Authenticates) -> Generator[Step, Any, bytes]:
+    """Wait for the proof that the peer saw the same handshake, check it and return it. RFC 9846 4.5.3."""
     transcript_hash = hs.transcript.digest()
     finished = yield from hs.expect(Finished)
     expected = secret.finished(transcript_hash)
@@ -77,6 +78,7 @@ def check_finished(hs: Handshake, secret: Authenticates) -> Generator[Step, Any,
     hs.checked(hs.role.peer.sends, "Finished", transcript_hash, expected, received, ok)
     if not ok:
         raise PeerMisbehaved("bad_finished")
+    return received
 
 
 def tell_negotiated(hs: Handshake, hello: ClientHello) -> None:

@@ -17,9 +17,12 @@ START = "start"
 
 # What a server may send, and when. RFC 5246 figure 1, without what only other key exchanges and sessions need.
 TO_CLIENT_12: Flights = {
-    START: ("ServerHello",),
+    START: ("ServerHello", "ServerHello; announces an OCSP response"),
     "ServerHello": ("Certificate",),
+    "ServerHello; announces an OCSP response": ("Certificate; an OCSP response was announced",),
     "Certificate": ("ServerKeyExchange",),
+    "Certificate; an OCSP response was announced": ("CertificateStatus", "ServerKeyExchange"),
+    "CertificateStatus": ("ServerKeyExchange",),
     "ServerKeyExchange": ("CertificateRequest", "ServerHelloDone"),
     "CertificateRequest": ("ServerHelloDone",),
     "ServerHelloDone": ("Finished",),

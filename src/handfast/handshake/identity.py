@@ -139,10 +139,10 @@ def _context(asking: Asking) -> bytes:
 # Asking
 
 
-def certificate_wishes(config: Config, role: Role) -> list[ExtensionBody]:
+def certificate_wishes(config: Config, role: Role, *, compression: bool = True) -> list[ExtensionBody]:
     """What our ClientHello or CertificateRequest says of the Certificate that shall answer it."""
     bodies: list[ExtensionBody] = []
-    if config.certificate_compression:
+    if config.certificate_compression and compression:
         bodies.append(CertificateCompressionAlgorithms(tuple(config.certificate_compression)))
     if config.asks_for_ocsp_response:
         client = role is Role.CLIENT

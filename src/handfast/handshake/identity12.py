@@ -11,19 +11,26 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.crypto import signatures
-from handfast.errors import PeerIncompatible, PeerMisbehaved
+from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
 from handfast.events import CertificateChosen
 from handfast.handshake import negotiate12
 from handfast.handshake.identity import ProvenChain
 from handfast.handshake.negotiate import choose_scheme, describe_schemes, names
 from handfast.handshake.negotiate12 import CERTIFICATE_TYPES
 from handfast.handshake.selection import Choice, name_fit
-from handfast.registry import CipherSuite, NamedGroup, SignatureScheme
+from handfast.registry import CertificateStatusType, CipherSuite, NamedGroup, SignatureScheme
 from handfast.trust.signers import LocalSigner
 from handfast.trust.verdict import refuse
 from handfast.wire.codec import encode
+from handfast.wire.extensions import SignedCertificateTimestampList
 from handfast.wire.messages import CertificateVerify
-from handfast.wire.messages12 import Certificate, ServerECDHParams, ServerKeyExchange
+from handfast.wire.messages12 import (
+    Certificate,
+    CertificateStatus,
+    ServerECDHParams,
+    ServerHello,
+    ServerKeyExchange,
+)
 
 if TYPE_CHECKING:
     from handfast.crypto.signatures import PublicKey
@@ -134,7 +141,7 @@ def _sign(hs: Handshake, choice: Choice, content: bytes) -> Generator[Step, Any,
     if choice.credentials is None or choice.scheme is None:
         raise ValueError("no credentials were chosen")
     signature = yield from hs.sign(choice.credentials, choice.scheme, content)
-    hs.info.certificate_sent = True
+    hs.info.certificate_sent, hs.info.shown = True, choice.credentials.chain
     hs.info.own_scheme = choice.scheme
     return choice.scheme, signature
 
@@ -155,6 +162,17 @@ def presented_chain(hs: Handshake, certificate: Certificate) -> tuple[bytes, ...
         count, limit = len(chain), limits.MAX_PRESENTED_CERTIFICATES
         raise refuse("too_many_certificates", f"{count} certificates were presented; at most {limit} are read").error()
     return chain
+
+
+def note_staple(hs: Handshake, hello: ServerHello, status: CertificateStatus | None) -> None:
+    """Keep what the server presents beside its chain; nothing here says that it is true. RFC 6066 8, RFC 6962 3.3.1."""
+    if status is not None:
+        if status.status_type != CertificateStatusType.ocsp:
+            raise BadMessage("bad_value", message="CertificateStatus", field="status_type", value=status.status_type)
+        hs.info.ocsp_response = status.response
+    timestamps = hello.find(SignedCertificateTimestampList)
+    if timestamps is not None:
+        hs.info.signed_certificate_timestamps = timestamps.sct_list
 
 
 def check_params_signature(

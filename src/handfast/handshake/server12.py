@@ -18,12 +18,14 @@ from handfast.handshake.identity12 import (
     prove_params,
     show_certificate,
 )
-from handfast.handshake.negotiate import TLS12, choose_protocol
+from handfast.handshake.negotiate import TLS12, certificate_form, choose_protocol
 from handfast.handshake.negotiate12 import CERTIFICATE_TYPES
+from handfast.handshake.selection import Choice
 from handfast.keys import keylog
 from handfast.keys.established12 import Established12
-from handfast.registry import AlertDescription, ECCurveType, ECPointFormat
+from handfast.registry import AlertDescription, CertificateStatusType, ECCurveType, ECPointFormat
 from handfast.wire.extensions import (
+    CertificateStatusAcknowledged,
     ECPointFormatList,
     ExtendedMainSecret,
     ExtensionBody,
@@ -32,12 +34,14 @@ from handfast.wire.extensions import (
     RenegotiationInfo,
     ServerNameAcknowledged,
     ServerNameList,
+    SignedCertificateTimestampList,
 )
 from handfast.wire.messages import CertificateVerify, ClientHello, HandshakeMessage
 from handfast.wire.messages12 import (
     MESSAGES_12,
     Certificate,
     CertificateRequest,
+    CertificateStatus,
     ClientKeyExchange,
     ServerECDHParams,
     ServerHello,
@@ -67,9 +71,12 @@ def server12(
     hs.info.application_protocol = protocol
 
     random = hs.seams.random_bytes(32 - len(sentinel)) + sentinel
-    answer = hs.send(ServerHello(TLS12, random, b"", suite.id, 0, server_hello_extensions(offer, protocol)))
+    extensions = Extensions(server_hello_extensions(offer, protocol) | staple(hello, mine))
+    answer = hs.send(ServerHello(TLS12, random, b"", suite.id, 0, extensions))
     randoms = hello.random, answer.random
     show_certificate(hs, mine, None)
+    if mine.credentials is not None and extensions.find(CertificateStatusAcknowledged) is not None:
+        hs.send(CertificateStatus(CertificateStatusType.ocsp, mine.credentials.ocsp_response))
     share = hs.seams.generate(group)
     params = ServerECDHParams(ECCurveType.named_curve, group, share.public)
     yield from prove_params(hs, mine, params, b"".join(randoms))
@@ -93,7 +100,7 @@ def server12(
         proven = check_possession(hs, chain, proof, content, config.schemes)
     hs.transcript.start(suite.hash)
     keys12.read_with(hs, suite, keys[Role.CLIENT], after=last)
-    yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
+    first_finished = yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
 
     if proven is not None:
         hs.info.peer = yield from judge_identity(
@@ -106,7 +113,7 @@ def server12(
         raise refusal
     keys12.write_with(hs, suite, keys[Role.SERVER])
     send_finished(hs, main_secret.finished_key(Role.SERVER))
-    return Established12(suite, main_secret.exporter())
+    return Established12(suite, main_secret.exporter(), first_finished)
 
 
 def server_hello_extensions(offer: negotiate12.Offer, protocol: str | None) -> Extensions:
@@ -122,6 +129,20 @@ def server_hello_extensions(offer: negotiate12.Offer, protocol: str | None) -> E
         bodies.append(ECPointFormatList((ECPointFormat.uncompressed,)))
     if protocol is not None:
         bodies.append(ProtocolNameList((protocol.encode(),)))
+    return Extensions.of(*bodies)
+
+
+def staple(hello: ClientHello, choice: Choice) -> Extensions:
+    """What stands beside our certificate for this client: timestamps, or word that an OCSP response will follow it.
+
+    RFC 6066 8, RFC 6962 3.3.1.
+    """
+    bodies: list[ExtensionBody] = []
+    form, credentials = certificate_form(hello, ()), choice.credentials
+    if credentials is not None and form.ocsp_response and credentials.ocsp_response:
+        bodies.append(CertificateStatusAcknowledged())
+    if credentials is not None and form.timestamps and credentials.sct_list:
+        bodies.append(SignedCertificateTimestampList(credentials.sct_list))
     return Extensions.of(*bodies)
 
 

@@ -157,7 +157,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         return self._connection.export(label, context, length)
 
     def channel_binding(self, kind: str) -> bytes:
-        """``tls-exporter`` (RFC 9266) or ``tls-server-end-point`` (RFC 5929 4)."""
+        """``tls-exporter`` (RFC 9266), ``tls-server-end-point`` or, in TLS 1.2, ``tls-unique`` (RFC 5929)."""
         return self._connection.channel_binding(kind)
 
     def send(self, data: Buffer) -> None:

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Established12:
-    """What a connected side keeps. Its keys never change."""
+    """What a connected side keeps. Its keys never change. ``first_finished`` is the verify_data that was sent first."""
 
     suite: Suite12
     exporter: Exporter = field(repr=False)
+    first_finished: bytes = field(repr=False)

@@ -171,6 +171,12 @@ def _server_hello_12(hello: msg12.ServerHello, _describer: Describer) -> Iterabl
         yield f"ALPN {_texts(protocols.protocol_name_list)}"
     if not hello.find(ext.ExtendedMainSecret):
         yield "without the extended main secret"
+    if timestamps := hello.find(ext.SignedCertificateTimestampList):
+        yield count(len(timestamps.sct_list), "certificate timestamp")
+
+
+def _certificate_status(message: msg12.CertificateStatus, _describer: Describer) -> Iterable[str]:
+    yield f"OCSP response of {len(message.response)} bytes"
 
 
 def _server_key_exchange(message: msg12.ServerKeyExchange, _describer: Describer) -> Iterable[str]:
@@ -216,6 +222,7 @@ _SUMMARIES: dict[type, Callable[..., Iterable[str]]] = {
     msg.KeyUpdate: _key_update,
     msg12.ServerHello: _server_hello_12,
     msg12.Certificate: _certificate,
+    msg12.CertificateStatus: _certificate_status,
     msg12.ServerKeyExchange: _server_key_exchange,
     msg12.CertificateRequest: _certificate_request_12,
     msg12.NewSessionTicket: _new_session_ticket_12,

@@ -7,6 +7,7 @@ from dataclasses import field
 from typing import Annotated
 
 from handfast.registry import (
+    CertificateStatusType,
     CipherSuite,
     ClientCertificateType,
     ECCurveType,
@@ -62,6 +63,15 @@ class Certificate(HandshakeMessage):
 
     HANDSHAKE_TYPE = HandshakeType.certificate
     certificate_list: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1)]
+
+
+@tls_struct
+class CertificateStatus(HandshakeMessage):
+    """RFC 6066 8: ``response`` is a DER-encoded OCSPResponse about the server's certificate."""
+
+    HANDSHAKE_TYPE = HandshakeType.certificate_status
+    status_type: Annotated[int, UInt(1, CertificateStatusType)]
+    response: Annotated[bytes, Opaque(1, 2**24 - 1)]
 
 
 @tls_struct
@@ -125,6 +135,7 @@ MESSAGES_12: Messages = {
         ServerHello,
         NewSessionTicket,
         Certificate,
+        CertificateStatus,
         ServerKeyExchange,
         CertificateRequest,
         ServerHelloDone,
