@@ -32,7 +32,7 @@ from handfast.keys.schedule import EarlySecret
 from handfast.keys.transcript import Transcript
 from handfast.registry import ExtensionType, NamedGroup, SignatureScheme
 from handfast.sessions.cache import SessionCache
-from handfast.sessions.state import TicketState
+from handfast.sessions.state import FORMAT, TicketState
 from handfast.trust.credentials import Credentials
 from handfast.trust.presented import PresentedChain
 from handfast.trust.verdict import Verdict, accept, refuse
@@ -256,7 +256,7 @@ class RecordedTickets:
         ticket = parsed(rfc8448_simple.NEW_SESSION_TICKET)
         self.ticket = ticket.ticket
         self.state = TicketState(
-            format=1,
+            format=FORMAT,
             suite=0x1301,
             psk=rfc8448_resumed.PSK,
             ticket_age_add=ticket.ticket_age_add,

@@ -14,7 +14,7 @@ from handfast.engine import ClientAuth, Data, HandshakeDone, ServerConfig, Serve
 from handfast.handshake.flow import Issue
 from handfast.io.sockets import TLSSocket
 from handfast.sessions.cache import SessionCache
-from handfast.sessions.state import TicketState
+from handfast.sessions.state import FORMAT, TicketState
 from handfast.sessions.tickets import SealedTickets
 from handfast.trust.signers import DEFERRED
 from tests import certificates
@@ -51,7 +51,7 @@ class External:
     def __init__(self, **fields):
         self.state = TicketState(
             **{
-                "format": 1,
+                "format": FORMAT,
                 "suite": SHA256_SUITE,
                 "psk": self.PSK.key,
                 "ticket_age_add": 0,
@@ -112,7 +112,15 @@ def test_an_external_psk_is_bound_as_one():
 
 @pytest.mark.parametrize(
     "answer",
-    [b"", b"garbage", "text", 7, True, External().state.encode() + b"\0", replace(External().state, format=2).encode()],
+    [
+        b"",
+        b"garbage",
+        "text",
+        7,
+        True,
+        External().state.encode() + b"\0",
+        replace(External().state, format=FORMAT + 1).encode(),
+    ],
 )
 def test_a_ticket_store_that_returns_something_else(answer):
     tickets = External()

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from handfast import limits
 from handfast.errors import ConfigError
-from handfast.sessions.state import TicketState
+from handfast.sessions.state import FORMAT, TicketState
 from handfast.sessions.tickets import KEY_LENGTH, SealedTickets, StoredTickets
 from tests.lies import flipped
 from tests.sessions.forking import in_child
@@ -297,7 +297,7 @@ def test_ten_thousand_live_sessions_cost_what_one_does(monkeypatch):
 
 states = st.builds(
     TicketState,
-    format=st.just(1),
+    format=st.just(FORMAT),
     suite=st.integers(0, 2**16 - 1),
     psk=st.binary(min_size=1, max_size=48),
     ticket_age_add=st.integers(0, 2**32 - 1),

@@ -601,9 +601,8 @@ class Connection:
     def _fail(self, error: HandfastError) -> None:
         """The connection is dead: tell the peer what it may know, and keep the error without the frames it passed."""
         error.__traceback__ = error.__context__ = error.__cause__ = None
-        self.error = error
+        self.error, self._machine = error, None
         self._end_plain()
-        self._machine = None
         if self._watch.active:
             self._tell_rest()
         if error.alert is not None and not self._write_closed:

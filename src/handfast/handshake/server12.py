@@ -96,8 +96,7 @@ def server12(
     last: type[HandshakeMessage] = ClientKeyExchange
     if chain:
         content, last = hs.transcript.messages, CertificateVerify
-        proof = yield from hs.expect(CertificateVerify)
-        proven = check_possession(hs, chain, proof, content, config.schemes)
+        proven = check_possession(hs, chain, (yield from hs.expect(CertificateVerify)), content, config.schemes)
     hs.transcript.start(suite.hash)
     keys12.read_with(hs, suite, keys[Role.CLIENT], after=last)
     first_finished = yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
