@@ -13,11 +13,21 @@ from handfast.handshake.flights import message_of
 from handfast.handshake.flights12 import FLIGHTS_12, START
 from handfast.registry import HandshakeType
 from handfast.wire.messages import ClientHello
-from handfast.wire.messages12 import MESSAGES_12, Certificate, CertificateRequest, HelloRequest
+from handfast.wire.messages12 import (
+    MESSAGES_12,
+    Certificate,
+    CertificateRequest,
+    HelloRequest,
+    NewSessionTicket,
+    ServerHello,
+    ServerKeyExchange,
+)
 from tests import certificates
 from tests.lies import handshake
 from tests.protocol.ours import assert_dead, credentials
+from tests.protocol.sessions import Keeping, sealing
 from tests.protocol12.ours12 import ONLY, meet12
+from tests.protocol12.test_resumption import given_12, ticket_12
 
 ASKING = {"client_auth": ClientAuth.REQUEST}
 ALICE = {"identity": certificates.client()}
@@ -28,20 +38,41 @@ AGAIN = {
 }
 NUMBERS = {cls.__name__: number for number, cls in MESSAGES_12.items()}
 
+
 # How the peer gets ours into a state, and at which step of its script it then speaks: options of the peer, of ours.
+def resuming(role: Role) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Options of the peer and of ours with which a session is resumed."""
+    if role is Role.SERVER:
+        return {"session": ticket_12()}, sealing()
+    session, sessions = given_12()
+    return {"session": session}, {"sessions": sessions}
+
+
+THEIR_SESSION, THAT_WE_KNOW = resuming(Role.SERVER)
+OUR_SESSION, THAT_WE_OFFER = resuming(Role.CLIENT)
+TICKET, WANTED = {"new_ticket": b"a ticket"}, {"sessions": Keeping()}
 REACHED: dict[Role, dict[str, tuple[str, dict[str, Any], dict[str, Any]]]] = {
     Role.CLIENT: {
         START: ("ServerHello", {}, ONLY),
-        "ServerHello": ("Certificate", {}, {}),
-        "Certificate": ("ServerKeyExchange", {}, {}),
-        "ServerKeyExchange": ("ServerHelloDone", {}, {}),
-        "CertificateRequest": ("ServerHelloDone", ASKED, {}),
-        "ServerHelloDone": ("Finished", {}, {}),
+        "ServerHello; a new session": ("Certificate", {}, {}),
+        "ServerHello; a new session and a ticket": ("Certificate", TICKET, WANTED),
+        "ServerHello; our session": ("Finished", OUR_SESSION, THAT_WE_OFFER),
+        "ServerHello; our session and a ticket": ("NewSessionTicket", {**OUR_SESSION, **TICKET}, THAT_WE_OFFER),
+        "Certificate; no ticket": ("ServerKeyExchange", {}, {}),
+        "Certificate; a ticket": ("ServerKeyExchange", TICKET, WANTED),
+        "ServerKeyExchange; no ticket": ("ServerHelloDone", {}, {}),
+        "ServerKeyExchange; a ticket": ("ServerHelloDone", TICKET, WANTED),
+        "CertificateRequest; no ticket": ("ServerHelloDone", ASKED, {}),
+        "CertificateRequest; a ticket": ("ServerHelloDone", {**ASKED, **TICKET}, WANTED),
+        "ServerHelloDone; no ticket": ("Finished", {}, {}),
+        "ServerHelloDone; a ticket": ("NewSessionTicket", TICKET, WANTED),
+        "NewSessionTicket": ("Finished", TICKET, WANTED),
     },
     Role.SERVER: {
         START: ("ClientHello", {}, {}),
         "ClientHello; we ask for a certificate": ("Certificate", {}, ASKING),
         "ClientHello; we ask for no certificate": ("ClientKeyExchange", {}, {}),
+        "ClientHello; we resume its session": ("Finished", THEIR_SESSION, THAT_WE_KNOW),
         "Certificate; empty": ("ClientKeyExchange", {}, ASKING),
         "Certificate; not empty": ("ClientKeyExchange", ALICE, ASKING),
         "ClientKeyExchange; nothing to prove": ("Finished", {}, {}),
@@ -87,6 +118,8 @@ def states_of(role: Role, messages: list[MessageSeen]) -> list[str]:
     """The states that a connection went through, by the messages that it and its peer sent."""
     states, proving, complete = [START], False, False
     asks = any(isinstance(event.message, CertificateRequest) for event in messages)
+    resumes = not any(isinstance(event.message, ServerKeyExchange) for event in messages)
+    gives = any(isinstance(event.message, NewSessionTicket) for event in messages)
     for event in messages:
         if event.direction is not role.peer.sends:
             continue
@@ -96,7 +129,12 @@ def states_of(role: Role, messages: list[MessageSeen]) -> list[str]:
             name += "; not empty" if proving else "; empty"
         elif isinstance(event.message, ClientHello):
             first = "; we ask for a certificate" if asks else "; we ask for no certificate"
+            first = "; we resume its session" if resumes else first
             name += "; we decline" if complete else first
+        elif isinstance(event.message, ServerHello):
+            name += ("; our session" if resumes else "; a new session") + (" and a ticket" if gives else "")
+        elif role is Role.CLIENT and name not in ("NewSessionTicket", "Finished", "HelloRequest"):
+            name += "; a ticket" if gives else "; no ticket"
         elif name == "ClientKeyExchange":
             name += "; a key to prove" if proving else "; nothing to prove"
         complete = complete or name == "Finished"
@@ -109,9 +147,16 @@ def test_what_comes_in_order_over_all_configurations_is_the_table(role):
     shapes: list[tuple[dict[str, Any], dict[str, Any]]]
     mine = {"credentials": (credentials(certificates.client()),)}
     if role is Role.CLIENT:
-        shapes = list(product(({}, ASKED), ({}, mine)))
+        shapes = [
+            ({**options, **ticket}, {**ours, **wanted})
+            for options, ours, (ticket, wanted) in product(({}, ASKED), ({}, mine), (({}, {}), (TICKET, WANTED)))
+        ]
+        for ticket in ({}, TICKET):
+            options, ours = resuming(role)
+            shapes.append(({**options, **ticket}, ours))
     else:
         shapes = [(options, {"client_auth": mode}) for options, mode in product(({}, ALICE), ClientAuth)]
+        shapes += [(THEIR_SESSION, THAT_WE_KNOW)]
     observed = set()
     for options, ours in shapes:
         seen: list[Event] = []

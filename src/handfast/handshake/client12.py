@@ -12,7 +12,7 @@ from handfast.errors import PeerMisbehaved
 from handfast.events import Role
 from handfast.handshake import keys12, negotiate12
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
-from handfast.handshake.identity import judge_identity
+from handfast.handshake.identity import judge_identity, take_over
 from handfast.handshake.identity12 import (
     check_params_signature,
     choose_client_credentials,
@@ -21,14 +21,17 @@ from handfast.handshake.identity12 import (
     show_certificate,
 )
 from handfast.handshake.negotiate import TLS12
+from handfast.handshake.offer_session12 import SessionOffer12, keep_session_12
 from handfast.keys import keylog
 from handfast.keys.established12 import Established12
+from handfast.keys.schedule12 import MainSecret12
 from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import (
     MESSAGES_12,
     Certificate,
     CertificateRequest,
     ClientKeyExchange,
+    NewSessionTicket,
     ServerHello,
     ServerHelloDone,
     ServerKeyExchange,
@@ -47,13 +50,18 @@ def client12(
     server_name: str | None,
     hello: ClientHello,
     answer: ServerHello,
+    session: SessionOffer12 | None,
 ) -> Generator[Step, Any, Established12]:
-    """What follows a ServerHello that chose TLS 1.2."""
+    """What follows a ServerHello that chose TLS 1.2; ``session`` is what we offered to resume."""
     hs.speak(MESSAGES_12, keylog.SECRETS_12)
     hs.records.change_cipher_spec_means_keys()
     choice = negotiate12.check_server_hello(hello, answer, require_extended=config.require_extended_main_secret)
     suite, randoms = choice.suite, (hello.random, answer.random)
     hs.info.version, hs.info.suite, hs.info.application_protocol = TLS12, suite.id, choice.protocol
+    if choice.resumes:
+        negotiate12.check_resumption(choice, None if session is None else session.session.suite)
+        if session is not None:
+            return (yield from resumed_client12(hs, config, server_name, hello, answer, choice, session))
 
     chain = presented_chain(hs, (yield from hs.expect(Certificate)))
     if not chain:
@@ -87,7 +95,39 @@ def client12(
     keys12.write_with(hs, suite, keys[Role.CLIENT])
     send_finished(hs, main_secret.finished_key(Role.CLIENT))
 
-    keys12.read_with(hs, suite, keys[Role.SERVER], after=ServerHelloDone)
+    ticket = None
+    if choice.ticket:
+        ticket = yield from hs.expect(NewSessionTicket)
+    keys12.read_with(hs, suite, keys[Role.SERVER], after=NewSessionTicket if choice.ticket else ServerHelloDone)
     yield from check_finished(hs, main_secret.finished_key(Role.SERVER))
     hs.info.peer = judged
+    keep_session_12(hs, config, server_name, main_secret, ticket, answer.session_id, None)
+    return Established12(suite, main_secret.exporter())
+
+
+def resumed_client12(
+    hs: Handshake,
+    config: ClientConfig,
+    server_name: str | None,
+    hello: ClientHello,
+    answer: ServerHello,
+    choice: negotiate12.ServerChoice,
+    offered: SessionOffer12,
+) -> Generator[Step, Any, Established12]:
+    """The abbreviated handshake. RFC 5246 figure 2, RFC 5077 figure 2."""
+    suite, session = choice.suite, offered.session
+    hs.transcript.start(suite.hash)
+    tell_negotiated(hs, hello)
+    main_secret = MainSecret12.restored(suite, session.main_secret, (hello.random, answer.random), hs.report)
+    keys = main_secret.keys()
+    ticket = None
+    if choice.ticket:
+        ticket = yield from hs.expect(NewSessionTicket)
+    keys12.read_with(hs, suite, keys[Role.SERVER], after=NewSessionTicket if choice.ticket else ServerHello)
+    yield from check_finished(hs, main_secret.finished_key(Role.SERVER))
+    take_over(hs, offered.peer)
+    hs.info.session_identified = session.identified
+    keys12.write_with(hs, suite, keys[Role.CLIENT])
+    send_finished(hs, main_secret.finished_key(Role.CLIENT))
+    keep_session_12(hs, config, server_name, main_secret, ticket, b"", offered)
     return Established12(suite, main_secret.exporter())

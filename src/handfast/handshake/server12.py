@@ -9,7 +9,7 @@ from handfast.events import Role
 from handfast.handshake import keys12, negotiate12
 from handfast.handshake.config import ClientAuth
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
-from handfast.handshake.identity import ProvenChain, judge_identity, refuse_without_certificate
+from handfast.handshake.identity import ProvenChain, judge_identity, refuse_without_certificate, take_over
 from handfast.handshake.identity12 import (
     check_possession,
     choose_server_credentials,
@@ -19,8 +19,17 @@ from handfast.handshake.identity12 import (
 )
 from handfast.handshake.negotiate import TLS12, choose_protocol
 from handfast.handshake.negotiate12 import CERTIFICATE_TYPES
+from handfast.handshake.resume12 import (
+    Resumption12,
+    find_session_12,
+    keep_session_12,
+    send_ticket_12,
+    session_ids,
+    ticket_is_due,
+)
 from handfast.keys import keylog
 from handfast.keys.established12 import Established12
+from handfast.keys.schedule12 import MainSecret12
 from handfast.registry import AlertDescription, ECCurveType, ECPointFormat
 from handfast.wire.extensions import (
     ECPointFormatList,
@@ -31,6 +40,7 @@ from handfast.wire.extensions import (
     RenegotiationInfo,
     ServerNameAcknowledged,
     ServerNameList,
+    SessionTicketAcknowledged,
 )
 from handfast.wire.messages import CertificateVerify, ClientHello, HandshakeMessage
 from handfast.wire.messages12 import (
@@ -55,6 +65,9 @@ def server12(
     hs.speak(MESSAGES_12, keylog.SECRETS_12)
     hs.records.change_cipher_spec_means_keys()
     offer = negotiate12.check_client_hello(hello, require_extended=config.require_extended_main_secret)
+    resumption = yield from find_session_12(hs, config, offer)
+    if resumption is not None:
+        return (yield from resumed_server12(hs, config, offer, resumption, sentinel))
     suites = negotiate12.common_suites(config.suites, offer)
     group = negotiate12.choose_group(config.groups, offer.groups)
     suite, mine = choose_server_credentials(config.credentials, suites, offer, hs.info.server_name)
@@ -62,8 +75,13 @@ def server12(
     hs.info.version, hs.info.suite, hs.info.group = TLS12, suite.id, group
     hs.info.application_protocol = protocol
 
+    ticket = ticket_is_due(hs, config, offer, None)
+    session_id = b""
+    if offer.extended and not ticket and session_ids(config) is not None:
+        session_id = hs.seams.random_bytes(32)
     random = hs.seams.random_bytes(32 - len(sentinel)) + sentinel
-    answer = hs.send(ServerHello(TLS12, random, b"", suite.id, 0, server_hello_extensions(offer, protocol)))
+    extensions = server_hello_extensions(offer, protocol, ticket=ticket, resumed=False)
+    answer = hs.send(ServerHello(TLS12, random, session_id, suite.id, 0, extensions))
     randoms = hello.random, answer.random
     show_certificate(hs, mine, None)
     share = hs.seams.generate(group)
@@ -100,15 +118,51 @@ def server12(
         # RFC 5246 7.4.6: there is no alert certificate_required.
         refusal.alert = AlertDescription.handshake_failure
         raise refusal
+    if ticket:
+        yield from send_ticket_12(hs, config, suite, main_secret.value, None)
+    elif session_id:
+        yield from keep_session_12(hs, config, suite, session_id, main_secret.value, None)
     keys12.write_with(hs, suite, keys[Role.SERVER])
     send_finished(hs, main_secret.finished_key(Role.SERVER))
     return Established12(suite, main_secret.exporter())
 
 
-def server_hello_extensions(offer: negotiate12.Offer, protocol: str | None) -> Extensions:
-    """The answers to what the client's hello asks. RFC 5746 3.6, RFC 7627 5.1, RFC 8422 5.2, RFC 7301 3.1."""
+def resumed_server12(
+    hs: Handshake, config: ServerConfig, offer: negotiate12.Offer, resumption: Resumption12, sentinel: bytes
+) -> Generator[Step, Any, Established12]:
+    """The abbreviated handshake. RFC 5246 figure 2, RFC 5077 figure 2."""
+    hello, suite = offer.hello, resumption.suite
+    protocol = choose_protocol(config.application_protocols, offer, required=config.require_application_protocol)
+    hs.info.version, hs.info.suite, hs.info.application_protocol = TLS12, suite.id, protocol
+    ticket = ticket_is_due(hs, config, offer, resumption) and not resumption.by_id
+    random = hs.seams.random_bytes(32 - len(sentinel)) + sentinel
+    extensions = server_hello_extensions(offer, protocol, ticket=ticket, resumed=True)
+    session_id = hello.legacy_session_id
+    answer = hs.send(ServerHello(TLS12, random, session_id, suite.id, 0, extensions))
+    hs.transcript.start(suite.hash)
+    tell_negotiated(hs, hello)
+    secret = resumption.state.main_secret
+    main_secret = MainSecret12.restored(suite, secret, (hello.random, answer.random), hs.report)
+    keys = main_secret.keys()
+    if ticket:
+        yield from send_ticket_12(hs, config, suite, secret, resumption)
+    keys12.write_with(hs, suite, keys[Role.SERVER])
+    send_finished(hs, main_secret.finished_key(Role.SERVER))
+    keys12.read_with(hs, suite, keys[Role.CLIENT], after=ClientHello)
+    yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
+    take_over(hs, resumption.peer)
+    if resumption.by_id:
+        yield from keep_session_12(hs, config, suite, session_id, secret, resumption)
+    return Established12(suite, main_secret.exporter())
+
+
+def server_hello_extensions(
+    offer: negotiate12.Offer, protocol: str | None, *, ticket: bool, resumed: bool
+) -> Extensions:
+    """The answers to the client's hello. RFC 5746 3.6, RFC 7627 5.1, RFC 8422 5.2, RFC 7301 3.1, RFC 5077 3.2."""
     bodies: list[ExtensionBody] = []
-    if offer.hello.find(ServerNameList) is not None:
+    # RFC 6066 3: not where a session is resumed.
+    if offer.hello.find(ServerNameList) is not None and not resumed:
         bodies.append(ServerNameAcknowledged())
     if offer.secure_renegotiation:
         bodies.append(RenegotiationInfo(b""))
@@ -116,6 +170,8 @@ def server_hello_extensions(offer: negotiate12.Offer, protocol: str | None) -> E
         bodies.append(ExtendedMainSecret())
     if offer.hello.find(ECPointFormatList) is not None:
         bodies.append(ECPointFormatList((ECPointFormat.uncompressed,)))
+    if ticket:
+        bodies.append(SessionTicketAcknowledged())
     if protocol is not None:
         bodies.append(ProtocolNameList((protocol.encode(),)))
     return Extensions.of(*bodies)

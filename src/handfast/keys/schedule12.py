@@ -124,6 +124,15 @@ class MainSecret12:
             report("main_secret", label, ("shared_secret",), seed, value)
         return cls(suite, value, randoms, report, extended=extended)
 
+    @classmethod
+    def restored(
+        cls, suite: Suite12, value: bytes, randoms: tuple[bytes, bytes], report: Report | None = None
+    ) -> MainSecret12:
+        """That of a session, extended as all that are kept are, for the connection with these randoms."""
+        if report is not None:
+            report("main_secret", "", (), b"", value)
+        return cls(suite, value, randoms, report, extended=True)
+
     def keys(self) -> dict[Role, DirectionKeys]:
         """The keys that each role writes with. RFC 5246 6.3."""
         suite = self.suite
