@@ -21,7 +21,7 @@ from handfast.handshake.identity12 import (
     show_certificate,
 )
 from handfast.handshake.negotiate import TLS12
-from handfast.handshake.offer_session12 import SessionOffer12, keep_session_12
+from handfast.handshake.offer_session12 import SessionOffer12, remember_session_12
 from handfast.keys import keylog
 from handfast.keys.established12 import Established12
 from handfast.keys.schedule12 import MainSecret12
@@ -101,7 +101,7 @@ def client12(
     keys12.read_with(hs, suite, keys[Role.SERVER], after=NewSessionTicket if choice.ticket else ServerHelloDone)
     yield from check_finished(hs, main_secret.finished_key(Role.SERVER))
     hs.info.peer = judged
-    keep_session_12(hs, config, server_name, main_secret, ticket, answer.session_id, None)
+    remember_session_12(hs, config, server_name, main_secret, ticket, answer.session_id, None)
     return Established12(suite, main_secret.exporter())
 
 
@@ -129,5 +129,5 @@ def resumed_client12(
     hs.info.session_identified = session.identified
     keys12.write_with(hs, suite, keys[Role.CLIENT])
     send_finished(hs, main_secret.finished_key(Role.CLIENT))
-    keep_session_12(hs, config, server_name, main_secret, ticket, b"", offered)
+    remember_session_12(hs, config, server_name, main_secret, ticket, b"", offered)
     return Established12(suite, main_secret.exporter())

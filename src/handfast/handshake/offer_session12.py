@@ -69,7 +69,7 @@ def still_good_12(session: ClientSession12, config: ClientConfig, now: float) ->
     )
 
 
-def keep_session_12(
+def remember_session_12(
     hs: Handshake,
     config: ClientConfig,
     server_name: str | None,

@@ -109,6 +109,18 @@ def server12(
     keys12.read_with(hs, suite, keys[Role.CLIENT], after=last)
     yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
 
+    yield from judge_client_12(hs, config, proven)
+    if ticket:
+        yield from send_ticket_12(hs, config, suite, main_secret.value, None)
+    elif session_id:
+        yield from keep_session_12(hs, config, suite, session_id, main_secret.value, None)
+    keys12.write_with(hs, suite, keys[Role.SERVER])
+    send_finished(hs, main_secret.finished_key(Role.SERVER))
+    return Established12(suite, main_secret.exporter())
+
+
+def judge_client_12(hs: Handshake, config: ServerConfig, proven: ProvenChain | None) -> Generator[Step, Any, None]:
+    """What becomes of a client that showed this chain, or none."""
     if proven is not None:
         hs.info.peer = yield from judge_identity(
             hs, proven, config.verifier, server_name=None, enforce=config.client_auth.enforces_verdict
@@ -118,13 +130,6 @@ def server12(
         # RFC 5246 7.4.6: there is no alert certificate_required.
         refusal.alert = AlertDescription.handshake_failure
         raise refusal
-    if ticket:
-        yield from send_ticket_12(hs, config, suite, main_secret.value, None)
-    elif session_id:
-        yield from keep_session_12(hs, config, suite, session_id, main_secret.value, None)
-    keys12.write_with(hs, suite, keys[Role.SERVER])
-    send_finished(hs, main_secret.finished_key(Role.SERVER))
-    return Established12(suite, main_secret.exporter())
 
 
 def resumed_server12(
