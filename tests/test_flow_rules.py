@@ -13,7 +13,7 @@ import pytest
 
 from tests.syntax import Module, modules
 
-HELPERS = {"expect", "maybe", "sign", "judge", "choose", "redeem", "issue", "keep", "first_use"}
+HELPERS = {"expect", "maybe", "sign", "judge", "choose", "redeem", "issue", "search", "keep", "first_use"}
 """The names of what a handshake waits for, methods of ``Handshake``."""
 
 EXCEPTIONS = {

@@ -345,6 +345,9 @@ def test_a_store_that_fails_costs_the_resumption_alone():
         def redeem(self, ticket: bytes, policy: bytes) -> bytes:
             raise OSError("no store")
 
+        def find(self, session_id: bytes, policy: bytes) -> bytes:
+            raise OSError("no store")
+
         def keep(self, session_id: bytes, state: bytes, policy: bytes, lifetime: int) -> None:
             raise OSError("no store")
 

@@ -131,6 +131,19 @@ class Issue(Need):
 
 
 @dataclass(slots=True, eq=False)
+class Find(Need):
+    """What a session id stands for is needed; without an answer the handshake is a full one. RFC 5246 F.1.4."""
+
+    essential: ClassVar[bool] = False
+    tickets: SessionIds
+    session_id: bytes = field(repr=False)
+    policy: bytes = field(repr=False)
+
+    def ask(self) -> object:
+        return self.tickets.find(self.session_id, self.policy)
+
+
+@dataclass(slots=True, eq=False)
 class Keep(Need):
     """A session is to be kept under its id; where that fails it cannot be resumed. RFC 5246 F.1.4."""
 
@@ -288,6 +301,10 @@ class Handshake:
     def issue(self, tickets: Tickets, state: bytes, policy: bytes, lifetime: int) -> Generator[Step, Any, object]:
         """A ticket for a session, or None."""
         return (yield Issue(tickets, state, policy, lifetime))
+
+    def search(self, tickets: SessionIds, session_id: bytes, policy: bytes) -> Generator[Step, Any, object]:
+        """What a session id stands for, or None."""
+        return (yield Find(tickets, session_id, policy))
 
     def keep(
         self, tickets: SessionIds, session_id: bytes, state: bytes, policy: bytes, lifetime: int

@@ -52,7 +52,7 @@ def policy_12(config: ServerConfig, server_name: str | None) -> bytes:
 def session_ids(config: ServerConfig) -> SessionIds | None:
     """Where sessions are kept under their ids, if the configuration has such a store."""
     tickets: Any = config.tickets
-    return tickets if hasattr(tickets, "keep") else None
+    return tickets if hasattr(tickets, "keep") and hasattr(tickets, "find") else None
 
 
 # Accepting a session
@@ -62,12 +62,16 @@ def find_session_12(hs: Handshake, config: ServerConfig, offer: Offer) -> Genera
     """The session that the client wants to resume, if we know it and it still holds."""
     asked = offer.hello.find(SessionTicket)
     ticket = b"" if asked is None else asked.ticket
-    # RFC 5077 3.4: beside a ticket the session id names nothing.
-    name = ticket or (offer.hello.legacy_session_id if session_ids(config) is not None else b"")
-    if config.tickets is None or not name:
+    session_id, store = offer.hello.legacy_session_id, session_ids(config)
+    if config.tickets is None or not (ticket or session_id):
         return None
     policy = policy_12(config, hs.info.server_name)
-    state = TicketState12.decode((yield from hs.redeem(config.tickets, name, policy)))
+    state = None
+    # RFC 5077 3.4: beside a ticket the session id names nothing.
+    if ticket:
+        state = TicketState12.decode((yield from hs.redeem(config.tickets, ticket, policy)))
+    elif store is not None:
+        state = TicketState12.decode((yield from hs.search(store, session_id, policy)))
     if state is None or not still_good_12(state, config, offer, hs.seams.clock()):
         return None
     if not offer.extended:
@@ -127,11 +131,14 @@ def keep_session_12(
     suite: Suite12,
     session_id: bytes,
     main_secret: bytes,
-    resumption: Resumption12 | None,
 ) -> Generator[Step, Any, None]:
-    """Keep the session under the id that our hello had: the client knows no tickets. RFC 5246 F.1.4."""
+    """Keep the session under the id that our hello had: the client knows no tickets. RFC 5246 F.1.4.
+
+    It is not forgotten when a connection that resumes it fails, as RFC 5246 7.2.2 has it: whoever saw the id, which is
+    no secret, could then end the session.
+    """
     store = session_ids(config)
-    state = _state(hs, config, suite, main_secret, resumption)
+    state = _state(hs, config, suite, main_secret, None)
     if store is not None and state is not None:
         policy = policy_12(config, hs.info.server_name)
         yield from hs.keep(store, session_id, state.encode(), policy, state.ticket_lifetime)

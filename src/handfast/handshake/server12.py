@@ -113,7 +113,7 @@ def server12(
     if ticket:
         yield from send_ticket_12(hs, config, suite, main_secret.value, None)
     elif session_id:
-        yield from keep_session_12(hs, config, suite, session_id, main_secret.value, None)
+        yield from keep_session_12(hs, config, suite, session_id, main_secret.value)
     keys12.write_with(hs, suite, keys[Role.SERVER])
     send_finished(hs, main_secret.finished_key(Role.SERVER))
     return Established12(suite, main_secret.exporter())
@@ -156,8 +156,6 @@ def resumed_server12(
     keys12.read_with(hs, suite, keys[Role.CLIENT], after=ClientHello)
     yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
     take_over(hs, resumption.peer)
-    if resumption.by_id:
-        yield from keep_session_12(hs, config, suite, session_id, secret, resumption)
     return Established12(suite, main_secret.exporter())
 
 

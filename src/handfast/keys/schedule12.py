@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from handfast.crypto.hashes import mac
 from handfast.errors import ApiMisuse
 from handfast.events import Role
 
@@ -30,11 +31,12 @@ VERIFY_DATA_LENGTH = 12
 def prf(hash_: Hash, secret: bytes, label: str, seed: bytes, length: int) -> bytes:
     """The pseudorandom function, P_hash. RFC 5246 5."""
     seed = label.encode() + seed
+    pads = hash_.pads(secret if len(secret) <= hash_.block_size else hash_.digest(secret))
     output = b""
     block = seed
     while len(output) < length:
-        block = hash_.hmac(secret, block)
-        output += hash_.hmac(secret, block + seed)
+        block = mac(pads, block)
+        output += mac(pads, block + seed)
     return output[:length]
 
 
