@@ -20,7 +20,7 @@ import cryptography
 from cryptography.hazmat.backends.openssl.backend import backend
 
 import handfast
-from bench import idle, memory, others, resumption, waiting
+from bench import idle, memory, others, resumption, tls12, waiting
 from bench.checks import check_facts, remark
 from bench.scenarios import FLOOR, handshakes, records
 from bench.sides import ALWAYS, Pki, Row
@@ -35,6 +35,12 @@ GOALS = {
     ("mutual handshake", "client"): 1.8,
     ("resumed handshake", "server"): 1.4,
     ("resumed handshake", "client"): 2.2,
+    ("TLS 1.2, full handshake", "server"): 1.15,
+    ("TLS 1.2, full handshake", "client"): 1.15,
+    ("TLS 1.2, mutual handshake", "server"): 1.7,
+    ("TLS 1.2, mutual handshake", "client"): 1.7,
+    ("TLS 1.2, seal 16 KiB", "server"): 1.2,
+    ("TLS 1.2, open 16 KiB", "server"): 1.2,
     ("seal 64 B", "server"): 0.85,
     ("open 64 B", "server"): 0.85,
     ("seal 1 KiB", "server"): 0.85,
@@ -113,6 +119,7 @@ def measure(pki: Pki, *, rounds: int, count: int) -> tuple[dict[str, str], list[
         *handshakes(implementations, pki, mutual=False, rounds=rounds, count=count),
         *handshakes(implementations, pki, mutual=True, rounds=rounds, count=count),
         *resumption.rows(pki, rounds=rounds, count=count),
+        *tls12.rows(pki, rounds=rounds, count=count),
         *records(implementations, pki, rounds=rounds, seconds=0.1),
         *waiting.rows(pki, rounds=rounds),
         *memory.rows(pki),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import KW_ONLY, dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from handfast.crypto import groups, signatures
 from handfast.crypto.randomness import random_bytes
@@ -29,6 +29,7 @@ from handfast.wire.messages12 import (
     CertificateRequest,
     CertificateStatus,
     ClientKeyExchange,
+    NewSessionTicket,
     ServerECDHParams,
     ServerHello,
     ServerHelloDone,
@@ -39,12 +40,22 @@ from tests.lies import CHANGE_CIPHER_SPEC, DUMMY_CHANGE_CIPHER_SPEC, TLS12
 from tests.scripted import OTHER_KEYS, Got, Peer
 
 
+class Known(NamedTuple):
+    """A session as a peer holds it."""
+
+    suite: int
+    main_secret: bytes
+    ticket: bytes = b""
+    session_id: bytes = b""
+
+
 @dataclass
 class Peer12(Peer):
-    """What both roles share. ``extended`` says whether the extended main secret is spoken."""
+    """What both roles share. ``extended``: whether the extended main secret is spoken; ``session``: what is resumed."""
 
     _: KW_ONLY
     extended: bool = True
+    session: Known | None = None
 
     MESSAGES = MESSAGES_12
 
@@ -54,6 +65,7 @@ class Peer12(Peer):
         self.randoms = (b"", b"")
         self._protections: Mapping[Role, Protection12] = {}
         self._changed = False
+        self.resumed = False
 
     @property
     def role(self) -> Role:
@@ -76,8 +88,16 @@ class Peer12(Peer):
     def _derive(self, shared_secret: bytes) -> None:
         """The keys, once ClientKeyExchange was sent or came."""
         session_hash = self.suite.hash.digest(self.transcript.messages) if self.extended else None
-        self.main_secret = MainSecret12.from_shared_secret(self.suite, shared_secret, self.randoms, session_hash)
-        keys = self.main_secret.keys()
+        self._use(MainSecret12.from_shared_secret(self.suite, shared_secret, self.randoms, session_hash))
+
+    def _resume(self, session: Known) -> None:
+        self.resumed = True
+        self._use(MainSecret12.restored(self.suite, session.main_secret, self.randoms))
+        self.transcript.start(self.suite.hash)
+
+    def _use(self, main_secret: MainSecret12) -> None:
+        self.main_secret = main_secret
+        keys = main_secret.keys()
         self._protections = {role: Protection12(self.suite, keys[role]) for role in Role}
 
     def _finish(self) -> None:
@@ -129,15 +149,25 @@ class Server12(Peer12):
     announces_response: bool = False
     ocsp_response: bytes = b""
     timestamps: tuple[bytes, ...] = ()
+    new_ticket: bytes | None = None
+    lifetime_hint: int = 0
 
     ROLE = "server"
 
     def script(self) -> None:
         hello = self.expect(ClientHello)
-        self.suite = SUITES_12[self.chosen_suite or self._first_suite(hello)]
-        answer = ServerHello(TLS12, random_bytes(32), self.session_id, self.suite.id, 0, self._extensions(hello))
+        resumed = self._known(hello)
+        self.suite = SUITES_12[self.chosen_suite or (resumed and resumed.suite) or self._first_suite(hello)]
+        session_id = hello.legacy_session_id if resumed else self.session_id
+        answer = ServerHello(TLS12, random_bytes(32), session_id, self.suite.id, 0, self._extensions(hello))
         self.randoms = hello.random, answer.random
         self.send("ServerHello", answer)
+        if resumed is not None:
+            self._resume(resumed)
+            self._give_ticket()
+            self._finish()
+            self._check_their_finish()
+            return
         chain = () if self.identity is None else self.identity.chain
         self.send("Certificate", Certificate(chain))
         if self.ocsp_response:
@@ -163,7 +193,24 @@ class Server12(Peer12):
             check_signature(certificate, self.expect(CertificateVerify), content)
         self.transcript.start(self.suite.hash)
         self._check_their_finish()
+        self._give_ticket()
         self._finish()
+
+    def _known(self, hello: ClientHello) -> Known | None:
+        """The session that the client offers, if it is ours."""
+        offered = hello.find(ext.SessionTicket)
+        if self.session is None or offered is None:
+            return None
+        name, own = (offered.ticket, self.session.ticket) if offered.ticket else (hello.legacy_session_id, b"")
+        return self.session if name == (own or self.session.session_id) else None
+
+    def _give_ticket(self) -> None:
+        if self.new_ticket is not None:
+            self.send("NewSessionTicket", NewSessionTicket(self.lifetime_hint, self.new_ticket))
+
+    def given(self) -> Known:
+        """The session as the client has it now."""
+        return Known(self.suite.id, self.main_secret.value, self.new_ticket or b"", self.session_id)
 
     def _first_suite(self, hello: ClientHello) -> int:
         assert self.identity is not None
@@ -174,6 +221,8 @@ class Server12(Peer12):
         bodies: list[ExtensionBody] = [ext.RenegotiationInfo(b""), ext.ECPointFormatList((0,))]
         if self.extended:
             bodies.append(ext.ExtendedMainSecret())
+        if self.new_ticket is not None:
+            bodies.append(ext.SessionTicketAcknowledged())
         if self.protocol:
             bodies.append(ext.ProtocolNameList((self.protocol,)))
         if hello.find(ext.ServerNameList):
@@ -195,6 +244,9 @@ class Client12(Peer12):
     schemes: tuple[int, ...] = signatures.SUPPORTED_SCHEMES
     server_name: bytes = b"localhost"
     protocols: tuple[bytes, ...] = ()
+    takes_tickets: bool = False
+    # Whether it tells by its session id that a ticket was accepted.
+    fresh_id: bool = True
 
     ROLE = "client"
 
@@ -205,6 +257,14 @@ class Client12(Peer12):
         self.suite = SUITES_12[answer.cipher_suite]
         self.randoms = hello.random, answer.random
         assert (answer.find(ext.ExtendedMainSecret) is not None) == self.extended
+        self.session_id = answer.session_id
+        known = bool(answer.session_id) or not self.fresh_id
+        if self.session is not None and known and answer.session_id == hello.legacy_session_id:
+            self._resume(self.session)
+            self._take_ticket(answer)
+            self._check_their_finish()
+            self._finish()
+            return
         certificate = self.expect(Certificate)
         if answer.find(ext.CertificateStatusAcknowledged) is not None:
             self.expect(CertificateStatus)
@@ -222,7 +282,18 @@ class Client12(Peer12):
             self.send("CertificateVerify", CertificateVerify(*self._sign(self.transcript.messages)))
         self.transcript.start(self.suite.hash)
         self._finish()
+        self._take_ticket(answer)
         self._check_their_finish()
+
+    def _take_ticket(self, answer: ServerHello) -> None:
+        self.ticket = None
+        if answer.find(ext.SessionTicketAcknowledged) is not None:
+            self.ticket = self.expect(NewSessionTicket)
+
+    def given(self) -> Known:
+        """The session as the server can resume it."""
+        ticket = b"" if self.ticket is None else self.ticket.ticket
+        return Known(self.suite.id, self.main_secret.value, ticket, self.session_id)
 
     def _hello(self) -> ClientHello:
         bodies: list[ExtensionBody] = [
@@ -236,4 +307,8 @@ class Client12(Peer12):
             bodies.append(ext.ExtendedMainSecret())
         if self.protocols:
             bodies.append(ext.ProtocolNameList(self.protocols))
-        return ClientHello(TLS12, random_bytes(32), b"", self.suites, b"\0", Extensions.of(*bodies))
+        session = self.session or Known(0, b"")
+        if self.takes_tickets or session.ticket:
+            bodies.append(ext.SessionTicket(session.ticket))
+        session_id = random_bytes(32) if session.ticket and self.fresh_id else session.session_id
+        return ClientHello(TLS12, random_bytes(32), session_id, self.suites, b"\0", Extensions.of(*bodies))

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench import idle, memory, others, resumption, run, waiting
+from bench import idle, memory, others, resumption, run, tls12, waiting
 from bench.checks import check_facts, remark, unchecked
 from bench.scenarios import SIZES, handshakes, records
 from bench.sides import ALWAYS, HANDFAST, Implementation, Pki, Row, Ssl, pyopenssl_sides, ssl_contexts, ssl_sides
@@ -52,6 +52,18 @@ RESUMING = ["handfast", "ssl", "pyOpenSSL", "floor"]
 def test_resumed_handshakes(pki):
     rows = list(resumption.rows(pki, rounds=1, count=1))
     assert keys(rows) == [("resumed handshake", name, side) for name in RESUMING for side in SIDES]
+    assert plausible(rows)
+
+
+def test_tls_12(pki):
+    rows = list(tls12.rows(pki, rounds=1, count=1, seconds=0))
+    both = ["handfast", "ssl"]
+    made = keys(rows)
+    for kind in ("full", "mutual", "resumed"):
+        for name in both:
+            assert {(f"TLS 1.2, {kind} handshake", name, side) for side in SIDES} <= set(made)
+    assert {(f"TLS 1.2, {what} 16 KiB", name, "server") for what in ("seal", "open") for name in both} <= set(made)
+    assert len(made) == len(set(made)) == 24
     assert plausible(rows)
 
 

@@ -156,7 +156,6 @@ VARIANTS = {
 # Why a row has no code, and what the README says for as long as this is so.
 REASONS = {
     "not applicable": "",
-    "TLS 1.2 is not resumed yet": "",
 }
 
 

@@ -32,7 +32,7 @@ from handfast.keys.schedule import EarlySecret
 from handfast.keys.transcript import Transcript
 from handfast.registry import ExtensionType, NamedGroup, SignatureScheme
 from handfast.sessions.cache import SessionCache
-from handfast.sessions.state import FORMAT, TicketState
+from handfast.sessions.state import FORMAT, ClientSession, TicketState
 from handfast.trust.credentials import Credentials
 from handfast.trust.presented import PresentedChain
 from handfast.trust.verdict import Verdict, accept, refuse
@@ -236,6 +236,7 @@ def test_the_client_binds_its_hello_to_the_ticket() -> None:
     sessions = SessionCache()
     first_connection(sessions)
     [[session]] = sessions._sessions.values()
+    assert isinstance(session, ClientSession)
     assert (session.ticket, session.psk, session.lifetime) == (ticket.ticket, rfc8448_resumed.PSK, 30)
     assert session.max_early_data == 1024
     early_secret = EarlySecret(SUITES_13[0x1301].hash, session.psk)

@@ -21,7 +21,7 @@ from handfast.passive import decode
 from handfast.registry import CertificateCompressionAlgorithm, NamedGroup
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
-from handfast.sessions.tickets import SealedTickets
+from handfast.sessions.tickets import SealedTickets, StoredTickets
 from handfast.trust.signers import DEFERRED
 from handfast.wire.extensions import Extensions
 from handfast.wire.messages import CertificateVerify, ClientHello, Finished, ServerHello
@@ -47,8 +47,9 @@ def shared(event: Event) -> bool:
     if isinstance(event, Checked):
         return event.what != "PSK binder"
     if isinstance(event, SecretDerived):
-        # TLS 1.2's main secret is what a key log holds.
-        return event.name not in ONLY_LIVE_SECRETS or event.label.endswith("master secret")
+        # TLS 1.2's main secret is what a key log holds; that of a session is made from nothing.
+        of_12 = event.label.endswith("master secret") or (event.name == "main_secret" and not event.inputs)
+        return event.name not in ONLY_LIVE_SECRETS or of_12
     return type(event).__name__ not in ONLY_LIVE
 
 
@@ -286,7 +287,20 @@ def in_12_with_questions() -> Pair:
     return with_questions(**TLS12)
 
 
+def resumed_in_12(tickets: Any = None, **options: Any) -> Pair:
+    """A connection that resumes the session of one before."""
+    client = client_config(certificates.client(), sessions=SessionCache())
+    server = server_config(tickets=tickets or SealedTickets(), **TLS12)
+    plain(Pair(client, server))
+    pair = plain(Pair(client, server, **options))
+    assert pair.client.info.resumed or "tamper" in options
+    return pair
+
+
 SCENARIOS = {
+    "TLS 1.2, resumed": resumed_in_12,
+    "TLS 1.2, resumed with a new ticket": lambda: resumed_in_12(StoredTickets()),
+    "TLS 1.2, resumed, a damaged Finished": lambda: resumed_in_12(tamper=flipping(C2S, 2, -3)),
     "TLS 1.2": lambda: plain(in_12()),
     "TLS 1.2, one-way": lambda: plain(in_12(ClientAuth.NONE)),
     "TLS 1.2, in segments of 100 bytes": lambda: plain(in_12(mss=100)),
@@ -330,7 +344,7 @@ SCENARIOS = {
 }
 REFUSED = {
     "TLS 1.2, refused without a certificate", "TLS 1.2, a damaged Finished", "TLS 1.2, damaged data",
-    "TLS 1.2, a damaged signature",
+    "TLS 1.2, a damaged signature", "TLS 1.2, resumed, a damaged Finished",
     "certificate_required", "a server of another CA", "a client of another CA", "no common suite", "no common protocol",
     "a refused ServerHello", "a ServerHello that does not decode", "a damaged flight", "damaged data",
     "an end in the handshake", "an end without close_notify", "close_notify in the handshake",

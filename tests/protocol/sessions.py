@@ -45,15 +45,15 @@ class KnownJudge(Judge):
 class Keeping:
     """A client's sessions that never run out: the one it is made with, or the newest, is given out again and again."""
 
-    def __init__(self, session: ClientSession | None = None) -> None:
+    def __init__(self, session: Any = None) -> None:
         self.session = session
         self._keeps = session is None
 
-    def put(self, partition: bytes, session: ClientSession) -> None:
+    def put(self, partition: bytes, session: Any) -> None:
         if self._keeps:
             self.session = session
 
-    def take(self, partition: bytes) -> ClientSession | None:
+    def take(self, partition: bytes) -> Any:
         return self.session
 
 

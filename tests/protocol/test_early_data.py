@@ -14,6 +14,7 @@ from handfast.handshake.offer_session import partition
 from handfast.handshake.seams import Seams
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
+from handfast.sessions.state import ClientSession
 from handfast.sessions.tickets import SealedTickets
 from handfast.wire.messages import EndOfEarlyData, KeyUpdate
 from tests import certificates
@@ -529,6 +530,7 @@ def test_a_renewed_session_still_stands_for_the_certificate():
     for _ in range(2):
         world.meet()
     while (session := renewed.take(partition(ClientConfig(**world.client), "localhost"))) is not None:
+        assert isinstance(session, ClientSession)
         assert session.identified
         assert session.max_early_data == MAX_EARLY_DATA
 

@@ -160,6 +160,14 @@ class PeerMisbehaved(HandfastError):
         "resumes_no_session": Entry(
             Alert.illegal_parameter, "ServerHello resumes a session that we never had", "RFC 9846 4.2.2"
         ),
+        "resumption_with_other_suite": Entry(
+            Alert.illegal_parameter, "ServerHello resumes our session with {suite}, not its own", "RFC 5246 7.4.1.3"
+        ),
+        "resumption_not_extended": Entry(
+            Alert.handshake_failure,
+            "{message} resumes a session without the extended main secret that this one has",
+            "RFC 7627 5.3",
+        ),
         "renegotiation_in_first_handshake": Entry(
             Alert.handshake_failure, "{message}'s renegotiation_info continues another handshake", "RFC 5746 3.4"
         ),

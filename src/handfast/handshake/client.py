@@ -36,6 +36,7 @@ from handfast.wire.extensions import (
     RenegotiationInfo,
     ServerName,
     ServerNameList,
+    SessionTicket,
     SignatureSchemeList,
     SupportedVersionsClientHello,
 )
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     from handfast.crypto.groups import KeyShare
     from handfast.handshake.config import ClientConfig
     from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.offer_session12 import SessionOffer12
     from handfast.keys.established12 import Established12
     from handfast.trust.verifiers import Verifier
 
@@ -67,10 +69,15 @@ def client(
     # The secrets of a session are told under the name that the connection will have.
     hs.client_random = hs.seams.random_bytes(32)
     session = yield from find_offer(hs, config, verifier, server_name)
+    session_12 = None
+    if session is None and config.sessions is not None and negotiate.TLS12 in config.spoken:
+        from handfast.handshake.offer_session12 import find_offer_12
+
+        session_12 = yield from find_offer_12(hs, config, verifier, server_name)
     reason = why_no_early_data(config, session, len(early_data))
     if early_data:
         hs.info.early_data = f"not sent: {reason}" if reason else "offered"
-    offer = make_offer(hs, config, server_name, session, early=bool(early_data) and not reason)
+    offer = make_offer(hs, config, server_name, session, session_12, early=bool(early_data) and not reason)
     hs.flush()
     hs.records.accepts_change_cipher_spec = True
     if offer.hello.find(EarlyDataIndication) is not None:
@@ -83,7 +90,7 @@ def client(
 
         if offer.hello.find(EarlyDataIndication) is not None:
             raise PeerMisbehaved("early_data_and_old_version")
-        return (yield from client12(hs, config, verifier, server_name, offer.hello, answer))
+        return (yield from client12(hs, config, verifier, server_name, offer.hello, answer, session_12))
     hs.takes_warnings = False
     retry = None
     if isinstance(answer, HelloRetryRequest):
@@ -105,7 +112,13 @@ def client(
 
 
 def make_offer(
-    hs: Handshake, config: ClientConfig, server_name: str | None, session: SessionOffer | None, *, early: bool
+    hs: Handshake,
+    config: ClientConfig,
+    server_name: str | None,
+    session: SessionOffer | None,
+    session_12: SessionOffer12 | None,
+    *,
+    early: bool,
 ) -> ClientOffer:
     """Send the first ClientHello. RFC 9846 4.2.2."""
     speaks_12, speaks_13 = negotiate.TLS12 in config.spoken, negotiate.TLS13 in config.spoken
@@ -120,14 +133,19 @@ def make_offer(
         bodies += SupportedVersionsClientHello(config.spoken), key_shares(shares)
     if speaks_12:
         bodies += ECPointFormatList((ECPointFormat.uncompressed,)), ExtendedMainSecret(), RenegotiationInfo(b"")
+        if config.sessions is not None and server_name is not None:
+            bodies.append(SessionTicket(b"" if session_12 is None else session_12.session.ticket))
     if config.application_protocols:
         bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
     bodies += certificate_wishes(config, Role.CLIENT, compression=speaks_13)
     if speaks_13:
         bodies += only_for_13(config, early=early)
     hs.info.post_handshake_auth = config.post_handshake_auth and speaks_13
-    # A session id makes the handshake look like a resumption of TLS 1.2 to middleboxes. RFC 9846 D.4.
-    session_id = hs.seams.random_bytes(32) if speaks_13 else b""
+    session_id = b"" if session_12 is None else session_12.session.session_id
+    # One that names nothing shows by its echo that a ticket was accepted (RFC 5077 3.4), and makes a handshake of TLS
+    # 1.3 look like a resumption of TLS 1.2 to middleboxes (RFC 9846 D.4).
+    if not session_id and (speaks_13 or session_12 is not None):
+        session_id = hs.seams.random_bytes(32)
     suites = config.spoken_suites
     hello = ClientHello(negotiate.TLS12, hs.client_random, session_id, suites, b"\x00", Extensions.of(*bodies))
     hello = hs.send(hello) if session is None else send_with_psk(hs, hello, session)

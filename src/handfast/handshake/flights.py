@@ -135,7 +135,8 @@ A server that asked accepts, until it has its answer:
 ## What a client accepts from a server in TLS 1.2
 
 From its ServerHello on. A ChangeCipherSpec, which is no handshake message here either, must stand before each Finished
-and nowhere else; a HelloRequest is declined with a warning. RFC 5246 figure 1.
+and nowhere else; a HelloRequest is declined with a warning. A ServerHello says whether a ticket will come, and whether
+our session goes on. RFC 5246 figures 1 and 2, RFC 5077 3.1.
 
 {to_client_12}
 

@@ -15,24 +15,47 @@ if TYPE_CHECKING:
 
 START = "start"
 
-# What a server may send, and when. RFC 5246 figure 1, without what only other key exchanges and sessions need.
+# What a server may send, and when. RFC 5246 figures 1 and 2 without what only other key exchanges need, RFC 5077 3.1.
 TO_CLIENT_12: Flights = {
-    START: ("ServerHello", "ServerHello; announces an OCSP response"),
-    "ServerHello": ("Certificate",),
-    "ServerHello; announces an OCSP response": ("Certificate; an OCSP response was announced",),
-    "Certificate": ("ServerKeyExchange",),
-    "Certificate; an OCSP response was announced": ("CertificateStatus", "ServerKeyExchange"),
-    "CertificateStatus": ("ServerKeyExchange",),
-    "ServerKeyExchange": ("CertificateRequest", "ServerHelloDone"),
-    "CertificateRequest": ("ServerHelloDone",),
-    "ServerHelloDone": ("Finished",),
+    START: (
+        "ServerHello; a new session",
+        "ServerHello; a new session; announces an OCSP response",
+        "ServerHello; a new session and a ticket",
+        "ServerHello; a new session and a ticket; announces an OCSP response",
+        "ServerHello; our session",
+        "ServerHello; our session and a ticket",
+    ),
+    "ServerHello; a new session": ("Certificate; no ticket",),
+    "ServerHello; a new session; announces an OCSP response": ("Certificate; no ticket; an OCSP response",),
+    "ServerHello; a new session and a ticket": ("Certificate; a ticket",),
+    "ServerHello; a new session and a ticket; announces an OCSP response": ("Certificate; a ticket; an OCSP response",),
+    "ServerHello; our session": ("Finished",),
+    "ServerHello; our session and a ticket": ("NewSessionTicket",),
+    "Certificate; no ticket": ("ServerKeyExchange; no ticket",),
+    "Certificate; no ticket; an OCSP response": ("CertificateStatus; no ticket", "ServerKeyExchange; no ticket"),
+    "Certificate; a ticket": ("ServerKeyExchange; a ticket",),
+    "Certificate; a ticket; an OCSP response": ("CertificateStatus; a ticket", "ServerKeyExchange; a ticket"),
+    "CertificateStatus; no ticket": ("ServerKeyExchange; no ticket",),
+    "CertificateStatus; a ticket": ("ServerKeyExchange; a ticket",),
+    "ServerKeyExchange; no ticket": ("CertificateRequest; no ticket", "ServerHelloDone; no ticket"),
+    "ServerKeyExchange; a ticket": ("CertificateRequest; a ticket", "ServerHelloDone; a ticket"),
+    "CertificateRequest; no ticket": ("ServerHelloDone; no ticket",),
+    "CertificateRequest; a ticket": ("ServerHelloDone; a ticket",),
+    "ServerHelloDone; no ticket": ("Finished",),
+    "ServerHelloDone; a ticket": ("NewSessionTicket",),
+    "NewSessionTicket": ("Finished",),
     "Finished": ("HelloRequest",),
     "HelloRequest": ("HelloRequest",),
 }
 
 # What a client may send, and when.
 TO_SERVER_12: Flights = {
-    START: ("ClientHello; we ask for a certificate", "ClientHello; we ask for no certificate"),
+    START: (
+        "ClientHello; we ask for a certificate",
+        "ClientHello; we ask for no certificate",
+        "ClientHello; we resume its session",
+    ),
+    "ClientHello; we resume its session": ("Finished",),
     "ClientHello; we ask for a certificate": ("Certificate; empty", "Certificate; not empty"),
     "ClientHello; we ask for no certificate": ("ClientKeyExchange; nothing to prove",),
     "Certificate; empty": ("ClientKeyExchange; nothing to prove",),

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from handfast.keys.schedule import ExporterSecret
     from handfast.record.layer import RecordLayer
     from handfast.sessions.replay import ReplayGuard
-    from handfast.sessions.tickets import Tickets
+    from handfast.sessions.tickets import SessionIds, Tickets
     from handfast.trust.credentials import Credentials
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verifiers import Verifier
@@ -129,6 +129,34 @@ class Issue(Need):
 
     def ask(self) -> object:
         return self.tickets.issue(self.state, self.policy, self.lifetime)
+
+
+@dataclass(slots=True, eq=False)
+class Find(Need):
+    """What a session id stands for is needed; without an answer the handshake is a full one. RFC 5246 F.1.4."""
+
+    essential: ClassVar[bool] = False
+    tickets: SessionIds
+    session_id: bytes = field(repr=False)
+    policy: bytes = field(repr=False)
+
+    def ask(self) -> object:
+        return self.tickets.find(self.session_id, self.policy)
+
+
+@dataclass(slots=True, eq=False)
+class Keep(Need):
+    """A session is to be kept under its id; where that fails it cannot be resumed. RFC 5246 F.1.4."""
+
+    essential: ClassVar[bool] = False
+    tickets: SessionIds
+    session_id: bytes = field(repr=False)
+    state: bytes = field(repr=False)
+    policy: bytes = field(repr=False)
+    lifetime: int
+
+    def ask(self) -> object:
+        return self.tickets.keep(self.session_id, self.state, self.policy, self.lifetime)
 
 
 @dataclass(slots=True, eq=False)
@@ -285,6 +313,16 @@ class Handshake:
     def issue(self, tickets: Tickets, state: bytes, policy: bytes, lifetime: int) -> Generator[Step, Any, object]:
         """A ticket for a session, or None."""
         return (yield Issue(tickets, state, policy, lifetime))
+
+    def search(self, tickets: SessionIds, session_id: bytes, policy: bytes) -> Generator[Step, Any, object]:
+        """What a session id stands for, or None."""
+        return (yield Find(tickets, session_id, policy))
+
+    def keep(
+        self, tickets: SessionIds, session_id: bytes, state: bytes, policy: bytes, lifetime: int
+    ) -> Generator[Step, Any, None]:
+        """Keep a session under its id."""
+        yield Keep(tickets, session_id, state, policy, lifetime)
 
     def first_use(self, guard: ReplayGuard, key: bytes, seconds: float) -> Generator[Step, Any, object]:
         """True if a replay guard says that it sees ``key`` for the first time."""

@@ -7,6 +7,7 @@ key is checked here whenever a certificate is shown, and what the chain is worth
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Sequence
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
@@ -46,8 +47,12 @@ def signing_schemes(credentials: Credentials) -> tuple[int, ...]:
     """The schemes that these credentials can sign with; of a foreign signer, those it names and its key allows."""
     key = credentials.public_key
     if type(credentials.signer) is LocalSigner:
-        return signatures.schemes_for_12(key)
+        return _own_schemes(key)
     return tuple(scheme for scheme in credentials.signer.schemes if signatures.scheme_fits(key, scheme))
+
+
+# Of the same few keys each time.
+_own_schemes = cache(signatures.schemes_for_12)
 
 
 def choose_server_credentials(

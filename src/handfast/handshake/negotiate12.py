@@ -24,6 +24,7 @@ from handfast.wire.extensions import (
     NamedGroupList,
     ProtocolNameList,
     RenegotiationInfo,
+    SessionTicketAcknowledged,
     SignatureSchemeList,
 )
 
@@ -63,11 +64,17 @@ def _check_extended(hello: ClientHello | ServerHello, peer: str, *, required: bo
 
 @dataclass(frozen=True, slots=True)
 class ServerChoice:
-    """What a ServerHello settled; ``extended`` says that the main secret is the extended one."""
+    """What a ServerHello settled.
+
+    ``extended`` says that the main secret is the extended one; ``resumes``, that the server echoes our session id, and
+    so resumes the session that we offered; ``ticket``, that a NewSessionTicket will come.
+    """
 
     suite: Suite12
     extended: bool
     protocol: str | None
+    resumes: bool
+    ticket: bool
 
 
 def check_server_hello(hello: ClientHello, answer: ServerHello, *, require_extended: bool) -> ServerChoice:
@@ -78,14 +85,27 @@ def check_server_hello(hello: ClientHello, answer: ServerHello, *, require_exten
         raise PeerMisbehaved("suite_not_offered", message="ServerHello", suite=name)
     if answer.compression_method:
         raise PeerMisbehaved("compression_selected", message="ServerHello", method=answer.compression_method)
-    if answer.session_id and answer.session_id == hello.legacy_session_id:
-        raise PeerMisbehaved("resumes_no_session")
     check_extensions(answer, hello.extensions)
     _check_point_formats(answer)
     if not _check_renegotiation(answer):
         raise PeerIncompatible("no_secure_renegotiation")
     extended = _check_extended(answer, "server", required=require_extended)
-    return ServerChoice(suite, extended, check_protocol(hello, answer))
+    resumes = answer.session_id != b"" and answer.session_id == hello.legacy_session_id
+    ticket = answer.find(SessionTicketAcknowledged) is not None
+    return ServerChoice(suite, extended, check_protocol(hello, answer), resumes, ticket)
+
+
+def check_resumption(choice: ServerChoice, suite: int | None) -> None:
+    """A server that resumes a session keeps to its suite, and to the extended main secret. RFC 7627 5.3.
+
+    ``suite`` is that of the session that we offered, or None.
+    """
+    if suite is None:
+        raise PeerMisbehaved("resumes_no_session")
+    if choice.suite.id != suite:
+        raise PeerMisbehaved("resumption_with_other_suite", suite=choice.suite.name)
+    if not choice.extended:
+        raise PeerMisbehaved("resumption_not_extended", message="ServerHello")
 
 
 def check_params(hello: ClientHello, params: ServerECDHParams) -> int:

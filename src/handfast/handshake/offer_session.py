@@ -72,7 +72,7 @@ def find_offer(
         return None
     own_partition = partition(config, server_name)
     for _ in range(limits.SESSIONS_PER_PARTITION):
-        session = _quietly(config.sessions.take, own_partition)
+        session = quietly(config.sessions.take, own_partition)
         if not isinstance(session, ClientSession):
             return None
         if not still_good(session, config, hs.seams.clock()):
@@ -197,12 +197,12 @@ def ticket_keeper(
             identified=identified,
             ocsp_response=hs.info.ocsp_response,
         )
-        _quietly(sessions.put, own_partition, session)
+        quietly(sessions.put, own_partition, session)
 
     return keep
 
 
-def _quietly(call: Callable[..., object], *arguments: object) -> object:
+def quietly(call: Callable[..., object], *arguments: object) -> object:
     """What somebody's store of sessions answers. Where it fails there is no session, and the connection goes on."""
     try:
         return call(*arguments)

@@ -31,6 +31,9 @@ class PostHandshake12:
         self.expects = EXPECTS[role]
         self.records = records
         self._renegotiations = 0
+        protection = records.write_protection
+        if protection is not None and not records.watch.wants_secrets:
+            records.write_plain_until(protection.limit - CLOSE_BEFORE_LIMIT - 1)
 
     def receive(self, message: HandshakeMessage) -> None:
         """Decline, by a warning, so often; the peer may go on without."""

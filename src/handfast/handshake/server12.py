@@ -10,7 +10,7 @@ from handfast.handshake import keys12, negotiate, negotiate12
 from handfast.handshake.by_name import no_such_name
 from handfast.handshake.config import ClientAuth
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
-from handfast.handshake.identity import ProvenChain, candidates, judge_identity, refuse_without_certificate
+from handfast.handshake.identity import ProvenChain, candidates, judge_identity, refuse_without_certificate, take_over
 from handfast.handshake.identity12 import (
     check_possession,
     choose_server_credentials,
@@ -20,9 +20,18 @@ from handfast.handshake.identity12 import (
 )
 from handfast.handshake.negotiate import TLS12, certificate_form, choose_protocol
 from handfast.handshake.negotiate12 import CERTIFICATE_TYPES
+from handfast.handshake.resume12 import (
+    Resumption12,
+    find_session_12,
+    keep_session_12,
+    send_ticket_12,
+    session_ids,
+    ticket_is_due,
+)
 from handfast.handshake.selection import Choice
 from handfast.keys import keylog
 from handfast.keys.established12 import Established12
+from handfast.keys.schedule12 import MainSecret12
 from handfast.registry import AlertDescription, CertificateStatusType, ECCurveType, ECPointFormat
 from handfast.wire.extensions import (
     CertificateStatusAcknowledged,
@@ -34,9 +43,10 @@ from handfast.wire.extensions import (
     RenegotiationInfo,
     ServerNameAcknowledged,
     ServerNameList,
+    SessionTicketAcknowledged,
     SignedCertificateTimestampList,
 )
-from handfast.wire.messages import CertificateVerify, ClientHello, HandshakeMessage
+from handfast.wire.messages import CertificateVerify, ClientHello
 from handfast.wire.messages12 import (
     MESSAGES_12,
     Certificate,
@@ -60,6 +70,9 @@ def server12(
     hs.speak(MESSAGES_12, keylog.SECRETS_12)
     hs.records.change_cipher_spec_means_keys()
     offer = negotiate12.check_client_hello(hello, require_extended=config.require_extended_main_secret)
+    resumption = yield from find_session_12(hs, config, offer)
+    if resumption is not None:
+        return (yield from resumed_server12(hs, config, offer, resumption, sentinel))
     suites = negotiate12.common_suites(config.suites, offer)
     group = negotiate12.choose_group(config.groups, offer.groups)
     ours = yield from candidates(hs, config, negotiate.seen(hello))
@@ -70,9 +83,14 @@ def server12(
     hs.info.version, hs.info.suite, hs.info.group = TLS12, suite.id, group
     hs.info.application_protocol = protocol
 
+    ticket = ticket_is_due(hs, config, offer, None)
+    by_id = offer.extended and not ticket and session_ids(config) is not None
+    session_id = hs.seams.random_bytes(32) if by_id else b""
     random = hs.seams.random_bytes(32 - len(sentinel)) + sentinel
-    extensions = Extensions(server_hello_extensions(offer, protocol) | staple(hello, mine))
-    answer = hs.send(ServerHello(TLS12, random, b"", suite.id, 0, extensions))
+    extensions = Extensions(
+        server_hello_extensions(offer, protocol, ticket=ticket, resumed=False) | staple(hello, mine)
+    )
+    answer = hs.send(ServerHello(TLS12, random, session_id, suite.id, 0, extensions))
     randoms = hello.random, answer.random
     show_certificate(hs, mine, None)
     if mine.credentials is not None and extensions.find(CertificateStatusAcknowledged) is not None:
@@ -92,15 +110,31 @@ def server12(
     shared_secret = share.shared_secret(exchange.public)
     main_secret = keys12.main_secret(hs, suite, shared_secret, randoms, extended=offer.extended)
     keys = main_secret.keys()
-    proven: ProvenChain | None = None
-    last: type[HandshakeMessage] = ClientKeyExchange
-    if chain:
-        content, last = hs.transcript.messages, CertificateVerify
-        proven = check_possession(hs, chain, (yield from hs.expect(CertificateVerify)), content, config.schemes)
+    proven = yield from proof_of(hs, config, chain)
     hs.transcript.start(suite.hash)
-    keys12.read_with(hs, suite, keys[Role.CLIENT], after=last)
+    keys12.read_with(hs, suite, keys[Role.CLIENT], after=CertificateVerify if chain else ClientKeyExchange)
     first_finished = yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
 
+    yield from judge_client_12(hs, config, proven)
+    if ticket:
+        yield from send_ticket_12(hs, config, suite, main_secret.value, None)
+    elif by_id:
+        yield from keep_session_12(hs, config, suite, session_id, main_secret.value)
+    keys12.write_with(hs, suite, keys[Role.SERVER])
+    send_finished(hs, main_secret.finished_key(Role.SERVER))
+    return Established12(suite, main_secret.exporter(), first_finished)
+
+
+def proof_of(hs: Handshake, config: ServerConfig, chain: tuple[bytes, ...]) -> Generator[Step, Any, ProvenChain | None]:
+    """The client's proof that it has the key of this chain, if it showed one. RFC 5246 7.4.8."""
+    if not chain:
+        return None
+    content = hs.transcript.messages
+    return check_possession(hs, chain, (yield from hs.expect(CertificateVerify)), content, config.schemes)
+
+
+def judge_client_12(hs: Handshake, config: ServerConfig, proven: ProvenChain | None) -> Generator[Step, Any, None]:
+    """What becomes of a client that showed this chain, or none."""
     if proven is not None:
         hs.info.peer = yield from judge_identity(
             hs, proven, config.verifier, server_name=None, enforce=config.client_auth.enforces_verdict
@@ -110,15 +144,42 @@ def server12(
         # RFC 5246 7.4.6: there is no alert certificate_required.
         refusal.alert = AlertDescription.handshake_failure
         raise refusal
+
+
+def resumed_server12(
+    hs: Handshake, config: ServerConfig, offer: negotiate12.Offer, resumption: Resumption12, sentinel: bytes
+) -> Generator[Step, Any, Established12]:
+    """The abbreviated handshake. RFC 5246 figure 2, RFC 5077 figure 2."""
+    hello, suite = offer.hello, resumption.suite
+    protocol = choose_protocol(config.application_protocols, offer, required=config.require_application_protocol)
+    hs.info.version, hs.info.suite, hs.info.application_protocol = TLS12, suite.id, protocol
+    ticket = ticket_is_due(hs, config, offer, resumption) and not resumption.by_id
+    random = hs.seams.random_bytes(32 - len(sentinel)) + sentinel
+    extensions = server_hello_extensions(offer, protocol, ticket=ticket, resumed=True)
+    session_id = hello.legacy_session_id
+    answer = hs.send(ServerHello(TLS12, random, session_id, suite.id, 0, extensions))
+    hs.transcript.start(suite.hash)
+    tell_negotiated(hs, hello)
+    secret = resumption.state.main_secret
+    main_secret = MainSecret12.restored(suite, secret, (hello.random, answer.random), hs.report)
+    keys = main_secret.keys()
+    if ticket:
+        yield from send_ticket_12(hs, config, suite, secret, resumption)
     keys12.write_with(hs, suite, keys[Role.SERVER])
-    send_finished(hs, main_secret.finished_key(Role.SERVER))
+    first_finished = send_finished(hs, main_secret.finished_key(Role.SERVER))
+    keys12.read_with(hs, suite, keys[Role.CLIENT], after=ClientHello)
+    yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
+    take_over(hs, resumption.peer, b"")
     return Established12(suite, main_secret.exporter(), first_finished)
 
 
-def server_hello_extensions(offer: negotiate12.Offer, protocol: str | None) -> Extensions:
-    """The answers to what the client's hello asks. RFC 5746 3.6, RFC 7627 5.1, RFC 8422 5.2, RFC 7301 3.1."""
+def server_hello_extensions(
+    offer: negotiate12.Offer, protocol: str | None, *, ticket: bool, resumed: bool
+) -> Extensions:
+    """The answers to the client's hello. RFC 5746 3.6, RFC 7627 5.1, RFC 8422 5.2, RFC 7301 3.1, RFC 5077 3.2."""
     bodies: list[ExtensionBody] = []
-    if offer.hello.find(ServerNameList) is not None:
+    # RFC 6066 3: not where a session is resumed.
+    if offer.hello.find(ServerNameList) is not None and not resumed:
         bodies.append(ServerNameAcknowledged())
     if offer.secure_renegotiation:
         bodies.append(RenegotiationInfo(b""))
@@ -126,6 +187,8 @@ def server_hello_extensions(offer: negotiate12.Offer, protocol: str | None) -> E
         bodies.append(ExtendedMainSecret())
     if offer.hello.find(ECPointFormatList) is not None:
         bodies.append(ECPointFormatList((ECPointFormat.uncompressed,)))
+    if ticket:
+        bodies.append(SessionTicketAcknowledged())
     if protocol is not None:
         bodies.append(ProtocolNameList((protocol.encode(),)))
     return Extensions.of(*bodies)

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from handfast.crypto.hashes import mac
 from handfast.errors import ApiMisuse
 from handfast.events import Role
 
@@ -30,11 +31,12 @@ VERIFY_DATA_LENGTH = 12
 def prf(hash_: Hash, secret: bytes, label: str, seed: bytes, length: int) -> bytes:
     """The pseudorandom function, P_hash. RFC 5246 5."""
     seed = label.encode() + seed
+    pads = hash_.pads(secret if len(secret) <= hash_.block_size else hash_.digest(secret))
     output = b""
     block = seed
     while len(output) < length:
-        block = hash_.hmac(secret, block)
-        output += hash_.hmac(secret, block + seed)
+        block = mac(pads, block)
+        output += mac(pads, block + seed)
     return output[:length]
 
 
@@ -123,6 +125,15 @@ class MainSecret12:
             report("shared_secret", "", (), b"", shared_secret)
             report("main_secret", label, ("shared_secret",), seed, value)
         return cls(suite, value, randoms, report, extended=extended)
+
+    @classmethod
+    def restored(
+        cls, suite: Suite12, value: bytes, randoms: tuple[bytes, bytes], report: Report | None = None
+    ) -> MainSecret12:
+        """That of a session, extended as all that are kept are, for the connection with these randoms."""
+        if report is not None:
+            report("main_secret", "", (), b"", value)
+        return cls(suite, value, randoms, report, extended=True)
 
     def keys(self) -> dict[Role, DirectionKeys]:
         """The keys that each role writes with. RFC 5246 6.3."""

@@ -51,6 +51,18 @@ class Handshake12:
         self._main_secret: MainSecret12 | None = None
         self._protections: dict[Role, Protection12] = {}
         self._believed = True
+        if hellos[1].session_id and hellos[1].session_id == hellos[0].legacy_session_id:
+            self._resume()
+
+    def _resume(self) -> None:
+        """The server resumes a session: nothing is exchanged any more, and the secret is the session's."""
+        self._tell_negotiated(None)
+        if self._known:
+            self._put_on(MainSecret12.restored(self._suite, self._known, self._randoms, self._report))
+
+    def _put_on(self, main_secret: MainSecret12) -> None:
+        self._main_secret = main_secret
+        self._protections = {role: Protection12(self._suite, keys) for role, keys in main_secret.keys().items()}
 
     def lost(self) -> None:
         """A message is missing from the transcript, or could not be read."""
@@ -73,7 +85,7 @@ class Handshake12:
             case ServerKeyExchange() if sender is Role.SERVER:
                 self._check_signature(sender, message, b"".join(self._randoms) + encode(message.params))
                 if self._believed:
-                    self._tell_negotiated(message)
+                    self._tell_negotiated(message.params.named_curve)
             case ClientKeyExchange() if sender is Role.CLIENT:
                 self._derive()
             case CertificateVerify() if before is not None:
@@ -98,16 +110,14 @@ class Handshake12:
             seed = b"" if self._messages is None else self._suite.hash.digest(self._messages)
         label = "extended master secret" if extended else "master secret"
         self._report("main_secret", label, ("shared_secret",), seed, self._known)
-        main_secret = MainSecret12(self._suite, self._known, self._randoms, self._report, extended=extended)
-        self._main_secret = main_secret
-        self._protections = {role: Protection12(self._suite, keys) for role, keys in main_secret.keys().items()}
+        self._put_on(MainSecret12(self._suite, self._known, self._randoms, self._report, extended=extended))
 
-    def _tell_negotiated(self, exchange: ServerKeyExchange) -> None:
+    def _tell_negotiated(self, group: int | None) -> None:
         hello, answer = self._client_hello, self._server_hello
         selected = answer.find(ProtocolNameList)
         names = () if selected is None else selected.protocol_name_list
         protocol = names[0].decode("utf-8", "backslashreplace") if len(names) == 1 else None
-        version, group, now = int(ProtocolVersion.TLS12), exchange.params.named_curve, self._watch.time
+        version, now = int(ProtocolVersion.TLS12), self._watch.time
         self._watch.emit(Negotiated(now, version, self._suite.id, group, False, hello.asked_name, protocol))
 
     def _check_finished(

@@ -395,7 +395,7 @@ class RecordLayer:
             self._write(APPLICATION_DATA, bytes(view[start : start + self.fragment_limit]))
 
     def write_plain_until(self, records: int) -> None:
-        """From how many records under the present keys on ``Protection13.seal_one`` must not be used."""
+        """From how many records under the present keys on ``seal_one`` must not be used."""
         if self.write_protection is not None:
             self.write_protection.plain_until = records
 

@@ -7,6 +7,7 @@ in it. AES-GCM's explicit nonce is the sequence number: it never repeats, and ne
 
 from __future__ import annotations
 
+from io import BytesIO
 from typing import TYPE_CHECKING
 
 from handfast.crypto.suites import TAG_LENGTH, InvalidTag
@@ -21,13 +22,20 @@ if TYPE_CHECKING:
 
 _APPLICATION_DATA = int(ContentType.application_data)
 _VERSION = b"\3\3"
+# How a record of application data starts.
+_START = b"\x17\3\3"
+# Up to about this size of content, copying a record is cheaper than the calls that avoid it.
+_SMALL = 2048
 
 
 class Protection12:
     """One direction: use it either for sealing or for opening.
 
     ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
-    suite's limit of ``records``, before which a sender must stop.
+    suite's limit of ``records``, before which a sender must stop. Up to ``plain_until`` records, application data needs
+    nothing but to be sealed: writing is open, and nobody hears of it.
+
+    As in TLS 1.3's, the ways differ by size: small records cost copies, large ones are sealed and opened in place.
     """
 
     __slots__ = (
@@ -65,17 +73,51 @@ class Protection12:
         self.records += 1
         return b"".join((start, (length + self.overhead).to_bytes(2, "big"), explicit, sealed))
 
+    def seal_one(self, data: bytes) -> bytes:
+        """``seal`` for 1 to 2^14 bytes of application data; b"", and nothing has happened, beyond ``plain_until``."""
+        number = self.records
+        if number >= self.plain_until:
+            return b""
+        self.records = number + 1
+        size = len(data)
+        sequence = number.to_bytes(8, "big")
+        header = _START + (size + self.overhead).to_bytes(2, "big")
+        associated_data = sequence + _START + size.to_bytes(2, "big")
+        if self._explicit:
+            return header + sequence + self._aead.encrypt(self._iv + sequence, data, associated_data)
+        return header + self._aead.encrypt((self._number ^ number).to_bytes(12, "big"), data, associated_data)
+
     def seal_application_data(self, data: Buffer, limit: int = MAX_PLAINTEXT) -> bytes:
         """As many records as ``data`` needs, each with up to ``limit`` bytes of it; none for no data.
 
         Raises LocalFailure key_exhausted, and then has sealed nothing.
         """
         view = memoryview(data).cast("B")
-        if self.records + -(-len(view) // limit) > self.limit:
+        size = len(view)
+        count = -(-size // limit)
+        if self.records + count > self.limit:
             raise LocalFailure("key_exhausted", limit=self.limit)
-        return b"".join(
-            [self.seal(_APPLICATION_DATA, view[start : start + limit]) for start in range(0, len(view), limit)]
-        )
+        if count < 2:
+            return self.seal(_APPLICATION_DATA, view) if size else b""
+        # What a BytesIO is made from becomes its buffer, and is what it gives: each record is encrypted to its place.
+        wire = BytesIO(bytes(size + count * (RECORD_HEADER + self.overhead)))
+        with wire.getbuffer() as place:
+            at = 0
+            for start in range(0, size, limit):
+                at = self._seal_into(place, at, view[start : start + limit])
+        return wire.getvalue()
+
+    def _seal_into(self, place: memoryview, at: int, content: memoryview) -> int:
+        """Seal one record of application data to ``place`` from ``at`` on; where it ends."""
+        length = len(content)
+        explicit = self.records.to_bytes(self._explicit, "big") if self._explicit else b""
+        body = at + RECORD_HEADER + self._explicit
+        end = body + length + TAG_LENGTH
+        place[at:body] = b"".join((_START, (length + self.overhead).to_bytes(2, "big"), explicit))
+        associated_data = self._associated_data(_START, length)
+        self._aead.encrypt_into(self._nonce(explicit), content, associated_data, place[body:end])
+        self.records += 1
+        return end
 
     def open(self, header: Buffer, body: Buffer) -> Opened:
         """Content type and content of one record; there is no padding.
@@ -100,15 +142,35 @@ class Protection12:
         self.records += 1
         return header[0], content, 0
 
-    def seal_one(self, data: bytes) -> bytes:
-        """b"": there is no shorter way than the one on which everything is checked."""
-        return b""
+    def open_one(self, data: Buffer) -> bytes | bytearray:
+        """The content of ``data`` if that is one whole record of application data.
 
-    def open_one(self, data: Buffer) -> bytes:
-        """b"", likewise."""
-        return b""
+        b"", and nothing has happened, if it is anything else: ``open_run`` then says what.
+        """
+        size = len(data) - RECORD_HEADER - self.overhead
+        number = self.records
+        if not 0 < size <= MAX_PLAINTEXT or number >= self._opening_limit:
+            return b""
+        body = size + self.overhead
+        if data[0] != _APPLICATION_DATA or data[1] != 3 or data[2] != 3 or data[3] << 8 | data[4] != body:
+            return b""
+        sequence = number.to_bytes(8, "big")
+        associated_data = sequence + _START + size.to_bytes(2, "big")
+        start = RECORD_HEADER + self._explicit
+        nonce = self._iv + data[RECORD_HEADER:start] if self._explicit else (self._number ^ number).to_bytes(12, "big")
+        content: bytes | bytearray
+        try:
+            if size <= _SMALL:
+                content = self._aead.decrypt(nonce, data[start:], associated_data)
+            else:
+                content = bytearray(size)
+                self._aead.decrypt_into(nonce, memoryview(data)[start:], associated_data, content)
+        except InvalidTag:
+            return b""
+        self.records = number + 1
+        return content
 
-    def open_run(self, data: Buffer, start: int) -> tuple[bytes, int, Opened | None]:
+    def open_run(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
         """Open the complete application_data records from ``start`` on, as long as they hold application data.
 
         Returns the application data, where the next record starts, and the record that ended the run, if that was an
@@ -117,22 +179,41 @@ class Protection12:
         does; an error in a later one by the next call, so that what came before it is not lost.
         """
         source = memoryview(data)
-        contents: list[bytes] = []
-        at = start
+        end = _record_end(source, start)
+        if not end:
+            return b"", start, None
+        output = bytearray(len(source) - start)
+        at, filled = start, 0
         last: Opened | None = None
-        while last is None and (end := _record_end(source, at)):
-            try:
-                opened = self.open(source[at : at + RECORD_HEADER], source[at + RECORD_HEADER : end])
-            except PeerMisbehaved:
-                if at == start:
-                    raise
-                break
-            if opened[1]:
-                contents.append(opened[1])
-            else:
-                last = opened
-            at = end
-        return b"".join(contents), at, last
+        with memoryview(output) as view:
+            while last is None and end:
+                size = end - at - RECORD_HEADER - self.overhead
+                if not 0 <= size <= MAX_PLAINTEXT or not self._open_into(view[filled : filled + size], source[at:end]):
+                    break
+                if not size:
+                    last = _APPLICATION_DATA, b"", 0
+                filled += size
+                at = end
+                end = _record_end(source, at)
+        if at == start:
+            # It raises, and says what is wrong with the first record.
+            self.open(source[at : at + RECORD_HEADER], source[at + RECORD_HEADER : end])
+        del output[filled:]
+        return output, at, last
+
+    def _open_into(self, output: memoryview, record: memoryview) -> bool:
+        """Open one record to ``output``, which has the size of its content; False, and nothing has happened, if not."""
+        if self.records >= self._opening_limit:
+            return False
+        start = RECORD_HEADER + self._explicit
+        nonce = self._nonce(bytes(record[RECORD_HEADER:start]))
+        associated_data = self._associated_data(bytes(record[:3]), len(output))
+        try:
+            self._aead.decrypt_into(nonce, record[start:], associated_data, output)
+        except InvalidTag:
+            return False
+        self.records += 1
+        return True
 
     def _nonce(self, explicit: bytes) -> bytes:
         if explicit:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import threading
 from collections import OrderedDict, deque
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 from handfast import limits
 from handfast.sessions.state import ClientSession
+from handfast.sessions.state12 import ClientSession12
+
+# Of either version; those of different versions are in different partitions.
+Session: TypeAlias = ClientSession | ClientSession12
 
 
 class Sessions(Protocol):
     """What a client resumes sessions with. ``partition`` is 32 bytes: sessions of different ones never meet."""
 
-    def put(self, partition: bytes, session: ClientSession) -> None: ...
-    def take(self, partition: bytes) -> ClientSession | None: ...
+    def put(self, partition: bytes, session: Session) -> None: ...
+    def take(self, partition: bytes) -> Session | None: ...
 
 
 class SessionCache:
@@ -29,7 +33,7 @@ class SessionCache:
         self._capacity = capacity
         self._lock = threading.Lock()
         self._process = os.getpid()
-        self._sessions: OrderedDict[bytes, deque[ClientSession]] = OrderedDict()
+        self._sessions: OrderedDict[bytes, deque[Session]] = OrderedDict()
 
     def __len__(self) -> int:
         with self._lock:
@@ -39,7 +43,7 @@ class SessionCache:
     def __repr__(self) -> str:
         return f"<SessionCache with {len(self)} sessions>"
 
-    def put(self, partition: bytes, session: ClientSession) -> None:
+    def put(self, partition: bytes, session: Session) -> None:
         """Keep a session."""
         with self._lock:
             self._forget_if_forked()
@@ -49,7 +53,7 @@ class SessionCache:
             if len(self._sessions) > self._capacity:
                 self._sessions.popitem(last=False)
 
-    def take(self, partition: bytes) -> ClientSession | None:
+    def take(self, partition: bytes) -> Session | None:
         """The newest session of a partition, which is then forgotten; None when there is none."""
         with self._lock:
             self._forget_if_forked()

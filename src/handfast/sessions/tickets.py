@@ -29,10 +29,21 @@ class Tickets(Protocol):
 
     ``state`` and what ``redeem`` returns are bytes that hold secrets; ``policy`` is 32 bytes, ``lifetime`` seconds.
     ``issue`` returns None where it has no room; ``redeem`` returns None for what it does not know.
+
+    Two more things are for TLS 1.2. ``reusable = True`` says that ``redeem`` forgets nothing, so that a ticket may be
+    shown again, as most clients do; without it each resumption brings a new one. And ``SessionIds`` can resume sessions
+    of clients that know no tickets (RFC 5246 F.1.4).
     """
 
     def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes | Awaitable[bytes | None] | None: ...
     def redeem(self, ticket: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None: ...
+
+
+class SessionIds(Tickets, Protocol):
+    """A ``Tickets`` that also keeps sessions under ids that it is given; one may be used as often as it is found."""
+
+    def keep(self, session_id: bytes, state: bytes, policy: bytes, lifetime: int) -> object: ...
+    def find(self, session_id: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None: ...
 
 
 class _Key:
@@ -55,6 +66,8 @@ class SealedTickets:
     open; rotating them is then yours, by ``replace``. One key seals at most 2^31 tickets, because nonces are random
     (NIST SP 800-38D 8.3): a random key is replaced before that, a given one seals no more.
     """
+
+    reusable = True
 
     def __init__(
         self,
@@ -157,13 +170,17 @@ class StoredTickets:
     def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes:
         """A new ticket for ``state``."""
         ticket = random_bytes(32)
+        self.keep(ticket, state, policy, lifetime)
+        return ticket
+
+    def keep(self, session_id: bytes, state: bytes, policy: bytes, lifetime: int) -> None:
+        """Keep ``state`` under an id of 32 random bytes, which ``redeem`` would take for a ticket."""
         with self._lock:
             self._forget_if_forked()
             now = self._clock()
-            self._sessions[ticket] = state, policy, now + lifetime
+            self._sessions[session_id] = state, policy, now + lifetime
             while self._sessions and (len(self._sessions) > self._capacity or self._oldest_is_over(now)):
                 self._sessions.popitem(last=False)
-        return ticket
 
     def _oldest_is_over(self, now: float) -> bool:
         return next(iter(self._sessions.values()))[2] <= now
@@ -171,12 +188,20 @@ class StoredTickets:
     def redeem(self, ticket: bytes, policy: bytes) -> bytes | None:
         """The session, once; a ticket shown under another policy stays good for its own."""
         with self._lock:
-            self._forget_if_forked()
-            state, own_policy, expires_at = self._sessions.get(ticket, (b"", b"", 0.0))
-            if own_policy != policy or expires_at <= self._clock():
-                return None
-            del self._sessions[ticket]
+            state = self._look_up(ticket, policy)
+            if state is not None:
+                del self._sessions[ticket]
         return state
+
+    def find(self, session_id: bytes, policy: bytes) -> bytes | None:
+        """The session, which stays."""
+        with self._lock:
+            return self._look_up(session_id, policy)
+
+    def _look_up(self, name: bytes, policy: bytes) -> bytes | None:
+        self._forget_if_forked()
+        state, own_policy, expires_at = self._sessions.get(name, (b"", b"", 0.0))
+        return state if own_policy == policy and expires_at > self._clock() else None
 
     def _forget_if_forked(self) -> None:
         if self._process != os.getpid():

@@ -450,6 +450,13 @@ class SessionTicket(ExtensionBody):
 
 
 @tls_struct
+class SessionTicketAcknowledged(ExtensionBody):
+    """RFC 5077 3.2, in ServerHello: empty, a NewSessionTicket will come."""
+
+    EXTENSION_TYPE = ExtensionType.session_ticket
+
+
+@tls_struct
 class RenegotiationInfo(ExtensionBody):
     """RFC 5746 3.2."""
 

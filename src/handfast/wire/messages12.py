@@ -46,7 +46,7 @@ class ServerHello(Extended, HandshakeMessage):
         ext.EncryptThenMac,
         ext.ExtendedMainSecret,
         ext.RecordSizeLimit,
-        ext.SessionTicket,
+        ext.SessionTicketAcknowledged,
         ext.RenegotiationInfo,
     )
     server_version: Annotated[int, UInt(2, ProtocolVersion)]
