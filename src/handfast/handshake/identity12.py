@@ -40,7 +40,8 @@ def signing_schemes(credentials: Credentials) -> tuple[int, ...]:
     key = credentials.public_key
     if type(credentials.signer) is LocalSigner:
         return signatures.schemes_for_12(key)
-    return tuple(scheme for scheme in credentials.signer.schemes if signatures.scheme_fits(key, scheme))
+    usable = (scheme for scheme in credentials.signer.schemes if scheme not in signatures.LEGACY_CLIENT_SCHEMES)
+    return tuple(scheme for scheme in usable if signatures.scheme_fits(key, scheme))
 
 
 def choose_server_credentials(
