@@ -191,7 +191,7 @@ class NamedGroup(Registry):
 
 
 class SignatureScheme(Registry):
-    """RFC 9846 4.3.3; the SHA-1 and DSA ones only so that a trace can name them."""
+    """RFC 9846 4.3.3 and RFC 9963; the SHA-1 and DSA ones only so that a trace can name them."""
 
     rsa_pkcs1_sha1 = 0x0201
     dsa_sha1 = 0x0202
@@ -202,12 +202,15 @@ class SignatureScheme(Registry):
     rsa_pkcs1_sha256 = 0x0401
     dsa_sha256 = 0x0402
     ecdsa_secp256r1_sha256 = 0x0403
+    rsa_pkcs1_sha256_legacy = 0x0420
     rsa_pkcs1_sha384 = 0x0501
     dsa_sha384 = 0x0502
     ecdsa_secp384r1_sha384 = 0x0503
+    rsa_pkcs1_sha384_legacy = 0x0520
     rsa_pkcs1_sha512 = 0x0601
     dsa_sha512 = 0x0602
     ecdsa_secp521r1_sha512 = 0x0603
+    rsa_pkcs1_sha512_legacy = 0x0620
     rsa_pss_rsae_sha256 = 0x0804
     rsa_pss_rsae_sha384 = 0x0805
     rsa_pss_rsae_sha512 = 0x0806

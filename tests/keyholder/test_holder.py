@@ -153,7 +153,7 @@ def test_a_scheme_that_the_key_could_make_and_may_not(tmp_path: Path) -> None:
 
 def test_pkcs1_has_no_place_in_tls13(tmp_path: Path) -> None:
     class Pkcs1:
-        schemes = (SignatureScheme.rsa_pkcs1_sha256,)
+        schemes = (SignatureScheme.rsa_pkcs1_sha256, SignatureScheme.rsa_pkcs1_sha256_legacy)
 
         def sign(self, scheme: int, message: bytes) -> bytes:
             return signatures.sign(issued.key, scheme, message)
@@ -164,6 +164,13 @@ def test_pkcs1_has_no_place_in_tls13(tmp_path: Path) -> None:
     requests = [Request.of(1, key_id, scheme, PROOF), Request.of(2, key_id, scheme, PARAMS)]
     answers = asked(tmp_path / "s", *requests, keys=(held(issued, signer=Pkcs1(), tls12=True),))
     assert {one.request_id: one.code for one in answers} == {1: Code.scheme_refused, 2: Code.signed}
+    # RFC 9963: its other name is for clients in TLS 1.3.
+    scheme = SignatureScheme.rsa_pkcs1_sha256_legacy
+    requests = [Request.of(0, key_id, scheme, PROOF), Request.of(1, key_id, scheme, PARAMS)]
+    requests.append(Request.of(2, key_id, scheme, CertificateVerify13(Side.client, bytes(32))))
+    answers = asked(tmp_path / "s", *requests, keys=(held(issued, signer=Pkcs1(), tls12=True),))
+    codes = {one.request_id: one.code for one in answers}
+    assert codes == {0: Code.scheme_refused, 1: Code.scheme_refused, 2: Code.signed}
 
 
 @pytest.mark.parametrize("what", ["raises", "none", "empty", "too long"])

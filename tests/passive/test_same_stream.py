@@ -18,11 +18,13 @@ from handfast.errors import ConnectionLost
 from handfast.events import AlertSeen, Checked, Direction, Event, KeysChanged, MessageSeen, RecordSeen, SecretDerived
 from handfast.lens.trace import Trace
 from handfast.passive import decode
-from handfast.registry import CertificateCompressionAlgorithm, NamedGroup
+from handfast.pki.authority import Issued
+from handfast.registry import CertificateCompressionAlgorithm, NamedGroup, SignatureScheme
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets, StoredTickets
-from handfast.trust.signers import DEFERRED
+from handfast.trust.credentials import Credentials
+from handfast.trust.signers import DEFERRED, LocalSigner
 from handfast.wire.extensions import Extensions
 from handfast.wire.messages import CertificateVerify, ClientHello, Finished, ServerHello
 from tests import certificates
@@ -104,6 +106,19 @@ def compressed() -> Pair:
             server_config(certificate_compression=algorithms),
         )
     )
+
+
+class Pkcs1(LocalSigner):
+    schemes = (SignatureScheme.rsa_pkcs1_sha256_legacy,)
+
+    def __init__(self, issued: Issued) -> None:
+        self._private_key = issued.key
+
+
+def with_a_legacy_signature() -> Pair:
+    issued = certificates.client("rsa-2048")
+    client = replace(client_config(), credentials=[Credentials(issued.chain, Pkcs1(issued))])
+    return plain(Pair(client, server_config(accept_legacy_client_signatures=True)))
 
 
 def with_new_keys() -> Pair:
@@ -317,6 +332,7 @@ SCENARIOS = {
     "in segments of 100 bytes": lambda: plain(mutual(mss=100)),
     "HelloRetryRequest": retried,
     "compressed certificates": compressed,
+    "a client's signature by RFC 9963": with_a_legacy_signature,
     "KeyUpdate": with_new_keys,
     "resumed": resumed,
     "early data": lambda: resumed(b"in a hurry"),

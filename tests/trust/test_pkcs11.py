@@ -308,6 +308,45 @@ except ConfigError as error:
     assert told.startswith("token_mechanism")
 
 
+@pytest.mark.parametrize("mechanisms", ["CKM_RSA_PKCS", "CKM_RSA_PKCS,CKM_SHA256_RSA_PKCS,CKM_SHA512_RSA_PKCS"])
+def test_a_client_with_a_token_of_pkcs1_signatures_only(tokens: Tokens, tmp_path: Path, mechanisms: str) -> None:
+    (tmp_path / "cert.pem").write_bytes(certificates.server("rsa-2048").cert_pem)
+    script = f"""
+import handfast
+from handfast.crypto import signatures
+from handfast.registry import SignatureScheme
+uri = path + "?module-path=" + module  # rsa
+mine = handfast.Credentials.from_files({str(tmp_path / "cert.pem")!r}, uri, "1234", legacy_client_signatures=True)
+print(*map(SignatureScheme.describe, mine.signer.schemes))
+print(*[signatures.verify(mine.public_key, one, mine.signer.sign(one, b"x"), b"x") for one in mine.signer.schemes])
+roots = handfast.Roots.from_der([{certificates.ca().certificate_der!r}])
+trusting = dict(verifier=handfast.PathVerifier(roots), credentials=[mine])
+own = handfast.Credentials.from_pem({SERVER.cert_pem!r}, {SERVER.key_pem!r})
+asks = dict(credentials=[own], client_auth=handfast.ClientAuth.REQUIRE_ANY, accept_legacy_client_signatures=True)
+for version in (0x0304, 0x0303):
+    server = handfast.ServerConnection(handfast.ServerConfig(**asks))
+    config = handfast.ClientConfig(**trusting, versions=[version])
+    client = handfast.ClientConnection(config, server_name="localhost")
+    while not (client.connected and server.connected):
+        server.receive(client.outgoing())
+        client.receive(server.outgoing())
+    print(server.info.peer.chain == mine.chain, SignatureScheme.describe(server.info.peer_scheme))
+"""
+    told = elsewhere(tokens, script, **tokens.configured("legacy.conf", f"slots.mechanisms = {mechanisms}\n"))
+    usual = [f"rsa_pkcs1_sha{size}" for size in (256, 384, 512)]
+    assert told.splitlines() == [
+        " ".join(usual + [f"{name}_legacy" for name in usual]),
+        " ".join(["True"] * 6),
+        "True rsa_pkcs1_sha256_legacy",
+        "True rsa_pkcs1_sha256",
+    ]
+
+
+def test_a_token_that_can_do_better_is_not_asked_for_pkcs1(tokens: Tokens) -> None:
+    for kind in ("rsa-2048", "ecdsa-p256"):
+        assert signer(tokens, kind, legacy_client_signatures=True).schemes == KINDS[kind]
+
+
 def test_a_token_that_hashes_no_message_is_given_digests(tokens: Tokens) -> None:
     script = """
 from handfast.crypto import signatures

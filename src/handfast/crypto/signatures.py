@@ -113,6 +113,13 @@ _SCHEMES: dict[int, _Scheme] = {
     SignatureScheme.rsa_pkcs1_sha512: _pkcs1(hashes.SHA512()),
 }
 _SHA2 = (hashes.SHA256(), hashes.SHA384(), hashes.SHA512())
+# For keys of clients that can do nothing else; RFC 9963.
+_LEGACY_SCHEMES: dict[int, _Scheme] = {
+    SignatureScheme.rsa_pkcs1_sha256_legacy: _pkcs1(hashes.SHA256()),
+    SignatureScheme.rsa_pkcs1_sha384_legacy: _pkcs1(hashes.SHA384()),
+    SignatureScheme.rsa_pkcs1_sha512_legacy: _pkcs1(hashes.SHA512()),
+}
+_ALL_SCHEMES = _SCHEMES | _LEGACY_SCHEMES
 _X509_ALGORITHMS: dict[str, tuple[str, tuple[Any, ...]]] = {
     **{f"1.2.840.10045.4.3.{arc}": ("ECDSA", (ec.ECDSA(one),)) for arc, one in enumerate(_SHA2, 2)},
     **{f"1.2.840.113549.1.1.{arc}": ("RSA", (padding.PKCS1v15(), one)) for arc, one in enumerate(_SHA2, 11)},
@@ -125,11 +132,18 @@ SUPPORTED_SCHEMES: tuple[int, ...] = tuple(_SCHEMES)
 CERTIFICATE_ONLY: frozenset[int] = frozenset(
     (SignatureScheme.rsa_pkcs1_sha256, SignatureScheme.rsa_pkcs1_sha384, SignatureScheme.rsa_pkcs1_sha512)
 )
+# PKCS#1 v1.5 in TLS 1.3 after all, in a client's CertificateVerify alone and if the server asked for it. RFC 9963 3.
+LEGACY_CLIENT_SCHEMES: tuple[int, ...] = tuple(_LEGACY_SCHEMES)
+
+
+def may_prove(scheme: int, *, client: bool) -> bool:
+    """Whether a client, or else a server, may ever use ``scheme`` in a TLS 1.3 CertificateVerify. RFC 9846 4.5.2."""
+    return scheme not in CERTIFICATE_ONLY and (client or scheme not in _LEGACY_SCHEMES)
 
 
 def scheme_fits(key: PublicKey, scheme: int) -> bool:
-    """Whether a key of this kind and size can make signatures of ``scheme``, certificate-only ones included."""
-    entry = _SCHEMES.get(scheme)
+    """Whether a key of this kind and size can make signatures of ``scheme``, wherever those may stand."""
+    entry = _ALL_SCHEMES.get(scheme)
     return (
         entry is not None
         and entry.kind == key.kind
@@ -142,7 +156,7 @@ def scheme_fits_12(key: PublicKey, scheme: int) -> bool:
     """The same in TLS 1.2, where an ECDSA scheme says nothing of the curve. RFC 9846 4.3.3 and RFC 8422 5.4."""
     entry = _SCHEMES.get(scheme)
     either = entry is not None and entry.kind.startswith("ECDSA") and key.kind in _ECDSA_KINDS
-    return either or scheme_fits(key, scheme)
+    return either or (scheme in _SCHEMES and scheme_fits(key, scheme))
 
 
 def schemes_for_12(key: PublicKey) -> tuple[int, ...]:
@@ -159,7 +173,7 @@ def schemes_for(key: PublicKey) -> tuple[int, ...]:
 def sign(private_key: PrivateKey, scheme: int, message: bytes) -> bytes:
     """The signature. RFC 9846 4.3.3. Raises LocalFailure signing_failed if key and scheme do not go together."""
     try:
-        return bytes(cast("Any", private_key).sign(message, *_SCHEMES[scheme].arguments))
+        return bytes(cast("Any", private_key).sign(message, *_ALL_SCHEMES[scheme].arguments))
     except (KeyError, TypeError, ValueError, AttributeError, UnsupportedAlgorithm) as error:
         reason = f"the key cannot make {SignatureScheme.describe(scheme)} signatures"
         raise LocalFailure("signing_failed", reason=reason) from error
@@ -171,6 +185,13 @@ def ecdsa_signature(raw: bytes) -> bytes:
 
     half = len(raw) // 2
     return encode_dss_signature(int.from_bytes(raw[:half], "big"), int.from_bytes(raw[half:], "big"))
+
+
+def digest_info(name: str, digest: bytes) -> bytes:
+    """The DigestInfo of a digest by ``sha256`` and so on, for tokens that only pad and sign it. RFC 8017 9.2."""
+    algorithm = _HASH_OIDS[name] + b"\x05\x00"
+    content = bytes((0x30, len(algorithm))) + algorithm + bytes((0x04, len(digest))) + digest
+    return bytes((0x30, len(content))) + content
 
 
 def verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bool:
@@ -185,7 +206,7 @@ def verify_12(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> 
 
 def _verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bool:
     try:
-        key._key.verify(signature, message, *_SCHEMES[scheme].arguments)
+        key._key.verify(signature, message, *_ALL_SCHEMES[scheme].arguments)
     except InvalidSignature:
         return False
     return True

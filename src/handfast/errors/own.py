@@ -188,7 +188,8 @@ class ConfigError(HandfastError):
             None,
             "{uri}: the token signs with RSA in PKCS#1 v1.5 only, and TLS 1.3 wants RSA-PSS",
             "RFC 9846 4.3.3",
-            "use an ECDSA key in this token, or a token with CKM_RSA_PKCS_PSS",
+            "use an ECDSA key in this token, or a token with CKM_RSA_PKCS_PSS; a client may get by with "
+            "legacy_client_signatures (RFC 9963)",
         ),
         "bad_option": Entry(None, "{option}: {reason}", "", "{advice}", "an option's value cannot be used"),
         "no_credentials": Entry(None, "a server needs a certificate and its key", "", "give --cert and --key"),

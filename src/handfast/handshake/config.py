@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from handfast import limits
 from handfast.crypto.groups import ALL_GROUPS, CLASSICAL_GROUPS, SUPPORTED_GROUPS
 from handfast.crypto.randomness import random_bytes
-from handfast.crypto.signatures import SUPPORTED_SCHEMES
+from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import ConfigError
@@ -240,6 +240,8 @@ class ServerConfig(Config):
             its session may still be resumed, however often it was renewed.
         max_early_data: bytes of early data (0-RTT) that are taken; 0 takes none. Needs ``replay_guard``.
         replay_guard: remembers which early data was seen.
+        accept_legacy_client_signatures: whether clients whose RSA keys cannot do RSASSA-PSS, as in old tokens, may sign
+            with PKCS#1 v1.5 in TLS 1.3 too, as they may in TLS 1.2. RFC 9963.
         psk_satisfies_client_auth: whether a PSK that no certificate stands behind may do where one is required.
     """
 
@@ -253,6 +255,7 @@ class ServerConfig(Config):
     max_early_data: int = 0
     replay_guard: ReplayGuard | None = None
     psk_satisfies_client_auth: bool = False
+    accept_legacy_client_signatures: bool = False
 
     @classmethod
     def by_name(cls, configs: Mapping[str, ServerConfig], *, default: ServerConfig | None = None) -> ServerConfig:
@@ -275,6 +278,11 @@ class ServerConfig(Config):
                 f"{self.client_auth} needs a verifier to judge client certificates",
                 "give --client-ca, or choose request or require_any",
             )
+
+    @cached_property
+    def client_schemes(self) -> tuple[int, ...]:
+        """What clients may sign with in TLS 1.3, most wanted first."""
+        return (*self.schemes, *(LEGACY_CLIENT_SCHEMES if self.accept_legacy_client_signatures else ()))
 
     def _check_sessions(self) -> None:
         if not 0 <= self.ticket_count <= limits.MAX_TICKETS_SENT:

@@ -18,7 +18,7 @@ from handfast.errors import BadMessage, HandfastError, PeerMisbehaved
 from handfast.events import CertificateChosen, PeerJudged, Role
 from handfast.handshake import negotiate
 from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
-from handfast.handshake.selection import Choice, choose_client_credentials, signer_schemes
+from handfast.handshake.selection import Choice, choose_client_credentials, client_schemes
 from handfast.keys.transcript import proof_content
 from handfast.registry import CertificateCompressionAlgorithm, CertificateStatusType, ExtensionType, SignatureScheme
 from handfast.trust.presented import PresentedChain, Purpose
@@ -71,7 +71,7 @@ def client_choice(
     hs: Handshake,
     config: ClientConfig,
     wanted: negotiate.CertificateWanted,
-    schemes_of: Callable[[Credentials], Iterable[int]] = signer_schemes,
+    schemes_of: Callable[[Credentials], Iterable[int]] = client_schemes,
 ) -> Generator[Step, Any, Choice]:
     """Who we are to a server that asked. It has proven itself by now, so whoever must be asked may be."""
     ours = yield from candidates(hs, config, replace(wanted, server_name=hs.info.server_name))

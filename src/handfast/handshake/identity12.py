@@ -48,7 +48,8 @@ def signing_schemes(credentials: Credentials) -> tuple[int, ...]:
     key = credentials.public_key
     if type(credentials.signer) is LocalSigner:
         return _own_schemes(key)
-    return tuple(scheme for scheme in credentials.signer.schemes if signatures.scheme_fits(key, scheme))
+    usable = (scheme for scheme in credentials.signer.schemes if scheme not in signatures.LEGACY_CLIENT_SCHEMES)
+    return tuple(scheme for scheme in usable if signatures.scheme_fits(key, scheme))
 
 
 # Of the same few keys each time.

@@ -46,7 +46,14 @@ class Choice:
 
 def signer_schemes(credentials: Credentials) -> tuple[int, ...]:
     """What these credentials sign messages with, most wanted first. RFC 9846 4.3.3 keeps some for certificates."""
-    return tuple(scheme for scheme in credentials.signer.schemes if scheme not in signatures.CERTIFICATE_ONLY)
+    return tuple(scheme for scheme in credentials.signer.schemes if signatures.may_prove(scheme, client=False))
+
+
+def client_schemes(credentials: Credentials) -> tuple[int, ...]:
+    """The same at a client, which has RFC 9963's schemes to fall back on if its signer names nothing better."""
+    return signer_schemes(credentials) or tuple(
+        scheme for scheme in credentials.signer.schemes if signatures.may_prove(scheme, client=True)
+    )
 
 
 # At a server
@@ -99,7 +106,7 @@ def choose_client_credentials(
     *,
     at: datetime,
     anyway: bool = True,
-    schemes_of: Callable[[Credentials], Iterable[int]] = signer_schemes,
+    schemes_of: Callable[[Credentials], Iterable[int]] = client_schemes,
 ) -> Choice:
     """The first credentials that fit the request in every point.
 

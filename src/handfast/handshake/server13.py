@@ -183,7 +183,7 @@ def certificate_request(hs: Handshake, config: ServerConfig, context: bytes = b"
 
     After the handshake answers are told apart by the context of a plain Certificate, so none may come compressed.
     """
-    bodies = [SignatureSchemeList(tuple(config.schemes)), *certificate_wishes(config, Role.SERVER)]
+    bodies = [SignatureSchemeList(config.client_schemes), *certificate_wishes(config, Role.SERVER)]
     if context:
         bodies = [body for body in bodies if not isinstance(body, CertificateCompressionAlgorithms)]
     names = tuple(config.ca_names or ())
@@ -201,7 +201,7 @@ def client_identity(
     certificate = yield from receive_certificate(hs, request)
     if not certificate.certificate_list:
         return None
-    return (yield from check_identity(hs, certificate, config.schemes, request.extensions))
+    return (yield from check_identity(hs, certificate, config.client_schemes, request.extensions))
 
 
 def judge_client(hs: Handshake, config: ServerConfig, proven: ProvenChain | None) -> Generator[Step, Any, None]:

@@ -109,10 +109,12 @@ def judge(keys: Mapping[bytes, HeldKey], raw: bytes) -> Order:
         raise Refused(Code.kind_refused)
     if role not in key.roles:
         raise Refused(Code.role_refused)
-    # RFC 9846 4.3.3: some schemes that a key may make for TLS 1.2 have no place in TLS 1.3.
-    if request.scheme not in (key.schemes or key.signer.schemes) or (
-        in_tls13 and request.scheme in signatures.CERTIFICATE_ONLY
-    ):
+    # Some schemes that a key may make for TLS 1.2 have no place in TLS 1.3, RFC 9846 4.3.3, and the other way round.
+    if in_tls13:
+        allowed = signatures.may_prove(request.scheme, client=role is Role.CLIENT)
+    else:
+        allowed = request.scheme not in signatures.LEGACY_CLIENT_SCHEMES
+    if not allowed or request.scheme not in (key.schemes or key.signer.schemes):
         raise Refused(Code.scheme_refused)
     return Order(key, role, request.scheme, content)
 

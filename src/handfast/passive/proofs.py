@@ -109,7 +109,7 @@ class Proofs:
             return right
         if isinstance(message, CertificateVerify) and sender in self._leaves:
             content = proof_content(sender, transcript_hash)
-            verdict = _is_right(self._leaves[sender], message, content)
+            verdict = _is_right(self._leaves[sender], sender, message, content)
             if verdict is not None:
                 self._tell(sender, "CertificateVerify", content, b"", message.signature, verdict)
             return verdict is not False
@@ -119,13 +119,14 @@ class Proofs:
         self._watch.emit(Checked(self._watch.time, sender.sends, what, content, expected, received, ok))
 
 
-def _is_right(leaf: bytes, proof: CertificateVerify, content: bytes) -> bool | None:
+def _is_right(leaf: bytes, sender: Role, proof: CertificateVerify, content: bytes) -> bool | None:
     """Whether the leaf's key signed ``content``; None where the two do not go together."""
     try:
         key = signatures.certificate_public_key(leaf)
     except signatures.UnusableKey:
         return None
-    usable = proof.algorithm not in signatures.CERTIFICATE_ONLY and signatures.scheme_fits(key, proof.algorithm)
+    allowed = signatures.may_prove(proof.algorithm, client=sender is Role.CLIENT)
+    usable = allowed and signatures.scheme_fits(key, proof.algorithm)
     if not usable or key.bits > MAX_RSA_BITS:
         return None
     return signatures.verify(key, proof.algorithm, proof.signature, content)

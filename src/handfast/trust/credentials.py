@@ -74,6 +74,8 @@ class Credentials:
         cert: str | PathLike[str],
         key: str | PathLike[str] | None = None,
         password: Password | None = None,
+        *,
+        legacy_client_signatures: bool = False,
     ) -> Credentials:
         """Credentials from files; without ``key`` the chain's file holds the key too.
 
@@ -81,7 +83,7 @@ class Credentials:
         not, or PKCS#12. What a file holds counts and not its name, but for DER in a file whose name ends in .pem, which
         is refused: whoever reads it next believes the name. ``password`` is bytes, text, a ``pathlib.Path`` to a file
         that holds it, or a callable that is asked if something is encrypted. ``key`` may be a PKCS#11 URI, as a string,
-        and ``password`` the token's PIN: see ``Pkcs11Signer`` and its errors.
+        and ``password`` the token's PIN: see ``Pkcs11Signer``, its errors and its ``legacy_client_signatures``.
 
         Raises ConfigError, which names the file: file_missing, file_unreadable, no_certificate, bad_certificate,
         der_as_pem, no_key, bad_key, bad_pkcs12, password_needed, password_wrong, unsupported_key, weak_key, swapped,
@@ -90,7 +92,7 @@ class Credentials:
         cert_name, key_name = escape(str(cert)), escape(str(cert if key is None else key))
         cert_data = files.read(cert)
         if isinstance(key, str) and key[: len(PKCS11)].lower() == PKCS11:
-            return cls._with_token(cert_data, cert_name, key, password)
+            return cls._with_token(cert_data, cert_name, key, password, legacy_client_signatures)
         key_data = None if key is None else files.read(key)
         for name, data, command in ((cert_name, cert_data, "x509"), (key_name, key_data, "pkey")):
             if data is not None and name.lower().endswith(".pem"):
@@ -98,7 +100,7 @@ class Credentials:
         return cls.from_bytes(cert_data, key_data, password, cert_name=cert_name, key_name=key_name)
 
     @classmethod
-    def _with_token(cls, cert: bytes, cert_name: str, uri: str, pin: Password | None) -> Credentials:
+    def _with_token(cls, cert: bytes, cert_name: str, uri: str, pin: Password | None, legacy: bool) -> Credentials:
         from handfast.trust.pkcs11 import Pkcs11Signer
 
         if is_pkcs12(cert):
@@ -108,7 +110,8 @@ class Credentials:
         if not chain:
             raise ConfigError("no_certificate", path=cert_name)
         check_issuer_order(chain, cert_name)
-        return cls(chain, ThreadSigner(Pkcs11Signer(uri, chain[0], pin, cert_name=cert_name)))
+        signer = Pkcs11Signer(uri, chain[0], pin, cert_name=cert_name, legacy_client_signatures=legacy)
+        return cls(chain, ThreadSigner(signer))
 
     @classmethod
     def from_pem(

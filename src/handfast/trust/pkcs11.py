@@ -8,7 +8,8 @@ The key never leaves the token; it signs there. Three things of the standard sha
 - A token locks itself after a few wrong PINs. One that the token refused is never tried again by the same signer.
 - A login holds for the whole process. A key that a login before has opened is used without another.
 
-ECDSA signs a digest and answers two numbers side by side, which TLS wants in DER; the others take the whole message.
+ECDSA signs a digest and answers two numbers side by side, which TLS wants in DER; the others take the whole message,
+but for RSA in tokens that do not hash: they get a digest, and for PKCS#1 v1.5 a DigestInfo.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from handfast.trust.passwords import asked_once
 from handfast.trust.pkcs11_uri import Pkcs11Uri, parse_pkcs11_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Collection, Iterable
 
     from handfast.crypto.signatures import PublicKey
     from handfast.trust.passwords import Password
@@ -42,18 +43,25 @@ _TRIAL = b"handfast: does this token hold the certificate's key?"
 class _Mechanism(NamedTuple):
     """How a token makes signatures of a scheme: ``name`` as python-pkcs11 has it, and the hash that goes with it.
 
-    ``digests`` says that the token is given the digest of the message; ``salted`` that it is told of RSASSA-PSS.
+    ``digests`` says that the token is given the digest of the message, ``wrapped`` that it is a DigestInfo; ``salted``
+    that the token is told of RSASSA-PSS.
     """
 
     name: str
     hash: str = ""
     digests: bool = False
     salted: bool = False
+    wrapped: bool = False
 
 
 def _pss(name: str) -> tuple[_Mechanism, ...]:
     whole = _Mechanism(f"{name.upper()}_RSA_PKCS_PSS", name, salted=True)
     return whole, _Mechanism("RSA_PKCS_PSS", name, digests=True, salted=True)
+
+
+def _pkcs1(name: str) -> tuple[_Mechanism, ...]:
+    whole = _Mechanism(f"{name.upper()}_RSA_PKCS", name)
+    return whole, _Mechanism("RSA_PKCS", name, digests=True, wrapped=True)
 
 
 # The first that a token has is used. Ed448 is left out: tokens do not agree on its parameters.
@@ -68,7 +76,15 @@ _MECHANISMS: dict[int, tuple[_Mechanism, ...]] = {
     SignatureScheme.rsa_pss_pss_sha256: _pss("sha256"),
     SignatureScheme.rsa_pss_pss_sha384: _pss("sha384"),
     SignatureScheme.rsa_pss_pss_sha512: _pss("sha512"),
+    SignatureScheme.rsa_pkcs1_sha256: _pkcs1("sha256"),
+    SignatureScheme.rsa_pkcs1_sha384: _pkcs1("sha384"),
+    SignatureScheme.rsa_pkcs1_sha512: _pkcs1("sha512"),
+    SignatureScheme.rsa_pkcs1_sha256_legacy: _pkcs1("sha256"),
+    SignatureScheme.rsa_pkcs1_sha384_legacy: _pkcs1("sha384"),
+    SignatureScheme.rsa_pkcs1_sha512_legacy: _pkcs1("sha512"),
 }
+# What a client may do with a token that knows no RSASSA-PSS, in either version.
+_PKCS1_SCHEMES = (*sorted(signatures.CERTIFICATE_ONLY), *signatures.LEGACY_CLIENT_SCHEMES)
 _KEY_TYPES = {"ECDSA": "EC", "RSA": "RSA", "RSASSA-PSS": "RSA", "Ed25519": "EC_EDWARDS"}
 
 
@@ -87,12 +103,16 @@ class Pkcs11Signer:
         *,
         module: str | None = None,
         cert_name: str = "the certificate",
+        legacy_client_signatures: bool = False,
     ) -> None:
         """``uri`` names the key (RFC 7512), ``certificate`` (DER) says what kind of key it is.
 
         ``pin`` goes before what the URI says, ``module`` before its module-path; then come its module-name, the
         environment variable HANDFAST_PKCS11_MODULE and p11-kit's proxy. The key is tried at once, unless ``pin`` is a
         callable: then the token is asked for its mechanisms only, and the callable at the first signature.
+
+        ``legacy_client_signatures`` lets a token that does RSA in PKCS#1 v1.5 only sign for a client: in TLS 1.2, and
+        in TLS 1.3 if the server asks for that (RFC 9963).
 
         Raises ConfigError bad_pkcs11_uri, pkcs11_not_installed, bad_pkcs11_module, no_token, no_token_key,
         several_token_keys, pin_needed, pin_wrong, pin_locked, token_failed, token_mechanism, token_pkcs1_only,
@@ -111,7 +131,7 @@ class Pkcs11Signer:
         self._module = _module_for(self.uri, module)
         with self._module.lock:
             try:
-                self._mechanisms = self._usable(self._token().slot)
+                self._mechanisms = self._usable(self._token().slot, legacy=legacy_client_signatures)
                 if not callable(pin):
                     self._try_key()
             except self._module.pkcs11.PKCS11Error as error:
@@ -177,6 +197,8 @@ class Pkcs11Signer:
             names = pkcs11.Mechanism[how.hash.upper()], pkcs11.MGF[how.hash.upper()]
             parameters = (*names, hashlib.new(how.hash).digest_size)
         data = hashlib.new(how.hash, message).digest() if how.digests else message
+        if how.wrapped:
+            data = signatures.digest_info(how.hash, data)
         how_to_sign = {"mechanism": pkcs11.Mechanism[how.name], "mechanism_param": parameters}
         if self._asks_each_time:
             how_to_sign["pin"] = self._pin_text()
@@ -194,14 +216,13 @@ class Pkcs11Signer:
 
     # Finding
 
-    def _usable(self, slot: Any) -> dict[int, _Mechanism]:
+    def _usable(self, slot: Any, *, legacy: bool) -> dict[int, _Mechanism]:
         """The schemes of the key for which the token has a mechanism, and which."""
         names = {getattr(one, "name", "") for one in slot.get_mechanisms()}
-        usable = {
-            scheme: how
-            for scheme in signatures.schemes_for(self._public_key)
-            if (how := next((one for one in _MECHANISMS.get(scheme, ()) if one.name in names), None)) is not None
-        }
+        usable = _mechanisms(signatures.schemes_for(self._public_key), names)
+        if not usable and legacy:
+            fitting = [scheme for scheme in _PKCS1_SCHEMES if signatures.scheme_fits(self._public_key, scheme)]
+            usable = _mechanisms(fitting, names)
         if not usable:
             pkcs1_only = self._public_key.kind.startswith("RSA") and any("RSA_PKCS" in name for name in names)
             code = "token_pkcs1_only" if pkcs1_only else "token_mechanism"
@@ -323,6 +344,15 @@ def _load(candidates: tuple[str, ...]) -> _Module:
                 continue
         return _modules[path]
     raise ConfigError("bad_pkcs11_module", path=escape(candidates[0]), reason=escape(reason))
+
+
+def _mechanisms(schemes: Iterable[int], names: Collection[str]) -> dict[int, _Mechanism]:
+    """Those of the schemes for which one of the mechanisms with these names will do, and which."""
+    return {
+        scheme: how
+        for scheme in schemes
+        if (how := next((one for one in _MECHANISMS.get(scheme, ()) if one.name in names), None)) is not None
+    }
 
 
 def _matches(uri: Pkcs11Uri, token: Any, library: Any) -> bool:

@@ -123,11 +123,17 @@ class ReloadingCredentials(Reloading[Credentials]):
 
     @classmethod
     def from_files(
-        cls, cert: StrPath, key: StrPath | None = None, password: Password | Path | None = None
+        cls,
+        cert: StrPath,
+        key: StrPath | None = None,
+        password: Password | Path | None = None,
+        *,
+        legacy_client_signatures: bool = False,
     ) -> ReloadingCredentials:
         """As ``Credentials.from_files``, with the same errors. A key in a token is not watched."""
         paths = (cert,) if key is None or str(key).startswith(PKCS11) else (cert, key)
-        return cls(lambda: Credentials.from_files(cert, key, password), *paths)
+        legacy = legacy_client_signatures
+        return cls(lambda: Credentials.from_files(cert, key, password, legacy_client_signatures=legacy), *paths)
 
 
 class ReloadingVerifier(Reloading[Verifier]):

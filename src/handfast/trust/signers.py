@@ -31,8 +31,11 @@ class Signer(Protocol):
     """Makes signatures with one private key.
 
     ``schemes`` are the signature schemes it can make (``SignatureScheme`` numbers), the preferred one first; those of
-    RSA PKCS#1 are used in TLS 1.2 alone. ``sign`` gets the whole message and not a digest of it: RFC 9846 4.5.2's
-    content, or in TLS 1.2 the key exchange's parameters (RFC 8422 5.4) or all messages so far (RFC 5246 7.4.8).
+    RSA PKCS#1 are used in TLS 1.2 alone, and their legacy namesakes (RFC 9963) by TLS 1.3 clients whose signer names
+    nothing else for it: to name them is to opt in.
+
+    ``sign`` gets the whole message and not a digest of it: RFC 9846 4.5.2's content, or in TLS 1.2 the key exchange's
+    parameters (RFC 8422 5.4) or all messages so far (RFC 5246 7.4.8).
 
     A signer that is only ever of use where it is awaited is refused by blocking sockets as soon as it is configured
     (ApiMisuse async_signer): one whose ``sign`` is a coroutine function, or that says so by ``awaits = True``.
