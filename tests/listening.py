@@ -7,7 +7,7 @@ import socket
 import threading
 from typing import TYPE_CHECKING, Self
 
-from handfast.tools.endpoint import Address, run
+from handfast.tools.endpoint import Address, run_each
 
 if TYPE_CHECKING:
     from handfast.tools.endpoint import Options, Outcome
@@ -37,7 +37,7 @@ class Listening:
 
     def _run(self) -> None:
         try:
-            self._outcome = run(self._options, listening=self._tell_port)
+            *_, self._outcome = run_each(self._options, listening=self._tell_port)
         except BaseException as error:
             self._outcome = error
         finally:
@@ -55,7 +55,7 @@ class Listening:
         return self._port
 
     def outcome(self) -> Outcome:
-        """Waits until the connection is over."""
+        """Waits until the connections are over; that of the last."""
         self._thread.join(LIMIT)
         if isinstance(self._outcome, BaseException):
             raise self._outcome
@@ -67,5 +67,6 @@ class Listening:
         if kind is not None and self._port is not None:
             # Nobody comes any more: let it stop waiting.
             with contextlib.suppress(OSError):
-                socket.create_connection((LOCALHOST, self._port)).close()
+                for _ in range(self._options.count):
+                    socket.create_connection((LOCALHOST, self._port)).close()
         self._thread.join(LIMIT)

@@ -52,6 +52,8 @@ _AFTER = (
     "asked for after the handshake and not given",
     "refused after the handshake: client certificate of another CA",
 )
+_SESSIONS = ("resumed session", "0-RTT data accepted", "0-RTT data refused")
+_COMPRESSION = ("certificate compression, theirs", "certificate compression, ours")
 _DATA = ("1 MiB each way", "our records of 64 bytes")
 _KEY_UPDATES = (
     "KeyUpdate from the peer",
@@ -78,6 +80,18 @@ _ENDS = (
 
 # By the version that is spoken.
 FEATURES = {
-    "1.3": (*_WHO, *_AFTER, "HelloRetryRequest", *SUITES, *GROUPS, *SCHEMES, *_DATA, *_KEY_UPDATES, *_ENDS),
+    "1.3": (
+        *_WHO,
+        *_AFTER,
+        *_SESSIONS,
+        *_COMPRESSION,
+        "HelloRetryRequest",
+        *SUITES,
+        *GROUPS,
+        *SCHEMES,
+        *_DATA,
+        *_KEY_UPDATES,
+        *_ENDS,
+    ),
     "1.2": (*_WHO, *SUITES_12, *GROUPS_12, *SCHEMES, *SCHEMES_12, *_DATA, *_ENDS),
 }

@@ -107,7 +107,8 @@ class Meeting:
         if self.column.peer.closes_first:  # type: ignore[union-attr]
             talk.setdefault("shutdown", Shutdown.FOLLOW)
         their_options = TheirOptions(**{"trust": self.files.roots(certificates.ca()), **theirs})
-        with Listening(Options(config=config, listen=ANY_PORT, **talk)) as us:
+        count = their_options.connections
+        with Listening(Options(config=config, listen=ANY_PORT, count=count, **talk)) as us:
             with self.column.peer(us.port, their_options) as them:  # type: ignore[call-arg, arg-type]
                 if after_start is not None:
                     after_start(them)
@@ -123,7 +124,11 @@ class Meeting:
         with self.column.peer(TheirOptions(**identity, **theirs)) as them:  # type: ignore[call-arg, arg-type]
             if after_start is not None:
                 after_start(them)
-            mine = run(Options(config=config, connect=Address(LOCALHOST, them.port), **talk))
+            address = Address(LOCALHOST, them.port)
+            for _ in range(theirs.get("connections", 1) - 1):
+                first = Options(config=config, connect=address, **{**talk, "early_data": b"", "send": REQUEST})
+                run(first)
+            mine = run(Options(config=config, connect=address, **talk))
             return mine, them.outcome()
 
 

@@ -71,7 +71,8 @@ class Options:
     server asks then, not in the handshake. ``version`` is the only one spoken ("1.2", "1.3"). ``extra`` is further
     arguments for a peer that is a program. ``upload`` is the body that a client posts which makes its own requests.
     ``connections`` is how many follow each other, each with the session of the one before if both sides can; the
-    outcome is that of the last.
+    outcome is that of the last. ``early_data`` is what a client sends in its last hello's flight; a server with any
+    takes early data, whatever it says. ``certificate_compression`` is how certificates may come compressed.
     """
 
     certificate: Path | None = None
@@ -93,6 +94,8 @@ class Options:
     extra: tuple[str, ...] = ()
     upload: bytes = b""
     connections: int = 1
+    early_data: bytes = b""
+    certificate_compression: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,7 +106,7 @@ class Outcome:
     refuses its certificate: see ``received``. ``error`` is the line that names the trouble, and ``text`` all that was
     said. ``received`` is the application data, for a client the HTTP response. ``peer_subject`` is the subject of the
     other side's certificate, as the peer spells it; "" when it showed none. ``ca_names`` are those of the certificate
-    request, () when there were none in it, in the peer's spelling.
+    request, () when there were none in it, in the peer's spelling. ``early_data`` says whether it was accepted.
     """
 
     ok: bool
@@ -119,6 +122,7 @@ class Outcome:
     server_name: str | None = None
     exported: str | None = None
     resumed: bool | None = None
+    early_data: bool | None = None
 
 
 def missing(reason: str) -> None:
@@ -147,11 +151,18 @@ class Peer(ABC):
     """A peer for one connection, used in a ``with`` statement."""
 
     name: ClassVar[str]
-    makes_several_connections: ClassVar[bool] = False
+    makes_several_connections: ClassVar[bool] = True
+    no_early_data: ClassVar[str] = ""
+    """Why it neither sends nor takes early data."""
+    inflates_certificates: ClassVar[bool] = False
 
     def __init__(self, options: Options) -> None:
         if options.connections > 1 and not self.makes_several_connections:
-            raise Cannot(f"{self.name} is used here for one connection at a time")
+            raise Cannot(f"{self.name} makes one connection and ends")
+        if options.early_data and self.no_early_data:
+            raise Cannot(self.no_early_data)
+        if options.certificate_compression and not self.inflates_certificates:
+            raise Cannot(f"{self.name} inflates no certificates")
         self.options = options
 
     @abstractmethod
@@ -372,17 +383,19 @@ class ThreadServer(ThreadPeer, ServerPeer):
     def __enter__(self) -> Self:
         listener = socket.create_server(("127.0.0.1", 0))
         listener.settimeout(LIMIT)
+        self._listener = listener
+        self._left = self.options.connections
         self.opened = (listener,)
         self.port = listener.getsockname()[1]
         return super().__enter__()
 
     def accept(self) -> socket.socket:
-        """The one connection; nobody can make another."""
-        (listener,) = self.opened
-        with listener:
-            connection, _ = listener.accept()
+        """The next connection; after the last, nobody can make another."""
+        self._left -= 1
+        with contextlib.nullcontext() if self._left else self._listener:
+            connection, _ = self._listener.accept()
         connection.settimeout(LIMIT)
-        self.opened = (connection,)
+        self.opened = (connection, self._listener) if self._left else (connection,)
         return connection
 
 
@@ -410,6 +423,12 @@ def is_whole(response: bytes) -> bool:
     head, _, body = response.partition(b"\r\n\r\n")
     length = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
     return length is not None and len(body) >= int(length[1])
+
+
+def last(pattern: str, text: str) -> str | None:
+    """The first group of the last match in a peer's text."""
+    matches = list(re.finditer(pattern, text, re.MULTILINE))
+    return matches[-1][1] if matches else None
 
 
 def first(pattern: str, text: str) -> str | None:

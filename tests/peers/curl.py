@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from tests.peers.base import (
     REQUEST,
@@ -22,6 +23,7 @@ class CurlClient(ProcessPeer, ClientPeer):
     """curl: makes its own request, and offers h2 and http/1.1, or http/1.1 alone, or no ALPN."""
 
     name = "curl"
+    no_early_data = "curl before 8.11 has no option for early data"
     scheme = "https"
 
     def command(self) -> list[str]:
@@ -49,7 +51,11 @@ class CurlClient(ProcessPeer, ClientPeer):
         if options.groups:
             command += ["--curves", group_list(options.groups)]
         command += self._application_protocols()
-        return [*command, *options.extra, f"{self.scheme}://{options.server_name}:{self.port}/"]
+        return [
+            *command,
+            *options.extra,
+            *[f"{self.scheme}://{options.server_name}:{self.port}/"] * options.connections,
+        ]
 
     def _application_protocols(self) -> list[str]:
         choices = {(): ["--no-alpn"], ("http/1.1",): ["--http1.1"], ("h2", "http/1.1"): ["--http2"]}
@@ -73,4 +79,5 @@ class CurlClient(ProcessPeer, ClientPeer):
             suite=rfc_suite(first(r"SSL connection using \S+ / (\S+)", text)),
             application_protocol=first(r"ALPN[:,] server accepted (?:to use )?(\S+)", text),
             peer_subject=first(r"^\*\s+subject: (.*)$", text),
+            resumed=re.search("SSL re-?using session", text) is not None,
         )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, Self
+import re
+from typing import TYPE_CHECKING, Any, Self
 
 from tests.peers.base import (
     REQUEST,
@@ -17,6 +18,9 @@ from tests.peers.base import (
     require_module,
 )
 from tests.peers.openssl import group_list, rfc_group, rfc_suite, spell_version, suite_lists
+
+if TYPE_CHECKING:
+    from curl_cffi import Curl
 
 
 def require_possible(options: Options) -> None:
@@ -45,6 +49,8 @@ class CurlCffiClient(ThreadClient):
     """curl_cffi.Curl: makes its own request, a POST if there is an ``upload``."""
 
     name = "curl_cffi"
+    inflates_certificates = True
+    no_early_data = "libcurl on BoringSSL has no option for early data"
 
     def __enter__(self) -> Self:
         require_module("curl_cffi")
@@ -52,25 +58,33 @@ class CurlCffiClient(ThreadClient):
         return super().__enter__()
 
     def converse(self) -> Outcome:
-        from curl_cffi import Curl, CurlError, CurlOpt
+        from curl_cffi import Curl, CurlError
 
         said: list[bytes] = []
         received: list[bytes] = []
         curl = Curl()
         try:
-            for option, value in self._settings().items():
-                curl.setopt(getattr(CurlOpt, option), value)
-            curl.setopt(CurlOpt.DEBUGFUNCTION, lambda kind, data: said.append(data) if kind == 0 else None)
-            for function in (CurlOpt.WRITEFUNCTION, CurlOpt.HEADERFUNCTION):
-                curl.setopt(function, functools.partial(_keep, received))
             error = ""
             try:
-                curl.perform()
+                for _ in range(self.options.connections):
+                    received.clear()
+                    # It forgets its functions and lists after each.
+                    self._prepare(curl, said, received)
+                    curl.perform()
             except CurlError as failure:
                 error = str(failure)
         finally:
             curl.close()
         return self._seen(b"".join(said).decode(errors="backslashreplace"), b"".join(received), error)
+
+    def _prepare(self, curl: Curl, said: list[bytes], received: list[bytes]) -> None:
+        from curl_cffi import CurlOpt
+
+        for option, value in self._settings().items():
+            curl.setopt(getattr(CurlOpt, option), value)
+        curl.setopt(CurlOpt.DEBUGFUNCTION, lambda kind, data: said.append(data) if kind == 0 else None)
+        for function in (CurlOpt.WRITEFUNCTION, CurlOpt.HEADERFUNCTION):
+            curl.setopt(function, functools.partial(_keep, received))
 
     def _settings(self) -> dict[str, Any]:
         options = self.options
@@ -96,6 +110,8 @@ class CurlCffiClient(ThreadClient):
             settings["SSL_CIPHER_LIST"] = suite_lists(options.suites)[1]
         if options.groups:
             settings["SSL_EC_CURVES"] = group_list(options.groups)
+        if options.certificate_compression:
+            settings["SSL_CERT_COMPRESSION"] = ",".join(options.certificate_compression)
         if options.schemes:
             settings["SSL_SIG_HASH_ALGS"] = ",".join(options.schemes)
         if options.upload:
@@ -119,4 +135,5 @@ class CurlCffiClient(ThreadClient):
             group=rfc_group(first(r"SSL connection using \S+ / \S+ / (\w+)", text)),
             application_protocol=first(r"ALPN[:,] server accepted (?:to use )?(\S+)", text),
             peer_subject=first(r"^\*?\s*subject: (.*)$", text),
+            resumed=re.search("SSL re-?using session", text) is not None,
         )

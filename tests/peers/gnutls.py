@@ -128,7 +128,9 @@ def described(text: str) -> dict[str, Any]:
 def trouble(text: str) -> str:
     """The line that says what went wrong, or ""."""
     # What it says when it is asked to authenticate, or told to ask.
-    text = re.sub(r"^\*\*\* (?:Processing|Sending re-auth|.*Re-auth).*$", "", text, flags=re.MULTILINE)
+    text = re.sub(
+        r"^\*\*\* (?:This is a resumed session|Processing|Sending re-auth|.*Re-auth).*$", "", text, flags=re.MULTILINE
+    )
     return first(r"^(.*(?:\*\*\* |Fatal error|[Ee]rror in handshake|Received alert|Error:).*)$", text) or ""
 
 
@@ -155,7 +157,8 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
     shows_request = False
 
     def command(self) -> list[str]:
-        forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py")), str(self._listener.fileno())]
+        forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py"))]
+        forwarder += [str(self._listener.fileno()), str(self.options.connections)]
         # Only its log of records tells which alert it received.
         server = [require_peer("gnutls-serv"), "--port", str(PORT_INSIDE), "--debug", "5"]
         # Only an echo server takes commands, from its client.
@@ -166,6 +169,8 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
             server += ["--require-client-cert", "--verify-client-cert"]
         else:
             server.append("--verify-client-cert")
+        if self.options.early_data:
+            server.append("--earlydata")
         if self.options.response != RESPONSE:
             server += ["--httpdata", self._page.name]
         return [*unshare(), *forwarder, str(PORT_INSIDE), *server, *common_arguments(self.options)]
@@ -220,8 +225,17 @@ class GnuTLSClient(ProcessClient):
 
     name = "gnutls"
 
+    def __enter__(self) -> Self:
+        # It lives as long as this object.
+        self._early_data = tempfile.NamedTemporaryFile()
+        self._early_data.write(self.options.early_data)
+        self._early_data.flush()
+        return super().__enter__()
+
     def command(self) -> list[str]:
         options = self.options
+        if options.connections > 2:
+            raise Cannot("gnutls-cli makes two connections and no more")
         command = [require_peer("gnutls-cli"), "--verbose", "--port", str(self.port), *common_arguments(options)]
         if options.key_update is KeyUpdate.SEND:
             raise Cannot("gnutls-cli changes its keys only with a request for ours")
@@ -235,6 +249,10 @@ class GnuTLSClient(ProcessClient):
             command.append("--disable-sni")
         if options.later:
             command.append("--post-handshake-auth")
+        if options.connections > 1:
+            command += ["--resume", "--waitresumption"]
+        if options.early_data:
+            command += ["--earlydata", self._early_data.name]
         return [*command, "127.0.0.1"]
 
     def environment(self) -> dict[str, str]:
@@ -261,6 +279,7 @@ class GnuTLSClient(ProcessClient):
             peer_subject=first(r"^\s+Subject: (.*)$", text),
             ca_names=self._ca_names(text),
             exported=first(r"^- Key material: (\w+)$", text),
+            resumed="*** This is a resumed session" in text,
             **facts,
         )
 

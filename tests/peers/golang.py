@@ -57,6 +57,7 @@ class GoPeer(HostedPeer):
 
     name = "go"
     impossible: ClassVar[dict[str, str]] = {
+        "early_data": "Go has no early data",
         "later": "Go has no authentication after the handshake",
         "schemes": "Go chooses signature schemes itself",
         "key_update": "Go has no call that changes keys",

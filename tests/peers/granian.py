@@ -88,6 +88,7 @@ class GranianServer(RelayedServer):
     """granian: answers with ``response``'s body under a head of its own, and does not show what it received."""
 
     name = "granian"
+    no_early_data = "granian has no option for early data"
     shows_request = False
     _running: dict[tuple[object, ...], Granian] = {}  # noqa: RUF012
 
@@ -137,7 +138,10 @@ class GranianServer(RelayedServer):
     def outcome(self) -> Outcome:
         self.end_relay()
         deadline = time.monotonic() + WORD_LIMIT
-        while not SETTLED.search(self._granian.text, self._start) and time.monotonic() < deadline:
+        while (
+            len(SETTLED.findall(self._granian.text, self._start)) < self.options.connections
+            and time.monotonic() < deadline
+        ):
             time.sleep(0.005)
         text = self._granian.text[self._start :]
         trouble = first(r"^(.*handshake failed.*)$", text) or ""

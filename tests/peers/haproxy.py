@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from typing import Any
 
-from tests.peers.base import Cannot, Outcome, first, require_peer
+from tests.peers.base import Cannot, Outcome, first, last, require_peer
 from tests.peers.nginx import require_possible
 from tests.peers.openssl import group_list, rfc_suite, spell_version, suite_lists
 from tests.peers.relayed import RelayedProcess, verify_word
@@ -52,6 +52,8 @@ class HAProxyServer(RelayedProcess):
             names, names_12 = suite_lists(options.suites)
             bind += [f"ciphersuites {names}"] if names else []
             bind += [f"ciphers {names_12}"] if names_12 else []
+        if options.early_data:
+            bind.append("allow-0rtt")
         if options.application_protocols:
             bind.append(f"alpn {','.join(options.application_protocols)}")
         return (
@@ -69,16 +71,16 @@ class HAProxyServer(RelayedProcess):
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
         trouble = first(r"^(failed\|.*)$", text) or ""
-        line = first(r"^seen\|(.*)$", text)
+        line = last(r"^seen\|(.*)$", text)
         facts = {} if line is None else self._facts(line)
         complete = line is not None and line.startswith("200|") and not trouble
         return Outcome(ok=complete, error=trouble or ("" if complete else line or "no answer"), text=text, **facts)
 
     @staticmethod
     def _facts(line: str) -> dict[str, Any]:
-        _, _, *values, _ = line.split("|")
+        _, _, *values, resumed = line.split("|")
         facts: dict[str, Any] = dict(zip(SEEN, (value.strip('-"') or None for value in values), strict=True))
         facts["version"] = spell_version(facts["version"])
         facts["suite"] = rfc_suite(facts["suite"])
         facts["peer_subject"] = facts["peer_subject"] or ""
-        return facts
+        return {**facts, "resumed": resumed == "1"}

@@ -98,7 +98,6 @@ class HostedPeer(Peer):
     """A job of a host. ``impossible`` names what the library has no means for."""
 
     impossible: ClassVar[dict[str, str]]
-    makes_several_connections = True
 
     @classmethod
     @abstractmethod
@@ -114,7 +113,7 @@ class HostedPeer(Peer):
 
     def job(self) -> dict[str, Any]:
         job = {field.name: getattr(self.options, field.name) for field in fields(Options)}
-        job |= {name: job[name].decode() for name in ("request", "response", "upload")}
+        job |= {name: job[name].decode() for name in ("request", "response", "upload", "early_data")}
         return {name: value for name, value in job.items() if value is not None}
 
     def __enter__(self) -> Self:
@@ -129,7 +128,7 @@ class HostedPeer(Peer):
     def outcome(self) -> Outcome:
         answer = self._host.wait(self._number, "over")
         single = {name: values[0] for name, values in answer.items()}
-        known = {field.name for field in fields(Outcome)} - {"ok", "ca_names", "received", "resumed"}
+        known = {field.name for field in fields(Outcome)} - {"ok", "ca_names", "received", "resumed", "early_data"}
         facts: dict[str, Any] = {name: value for name, value in single.items() if name in known}
         return Outcome(
             ok=single["ok"] == "true",

@@ -20,6 +20,7 @@ class JSSEPeer(HostedPeer):
 
     name = "jsse"
     impossible: ClassVar[dict[str, str]] = {
+        "early_data": "JSSE has no early data",
         "later": "JSSE has no authentication after the handshake",
         "groups": "JSSE can choose groups for one connection only since Java 20",
         "schemes": "JSSE can choose signature schemes for one connection only since Java 19",

@@ -1,11 +1,11 @@
-"""Runs a server that cannot choose its address, and forwards one connection to it.
+"""Runs a server that cannot choose its address, and forwards some connections to it, one after the other.
 
-    unshare --net ... python -I namespace.py LISTENING_FD PORT COMMAND...
+    unshare --net ... python -I namespace.py LISTENING_FD CONNECTIONS PORT COMMAND...
 
 The command runs in a network namespace of its own, where every address it binds is out of reach of everybody. The
 listening socket was made outside, on the loopback interface that the tests see, and a socket stays in the namespace
 that it was made in, so this process can hand each byte from the one to the other. It says READY when killing unshare
-ends it as well. When the connection is over, so is the command.
+ends it as well. When the last connection is over, so is the command.
 """
 
 from __future__ import annotations
@@ -54,16 +54,17 @@ def pump(source: socket.socket, sink: socket.socket) -> None:
 
 
 def main() -> None:
-    listening_fd, port, *command = sys.argv[1:]
+    listening_fd, connections, port, *command = sys.argv[1:]
     print(READY, flush=True)
     bring_loopback_up()
     with socket.socket(fileno=int(listening_fd)) as listener, subprocess.Popen(command) as server:
-        outside, _ = listener.accept()
-        with outside, connect(server, int(port)) as inside:
-            back = threading.Thread(target=pump, args=(inside, outside))
-            back.start()
-            pump(outside, inside)
-            back.join()
+        for _ in range(int(connections)):
+            outside, _ = listener.accept()
+            with outside, connect(server, int(port)) as inside:
+                back = threading.Thread(target=pump, args=(inside, outside))
+                back.start()
+                pump(outside, inside)
+                back.join()
         server.terminate()
 
 

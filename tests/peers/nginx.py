@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import os
 import signal
+from typing import Any
 
-from tests.peers.base import Cannot, KeyUpdate, Options, Outcome, first, require_peer
+from tests.peers.base import Cannot, KeyUpdate, Options, Outcome, first, last, require_peer
 from tests.peers.openssl import group_list, rfc_group, rfc_suite, spell_version, suite_lists
 from tests.peers.relayed import RelayedProcess, verify_word
 
 # What it tells of a request, in the order of SEEN.
-FACTS = "$ssl_protocol|$ssl_cipher|$ssl_curve|$ssl_alpn_protocol|$ssl_client_s_dn|$ssl_server_name|$ssl_session_reused"
+FACTS = (
+    "$ssl_protocol|$ssl_cipher|$ssl_curve|$ssl_alpn_protocol|$ssl_client_s_dn|$ssl_server_name|"
+    "$ssl_session_reused|$ssl_early_data"
+)
 SEEN = ("version", "suite", "group", "application_protocol", "peer_subject", "server_name")
 
 
@@ -69,6 +73,7 @@ class NginxServer(RelayedProcess):
             lines.append(f"ssl_conf_command SignatureAlgorithms {':'.join(options.schemes)}")
         paths = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         lines += [f"{name}_temp_path {self.directory}/{name}" for name in paths]
+        lines += ["ssl_early_data on"] if options.early_data else []
         lines += ["keepalive_timeout 0", "large_client_header_buffers 4 2m", *options.extra]
         lines.append(f"location / {{ default_type text/plain; alias {page.parent}/; try_files /page =404; }}\n")
         user = "user root;\n" if os.geteuid() == 0 else ""
@@ -82,17 +87,17 @@ class NginxServer(RelayedProcess):
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
         trouble = first(r"^.*?((?:SSL_|peer closed|client prematurely|client sent|client SSL).*)$", text) or ""
-        line = first(r"^seen\|(.*)$", text)
+        line = last(r"^seen\|(.*)$", text)
         facts = dict.fromkeys(SEEN) if line is None else self._facts(line)
         complete = line is not None and line.startswith("200|") and not trouble
         return Outcome(ok=complete, error=trouble or ("" if complete else "no answer"), text=text, **facts)
 
     @staticmethod
-    def _facts(line: str) -> dict[str, str | None]:
-        _, *values, _ = line.split("|")
-        facts: dict[str, str | None] = dict(zip(SEEN, (value.strip("-") or None for value in values), strict=True))
+    def _facts(line: str) -> dict[str, Any]:
+        _, *values, resumed, early = line.split("|")
+        facts: dict[str, Any] = dict(zip(SEEN, (value.strip("-") or None for value in values), strict=True))
         facts["version"] = spell_version(facts["version"])
         facts["suite"] = rfc_suite(facts["suite"])
         facts["group"] = rfc_group(facts["group"])
         facts["peer_subject"] = facts["peer_subject"] or ""
-        return facts
+        return {**facts, "resumed": resumed == "r", "early_data": early == "1"}

@@ -31,6 +31,7 @@ class NodePeer(HostedPeer):
 
     name = "node"
     impossible: ClassVar[dict[str, str]] = {
+        "early_data": "Node has no call for early data",
         "later": "Node has no call for authentication after the handshake",
         "key_update": "Node has no call that changes keys",
         "extra": "Node's peer is no program with arguments",

@@ -121,6 +121,11 @@ def described(text: str) -> dict[str, Any]:
     }
 
 
+def resumed(text: str) -> bool:
+    """Whether there is a session that was resumed by its ticket."""
+    return any(count != "0" for count in re.findall(r"(\d+) stateless resumes", text))
+
+
 def trouble(text: str) -> str:
     """The line that says what went wrong, or ""."""
     quiet = text.replace("PR_IN_PROGRESS_ERROR", "")
@@ -139,7 +144,8 @@ class NSSServer(ProcessPeer, ServerPeer):
             raise Cannot("selfserv answers with what it was asked")
         if not set(options.application_protocols) <= {"http/1.1"}:
             raise Cannot("selfserv chooses http/1.1 by ALPN, or does not speak it")
-        forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py")), str(self._listener.fileno())]
+        forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py"))]
+        forwarder += [str(self._listener.fileno()), str(self.options.connections)]
         arguments = common_arguments(options)
         arguments[arguments.index("-p") + 1] = str(PORT_INSIDE)
         server = [require_peer("stdbuf"), "-oL", require_peer("selfserv"), *arguments]
@@ -147,6 +153,8 @@ class NSSServer(ProcessPeer, ServerPeer):
         server += ["-E", "-r", "-r", *["-r"] * asking] if options.later else ["-r"] * asking
         if options.application_protocols:
             server.append("-Q")
+        server += ["-u"] if options.connections > 1 else []
+        server += ["-Z"] if options.early_data else []
         return [*unshare(), *forwarder, str(PORT_INSIDE), *server]
 
     def inherited(self) -> tuple[int]:
@@ -175,6 +183,7 @@ class NSSServer(ProcessPeer, ServerPeer):
             error=trouble(text) or ("" if complete else "no handshake"),
             text=text,
             peer_subject=None if facts["suite"] is None else first(r"^selfserv: Subject: (.*)$", text) or "",
+            resumed=resumed(text),
             **facts,
         )
 
@@ -195,6 +204,9 @@ class NSSClient(ProcessClient):
         arguments[arguments.index("-p") + 1] = str(self.port)
         override = [] if options.trust else ["-o"]
         override += ["-E"] if options.later else []
+        override += ["-u"] if options.connections > 1 else []
+        override += ["-L", str(options.connections), "-A", self._request.name] if options.connections > 1 else []
+        override += ["-Z"] if options.early_data else []
         return [
             require_peer("tstclnt"),
             "-4",
@@ -209,6 +221,17 @@ class NSSClient(ProcessClient):
 
     def environment(self) -> dict[str, str]:
         return environment(self.options)
+
+    def __enter__(self) -> Self:
+        # It lives as long as this object.
+        self._request = tempfile.NamedTemporaryFile()
+        self._request.write(self.options.request)
+        self._request.flush()
+        return super().__enter__()
+
+    def _converse(self) -> None:
+        if self.options.connections == 1:
+            super()._converse()
 
     def standard_input(self) -> int:
         # Of a pipe it does not notice the end: it looks for data, and poll says only that the writer hung up.
@@ -229,5 +252,6 @@ class NSSClient(ProcessClient):
             text=text,
             received=self.response(),
             peer_subject=first(r"^subject DN: (.*)$", text),
+            resumed=resumed(text),
             **facts,
         )

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import re
+import tempfile
+from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
 from tests.peers.base import (
@@ -32,6 +35,7 @@ GROUPS = {
 # A line that starts with one of these letters is a command to s_server and s_client.
 KEY_UPDATES = {KeyUpdate.SEND: b"k\n", KeyUpdate.REQUEST: b"K\n"}
 REQUEST_CERTIFICATE = b"c\n"
+SUMMARY = b"-----BEGIN SSL SESSION PARAMETERS-----"  # printed for each connection
 NO_DATA = rb"SSL_do_handshake -> 1\n|Read BLOCK\n"
 KEYS_UPDATED = b"SSL_do_handshake -> 1\n"
 # TLS 1.2's suites have names of OpenSSL's own.
@@ -126,7 +130,16 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
     name = "openssl"
 
     def command(self) -> list[str]:
-        command = [require_peer("openssl"), "s_server", "-accept", "127.0.0.1:0", "-naccept", "1"]
+        command = [
+            require_peer("openssl"),
+            "s_server",
+            "-accept",
+            "127.0.0.1:0",
+            "-naccept",
+            str(self.options.connections),
+        ]
+        if self.options.early_data:
+            command.append("-early_data")
         if self.options.client_auth is not ClientAuth.NONE and not self.options.later:
             command += ["-Verify" if self.options.client_auth is ClientAuth.REQUIRE else "-verify", "5"]
         if self.options.certificate:
@@ -156,18 +169,25 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
             self.wait_until(lambda output: b"\nSecure Renegotiation IS" in output)
             self.write(REQUEST_CERTIFICATE)
             self.wait_until_read()
-        if self.wait_until(lambda output: self._received(output).endswith(b"\r\n\r\n")):
-            self.write(self.options.response)
+        for number in range(1, self.options.connections + 1):
+            whole = functools.partial(self._has_request, number)
+            if self.wait_until(whole):
+                self.write(self.options.response)
+
+    def _has_request(self, number: int, output: bytes) -> bool:
+        """Whether the request of this connection has come, of which it is the last."""
+        return output.count(SUMMARY) >= number and self._received(output).endswith(b"\r\n\r\n")
 
     @staticmethod
     def _received(output: bytes) -> bytes:
-        """What came from the client: it is printed after the summary of the session, before the word DONE."""
+        """What came from the last client: it is printed after the summary of the session, before the word DONE."""
         summary = rb"\nSecure Renegotiation IS.*?\n(?:Keying material exporter:\n.*?\n.*?\n.*?\n)?(.*)"
-        after = re.search(summary, output, re.DOTALL)
+        after = re.search(summary, output.rpartition(SUMMARY)[2], re.DOTALL)
         return re.sub(NO_DATA, b"", after[1]).split(b"DONE\n")[0] if after else b""
 
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
+        last_session = text.rpartition(SUMMARY.decode())[2]
         suite = rfc_suite(first(r"^CIPHER is (\S+)", text))
         complete = status == 0 and suite is not None and not trouble(text)
         shared_groups = first(r"^Shared groups: (\S+)$", text) or ""
@@ -182,6 +202,8 @@ class OpenSSLServer(ProcessPeer, ServerPeer):
             peer_subject=None if suite is None else first(r"^subject=(.*)$", text) or "",
             server_name=first(r'^Hostname in TLS extension: "(.*)"', text),
             exported=exported(text),
+            resumed="\nReused session-id" in last_session,
+            early_data="\nEarly data received:" in text,
         )
 
 
@@ -200,7 +222,24 @@ class OpenSSLClient(ProcessClient):
             command.append("-noservername")
         if self.options.later:
             command.append("-enable_pha")
+        if self._session is not None:
+            command += ["-sess_in", self._session.name]
+        if self.options.early_data:
+            self._early_data.write(self.options.early_data)
+            self._early_data.flush()
+            command += ["-early_data", self._early_data.name]
         return command + common_arguments(self.options)
+
+    def __enter__(self) -> Self:
+        # They live as long as this object.
+        self._early_data = tempfile.NamedTemporaryFile()
+        self._session = None
+        for _ in range(self.options.connections - 1):
+            self._session = tempfile.NamedTemporaryFile()
+            keep = (*self.options.extra, "-sess_out", self._session.name)
+            with OpenSSLClient(self.port, replace(self.options, connections=1, early_data=b"", extra=keep)) as before:
+                before.outcome()
+        return super().__enter__()
 
     def update_keys(self) -> None:
         self.write(KEY_UPDATES[self.options.key_update])
@@ -208,7 +247,7 @@ class OpenSSLClient(ProcessClient):
 
     def read_outcome(self, status: int) -> Outcome:
         text = self.text()
-        suite = rfc_suite(first(r"^New, .*Cipher is ((?!\(NONE\))\S+)", text))
+        suite = rfc_suite(first(r"^(?:New|Reused), .*Cipher is ((?!\(NONE\))\S+)", text))
         complete = status == 0 and suite is not None and not trouble(text)
         group = first(r"^(?:Server|Peer) Temp Key: (?:ECDH, )?(\w+)", text)
         return Outcome(
@@ -216,13 +255,15 @@ class OpenSSLClient(ProcessClient):
             error=trouble(text) or ("" if complete else f"exit status {status}"),
             text=text,
             received=self.response(),
-            version=spell_version(first(r"^New, (TLSv[\d.]+)", text)),
+            version=spell_version(first(r"^(?:New|Reused), (TLSv[\d.]+)", text)),
             suite=suite,
             group=rfc_group(group or first(r"^Negotiated TLS1.3 group: (\S+)", text)),
             application_protocol=first(r"^ALPN protocol: (\S+)", text),
             peer_subject=None if suite is None else first(r"^subject=(.*)$", text) or "",
             ca_names=self._ca_names(text),
             exported=exported(text),
+            resumed="\nReused, TLS" in text,
+            early_data="\nEarly data was accepted" in text,
         )
 
     @staticmethod

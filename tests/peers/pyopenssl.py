@@ -74,6 +74,7 @@ class PyOpenSSLPeer(ThreadPeer, ABC):
     """A pyOpenSSL connection over memory, driven by one thread, so that waits keep the socket's time limit."""
 
     name = "pyopenssl"
+    no_early_data = "pyOpenSSL has no call for early data"
 
     def __enter__(self) -> Self:
         pytest.importorskip("OpenSSL.SSL")
@@ -163,6 +164,9 @@ class PyOpenSSLServer(PyOpenSSLPeer, ThreadServer):
         return next((protocol for protocol in ours if protocol in offered), SSL.NO_OVERLAPPING_PROTOCOLS)
 
     def converse(self) -> Outcome:
+        return [self._converse_once() for _ in range(self.options.connections)][-1]
+
+    def _converse_once(self) -> Outcome:
         from OpenSSL import SSL
 
         with self.accept() as tcp:
@@ -189,16 +193,23 @@ class PyOpenSSLClient(PyOpenSSLPeer, ThreadClient):
         return context
 
     def converse(self) -> Outcome:
+        self._session: SSL.Session | None = None
+        return [self._converse_once() for _ in range(self.options.connections)][-1]
+
+    def _converse_once(self) -> Outcome:
         from OpenSSL import SSL
 
         with self.connect() as tcp:
             connection = SSL.Connection(self._context, None)
             connection.set_connect_state()
+            if self._session is not None:
+                connection.set_session(self._session)
             if self.options.server_name:
                 connection.set_tlsext_host_name(self.options.server_name.encode())
             self.drive(connection, tcp, connection.do_handshake)
             self.drive(connection, tcp, lambda: connection.sendall(self.options.request))
             response = self.read_until(connection, tcp, is_whole)
+            self._session = connection.get_session()
             outcome = self.seen(connection, response)
             self.drive(connection, tcp, connection.shutdown)
             return outcome

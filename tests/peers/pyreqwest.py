@@ -37,6 +37,7 @@ class PyreqwestClient(ThreadClient):
     """SyncClient: makes its own request, a POST if there is an ``upload``, and tells nothing of its session."""
 
     name = "pyreqwest"
+    no_early_data = "pyreqwest has no option for early data"
 
     def __enter__(self) -> Self:
         require_module("pyreqwest")
@@ -48,6 +49,8 @@ class PyreqwestClient(ThreadClient):
         with self._builder().resolve(name, "127.0.0.1", self.port).build() as client:
             url = f"https://{name}:{self.port}/"
             request = client.post(url).body_bytes(self.options.upload) if self.options.upload else client.get(url)
+            for _ in range(self.options.connections - 1):
+                client.get(url).build().send().bytes()
             answer = request.build().send()
             head = "".join(f"{key}: {value}\r\n" for key, value in answer.headers.items())
             body = answer.bytes().to_bytes()

@@ -75,6 +75,7 @@ def seen(connection: ssl.SSLSocket, received: bytes) -> Outcome:
         suite=rfc_suite(cipher[0]) if cipher else None,
         application_protocol=connection.selected_alpn_protocol(),
         peer_subject=repr(certificate["subject"]) if certificate else "",
+        resumed=connection.session_reused,
     )
 
 
@@ -95,6 +96,7 @@ class PythonServer(ThreadServer):
     """An SSLSocket in a thread. Closes first, and cleanly."""
 
     name = "python"
+    no_early_data = "Python's ssl has no call for early data"
 
     def __enter__(self) -> Self:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -111,6 +113,9 @@ class PythonServer(ThreadServer):
         self._server_name = name
 
     def converse(self) -> Outcome:
+        return [self._converse_once() for _ in range(self.options.connections)][-1]
+
+    def _converse_once(self) -> Outcome:
         with (
             self.accept() as tcp,
             self._context.wrap_socket(
@@ -135,6 +140,7 @@ class PythonClient(ThreadClient):
     """An SSLSocket in a thread."""
 
     name = "python"
+    no_early_data = "Python's ssl has no call for early data"
 
     def __enter__(self) -> Self:
         self._context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -145,15 +151,20 @@ class PythonClient(ThreadClient):
         return super().__enter__()
 
     def converse(self) -> Outcome:
+        self._session: ssl.SSLSession | None = None
+        return [self._converse_once() for _ in range(self.options.connections)][-1]
+
+    def _converse_once(self) -> Outcome:
         with (
             self.connect() as tcp,
             self._context.wrap_socket(
-                tcp, server_hostname=self.options.server_name, suppress_ragged_eofs=False
+                tcp, server_hostname=self.options.server_name, suppress_ragged_eofs=False, session=self._session
             ) as connection,
         ):
             self.opened = (connection,)
             connection.sendall(self.options.request)
             response = read_until(connection, is_whole)
+            self._session = connection.session
             outcome = seen(connection, response)
             say_goodbye(connection)
             return outcome

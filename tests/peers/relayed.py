@@ -31,7 +31,8 @@ class RelayedServer(ServerPeer):
 
     def start_relay(self) -> None:
         """Once the program listens."""
-        self._inside = self._connect()
+        # It listens as soon as a connection is made.
+        self._insides = [self._connect() for _ in range(self.options.connections)]
         self._outside: socket.socket | None = None
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._listener.settimeout(LIMIT)
@@ -54,14 +55,23 @@ class RelayedServer(ServerPeer):
                 return inside
 
     def _relay_both_ways(self) -> None:
-        with self._inside, contextlib.suppress(OSError):
-            with self._listener:
-                self._outside, _ = self._listener.accept()
-            with self._outside as outside:
-                back = threading.Thread(target=pump, args=(self._inside, outside))
-                back.start()
-                pump(outside, self._inside)
-                back.join(LIMIT)
+        with contextlib.ExitStack() as stack:
+            for inside in self._insides:
+                stack.enter_context(inside)
+            with self._listener, contextlib.suppress(OSError):
+                for inside in self._insides:
+                    self._outside, _ = self._listener.accept()
+                    if inside is self._insides[-1]:
+                        self._listener.close()
+                    self._relay_one(self._outside, inside)
+
+    @staticmethod
+    def _relay_one(outside: socket.socket, inside: socket.socket) -> None:
+        with outside:
+            back = threading.Thread(target=pump, args=(inside, outside))
+            back.start()
+            pump(outside, inside)
+            back.join(LIMIT)
 
     def end_relay(self) -> None:
         """Waits until the connection is over."""

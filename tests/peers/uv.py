@@ -53,6 +53,8 @@ class UvClient(ProcessPeer, ClientPeer):
     """uv pip compile, of requirements at an address; they need not make sense, as it says what it made of them."""
 
     name = "uv"
+    makes_several_connections = False
+    no_early_data = "uv has no option for early data"
 
     def command(self) -> list[str]:
         command = [program(), "pip", "compile", "--no-index", "--python", sys.executable, "--no-cache"]
