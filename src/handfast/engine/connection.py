@@ -40,7 +40,7 @@ from handfast.events import (
     Watch,
 )
 from handfast.handshake import seams as seam
-from handfast.handshake.flow import Expect, Handshake, Need, Step
+from handfast.handshake.flow import Expect, Handshake, Need, Step, misuse_within
 from handfast.handshake.info import ConnectionInfo
 from handfast.handshake.post import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED, PostHandshake
 from handfast.handshake.post_auth import LaterAuthentication
@@ -366,6 +366,8 @@ class Connection:
                 value, self._answer = self._answer, None
         except StopIteration as finished:
             self._complete(finished.value)
+        except ApiMisuse as error:
+            raise misuse_within(error) from None
 
     def _go_on(self, later: LaterAuthentication, exchange: Exchange, value: object) -> None:
         """Let an exchange after the handshake go on, then those in line, as far as they are answered at once."""

@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 
 from handfast.crypto import signatures
-from handfast.errors import LocalFailure, PeerMisbehaved
+from handfast.errors import ApiMisuse, LocalFailure, PeerMisbehaved
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
 from handfast.handshake.by_name import no_such_name
 from handfast.handshake.seams import unchanged
@@ -167,6 +167,14 @@ class Resolve(Need):
 
 
 Step: TypeAlias = Expect | Need
+
+
+def misuse_within(error: ApiMisuse) -> LocalFailure:
+    """What a misuse comes to that is met in the middle of a handshake, say in a property of somebody's verifier.
+
+    It is no fault of who called the connection, which must not live on with a handshake that broke off.
+    """
+    return LocalFailure("internal_error", reason=f"{type(error).__name__}: {error}")
 
 
 class Handshake:
