@@ -6,6 +6,7 @@ Nothing of ours is shown or signed before the server has proven who it is and wa
 from __future__ import annotations
 
 from collections.abc import Generator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from handfast.errors import PeerMisbehaved
@@ -23,6 +24,7 @@ from handfast.handshake.identity12 import (
 from handfast.handshake.negotiate import TLS12
 from handfast.keys import keylog
 from handfast.keys.established12 import Established12
+from handfast.registry import ExtensionType
 from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import (
     MESSAGES_12,
@@ -61,6 +63,8 @@ def client12(
     exchange = yield from hs.expect(ServerKeyExchange)
     hs.info.group = group = negotiate12.check_params(hello, exchange.params)
     proven = check_params_signature(hs, chain, exchange, b"".join(randoms), suite, config.schemes)
+    # A server must not evade its certificate's promise of a response (RFC 7633 4.2.3.1) by choosing this version.
+    proven = replace(proven, asked_for_ocsp_response=ExtensionType.status_request in hello.extensions)
     tell_negotiated(hs, hello)
     wanted = None
     request = yield from hs.maybe(CertificateRequest, before=ServerHelloDone)

@@ -134,7 +134,7 @@ def _sign(hs: Handshake, choice: Choice, content: bytes) -> Generator[Step, Any,
     if choice.credentials is None or choice.scheme is None:
         raise ValueError("no credentials were chosen")
     signature = yield from hs.sign(choice.credentials, choice.scheme, content)
-    hs.info.certificate_sent = True
+    hs.info.certificate_sent, hs.info.shown = True, choice.credentials.chain
     hs.info.own_scheme = choice.scheme
     return choice.scheme, signature
 
