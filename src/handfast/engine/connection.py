@@ -332,7 +332,7 @@ class Connection:
         Whoever has them must count the records, and answer tickets, KeyUpdates and alerts; a second user of the same
         keys would give the plaintext away. Raises ApiMisuse extraction_not_enabled without the configuration's
         ``enable_secret_extraction``, cannot_extract before the handshake is complete, after a close, and while bytes
-        wait to be read or sent.
+        wait to be read or sent, or an authentication after the handshake is under way.
         """
         with Guard(self):
             if not self._config.enable_secret_extraction:
