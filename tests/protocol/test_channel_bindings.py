@@ -162,3 +162,12 @@ def test_the_servers_certificate_binds_though_the_client_shows_one_too():
     ours = client(credentials=(credentials(certificates.client()),))
     assert Server(ours, requests_certificate=True).run().complete
     assert ours.channel_binding("tls-server-end-point") == hashlib.sha256(certificates.server().chain[0]).digest()
+
+
+def test_both_ends_have_the_servers_certificate_in_tls_1_2():
+    ends = client(versions=(0x0303,)), server(versions=(0x0303,))
+    for _ in range(3):
+        for end, other in (ends, ends[::-1]):
+            end.receive(other.outgoing())
+    own = hashlib.sha256(certificates.server().chain[0]).digest()
+    assert [end.channel_binding("tls-server-end-point") for end in ends] == [own, own]

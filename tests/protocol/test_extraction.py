@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from handfast.engine import ClientConfig, Data, ExtractedSecrets
+from handfast.engine import ClientConfig, Data, ExtractedSecrets, VerifiedPeer
 from handfast.errors import ApiMisuse
 from handfast.events import Role
 from handfast.io import sockets
 from handfast.registry import CipherSuite
+from handfast.trust.signers import DEFERRED
+from handfast.trust.verdict import accept
 from handfast.wire.messages import KeyUpdate
+from tests.protocol.later import our_server
 from tests.protocol.ours import Judge, client, server
 
 AEADS: dict[CipherSuite, tuple[type[AESGCM | ChaCha20Poly1305], int]] = {
@@ -221,3 +224,18 @@ def test_the_secrets_do_not_show():
         assert repr(keys.iv) not in shown
         assert keys.key.hex() not in shown
     assert "sequence_number=0" in shown
+
+
+@pytest.mark.parametrize("sent", range(4))
+def test_nothing_is_extracted_while_a_client_is_asked_who_it_is(sent):
+    peer = our_server(verifier=Judge(lambda: DEFERRED), enable_secret_extraction=True)
+    for message in peer.answer()[:sent]:
+        peer.say(message)
+    ours = peer.listen().connection
+    with pytest.raises(ApiMisuse) as caught:
+        ours.extract_secrets()
+    assert (caught.value.code, ours.error) == ("cannot_extract", None)
+    if ours.need is not None:
+        ours.answer(ours.need, accept())
+        assert isinstance(ours.info.peer, VerifiedPeer)
+        assert isinstance(ours.extract_secrets(), ExtractedSecrets)

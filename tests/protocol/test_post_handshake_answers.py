@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 from typing import Any
 
@@ -15,6 +16,8 @@ from handfast.events import Role
 from handfast.handshake.flights import LATER, START, may_come
 from handfast.handshake.flow import Sign
 from handfast.limits import MAX_CERTIFICATE_REQUESTS, MAX_PENDING_CERTIFICATE_REQUESTS
+from handfast.pki.authority import Issued
+from handfast.sessions.state import ClientSession
 from handfast.trust.credentials import Credentials
 from handfast.trust.signers import DEFERRED, LocalSigner
 from handfast.wire.extensions import CertificateAuthorities, Extensions, PostHandshakeAuth, SignatureSchemeList
@@ -23,6 +26,7 @@ from handfast.wire.messages import (
     CertificateRequest,
     ClientHello,
     Finished,
+    NewSessionTicket,
 )
 from tests import certificates
 from tests.lies import APPLICATION_DATA, HANDSHAKE
@@ -30,6 +34,7 @@ from tests.peer import Server
 from tests.protocol.later import (
     ALICE,
     DATA,
+    MALLORY,
     SCHEMES,
     TheirClient,
     TheirServer,
@@ -345,3 +350,49 @@ def paths(role):
         return [(first, second) for first in names for second in names]
     empty, full = ("Certificate; empty", "Finished"), ("Certificate; not empty", "CertificateVerify", "Finished")
     return [(*before, *answer, "KeyUpdate") for before in ((), ("KeyUpdate", "KeyUpdate")) for answer in (empty, full)]
+
+
+# Tickets that come after an answer
+
+
+class Handle:
+    """Credentials that are loaded anew by setting ``current``."""
+
+    def __init__(self, issued: Issued) -> None:
+        self.current = credentials(issued)
+
+
+def kept_around_an_answer(then: Callable[[], None] = lambda: None, **options: Any) -> list[bool]:
+    """Of a ticket before the answer and one after it: whether the session that is kept stands for our certificate."""
+    kept: list[bool] = []
+
+    class Sessions:
+        def put(self, partition: bytes, session: ClientSession) -> None:
+            kept.append(session.identified)
+
+        def take(self, partition: bytes) -> None:
+            return None
+
+    peer = our_client(sessions=Sessions(), **options)
+    for number in range(2):
+        peer.say(NewSessionTicket(1000, 0, bytes((number,)), b"ticket", Extensions())).listen()
+        if not number:
+            then()
+            peer.take_answer(peer.ask())
+    assert peer.connection.error is None
+    return kept
+
+
+def test_a_session_stands_for_what_was_shown_after_the_handshake():
+    assert kept_around_an_answer() == [False, True]
+    # A server whose request was declined has nobody to remember.
+    assert kept_around_an_answer(credentials=()) == [False, False]
+
+
+def test_a_session_of_whom_we_became_after_the_handshake_is_not_kept_for_whom_we_were():
+    handle = Handle(ALICE)
+
+    def change() -> None:
+        handle.current = credentials(MALLORY)
+
+    assert kept_around_an_answer(change, credentials=(handle,)) == [False]

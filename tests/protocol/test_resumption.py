@@ -19,6 +19,7 @@ from handfast.engine import (
     UnverifiedPeer,
     VerifiedPeer,
 )
+from handfast.errors import ApiMisuse, LocalFailure
 from handfast.events import Event, MessageSeen, PeerJudged, Role
 from handfast.pki.authority import CertificateAuthority
 from handfast.sessions.cache import SessionCache
@@ -33,6 +34,7 @@ from handfast.wire.messages import CertificateEntry, EncryptedExtensions, Server
 from tests import certificates
 from tests.lies import change
 from tests.peer import Client
+from tests.protocol.later import our_client
 from tests.protocol.ours import Judge, credentials, server
 from tests.protocol.sessions import KEY, KnownJudge, Pair, World, data_of, sealing, ticket
 
@@ -476,3 +478,37 @@ def test_a_stored_ticket_is_good_once():
 def test_a_sealed_ticket_is_good_as_long_as_it_lives():
     for _ in range(2):
         assert Client(server(**sealing()), psks=(ticket(),)).run().accepted is not None
+
+
+@pytest.mark.parametrize("later", [False, True], ids=["in the handshake", "after it"])
+def test_a_misuse_within_a_handshake_ends_it(later):
+    """It is raised by something of the program's own that is only looked at: the connection is over all the same."""
+
+    class Broken(Judge):
+        @property
+        def policy_id(self):
+            raise ApiMisuse("bad_argument", reason="looked at too early")
+
+    class Source:
+        @property
+        def current(self):
+            raise ApiMisuse("bad_argument", reason="looked at too early")
+
+    if later:
+        peer = our_client(credentials=(Source(),))
+        peer.ask()
+        ours, again = peer.connection, b"\x17\3\3"
+    else:
+        world = World()
+        assert not world.meet().resumed
+        pair = world.pair(server={"verifier": Broken(), "client_auth": ClientAuth.REQUIRE_AND_VERIFY})
+        ours, again = pair.server, pair.client.outgoing()
+        with pytest.raises(LocalFailure):
+            ours.receive(again)
+    assert ours.error is not None
+    assert (ours.error.code, ours.connected) == ("internal_error", False)
+    assert "looked at too early" in str(ours.error)
+    # Bytes that come once more do not complete a handshake that broke off.
+    with pytest.raises(LocalFailure):
+        ours.receive(again)
+    assert not ours.info.complete or later

@@ -25,6 +25,7 @@ from handfast.trust.verifiers import PathVerifier
 from handfast.wire.messages import CertificateRequest, ClientHello
 from tests import certificates
 from tests.peer import Client, Server
+from tests.peer12 import Server12
 from tests.protocol.ours import both_roles, client, credentials, server
 
 NOW = datetime.now(UTC)
@@ -252,3 +253,12 @@ def test_a_session_is_not_kept_with_more_than_so_much(role: Role) -> None:
         pair = Pair(role, {"ocsp": "ignore"}, ask=True, stapled=bytes(size))
         pair.accepted()
         assert pair.accepted()[role].info.resumed == kept
+
+
+@pytest.mark.parametrize("ask", [False, True])
+def test_a_server_does_not_evade_must_staple_by_tls_1_2(ask: bool) -> None:
+    versions = (0x0304, 0x0303)
+    ours = client(versions=versions, verifier=verifier(), ask_for_ocsp_response=ask)
+    peer = Server12(ours, identity=promising(Role.SERVER)).run()
+    assert peer.complete != ask
+    assert ours.error is None or ours.error.code == "ocsp_missing"

@@ -21,7 +21,7 @@ from handfast.trust.verifiers import PathVerifier
 from handfast.wire.messages12 import Certificate, CertificateRequest, NewSessionTicket, ServerKeyExchange
 from tests import certificates
 from tests.protocol.ours import Judge, credentials
-from tests.protocol.sessions import KEY, World, data_of
+from tests.protocol.sessions import KEY, KnownJudge, World, data_of
 from tests.protocol.test_resumption import HOUR, MUTUAL, REQUIRED, no, once, real_world, renewals
 from tests.protocol12.ours12 import ONLY, TLS12, TLS13
 
@@ -386,4 +386,27 @@ def test_the_ocsp_response_survives_and_is_judged_again():
         info = world.meet().client.info
         assert (info.resumed, info.ocsp_response) == (resumed, response)
     world.now += 60 * 24 * HOUR
-    assert world.meet().client.error.code in ("expired", "ocsp_stale")
+    error = world.meet().client.error
+    assert error is not None
+    assert error.code in ("expired", "ocsp_stale")
+
+
+class Handle:
+    """Credentials that are loaded anew by setting ``current``."""
+
+    def __init__(self) -> None:
+        self.current = credentials(certificates.client())
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_a_session_of_whom_we_were_is_not_kept_for_whom_we_became(changes):
+    handle = Handle()
+
+    def judge_and_change():
+        if changes:
+            handle.current = credentials(certificates.client(name="mallory"))
+        return accept()
+
+    world = mutual_12(verifier=KnownJudge(judge_and_change))
+    world.client["credentials"] = (handle,)
+    assert [world.meet().resumed for _ in range(2)] == [False, not changes]

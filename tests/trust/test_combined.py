@@ -11,6 +11,7 @@ import pytest
 
 import handfast
 from handfast.errors import ApiMisuse, CertificateRejected
+from handfast.trust.pins import key_pin
 from handfast.trust.presented import PresentedChain, Purpose
 from tests import certificates
 
@@ -204,3 +205,27 @@ def test_a_report_that_fails_accepts_nobody():
 
 def test_no_other_verifier_has_its_id():
     assert handfast.DangerouslyAcceptAnyone(PATH).policy_id != PATH.policy_id
+
+
+def test_what_needs_an_ocsp_response_asks_for_one_however_it_is_wrapped():
+    for ocsp, asks in (("check", False), ("require", True)):
+        path = handfast.PathVerifier(PATH.roots, ocsp=ocsp)
+        pinned = handfast.Pinned([key_pin(certificates.server().chain[0])])
+        for verifier in (
+            handfast.AllOf(pinned, path),
+            handfast.WithTimeout(path, 1),
+            handfast.DangerouslyAcceptAnyone(path),
+            handfast.WithTimeout(handfast.AllOf(path, pinned), 1),
+        ):
+            assert handfast.ClientConfig(verifier=verifier).asks_for_ocsp_response == asks
+    assert not handfast.ClientConfig(verifier=handfast.DangerouslyAcceptAnyone()).asks_for_ocsp_response
+
+
+def test_ids_of_another_length_do_not_run_into_each_other():
+    def of(own: bytes) -> Any:
+        verifier: Any = Says(YES)
+        verifier.policy_id = own
+        return verifier
+
+    ids = {handfast.AllOf(of(one), of(other)).policy_id for one, other in ((b"a", b"bc"), (b"ab", b"c"), (b"", b"abc"))}
+    assert len(ids) == 3

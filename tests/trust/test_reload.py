@@ -415,3 +415,9 @@ def test_a_verifier_of_ones_own_changes_its_id_with_the_files(tmp_path):
 def test_the_same_files_are_trusted_alike_by_every_process(trust):
     one, other = (handfast.ReloadingVerifier.from_files(trust) for _ in range(2))
     assert one.policy_id == other.policy_id != verifier().policy_id
+
+
+def test_what_needs_an_ocsp_response_asks_for_one(trust):
+    for ocsp, asks in (("check", False), ("require", True)):
+        handle = handfast.ReloadingVerifier.from_files(trust, ocsp=ocsp)
+        assert handfast.ClientConfig(verifier=handle).asks_for_ocsp_response == asks

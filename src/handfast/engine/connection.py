@@ -40,7 +40,7 @@ from handfast.events import (
     Watch,
 )
 from handfast.handshake import seams as seam
-from handfast.handshake.flow import Expect, Handshake, Need, Step
+from handfast.handshake.flow import Expect, Handshake, Need, Step, advance
 from handfast.handshake.info import ConnectionInfo
 from handfast.handshake.post import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED, PostHandshake
 from handfast.handshake.post_auth import LaterAuthentication
@@ -335,7 +335,7 @@ class Connection:
         Whoever has them must count the records, and answer tickets, KeyUpdates and alerts; a second user of the same
         keys would give the plaintext away. Raises ApiMisuse extraction_not_enabled without the configuration's
         ``enable_secret_extraction``, cannot_extract before the handshake is complete, after a close, and while bytes
-        wait to be read or sent.
+        wait to be read or sent, or an authentication after the handshake is under way.
         """
         with Guard(self):
             if not self._config.enable_secret_extraction:
@@ -361,7 +361,7 @@ class Connection:
             return
         try:
             while True:
-                self._step = machine.send(value)
+                self._step = advance(machine, value)
                 if isinstance(self._step, Expect) or not self._ask(self._step):
                     # What was said so far need not wait with us.
                     self._handshake.flush()

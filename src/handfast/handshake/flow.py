@@ -15,7 +15,7 @@ from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 
 from handfast.crypto import signatures
-from handfast.errors import LocalFailure, PeerMisbehaved
+from handfast.errors import ApiMisuse, LocalFailure, PeerMisbehaved
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
 from handfast.handshake.by_name import no_such_name
 from handfast.handshake.seams import unchanged
@@ -195,6 +195,18 @@ class Resolve(Need):
 
 
 Step: TypeAlias = Expect | Need
+
+
+def advance(machine: Generator[Step, Any, Any], value: object) -> Step:
+    """The next step of a handshake, or its StopIteration.
+
+    A misuse that is met in its middle, say in a property of somebody's verifier, is no fault of who called the
+    connection, which must not live on with a handshake that broke off.
+    """
+    try:
+        return machine.send(value)
+    except ApiMisuse as error:
+        raise LocalFailure("internal_error", reason=f"{type(error).__name__}: {error}") from None
 
 
 class Handshake:

@@ -58,10 +58,16 @@ def partition(config: ClientConfig, server_name: str) -> bytes:
 
     What a function will say of that nobody knows, so its sessions stay with the configuration that holds it.
     """
-    ours = config.credentials
-    identities = [config.own_id] if callable(ours) else [SHA256.digest(b"".join(one.current.chain)) for one in ours]
+    chains = own_chains(config)
+    identities = [config.own_id] if chains is None else [SHA256.digest(b"".join(chain)) for chain in chains]
     protocols = ",".join(config.application_protocols)
     return trusted_under(config, server_name, str(config.enforce_verdict), protocols, *identities)
+
+
+def own_chains(config: ClientConfig) -> list[tuple[bytes, ...]] | None:
+    """Whom we may say that we are; None if a function says that."""
+    ours = config.credentials
+    return None if callable(ours) else [one.current.chain for one in ours]
 
 
 def find_offer(
@@ -163,20 +169,22 @@ def ticket_keeper(
     sessions = config.sessions
     if sessions is None or server_name is None:
         return None
-    ours = config.credentials
-    if hs.info.certificate_sent and not callable(ours) and all(hs.info.shown != one.current.chain for one in ours):
-        # Our credentials were loaded anew since: this session is not of who we are now.
-        return None
-    own_partition = partition(config, server_name) if resumed is None else resumed.partition
+    chains, present = own_chains(config), partition(config, server_name)
+    own_partition = present if resumed is None else resumed.partition
     now = hs.seams.clock
     authenticated_at = now() if resumed is None else resumed.session.authenticated_at
-    identified = hs.info.certificate_sent if resumed is None else resumed.session.identified
+    identified = resumed is not None and resumed.session.identified
     left = limits.MAX_TICKETS_KEPT
 
     def keep(message: NewSessionTicket) -> None:
         nonlocal left
-        if callable(config.credentials) and hs.info.client_auth_requested:
+        if chains is None and hs.info.client_auth_requested:
             # Who the function would say we are next time nobody knows.
+            return
+        # What we show after the handshake counts for the tickets that come after that.
+        shown = hs.info.certificate_sent
+        if shown and chains is not None and (own_partition != present or hs.info.shown not in chains):
+            # Our credentials were loaded anew since: this session is not of who the partition is for.
             return
         size = sum(map(len, (*hs.info.presented, hs.info.ocsp_response)))
         if not message.ticket_lifetime or left <= 0 or size > limits.MAX_STORED_CHAIN:
@@ -194,7 +202,7 @@ def ticket_keeper(
             max_early_data=0 if early_data is None else early_data.max_early_data_size,
             application_protocol=hs.info.application_protocol,
             chain=hs.info.presented,
-            identified=identified,
+            identified=identified or shown,
             ocsp_response=hs.info.ocsp_response,
         )
         quietly(sessions.put, own_partition, session)

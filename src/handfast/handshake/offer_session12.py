@@ -15,7 +15,7 @@ from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites12 import SUITES_12
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
-from handfast.handshake.offer_session import partition, quietly
+from handfast.handshake.offer_session import own_chains, partition, quietly
 from handfast.sessions.state12 import ClientSession12
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ class SessionOffer12:
     """A session that is offered, and the server it speaks of."""
 
     session: ClientSession12
+    partition: bytes
     peer: VerifiedPeer | UnverifiedPeer
 
 
@@ -56,7 +57,7 @@ def find_offer_12(
         peer = yield from judge_restored(hs, proven, verifier, server_name=server_name)
         if config.enforce_verdict and not isinstance(peer, VerifiedPeer):
             return None
-        return SessionOffer12(session, peer)
+        return SessionOffer12(session, own_partition, peer)
     return None
 
 
@@ -84,12 +85,23 @@ def remember_session_12(
         return
     if sum(map(len, (*hs.info.presented, hs.info.ocsp_response))) > limits.MAX_STORED_CHAIN:
         return
+    chains = own_chains(config)
+    if resumed is not None:
+        own_partition = resumed.partition
+    elif chains is None and hs.info.client_auth_requested:
+        # Who the function would say we are next time nobody knows.
+        return
+    elif chains is not None and hs.info.certificate_sent and hs.info.shown not in chains:
+        # Our credentials were loaded anew since: this session is not of who we are now.
+        return
+    else:
+        own_partition = partition_12(config, server_name)
     now = hs.seams.clock()
     if ticket is not None and ticket.ticket:
         # A hint of 0 says nothing.
         name, session_id, lifetime = ticket.ticket, b"", ticket.ticket_lifetime_hint or limits.SESSION_LIFETIME
     elif resumed is not None:
-        quietly(config.sessions.put, partition_12(config, server_name), resumed.session)
+        quietly(config.sessions.put, own_partition, resumed.session)
         return
     elif session_id:
         name, lifetime = b"", limits.SESSION_LIFETIME
@@ -107,4 +119,4 @@ def remember_session_12(
         identified=hs.info.certificate_sent if resumed is None else resumed.session.identified,
         ocsp_response=hs.info.ocsp_response,
     )
-    quietly(config.sessions.put, partition_12(config, server_name), session)
+    quietly(config.sessions.put, own_partition, session)

@@ -98,6 +98,8 @@ class PostHandshake:
         if self._update_owed or not self.records.idle or read is None or write is None:
             reason = "bytes wait to be read or sent, or the peer waits for an answer to its KeyUpdate"
             raise ApiMisuse("cannot_extract", reason=reason)
+        if self.authentication is not None and self.authentication.under_way:
+            raise ApiMisuse("cannot_extract", reason="a request for a certificate is not answered and judged yet")
         return ExtractedSecrets(
             self.suite.id,
             TrafficKeys(*self.secrets.read.key_and_iv(self.suite), read.records),

@@ -22,7 +22,7 @@ from handfast.errors import ApiMisuse, PeerMisbehaved
 from handfast.events import Role
 from handfast.handshake import negotiate
 from handfast.handshake.finish import check_finished, send_finished
-from handfast.handshake.flow import Expect, Handshake, Need, Step
+from handfast.handshake.flow import Expect, Handshake, Need, Step, advance
 from handfast.handshake.identity import client_choice, judge_identity, prove_identity, refuse_without_certificate
 from handfast.handshake.server13 import certificate_request, client_identity
 from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMessage
@@ -95,6 +95,11 @@ class LaterAuthentication:
         if hs.role is Role.CLIENT and hs.info.application_protocol not in FORBIDDING_PROTOCOLS:
             self.starts = (CertificateRequest,)
 
+    @property
+    def under_way(self) -> bool:
+        """Whether an answer is owed or awaited."""
+        return bool(self.step or self.line or self._asked)
+
     def request(self, client_auth: ClientAuth) -> bytes:
         """Send a CertificateRequest; its context."""
         if len(self._asked) >= limits.MAX_PENDING_CERTIFICATE_REQUESTS:
@@ -145,7 +150,7 @@ class LaterAuthentication:
     def go_on(self, exchange: Exchange, value: object) -> Answered | None:
         """Let the exchange go on, to its end or to where it waits: for a message of its answer, or in line."""
         try:
-            step = exchange.send(value)
+            step = advance(exchange, value)
         except StopIteration as finished:
             return cast("Answered | None", finished.value)
         if isinstance(step, Expect):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from handfast.errors import ApiMisuse
 from handfast.trust.verdict import Verdict, accept, as_verdict, failed, refuse
+from handfast.trust.verifiers import requires_ocsp_response
 
 if TYPE_CHECKING:
     from handfast.trust.presented import PresentedChain
@@ -37,7 +38,14 @@ class AllOf:
     def policy_id(self) -> bytes | None:
         """32 bytes, the same for the same ones in the same order; None where one of them says nothing of itself."""
         parts = [_policy_id(verifier) for verifier in self.verifiers]
-        return None if None in parts else sha256(b"all of" + b"".join(filter(None, parts))).digest()
+        if None in parts:
+            return None
+        return sha256(b"all of" + b"".join(sha256(part).digest() for part in parts if part is not None)).digest()
+
+    @property
+    def requires_ocsp_response(self) -> bool:
+        """Whether one of them does, so that a configuration with this verifier asks for one."""
+        return any(map(requires_ocsp_response, self.verifiers))
 
     def verify(self, presented: PresentedChain) -> Judgement:
         """The first refusal, or the acceptance of them all."""
@@ -92,6 +100,11 @@ class WithTimeout:
         """That of the verifier."""
         return _policy_id(self.verifier)
 
+    @property
+    def requires_ocsp_response(self) -> bool:
+        """Whether the verifier does."""
+        return requires_ocsp_response(self.verifier)
+
     def verify(self, presented: PresentedChain) -> Judgement:
         """The verifier's verdict, if it comes in time."""
         answer = _ask(self.verifier, presented)
@@ -136,6 +149,11 @@ class DangerouslyAcceptAnyone:
     def policy_id(self) -> bytes:
         """32 bytes, no other verifier's: a session that rests on this is worth nothing elsewhere."""
         return sha256(b"anyone").digest()
+
+    @property
+    def requires_ocsp_response(self) -> bool:
+        """Whether the verifier whose verdicts are reported does."""
+        return requires_ocsp_response(self._verifier)
 
     def verify(self, presented: PresentedChain) -> Judgement:
         """Yes."""

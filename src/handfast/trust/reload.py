@@ -27,7 +27,7 @@ from handfast.errors import ConfigError, HandfastError
 from handfast.text import escape
 from handfast.trust.credentials import PKCS11, Credentials
 from handfast.trust.roots import Roots
-from handfast.trust.verifiers import PathVerifier, Verifier
+from handfast.trust.verifiers import PathVerifier, Verifier, requires_ocsp_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -160,6 +160,11 @@ class ReloadingVerifier(Reloading[Verifier]):
         verifier, seen = self._held
         own = getattr(verifier, "policy_id", None)
         return sha256(b"reloading" + (own if isinstance(own, bytes) else self._own_id) + seen).digest()
+
+    @property
+    def requires_ocsp_response(self) -> bool:
+        """Whether the verifier that is in use now does."""
+        return requires_ocsp_response(self.current)
 
     @property
     def ca_names(self) -> Sequence[bytes]:

@@ -28,6 +28,11 @@ class Verifier(Protocol):
     def verify(self, presented: PresentedChain) -> Verdict | Awaitable[Verdict] | Deferred: ...
 
 
+def requires_ocsp_response(verifier: Verifier | None) -> bool:
+    """Whether a verifier says that a peer must send an OCSP response."""
+    return getattr(verifier, "requires_ocsp_response", False) is True
+
+
 class PathVerifier:
     """Accepts a chain that leads to a trusted root, and a server that has the right name. RFC 5280 6, RFC 9525.
 
