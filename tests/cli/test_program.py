@@ -146,3 +146,10 @@ def test_bytes_of_a_peer_do_not_command_a_terminal():
     write = ui.guarded(shown.append, terminal=False)
     write(b"\x1b\r\n")
     assert shown[-1] == b"\x1b\r\n"
+
+
+@pytest.mark.parametrize("verb", [(), *((verb,) for verb in VERBS)])
+def test_help_opens_with_examples_and_fits_a_terminal(run, verb):
+    lines = run(*verb, "--help").out.splitlines()
+    assert lines[0] == "Examples:"
+    assert max(map(len, lines)) <= 100

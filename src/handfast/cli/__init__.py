@@ -18,6 +18,14 @@ VERBS = {
 }
 
 
+EXAMPLES = (
+    "handfast demo",
+    "handfast serve --cert server.pem --key server.key --client-ca ca.pem",
+    "handfast connect --trace https://localhost:1337/ --cacert ca.pem --cert client.pem --key client.key",
+    "handfast connect --help                     (every verb has examples of its own)",
+)
+
+
 class Handfast(click.Group):
     """The group of verbs."""
 
@@ -29,6 +37,11 @@ class Handfast(click.Group):
             return None
         command = import_module(f"handfast.cli.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Examples, then what click prints."""
+        formatter.write("Examples:\n" + "".join(f"  {example}\n" for example in EXAMPLES) + "\n")
+        super().format_help(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):

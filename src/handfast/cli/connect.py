@@ -62,7 +62,7 @@ class Conversation:
         "handfast connect --trace https://example.com/",
         "handfast connect --trace=bytes --secrets https://localhost:1337/ --cacert handfast-demo/ca.pem",
         "handfast connect https://localhost:1337/whoami --cacert ca.pem --cert client.pem --key client.key",
-        "handfast connect --resume --trace https://example.com/     (twice: the second connection resumes the first)",
+        "handfast connect --resume --trace https://example.com/     (connects twice)",
         "handfast connect localhost:1337 --cacert ca.pem      (type, and read what comes back)",
     ),
 )

@@ -20,6 +20,7 @@ from handfast.errors import ConfigError, HandfastError
 from handfast.events import Role
 from handfast.io import sockets
 from handfast.lens.log import address_text
+from handfast.registry import ProtocolVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,7 +38,7 @@ _MODES = [mode.value for mode in ClientAuth]
     examples=(
         "handfast serve --cert server.pem --key server.key",
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem",
-        "handfast serve --cert server.pem --key server.key --client-ca ca.pem --client-auth verify_if_given --trace",
+        "handfast serve --cert server.pem --key server.key --client-ca ca.pem --client-auth verify_if_given",
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem --require-later",
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem --reload",
         "curl --cacert ca.pem --cert client.pem --key client.key https://localhost:1337/whoami",
@@ -90,6 +91,8 @@ def command(
     if later is ClientAuth.NONE:
         raise ui.bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
     config = ServerConfig(credentials=identity, client_auth=at_once, **settings)
+    if later is not None and ProtocolVersion.TLS13 not in config.spoken:
+        raise ui.bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
     server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng), key_update=key_update, later=later)
     with _watcher(config) if reload else nullcontext(), listener_for(host, port, config, server) as listener:
         click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
@@ -206,7 +209,9 @@ class Server:
             self._say(f"{address_text(tls.peer_address)}: {outcome.line()}")
         elif mode.requires_certificate:
             return http.Reply(
-                403, b"a certificate is asked for after the handshake, and your client does not offer it\n"
+                403,
+                b"a certificate is asked for after the handshake, and your client does not offer it\n"
+                b"(handfast connect offers it with --post-handshake-auth, in TLS 1.3)\n",
             )
         return answer(info, request)
 

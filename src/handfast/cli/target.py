@@ -81,8 +81,9 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
     """``host:port`` or ``[IPv6]:port``. Raises ConfigError, which names the option."""
     host, colon, number = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
+    hint = "give host:port, or an https:// URL" if option == "TARGET" else "give host:port"
     if not colon or not number.isascii() or not number.isdigit() or int(number) > 0xFFFF:
-        raise ui.bad_option(option, f"{escape(text)!r} does not end in :PORT", "give host:port, or an https:// URL")
+        raise ui.bad_option(option, f"{escape(text)!r} does not end in :PORT", hint)
     if ":" in host and not bracketed:
         raise ui.bad_option(option, f"{escape(text)!r} is ambiguous", f"write the IPv6 address as [{host}]:{number}")
     return host[1:-1] if bracketed else host, int(number)

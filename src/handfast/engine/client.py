@@ -10,9 +10,9 @@ from handfast.engine.connection import Connection
 from handfast.events import Observer, Role, SecretSink
 from handfast.handshake import seams as seam
 from handfast.handshake.client import client
+from handfast.handshake.config import ClientConfig, demand
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ClientConfig
     from handfast.trust.verifiers import Verifier
 
 
@@ -37,6 +37,7 @@ class ClientConnection(Connection):
         secret_sinks: Iterable[SecretSink] = (),
         seams: seam.Seams = seam.REAL,
     ) -> None:
+        demand(ClientConfig, config)
         super().__init__(Role.CLIENT, config, observers, secret_sinks, seams)
         verifier = _default_verifier() if config.verifier is None else config.verifier
         self.info.server_name = server_name

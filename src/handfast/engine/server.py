@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from handfast.engine.connection import Connection
 from handfast.engine.failures import Guard
 from handfast.errors import ApiMisuse
 from handfast.events import Observer, Role, SecretSink
 from handfast.handshake import seams as seam
-from handfast.handshake.config import ClientAuth
+from handfast.handshake.config import ClientAuth, ServerConfig, demand
 from handfast.handshake.post_auth import FORBIDDING_PROTOCOLS
 from handfast.handshake.server import server
-
-if TYPE_CHECKING:
-    from handfast.handshake.config import ServerConfig
 
 
 class ServerConnection(Connection):
@@ -29,6 +26,7 @@ class ServerConnection(Connection):
         secret_sinks: Iterable[SecretSink] = (),
         seams: seam.Seams = seam.REAL,
     ) -> None:
+        demand(ServerConfig, config)
         super().__init__(Role.SERVER, config, observers, secret_sinks, seams)
         self._start(server(self._handshake, config))
 

@@ -71,8 +71,12 @@ class ConfigError(HandfastError):
     fault = Fault.OURS
     catalogue: ClassVar[Mapping[str, Entry]] = {
         "file_missing": Entry(None, "{path}: no such file", "", "check the path"),
-        "file_unreadable": Entry(None, "{path}: {reason}", "", "check the file's permissions", "a file cannot be read"),
-        "file_exists": Entry(None, "{path}: exists already", "", "give another path, or ask for it to be replaced"),
+        "file_unreadable": Entry(
+            None, "{path}: {reason}", "", "check the path and its permissions", "a file cannot be read"
+        ),
+        "file_exists": Entry(
+            None, "{path}: exists already", "", "give another path, or remove it first (certs has --replace)"
+        ),
         "file_unwritable": Entry(None, "{path}: cannot be written: {reason}", "", "check the path and its permissions"),
         "not_a_regular_file": Entry(
             None, "{path}: is {kind}, not a regular file", "", "give the path of a regular file, or of none yet"
@@ -94,7 +98,12 @@ class ConfigError(HandfastError):
             None, "{path}: a revocation list in it cannot be used: {reason}", "", "fetch it again from the CA"
         ),
         "not_a_ca": Entry(None, "{path}: this certificate is not a CA's", "", "give the certificate of a CA"),
-        "no_key": Entry(None, "{path}: holds no private key", "", "a PEM file with BEGIN PRIVATE KEY is needed"),
+        "no_key": Entry(
+            None,
+            "{path}: holds no private key",
+            "",
+            "give the key's own file with --key; in PEM it has BEGIN PRIVATE KEY",
+        ),
         "bad_key": Entry(None, "{path}: the private key does not parse: {reason}", "", "export it again"),
         "der_as_pem": Entry(
             None, "{path}: is DER (binary), not PEM", "", "convert it: openssl {command} -inform DER -in {path}"

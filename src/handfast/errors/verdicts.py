@@ -85,7 +85,7 @@ class PeerRejected(HandfastError):
             " schemes; a TLS 1.2 server also says this when a client certificate is missing",
             "bad_certificate": "the peer refuses our certificate: name, dates or form; its log says which",
             "unsupported_certificate": "our certificate has the wrong purpose (extended key usage) or key type",
-            "certificate_revoked": "our certificate is revoked",
+            "certificate_revoked": "our certificate is revoked; have another issued",
             "certificate_expired": "our certificate has expired, or the peer's revocation list has",
             "certificate_unknown": "the peer refuses our certificate without saying why",
             "illegal_parameter": "the peer calls a field of ours illegal; --trace=fields shows what was sent",
@@ -93,19 +93,20 @@ class PeerRejected(HandfastError):
             "access_denied": "our certificate is valid, and its owner is not allowed in",
             "decode_error": "the peer could not decode our message",
             "decrypt_error": "a signature or Finished of ours failed at the peer; does our key fit our certificate?",
-            "protocol_version": "the peer does not speak a version that we offer",
+            "protocol_version": "the peer speaks no version that we offer: TLS 1.3 and 1.2, or what --tls says",
             "insufficient_security": "the peer demands stronger parameters",
             "internal_error": "the peer failed for reasons of its own; its log may tell",
             "inappropriate_fallback": "the peer speaks a higher version than this retry offered",
             "user_canceled": "the peer gave up",
-            "missing_extension": "the peer misses an extension of ours",
+            "missing_extension": "the peer misses an extension of ours; a server of several names wants to be called by"
+            " name, not by address",
             "unsupported_extension": "the peer got an extension that it did not ask for",
             "unrecognized_name": "the server has no certificate for the name that we asked for",
             "bad_certificate_status_response": "the peer refuses our OCSP response",
             "unknown_psk_identity": "the peer does not know our pre-shared key",
             "certificate_required": "the server requires a client certificate and got none; give one with --cert and"
             " --key",
-            "no_application_protocol": "the peer speaks none of our ALPN protocols",
+            "no_application_protocol": "the peer speaks none of our ALPN protocols; give one of its with --alpn",
             "ech_required": "the peer requires Encrypted Client Hello",
             "general_error": "the peer failed and says no more",
             "no_renegotiation": "the peer does not renegotiate",
@@ -132,7 +133,9 @@ class ConnectionLost(HandfastError):
             "it said nothing; its log, or a server that speaks TLS at this address, may tell",
         ),
         "reset": Entry(None, "the connection was reset {stage}", "", "the peer's process ended or closed in a hurry"),
-        "connect_failed": Entry(None, "cannot connect to {address}: {reason}", "", "is the server running there?"),
+        "connect_failed": Entry(
+            None, "cannot connect to {address}: {reason}", "", "check host, port and network; is the server running?"
+        ),
         "handshake_timeout": Entry(
             Alert.user_canceled,
             "the handshake did not finish within {seconds:g} s, waiting for {waiting}",

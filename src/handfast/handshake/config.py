@@ -14,7 +14,7 @@ from handfast.crypto.randomness import random_bytes
 from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
-from handfast.errors import ConfigError
+from handfast.errors import ApiMisuse, ConfigError
 from handfast.handshake.by_name import ByName
 from handfast.registry import (
     CertificateCompressionAlgorithm,
@@ -161,6 +161,7 @@ class Config:
         _check_word("unexpected_eof", self.unexpected_eof, "error", "end")
         if self.handshake_timeout <= 0:
             _refuse("handshake_timeout", f"{self.handshake_timeout} is not positive", "give seconds")
+        _check_handles(self.credentials, self.verifier)
         if not self.spoken:
             spoken = ", ".join(map(ProtocolVersion.describe, self.versions))
             _refuse("suites", f"none can be used with {spoken} and these groups", "leave it out for the default")
@@ -318,6 +319,24 @@ def _check_known(option: str, values: Sequence[int], known: object, registry: ty
             _refuse(option, f"handfast does not speak {registry.describe(value)}", "see --help for the names")
     if len(set(values)) != len(values):
         _refuse(option, "names a value twice", "name each once")
+
+
+def demand(kind: type[Config], config: object) -> None:
+    """ApiMisuse bad_argument where one role is given the other's configuration, or none."""
+    if not isinstance(config, kind):
+        raise ApiMisuse("bad_argument", reason=f"a {kind.__name__} is needed, not {type(config).__name__}")
+
+
+def _check_handles(credentials: object, verifier: object) -> None:
+    """ConfigError for what is no credentials and no verifier: said here, and not when a peer waits for it."""
+    several = isinstance(credentials, Sequence) and all(hasattr(one, "current") for one in credentials)
+    if not several and not callable(credentials):
+        advice = "give a list of handfast.Credentials, or a function"
+        _refuse("credentials", f"{type(credentials).__name__} is no list of credentials", advice)
+    if isinstance(verifier, type) or not (verifier is None or callable(getattr(verifier, "verify", None))):
+        _refuse(
+            "verifier", f"{verifier!r} has no method verify to call", "give an object, as handfast.PathVerifier(roots)"
+        )
 
 
 def _refuse(option: str, reason: str, advice: str) -> None:

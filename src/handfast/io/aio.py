@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from handfast import limits
 from handfast.engine import ClientConnection, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost
+from handfast.handshake.config import ClientConfig, ServerConfig, demand
 from handfast.io.aio_protocol import NeedHandler, Setup, refuse_deferred
 from handfast.io.aio_roles import ClientProtocol, ServerProtocol
 from handfast.io.aio_transport import TLSTransport
 
 if TYPE_CHECKING:
-    from handfast.engine import ClientConfig, ServerConfig
     from handfast.events import Observer, SecretSink
 
 P = TypeVar("P", bound=asyncio.BaseProtocol)
@@ -49,6 +49,7 @@ async def create_connection(
     the loop's own create_connection: ``sock``, ``family``, ``local_addr``, ... Raises
     HandfastError, and nothing else for what a peer or a network can do. Cancelling it closes the connection.
     """
+    demand(ClientConfig, config)
     _check_options(tcp_options)
     name = server_name or host
     if name is None:
@@ -95,6 +96,7 @@ async def create_server(
     ``tcp_options`` go to the loop's own create_server: ``sock``, ``backlog``, ``reuse_port``, ``start_serving``, ...
     Raises OSError if the port is taken.
     """
+    demand(ServerConfig, config)
     _check_options(tcp_options)
     loop = asyncio.get_running_loop()
     setup = Setup(loop, config.handshake_timeout, shutdown_timeout, on_need)

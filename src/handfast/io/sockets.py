@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any, Self
 from handfast import limits
 from handfast.engine import ClientConnection, Connection, Data, EarlyData, PeerAuthenticated, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
+from handfast.handshake.config import ClientConfig, ServerConfig, demand
 from handfast.lens.log import log_failure
 from handfast.trust.signers import awaits_always
 
@@ -31,10 +32,8 @@ if TYPE_CHECKING:
 
     from handfast.engine import (
         ClientAuth,
-        ClientConfig,
         ConnectionInfo,
         Result,
-        ServerConfig,
         UnverifiedPeer,
         VerifiedPeer,
     )
@@ -401,6 +400,7 @@ def connect(
 
     ``early_data`` and what becomes of it is as in ``ClientConnection``: see ``info.early_data``.
     """
+    demand(ClientConfig, config)
     refuse_signers(config, on_need)
     return client(
         open_tcp(host, port, timeout),
@@ -459,6 +459,7 @@ class Listener:
         watch: WatchFactory | None = None,
         on_need: NeedHandler = refuse_to_wait,
     ) -> None:
+        demand(ServerConfig, config)
         refuse_signers(config, on_need)
         self._sock = sock
         self.config = config
@@ -507,6 +508,7 @@ def listen(
     on_need: NeedHandler = refuse_to_wait,
 ) -> Listener:
     """Listen on ``host`` and ``port`` (0 for any free one; see ``address``). Raises OSError if the port is taken."""
+    demand(ServerConfig, config)
     refuse_signers(config, on_need)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=128)

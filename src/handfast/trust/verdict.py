@@ -119,7 +119,7 @@ def as_verdict(value: object) -> Verdict:
     return refuse(
         "no_verdict",
         f"the verifier returned {kind}, not a Verdict",
-        advice="a verifier must return trust.accept(...) or trust.refuse(...)",
+        advice="a verifier must return handfast.accept(...) or handfast.refuse(...)",
     )
 
 

@@ -62,6 +62,9 @@ class PathVerifier:
         crl_unknown: CrlUnknown | str = CrlUnknown.REFUSE,
         ocsp: OcspPolicy | str = OcspPolicy.CHECK,
     ) -> None:
+        if not hasattr(roots, "certificates"):
+            reason = f"roots are handfast.Roots, as Roots.from_file(...) makes them, not {type(roots).__name__}"
+            raise ApiMisuse("bad_argument", reason=reason)
         self.roots = roots
         self.policy = named_policy(policy)
         self.check_name = check_name
