@@ -17,7 +17,7 @@ def test_each_hello_is_new_once():
 
 def test_it_is_remembered_for_the_whole_time_and_not_for_ever():
     clock = Clock()
-    guard = MemoryReplayGuard(clock=clock)
+    guard = MemoryReplayGuard(clock=clock, wall_clock=clock)
     assert guard.first_use(b"a", 20)
     clock.now += 20
     assert not guard.first_use(b"a", 20)
@@ -25,9 +25,32 @@ def test_it_is_remembered_for_the_whole_time_and_not_for_ever():
     assert guard.first_use(b"a", 20)
 
 
+def test_a_wall_clock_that_is_set_back_makes_nothing_new_again():
+    steady, wall = Clock(), Clock()
+    guard = MemoryReplayGuard(clock=steady, wall_clock=wall)
+    assert guard.first_use(b"a", 20)
+    steady.now += 21
+    wall.now -= 5
+    assert not guard.first_use(b"a", 20)
+    wall.now += 30
+    assert guard.first_use(b"a", 20)
+
+
+def test_a_wall_clock_that_is_set_forth_and_back_makes_nothing_new_again():
+    steady, wall = Clock(), Clock()
+    guard = MemoryReplayGuard(clock=steady, wall_clock=wall)
+    assert guard.first_use(b"a", 20)
+    wall.now += 3600
+    assert guard.first_use(b"b", 20)
+    wall.now -= 3600
+    assert not guard.first_use(b"a", 20)
+    steady.now += 21
+    assert not guard.first_use(b"b", 20)
+
+
 def test_when_it_is_full_it_refuses_rather_than_forgets():
     clock = Clock()
-    guard = MemoryReplayGuard(2, clock=clock)
+    guard = MemoryReplayGuard(2, clock=clock, wall_clock=clock)
     assert [guard.first_use(key, 20) for key in (b"a", b"b", b"c")] == [True, True, False]
     assert not guard.first_use(b"a", 20)
     clock.now += 21

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import stat
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -11,6 +12,7 @@ import handfast
 from handfast.trust.first_use import read_store
 from handfast.trust.presented import PresentedChain, Purpose
 from tests import certificates
+from tests.protocol.sessions import World
 
 from .crafting import NOW
 
@@ -51,6 +53,23 @@ def test_another_key_is_refused_with_both_and_how_to_accept_it(store):
     assert "remove the line of localhost" in verdict.advice
     assert str(store) in verdict.advice
     assert read_store(store) == {"localhost": PIN}
+
+
+def test_an_old_session_is_no_first_meeting(store):
+    restored = replace(presented(), restored=True)
+    assert handfast.FirstUse(store).verify(restored).code == "policy"
+    assert read_store(store) == {}
+    handfast.FirstUse(store).verify(presented())
+    assert handfast.FirstUse(store).verify(restored).accepted
+
+
+def test_removing_the_line_forgets_its_sessions(store):
+    world = World()
+    world.client["verifier"] = handfast.FirstUse(store)
+    assert [world.meet().resumed for _ in range(2)] == [False, True]
+    store.write_text("")
+    assert not world.meet().resumed
+    assert list(read_store(store)) == ["localhost"]
 
 
 def test_removing_the_line_accepts_the_new_key(store):

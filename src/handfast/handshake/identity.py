@@ -271,7 +271,7 @@ def judge_restored(
     So is the OCSP response that came then. Nothing is told of it before the session is really resumed: ``take_over``
     does that.
     """
-    verdict = yield from _verdict(hs, proven, verifier, server_name)
+    verdict = yield from _verdict(hs, proven, verifier, server_name, restored=True)
     return VerifiedPeer(proven.chain, verdict, CHECKED) if verdict.accepted else UnverifiedPeer(proven.chain, verdict)
 
 
@@ -290,7 +290,7 @@ def take_over(hs: Handshake, peer: VerifiedPeer | UnverifiedPeer | None, ocsp_re
 
 
 def _verdict(
-    hs: Handshake, proven: ProvenChain, verifier: Verifier | None, server_name: str | None
+    hs: Handshake, proven: ProvenChain, verifier: Verifier | None, server_name: str | None, *, restored: bool = False
 ) -> Generator[Step, Any, Verdict]:
     if verifier is None:
         return refuse("no_roots", "no verifier is configured, so nothing vouches for this certificate")
@@ -302,6 +302,7 @@ def _verdict(
         at=_now(hs),
         ocsp_response=proven.ocsp_response,
         asked_for_ocsp_response=proven.asked_for_ocsp_response,
+        restored=restored,
     )
     return (yield from hs.judge(verifier, presented))
 

@@ -51,7 +51,8 @@ class MemoryReplayGuard:
         self._clock = clock
         self._wall_clock = wall_clock
         self._lock = threading.Lock()
-        self._seen: OrderedDict[bytes, float] = OrderedDict()
+        # Until when, by both clocks: freshness is judged by the wall clock, which may be set back, or forth and back.
+        self._seen: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
         self._start()
 
     def _start(self) -> None:
@@ -82,10 +83,13 @@ class MemoryReplayGuard:
         """Whether ``key`` is new and there was room to remember it."""
         with self._lock:
             self._start_if_forked()
-            now = self._clock()
-            while self._seen and next(iter(self._seen.values())) < now:
+            now, wall_now = self._clock(), self._wall_clock()
+            while self._seen:
+                until, wall_until = next(iter(self._seen.values()))
+                if now <= until or wall_now <= wall_until:
+                    break
                 self._seen.popitem(last=False)
             if key in self._seen or len(self._seen) >= self._capacity:
                 return False
-            self._seen[key] = now + seconds
+            self._seen[key] = now + seconds, wall_now + seconds
             return True

@@ -61,6 +61,9 @@ class FirstUse:
         try:
             name = str(names.reference_identity(presented.server_name))
             known = read_store(self.path).get(name)
+            if known is None and presented.restored:
+                # Its line was removed, and an old session of it is no first meeting.
+                return refuse("policy", f"{name} is not known any more, and a session from before says nothing of it")
             if known is None:
                 known = self._remember(name, key_pin(leaf.encoded))
         except (ConfigError, OSError) as error:

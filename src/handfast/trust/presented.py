@@ -29,6 +29,7 @@ class PresentedChain:
         ocsp_response: the OCSP response (DER) that came beside the leaf, in a resumed session that of its beginning;
             b"" if there was none.
         asked_for_ocsp_response: whether the peer was asked for one.
+        restored: whether this is the chain of a session that began earlier, judged anew.
     """
 
     chain: tuple[bytes, ...]
@@ -37,3 +38,4 @@ class PresentedChain:
     at: datetime
     ocsp_response: bytes = field(default=b"", repr=False)
     asked_for_ocsp_response: bool = False
+    restored: bool = False
