@@ -492,7 +492,7 @@ def test_usage_errors_of_a_server(scene, flags, capsys):
 
 
 def test_options_that_contradict_themselves():
-    config = ServerConfig(credentials=(object(),))  # type: ignore[arg-type]
+    config = ServerConfig(credentials=lambda _hello: None)
     with pytest.raises(ApiMisuse):
         Options(config=config)
     with pytest.raises(ApiMisuse):

@@ -21,7 +21,7 @@ VERBS = {
 EXAMPLES = (
     "handfast demo",
     "handfast serve --cert server.pem --key server.key --client-ca ca.pem",
-    "handfast connect --trace https://localhost:1337/ --cacert ca.pem --cert client.pem --key client.key",
+    "handfast connect --trace https://localhost:1337/ --cacert ca.pem",
     "handfast connect --help                     (every verb has examples of its own)",
 )
 
