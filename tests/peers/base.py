@@ -15,6 +15,7 @@ import shutil
 import socket
 import struct
 import subprocess
+import tempfile
 import termios
 import threading
 import time
@@ -224,6 +225,16 @@ class ProcessPeer(Peer):
         """What the program reads from."""
         return subprocess.PIPE
 
+    def prepare(self) -> None:
+        """Called before anything else is asked."""
+
+    def temporary_file(self, content: bytes = b"") -> str:
+        """The name of a file that lives as long as the program."""
+        file = self._files.enter_context(tempfile.NamedTemporaryFile())  # noqa: SIM115
+        file.write(content)
+        file.flush()
+        return file.name
+
     def started(self) -> None:
         """Called once the program has inherited what it needs."""
 
@@ -231,14 +242,20 @@ class ProcessPeer(Peer):
         self.output = self.errors = b""
         self._ended: set[str] = set()
         self._changed = threading.Condition()
-        self._process = subprocess.Popen(
-            self.command(),
-            stdin=self.standard_input(),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            pass_fds=self.inherited(),
-            env=self.environment(),
-        )
+        self._files = contextlib.ExitStack()
+        try:
+            self.prepare()
+            self._process = subprocess.Popen(
+                self.command(),
+                stdin=self.standard_input(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                pass_fds=self.inherited(),
+                env=self.environment(),
+            )
+        except BaseException:
+            self._files.close()
+            raise
         self.started()
         pipes = {"output": self._process.stdout, "errors": self._process.stderr}
         self._threads: list[threading.Thread] = []
@@ -311,6 +328,7 @@ class ProcessPeer(Peer):
         self._process.kill()
         self._process.wait(LIMIT)
         self._join()
+        self._files.close()
         for pipe in (self._process.stdin, self._process.stdout, self._process.stderr):
             assert pipe is not None
             with contextlib.suppress(BrokenPipeError):

@@ -225,13 +225,6 @@ class GnuTLSClient(ProcessClient):
 
     name = "gnutls"
 
-    def __enter__(self) -> Self:
-        # It lives as long as this object.
-        self._early_data = tempfile.NamedTemporaryFile()
-        self._early_data.write(self.options.early_data)
-        self._early_data.flush()
-        return super().__enter__()
-
     def command(self) -> list[str]:
         options = self.options
         if options.connections > 2:
@@ -252,7 +245,7 @@ class GnuTLSClient(ProcessClient):
         if options.connections > 1:
             command += ["--resume", "--waitresumption"]
         if options.early_data:
-            command += ["--earlydata", self._early_data.name]
+            command += ["--earlydata", self.temporary_file(options.early_data)]
         return [*command, "127.0.0.1"]
 
     def environment(self) -> dict[str, str]:

@@ -123,7 +123,7 @@ def described(text: str) -> dict[str, Any]:
 
 def resumed(text: str) -> bool:
     """Whether there is a session that was resumed by its ticket."""
-    return any(count != "0" for count in re.findall(r"(\d+) stateless resumes", text))
+    return any(count != "0" for count in re.findall(r"(?<!\d)(\d+) stateless resumes", text))
 
 
 def trouble(text: str) -> str:
@@ -204,8 +204,8 @@ class NSSClient(ProcessClient):
         arguments[arguments.index("-p") + 1] = str(self.port)
         override = [] if options.trust else ["-o"]
         override += ["-E"] if options.later else []
-        override += ["-u"] if options.connections > 1 else []
-        override += ["-L", str(options.connections), "-A", self._request.name] if options.connections > 1 else []
+        if options.connections > 1:
+            override += ["-u", "-L", str(options.connections), "-A", self.temporary_file(options.request)]
         override += ["-Z"] if options.early_data else []
         return [
             require_peer("tstclnt"),
@@ -221,13 +221,6 @@ class NSSClient(ProcessClient):
 
     def environment(self) -> dict[str, str]:
         return environment(self.options)
-
-    def __enter__(self) -> Self:
-        # It lives as long as this object.
-        self._request = tempfile.NamedTemporaryFile()
-        self._request.write(self.options.request)
-        self._request.flush()
-        return super().__enter__()
 
     def _converse(self) -> None:
         if self.options.connections == 1:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import re
-import tempfile
 from dataclasses import replace
 from typing import TYPE_CHECKING, Self
 
@@ -223,23 +222,18 @@ class OpenSSLClient(ProcessClient):
         if self.options.later:
             command.append("-enable_pha")
         if self._session is not None:
-            command += ["-sess_in", self._session.name]
+            command += ["-sess_in", self._session]
         if self.options.early_data:
-            self._early_data.write(self.options.early_data)
-            self._early_data.flush()
-            command += ["-early_data", self._early_data.name]
+            command += ["-early_data", self.temporary_file(self.options.early_data)]
         return command + common_arguments(self.options)
 
-    def __enter__(self) -> Self:
-        # They live as long as this object.
-        self._early_data = tempfile.NamedTemporaryFile()
-        self._session = None
+    def prepare(self) -> None:
+        self._session: str | None = None
         for _ in range(self.options.connections - 1):
-            self._session = tempfile.NamedTemporaryFile()
-            keep = (*self.options.extra, "-sess_out", self._session.name)
+            self._session = self.temporary_file()
+            keep = (*self.options.extra, "-sess_out", self._session)
             with OpenSSLClient(self.port, replace(self.options, connections=1, early_data=b"", extra=keep)) as before:
                 before.outcome()
-        return super().__enter__()
 
     def update_keys(self) -> None:
         self.write(KEY_UPDATES[self.options.key_update])
