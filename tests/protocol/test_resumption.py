@@ -490,12 +490,18 @@ def test_a_misuse_within_a_handshake_ends_it(later):
             raise ApiMisuse("bad_argument", reason="looked at too early")
 
     class Source:
+        broken = False
+
         @property
         def current(self):
-            raise ApiMisuse("bad_argument", reason="looked at too early")
+            if self.broken:
+                raise ApiMisuse("bad_argument", reason="looked at too early")
+            return credentials(certificates.client())
 
     if later:
-        peer = our_client(credentials=(Source(),))
+        source = Source()
+        peer = our_client(credentials=(source,))
+        source.broken = True
         peer.ask()
         ours, again = peer.connection, b"\x17\3\3"
     else:
