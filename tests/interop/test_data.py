@@ -66,9 +66,11 @@ def test_a_mebibyte_each_way_with_their_client(meet_client, watched):
 def test_a_mebibyte_each_way_with_their_server(meet_server, watched):
     # A header of this size is too much for some.
     request = LARGE_POST if meet_server.column.peer in {HAProxyServer, GranianServer} else LARGE_REQUEST
-    mine, theirs = meet_server(
-        theirs={"response": LARGE_RESPONSE}, send=request, expect_bytes=len(BODY), watched=watched
-    )
+    talk: dict[str, Any] = {"send": request, "expect_bytes": len(BODY), "watched": watched}
+    if meet_server.column.peer is HAProxyServer:
+        # Its close_notify is lost when the socket has no room for it, as after much data on a busy machine.
+        talk["shutdown"] = Shutdown.CLOSE_NOTIFY
+    mine, theirs = meet_server(theirs={"response": LARGE_RESPONSE}, **talk)
     assert mine.ok, mine
     assert theirs.ok, theirs
     assert mine.received.endswith(BODY)
