@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
 # A machine that does something else at the same time makes no test wrong.
 settings.register_profile("handfast", deadline=None)
 settings.load_profile("handfast")
+
+# What a shell starts in the background ignores Ctrl-C, and so would the programs that are tested.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 class Files:

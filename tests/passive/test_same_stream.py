@@ -224,7 +224,9 @@ def flipping(direction: Direction, number: int, at: int) -> Any:
             seen[where] += 1
         if not data or where is not direction or seen[where] != number:
             return data
-        return data[:at] + bytes((data[at] ^ 0x40,)) + data[at + 1 :] if at >= 0 else data[:at] + b"\0" + data[at + 1 :]
+        changed = bytearray(data)
+        changed[at] ^= 0x40
+        return bytes(changed)
 
     return tamper
 

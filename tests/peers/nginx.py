@@ -100,4 +100,5 @@ class NginxServer(RelayedProcess):
         facts["suite"] = rfc_suite(facts["suite"])
         facts["group"] = rfc_group(facts["group"])
         facts["peer_subject"] = facts["peer_subject"] or ""
-        return {**facts, "resumed": resumed == "r", "early_data": early == "1"}
+        # It says 1 only of a request that it read before the handshake was over, so nothing that it says means no.
+        return {**facts, "resumed": resumed == "r", "early_data": True if early == "1" else None}
