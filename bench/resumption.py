@@ -16,7 +16,9 @@ import handfast
 from bench.primitives import Floor
 from bench.scenarios import FLOOR, Key, Timer, interleave, seconds_of
 from bench.sides import (
+    HANDFAST,
     NAME,
+    REMEMBERING,
     Handfast,
     Maker,
     Pki,
@@ -40,9 +42,9 @@ class Resumable:
     session: Callable[[Any], Any]
 
 
-def handfast_resumable(pki: Pki) -> Resumable:
+def handfast_resumable(pki: Pki, *, remember_paths: int = 0) -> Resumable:
     """Our engine, which keeps its sessions by itself."""
-    client, server = handfast_configs(pki, mutual=False)
+    client, server = handfast_configs(pki, mutual=False, remember_paths=remember_paths)
     client = replace(client, sessions=handfast.SessionCache())
     server = replace(server, tickets=handfast.SealedTickets(), ticket_count=1)
     return Resumable(
@@ -105,8 +107,11 @@ class Returning:
 def rows(pki: Pki, *, rounds: int, count: int) -> Iterator[Row]:
     """The resumed handshake of all that can."""
     makers = {
-        "handfast": handfast_resumable(pki), "ssl": ssl_resumable(pki), "pyOpenSSL": pyopenssl_resumable(pki)
-    }  # fmt: skip
+        HANDFAST.name: handfast_resumable(pki),
+        REMEMBERING.name: handfast_resumable(pki, remember_paths=8),
+        "ssl": ssl_resumable(pki),
+        "pyOpenSSL": pyopenssl_resumable(pki),
+    }
     timers: dict[Key, Timer] = {}
     for name, own in makers.items():
         # ssl cannot choose its suite, and pyOpenSSL not its group: each needs a peer that chooses for it.

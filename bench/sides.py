@@ -12,7 +12,7 @@ import ssl
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from time import perf_counter
 from typing import Any, Protocol
@@ -160,9 +160,11 @@ class Handfast:
         return "TLSv1.3", CipherSuite.describe(info.suite), info.resumed
 
 
-def handfast_configs(pki: Pki, *, mutual: bool) -> tuple[handfast.ClientConfig, handfast.ServerConfig]:
+def handfast_configs(
+    pki: Pki, *, mutual: bool, remember_paths: int = 0
+) -> tuple[handfast.ClientConfig, handfast.ServerConfig]:
     """What our client and our server are told."""
-    verifier = handfast.PathVerifier(handfast.Roots.from_der([pki.ca.certificate_der]))
+    verifier = handfast.PathVerifier(handfast.Roots.from_der([pki.ca.certificate_der]), remember_paths=remember_paths)
     parameters: dict[str, Any] = {
         "suites": (CipherSuite.TLS_AES_128_GCM_SHA256,),
         "groups": (NamedGroup.x25519,),
@@ -178,9 +180,9 @@ def handfast_configs(pki: Pki, *, mutual: bool) -> tuple[handfast.ClientConfig, 
     return client, server
 
 
-def handfast_sides(pki: Pki, *, mutual: bool) -> Pair:
+def handfast_sides(pki: Pki, *, mutual: bool, remember_paths: int = 0) -> Pair:
     """Our client and our server."""
-    client, server = handfast_configs(pki, mutual=mutual)
+    client, server = handfast_configs(pki, mutual=mutual, remember_paths=remember_paths)
     return (
         lambda: Handfast(handfast.ClientConnection(client, server_name=NAME)),
         lambda: Handfast(handfast.ServerConnection(server)),
@@ -341,8 +343,15 @@ def pyopenssl_sides(pki: Pki, *, mutual: bool) -> Pair:
 
 
 HANDFAST = Implementation("handfast", handfast_sides)
+REMEMBERING = Implementation(
+    "paths remembered",
+    partial(handfast_sides, remember_paths=8),
+    largest=0,
+    note="handfast with remember_paths: the signatures of a chain that was seen before are not checked again",
+)
 ALWAYS = (
     HANDFAST,
+    REMEMBERING,
     Implementation("ssl", ssl_sides),
     Implementation("pyOpenSSL", pyopenssl_sides, note="its client also makes an ML-KEM share, which it cannot refuse"),
 )

@@ -13,7 +13,7 @@ from bench.checks import check_facts, remark, unchecked
 from bench.scenarios import SIZES, handshakes, records
 from bench.sides import ALWAYS, HANDFAST, Implementation, Pki, Row, Ssl, pyopenssl_sides, ssl_contexts, ssl_sides
 
-ALWAYS_NAMED = ["handfast", "ssl", "pyOpenSSL"]
+ALWAYS_NAMED = ["handfast", "paths remembered", "ssl", "pyOpenSSL"]
 SIDES = ["client", "server"]
 
 
@@ -46,7 +46,7 @@ def test_handshakes(pki, mutual):
     assert plausible(rows)
 
 
-RESUMING = ["handfast", "ssl", "pyOpenSSL", "floor"]
+RESUMING = [*ALWAYS_NAMED, "floor"]
 
 
 def test_resumed_handshakes(pki):
@@ -77,7 +77,8 @@ def test_records(pki):
     small = replace(HANDFAST, name="small", largest=1024)
     none = replace(HANDFAST, name="none", largest=0)
     rows = list(records([*ALWAYS, small, none], pki, rounds=1, seconds=0))
-    names = {label: [*ALWAYS_NAMED, *(["small"] if size <= 1024 else []), "floor"] for label, size in SIZES.items()}
+    having = [one.name for one in ALWAYS if one.largest]
+    names = {label: [*having, *(["small"] if size <= 1024 else []), "floor"] for label, size in SIZES.items()}
     assert keys(rows) == [
         (f"{what} {label}", name, "server") for label in SIZES for what in ("seal", "open") for name in names[label]
     ]

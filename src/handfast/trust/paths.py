@@ -28,6 +28,7 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
 from handfast.trust import der
 from handfast.trust.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, parse
+from handfast.trust.path_memory import PathMemory
 from handfast.trust.usage import ca_purposes_allow, leaf_purposes_allow
 from handfast.trust.verdict import Reason
 
@@ -54,10 +55,11 @@ class NoPath(Exception):
 
 
 class Anchors:
-    """Roots, prepared for looking them up."""
+    """Roots, prepared for looking them up; ``remember`` is how many paths to them are kept."""
 
-    def __init__(self, roots: Roots) -> None:
+    def __init__(self, roots: Roots, remember: int = 0) -> None:
         self.roots = roots
+        self.memory = PathMemory(remember)
         self._encoded = frozenset(roots.certificates)
         self._parsed: dict[int, Parsed] = {}
         self._builders: dict[tuple[Purpose, PathPolicy, bool], verification.PolicyBuilder] = {}
@@ -124,6 +126,16 @@ def find_path(
     parsed: Sequence[Parsed], anchors: Anchors, presented: PresentedChain, policy: PathPolicy
 ) -> list[Parsed]:
     """A path from the leaf to a root, both included, or NoPath."""
+    path = anchors.memory.recall(presented, policy)
+    if path is None:
+        path = _build_path(parsed, anchors, presented, policy)
+        anchors.memory.keep(path, presented, policy)
+    return path
+
+
+def _build_path(
+    parsed: Sequence[Parsed], anchors: Anchors, presented: PresentedChain, policy: PathPolicy
+) -> list[Parsed]:
     if any(certificate.edwards for certificate in parsed):
         line = straight_line(parsed, anchors)
         if rests_on_edwards(line):

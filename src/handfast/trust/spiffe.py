@@ -61,8 +61,9 @@ class SpiffeVerifier:
     """Accepts a workload of one of the trust domains in ``bundles``, each with the roots of its CAs.
 
     ``path_prefix`` such as "/ns/prod" admits only IDs with that path or one below it; ``allow`` is asked about each ID
-    as text and admits it by returning True. Without either, everybody in these domains is admitted. ``policy`` is that
-    of ``PathVerifier``. Raises ConfigError bad_option for what is no trust domain or no path.
+    as text and admits it by returning True. Without either, everybody in these domains is admitted. ``policy`` and
+    ``remember_paths`` are those of ``PathVerifier``, for each domain. Raises ConfigError bad_option for what is no
+    trust domain or no path.
     """
 
     def __init__(
@@ -72,6 +73,7 @@ class SpiffeVerifier:
         path_prefix: str = "",
         allow: Callable[[str], bool] | None = None,
         policy: str = "handfast",
+        remember_paths: int = 0,
     ) -> None:
         for domain in bundles:
             if not _is_trust_domain(domain):
@@ -83,7 +85,8 @@ class SpiffeVerifier:
             raise _bad(f"{escape(path_prefix)!r} is not a path", "a path begins with a slash, as /ns/prod")
         self._allow = allow
         self._verifiers = {
-            domain: PathVerifier(roots, policy=policy, check_name=False) for domain, roots in bundles.items()
+            domain: PathVerifier(roots, policy=policy, check_name=False, remember_paths=remember_paths)
+            for domain, roots in bundles.items()
         }
 
     def __repr__(self) -> str:

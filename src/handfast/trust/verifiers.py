@@ -48,6 +48,10 @@ class PathVerifier:
     ``ocsp`` says what becomes of the OCSP response that a peer may send beside its certificate: "ignore"; "check", by
     which one that came must be good, and must have come if it was asked for and the certificate promises it
     (must-staple, RFC 7633); "require", by which one is asked for and must come.
+
+    With ``remember_paths`` the paths of so many chains are kept, from 0 (none) up, and who comes back with the same
+    chain costs no signature checks along it; dates, names, purposes and revocation are judged anew all the same. It
+    pays where the same peers return: each path takes some kilobytes of memory.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class PathVerifier:
         crl_scope: CrlScope | str = CrlScope.CHAIN,
         crl_unknown: CrlUnknown | str = CrlUnknown.REFUSE,
         ocsp: OcspPolicy | str = OcspPolicy.CHECK,
+        remember_paths: int = 0,
     ) -> None:
         if not hasattr(roots, "certificates"):
             reason = f"roots are handfast.Roots, as Roots.from_file(...) makes them, not {type(roots).__name__}"
@@ -76,6 +81,9 @@ class PathVerifier:
             self.ocsp = OcspPolicy(ocsp)
         except ValueError as error:
             raise ApiMisuse("bad_argument", reason=str(error)) from None
+        if remember_paths < 0:
+            raise ApiMisuse("bad_argument", reason=f"remember_paths is a number of paths, not {remember_paths}")
+        self._remember_paths = remember_paths
 
     def __repr__(self) -> str:
         return f"PathVerifier({self.roots.source})"
@@ -122,4 +130,4 @@ class PathVerifier:
     def _anchors(self) -> Anchors:
         from handfast.trust.paths import Anchors
 
-        return Anchors(self.roots)
+        return Anchors(self.roots, self._remember_paths)

@@ -1,0 +1,46 @@
+"""Paths that were found once, so that whoever comes back with the same chain costs no signatures. Off unless asked for.
+
+That these certificates lead to a root is a fact of their bytes, of the roots and of the policy: signatures, names of
+issuers, CA flags, purposes and constraints do not change. The one thing that does is the time, so a remembered path is
+used only while all its certificates are valid; after that another way is looked for, as if nothing were remembered.
+Whatever else a verdict rests on, the rules, the name and revocation, is judged after this, each time.
+
+Only what led to a root is kept, so nobody can fill a memory whom its roots do not vouch for. It forgets the oldest path
+first, and never holds a chain that is unusually long.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import TYPE_CHECKING
+
+from handfast.limits import MAX_STORED_CHAIN
+
+if TYPE_CHECKING:
+    from handfast.trust.certificates import Parsed
+    from handfast.trust.policy import PathPolicy
+    from handfast.trust.presented import PresentedChain, Purpose
+
+
+class PathMemory:
+    """Up to ``capacity`` paths to one set of roots."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._paths: OrderedDict[tuple[tuple[bytes, ...], Purpose, PathPolicy], list[Parsed]] = OrderedDict()
+
+    def recall(self, presented: PresentedChain, policy: PathPolicy) -> list[Parsed] | None:
+        """The path that this chain led to, if it is remembered and valid at the time to judge by."""
+        path = self._paths.get((presented.chain, presented.purpose, policy)) if self._paths else None
+        if path is None or not all(one.not_before <= presented.at <= one.not_after for one in path):
+            return None
+        return path
+
+    def keep(self, path: list[Parsed], presented: PresentedChain, policy: PathPolicy) -> None:
+        """Remember where this chain led."""
+        if not self._capacity or sum(map(len, presented.chain)) > MAX_STORED_CHAIN:
+            return
+        self._paths[presented.chain, presented.purpose, policy] = path
+        # Without a lock, as each step is atomic: two threads at once make it forget one too many.
+        if len(self._paths) > self._capacity:
+            self._paths.popitem(last=False)
