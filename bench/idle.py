@@ -35,9 +35,10 @@ def kib_per_connection(layer: str, loop: str, kind: str, pki: Pki, *, connection
     """The growth of a child's resident memory for each connection after the first few."""
     context, _ = ssl_contexts(pki, mutual=kind == "mutual")
     command = [sys.executable, "-m", "bench.idle", layer, loop, kind, str(pki.directory)]
+    # The connections are closed before the child is waited for: some of its servers wait for them in their turn.
     with (
-        ExitStack() as held,
         subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child,
+        ExitStack() as held,
     ):
         held.callback(child.kill)
 
@@ -108,18 +109,20 @@ async def listen(layer: str, kind: str, directory: Path, sock: socket.socket) ->
 
 async def serve(layer: str, kind: str, directory: Path) -> None:
     """Answers each line from stdin: the first with the port, the others with KiB. Ends with stdin."""
+    loop = asyncio.get_running_loop()
     sock = socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS)
     done = asyncio.Event()
     answers = iter([sock.getsockname()[1]])
 
     def answer() -> None:
         if not os.read(0, 1):
+            loop.remove_reader(0)
             done.set()
             return
         port = next(answers, None)
         print(resident() if port is None else port, flush=True)
 
-    asyncio.get_running_loop().add_reader(0, answer)
+    loop.add_reader(0, answer)
     async with await listen(layer, kind, directory, sock):
         await done.wait()
 
