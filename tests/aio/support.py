@@ -57,9 +57,12 @@ def port_of(server: asyncio.AbstractServer) -> int:
 async def listening(server: asyncio.AbstractServer) -> AsyncIterator[int]:
     try:
         yield port_of(server)
-    finally:
+    except BaseException:
+        # From Python 3.12 on wait_closed would wait for the connections that a failed test leaves open.
         server.close()
-        await server.wait_closed()
+        raise
+    server.close()
+    await server.wait_closed()
 
 
 class Recorder(asyncio.Protocol):

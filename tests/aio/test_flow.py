@@ -336,8 +336,8 @@ def test_memory_of_an_idle_connection(run: Runner) -> None:
             await open_some(5)
             tracemalloc.start()
             # Both ends count here: the server's transport and engine, and the engine of the peer.
-            # The goal is 20 KiB for the server alone; debug mode keeps tracebacks beside it.
-            assert await open_some(20) < 40_000
+            # The goal is 20 KiB for the server alone; debug mode keeps tracebacks beside it, longer in newer Pythons.
+            assert await open_some(20) < 50_000
             tracemalloc.stop()
             for peer in peers:
                 peer.sock.close()

@@ -8,7 +8,6 @@ import re
 import socket
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from typing import Any, Self
 
@@ -172,7 +171,7 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
         if self.options.early_data:
             server.append("--earlydata")
         if self.options.response != RESPONSE:
-            server += ["--httpdata", self._page.name]
+            server += ["--httpdata", self._page]
         return [*unshare(), *forwarder, str(PORT_INSIDE), *server, *common_arguments(self.options)]
 
     def inherited(self) -> tuple[int]:
@@ -181,6 +180,9 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
     def environment(self) -> dict[str, str]:
         return environment(self.options)
 
+    def prepare(self) -> None:
+        self._page = self.temporary_file(self.options.response.partition(b"\r\n\r\n")[2])
+
     def __enter__(self) -> Self:
         if self.options.key_update is not KeyUpdate.NONE:
             raise Cannot("gnutls-serv has no command to change its keys")
@@ -188,10 +190,6 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
             raise Cannot("gnutls-serv requires what it asks for after the handshake")
         require_peer("gnutls-serv")
         require_namespaces()
-        # It lives as long as this object.
-        self._page = tempfile.NamedTemporaryFile()
-        self._page.write(self.options.response.partition(b"\r\n\r\n")[2])
-        self._page.flush()
         with socket.create_server(("127.0.0.1", 0)) as self._listener:
             self.port = self._listener.getsockname()[1]
             super().__enter__()

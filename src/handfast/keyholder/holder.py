@@ -127,8 +127,6 @@ class KeyHolder:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        for server in self._servers:
-            await server.wait_closed()
         self._servers.clear()
         for name, status in self._sockets:
             # Somebody else may have put another one there.
