@@ -17,6 +17,8 @@ from tests import certificates
 from tests.lies import without
 from tests.peer import Client
 from tests.protocol.ours import PLAINTEXT, X25519, Judge, client, credentials, server
+from tests.protocol.sessions import World
+from tests.protocol.test_ticket_stores import External
 
 A = certificates.server(names=("a.example",))
 B = certificates.server(names=("*.b.example",))
@@ -163,6 +165,24 @@ def test_a_function_that_raises():
 
     peer = meet(config(DEFAULT, credentials=source))
     assert peer.refusal == ("need_failed", "internal_error", PLAINTEXT)
+
+
+@pytest.mark.parametrize("version", [0x0304, 0x0303])
+def test_a_session_of_a_name_that_there_is_no_more_is_not_resumed(version):
+    world = World(client={"versions": (version,)})
+    both = {"credentials": ByName({"a.example": credentials(A), "x.b.example": credentials(B)})}
+    one = {"credentials": ByName({"x.b.example": credentials(B)})}
+    for name in ("a.example", "x.b.example"):
+        assert [world.meet(name=name, server=both).resumed for _ in range(2)] == [False, True]
+    assert world.meet(name="x.b.example", server=one).resumed
+    gone = world.meet(name="a.example", server=one)
+    assert (gone.client.error.code, gone.server.error.code) == ("unrecognized_name", "unknown_server_name")
+
+
+def test_an_external_psk_needs_no_certificate_of_that_name():
+    settings = {"credentials": ByName({"a.example": credentials(A)}), "tickets": External()}
+    peer = Client(server(**settings), psks=(External.PSK,), lies=NAMELESS).run()
+    assert peer.connection.info.external_psk
 
 
 def test_credentials_that_come_later():
