@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -49,10 +50,17 @@ class Verb(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """click's parsing, after options with an optional value have got theirs."""
-        return super().parse_args(ctx, list(self._with_values(args)))
-
-    def _with_values(self, args: list[str]) -> Iterator[str]:
         options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
+        try:
+            return super().parse_args(ctx, list(self._with_values(args, options)))
+        except click.UsageError as error:
+            for name, value in pairwise(args):
+                option = options.get(name)
+                if isinstance(option, OptionalValue) and value in getattr(option.type, "choices", ()):
+                    raise ui.UsageErrorWithHint(error, f"{name} takes its value with =: {name}={value}") from None
+            raise
+
+    def _with_values(self, args: list[str], options: dict[str, click.Option]) -> Iterator[str]:
         rest = iter(args)
         for argument in rest:
             option = options.get(argument)
