@@ -72,12 +72,18 @@ def test_both_sides_keys_in_a_token(pki, tokens, tmp_path):
     assert result.status == 0
 
 
+def test_the_only_token_need_not_be_named(pki, tokens):
+    key = f"pkcs11:object=alice?module-path={tokens.module}&pin-value={PIN}"
+    options = (*pki.trust, "--cert", pki.client_cert, "--key", key)
+    assert finish(start("connect", "https://127.0.0.1:1/", *options, env=tokens.environment)).is_error(1, "refused")
+
+
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
         ("pkcs11:token=first;object=alice?module-path=MODULE&pin-value=9999", ("refuses the PIN", "locks itself")),
         ("pkcs11:token=first;object=alice?module-path=MODULE", ("wants a PIN", "--key-password-file")),
-        ("pkcs11:token=third?module-path=MODULE", ("no such token", "'first'")),
+        ("pkcs11:token=third?module-path=MODULE", ("no token fits pkcs11:token=third;", "has 'first' (")),
         ("pkcs11:token=first;object=bob?module-path=MODULE&pin-value=1234", ("no such private key",)),
         ("pkcs11:token=first;object=server?module-path=MODULE&pin-value=1234", ("does not belong", "client.pem")),
         ("pkcs11:token=first?module-path=/none.so", ("/none.so: cannot be used as a PKCS#11 module",)),

@@ -162,7 +162,7 @@ class ConfigError(HandfastError):
         ),
         "no_token": Entry(
             None,
-            "{uri}: {reason}; {module} has {tokens}",
+            "{fit} {uri}; {module} has {tokens}",
             "",
             "check the URI's token, and whether the token is plugged in and initialized",
             "the PKCS#11 token is not there, or several fit the URI",
