@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from handfast.engine import ByName, ClientAuth, ServerConfig, ServerConnection
-from handfast.errors import ApiMisuse, ConfigError
+from handfast.errors import ApiMisuse, ConfigError, Fault
 from handfast.events import CertificateChosen
 from handfast.handshake.flow import Resolve
 from handfast.registry import ExtensionType, SignatureScheme
@@ -101,7 +101,12 @@ def test_each_name_has_its_certificate_and_its_policy(name, certificate, asks):
 def test_without_a_default_other_names_are_refused():
     settings = ServerConfig.by_name(CONFIGS)
     assert meet(settings, "c.example").refusal == UNKNOWN
-    assert meet(settings, None).refusal == ("missing_extension", "missing_extension", PLAINTEXT)
+    nameless = meet(settings, None)
+    assert nameless.refusal == ("no_server_name", "missing_extension", PLAINTEXT)
+    # A client that comes by address has no name to send: nobody's fault, and for us to change.
+    assert nameless.connection.error.fault == Fault.NOBODY
+    assert "by address" in nameless.connection.error.hint
+    assert "a default" in nameless.connection.error.hint
 
 
 def test_what_the_client_asked_for_is_escaped():

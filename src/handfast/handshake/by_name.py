@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from handfast.errors import ConfigError, HandfastError, PeerIncompatible, PeerMisbehaved
+from handfast.errors import ConfigError, HandfastError, PeerIncompatible
 from handfast.text import escape
 from handfast.trust.names import is_host_name, reference_identity
 
@@ -65,7 +65,7 @@ class ByName(Generic[T]):
 def no_such_name(server_name: str | None) -> HandfastError:
     """The error for a client that asks for a name we do not have, or for none where one is needed."""
     if server_name is None:
-        return PeerMisbehaved("missing_extension", message="ClientHello", extension="server_name")
+        return PeerIncompatible("no_server_name")
     return PeerIncompatible("unknown_server_name", name=escape(server_name))
 
 
