@@ -234,6 +234,12 @@ class ApiMisuse(HandfastError):
             "",
             "use handfast.aio, give on_need, or configure a signer that answers at once",
         ),
+        "async_verifier": Entry(
+            None,
+            "{verifier} has to be awaited, and a blocking socket cannot await",
+            "",
+            "use handfast.aio, give on_need, or configure a verifier that answers at once",
+        ),
         "nobody_answers": Entry(
             None, "{need} was deferred, and nobody is there to answer it", "", "give on_need, a coroutine function"
         ),
