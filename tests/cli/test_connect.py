@@ -9,11 +9,13 @@ import socket
 import stat
 import threading
 import time
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from handfast.engine import ClientAuth
+from handfast.trust.credentials import Credentials
 from tests import certificates
 from tests.cli.conftest import finish, https_server, start, tls_server
 from tests.lens.connections import verifier
@@ -91,6 +93,34 @@ def test_a_revoked_server(run, pki):
     assert result.is_error(
         1, "internal_error (80)", "stale (1 revocation list)", "no fault of the peer's", "our side's"
     )
+
+
+def stapling(status):
+    """Credentials of a server whose CA says this of its certificate."""
+    issued = certificates.server()
+    response = certificates.ca().ocsp_response(issued, status)
+    return {"credentials": [replace(Credentials.from_key(issued.chain, issued.key), ocsp_response=response)]}
+
+
+def test_an_ocsp_response(run, pki):
+    with https_server(**stapling("good")) as port:
+        assert run("connect", url(port), *pki.trust, "--ocsp", "require").status == 0
+    with https_server(**stapling("revoked")) as port:
+        for asking in ("check", "require"):
+            refused = run("connect", url(port), *pki.trust, "--ocsp", asking)
+            assert refused.is_error(1, "client refused: certificate_revoked (44)")
+        # Who asks for no response gets none.
+        for silent in ((), ("--ocsp", "ignore")):
+            assert run("connect", url(port), *pki.trust, *silent).status == 0
+    with https_server() as port:
+        assert run("connect", url(port), *pki.trust, "--ocsp", "check").status == 0
+        refused = run("connect", url(port), *pki.trust, "--ocsp", "require")
+        assert refused.is_error(1, "bad_certificate_status_response (113)")
+
+
+def test_an_ocsp_response_of_whom_nobody_looks_up(run, pki):
+    fingerprint = "sha256//" + "A" * 43 + "="
+    assert run("connect", "https://localhost:1/", "-k", "--pin", fingerprint, "--ocsp", "check").is_error(2, "--ocsp")
 
 
 def test_a_ca_that_is_not_trusted_is_refused_and_with_k_told(run, pki):

@@ -43,6 +43,11 @@ def test_pkcs12_and_its_password(run, pki, bundle, tmp_path):
         assert run(*options, "--key-password-file", tmp_path / "wrong").is_error(2, "alice.p12", "does not open")
 
 
+def test_a_password_file_that_is_not_there_is_said_though_the_key_is_open(run, pki, tmp_path):
+    missing = ("--key-password-file", tmp_path / "gone")
+    assert run("connect", "https://localhost:1/", *pki.trust, *pki.alice, *missing).is_error(2, "gone: no such file")
+
+
 def test_both_sides_keys_in_a_token(pki, tokens, tmp_path):
     (tmp_path / "pin").write_text(f"{PIN}\n")
     uri = f"pkcs11:token=first;object=%s?module-path={tokens.module}"
@@ -67,12 +72,18 @@ def test_both_sides_keys_in_a_token(pki, tokens, tmp_path):
     assert result.status == 0
 
 
+def test_the_only_token_need_not_be_named(pki, tokens):
+    key = f"pkcs11:object=alice?module-path={tokens.module}&pin-value={PIN}"
+    options = (*pki.trust, "--cert", pki.client_cert, "--key", key)
+    assert finish(start("connect", "https://127.0.0.1:1/", *options, env=tokens.environment)).is_error(1, "refused")
+
+
 @pytest.mark.parametrize(
     ("uri", "words"),
     [
         ("pkcs11:token=first;object=alice?module-path=MODULE&pin-value=9999", ("refuses the PIN", "locks itself")),
         ("pkcs11:token=first;object=alice?module-path=MODULE", ("wants a PIN", "--key-password-file")),
-        ("pkcs11:token=third?module-path=MODULE", ("no such token", "'first'")),
+        ("pkcs11:token=third?module-path=MODULE", ("no token fits pkcs11:token=third;", "has 'first' (")),
         ("pkcs11:token=first;object=bob?module-path=MODULE&pin-value=1234", ("no such private key",)),
         ("pkcs11:token=first;object=server?module-path=MODULE&pin-value=1234", ("does not belong", "client.pem")),
         ("pkcs11:token=first?module-path=/none.so", ("/none.so: cannot be used as a PKCS#11 module",)),

@@ -56,6 +56,13 @@ def test_wrong_values_are_refused(arguments):
         parsed(*arguments)
 
 
+def test_a_value_without_its_equals_sign_is_explained(run):
+    words = ("unexpected extra argument", "--trace takes its value with =: --trace=fields")
+    assert run("connect", "--trace", "fields", "https://localhost:1/").is_error(2, *words)
+    assert run("serve", "--secrets", "all").is_error(2, "unexpected extra argument", "--secrets=all")
+    assert run("connect", "--trace", "a:1", "b:1").is_error(2, "unexpected extra argument", "--help")
+
+
 @pytest.mark.parametrize(
     ("text", "target"),
     [

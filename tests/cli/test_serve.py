@@ -147,6 +147,17 @@ def test_a_revoked_client(run, pki, in_directory):
     finish(server)
 
 
+@pytest.mark.parametrize("more", [(), ("--reload",)])
+def test_a_client_of_whom_its_ca_must_say_something(run, pki, more):
+    server = start("serve", *pki.server, "--client-ca", pki.ca, "--ocsp", "require", "--listen", "127.0.0.1:0", *more)
+    assert server.stdout is not None
+    port = server.stdout.readline().rpartition(":")[2].partition("/")[0]
+    refused = run("connect", f"https://localhost:{port}/", *pki.alice)
+    assert refused.is_error(1, "bad_certificate_status_response (113)")
+    server.terminate()
+    finish(server)
+
+
 def test_a_port_that_is_taken(run, pki):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
@@ -160,6 +171,8 @@ def test_a_port_that_is_taken(run, pki):
         (("--listen", "256.0.0.1:0"), ("--listen",)),
         (("--client-ca", "missing"), ("missing",)),
         (("--crl", "ca.pem"), ("--crl", "--client-ca")),
+        (("--ocsp", "require"), ("--ocsp", "--client-ca")),
+        (("--client-ca", "ca.pem", "--ocsp", "maybe"), ("--ocsp", "require")),
         (("--client-ca", "ca.pem", "--crl", "missing"), ("missing: no such file",)),
         (("--client-ca", "ca.pem", "--crl", "ca.pem"), ("ca.pem: holds no revocation list",)),
         (("--client-auth", "maybe"), ("--client-auth", "require_and_verify")),

@@ -126,6 +126,9 @@ def test_signature_scheme_of_both_sides(meet, scheme):
     if meet.column.peer.name == "curl_cffi":  # which offers little by itself
         theirs["schemes"] = tuple({scheme: None, CA_SCHEME.name: None})
         theirs["groups"] = ("x25519", "secp256r1", "secp384r1", "secp521r1")
+    if scheme in SCHEMES_12:
+        # A server that cannot sign in TLS 1.3 must not speak it.
+        ours["versions"] = (ProtocolVersion.TLS12,)
     if meet.column.is_client:
         ours["client_auth"] = ClientAuth.REQUIRE_AND_VERIFY
     else:

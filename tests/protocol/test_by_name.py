@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from handfast.engine import ByName, ClientAuth, ServerConfig, ServerConnection
-from handfast.errors import ApiMisuse, ConfigError
+from handfast.errors import ApiMisuse, ConfigError, Fault
 from handfast.events import CertificateChosen
 from handfast.handshake.flow import Resolve
 from handfast.registry import ExtensionType, SignatureScheme
@@ -17,6 +17,8 @@ from tests import certificates
 from tests.lies import without
 from tests.peer import Client
 from tests.protocol.ours import PLAINTEXT, X25519, Judge, client, credentials, server
+from tests.protocol.sessions import World
+from tests.protocol.test_ticket_stores import External
 
 A = certificates.server(names=("a.example",))
 B = certificates.server(names=("*.b.example",))
@@ -99,7 +101,12 @@ def test_each_name_has_its_certificate_and_its_policy(name, certificate, asks):
 def test_without_a_default_other_names_are_refused():
     settings = ServerConfig.by_name(CONFIGS)
     assert meet(settings, "c.example").refusal == UNKNOWN
-    assert meet(settings, None).refusal == ("missing_extension", "missing_extension", PLAINTEXT)
+    nameless = meet(settings, None)
+    assert nameless.refusal == ("no_server_name", "missing_extension", PLAINTEXT)
+    # A client that comes by address has no name to send: nobody's fault, and for us to change.
+    assert nameless.connection.error.fault == Fault.NOBODY
+    assert "by address" in nameless.connection.error.hint
+    assert "a default" in nameless.connection.error.hint
 
 
 def test_what_the_client_asked_for_is_escaped():
@@ -163,6 +170,25 @@ def test_a_function_that_raises():
 
     peer = meet(config(DEFAULT, credentials=source))
     assert peer.refusal == ("need_failed", "internal_error", PLAINTEXT)
+
+
+@pytest.mark.parametrize("version", [0x0304, 0x0303])
+def test_a_session_of_a_name_that_there_is_no_more_is_not_resumed(version):
+    world = World(client={"versions": (version,)})
+    both = {"credentials": ByName({"a.example": credentials(A), "x.b.example": credentials(B)})}
+    one = {"credentials": ByName({"x.b.example": credentials(B)})}
+    for name in ("a.example", "x.b.example"):
+        assert [world.meet(name=name, server=both).resumed for _ in range(2)] == [False, True]
+    assert world.meet(name="x.b.example", server=one).resumed
+    gone = world.meet(name="a.example", server=one)
+    codes = [end.error.code for end in (gone.client, gone.server) if end.error is not None]
+    assert codes == ["unrecognized_name", "unknown_server_name"]
+
+
+def test_an_external_psk_needs_no_certificate_of_that_name():
+    ours = server(credentials=ByName({"a.example": credentials(A)}), tickets=External())
+    peer = Client(ours, psks=(External.PSK,), lies=NAMELESS).run()
+    assert peer.connection.info.external_psk
 
 
 def test_credentials_that_come_later():

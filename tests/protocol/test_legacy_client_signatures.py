@@ -180,6 +180,18 @@ def test_a_hello_that_names_them_changes_nothing():
     assert peer.refusal == ("no_common_scheme", "handshake_failure", PLAINTEXT)
 
 
+def test_a_server_that_has_nothing_else_is_refused_when_it_is_configured():
+    """Left alone it would refuse each client that speaks TLS 1.3, also those that speak 1.2 too."""
+    other = credentials(certificates.server())
+    for own in (card(), card(*LEGACY_CLIENT_SCHEMES), card(PKCS1)):
+        for versions in ({}, BOTH_VERSIONS):
+            with pytest.raises(ConfigError, match="credentials: none can sign"):
+                server(**own, **versions)
+        for fine in ({**own, **ONLY_12}, {"credentials": (*own["credentials"], other)}):
+            server(**fine)
+    server(credentials=lambda hello: other)
+
+
 # Servers that lie to our client
 
 

@@ -61,6 +61,15 @@ def test_whoever_insists_is_refused(role):
     row.check(role, after=lambda peer: peer.say(*[AGAIN[role]] * (MAX_RENEGOTIATIONS + 1)))
 
 
+@both_roles
+def test_nothing_follows_our_close_notify(role):
+    peer = meet12(role).run()
+    peer.connection.close()
+    peer.say(AGAIN[role], DATA)
+    assert received(peer) == b"data"
+    assert [got.description for got in peer.listen().alerts] == ["close_notify"]
+
+
 def test_the_warning_is_told_and_ends_nothing():
     events: list[Event] = []
     peer = meet12(Role.CLIENT, {"observers": [events.append]}).run().say(HelloRequest())

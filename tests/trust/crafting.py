@@ -121,6 +121,7 @@ def make(
     identifiers: bool = True,
     algorithm: Any = None,
     issuer_name: x509.Name | None = None,
+    serial_number: int | None = None,
 ) -> Made:
     """A certificate signed by the issuer, or by itself; key identifiers are added unless told otherwise."""
     own_key = key or new_key()
@@ -131,7 +132,7 @@ def make(
         .subject_name(own_name)
         .issuer_name(issuer_name or (own_name if issuer is None else issuer.certificate.subject))
         .public_key(own_key.public_key())
-        .serial_number(x509.random_serial_number())
+        .serial_number(serial_number or x509.random_serial_number())
         .not_valid_before(not_before)
         .not_valid_after(not_after)
     )

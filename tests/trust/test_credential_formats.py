@@ -204,7 +204,8 @@ def test_a_password_is_a_value_a_file_or_somebody_who_knows_it(tmp_path: Path) -
     for password in (PASSWORD, PASSWORD.decode(), tmp_path / "password", lambda: PASSWORD, PASSWORD.decode):
         assert Credentials.from_bytes(MADE.der, key, password).chain == (MADE.der,)
     assert failure(MADE.der, key, lambda: None).code == "password_needed"
-    assert failure(MADE.der, key, tmp_path / "none").code == "file_missing"
+    for any_key in (key, key_bytes()):
+        assert failure(MADE.der, any_key, tmp_path / "none").code == "file_missing"
     with pytest.raises(ApiMisuse, match="a password is bytes or text, not int"):
         Credentials.from_bytes(MADE.der, key, lambda: 7)  # type: ignore[arg-type, return-value]
 

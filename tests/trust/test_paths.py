@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from cryptography import x509
@@ -12,8 +13,10 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
-from handfast.trust.presented import Purpose
-from handfast.trust.verifiers import PathPolicy
+from handfast.trust.describe import describe
+from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.roots import Roots
+from handfast.trust.verifiers import PathPolicy, PathVerifier
 
 from .crafting import (
     ANY,
@@ -234,6 +237,30 @@ def test_huge_rsa_keys_and_exponents_are_refused_before_they_are_used() -> None:
             .sign(trusted.key, hashes.SHA256())
         )
         assert judge((certificate.public_bytes(serialization.Encoding.DER),), trusted).code == "weak_key"
+
+
+@pytest.mark.parametrize("action", ["error", "always"])
+@pytest.mark.parametrize("kind", ["p256", "ed25519"])
+def test_roots_that_the_parser_warns_of_are_trusted_and_nobody_hears_of_it(
+    kind: str, action: Literal["error", "always"]
+) -> None:
+    """Roots that all systems trust have the serial number 0."""
+    one = root(key=new_key(kind), serial_number=1)
+    version = bytes.fromhex("a003020102")
+    zero = one.der.replace(version + bytes.fromhex("020101"), version + bytes.fromhex("020100"))
+    assert zero != one.der
+    leaf = server(one)
+
+    def presented(chain: tuple[bytes, ...]) -> PresentedChain:
+        return PresentedChain(chain=chain, purpose=Purpose.SERVER, server_name="localhost", at=NOW)
+
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter(action)
+        verifier = PathVerifier(Roots.from_der([zero]))
+        assert describe(zero).serial_number == "0"
+        for chain in (leaf.chain, (leaf.der, zero)):
+            assert verifier.verify(presented(chain)).accepted
+    assert heard == []
 
 
 def test_sha1_is_refused_in_all_but_a_trusted_roots_own_signature() -> None:

@@ -235,6 +235,20 @@ def test_the_same_bytes_are_no_new_generation(files):
     assert handle.current is before
 
 
+def test_a_key_under_another_password_is_read_when_its_password_has_come_too(files, log):
+    password = files.key.with_name("password")
+    files.key.write_bytes(OLD.encrypted_key_pem(b"old"))
+    password.write_text("old\n")
+    handle = handfast.ReloadingCredentials.from_files(files.cert, files.key, password)
+    files.cert.write_bytes(NEW.cert_pem)
+    files.key.write_bytes(NEW.encrypted_key_pem(b"new"))
+    assert not handle.check()
+    assert "does not open the key" in log.text
+    password.write_text("new\n")
+    assert handle.check()
+    assert handle.current.chain == NEW.chain
+
+
 def test_a_pair_that_is_bad_from_the_start_is_an_error(files):
     files.key.write_bytes(NEW.key_pem)
     with pytest.raises(ConfigError) as caught:

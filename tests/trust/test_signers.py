@@ -124,14 +124,21 @@ def test_a_wrong_signature_never_leaves(threaded: bool, caplog: pytest.LogCaptur
     assert "signature" in caplog.text
 
 
-@pytest.mark.parametrize("signer", [Awaited(), SaysSo()], ids=["coroutine", "says so"])
-def test_blocking_sockets_refuse_a_signer_that_must_be_awaited(signer: Any) -> None:
-    server = handfast.ServerConfig(credentials=credentials(signer))
-    client = client_config(credentials=credentials(signer))
+class AsyncVerifier:
+    async def verify(self, presented: handfast.PresentedChain) -> handfast.Verdict:
+        return handfast.accept()
+
+
+@pytest.mark.parametrize("who", [Awaited(), SaysSo(), AsyncVerifier()], ids=["coroutine", "says so", "verifier"])
+def test_blocking_sockets_refuse_who_must_be_awaited(who: Any) -> None:
+    verifies = isinstance(who, AsyncVerifier)
+    usual = {"credentials": credentials(LocalSigner(ISSUED.key)), "verifier": client_config().verifier}
+    settings: Any = usual | ({"verifier": who} if verifies else {"credentials": credentials(who)})
+    server, client = handfast.ServerConfig(**settings), handfast.ClientConfig(**settings)
     with pytest.raises(ApiMisuse) as caught:
         handfast.listen("127.0.0.1", 0, server)
-    assert caught.value.code == "async_signer"
-    assert type(signer).__name__ in caught.value.what
+    assert caught.value.code == ("async_verifier" if verifies else "async_signer")
+    assert type(who).__name__ in caught.value.what
     with socket.create_server(("127.0.0.1", 0)) as plain:
         with pytest.raises(ApiMisuse, match="has to be awaited"):
             sockets.Listener(plain, server)
@@ -147,8 +154,8 @@ def test_blocking_sockets_refuse_a_signer_that_must_be_awaited(signer: Any) -> N
     assert ours.fileno() == -1
 
 
-def test_who_answers_needs_may_have_such_a_signer() -> None:
-    config = handfast.ServerConfig(credentials=credentials(Awaited()))
+def test_who_answers_needs_may_have_them() -> None:
+    config = handfast.ServerConfig(credentials=credentials(Awaited()), verifier=AsyncVerifier())
     with handfast.listen("127.0.0.1", 0, config, on_need=lambda need, awaitable: asyncio.run(awaitable)):
         pass
 

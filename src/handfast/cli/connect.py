@@ -81,7 +81,7 @@ class Conversation:
     click.option("--proxy", metavar="http://HOST:PORT", help="Go through an HTTP proxy, by CONNECT."),
 )
 @click.option("--cacert", type=click.Path(path_type=Path), metavar="FILE_OR_DIR", help="Trust these CAs instead.")
-@options.crl_option
+@options.revocation_options
 @click.option("--pin", multiple=True, metavar="sha256//BASE64", help="The server's key must be this or another pinned.")
 @click.option(
     "--trust-on-first-use",
@@ -114,6 +114,7 @@ def command(
     proxy: str | None,
     cacert: Path | None,
     crl: Path | None,
+    ocsp: str | None,
     pin: tuple[str, ...],
     trust_on_first_use: Path | None,
     key_update: bool,
@@ -134,7 +135,7 @@ def command(
         raise ui.bad_option("TARGET", "-X -d -H -i -o are for an https:// URL", f"did you mean https://{target} ?")
     if early_data is not None and wanted.path is not None:
         raise ui.bad_option("--early-data", "a request is not sent early by itself", f"give {wanted.authority} instead")
-    settings = options.server_verification(cacert, crl, pin, trust_on_first_use, insecure=insecure)
+    settings = options.server_verification(cacert, crl, ocsp, pin, trust_on_first_use, insecure=insecure)
     settings["post_handshake_auth"] = post_handshake_auth
     if wanted.path is not None:
         settings["application_protocols"] = (_HTTP,)

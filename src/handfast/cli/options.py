@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -17,6 +18,7 @@ from handfast.cli import ui
 from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
+from handfast.trust.revocation import OcspPolicy
 
 if TYPE_CHECKING:
     from handfast.trust.credentials import CredentialsHandle
@@ -49,10 +51,17 @@ class Verb(click.Command):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """click's parsing, after options with an optional value have got theirs."""
-        return super().parse_args(ctx, list(self._with_values(args)))
-
-    def _with_values(self, args: list[str]) -> Iterator[str]:
         options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
+        try:
+            return super().parse_args(ctx, list(self._with_values(args, options)))
+        except click.UsageError as error:
+            for name, value in pairwise(args):
+                option = options.get(name)
+                if isinstance(option, OptionalValue) and value in getattr(option.type, "choices", ()):
+                    raise ui.UsageErrorWithHint(error, f"{name} takes its value with =: {name}={value}") from None
+            raise
+
+    def _with_values(self, args: list[str], options: dict[str, click.Option]) -> Iterator[str]:
         rest = iter(args)
         for argument in rest:
             option = options.get(argument)
@@ -173,11 +182,17 @@ def roots(cacert: Path | None) -> Roots:
 
 
 def server_verification(
-    cacert: Path | None, crl: Path | None, pins: tuple[str, ...], first_use: Path | None, *, insecure: bool
+    cacert: Path | None,
+    crl: Path | None,
+    ocsp: str | None,
+    pins: tuple[str, ...],
+    first_use: Path | None,
+    *,
+    insecure: bool,
 ) -> dict[str, Any]:
-    """What --cacert, --crl, --pin, --trust-on-first-use and -k put into a client's configuration. Raises ConfigError.
+    """What --cacert, --crl, --ocsp, --pin, --trust-on-first-use and -k put into a client's configuration.
 
-    A pin counts besides everything else, and with -k it alone does, as for curl.
+    A pin counts besides everything else, and with -k it alone does, as for curl. Raises ConfigError.
     """
     from handfast.trust.combined import AllOf
     from handfast.trust.first_use import FirstUse
@@ -190,14 +205,18 @@ def server_verification(
         raise ui.bad_option("--trust-on-first-use", reason, "leave one of them out")
     asked: list[Verifier] = []
     if first_use is None and not (insecure and pins):
-        asked.append(PathVerifier(roots(cacert), crls=crls(crl)))
-    elif crl is not None:
-        raise ui.bad_option("--crl", "no path is verified that it could be about", "leave it out")
+        asked.append(PathVerifier(roots(cacert), crls=crls(crl), ocsp=ocsp or OcspPolicy.CHECK))
+    else:
+        _no_revocation(crl, ocsp, "no path is verified that it could be about", "leave it out")
     if pins:
         asked.append(Pinned(pins))
     if first_use is not None:
         asked.append(FirstUse(first_use))
-    return {"verifier": asked[0] if len(asked) == 1 else AllOf(*asked), "enforce_verdict": bool(pins) or not insecure}
+    return {
+        "verifier": asked[0] if len(asked) == 1 else AllOf(*asked),
+        "enforce_verdict": bool(pins) or not insecure,
+        "ask_for_ocsp_response": ocsp == OcspPolicy.CHECK,
+    }
 
 
 def parameters(
@@ -239,11 +258,23 @@ def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ..
     return numbers
 
 
-def crl_option(command: F) -> F:
-    """--crl."""
-    return click.option("--crl", type=_FILE, metavar="FILE_OR_DIR", help="Refuse what these revocation lists hold.")(
-        command
-    )
+def revocation_options(command: F) -> F:
+    """--crl, --ocsp."""
+    return together(
+        click.option("--crl", type=_FILE, metavar="FILE_OR_DIR", help="Refuse what these revocation lists hold."),
+        click.option(
+            "--ocsp",
+            type=click.Choice([policy.value for policy in OcspPolicy]),
+            help="What the peer's CA says of it now: check asks for that, require refuses a peer without.",
+        ),
+    )(command)
+
+
+def _no_revocation(crl: Path | None, ocsp: str | None, reason: str, advice: str) -> None:
+    """ConfigError for options that would do nothing."""
+    for option, value in (("--crl", crl), ("--ocsp", ocsp)):
+        if value is not None:
+            raise ui.bad_option(option, reason, advice)
 
 
 def crls(crl: Path | None) -> Crls | None:
@@ -254,27 +285,27 @@ def crls(crl: Path | None) -> Crls | None:
 
 
 def client_auth(
-    mode: str | None, client_ca: Path | None, crl: Path | None, *, reload: bool = False
+    mode: str | None, client_ca: Path | None, crl: Path | None, ocsp: str | None, *, reload: bool = False
 ) -> tuple[ClientAuth, dict[str, Any]]:
-    """The mode that --client-auth, --client-ca and --crl ask for, and what they put into a server's configuration."""
+    """The mode that --client-auth, --client-ca, --crl and --ocsp ask for, and what they give a server's settings."""
     from handfast.trust.reload import ReloadingVerifier
     from handfast.trust.roots import Roots
     from handfast.trust.verifiers import PathVerifier
 
     if client_ca is None:
-        if crl is not None:
-            raise ui.bad_option(
-                "--crl", "without --client-ca no client certificate is verified", "give --client-ca too"
-            )
+        _no_revocation(crl, ocsp, "without --client-ca no client certificate is verified", "give --client-ca too")
         return ClientAuth(mode) if mode is not None else ClientAuth.REQUEST, {}
     chosen = ClientAuth(mode) if mode is not None else ClientAuth.REQUIRE_AND_VERIFY
     if chosen is ClientAuth.NONE:
         raise ui.bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
+    settings: dict[str, Any] = {"ask_for_ocsp_response": ocsp == OcspPolicy.CHECK}
+    policy = ocsp or OcspPolicy.CHECK
     if reload:
-        handle = ReloadingVerifier.from_files(client_ca, crls=crl)
-        return chosen, {"verifier": handle, "ca_names": handle.ca_names}
+        handle = ReloadingVerifier.from_files(client_ca, crls=crl, ocsp=policy)
+        return chosen, {"verifier": handle, "ca_names": handle.ca_names, **settings}
     trusted = Roots.from_path(client_ca)
-    return chosen, {"verifier": PathVerifier(trusted, crls=crls(crl)), "ca_names": automatic_ca_names(trusted.names())}
+    verifier = PathVerifier(trusted, crls=crls(crl), ocsp=policy)
+    return chosen, {"verifier": verifier, "ca_names": automatic_ca_names(trusted.names()), **settings}
 
 
 def setuid() -> bool:

@@ -52,7 +52,7 @@ _MODES = [mode.value for mode in ClientAuth]
     help="What is asked of clients. Default: require_and_verify with --client-ca, else request.",
 )
 @click.option("--require-later", is_flag=True, help="Ask at the first request, after the handshake, not in it.")
-@options.crl_option
+@options.revocation_options
 @options.identity_options
 @options.parameter_options
 @options.session_options
@@ -64,6 +64,7 @@ def command(
     client_ca: Path | None,
     client_auth: str | None,
     crl: Path | None,
+    ocsp: str | None,
     require_later: bool,
     cert: Path | None,
     key: str | None,
@@ -83,7 +84,7 @@ def command(
     if cert is None:
         raise ConfigError("no_credentials")
     host, port = parse_address(listen, "--listen")
-    mode, verification = options.client_auth(client_auth, client_ca, crl, reload=reload)
+    mode, verification = options.client_auth(client_auth, client_ca, crl, ocsp, reload=reload)
     settings = {"application_protocols": ("http/1.1",), **options.parameters(**parameters), **verification}
     identity = options.credentials(cert, key, key_password_file, reload=reload)
     settings |= _sessions(resume=resume, early_data=early_data)

@@ -38,6 +38,14 @@ class CommandFailed(Exception):
         self.status = status
 
 
+class UsageErrorWithHint(click.UsageError):
+    """One of click's, for which we know better what was meant."""
+
+    def __init__(self, error: click.UsageError, hint: str) -> None:
+        super().__init__(error.message, error.ctx)
+        self.hint = hint
+
+
 def bad_option(option: str, reason: str, advice: str) -> ConfigError:
     """The error for an option whose value cannot be used."""
     return ConfigError("bad_option", option=option, reason=escape(reason), advice=advice)
@@ -135,6 +143,8 @@ def _usage_error(error: click.UsageError) -> int:
     if isinstance(error, click.NoSuchOption) and error.possibilities:
         message = f"no such option: {error.option_name}"
         hint = f"did you mean {' or '.join(sorted(error.possibilities))}?"
+    elif isinstance(error, UsageErrorWithHint):
+        hint = error.hint
     else:
         hint = f"{verb} --help shows what can be given"
     return _two_lines(message[:1].lower() + message[1:], "the command line", hint, BAD_USAGE)

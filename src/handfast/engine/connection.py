@@ -245,7 +245,7 @@ class Connection:
         else:
             self._write_alert(CLOSE_NOTIFY, None)
             self._write_closed = True
-            self._records.write_plain_until(0)
+            self._post.end_writing()
 
     def eof(self) -> list[Result]:
         """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1.

@@ -162,7 +162,7 @@ class ConfigError(HandfastError):
         ),
         "no_token": Entry(
             None,
-            "{uri}: {reason}; {module} has {tokens}",
+            "{fit} {uri}; {module} has {tokens}",
             "",
             "check the URI's token, and whether the token is plugged in and initialized",
             "the PKCS#11 token is not there, or several fit the URI",
@@ -233,6 +233,12 @@ class ApiMisuse(HandfastError):
             "{signer} has to be awaited, and a blocking socket cannot await",
             "",
             "use handfast.aio, give on_need, or configure a signer that answers at once",
+        ),
+        "async_verifier": Entry(
+            None,
+            "{verifier} has to be awaited, and a blocking socket cannot await",
+            "",
+            "use handfast.aio, give on_need, or configure a verifier that answers at once",
         ),
         "nobody_answers": Entry(
             None, "{need} was deferred, and nobody is there to answer it", "", "give on_need, a coroutine function"

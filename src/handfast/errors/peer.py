@@ -346,6 +346,12 @@ class PeerIncompatible(HandfastError):
             "RFC 7507 3",
             "something on the path broke its first attempt, or it is very old",
         ),
+        "no_server_name": Entry(
+            Alert.missing_extension,
+            "the client asks for no server by name, and there is no default here",
+            "RFC 9846 9.2",
+            "clients that come by address send no name: give a default for them, or have them come by name",
+        ),
         "unknown_server_name": Entry(
             Alert.unrecognized_name, "no server here is called {name}", "RFC 6066 3", "add the name, or a default"
         ),

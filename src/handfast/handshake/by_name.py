@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from handfast.errors import ConfigError, HandfastError, PeerIncompatible, PeerMisbehaved
+from handfast.errors import ConfigError, HandfastError, PeerIncompatible
 from handfast.text import escape
 from handfast.trust.names import is_host_name, reference_identity
 
@@ -65,7 +65,7 @@ class ByName(Generic[T]):
 def no_such_name(server_name: str | None) -> HandfastError:
     """The error for a client that asks for a name we do not have, or for none where one is needed."""
     if server_name is None:
-        return PeerMisbehaved("missing_extension", message="ClientHello", extension="server_name")
+        return PeerIncompatible("no_server_name")
     return PeerIncompatible("unknown_server_name", name=escape(server_name))
 
 
@@ -74,14 +74,19 @@ def normal_name(name: str) -> str:
     return name.lower().removesuffix(".")
 
 
+def may_have_credentials(config: ServerConfig, server_name: str | None) -> bool:
+    """False where there are certainly none for this name: a table says so, and nobody need be asked."""
+    return not isinstance(config.credentials, ByName) or bool(config.credentials.find(server_name))
+
+
 def policy_of(base: ServerConfig, chosen: ServerConfig, asked: str | None) -> Callable[[str], bool] | None:
     """Whether a request for a host, on the connection that asked for ``asked``, would have had the same policy.
 
     None where all hosts have the same. Where a function of the user's own chose the configuration nobody can tell, but
     for the very name that was asked.
     """
-    chooser, credentials = base.choose_config, chosen.credentials
-    if chooser is None and not isinstance(credentials, ByName):
+    chooser = base.choose_config
+    if chooser is None and not isinstance(chosen.credentials, ByName):
         return None
 
     def serves(host: str) -> bool:
@@ -89,7 +94,7 @@ def policy_of(base: ServerConfig, chosen: ServerConfig, asked: str | None) -> Ca
             name = _name_in(host)
         except ValueError:
             return False
-        if isinstance(credentials, ByName) and credentials.find(name) is None:
+        if not may_have_credentials(chosen, name):
             return False
         if chooser is None:
             return True

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 from handfast import limits
 from handfast.crypto.groups import ALL_GROUPS, CLASSICAL_GROUPS, SUPPORTED_GROUPS
 from handfast.crypto.randomness import random_bytes
-from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES
+from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES, may_prove
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import ApiMisuse, ConfigError
@@ -273,6 +273,12 @@ class ServerConfig(Config):
         self._check_sessions()
         if not self.credentials:
             raise ConfigError("no_credentials")
+        if ProtocolVersion.TLS13 in self.spoken and not _may_sign(self.credentials):
+            _refuse(
+                "credentials",
+                "none can sign at a TLS 1.3 server, where RSA in PKCS#1 v1.5 is not taken",
+                "add a key of another kind, or speak TLS 1.2 alone: versions=(0x0303,)",
+            )
         if self.client_auth.enforces_verdict and self.verifier is None:
             _refuse(
                 "client_auth",
@@ -337,6 +343,13 @@ def _check_handles(credentials: object, verifier: object) -> None:
         _refuse(
             "verifier", f"{verifier!r} has no method verify to call", "give an object, as handfast.PathVerifier(roots)"
         )
+
+
+def _may_sign(credentials: Sequence[CredentialsHandle] | CredentialSource) -> bool:
+    """Whether any of them may serve in TLS 1.3; of a function nobody knows."""
+    return callable(credentials) or any(
+        may_prove(scheme, client=False) for one in credentials for scheme in one.current.signer.schemes
+    )
 
 
 def _refuse(option: str, reason: str, advice: str) -> None:

@@ -78,6 +78,10 @@ class PostHandshake:
         """Change the write keys because the peer asked for it or because their limit is near."""
         self.update_write_keys(UPDATE_NOT_REQUESTED)
 
+    def end_writing(self) -> None:
+        """Our close_notify was the last that we write. RFC 9846 6.1."""
+        self.records.write_plain_until(0)
+
     def update_write_keys(self, request: int) -> None:
         """Send KeyUpdate and write with the next keys. RFC 9846 4.7.3."""
         self._update_owed = False

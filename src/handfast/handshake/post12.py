@@ -31,6 +31,7 @@ class PostHandshake12:
         self.expects = EXPECTS[role]
         self.records = records
         self._renegotiations = 0
+        self._writes = True
         protection = records.write_protection
         if protection is not None and not records.watch.wants_secrets:
             records.write_plain_until(protection.limit - CLOSE_BEFORE_LIMIT - 1)
@@ -40,11 +41,18 @@ class PostHandshake12:
         self._renegotiations += 1
         if self._renegotiations > limits.MAX_RENEGOTIATIONS:
             raise PeerMisbehaved("too_many_renegotiations", limit=limits.MAX_RENEGOTIATIONS)
+        if not self._writes:
+            return
         level, description = AlertLevel.warning, AlertDescription.no_renegotiation
         records = self.records
         records.write(ALERT, Alert(level, description).encode())
         if records.watch.active:
             records.watch.alert(records.sends, level, description, authenticated=True, ends=False)
+
+    def end_writing(self) -> None:
+        """Our close_notify was the last that we write. RFC 5246 7.2.1."""
+        self._writes = False
+        self.records.write_plain_until(0)
 
     def write_keys_due(self, size: int) -> bool:
         """Whether the write keys do not last for ``size`` bytes. RFC 9846 5.5."""

@@ -18,6 +18,7 @@ from handfast import limits
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.errors import PeerMisbehaved
+from handfast.handshake.by_name import may_have_credentials
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
 from handfast.registry import PskKeyExchangeMode
@@ -94,7 +95,7 @@ def find_session(
     policy = server_policy(config, hs.info.server_name)
     for index, identity in enumerate(offered.identities[: limits.MAX_PSK_IDENTITIES]):
         state = TicketState.decode((yield from hs.redeem(config.tickets, identity.identity, policy)))
-        if state is None or not still_good(state, config, suite, hs.seams.clock()):
+        if state is None or not still_good(state, config, suite, hs.info.server_name, hs.seams.clock()):
             continue
         early_secret = hs.early_secret(suite, state.psk)
         binder = check_binder(hs, early_secret, offer, index, before, external=bool(state.external))
@@ -115,9 +116,11 @@ def takes_tickets(offer: Offer) -> bool:
     return modes is not None and PskKeyExchangeMode.psk_dhe_ke in modes.ke_modes
 
 
-def still_good(state: TicketState, config: ServerConfig, suite: Suite13, now: float) -> bool:
+def still_good(state: TicketState, config: ServerConfig, suite: Suite13, server_name: str | None, now: float) -> bool:
     """Whether a session may be resumed under this configuration, as far as that needs nobody's judgement."""
     if state.suite not in SUITES_13 or SUITES_13[state.suite].hash is not suite.hash:
+        return False
+    if not state.external and not may_have_credentials(config, server_name):
         return False
     enough = state.chain or (state.external and config.psk_satisfies_client_auth)
     if config.client_auth.requires_certificate and not enough:

@@ -16,6 +16,7 @@ from handfast import limits
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites12 import SUITES_12, Suite12
 from handfast.errors import PeerMisbehaved
+from handfast.handshake.by_name import may_have_credentials
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
 from handfast.handshake.resume import server_policy
@@ -88,6 +89,8 @@ def find_session_12(hs: Handshake, config: ServerConfig, offer: Offer) -> Genera
 def still_good_12(state: TicketState12, config: ServerConfig, offer: Offer, now: float) -> bool:
     """Whether a session may be resumed under this configuration, as far as that needs nobody's judgement."""
     if state.suite not in SUITES_12 or state.suite not in config.suites or state.suite not in offer.suites:
+        return False
+    if not may_have_credentials(config, offer.hello.asked_name):
         return False
     if config.client_auth.requires_certificate and not state.chain:
         return False

@@ -55,16 +55,19 @@ def refuse_to_wait(need: Need, awaitable: Any) -> object:
     raise ApiMisuse("cannot_await", need=type(need).__name__)
 
 
-def refuse_signers(config: ClientConfig | ServerConfig, on_need: NeedHandler) -> None:
-    """ApiMisuse async_signer where one must be awaited and nobody could: said now, and not when a peer waits for it.
+def refuse_coroutines(config: ClientConfig | ServerConfig, on_need: NeedHandler) -> None:
+    """ApiMisuse async_signer, async_verifier where one must be awaited and nobody could: not only when a peer waits.
 
     What a function chooses later is seen later.
     """
-    if callable(config.credentials) or on_need is not refuse_to_wait:
+    if on_need is not refuse_to_wait:
         return
-    for credentials in config.credentials:
+    verifier = config.verifier
+    if verifier is not None and awaits_always(verifier, verifier.verify):
+        raise ApiMisuse("async_verifier", verifier=type(verifier).__name__)
+    for credentials in () if callable(config.credentials) else config.credentials:
         signer = credentials.current.signer
-        if awaits_always(signer):
+        if awaits_always(signer, signer.sign):
             raise ApiMisuse("async_signer", signer=type(signer).__name__)
 
 
@@ -401,7 +404,7 @@ def connect(
     ``early_data`` and what becomes of it is as in ``ClientConnection``: see ``info.early_data``.
     """
     demand(ClientConfig, config)
-    refuse_signers(config, on_need)
+    refuse_coroutines(config, on_need)
     return client(
         open_tcp(host, port, timeout),
         config,
@@ -435,7 +438,7 @@ def client(
 ) -> TLSSocket:
     """A TLS client over a socket that is connected already; the handshake is complete when it returns."""
     try:
-        refuse_signers(config, on_need)
+        refuse_coroutines(config, on_need)
         connection = ClientConnection(
             config, server_name=server_name, early_data=early_data, observers=observers, secret_sinks=secret_sinks
         )
@@ -448,7 +451,7 @@ def client(
 
 
 class Listener:
-    """A listening socket whose connections speak TLS. Raises ApiMisuse async_signer."""
+    """A listening socket whose connections speak TLS. Raises ApiMisuse async_signer, async_verifier."""
 
     def __init__(
         self,
@@ -460,7 +463,7 @@ class Listener:
         on_need: NeedHandler = refuse_to_wait,
     ) -> None:
         demand(ServerConfig, config)
-        refuse_signers(config, on_need)
+        refuse_coroutines(config, on_need)
         self._sock = sock
         self.config = config
         self._timeout = timeout
@@ -509,7 +512,7 @@ def listen(
 ) -> Listener:
     """Listen on ``host`` and ``port`` (0 for any free one; see ``address``). Raises OSError if the port is taken."""
     demand(ServerConfig, config)
-    refuse_signers(config, on_need)
+    refuse_coroutines(config, on_need)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=128)
     return Listener(sock, config, timeout=timeout, watch=watch, on_need=on_need)

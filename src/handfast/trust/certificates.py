@@ -9,6 +9,8 @@ and nothing here depends on the time or on what is trusted. Judging is done anew
 
 from __future__ import annotations
 
+import re
+import warnings
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from ipaddress import IPv4Address, IPv6Address
@@ -16,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import PublicKeyAlgorithmOID, SignatureAlgorithmOID
 
 from handfast.limits import MAX_PEER_TEXT
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 _RSA = (PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5, PublicKeyAlgorithmOID.RSASSA_PSS)
 EDWARDS_SIGNATURES = frozenset((SignatureAlgorithmOID.ED25519, SignatureAlgorithmOID.ED448))
 _WEAK_HASHES = {"md5": "MD5", "sha1": "SHA-1"}
+
+_OURS = r"handfast\."
+_HUSHED = ("ignore", None, CryptographyDeprecationWarning, re.compile(_OURS), 0)
 
 _Extension = TypeVar("_Extension", bound=x509.ExtensionType)
 
@@ -88,6 +94,16 @@ class Parsed:
         return constraints is not None and constraints.ca
 
 
+def hush_parser() -> None:
+    """What the parser reads and finds odd, as the serial number 0 of some roots, is no news for whoever runs us.
+
+    It warns, and some programs turn warnings into exceptions. What it reads is used, and ``rules`` says what is wrong
+    with it. A filter for our own modules does it, and not ``catch_warnings``, which threads must not use at once.
+    """
+    if warnings.filters[:1] != [_HUSHED]:
+        warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning, module=_OURS)
+
+
 def parse_all(chain: Iterable[bytes]) -> list[Parsed | Malformed]:
     """Each certificate, or what is wrong with it."""
     return [_parse_or_malformed(certificate) for certificate in chain]
@@ -95,6 +111,7 @@ def parse_all(chain: Iterable[bytes]) -> list[Parsed | Malformed]:
 
 def parse(certificate: bytes, loaded: x509.Certificate | None = None) -> Parsed:
     """One DER certificate, as an object too if it is ``loaded`` already; Malformed whatever is wrong with it."""
+    hush_parser()
     try:
         if loaded is not None:
             return _parse(certificate, loaded)

@@ -64,6 +64,10 @@ def describe(certificate: bytes) -> CertificateDescription:
     """A DER certificate in words; never raises."""
     from cryptography.x509 import load_der_x509_certificate
 
+    from handfast.trust.certificates import hush_parser
+
+    hush_parser()
+
     def read(get: Callable[[Certificate], _Value], otherwise: Callable[[str], _Value]) -> _Value:
         """One attribute: the parser is lazy, and each can fail on its own, even by a panic that is no Exception."""
         try:

@@ -12,13 +12,14 @@ from handfast.trust import files
 
 Password: TypeAlias = bytes | str | PathLike[str] | Callable[[], bytes | str | None]
 """``bytes`` or ``str`` are the password itself; a ``pathlib.Path`` is a file that holds it, with or without a line
-break at its end; a callable is asked for it, once, and only if something is encrypted; its None means that there is
-none."""
+break at its end, and which must be there, needed or not; a callable is asked for it, once, and only if something is
+encrypted; its None means that there is none."""
 
 
 def asked_once(password: Password | None) -> Callable[[], bytes | None]:
-    """Whoever gives the password when it turns out to be needed; raises ConfigError for a file that cannot be read."""
-    return cache(lambda: _value(password))
+    """Whoever gives the password when it turns out to be needed; ConfigError at once for a file that is not there."""
+    known = _value(password) if isinstance(password, PathLike) else password
+    return cache(lambda: _value(known))
 
 
 def _value(password: Password | None) -> bytes | None:

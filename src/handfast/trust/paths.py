@@ -27,7 +27,7 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
 from handfast.trust import der
-from handfast.trust.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, parse
+from handfast.trust.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, hush_parser, parse
 from handfast.trust.path_memory import PathMemory
 from handfast.trust.usage import ca_purposes_allow, leaf_purposes_allow
 from handfast.trust.verdict import Reason
@@ -112,7 +112,8 @@ class Anchors:
 
     @cached_property
     def _objects(self) -> dict[x509.Certificate, bytes]:
-        """A root that does not parse is left out, so it is not trusted."""
+        """A root that does not parse is left out, so it is not trusted; one that the parser only warns of is."""
+        hush_parser()
         objects = {}
         for certificate in self.roots.certificates:
             try:

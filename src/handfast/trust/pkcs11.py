@@ -235,14 +235,17 @@ class Pkcs11Signer:
         tokens = []
         for slot in self._module.library.get_slots(token_present=True):
             try:
-                tokens.append(slot.get_token())
+                token = slot.get_token()
             except (pkcs11.TokenNotPresent, pkcs11.TokenNotRecognised):
                 continue
+            # A blank one, as SoftHSM always has one, holds nothing.
+            if token.label or token.flags & pkcs11.TokenFlag.TOKEN_INITIALIZED:
+                tokens.append(token)
         found = [token for token in tokens if _matches(self.uri, token, self._module.library)]
         if len(found) != 1:
             labels = ", ".join(sorted(repr(escape(token.label)) for token in found or tokens)) or "none"
-            reason = "several tokens fit" if found else "no such token"
-            raise ConfigError("no_token", uri=self.uri, reason=reason, module=self._module.path, tokens=labels)
+            fit = "several tokens fit" if found else "no token fits"
+            raise ConfigError("no_token", fit=fit, uri=self.uri, module=self._module.path, tokens=labels)
         return found[0]
 
     def _open_key(self) -> Any:

@@ -130,8 +130,10 @@ class ReloadingCredentials(Reloading[Credentials]):
         *,
         legacy_client_signatures: bool = False,
     ) -> ReloadingCredentials:
-        """As ``Credentials.from_files``, with the same errors. A key in a token is not watched."""
-        paths = (cert,) if key is None or str(key).startswith(PKCS11) else (cert, key)
+        """As ``Credentials.from_files``, with the same errors. A password's file is followed, a key in a token not."""
+        paths = [cert] if key is None or str(key).startswith(PKCS11) else [cert, key]
+        if isinstance(password, os.PathLike):
+            paths.append(password)
         legacy = legacy_client_signatures
         return cls(lambda: Credentials.from_files(cert, key, password, legacy_client_signatures=legacy), *paths)
 

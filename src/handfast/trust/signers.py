@@ -11,10 +11,11 @@ from handfast.crypto import private_keys, signatures
 from handfast.errors import LocalFailure
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
     from concurrent.futures import Executor
 
     from handfast.crypto.signatures import PrivateKey, PublicKey
+    from handfast.trust.verifiers import Verifier
 
 
 class Deferred(Enum):
@@ -106,9 +107,9 @@ class ThreadSigner:
         return answer
 
 
-def awaits_always(signer: Signer) -> bool:
-    """Whether this signer says that its answers must be awaited."""
-    return bool(getattr(signer, "awaits", False)) or inspect.iscoroutinefunction(signer.sign)
+def awaits_always(whom: Signer | Verifier, method: Callable[..., object]) -> bool:
+    """Whether this signer or verifier, which is asked by ``method``, says that its answers must be awaited."""
+    return bool(getattr(whom, "awaits", False)) or inspect.iscoroutinefunction(method)
 
 
 def must_be_checked(signer: Signer) -> bool:
