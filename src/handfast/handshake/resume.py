@@ -49,7 +49,6 @@ class Resumption:
     peer: VerifiedPeer | UnverifiedPeer | None
     early_secret: EarlySecret = field(repr=False)
     binder: bytes = field(repr=False)
-    early_data: EarlyData | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
