@@ -253,7 +253,7 @@ class CertificateAuthority:
         self, name: str = "OCSP responder", *, key: str = DEFAULT_KEY, days: float = LEAF_DAYS
     ) -> Issued:
         """A certificate that may sign OCSP responses in this CA's stead; itself it need not be looked up."""
-        template = replace(self._template(name, key, LEAF_DAYS), extended_key_usage=(OCSP_SIGNING,), ocsp_no_check=True)
+        template = replace(self._template(name, key, days), extended_key_usage=(OCSP_SIGNING,), ocsp_no_check=True)
         return self.issue(template)
 
     def ocsp_response(
