@@ -69,7 +69,7 @@ def command(port: int, out: Path) -> None:
             left = _Left(KeyLog(lambda line: file.write(line.encode())), CaptureFile(packets.write))
             demo.connect(port, "A client with a certificate", demo.client, left)
             demo.connect(port, "A client without a certificate", (), left)
-    _tell_files(out, port)
+    _tell_files(out)
 
 
 class _Left(NamedTuple):
@@ -191,7 +191,7 @@ def _is_ours(ca: Path) -> bool:
     return len(found) == 1 and describe(found[0]).subject.startswith(f"CN={_CA},")
 
 
-def _tell_files(out: Path, port: int) -> None:
+def _tell_files(out: Path) -> None:
     folder = click.format_filename(out)
     click.echo(f"\nLeft in {folder}:")
     for names, purpose in _FILES:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -122,17 +122,6 @@ class Config:
     max_fragment: int = limits.MAX_PLAINTEXT
     early_data_with_client_identity: bool = False
     unexpected_eof: Literal["error", "end"] = "error"
-
-    @cached_property
-    def own_id(self) -> bytes:
-        """32 random bytes, this configuration's own: what keeps apart the sessions of verifiers that have no id."""
-        return random_bytes(32)
-
-    @property
-    def asks_for_ocsp_response(self) -> bool:
-        """Whether the peer is asked for an OCSP response, by our own wish or by the verifier's."""
-        return self.ask_for_ocsp_response or getattr(self.verifier, "requires_ocsp_response", False) is True
-
     enable_secret_extraction: bool = False
     require_extended_main_secret: bool = True
 
@@ -167,6 +156,16 @@ class Config:
             _refuse("suites", f"none can be used with {spoken} and these groups", "leave it out for the default")
 
     @cached_property
+    def own_id(self) -> bytes:
+        """32 random bytes, this configuration's own: what keeps apart the sessions of verifiers that have no id."""
+        return random_bytes(32)
+
+    @property
+    def asks_for_ocsp_response(self) -> bool:
+        """Whether the peer is asked for an OCSP response, by our own wish or by the verifier's."""
+        return self.ask_for_ocsp_response or getattr(self.verifier, "requires_ocsp_response", False) is True
+
+    @cached_property
     def spoken(self) -> tuple[int, ...]:
         """The versions that can be spoken, the highest first: those with a suite, and TLS 1.2 with a group it knows."""
         classical = any(group in CLASSICAL_GROUPS for group in self.groups)
@@ -197,7 +196,6 @@ class ClientConfig(Config):
         sessions: where sessions are kept to be resumed; ``None`` resumes none. It may be shared: sessions of different
             servers, verifiers or identities never meet.
         ticket_request: how many tickets a server should send, in a new session and in a resumed one. RFC 9149.
-
         post_handshake_auth: whether to offer authentication after the handshake (RFC 9846 4.3.6): a server may then ask
             for a certificate at any time, and gets one by the same choice as in the handshake.
         when_no_certificate_matches: what becomes of a server's request that none of our certificates fits: the one that
@@ -300,8 +298,6 @@ class ServerConfig(Config):
 
 # Is given a client's hello and gives the configuration for it.
 ConfigChooser: TypeAlias = Callable[["HelloSeen"], "ServerConfig | Awaitable[ServerConfig | None] | None"]
-
-
 # Gives our credentials for what the peer said: None, one, several, or an awaitable of that.
 CredentialSource: TypeAlias = Callable[[Any], "Credentials | Sequence[Credentials] | Awaitable[Any] | None"]
 
@@ -311,11 +307,11 @@ def _check_word(option: str, value: str, *words: str) -> None:
         _refuse(option, f"{value!r} is neither of {' and '.join(words)}", "see docs/identities.md")
 
 
-def _check_known(option: str, values: Sequence[int], known: object, registry: type[Registry]) -> None:
+def _check_known(option: str, values: Sequence[int], known: Container[int], registry: type[Registry]) -> None:
     if not values:
         _refuse(option, "is empty", "leave it out for the default")
     for value in values:
-        if value not in known:  # type: ignore[operator]
+        if value not in known:
             _refuse(option, f"handfast does not speak {registry.describe(value)}", "see --help for the names")
     if len(set(values)) != len(values):
         _refuse(option, "names a value twice", "name each once")
