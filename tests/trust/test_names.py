@@ -105,12 +105,6 @@ def test_the_common_name_only_by_request_and_only_without_dns_names() -> None:
     )
 
 
-def test_spiffe_ids() -> None:
-    assert CertificateNames(uri=("spiffe://lab.example/alice",)).spiffe_id == "spiffe://lab.example/alice"
-    assert CertificateNames(uri=("https://lab.example/alice",)).spiffe_id is None
-    assert CertificateNames(uri=("spiffe://a/b", "spiffe://a/c")).spiffe_id is None
-
-
 def test_labelled_names_are_escaped() -> None:
     names = CertificateNames(dns=("a\nb",), ip=(ipaddress.ip_address("::1"),), uri=("urn:x",), email=("a@b",))
     assert names.labelled() == ("DNS:a\\x0ab", "IP:::1", "URI:urn:x", "email:a@b")

@@ -54,11 +54,6 @@ class CertificateNames:
         )  # fmt: skip
         return tuple(f"{kind}:{escape(str(value))}" for kind, values in kinds for value in values)
 
-    @property
-    def spiffe_id(self) -> str | None:
-        """The SPIFFE ID, if there is exactly one URI and it is one. SPIFFE X509-SVID 2."""
-        return self.uri[0] if len(self.uri) == 1 and self.uri[0].startswith("spiffe://") else None
-
 
 # Few names serve many connections, and no peer chooses them.
 @lru_cache(maxsize=256)
