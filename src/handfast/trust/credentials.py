@@ -18,6 +18,7 @@ from handfast.errors import ConfigError
 from handfast.text import escape
 from handfast.trust import der, files, pem
 from handfast.trust.passwords import asked_once
+from handfast.trust.pkcs11_uri import PKCS11
 from handfast.trust.signers import LocalSigner, Signer, ThreadSigner
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ if TYPE_CHECKING:
     from handfast.crypto.signatures import PrivateKey, PublicKey
     from handfast.trust.passwords import Password
     from handfast.wire.messages import CompressedCertificate
-
-# What the name of a key in a token begins with. RFC 7512.
-PKCS11 = "pkcs11:"
 
 
 class CredentialsHandle(Protocol):
@@ -176,7 +174,7 @@ class Credentials:
         certificates = files.checked(chain, cert_name)
         if not certificates:
             raise ConfigError("no_certificate", path=cert_name)
-        leaf_key = _leaf_key(certificates[0], cert_name)
+        leaf_key = files.public_key(certificates[0], cert_name)
         own = private_keys.public_key_of(private_key)
         if not signatures.same_public_key(own, leaf_key):
             position = _position(own, certificates)
@@ -215,14 +213,6 @@ class Credentials:
     def issued_by_any(self, ca_names: Iterable[bytes]) -> bool:
         """Whether one of these CAs (DER names) issued a certificate of the chain. RFC 9846 4.3.4."""
         return not set(ca_names).isdisjoint(self.issuer_names)
-
-
-def _leaf_key(certificate: bytes, name: str) -> PublicKey:
-    try:
-        return signatures.certificate_public_key(certificate)
-    except signatures.UnusableKey as error:
-        code = "unsupported_key" if error.code == "unsupported_key" else "bad_certificate"
-        raise ConfigError(code, path=name, reason=str(error)) from None
 
 
 def _position(own: PublicKey, certificates: tuple[bytes, ...]) -> int | None:
