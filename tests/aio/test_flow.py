@@ -114,7 +114,7 @@ def test_small_writes_that_had_to_wait_share_records(run: Runner) -> None:
             while len(peer.data) < 8_020_000:
                 await peer.read()
             assert peer.data[8_000_000:] == b"".join(b"%04d" % number for number in range(5000))
-            sent = server.transport._link._connection._records.write_protection
+            sent = server.transport._link.connection._records.write_protection
             assert sent is not None
             assert sent.records < 8_000_000 / 2**14 + 100
             server.transport.abort()
@@ -236,7 +236,7 @@ def test_what_was_decrypted_is_held_while_reading_is_paused(run: Runner) -> None
         watch = {"watch": lambda: ((lambda event: None,), ())}
         async with connected(server=Pausing, server_options=watch) as (client, server):
             for text in (b"one", b"two", b"three"):
-                client.transport._link._connection.send(text)
+                client.transport._link.connection.send(text)
             client.transport.write_eof()
             await server.until(lambda: server.data)
             await turns()

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handfast.errors import ConfigError
-from handfast.trust.names import CertificateNames, dns_matches, is_host_name, matches, reference_identity, sni
+from handfast.host_names import is_host_name
+from handfast.trust.names import CertificateNames, dns_matches, matches, reference_identity, sni
 
 from .crafting import NOW, dns, root, server
 

@@ -14,8 +14,9 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from handfast.errors import ConfigError, HandfastError, PeerIncompatible, PeerMisbehaved
+from handfast.host_names import is_host_name
 from handfast.text import escape
-from handfast.trust.names import is_host_name, reference_identity
+from handfast.trust.names import reference_identity
 
 if TYPE_CHECKING:
     from handfast.handshake.config import ServerConfig
