@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from handfast.errors import ConfigError, HandfastError, PeerIncompatible, PeerMisbehaved
+from handfast.errors import ConfigError, HandfastError, PeerIncompatible, PeerMisbehaved, bad_option
 from handfast.host_names import is_host_name
 from handfast.text import escape
 from handfast.trust.names import reference_identity
@@ -129,4 +129,4 @@ def _pattern(name: str) -> str:
 
 def _bad(name: str, reason: str) -> ConfigError:
     advice = "give DNS names, with * at most as the whole left-most label"
-    return ConfigError("bad_option", option=f"server name {escape(name)!r}", reason=reason, advice=advice)
+    return bad_option(f"server name {escape(name)!r}", reason, advice)

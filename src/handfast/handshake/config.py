@@ -14,7 +14,7 @@ from handfast.crypto.randomness import random_bytes
 from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
-from handfast.errors import ApiMisuse, ConfigError
+from handfast.errors import ApiMisuse, ConfigError, bad_option
 from handfast.handshake.by_name import ByName
 from handfast.registry import (
     CertificateCompressionAlgorithm,
@@ -336,4 +336,4 @@ def _check_handles(credentials: object, verifier: object) -> None:
 
 
 def _refuse(option: str, reason: str, advice: str) -> None:
-    raise ConfigError("bad_option", option=option, reason=reason, advice=advice)
+    raise bad_option(option, reason, advice)

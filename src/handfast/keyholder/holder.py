@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.engine import ClientAuth
-from handfast.errors import ConfigError, HandfastError
+from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.files import errors_for
 from handfast.io import aio
 from handfast.io.lookup import info
@@ -66,7 +66,7 @@ class KeyHolder:
         """
         if not hasattr(socket, "SO_PEERCRED"):
             reason = "this system does not say who is at the other end of a Unix socket"
-            raise ConfigError("bad_option", option="a Unix socket", reason=reason, advice="use TLS")
+            raise bad_option("a Unix socket", reason, "use TLS")
         name, allowed = os.fspath(path), frozenset([os.geteuid()] if uids is None else uids)
         sock = _bind(name, mode)
         self._sockets.append((name, os.stat(name)))
@@ -88,8 +88,8 @@ class KeyHolder:
         OSError if the port is taken.
         """
         if config.client_auth is not ClientAuth.REQUIRE_AND_VERIFY:
-            reason, advice = "callers without a verified certificate could connect", "use require_and_verify"
-            raise ConfigError("bad_option", option="client_auth", reason=reason, advice=advice)
+            reason = "callers without a verified certificate could connect"
+            raise bad_option("client_auth", reason, "use require_and_verify")
         allowed = frozenset(names)
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -8,7 +8,7 @@ import re
 
 from cryptography import x509
 
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.host_names import is_host_name, with_a_labels
 
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[!-~]+|urn:[!-~]+", re.ASCII)
@@ -43,4 +43,4 @@ def dns_name(text: str) -> str:
 
 
 def _not_a_name(text: str, advice: str) -> ConfigError:
-    return ConfigError("bad_option", option=f"name {text!r}", reason="no certificate can hold this name", advice=advice)
+    return bad_option(f"name {text!r}", "no certificate can hold this name", advice)

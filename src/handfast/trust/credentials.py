@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from handfast.crypto import private_keys, signatures
 from handfast.crypto.pkcs12 import is_pkcs12, load_pkcs12
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.text import escape
 from handfast.trust import der, files, pem
 from handfast.trust.passwords import asked_once
@@ -63,8 +63,8 @@ class Credentials:
     def __post_init__(self) -> None:
         size = sum(2 + len(timestamp) for timestamp in self.sct_list)
         if size >= 2**16 or not all(self.sct_list):
-            reason, advice = "empty, or more than fits", "give each timestamp without the lengths around it"
-            raise ConfigError("bad_option", option="sct_list", reason=reason, advice=advice)
+            advice = "give each timestamp without the lengths around it"
+            raise bad_option("sct_list", "empty, or more than fits", advice)
 
     @classmethod
     def from_files(
@@ -102,8 +102,8 @@ class Credentials:
         from handfast.trust.pkcs11 import Pkcs11Signer
 
         if is_pkcs12(cert):
-            reason, advice = "with a key in a token the certificates come as PEM or DER", "export them: openssl pkcs12"
-            raise ConfigError("bad_option", option=cert_name, reason=reason, advice=advice)
+            reason = "with a key in a token the certificates come as PEM or DER"
+            raise bad_option(cert_name, reason, "export them: openssl pkcs12")
         chain = files.checked(_certificates(cert, cert_name), cert_name)
         if not chain:
             raise ConfigError("no_certificate", path=cert_name)

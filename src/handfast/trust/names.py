@@ -18,7 +18,7 @@ from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.host_names import MAX_NAME, is_host_name, with_a_labels
 from handfast.text import escape
 
@@ -108,5 +108,4 @@ def _dns_name(text: str) -> str:
 
 
 def _not_a_name(text: str, advice: str) -> ConfigError:
-    shown = escape(text, MAX_NAME)
-    return ConfigError("bad_option", option=f"server name {shown!r}", reason="not a DNS name", advice=advice)
+    return bad_option(f"server name {escape(text, MAX_NAME)!r}", "not a DNS name", advice)

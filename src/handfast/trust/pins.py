@@ -13,7 +13,7 @@ from base64 import b64decode, b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.text import escape, listed
 from handfast.trust.leaf import accept_leaf, leaf_or_refusal, refuse_leaf
 from handfast.trust.verdict import Verdict
@@ -94,4 +94,4 @@ def _fingerprint(text: str) -> str:
 
 
 def _no_pin(reason: str) -> ConfigError:
-    return ConfigError("bad_option", option="pin", reason=reason, advice=_ADVICE)
+    return bad_option("pin", reason, _ADVICE)

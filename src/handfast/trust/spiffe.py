@@ -12,7 +12,7 @@ from inspect import iscoroutine
 from typing import TYPE_CHECKING, NamedTuple
 
 from handfast import limits
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.text import escape, listed
 from handfast.trust.leaf import leaf_or_refusal, refuse_leaf
 from handfast.trust.verdict import Verdict, failed
@@ -172,4 +172,4 @@ def _is_path(text: str) -> bool:
 
 
 def _bad(reason: str, advice: str) -> ConfigError:
-    return ConfigError("bad_option", option="SPIFFE trust domain", reason=reason, advice=advice)
+    return bad_option("SPIFFE trust domain", reason, advice)
