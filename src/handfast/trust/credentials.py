@@ -12,11 +12,12 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
+from handfast import der
 from handfast.crypto import private_keys, signatures
 from handfast.crypto.pkcs12 import is_pkcs12, load_pkcs12
 from handfast.errors import ConfigError, bad_option
 from handfast.text import escape
-from handfast.trust import der, files, pem
+from handfast.trust import files, pem
 from handfast.trust.passwords import asked_once
 from handfast.trust.pkcs11_uri import PKCS11
 from handfast.trust.signers import LocalSigner, Signer, ThreadSigner

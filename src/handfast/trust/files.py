@@ -5,10 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handfast import der
 from handfast.crypto import signatures
 from handfast.errors import ConfigError
 from handfast.text import escape
-from handfast.trust import der, pem
+from handfast.trust import pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

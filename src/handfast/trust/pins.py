@@ -13,6 +13,7 @@ from base64 import b64decode, b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
+from handfast import der
 from handfast.errors import ConfigError, bad_option
 from handfast.text import escape, listed
 from handfast.trust.leaf import accept_leaf, leaf_or_refusal, refuse_leaf
@@ -68,9 +69,7 @@ class Pinned:
 
 def key_pin(certificate: bytes) -> str:
     """The pin of a DER certificate's key: "sha256//...". ValueError when it is no certificate."""
-    from handfast.trust.der import certificate_fields
-
-    return _PREFIX + b64encode(sha256(certificate_fields(certificate).subject_public_key_info).digest()).decode()
+    return _PREFIX + b64encode(sha256(der.certificate_fields(certificate).subject_public_key_info).digest()).decode()
 
 
 def _key(pin: str) -> str:
