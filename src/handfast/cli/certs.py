@@ -8,7 +8,6 @@ import click
 
 from handfast.cli import options, ui
 from handfast.crypto.new_keys import KEY_KINDS
-from handfast.errors import bad_option
 from handfast.pki.authority import CertificateAuthority
 from handfast.pki.faults import FAULTS, FaultNames, write_fault
 from handfast.pki.files import write_pki
@@ -75,7 +74,7 @@ def command(
         _make_fault(fault, names, directory, replace=replace)
         return
     if not names:
-        raise bad_option("NAME", "is missing", "name what clients will connect to: handfast certs localhost")
+        raise ui.bad_option("NAME", "is missing", "name what clients will connect to: handfast certs localhost")
     authority = CertificateAuthority.create(key=key_type)
     server = authority.server(*names, key=key_type, days=days)
     issued = authority.client(client, key=key_type, days=days)
@@ -88,7 +87,7 @@ def command(
 
 def _make_fault(fault: str, names: tuple[str, ...], directory: Path, *, replace: bool) -> None:
     if len(names) > 1:
-        raise bad_option("NAME", "a fault has one host", "give one NAME, or none for localhost")
+        raise ui.bad_option("NAME", "a fault has one host", "give one NAME, or none for localhost")
     wanted = FaultNames(host=names[0]) if names else FaultNames()
     made, paths = write_fault(fault, directory, wanted, replace=replace)
     for path in paths:

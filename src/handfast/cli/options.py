@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from handfast.cli import ui
 from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
-from handfast.errors import bad_option
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
 
@@ -159,7 +159,7 @@ def credentials(
     if cert is None:
         for option, value in (("--key", key), ("--key-password-file", key_password_file)):
             if value is not None:
-                raise bad_option(option, "there is no --cert that it could belong to", "give --cert too")
+                raise ui.bad_option(option, "there is no --cert that it could belong to", "give --cert too")
         return ()
     kind = ReloadingCredentials if reload else Credentials
     return (kind.from_files(cert, key, key_password_file),)
@@ -187,12 +187,12 @@ def server_verification(
     other = "--cacert" if cacert is not None else "-k" if insecure else None
     if first_use is not None and other is not None:
         reason = f"{other} says whom to trust in another way"
-        raise bad_option("--trust-on-first-use", reason, "leave one of them out")
+        raise ui.bad_option("--trust-on-first-use", reason, "leave one of them out")
     asked: list[Verifier] = []
     if first_use is None and not (insecure and pins):
         asked.append(PathVerifier(roots(cacert), crls=crls(crl)))
     elif crl is not None:
-        raise bad_option("--crl", "no path is verified that it could be about", "leave it out")
+        raise ui.bad_option("--crl", "no path is verified that it could be about", "leave it out")
     if pins:
         asked.append(Pinned(pins))
     if first_use is not None:
@@ -223,7 +223,7 @@ def _version(text: str) -> int:
         name = ProtocolVersion.describe(version)
         if text in (name, name.replace(" ", "v"), name.removeprefix("TLS ")):
             return version
-    raise bad_option("--tls", f"handfast does not speak {escape(text)!r}", "leave it out, or give 1.2 or 1.3")
+    raise ui.bad_option("--tls", f"handfast does not speak {escape(text)!r}", "leave it out, or give 1.2 or 1.3")
 
 
 def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ...]:
@@ -232,10 +232,10 @@ def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ..
     try:
         numbers = tuple(registry.parse(name.strip()) for name in names.split(","))
     except KeyError as error:
-        raise bad_option(option, f"unknown name {escape(str(error.args[0]))!r}", f"names are {spoken}") from None
+        raise ui.bad_option(option, f"unknown name {escape(str(error.args[0]))!r}", f"names are {spoken}") from None
     for number in numbers:
         if number not in default:
-            raise bad_option(option, f"handfast does not speak {registry.describe(number)}", f"it has {spoken}")
+            raise ui.bad_option(option, f"handfast does not speak {registry.describe(number)}", f"it has {spoken}")
     return numbers
 
 
@@ -263,11 +263,13 @@ def client_auth(
 
     if client_ca is None:
         if crl is not None:
-            raise bad_option("--crl", "without --client-ca no client certificate is verified", "give --client-ca too")
+            raise ui.bad_option(
+                "--crl", "without --client-ca no client certificate is verified", "give --client-ca too"
+            )
         return ClientAuth(mode) if mode is not None else ClientAuth.REQUEST, {}
     chosen = ClientAuth(mode) if mode is not None else ClientAuth.REQUIRE_AND_VERIFY
     if chosen is ClientAuth.NONE:
-        raise bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
+        raise ui.bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
     if reload:
         handle = ReloadingVerifier.from_files(client_ca, crls=crl)
         return chosen, {"verifier": handle, "ca_names": handle.ca_names}

@@ -38,6 +38,11 @@ class CommandFailed(Exception):
         self.status = status
 
 
+def bad_option(option: str, reason: str, advice: str) -> ConfigError:
+    """The error for an option whose value cannot be used."""
+    return ConfigError("bad_option", option=option, reason=escape(reason), advice=advice)
+
+
 def note(text: str) -> None:
     """One line for the user that is not the output asked for."""
     _complain(f"handfast: {escape(text)}")

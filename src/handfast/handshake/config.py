@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Container, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -307,11 +307,11 @@ def _check_word(option: str, value: str, *words: str) -> None:
         _refuse(option, f"{value!r} is neither of {' and '.join(words)}", "see docs/identities.md")
 
 
-def _check_known(option: str, values: Sequence[int], known: Container[int], registry: type[Registry]) -> None:
+def _check_known(option: str, values: Sequence[int], known: object, registry: type[Registry]) -> None:
     if not values:
         _refuse(option, "is empty", "leave it out for the default")
     for value in values:
-        if value not in known:
+        if value not in known:  # type: ignore[operator]
             _refuse(option, f"handfast does not speak {registry.describe(value)}", "see --help for the names")
     if len(set(values)) != len(values):
         _refuse(option, "names a value twice", "name each once")

@@ -43,10 +43,15 @@ def rfc4514(name: bytes) -> str:
     return escape(",".join(reversed(parts)))
 
 
+def attribute_values(name: bytes, oid: str) -> tuple[str, ...]:
+    """The text values of one attribute type, most specific first; ValueError when the name is malformed."""
+    pairs = [pair for attributes in _relative_names(name) for pair in attributes]
+    return tuple(text for kind, value in reversed(pairs) if kind == oid and (text := _text(value)) is not None)
+
+
 def common_names(name: bytes) -> tuple[str, ...]:
     """The commonName values, most specific first; ValueError when the name is malformed."""
-    pairs = [pair for attributes in _relative_names(name) for pair in attributes]
-    return tuple(text for kind, value in reversed(pairs) if kind == _COMMON_NAME and (text := _text(value)) is not None)
+    return attribute_values(name, _COMMON_NAME)
 
 
 # Few, because strangers choose what is kept; enough for the names of the CAs that all peers share.
