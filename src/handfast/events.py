@@ -16,10 +16,13 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast.errors import HandfastError
 from handfast.registry import AlertDescription
+
+if TYPE_CHECKING:
+    from handfast.wire.messages import HandshakeMessage
 
 
 class Direction(StrEnum):
@@ -92,7 +95,7 @@ class MessageSeen(Event):
 
     direction: Direction
     epoch: Epoch
-    message: Any
+    message: HandshakeMessage
     raw: bytes = field(repr=False)
     records: tuple[int, ...]
 

@@ -19,6 +19,7 @@ from handfast import (
     ServerConfig,
     ServerConnection,
     aio,
+    limits,
 )
 from tests import certificates
 
@@ -200,6 +201,24 @@ async def server_by_hand(config: ServerConfig | None = None) -> AsyncIterator[tu
             accepting.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 (await accepting).sock.close()
+
+
+@contextlib.asynccontextmanager
+async def client_by_hand(
+    kind: Callable[[], Recorder] = Recorder, shutdown_timeout: float = limits.SHUTDOWN_TIMEOUT, **config: Any
+) -> AsyncIterator[tuple[ByHand, Recorder]]:
+    """A client moved by hand and a server's protocol, connected; closed at the end if the test has not done so."""
+    made = Made(kind)
+    server = await aio.create_server(made, "127.0.0.1", 0, server_config(**config), shutdown_timeout=shutdown_timeout)
+    async with listening(server) as port:
+        peer = await ByHand.connect(port)
+        await peer.handshake()
+        (near,) = made.all
+        await near.made
+        yield peer, near
+        peer.sock.close()
+        near.transport.abort()
+        await near.lost
 
 
 @contextlib.asynccontextmanager

@@ -27,6 +27,7 @@ from tests.aio.support import (
     HalfOpen,
     Made,
     Recorder,
+    client_by_hand,
     client_config,
     connected,
     listening,
@@ -42,13 +43,9 @@ SOON = 0.05
 
 def test_a_cut_connection_is_not_an_end(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
+        async with client_by_hand() as (peer, server):
             await peer.send(b"first half")
             peer.sock.close()
-            (server,) = made.all
             error = await server.lost
             assert isinstance(error, ConnectionLost)
             assert (error.code, error.details["received"]) == ("unexpected_eof", 10)
@@ -62,14 +59,9 @@ def test_a_cut_connection_is_not_an_end(run: Runner) -> None:
 )
 def test_a_cut_connection_may_be_configured_to_be_an_end(run: Runner, kind: type[Recorder], told: list[str]) -> None:
     async def main() -> None:
-        made = Made(kind)
-        config = server_config(unexpected_eof="end")
-        async with listening(await aio.create_server(made, "127.0.0.1", 0, config)) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
+        async with client_by_hand(kind, unexpected_eof="end") as (peer, server):
             await peer.send(b"all of it")
             peer.sock.shutdown(socket.SHUT_WR)
-            (server,) = made.all
             await server.until(lambda: server.told == told)
             if kind is HalfOpen:
                 server.transport.write(b"the answer")
@@ -77,22 +69,17 @@ def test_a_cut_connection_may_be_configured_to_be_an_end(run: Runner, kind: type
                     assert await peer.read()
                 server.transport.close()
             assert await server.lost is None
-            peer.sock.close()
 
     run(main())
 
 
 def test_a_record_that_is_cut_is_no_end(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        config = server_config(unexpected_eof="end")
-        async with listening(await aio.create_server(made, "127.0.0.1", 0, config)) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
+        async with client_by_hand(unexpected_eof="end") as (peer, server):
             peer.connection.send(b"all of it")
             await asyncio.get_running_loop().sock_sendall(peer.sock, peer.connection.outgoing()[:-1])
             peer.sock.close()
-            error = await made.all[0].lost
+            error = await server.lost
             assert isinstance(error, ConnectionLost)
             assert (error.code, error.details["received"], error.details["cut"]) == ("unexpected_eof", 0, True)
 
@@ -118,12 +105,7 @@ def test_a_stream_reader_hears_of_a_cut_connection(run: Runner) -> None:
 
 def test_a_reset(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (server,) = made.all
-            await server.made
+        async with client_by_hand() as (peer, server):
             peer.reset()
             error = await server.lost
             assert isinstance(error, ConnectionLost)
@@ -134,12 +116,8 @@ def test_a_reset(run: Runner) -> None:
 
 def test_abort_is_at_once_and_drops_what_waits(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (server,) = made.all
-            transport = await server.made
+        async with client_by_hand() as (peer, server):
+            transport = server.transport
             transport.write(bytes(20_000_000))
             transport.abort()
             transport.abort()
@@ -150,7 +128,6 @@ def test_abort_is_at_once_and_drops_what_waits(run: Runner) -> None:
             await peer.read_to_end()
             with pytest.raises(ConnectionLost):
                 peer.connection.eof()
-            peer.sock.close()
 
     run(main())
 
@@ -272,13 +249,8 @@ def test_a_server_logs_a_failed_handshake_and_tells_nobody_else(run: Runner, cap
 
 def test_closing_waits_for_the_peer_only_so_long(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        server = await aio.create_server(made, "127.0.0.1", 0, server_config(), shutdown_timeout=SOON)
-        async with listening(server) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (near,) = made.all
-            transport = await near.made
+        async with client_by_hand(shutdown_timeout=SOON) as (peer, near):
+            transport = near.transport
             started = time.monotonic()
             transport.close()
             assert await near.lost is None
@@ -286,7 +258,6 @@ def test_closing_waits_for_the_peer_only_so_long(run: Runner) -> None:
             # close_notify came, then the end.
             await peer.read_to_end()
             assert peer.connection.peer_closed
-            peer.sock.close()
 
     run(main())
 
@@ -295,14 +266,9 @@ def test_closing_waits_for_the_peer_only_so_long(run: Runner) -> None:
 @pytest.mark.parametrize("how", ["close_notify", "end", "reset"])
 def test_closing_ends_with_the_peer(run: Runner, how: str, paused: bool) -> None:
     async def main() -> None:
-        made = Made()
         # Longer than any test may take.
-        server = await aio.create_server(made, "127.0.0.1", 0, server_config(), shutdown_timeout=60)
-        async with listening(server) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (near,) = made.all
-            transport = await near.made
+        async with client_by_hand(shutdown_timeout=60) as (peer, near):
+            transport = near.transport
             if paused:
                 transport.pause_reading()
             transport.close()
@@ -315,40 +281,28 @@ def test_closing_ends_with_the_peer(run: Runner, how: str, paused: bool) -> None
             else:
                 peer.reset()
             assert await near.lost is None
-            peer.sock.close()
 
     run(main())
 
 
 def test_closing_gives_up_on_a_peer_that_does_not_read(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        server = await aio.create_server(made, "127.0.0.1", 0, server_config(), shutdown_timeout=SOON)
-        async with listening(server) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (near,) = made.all
-            transport = await near.made
+        async with client_by_hand(shutdown_timeout=SOON) as (_, near):
+            transport = near.transport
             transport.write(bytes(20_000_000))
             transport.close()
             error = await near.lost
             assert isinstance(error, ConnectionLost)
             assert error.code == "shutdown_timeout"
             assert int(str(error.details["unsent"])) > 10_000_000
-            peer.sock.close()
 
     run(main())
 
 
 def test_closing_waits_while_a_slow_peer_still_reads(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        server = await aio.create_server(made, "127.0.0.1", 0, server_config(), shutdown_timeout=4 * SOON)
-        async with listening(server) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (near,) = made.all
-            transport = await near.made
+        async with client_by_hand(shutdown_timeout=4 * SOON) as (peer, near):
+            transport = near.transport
             size = 20_000_000
             transport.write(bytes(size))
             transport.close()
@@ -363,7 +317,6 @@ def test_closing_waits_while_a_slow_peer_still_reads(run: Runner) -> None:
             await peer.flush()
             assert await near.lost is None
             assert time.monotonic() - started > 4 * SOON
-            peer.sock.close()
 
     run(main())
 

@@ -15,7 +15,17 @@ import pytest
 from handfast import aio, limits
 from handfast.errors import ConnectionLost
 from handfast.io.aio_protocol import TLSProtocol
-from tests.aio.support import ByHand, HalfOpen, Made, client_config, connected, listening, server_by_hand, server_config
+from tests.aio.support import (
+    ByHand,
+    HalfOpen,
+    Made,
+    client_by_hand,
+    client_config,
+    connected,
+    listening,
+    server_by_hand,
+    server_config,
+)
 
 if TYPE_CHECKING:
     from tests.aio.conftest import Runner
@@ -32,12 +42,7 @@ async def turns(count: int = 20) -> None:
 
 def test_a_large_write_is_sealed_as_it_leaves(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (server,) = made.all
-            await server.made
+        async with client_by_hand() as (peer, server):
             data = bytes(30_000_000)
             tracemalloc.start()
             server.transport.write(data)
@@ -61,8 +66,6 @@ def test_a_large_write_is_sealed_as_it_leaves(run: Runner) -> None:
             await turns()
             assert server.told == ["made", "pause", "resume"]
             assert server.transport.get_write_buffer_size() == 0
-            peer.sock.close()
-            await server.lost
 
     run(main())
 
@@ -102,36 +105,24 @@ def test_a_writer_that_drains_is_stopped_by_a_peer_that_does_not_read(run: Runne
 
 def test_small_writes_that_had_to_wait_share_records(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (server,) = made.all
-            await server.made
+        async with client_by_hand() as (peer, server):
             server.transport.write(bytes(8_000_000))
             for number in range(5000):
                 server.transport.write(b"%04d" % (number % 10_000))
             while len(peer.data) < 8_020_000:
                 await peer.read()
             assert peer.data[8_000_000:] == b"".join(b"%04d" % number for number in range(5000))
-            sent = server.transport._link._connection._records.write_protection
+            sent = server.transport._link.connection._records.write_protection
             assert sent is not None
             assert sent.records < 8_000_000 / 2**14 + 100
-            server.transport.abort()
-            peer.sock.close()
-            await server.lost
 
     run(main())
 
 
 def test_the_marks(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (server,) = made.all
-            transport = await server.made
+        async with client_by_hand() as (peer, server):
+            transport = server.transport
             assert transport.get_write_buffer_limits() == (16 * 1024, 64 * 1024)
             transport.set_write_buffer_limits(low=1000)
             assert transport.get_write_buffer_limits() == (1000, 4000)
@@ -153,40 +144,26 @@ def test_the_marks(run: Runner) -> None:
             while server.told[-1] == "pause":
                 await peer.read()
             assert transport.get_write_buffer_size() == 0
-            transport.abort()
-            peer.sock.close()
-            await server.lost
 
     run(main())
 
 
 def test_a_mark_of_0_makes_anything_that_waits_a_pause(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (server,) = made.all
-            transport = await server.made
+        async with client_by_hand() as (_, server):
+            transport = server.transport
             transport.set_write_buffer_limits(high=0)
             while not transport.get_write_buffer_size():
                 transport.write(bytes(1000))
             assert server.told == ["made", "pause"]
-            transport.abort()
-            peer.sock.close()
-            await server.lost
 
     run(main())
 
 
 def test_a_pause_ends_although_the_last_step_leaves_slowly(run: Runner) -> None:
     async def main() -> None:
-        made = Made()
-        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
-            peer = await ByHand.connect(port)
-            await peer.handshake()
-            (server,) = made.all
-            transport = await server.made
+        async with client_by_hand() as (peer, server):
+            transport = server.transport
             # A kernel that takes little at a time, so that what is left of a step is between the two marks.
             with socket.fromfd(transport.get_extra_info("socket").fileno(), socket.AF_INET, socket.SOCK_STREAM) as tcp:
                 tcp.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -196,9 +173,6 @@ def test_a_pause_ends_although_the_last_step_leaves_slowly(run: Runner) -> None:
             transport.write(bytes(limits.SEAL_STEP // 2))
             while server.told[-1] == "pause":
                 await peer.read()
-            transport.abort()
-            peer.sock.close()
-            await server.lost
 
     run(main())
 
@@ -236,7 +210,7 @@ def test_what_was_decrypted_is_held_while_reading_is_paused(run: Runner) -> None
         watch = {"watch": lambda: ((lambda event: None,), ())}
         async with connected(server=Pausing, server_options=watch) as (client, server):
             for text in (b"one", b"two", b"three"):
-                client.transport._link._connection.send(text)
+                client.transport._link.connection.send(text)
             client.transport.write_eof()
             await server.until(lambda: server.data)
             await turns()

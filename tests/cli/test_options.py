@@ -85,7 +85,7 @@ def test_targets(text, target):
         "localhost", "localhost:", "localhost:65536", "localhost:\u0661", ":1337", "::1:1337", "http://localhost/",
         "https://", "https:///path", "https://localhost:port/", "https://localhost:65536/", "https://me:pw@localhost/",
         "https://[::1/", "https://localhost/a b", "https://localhost/\u00fc", "https://localhost/\x07",
-        f"https://{'a' * 64}\u00fc.example/", "ftp://localhost/", "",
+        f"https://{'a' * 64}\u00fc.example/", "https://fa\u00df.example/", "ftp://localhost/", "",
     ],
 )  # fmt: skip
 def test_bad_targets(text):

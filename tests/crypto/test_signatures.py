@@ -8,12 +8,12 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, padding, rsa, x25519
 
-from handfast.crypto import signatures
 from handfast.crypto.private_keys import public_key_of
 from handfast.crypto.signatures import (
     CERTIFICATE_ONLY,
     SUPPORTED_SCHEMES,
     UnusableKey,
+    certificate_public_key,
     load_public_key,
     same_public_key,
     scheme_fits,
@@ -22,6 +22,7 @@ from handfast.crypto.signatures import (
     verify,
 )
 from handfast.errors import LocalFailure
+from handfast.pki.authority import CertificateAuthority
 from handfast.registry import SignatureScheme
 from tests.vectors import rfc8448_simple as rfc
 
@@ -186,24 +187,19 @@ def test_a_key_that_signs_nothing_in_tls(key):
 
 def test_the_key_in_a_certificate():
     certificate = rfc.CERTIFICATE[11:-2]
-    assert signatures.certificate_public_key(certificate).name == "RSA 1024"
+    assert certificate_public_key(certificate).name == "RSA 1024"
     for cut in (0, 1, 4, 30, 120, 200):
         with pytest.raises(UnusableKey):
-            signatures.certificate_public_key(certificate[:cut])
+            certificate_public_key(certificate[:cut])
 
 
 def test_keys_that_strangers_send_are_kept_within_bounds() -> None:
-    def encoded(key: Any) -> bytes:
-        return bytes(
-            key.public_key().public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-        )
-
-    small = encoded(KEYS["ECDSA P-256"])
-    kept = load_public_key(small)
-    assert load_public_key(small) is kept
-    for _ in range(100):
-        load_public_key(encoded(ec.generate_private_key(ec.SECP256R1())))
-    assert load_public_key(small) is not kept
-    public = rsa.RSAPublicNumbers(65537, (1 << 10000) + 1).public_key()
-    large = public.public_bytes(serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo)
-    assert load_public_key(large) is not load_public_key(large)
+    authority = CertificateAuthority.create()
+    small = authority.client("alice").chain[0]
+    kept = certificate_public_key(small)
+    assert certificate_public_key(small) is kept
+    for number in range(100):
+        certificate_public_key(authority.client(f"stranger {number}").chain[0])
+    assert certificate_public_key(small) is not kept
+    large = authority.server(*(f"{number}.example" for number in range(500))).chain[0]
+    assert certificate_public_key(large) is not certificate_public_key(large)

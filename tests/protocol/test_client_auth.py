@@ -26,11 +26,10 @@ VERIFY_IF_GIVEN, REQUIRE_AND_VERIFY = ClientAuth.VERIFY_IF_GIVEN, ClientAuth.REQ
 NO_CERTIFICATE, GOOD, REFUSED, NOT_PROVEN = "no certificate", "a good one", "one the verifier refuses", "another's"
 
 NOBODY, VERIFIED, UNVERIFIED = type(None), VerifiedPeer, UnverifiedPeer
-REQUIRED = ("certificate_required", "certificate_required", APPLICATION_KEYS)
-UNKNOWN_CA = ("unknown_issuer", "unknown_ca", APPLICATION_KEYS)
-BAD_PROOF = ("bad_signature", "decrypt_error", APPLICATION_KEYS)
+REQUIRED, UNKNOWN_CA, BAD_PROOF = "certificate_required", "unknown_issuer", "bad_signature"
+ALERTS = {REQUIRED: "certificate_required", UNKNOWN_CA: "unknown_ca", BAD_PROOF: "decrypt_error"}
 
-# (mode, what the client shows) -> how it is refused, if it is; who the server says it is.
+# (mode, what the client shows) -> how it is refused, if it is; who the server says it is. So in every version.
 OUTCOMES = {
     (NONE, NO_CERTIFICATE): (None, NOBODY),
     (NONE, GOOD): (None, NOBODY),
@@ -64,13 +63,20 @@ def shown(what):
 
 @pytest.mark.parametrize(("mode", "what"), OUTCOMES)
 def test_every_mode_against_every_client(mode, what):
-    refusal, known = OUTCOMES[mode, what]
-    verdict = refuse("unknown_issuer", "its CA is unknown") if what == REFUSED else None
-    judge = Judge(verdict)
-    ours = server(client_auth=mode, verifier=judge)
-    peer = Client(ours, identity=shown(what)).run()
+    judge = judge_of(what)
+    peer = Client(server(client_auth=mode, verifier=judge), identity=shown(what)).run()
+    check_outcome(peer, judge, mode, what, ALERTS, APPLICATION_KEYS)
 
-    assert peer.refusal == refusal
+
+def judge_of(what):
+    return Judge(refuse("unknown_issuer", "its CA is unknown") if what == REFUSED else None)
+
+
+def check_outcome(peer, judge, mode, what, alerts, keys):
+    """``alerts`` are what the client is told of each refusal, under these keys."""
+    refusal, known = OUTCOMES[mode, what]
+    ours = peer.connection
+    assert peer.refusal == (None if refusal is None else (refusal, alerts[refusal], keys))
     assert ours.connected == (refusal is None)
     assert type(ours.info.peer) is known
     assert ours.info.client_auth_requested == (mode is not NONE)

@@ -21,6 +21,7 @@ from handfast.engine import (
 )
 from handfast.errors import ApiMisuse, LocalFailure
 from handfast.events import Event, MessageSeen, PeerJudged, Role
+from handfast.handshake.negotiate import TLS12, TLS13
 from handfast.pki.authority import CertificateAuthority
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets, StoredTickets
@@ -44,6 +45,13 @@ MUTUAL: dict[str, Any] = {
     "server": {"client_auth": REQUIRED},
 }
 HOUR = 3600
+# What a server speaks; its clients speak both.
+EACH_VERSION = pytest.mark.parametrize("versions", [(TLS13,), (TLS12,)], ids=["1.3", "1.2"])
+
+
+def mutual(versions: tuple[int, ...], **server: Any) -> World:
+    """A world in which clients show who they are, to a server that speaks these versions."""
+    return World(client=MUTUAL["client"], server={**MUTUAL["server"], "versions": versions, **server})
 
 
 def once(first: object, then: object) -> Callable[[], object]:
@@ -122,17 +130,18 @@ def test_who_watches_sees_one_verdict_on_each_connection(resumed):
 # Judged again, each time
 
 
+@EACH_VERSION
 @pytest.mark.parametrize("mode", list(ClientAuth))
-def test_the_server_judges_the_chain_of_a_session_each_time(mode):
-    world = World(**MUTUAL)
-    world.server["client_auth"] = mode
+def test_the_server_judges_the_chain_of_a_session_each_time(mode, versions):
+    world = mutual(versions, client_auth=mode)
     assert [world.meet().resumed for _ in range(3)] == [False, True, True]
     asked = world.judge_of_server.asked
     assert [presented.chain for presented in asked] == [certificates.client().chain] * (0 if mode == "none" else 3)
 
 
-def test_the_client_judges_the_chain_of_a_session_each_time():
-    world = World()
+@EACH_VERSION
+def test_the_client_judges_the_chain_of_a_session_each_time(versions):
+    world = World(server={"versions": versions})
     for number in range(3):
         world.now += 60
         world.meet()
@@ -142,10 +151,10 @@ def test_the_client_judges_the_chain_of_a_session_each_time():
         assert presented.at.timestamp() == world.now
 
 
+@EACH_VERSION
 @pytest.mark.parametrize("mode", [ClientAuth.VERIFY_IF_GIVEN, REQUIRED])
-def test_a_server_that_changes_its_mind_asks_anew(mode):
-    world = World(**MUTUAL)
-    world.server["client_auth"] = mode
+def test_a_server_that_changes_its_mind_asks_anew(mode, versions):
+    world = mutual(versions, client_auth=mode)
     world.meet()
     world.judge_of_server.answer = once(no(), accept())
     pair = world.meet()
@@ -154,8 +163,9 @@ def test_a_server_that_changes_its_mind_asks_anew(mode):
     assert isinstance(pair.server.info.peer, VerifiedPeer)
 
 
-def test_a_server_that_keeps_its_mind_refuses():
-    world = World(**MUTUAL)
+@EACH_VERSION
+def test_a_server_that_keeps_its_mind_refuses(versions):
+    world = mutual(versions)
     world.meet()
     world.judge_of_server.answer = no()
     pair = world.meet()
@@ -187,8 +197,9 @@ def plain(world):
     return ServerConfig(**{**world.server, "choose_config": None})
 
 
-def test_a_client_that_does_not_enforce_resumes_what_it_does_not_trust():
-    world = World(client={"enforce_verdict": False})
+@EACH_VERSION
+def test_a_client_that_does_not_enforce_resumes_what_it_does_not_trust(versions):
+    world = World(client={"enforce_verdict": False}, server={"versions": versions})
     world.judge_of_client.answer = no()
     assert not world.meet().resumed
     pair = world.meet()

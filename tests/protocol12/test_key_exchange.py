@@ -7,11 +7,10 @@ from dataclasses import replace
 import pytest
 
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
-from handfast.engine import ClientAuth, UnverifiedPeer, VerifiedPeer
+from handfast.engine import ClientAuth
 from handfast.errors import HandfastError
 from handfast.events import Role
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
-from handfast.pki.authority import Issued
 from handfast.registry import SignatureScheme
 from handfast.trust.credentials import Credentials
 from handfast.trust.verdict import accept, refuse
@@ -32,6 +31,7 @@ from tests.lies import (
 from tests.peer import Client
 from tests.peer12 import Client12, Server12
 from tests.protocol.ours import Judge, both_roles, client, credentials, server, table
+from tests.protocol.test_client_auth import ALERTS, OUTCOMES, REQUIRED, check_outcome, judge_of, shown
 from tests.protocol12.ours12 import BOTH, KEYS, PLAINTEXT, TLS12, Row12, meet12
 
 P256, P384, X25519 = 0x0017, 0x0018, 0x001D
@@ -252,59 +252,12 @@ def test_a_hello_altered_on_the_way_is_noticed():
 # Who the client is
 
 
-NONE, REQUEST, REQUIRE_ANY = ClientAuth.NONE, ClientAuth.REQUEST, ClientAuth.REQUIRE_ANY
-VERIFY_IF_GIVEN, REQUIRE_AND_VERIFY = ClientAuth.VERIFY_IF_GIVEN, ClientAuth.REQUIRE_AND_VERIFY
-NO_CERTIFICATE, GOOD, REFUSED, NOT_PROVEN = "no certificate", "a good one", "one the verifier refuses", "another's"
-NOBODY = type(None)
-REQUIRED = ("certificate_required", "handshake_failure", PLAINTEXT)
-UNKNOWN_CA = ("unknown_issuer", "unknown_ca", PLAINTEXT)
-BAD_PROOF = ("bad_signature", "decrypt_error", PLAINTEXT)
-
-# (mode, what the client shows) -> how it is refused, if it is; who the server says it is.
-OUTCOMES = {
-    (NONE, NO_CERTIFICATE): (None, NOBODY),
-    (NONE, GOOD): (None, NOBODY),
-    (NONE, REFUSED): (None, NOBODY),
-    (NONE, NOT_PROVEN): (None, NOBODY),
-    (REQUEST, NO_CERTIFICATE): (None, NOBODY),
-    (REQUEST, GOOD): (None, VerifiedPeer),
-    (REQUEST, REFUSED): (None, UnverifiedPeer),
-    (REQUEST, NOT_PROVEN): (BAD_PROOF, NOBODY),
-    (REQUIRE_ANY, NO_CERTIFICATE): (REQUIRED, NOBODY),
-    (REQUIRE_ANY, GOOD): (None, VerifiedPeer),
-    (REQUIRE_ANY, REFUSED): (None, UnverifiedPeer),
-    (REQUIRE_ANY, NOT_PROVEN): (BAD_PROOF, NOBODY),
-    (VERIFY_IF_GIVEN, NO_CERTIFICATE): (None, NOBODY),
-    (VERIFY_IF_GIVEN, GOOD): (None, VerifiedPeer),
-    (VERIFY_IF_GIVEN, REFUSED): (UNKNOWN_CA, UnverifiedPeer),
-    (VERIFY_IF_GIVEN, NOT_PROVEN): (BAD_PROOF, NOBODY),
-    (REQUIRE_AND_VERIFY, NO_CERTIFICATE): (REQUIRED, NOBODY),
-    (REQUIRE_AND_VERIFY, GOOD): (None, VerifiedPeer),
-    (REQUIRE_AND_VERIFY, REFUSED): (UNKNOWN_CA, UnverifiedPeer),
-    (REQUIRE_AND_VERIFY, NOT_PROVEN): (BAD_PROOF, NOBODY),
-}
-
-
 @pytest.mark.parametrize(("mode", "what"), OUTCOMES)
 def test_every_mode_against_every_client(mode, what):
-    refusal, known = OUTCOMES[mode, what]
-    alice = certificates.client()
-    shown = {
-        NO_CERTIFICATE: None,
-        NOT_PROVEN: Issued(alice.chain, certificates.client(name="mallory").key),
-    }.get(what, alice)
-    judge = Judge(refuse("unknown_issuer", "its CA is unknown") if what == REFUSED else None)
-    peer = Client12(server(**BOTH, client_auth=mode, verifier=judge), identity=shown).run()
-    ours = peer.connection
-    assert peer.refusal == refusal
-    assert ours.connected == (refusal is None)
-    assert type(ours.info.peer) is known
-    came = mode is not NONE and what != NO_CERTIFICATE
-    assert ours.info.presented == (alice.chain if came else ())
-    assert len(judge.asked) == (came and what != NOT_PROVEN)
-    if what == NO_CERTIFICATE and mode.requires_certificate:
-        assert "sent no certificate" in peer.error.what
-        assert "sent no certificate" in ours.info.client_cert_error
+    judge = judge_of(what)
+    peer = Client12(server(**BOTH, client_auth=mode, verifier=judge), identity=shown(what)).run()
+    # RFC 5246 7.4.6: there is no alert certificate_required.
+    check_outcome(peer, judge, mode, what, {**ALERTS, REQUIRED: "handshake_failure"}, PLAINTEXT)
 
 
 # Nothing of ours is shown before the server is proven and judged

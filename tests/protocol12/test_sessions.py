@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from handfast import limits
-from handfast.engine import ClientAuth, ClientConfig, ServerConfig, UnverifiedPeer, VerifiedPeer
+from handfast.engine import ClientAuth, ClientConfig, ServerConfig, VerifiedPeer
 from handfast.events import Event, MessageSeen, Negotiated, PeerJudged, Role, Secret
 from handfast.handshake.offer_session12 import partition_12
 from handfast.sessions.cache import SessionCache
@@ -22,7 +22,7 @@ from handfast.wire.messages12 import Certificate, CertificateRequest, NewSession
 from tests import certificates
 from tests.protocol.ours import Judge, credentials
 from tests.protocol.sessions import KEY, KnownJudge, World, data_of
-from tests.protocol.test_resumption import HOUR, MUTUAL, REQUIRED, no, once, real_world, renewals
+from tests.protocol.test_resumption import HOUR, mutual, no, once, real_world, renewals
 from tests.protocol12.ours12 import ONLY, TLS12, TLS13
 
 BOTH_VERSIONS = (TLS13, TLS12)
@@ -46,7 +46,7 @@ def world_12(*, client: dict[str, Any] | None = None, server: dict[str, Any] | N
 
 
 def mutual_12(**server: Any) -> World:
-    return world_12(client=MUTUAL["client"], server={**MUTUAL["server"], **server})
+    return mutual((TLS12,), **server)
 
 
 def kept(world: World) -> ClientSession12:
@@ -144,46 +144,7 @@ def test_what_who_watches_sees():
         assert not {Certificate, CertificateRequest, ServerKeyExchange, NewSessionTicket} & set(shown)
 
 
-# Judged again, each time
-
-
-@pytest.mark.parametrize("mode", list(ClientAuth))
-def test_the_server_judges_the_chain_of_a_session_each_time(mode):
-    world = mutual_12(client_auth=mode)
-    assert [world.meet().resumed for _ in range(3)] == [False, True, True]
-    asked = world.judge_of_server.asked
-    assert [presented.chain for presented in asked] == [certificates.client().chain] * (0 if mode == "none" else 3)
-
-
-def test_the_client_judges_the_chain_of_a_session_each_time():
-    world = world_12()
-    for number in range(3):
-        world.now += 60
-        world.meet()
-        assert len(world.judge_of_client.asked) == number + 1
-        presented = world.judge_of_client.asked[-1]
-        assert (presented.chain, presented.server_name) == (certificates.server().chain, "localhost")
-        assert presented.at.timestamp() == world.now
-
-
-@pytest.mark.parametrize("mode", [ClientAuth.VERIFY_IF_GIVEN, REQUIRED])
-def test_a_server_that_changes_its_mind_asks_anew(mode):
-    world = mutual_12(client_auth=mode)
-    world.meet()
-    world.judge_of_server.answer = once(no(), accept())
-    pair = world.meet()
-    assert not pair.resumed
-    assert pair.server.info.client_auth_requested
-    assert isinstance(pair.server.info.peer, VerifiedPeer)
-
-
-def test_a_server_that_keeps_its_mind_refuses():
-    world = mutual_12()
-    world.meet()
-    world.judge_of_server.answer = no()
-    pair = world.meet()
-    assert pair.server.error is not None
-    assert pair.server.error.code == "unknown_issuer"
+# Judged again, each time. What is the same in TLS 1.3 stands in tests/protocol/test_resumption.py.
 
 
 def test_a_client_that_changes_its_mind_does_not_offer_its_session():
@@ -193,16 +154,6 @@ def test_a_client_that_changes_its_mind_does_not_offer_its_session():
     assert not world.meet().resumed
     world.judge_of_client.answer = accept()
     assert world.meet().resumed
-
-
-def test_a_client_that_does_not_enforce_resumes_what_it_does_not_trust():
-    world = world_12(client={"enforce_verdict": False})
-    world.judge_of_client.answer = no()
-    assert not world.meet().resumed
-    pair = world.meet()
-    assert pair.resumed
-    assert isinstance(pair.client.info.peer, UnverifiedPeer)
-    assert pair.client.info.verified_peer is None
 
 
 @pytest.mark.parametrize("end", ["client", "server"])

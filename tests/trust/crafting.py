@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from handfast.trust import der
+from handfast import der
 from handfast.trust.presented import PresentedChain, Purpose
 from handfast.trust.roots import Roots
 from handfast.trust.verdict import Verdict

@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from handfast.trust import der
+from handfast import der
 
 from .crafting import DAY, NOW, Extension, Made, sequence, with_sha1_instead
 

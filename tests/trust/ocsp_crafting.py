@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from handfast.trust.der import element, elements
+from handfast.der import element, elements
 
 from .crafting import DAY, NOW, Extension, Made, eku, make, sequence, usage, with_sha1_instead
 

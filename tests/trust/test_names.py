@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handfast.errors import ConfigError
-from handfast.trust.names import CertificateNames, dns_matches, is_host_name, matches, reference_identity, sni
+from handfast.host_names import is_host_name
+from handfast.trust.names import CertificateNames, dns_matches, matches, reference_identity, sni
 
 from .crafting import NOW, dns, root, server
 
@@ -103,12 +104,6 @@ def test_the_common_name_only_by_request_and_only_without_dns_names() -> None:
     assert not matches(
         CertificateNames(dns=("other",), common_names=("example.com",)), "example.com", common_name_fallback=True
     )
-
-
-def test_spiffe_ids() -> None:
-    assert CertificateNames(uri=("spiffe://lab.example/alice",)).spiffe_id == "spiffe://lab.example/alice"
-    assert CertificateNames(uri=("https://lab.example/alice",)).spiffe_id is None
-    assert CertificateNames(uri=("spiffe://a/b", "spiffe://a/c")).spiffe_id is None
 
 
 def test_labelled_names_are_escaped() -> None:

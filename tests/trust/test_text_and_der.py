@@ -10,8 +10,9 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handfast import der
 from handfast.text import escape, listed
-from handfast.trust import der, pem
+from handfast.trust import pem
 from handfast.trust.distinguished_names import common_names, rfc4514
 
 from .crafting import client, root

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
@@ -28,7 +28,10 @@ from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
     from handfast.engine import ConnectionInfo
+    from handfast.events import Observer, SecretSink
     from handfast.pki.authority import Issued
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verdict import Verdict
@@ -69,7 +72,7 @@ def command(port: int, out: Path) -> None:
             left = _Left(KeyLog(lambda line: file.write(line.encode())), CaptureFile(packets.write))
             demo.connect(port, "A client with a certificate", demo.client, left)
             demo.connect(port, "A client without a certificate", (), left)
-    _tell_files(out, port)
+    _tell_files(out)
 
 
 class _Left(NamedTuple):
@@ -111,7 +114,7 @@ class Demo:
             ui.note(f"port {port} cannot be used ({ui.reason(error)}), taking a free one")
             return sockets.listen(_HOST, 0, config, watch=self._watch)
 
-    def _watch(self, _address: object) -> Any:
+    def _watch(self, _address: object) -> tuple[Sequence[Observer], Sequence[SecretSink]]:
         self._outcomes.append(Outcome(Role.SERVER, words.DESCRIBER))
         return self._outcomes[-1:], ()
 
@@ -147,8 +150,8 @@ class Demo:
         )
         sock = sockets.open_tcp(_HOST, port)
         flow = Flow(left.capture, sock.getsockname(), sock.getpeername())
-        watching: Any = {"observers": (trace, flow), "secret_sinks": (left.keys, flow.secret)}
-        with sockets.client(sock, config, server_name="localhost", **watching) as tls:
+        sinks = left.keys, flow.secret
+        with sockets.client(sock, config, server_name="localhost", observers=(trace, flow), secret_sinks=sinks) as tls:
             request = http.Request("GET", "/", [("Host", f"localhost:{port}")])
             parts = list(http.request(tls, request))
         body = b"".join(part for part in parts if isinstance(part, bytes))
@@ -159,7 +162,7 @@ class Demo:
 class Announcing:
     """A verifier that says so before it judges."""
 
-    def __init__(self, announcement: str, say: Any, trusted: Roots) -> None:
+    def __init__(self, announcement: str, say: Callable[[str], object], trusted: Roots) -> None:
         self._announcement = announcement
         self._say = say
         self._verifier = PathVerifier(trusted)
@@ -191,7 +194,7 @@ def _is_ours(ca: Path) -> bool:
     return len(found) == 1 and describe(found[0]).subject.startswith(f"CN={_CA},")
 
 
-def _tell_files(out: Path, port: int) -> None:
+def _tell_files(out: Path) -> None:
     folder = click.format_filename(out)
     click.echo(f"\nLeft in {folder}:")
     for names, purpose in _FILES:

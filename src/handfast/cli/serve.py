@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from handfast.engine import ConnectionInfo
+    from handfast.events import Observer, SecretSink
     from handfast.io.watching import Watcher
     from handfast.lens.verdict import Outcome
 
@@ -160,7 +161,7 @@ class Server:
         self._outcomes: list[Outcome] = []
         self._listening: Any = None
 
-    def watch(self, address: Any) -> Any:
+    def watch(self, address: Any) -> tuple[list[Observer], list[SecretSink]]:
         """The lenses of the connection that is being accepted."""
         outcome, observers, sinks = self._lenses.watch()
         self._lenses.record(address, _reached(self._listening, address), observers, sinks)

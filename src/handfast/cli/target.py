@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from handfast.cli import ui
 from handfast.errors import ConfigError
+from handfast.host_names import with_a_labels
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -90,15 +91,13 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
 
 
 def _host_name(host: str, text: str) -> str:
-    """An internationalised name in its ASCII form."""
+    """An international name in its ASCII form."""
     if not host:
         raise _bad_target(text, "it names no host")
-    if host.isascii():
-        return host
     try:
-        return host.encode("idna").decode("ascii")
-    except UnicodeError:
-        raise _bad_target(text, "its host name is not one") from None
+        return with_a_labels(host)
+    except ValueError as error:
+        raise _bad_target(text, str(error)) from None
 
 
 def _bad_target(text: str, reason: str) -> ConfigError:

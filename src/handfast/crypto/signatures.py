@@ -3,8 +3,8 @@
 A scheme names hash, padding and, in TLS 1.3, the kind of key: ecdsa_secp256r1_sha256 is for P-256 alone, and
 rsa_pss_rsae_sha256 and rsa_pss_pss_sha256 make the same signature with keys that their certificates call
 rsaEncryption or id-RSASSA-PSS. ``cryptography`` loads both of these as RSA keys, so the kind is read from the
-AlgorithmIdentifier of the SubjectPublicKeyInfo, by hand; the same few lines of DER find that structure in a certificate
-without loading X.509 code.
+AlgorithmIdentifier of the SubjectPublicKeyInfo, by ``der``, which also finds that structure in a certificate without
+loading X.509 code.
 
 Private keys are ``cryptography``'s own objects, public keys are ``PublicKey``, which knows its kind.
 """
@@ -19,6 +19,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, padding, rsa
 
+from handfast import der
 from handfast.errors import LocalFailure
 from handfast.registry import SignatureScheme
 
@@ -229,16 +230,12 @@ def verify_x509(key: PublicKey, algorithm: str, signature: bytes, message: bytes
 
 def load_public_key(spki: bytes) -> PublicKey:
     """The key of a DER SubjectPublicKeyInfo. RFC 5280 4.1.2.7. Raises UnusableKey."""
-    return _load(spki) if len(spki) > _MAX_KEPT else _load_or_remember(spki)
-
-
-def _load(spki: bytes) -> PublicKey:
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     try:
         oid, parameters = _algorithm(spki)
         key = load_der_public_key(spki)
-    except (ValueError, IndexError, OverflowError):
+    except (ValueError, OverflowError):
         raise UnusableKey("malformed", "the public key does not parse") from None
     except UnsupportedAlgorithm:
         raise UnusableKey("unsupported_key", "the public key is of an unknown kind") from None
@@ -247,18 +244,22 @@ def _load(spki: bytes) -> PublicKey:
     return describe_public_key(key)
 
 
-# Few, and none that is large, because strangers choose what is kept; enough for the peers that one speaks to all day.
-_MAX_KEPT = 1024
-_load_or_remember = lru_cache(maxsize=32)(_load)
-
-
 def certificate_public_key(certificate: bytes) -> PublicKey:
     """The key of a DER certificate. RFC 5280 4.1. Raises UnusableKey."""
+    return _key_of(certificate) if len(certificate) > _MAX_KEPT else _key_or_remember(certificate)
+
+
+def _key_of(certificate: bytes) -> PublicKey:
     try:
-        spki = subject_public_key_info(certificate)
-    except (ValueError, IndexError):
+        spki = der.certificate_fields(certificate).subject_public_key_info
+    except ValueError:
         raise UnusableKey("malformed", "the certificate does not parse") from None
     return load_public_key(spki)
+
+
+# Few, and none that is large, because strangers choose what is kept; enough for the peers that one speaks to all day.
+_MAX_KEPT = 4096
+_key_or_remember = lru_cache(maxsize=32)(_key_of)
 
 
 def describe_public_key(key: object) -> PublicKey:
@@ -281,27 +282,11 @@ def same_public_key(one: PublicKey, other: PublicKey) -> bool:
     return bool(one._key == other._key)
 
 
-def subject_public_key_info(certificate: bytes) -> bytes:
-    """The SubjectPublicKeyInfo, as it stands in a DER certificate. RFC 5280 4.1. ValueError or IndexError if broken."""
-    _, start, _ = _element(certificate, 0)
-    tag, start, _ = _element(certificate, start)
-    tag, _, end = _element(certificate, start)
-    if tag == 0xA0:
-        # The version, which alone may be absent; serialNumber follows.
-        start = end
-        _, _, end = _element(certificate, start)
-    for _ in ("signature", "issuer", "validity", "subject"):
-        _, _, end = _element(certificate, end)
-    _, _, stop = _element(certificate, end)
-    return certificate[end:stop]
-
-
 def _algorithm(spki: bytes) -> tuple[bytes, bytes]:
     """OID and parameters, each a whole DER element, of a SubjectPublicKeyInfo."""
-    _, start, _ = _element(spki, 0)
-    _, start, end = _element(spki, start)
-    _, _, oid_end = _element(spki, start)
-    return spki[start:oid_end], spki[oid_end:end]
+    algorithm, _ = der.elements(der.expect(der.element(spki), der.SEQUENCE))
+    oid, *parameters = der.elements(der.expect(algorithm, der.SEQUENCE))
+    return oid.encoded, b"".join(one.encoded for one in parameters)
 
 
 def _allowed_hashes(parameters: bytes) -> tuple[str, ...]:
@@ -312,16 +297,3 @@ def _allowed_hashes(parameters: bytes) -> tuple[str, ...]:
     if not parameters:
         return tuple(_HASH_OIDS)
     return tuple(name for name, oid in _HASH_OIDS.items() if parameters.count(oid) == 2)
-
-
-def _element(data: bytes, at: int) -> tuple[int, int, int]:
-    """Tag, start of the content and end of the DER element at ``at``. ValueError or IndexError if it is cut short."""
-    length = data[at + 1]
-    start = at + 2
-    if length & 0x80:
-        start += length & 0x7F
-        length = int.from_bytes(data[at + 2 : start], "big")
-    end = start + length
-    if end > len(data):
-        raise ValueError("a DER element ends outside its container")
-    return data[at], start, end

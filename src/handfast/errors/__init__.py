@@ -23,7 +23,7 @@ from handfast.errors.base import Entry, Fault, HandfastError
 # isort: off
 from handfast.errors.peer import PeerMisbehaved, BadMessage, PeerIncompatible
 from handfast.errors.verdicts import CertificateRejected, PeerRejected, ConnectionLost
-from handfast.errors.own import LocalFailure, ConfigError, ApiMisuse
+from handfast.errors.own import LocalFailure, ConfigError, ApiMisuse, bad_option
 # isort: on
 
 __all__ = [
@@ -39,4 +39,5 @@ __all__ = [
     "PeerIncompatible",
     "PeerMisbehaved",
     "PeerRejected",
+    "bad_option",
 ]

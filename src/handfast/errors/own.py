@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from handfast.errors.base import Entry, Fault, HandfastError
 from handfast.registry import AlertDescription as Alert
+from handfast.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -209,6 +210,11 @@ class ConfigError(HandfastError):
             None, "the capture is damaged at byte {offset}: {reason}", "", "what stands before that can be used"
         ),
     }
+
+
+def bad_option(option: str, reason: str, advice: str) -> ConfigError:
+    """ConfigError bad_option: the value of an option cannot be used. What it repeats of the value is escaped."""
+    return ConfigError("bad_option", option=option, reason=escape(reason), advice=advice)
 
 
 class ApiMisuse(HandfastError):

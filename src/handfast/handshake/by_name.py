@@ -13,9 +13,10 @@ from collections.abc import Callable, Mapping
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Generic, TypeVar
 
-from handfast.errors import ConfigError, HandfastError, PeerIncompatible
+from handfast.errors import ConfigError, HandfastError, PeerIncompatible, bad_option
+from handfast.host_names import is_host_name
 from handfast.text import escape
-from handfast.trust.names import is_host_name, reference_identity
+from handfast.trust.names import reference_identity
 
 if TYPE_CHECKING:
     from handfast.handshake.config import ServerConfig
@@ -133,4 +134,4 @@ def _pattern(name: str) -> str:
 
 def _bad(name: str, reason: str) -> ConfigError:
     advice = "give DNS names, with * at most as the whole left-most label"
-    return ConfigError("bad_option", option=f"server name {escape(name)!r}", reason=reason, advice=advice)
+    return bad_option(f"server name {escape(name)!r}", reason, advice)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.groups import CLASSICAL_GROUPS
@@ -15,7 +15,7 @@ from handfast.handshake.client13 import client13, reject_early_data
 from handfast.handshake.identity import certificate_wishes
 from handfast.handshake.offer_session import SessionOffer, find_offer, send_with_psk, why_no_early_data
 from handfast.keys.established import Established
-from handfast.registry import CipherSuite, ECPointFormat, ExtensionType, NamedGroup, PskKeyExchangeMode
+from handfast.registry import CipherSuite, ECPointFormat, ExtensionType, PskKeyExchangeMode
 from handfast.trust.names import sni
 from handfast.wire import messages12
 from handfast.wire.extensions import (
@@ -49,8 +49,6 @@ if TYPE_CHECKING:
     from handfast.handshake.offer_session12 import SessionOffer12
     from handfast.keys.established12 import Established12
     from handfast.trust.verifiers import Verifier
-
-HYBRIDS = (NamedGroup.X25519MLKEM768, NamedGroup.SecP256r1MLKEM768, NamedGroup.SecP384r1MLKEM1024)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +121,8 @@ def make_offer(
     """Send the first ClientHello. RFC 9846 4.2.2."""
     speaks_12, speaks_13 = negotiate.TLS12 in config.spoken, negotiate.TLS13 in config.spoken
     shares = {group: hs.seams.generate(group) for group in key_share_groups(config)} if speaks_13 else {}
-    bodies: list[Any] = []
-    name = None if server_name is None else sni(server_name)
+    bodies: list[ExtensionBody] = []
+    name = sni(server_name)
     if name is not None:
         bodies.append(ServerNameList((ServerName(0, name.encode("ascii")),)))
     groups = [group for group in config.groups if speaks_13 or group in CLASSICAL_GROUPS]
@@ -189,9 +187,9 @@ def key_share_groups(config: ClientConfig) -> tuple[int, ...]:
     if config.key_share_groups is not None:
         return tuple(config.key_share_groups)
     first = config.groups[0]
-    if first not in HYBRIDS:
+    if first in CLASSICAL_GROUPS:
         return (first,)
-    return (first, *[group for group in config.groups if group not in HYBRIDS][:1])
+    return (first, *[group for group in config.groups if group in CLASSICAL_GROUPS][:1])
 
 
 def key_shares(shares: dict[int, KeyShare]) -> KeyShareClientHello:
@@ -219,17 +217,9 @@ def answer_retry(hs: Handshake, offer: ClientOffer, retry: HelloRetryRequest) ->
     if cookie is not None:
         extensions[ExtensionType.cookie] = cookie
     # One such record is enough, and early data has one behind the first hello. RFC 9846 D.4.
-    if offer.hello.legacy_session_id and EarlyDataIndication.EXTENSION_TYPE not in offer.hello.extensions:
+    if offer.hello.legacy_session_id and ExtensionType.early_data not in offer.hello.extensions:
         hs.records.write_change_cipher_spec()
-    first = offer.hello
-    second = ClientHello(
-        first.legacy_version,
-        first.random,
-        first.legacy_session_id,
-        first.cipher_suites,
-        first.legacy_compression_methods,
-        extensions,
-    )
+    second = replace(offer.hello, extensions=extensions)
     second = hs.send(second) if session is None else send_with_psk(hs, second, session)
     hs.flush()
     return ClientOffer(second, shares, session)

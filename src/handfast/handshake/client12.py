@@ -17,8 +17,8 @@ from handfast.handshake.identity import client_choice, judge_identity, take_over
 from handfast.handshake.identity12 import (
     check_params_signature,
     note_staple,
-    presented_chain,
     prove_possession,
+    receive_chain,
     schemes_for,
     show_certificate,
 )
@@ -32,7 +32,6 @@ from handfast.wire.extensions import CertificateStatusAcknowledged
 from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import (
     MESSAGES_12,
-    Certificate,
     CertificateRequest,
     CertificateStatus,
     ClientKeyExchange,
@@ -107,7 +106,7 @@ def client12(
 
 def server_chain(hs: Handshake, answer: ServerHello) -> Generator[Step, Any, tuple[bytes, ...]]:
     """The certificates that the server shows, never none, and what it staples to them. RFC 5246 7.4.2, RFC 6066 8."""
-    chain = presented_chain(hs, (yield from hs.expect(Certificate)))
+    chain = yield from receive_chain(hs)
     if not chain:
         raise PeerMisbehaved("empty_server_certificate")
     status = None

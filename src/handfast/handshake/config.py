@@ -14,7 +14,7 @@ from handfast.crypto.randomness import random_bytes
 from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES, may_prove
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
-from handfast.errors import ApiMisuse, ConfigError
+from handfast.errors import ApiMisuse, ConfigError, bad_option
 from handfast.handshake.by_name import ByName
 from handfast.registry import (
     CertificateCompressionAlgorithm,
@@ -122,17 +122,6 @@ class Config:
     max_fragment: int = limits.MAX_PLAINTEXT
     early_data_with_client_identity: bool = False
     unexpected_eof: Literal["error", "end"] = "error"
-
-    @cached_property
-    def own_id(self) -> bytes:
-        """32 random bytes, this configuration's own: what keeps apart the sessions of verifiers that have no id."""
-        return random_bytes(32)
-
-    @property
-    def asks_for_ocsp_response(self) -> bool:
-        """Whether the peer is asked for an OCSP response, by our own wish or by the verifier's."""
-        return self.ask_for_ocsp_response or getattr(self.verifier, "requires_ocsp_response", False) is True
-
     enable_secret_extraction: bool = False
     require_extended_main_secret: bool = True
 
@@ -167,6 +156,16 @@ class Config:
             _refuse("suites", f"none can be used with {spoken} and these groups", "leave it out for the default")
 
     @cached_property
+    def own_id(self) -> bytes:
+        """32 random bytes, this configuration's own: what keeps apart the sessions of verifiers that have no id."""
+        return random_bytes(32)
+
+    @property
+    def asks_for_ocsp_response(self) -> bool:
+        """Whether the peer is asked for an OCSP response, by our own wish or by the verifier's."""
+        return self.ask_for_ocsp_response or getattr(self.verifier, "requires_ocsp_response", False) is True
+
+    @cached_property
     def spoken(self) -> tuple[int, ...]:
         """The versions that can be spoken, the highest first: those with a suite, and TLS 1.2 with a group it knows."""
         classical = any(group in CLASSICAL_GROUPS for group in self.groups)
@@ -197,7 +196,6 @@ class ClientConfig(Config):
         sessions: where sessions are kept to be resumed; ``None`` resumes none. It may be shared: sessions of different
             servers, verifiers or identities never meet.
         ticket_request: how many tickets a server should send, in a new session and in a resumed one. RFC 9149.
-
         post_handshake_auth: whether to offer authentication after the handshake (RFC 9846 4.3.6): a server may then ask
             for a certificate at any time, and gets one by the same choice as in the handshake.
         when_no_certificate_matches: what becomes of a server's request that none of our certificates fits: the one that
@@ -306,8 +304,6 @@ class ServerConfig(Config):
 
 # Is given a client's hello and gives the configuration for it.
 ConfigChooser: TypeAlias = Callable[["HelloSeen"], "ServerConfig | Awaitable[ServerConfig | None] | None"]
-
-
 # Gives our credentials for what the peer said: None, one, several, or an awaitable of that.
 CredentialSource: TypeAlias = Callable[[Any], "Credentials | Sequence[Credentials] | Awaitable[Any] | None"]
 
@@ -353,4 +349,4 @@ def _may_sign(credentials: Sequence[CredentialsHandle] | CredentialSource) -> bo
 
 
 def _refuse(option: str, reason: str, advice: str) -> None:
-    raise ConfigError("bad_option", option=option, reason=reason, advice=advice)
+    raise bad_option(option, reason, advice)

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import limits
 from handfast.crypto import signatures
-from handfast.errors import BadMessage, HandfastError, PeerMisbehaved
+from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import CertificateChosen, PeerJudged, Role
 from handfast.handshake import negotiate
 from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
@@ -45,7 +45,8 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ClientConfig, Config
+    from handfast.crypto.signatures import PublicKey
+    from handfast.handshake.config import ClientAuth, ClientConfig, Config, ServerConfig
     from handfast.handshake.flow import Handshake, Step
     from handfast.trust.credentials import Credentials
     from handfast.trust.verdict import Verdict
@@ -194,8 +195,9 @@ def check_identity(
     ``offered`` are the signature schemes we named, ``requested`` the extensions that its certificates may answer.
     """
     chain = tuple([entry.cert_data for entry in certificate.certificate_list])
-    hs.info.presented = chain
-    _check_entries(certificate, requested)
+    note_chain(hs, chain)
+    for entry in certificate.certificate_list:
+        negotiate.check_extensions(entry, requested)
     ocsp_response = _note_staple(hs, certificate.certificate_list[0])
     content = proof_content(hs.role.peer, hs.transcript.digest())
     proof = yield from hs.expect(CertificateVerify)
@@ -207,12 +209,12 @@ def check_identity(
     return ProvenChain(chain, ocsp_response, ExtensionType.status_request in requested)
 
 
-def _check_entries(certificate: Certificate, requested: Collection[int]) -> None:
-    if len(certificate.certificate_list) > limits.MAX_PRESENTED_CERTIFICATES:
-        count, limit = len(certificate.certificate_list), limits.MAX_PRESENTED_CERTIFICATES
-        raise refuse("too_many_certificates", f"{count} certificates were presented; at most {limit} are read").error()
-    for entry in certificate.certificate_list:
-        negotiate.check_extensions(entry, requested)
+def note_chain(hs: Handshake, chain: tuple[bytes, ...]) -> None:
+    """Keep the chain that the peer shows, whatever becomes of it; at most so many certificates."""
+    hs.info.presented = chain
+    if len(chain) > limits.MAX_PRESENTED_CERTIFICATES:
+        words = f"{len(chain)} certificates were presented; at most {limits.MAX_PRESENTED_CERTIFICATES} are read"
+        raise refuse("too_many_certificates", words).error()
 
 
 def _note_staple(hs: Handshake, leaf: CertificateEntry) -> bytes:
@@ -233,17 +235,22 @@ def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, of
         raise PeerMisbehaved("scheme_not_offered", message="CertificateVerify", scheme=scheme)
     if proof.algorithm in signatures.CERTIFICATE_ONLY:
         raise PeerMisbehaved("scheme_forbidden", scheme=scheme)
-    try:
-        key = signatures.certificate_public_key(certificate)
-    except signatures.UnusableKey as error:
-        raise refuse(
-            error.code, f"the presented certificate is unusable: {error}", certificate_index=0
-        ).error() from None
-    if key.bits > limits.MAX_RSA_BITS:
-        raise refuse("weak_key", f"the {key.name} key exceeds {limits.MAX_RSA_BITS} bits", certificate_index=0).error()
+    key = leaf_key(certificate)
     if not signatures.scheme_fits(key, proof.algorithm):
         raise PeerMisbehaved("scheme_for_other_key", message="CertificateVerify", scheme=scheme, key=key.name)
     return signatures.verify(key, proof.algorithm, proof.signature, content)
+
+
+def leaf_key(certificate: bytes) -> PublicKey:
+    """The key of the certificate that the peer shows, if it can be computed with at a bounded cost."""
+    try:
+        key = signatures.certificate_public_key(certificate)
+    except signatures.UnusableKey as error:
+        words = f"the presented certificate is unusable: {error}"
+        raise refuse(error.code, words, certificate_index=0).error() from None
+    if key.bits > limits.MAX_RSA_BITS:
+        raise refuse("weak_key", f"the {key.name} key exceeds {limits.MAX_RSA_BITS} bits", certificate_index=0).error()
+    return key
 
 
 def judge_identity(
@@ -261,6 +268,28 @@ def judge_identity(
     if enforce:
         raise verdict.error()
     return hs.info.peer
+
+
+def judge_client(
+    hs: Handshake, config: ServerConfig, client_auth: ClientAuth, proven: ProvenChain | None
+) -> Generator[Step, Any, None]:
+    """What becomes of a client that showed this chain, or none, when it was asked under this mode.
+
+    Like every verdict it comes after the client's Finished. RFC 9846 4.5.1.
+    """
+    if proven is not None:
+        hs.info.client_cert_error = ""
+        hs.info.peer = yield from judge_identity(
+            hs, proven, config.verifier, server_name=None, enforce=client_auth.enforces_verdict
+        )
+    elif client_auth.requires_certificate:
+        verdict = refuse(
+            "certificate_required",
+            "the client sent no certificate, and this server requires one",
+            advice="the client needs a certificate and its key",
+        )
+        hs.info.client_cert_error = verdict.explanation
+        raise verdict.error()
 
 
 def judge_restored(
@@ -305,17 +334,6 @@ def _verdict(
         restored=restored,
     )
     return (yield from hs.judge(verifier, presented))
-
-
-def refuse_without_certificate(hs: Handshake) -> HandfastError:
-    """The error for a client that declined; like every verdict it comes after the client's Finished. RFC 9846 4.5.1."""
-    verdict = refuse(
-        "certificate_required",
-        "the client sent no certificate, and this server requires one",
-        advice="the client needs a certificate and its key",
-    )
-    hs.info.client_cert_error = verdict.explanation
-    return verdict.error()
 
 
 def _now(hs: Handshake) -> datetime:

@@ -10,18 +10,16 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from handfast import limits
 from handfast.crypto import signatures
 from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
 from handfast.events import CertificateChosen
 from handfast.handshake import negotiate12
-from handfast.handshake.identity import ProvenChain
+from handfast.handshake.identity import ProvenChain, leaf_key, note_chain
 from handfast.handshake.negotiate import choose_scheme, describe_schemes, names
 from handfast.handshake.negotiate12 import CERTIFICATE_TYPES
 from handfast.handshake.selection import Choice, name_fit
 from handfast.registry import CertificateStatusType, CipherSuite, NamedGroup, SignatureScheme
 from handfast.trust.signers import LocalSigner
-from handfast.trust.verdict import refuse
 from handfast.wire.codec import encode
 from handfast.wire.extensions import SignedCertificateTimestampList
 from handfast.wire.messages import CertificateVerify
@@ -161,13 +159,11 @@ def _tell_signed(hs: Handshake, choice: Choice, what: str, content: bytes, schem
 # Checking
 
 
-def presented_chain(hs: Handshake, certificate: Certificate) -> tuple[bytes, ...]:
-    """The chain that the peer shows, noted; at most so many certificates."""
-    chain = hs.info.presented = certificate.certificate_list
-    if len(chain) > limits.MAX_PRESENTED_CERTIFICATES:
-        count, limit = len(chain), limits.MAX_PRESENTED_CERTIFICATES
-        raise refuse("too_many_certificates", f"{count} certificates were presented; at most {limit} are read").error()
-    return chain
+def receive_chain(hs: Handshake) -> Generator[Step, Any, tuple[bytes, ...]]:
+    """Wait for the peer's Certificate. RFC 5246 7.4.2 and 7.4.6."""
+    certificate = yield from hs.expect(Certificate)
+    note_chain(hs, certificate.certificate_list)
+    return certificate.certificate_list
 
 
 def note_staple(hs: Handshake, hello: ServerHello, status: CertificateStatus | None) -> None:
@@ -190,7 +186,7 @@ def check_params_signature(
     offered: Collection[int],
 ) -> ProvenChain:
     """The server's key, which is of the suite's kind, signed its parameters and our random. RFC 8422 5.4."""
-    key = _leaf_key(chain[0])
+    key = leaf_key(chain[0])
     if not suite.fits(key.kind):
         raise PeerMisbehaved("key_for_other_suite", key=key.name, suite=suite.name)
     content = randoms + encode(exchange.params)
@@ -201,7 +197,7 @@ def check_possession(
     hs: Handshake, chain: tuple[bytes, ...], proof: CertificateVerify, content: bytes, offered: Collection[int]
 ) -> ProvenChain:
     """The client's key signed all messages before its CertificateVerify. RFC 5246 7.4.8."""
-    return _check_signature(hs, chain, _leaf_key(chain[0]), proof, content, offered)
+    return _check_signature(hs, chain, leaf_key(chain[0]), proof, content, offered)
 
 
 def _check_signature(
@@ -223,15 +219,3 @@ def _check_signature(
         raise PeerMisbehaved("bad_signature", message=what)
     hs.info.peer_scheme = proof.algorithm
     return ProvenChain(chain)
-
-
-def _leaf_key(certificate: bytes) -> PublicKey:
-    try:
-        key = signatures.certificate_public_key(certificate)
-    except signatures.UnusableKey as error:
-        raise refuse(
-            error.code, f"the presented certificate is unusable: {error}", certificate_index=0
-        ).error() from None
-    if key.bits > limits.MAX_RSA_BITS:
-        raise refuse("weak_key", f"the {key.name} key exceeds {limits.MAX_RSA_BITS} bits", certificate_index=0).error()
-    return key

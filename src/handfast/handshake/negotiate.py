@@ -245,7 +245,6 @@ class Offer:
     suites: tuple[int, ...]
     groups: tuple[int, ...]
     shares: dict[int, bytes]
-    schemes: tuple[int, ...]
     protocols: tuple[bytes, ...]
 
 
@@ -260,16 +259,14 @@ def check_client_hello(hello: ClientHello) -> Offer:
     _check_psk_form(hello)
     groups = tuple(require(hello, NamedGroupList).named_group_list)
     shares = _shares_by_group(require(hello, KeyShareClientHello), groups)
-    schemes = hello.find(SignatureSchemeList)
-    if schemes is None and hello.find(OfferedPsks) is None:
-        schemes = require(hello, SignatureSchemeList)
+    if hello.find(OfferedPsks) is None:
+        require(hello, SignatureSchemeList)
     protocols = hello.find(ProtocolNameList)
     return Offer(
         hello,
         tuple(hello.cipher_suites),
         groups,
         shares,
-        () if schemes is None else tuple(schemes.supported_signature_algorithms),
         () if protocols is None else tuple(protocols.protocol_name_list),
     )
 

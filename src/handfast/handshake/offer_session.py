@@ -93,14 +93,12 @@ def find_offer(
 
 def still_good(session: ClientSession, config: ClientConfig, now: float) -> bool:
     """Whether a session may be offered, as far as that needs nobody's judgement. RFC 9846 4.3.11."""
-    known = session.suite in SUITES_13
     hashes = [SUITES_13[suite].hash for suite in config.suites if suite in SUITES_13]
-    fresh = now < session.received_at + session.lifetime
     return (
-        known
+        session.suite in SUITES_13
         and SUITES_13[session.suite].hash in hashes
-        and fresh
-        and now < session.authenticated_at + (limits.SESSION_LIFETIME)
+        and now < session.received_at + session.lifetime
+        and now < session.authenticated_at + limits.SESSION_LIFETIME
     )
 
 

@@ -23,7 +23,7 @@ from handfast.events import Role
 from handfast.handshake import negotiate
 from handfast.handshake.finish import check_finished, send_finished
 from handfast.handshake.flow import Expect, Handshake, Need, Step, advance
-from handfast.handshake.identity import client_choice, judge_identity, prove_identity, refuse_without_certificate
+from handfast.handshake.identity import client_choice, judge_client, prove_identity
 from handfast.handshake.server13 import certificate_request, client_identity
 from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMessage
 
@@ -61,15 +61,8 @@ def request_identity(
     hs.flush()
     proven = yield from client_identity(hs, config, request)
     yield from check_finished(hs, secrets.read)
-    if proven is None:
-        if client_auth.requires_certificate:
-            raise refuse_without_certificate(hs)
-        return context, None
-    hs.info.client_cert_error = ""
-    hs.info.peer = yield from judge_identity(
-        hs, proven, config.verifier, server_name=None, enforce=client_auth.enforces_verdict
-    )
-    return context, hs.info.peer
+    yield from judge_client(hs, config, client_auth, proven)
+    return context, None if proven is None else hs.info.peer
 
 
 class LaterAuthentication:

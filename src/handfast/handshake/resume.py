@@ -23,6 +23,7 @@ from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
 from handfast.registry import PskKeyExchangeMode
 from handfast.sessions.state import FORMAT, TicketState
+from handfast.trust.verifiers import policy_id
 from handfast.wire.extensions import (
     ClientTicketRequest,
     EarlyDataIndication,
@@ -50,7 +51,6 @@ class Resumption:
     peer: VerifiedPeer | UnverifiedPeer | None
     early_secret: EarlySecret = field(repr=False)
     binder: bytes = field(repr=False)
-    early_data: EarlyData | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +68,8 @@ def trusted_under(config: Config, *parts: str | bytes) -> bytes:
     A verifier says by ``policy_id`` (bytes) when it is the same as another; one that does not is like no other, and its
     sessions stay with the configuration that holds it.
     """
-    own = getattr(config.verifier, "policy_id", None)
-    verifier = b"=" + own if isinstance(own, bytes) else b"?" + config.own_id
+    own = policy_id(config.verifier)
+    verifier = b"?" + config.own_id if own is None else b"=" + own
     encoded = [part.encode() if isinstance(part, str) else part for part in (verifier, *parts)]
     return SHA256.digest(b"".join(len(part).to_bytes(4, "big") + part for part in encoded))
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from handfast.errors import CertificateRejected
 from handfast.events import Role
 from handfast.handshake import keys12, negotiate, negotiate12
 from handfast.handshake.by_name import no_such_name
 from handfast.handshake.config import ClientAuth
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
-from handfast.handshake.identity import ProvenChain, candidates, judge_identity, refuse_without_certificate, take_over
+from handfast.handshake.identity import ProvenChain, candidates, judge_client, take_over
 from handfast.handshake.identity12 import (
     check_possession,
     choose_server_credentials,
-    presented_chain,
     prove_params,
+    receive_chain,
     show_certificate,
 )
 from handfast.handshake.negotiate import TLS12, certificate_form, choose_protocol
@@ -49,7 +50,6 @@ from handfast.wire.extensions import (
 from handfast.wire.messages import CertificateVerify, ClientHello
 from handfast.wire.messages12 import (
     MESSAGES_12,
-    Certificate,
     CertificateRequest,
     CertificateStatus,
     ClientKeyExchange,
@@ -105,7 +105,7 @@ def server12(
 
     chain: tuple[bytes, ...] = ()
     if config.client_auth is not ClientAuth.NONE:
-        chain = presented_chain(hs, (yield from hs.expect(Certificate)))
+        chain = yield from receive_chain(hs)
     exchange = yield from hs.expect(ClientKeyExchange)
     shared_secret = share.shared_secret(exchange.public)
     main_secret = keys12.main_secret(hs, suite, shared_secret, randoms, extended=offer.extended)
@@ -134,16 +134,13 @@ def proof_of(hs: Handshake, config: ServerConfig, chain: tuple[bytes, ...]) -> G
 
 
 def judge_client_12(hs: Handshake, config: ServerConfig, proven: ProvenChain | None) -> Generator[Step, Any, None]:
-    """What becomes of a client that showed this chain, or none."""
-    if proven is not None:
-        hs.info.peer = yield from judge_identity(
-            hs, proven, config.verifier, server_name=None, enforce=config.client_auth.enforces_verdict
-        )
-    elif config.client_auth.requires_certificate:
-        refusal = refuse_without_certificate(hs)
-        # RFC 5246 7.4.6: there is no alert certificate_required.
-        refusal.alert = AlertDescription.handshake_failure
-        raise refusal
+    """The same as in every version, but that there is no alert certificate_required. RFC 5246 7.4.6."""
+    try:
+        yield from judge_client(hs, config, config.client_auth, proven)
+    except CertificateRejected as refusal:
+        if refusal.alert is AlertDescription.certificate_required:
+            refusal.alert = AlertDescription.handshake_failure
+        raise
 
 
 def resumed_server12(

@@ -22,10 +22,9 @@ from handfast.handshake.identity import (
     candidates,
     certificate_wishes,
     check_identity,
-    judge_identity,
+    judge_client,
     prove_identity,
     receive_certificate,
-    refuse_without_certificate,
     take_over,
 )
 from handfast.handshake.resume import Resumption, consider_early_data, send_tickets, tickets_to_send
@@ -118,7 +117,7 @@ def server13(
     hs.records.accepts_change_cipher_spec = False
 
     if request is not None:
-        yield from judge_client(hs, config, proven)
+        yield from judge_client(hs, config, config.client_auth, proven)
     yield from send_tickets(hs, config, suite, resumption_secret, resumption, ticket_count)
     return Established(suite, application.client, application.server, exporter)
 
@@ -202,13 +201,3 @@ def client_identity(
     if not certificate.certificate_list:
         return None
     return (yield from check_identity(hs, certificate, config.client_schemes, request.extensions))
-
-
-def judge_client(hs: Handshake, config: ServerConfig, proven: ProvenChain | None) -> Generator[Step, Any, None]:
-    """What becomes of a client that showed this chain, or none."""
-    if proven is not None:
-        hs.info.peer = yield from judge_identity(
-            hs, proven, config.verifier, server_name=None, enforce=config.client_auth.enforces_verdict
-        )
-    elif config.client_auth.requires_certificate:
-        raise refuse_without_certificate(hs)

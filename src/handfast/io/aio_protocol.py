@@ -35,7 +35,7 @@ from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.io.aio_transport import TLSTransport
 
 if TYPE_CHECKING:
-    from handfast.engine import ClientAuth, Connection, ConnectionInfo, Result, UnverifiedPeer, VerifiedPeer
+    from handfast.engine import ClientAuth, Connection, Result, UnverifiedPeer, VerifiedPeer
     from handfast.handshake.flow import Need
     from handfast.io.aio_transport import Buffer
 
@@ -109,7 +109,6 @@ class TLSProtocol(asyncio.BufferedProtocol):
     __slots__ = (
         "_answering",
         "_buffer",
-        "_connection",
         "_error",
         "_peer_ended",
         "_requested",
@@ -117,6 +116,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "_stage",
         "_timer",
         "_unread",
+        "connection",
         "has_room",
         "tcp",
         "transport",
@@ -126,7 +126,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def __init__(self, setup: Setup, connection: Connection, protocol: asyncio.BaseProtocol) -> None:
         self._setup = setup
-        self._connection = connection
+        self.connection = connection
         self.transport = TLSTransport(self, protocol)
         self._stage = Stage.NEW
         self._error: Exception | None = None
@@ -147,35 +147,22 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """The event loop that this connection lives in."""
         return self._setup.loop
 
-    @property
-    def info(self) -> ConnectionInfo:
-        """What is known of the connection."""
-        return self._connection.info
-
-    def export(self, label: str, context: bytes | None, length: int) -> bytes:
-        """Exported keying material."""
-        return self._connection.export(label, context, length)
-
-    def channel_binding(self, kind: str) -> bytes:
-        """``tls-exporter`` (RFC 9266), ``tls-server-end-point`` or, in TLS 1.2, ``tls-unique`` (RFC 5929)."""
-        return self._connection.channel_binding(kind)
-
     def send(self, data: Buffer) -> None:
         """Seal ``data`` and hand it to the TCP transport."""
         try:
-            self._connection.send(data)
+            self.connection.send(data)
         except HandfastError as error:
             self._fail(error)
         else:
-            self.tcp.write(self._connection.outgoing())
+            self.tcp.write(self.connection.outgoing())
 
     def request_client_certificate(
         self, client_auth: ClientAuth | None
     ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]:
         """Ask the client who it is."""
-        if not isinstance(self._connection, ServerConnection):
+        if not isinstance(self.connection, ServerConnection):
             raise ApiMisuse("cannot_request", reason="this side is the client")
-        context = self._connection.request_client_certificate(client_auth=client_auth)
+        context = self.connection.request_client_certificate(client_auth=client_auth)
         answer = self._requested[context] = self.loop.create_future()
         self._flush()
         return answer
@@ -191,12 +178,12 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """All is sealed: send close_notify, and with ``close`` end the connection."""
         if self._stage not in (Stage.CONNECTED, Stage.FLUSHING):
             return
-        self._connection.close()
+        self.connection.close()
         self._flush()
         if not close:
             return
         self._stage = Stage.CLOSING
-        if self._peer_ended or self._connection.peer_closed:
+        if self._peer_ended or self.connection.peer_closed:
             self.tcp.close()
         else:
             self._end_tcp_writing()
@@ -241,7 +228,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             if self._unread > limits.MAX_HANDSHAKE_BYTES:
                 self.tcp.pause_reading()
         try:
-            results = self._connection.receive(data)
+            results = self.connection.receive(data)
         except HandfastError as error:
             self._fail(error)
         else:
@@ -254,7 +241,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         if self._stage >= Stage.CLOSING:
             self.tcp.close()
         elif self._stage is not Stage.FLUSHING:
-            self._advance(self._connection.eof)
+            self._advance(self.connection.eof)
         # True: it is we who close.
         return True
 
@@ -275,7 +262,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._stage = Stage.LOST
         self.has_room = False
         self._stop_waiting()
-        if self._connection.info.complete:
+        if self.connection.info.complete:
             self.transport.lost(self._error)
         else:
             self._refused(self._error)
@@ -308,7 +295,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _after(self, results: list[Result]) -> None:
         """What follows each step of the engine: send, deliver, ask."""
-        connection = self._connection
+        connection = self.connection
         self._flush()
         if results and self._stage is Stage.HANDSHAKE:
             results = self.transport.take_early(results)
@@ -333,7 +320,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
                 answer = self._requested.pop(result.context)
                 if not answer.done():
                     answer.set_result(result.peer)
-        if self._connection.peer_closed:
+        if self.connection.peer_closed:
             self._give_up_requests(ConnectionLost("no_answer", did="closed its side"))
         return [result for result in results if not isinstance(result, PeerAuthenticated)]
 
@@ -352,17 +339,17 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._opened()
 
     def _flush(self) -> None:
-        if self._connection.wants_write:
-            self.tcp.write(self._connection.outgoing())
+        if self.connection.wants_write:
+            self.tcp.write(self.connection.outgoing())
 
     def _ask(self, need: Need) -> None:
         try:
-            awaitable = self._connection.awaitable
+            awaitable = self.connection.awaitable
             if awaitable is None:
                 awaitable = self._setup.on_need(need)
             answering = asyncio.ensure_future(awaitable, loop=self.loop)
         except Exception as error:  # noqa: BLE001 (the program's own, whatever it is)
-            self._advance(partial(self._connection.fail, need, error))
+            self._advance(partial(self.connection.fail, need, error))
             return
         self._answering = answering
         answering.add_done_callback(partial(self._on_answer, need))
@@ -378,9 +365,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._unread = 0
             self.tcp.resume_reading()
         if error is not None:
-            self._advance(partial(self._connection.fail, need, error))
+            self._advance(partial(self.connection.fail, need, error))
         else:
-            self._advance(partial(self._connection.answer, need, answering.result()))
+            self._advance(partial(self.connection.answer, need, answering.result()))
 
     # Time
 
@@ -401,7 +388,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             answering.cancel()
 
     def _on_handshake_timeout(self) -> None:
-        self._advance(self._connection.timed_out)
+        self._advance(self.connection.timed_out)
 
     def _watch_progress(self, unsent_before: int | None = None) -> None:
         """While closing: as long as the peer takes something in each ``shutdown_timeout``, it may take its time."""
@@ -425,7 +412,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._unread = 0
         self._stop_waiting()
         self.transport.discard()
-        if not self._connection.wants_write:
+        if not self.connection.wants_write:
             self.tcp.abort()
             return
         self._flush()
@@ -444,7 +431,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """Why the TCP transport failed: the error to report, which the peer may have sent before."""
         if not isinstance(failure, OSError):
             return failure
-        connection = self._connection
+        connection = self.connection
         for data in self._rest():
             try:
                 self._after(connection.receive(data))
@@ -458,7 +445,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         return self._reset()
 
     def _reset(self) -> ConnectionLost:
-        connection = self._connection
+        connection = self.connection
         stage = "after the handshake" if connection.info.complete else f"waiting for {connection.waiting_for}"
         lost = ConnectionLost("reset", stage=stage)
         connection.lost(lost)

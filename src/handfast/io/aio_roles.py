@@ -87,7 +87,7 @@ class ServerProtocol(TLSProtocol):
 
     def _refused(self, error: Exception | None) -> None:
         if error is not None:
-            log_failure(self._peer_address, f"waiting for {self._connection.waiting_for}", error)
+            log_failure(self._peer_address, f"waiting for {self.connection.waiting_for}", error)
 
 
 def _duplicate(sock: Any) -> socket.socket | None:

@@ -66,7 +66,7 @@ class TLSTransport(asyncio.Transport):
     @property
     def info(self) -> ConnectionInfo:
         """What is known of the connection, also after it ended."""
-        return self._link.info
+        return self._link.connection.info
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         """What the TCP transport knows (``peername``, ``sockname``, ``socket``), and of TLS:
@@ -89,11 +89,11 @@ class TLSTransport(asyncio.Transport):
 
     def export(self, label: str, context: bytes | None, length: int) -> bytes:
         """Exported keying material of ``length`` bytes. RFC 9846 7.5."""
-        return self._link.export(label, context, length)
+        return self._link.connection.export(label, context, length)
 
     def channel_binding(self, kind: str) -> bytes:
         """``tls-exporter`` (RFC 9266), ``tls-server-end-point`` or, in TLS 1.2, ``tls-unique`` (RFC 5929)."""
-        return self._link.channel_binding(kind)
+        return self._link.connection.channel_binding(kind)
 
     def request_client_certificate(
         self, *, client_auth: ClientAuth | None = None

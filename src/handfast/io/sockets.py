@@ -16,7 +16,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
@@ -369,7 +369,7 @@ class TLSSocket:
         self._sock.close()
 
 
-def _drain(sock: socket.socket, seconds: float, limit: int) -> Any:
+def _drain(sock: socket.socket, seconds: float, limit: int) -> Iterator[bytes]:
     """What the peer sent until it ends, ``seconds`` pass, or ``limit`` bytes came."""
     deadline = time.monotonic() + seconds
     taken = 0

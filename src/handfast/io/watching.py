@@ -9,7 +9,7 @@ from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
-from handfast.errors import ApiMisuse, ConfigError
+from handfast.errors import ApiMisuse, bad_option
 from handfast.text import listed
 
 if TYPE_CHECKING:
@@ -127,7 +127,7 @@ def _require_watchfiles() -> None:
 
     if find_spec("watchfiles") is None:
         advice = "pip install 'handfast[reload]', or reload at a signal"
-        raise ConfigError("bad_option", option="reload", reason="watchfiles is not installed", advice=advice)
+        raise bad_option("reload", "watchfiles is not installed", advice)
 
 
 def _handle(number: int, queue: SimpleQueue[bool]) -> Any:

@@ -15,7 +15,7 @@ import sys
 from typing import TYPE_CHECKING, NoReturn
 
 from handfast.engine import ClientAuth, ServerConfig
-from handfast.errors import ApiMisuse, ConfigError
+from handfast.errors import ApiMisuse, ConfigError, bad_option
 from handfast.events import Role
 from handfast.keyholder.holder import KeyHolder
 from handfast.keyholder.keys import HeldKey
@@ -34,7 +34,7 @@ DONE, USAGE = 0, 2
 
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
-        raise _bad("the command line", message, "--help lists the flags")
+        raise bad_option("the command line", message, "--help lists the flags")
 
 
 def parser() -> argparse.ArgumentParser:
@@ -91,14 +91,14 @@ async def _listen(holder: KeyHolder, flags: argparse.Namespace) -> list[str]:
     if flags.listen is not None:
         host, _, port = flags.listen.rpartition(":")
         if not (host and port.isdecimal() and flags.cert and flags.client_ca and flags.name):
-            raise _bad("--listen", "not complete", "give HOST:PORT, --cert, --cert-key, --client-ca and --name")
+            raise bad_option("--listen", "not complete", "give HOST:PORT, --cert, --cert-key, --client-ca and --name")
         try:
             address = await holder.listen_tls(host.strip("[]"), int(port), _tls(flags), names=flags.name)
         except (OSError, OverflowError) as error:
-            raise _bad("--listen", str(error), "choose another address") from None
+            raise bad_option("--listen", str(error), "choose another address") from None
         places.append(f"{host}:{address[1]}")
     if not places:
-        raise _bad("--unix or --listen", "nobody could connect", "give one of them, or both")
+        raise bad_option("--unix or --listen", "nobody could connect", "give one of them, or both")
     return places
 
 
@@ -114,7 +114,7 @@ def _schemes(flags: argparse.Namespace) -> tuple[int, ...]:
     try:
         return tuple(SignatureScheme.parse(name) for name in flags.scheme)
     except KeyError as error:
-        raise _bad("--scheme", f"{error} is no signature scheme", "give a name of the registry") from None
+        raise bad_option("--scheme", f"{error} is no signature scheme", "give a name of the registry") from None
 
 
 def _tls(flags: argparse.Namespace) -> ServerConfig:
@@ -123,10 +123,6 @@ def _tls(flags: argparse.Namespace) -> ServerConfig:
         client_auth=ClientAuth.REQUIRE_AND_VERIFY,
         verifier=PathVerifier(Roots.from_file(flags.client_ca)),
     )
-
-
-def _bad(option: str, reason: str, advice: str) -> ConfigError:
-    return ConfigError("bad_option", option=option, reason=reason, advice=advice)
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.engine import ClientAuth
-from handfast.errors import ConfigError, HandfastError
+from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.files import errors_for
 from handfast.io import aio
 from handfast.io.lookup import info
@@ -29,6 +29,7 @@ from handfast.keyholder.keys import Order, Refused, judge
 from handfast.keyholder.protocol import VERSION, Answer, Code, FrameTooLarge, frame, read_frame
 from handfast.registry import SignatureScheme
 from handfast.text import escape
+from handfast.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -42,32 +43,14 @@ _UCRED = struct.Struct("3i")
 _FOR_THE_CONNECTION = bytes(4)
 
 
-class _Allowance:
-    """The signatures that one caller may still ask for: a bucket that fills with time."""
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._left = float(limits.HOLDER_SIGNATURES_AT_ONCE)
-        self._filled = clock()
-
-    def take(self) -> bool:
-        """One signature, if there is one left."""
-        now = self._clock()
-        more = (now - self._filled) * limits.HOLDER_SIGNATURES_PER_SECOND
-        self._left, self._filled = min(limits.HOLDER_SIGNATURES_AT_ONCE, self._left + more), now
-        if self._left < 1:
-            return False
-        self._left -= 1
-        return True
-
-
 class KeyHolder:
     """Signs with ``keys`` for those who connect; for one event loop. ``clock`` gives seconds that never go back."""
 
     def __init__(self, keys: Iterable[HeldKey], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = {key.key_id: key for key in keys}
         self._clock = clock
-        self._allowances: dict[str, _Allowance] = {}
+        # The signatures that each caller may still ask for.
+        self._allowances: dict[str, TokenBucket] = {}
         self._servers: list[asyncio.AbstractServer] = []
         self._sockets: list[tuple[str, os.stat_result]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -83,7 +66,7 @@ class KeyHolder:
         """
         if not hasattr(socket, "SO_PEERCRED"):
             reason = "this system does not say who is at the other end of a Unix socket"
-            raise ConfigError("bad_option", option="a Unix socket", reason=reason, advice="use TLS")
+            raise bad_option("a Unix socket", reason, "use TLS")
         name, allowed = os.fspath(path), frozenset([os.geteuid()] if uids is None else uids)
         sock = _bind(name, mode)
         self._sockets.append((name, os.stat(name)))
@@ -105,8 +88,8 @@ class KeyHolder:
         OSError if the port is taken.
         """
         if config.client_auth is not ClientAuth.REQUIRE_AND_VERIFY:
-            reason, advice = "callers without a verified certificate could connect", "use require_and_verify"
-            raise ConfigError("bad_option", option="client_auth", reason=reason, advice=advice)
+            reason = "callers without a verified certificate could connect"
+            raise bad_option("client_auth", reason, "use require_and_verify")
         allowed = frozenset(names)
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -187,9 +170,15 @@ class KeyHolder:
             writer.write(frame(answer))
             await writer.drain()
 
+    def _allowance(self, caller: str) -> TokenBucket:
+        if caller not in self._allowances:
+            at_once, per_second = limits.HOLDER_SIGNATURES_AT_ONCE, limits.HOLDER_SIGNATURES_PER_SECOND
+            self._allowances[caller] = TokenBucket(at_once, per_second, self._clock)
+        return self._allowances[caller]
+
     async def _answer(self, raw: bytes, caller: str) -> Answer:
         try:
-            if not self._allowances.setdefault(caller, _Allowance(self._clock)).take():
+            if not self._allowance(caller).take():
                 raise Refused(Code.busy)
             order = judge(self._keys, raw)
             signature = await _signature(order, caller)

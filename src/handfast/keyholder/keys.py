@@ -7,7 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from handfast.crypto import private_keys, signatures
-from handfast.errors import BadMessage, ConfigError
+from handfast.errors import BadMessage, bad_option
 from handfast.events import Role
 from handfast.keyholder.protocol import VERSION, Code, Kind, Request, compose, key_id_of
 from handfast.registry import SignatureScheme
@@ -45,9 +45,10 @@ class HeldKey:
         unable = [scheme for scheme in self.schemes if scheme not in self.signer.schemes]
         if unable:
             names = ", ".join(map(SignatureScheme.describe, unable))
-            raise _bad("schemes", f"the key cannot make {names}", "leave them out")
+            raise bad_option("schemes", f"the key cannot make {names}", "leave them out")
         if not self.roles or not all(isinstance(role, Role) for role in self.roles):
-            raise _bad("roles", "a key is held for the role of a client, of a server, or both", "name one of them")
+            reason = "a key is held for the role of a client, of a server, or both"
+            raise bad_option("roles", reason, "name one of them")
 
     @cached_property
     def key_id(self) -> bytes:
@@ -117,7 +118,3 @@ def judge(keys: Mapping[bytes, HeldKey], raw: bytes) -> Order:
     if not allowed or request.scheme not in (key.schemes or key.signer.schemes):
         raise Refused(Code.scheme_refused)
     return Order(key, role, request.scheme, content)
-
-
-def _bad(option: str, reason: str, advice: str) -> ConfigError:
-    return ConfigError("bad_option", option=option, reason=reason, advice=advice)

@@ -12,7 +12,7 @@ import re
 from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
-from handfast.crypto.signatures import subject_public_key_info
+from handfast import der
 from handfast.events import Role
 from handfast.keys.transcript import proof_content
 from handfast.limits import HOLDER_CONTENTS, HOLDER_SIGNATURE, MAX_HANDSHAKE_BYTES
@@ -216,7 +216,7 @@ def key_id_of(public_key_info: bytes) -> bytes:
 
 def key_id_of_certificate(certificate: bytes) -> bytes:
     """The same, of the key of a DER certificate."""
-    return key_id_of(subject_public_key_info(certificate))
+    return key_id_of(der.certificate_fields(certificate).subject_public_key_info)
 
 
 # Frames

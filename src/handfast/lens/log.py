@@ -1,7 +1,7 @@
 """Failed handshakes in the log: one WARNING each on the logger ``handfast``, and a flood of them held back.
 
-Whoever can reach a port can make handshakes fail as fast as it likes, so the log is a token bucket: a burst passes,
-then a steady trickle, and the next line that passes says how many did not.
+Whoever can reach a port can make handshakes fail as fast as it likes, so the log has a token bucket, and the next line
+that passes says how many did not.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from handfast.errors import HandfastError
 from handfast.limits import LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND
 from handfast.text import escape
+from handfast.token_bucket import TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,30 +23,18 @@ class FailureLog:
     """A rate-limited log of failed handshakes. ``clock`` returns seconds that never go back."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
         self._lock = threading.Lock()
-        self._tokens = float(LOGGED_FAILURES_AT_ONCE)
-        self._refilled = clock()
+        self._room = TokenBucket(LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND, clock)
         self._held_back = 0
 
     def failure(self, peer_address: object, stage: str, error: BaseException) -> None:
         """Log that the handshake with ``peer_address`` failed at ``stage`` because of ``error``."""
         with self._lock:
-            if not self._take():
+            if not self._room.take():
                 self._held_back += 1
                 return
             held_back, self._held_back = self._held_back, 0
         _warn(failure_line(peer_address, stage, error), held_back)
-
-    def _take(self) -> bool:
-        now = self._clock()
-        refill = (now - self._refilled) * LOGGED_FAILURES_PER_SECOND
-        self._tokens = min(LOGGED_FAILURES_AT_ONCE, self._tokens + refill)
-        self._refilled = now
-        if self._tokens < 1:
-            return False
-        self._tokens -= 1
-        return True
 
 
 def failure_line(peer_address: object, stage: str, error: BaseException) -> str:

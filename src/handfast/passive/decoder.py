@@ -33,7 +33,7 @@ from handfast.events import (
 from handfast.keys import keylog
 from handfast.keys.schedule import TrafficSecret
 from handfast.limits import MAX_CIPHERTEXT_12, RECORD_HEADER
-from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12
+from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12, selected_protocol
 from handfast.passive.keylog import KeyLogSecrets
 from handfast.passive.proofs import Proofs
 from handfast.record.layer import ALERT, APPLICATION_DATA, BEFORE_KEYS, CHANGE_CIPHER_SPEC, HANDSHAKE
@@ -44,7 +44,6 @@ from handfast.wire import messages12
 from handfast.wire.extensions import (
     EarlyDataIndication,
     KeyShareServerHello,
-    ProtocolNameList,
     SupportedVersionsServerHello,
 )
 from handfast.wire.joiner import HandshakeJoiner
@@ -383,9 +382,7 @@ class Decoder:
         if not isinstance(hello, ServerHello) or client_hello is None or suite is None:
             return
         share = hello.find(KeyShareServerHello)
-        selected = message.find(ProtocolNameList)
-        names = () if selected is None else selected.protocol_name_list
-        protocol = names[0].decode("utf-8", "backslashreplace") if len(names) == 1 else None
+        protocol = selected_protocol(message)
         group = None if share is None else share.server_share.group
         retried, now = self._proofs.retried, self._watch.time
         self._watch.emit(Negotiated(now, _TLS13, suite.id, group, retried, client_hello.asked_name, protocol))

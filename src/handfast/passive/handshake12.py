@@ -17,7 +17,7 @@ from handfast.record.protection12 import Protection12
 from handfast.registry import ProtocolVersion
 from handfast.wire.codec import encode
 from handfast.wire.extensions import ExtendedMainSecret, ProtocolNameList
-from handfast.wire.messages import CertificateVerify, ClientHello, Finished
+from handfast.wire.messages import CertificateVerify, ClientHello, EncryptedExtensions, Finished
 from handfast.wire.messages12 import Certificate, ClientKeyExchange, ServerHello, ServerKeyExchange
 
 if TYPE_CHECKING:
@@ -26,6 +26,13 @@ if TYPE_CHECKING:
     from handfast.wire.messages import HandshakeMessage
 
 KEYLOG_LABEL = "CLIENT_RANDOM"
+
+
+def selected_protocol(answer: ServerHello | EncryptedExtensions) -> str | None:
+    """The ALPN protocol that the server selected, in whatever version."""
+    selected = answer.find(ProtocolNameList)
+    names = () if selected is None else selected.protocol_name_list
+    return names[0].decode("utf-8", "backslashreplace") if len(names) == 1 else None
 
 
 class Handshake12:
@@ -114,10 +121,7 @@ class Handshake12:
 
     def _tell_negotiated(self, group: int | None) -> None:
         hello, answer = self._client_hello, self._server_hello
-        selected = answer.find(ProtocolNameList)
-        names = () if selected is None else selected.protocol_name_list
-        protocol = names[0].decode("utf-8", "backslashreplace") if len(names) == 1 else None
-        version, now = int(ProtocolVersion.TLS12), self._watch.time
+        version, now, protocol = int(ProtocolVersion.TLS12), self._watch.time, selected_protocol(answer)
         self._watch.emit(Negotiated(now, version, self._suite.id, group, False, hello.asked_name, protocol))
 
     def _check_finished(

@@ -18,7 +18,7 @@ from cryptography.x509.oid import NameOID
 
 from handfast.crypto import new_keys
 from handfast.crypto.private_keys import load_private_key
-from handfast.errors import ApiMisuse, ConfigError
+from handfast.errors import ApiMisuse, ConfigError, bad_option
 from handfast.pki import names as pki_names
 from handfast.pki.template import CLIENT_AUTH, OCSP_SIGNING, SERVER_AUTH, Template, sign, subject_name, whole_seconds
 
@@ -253,7 +253,7 @@ class CertificateAuthority:
         self, name: str = "OCSP responder", *, key: str = DEFAULT_KEY, days: float = LEAF_DAYS
     ) -> Issued:
         """A certificate that may sign OCSP responses in this CA's stead; itself it need not be looked up."""
-        template = replace(self._template(name, key, LEAF_DAYS), extended_key_usage=(OCSP_SIGNING,), ocsp_no_check=True)
+        template = replace(self._template(name, key, days), extended_key_usage=(OCSP_SIGNING,), ocsp_no_check=True)
         return self.issue(template)
 
     def ocsp_response(
@@ -321,8 +321,7 @@ class CertificateAuthority:
 def new_key(kind: str) -> PrivateKey:
     """A new private key; ConfigError(bad_option) for a kind that is not one of `new_keys.KEY_KINDS`."""
     if kind not in new_keys.KEY_KINDS:
-        known = ", ".join(new_keys.KEY_KINDS)
-        raise ConfigError("bad_option", option=f"key kind {kind!r}", reason="unknown", advice=f"use {known}")
+        raise bad_option(f"key kind {kind!r}", "unknown", f"use {', '.join(new_keys.KEY_KINDS)}")
     return new_keys.generate_private_key(kind)
 
 

@@ -13,7 +13,7 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from handfast.errors import CertificateRejected, ConfigError, HandfastError
+from handfast.errors import CertificateRejected, ConfigError, HandfastError, bad_option
 from handfast.pki.authority import certificate_der
 from handfast.pki.fault_scene import (
     FaultNames,
@@ -68,8 +68,7 @@ def build_fault(name: str, names: FaultNames | None = None, *, now: datetime | N
     """The case of this name, newly made, as it is at the time ``now``; ConfigError(bad_option) for an unknown name."""
     fault = FAULTS.get(name)
     if fault is None:
-        known = ", ".join(FAULTS)
-        raise ConfigError("bad_option", option=f"fault {name!r}", reason="there is no such case", advice=f"use {known}")
+        raise bad_option(f"fault {name!r}", "there is no such case", f"use {', '.join(FAULTS)}")
     return fault.build(Scene(names or FaultNames(), now or datetime.now(UTC)))
 
 

@@ -17,7 +17,7 @@ from typing import Protocol
 from handfast import limits
 from handfast.crypto.randomness import random_bytes
 from handfast.crypto.suites import InvalidTag, ticket_aead
-from handfast.errors import ConfigError
+from handfast.errors import bad_option
 
 KEY_LENGTH = 32
 _NAME_LENGTH = 16
@@ -91,7 +91,7 @@ class SealedTickets:
         """Seal with the first of ``keys`` from now on, and open with all of them. Raises ConfigError bad_option."""
         if not keys or any(len(key) != KEY_LENGTH for key in keys):
             reason = f"a ticket key has {KEY_LENGTH} bytes, and there must be one"
-            raise ConfigError("bad_option", option="keys", reason=reason, advice="make them with secrets.token_bytes")
+            raise bad_option("keys", reason, "make them with secrets.token_bytes")
         from handfast.crypto.hashes import SHA256
 
         made = [_Key(SHA256.digest(b"handfast ticket key" + key)[:_NAME_LENGTH], key, 0.0) for key in keys]

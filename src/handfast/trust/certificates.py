@@ -21,9 +21,9 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import PublicKeyAlgorithmOID, SignatureAlgorithmOID
 
+from handfast import der
 from handfast.limits import MAX_PEER_TEXT
 from handfast.text import escape
-from handfast.trust import der
 from handfast.trust.distinguished_names import common_names, rfc4514
 from handfast.trust.names import CertificateNames
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from handfast.errors import ApiMisuse
 from handfast.trust.verdict import Verdict, accept, as_verdict, failed, refuse
-from handfast.trust.verifiers import requires_ocsp_response
+from handfast.trust.verifiers import policy_id, requires_ocsp_response
 
 if TYPE_CHECKING:
     from handfast.trust.presented import PresentedChain
@@ -37,7 +37,7 @@ class AllOf:
     @property
     def policy_id(self) -> bytes | None:
         """32 bytes, the same for the same ones in the same order; None where one of them says nothing of itself."""
-        parts = [_policy_id(verifier) for verifier in self.verifiers]
+        parts = [policy_id(verifier) for verifier in self.verifiers]
         if None in parts:
             return None
         return sha256(b"all of" + b"".join(sha256(part).digest() for part in parts if part is not None)).digest()
@@ -98,7 +98,7 @@ class WithTimeout:
     @property
     def policy_id(self) -> bytes | None:
         """That of the verifier."""
-        return _policy_id(self.verifier)
+        return policy_id(self.verifier)
 
     @property
     def requires_ocsp_response(self) -> bool:
@@ -201,8 +201,3 @@ async def _awaited(answer: Awaitable[object]) -> Verdict:
         return as_verdict(await answer)
     except Exception as error:  # noqa: BLE001 (a verifier that failed has not accepted)
         return failed(error)
-
-
-def _policy_id(verifier: Verifier) -> bytes | None:
-    own = getattr(verifier, "policy_id", None)
-    return own if isinstance(own, bytes) else None

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from cryptography import x509
 
+from handfast.host_names import is_host_name
 from handfast.limits import MAX_NAME_COMPARISONS
 from handfast.text import escape, listed
-from handfast.trust.names import is_host_name
 from handfast.trust.presented import Purpose
 from handfast.trust.verdict import Reason
 

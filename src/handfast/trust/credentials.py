@@ -12,12 +12,14 @@ from functools import cached_property
 from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
+from handfast import der
 from handfast.crypto import private_keys, signatures
 from handfast.crypto.pkcs12 import is_pkcs12, load_pkcs12
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.text import escape
-from handfast.trust import der, files, pem
+from handfast.trust import files, pem
 from handfast.trust.passwords import asked_once
+from handfast.trust.pkcs11_uri import PKCS11
 from handfast.trust.signers import LocalSigner, Signer, ThreadSigner
 
 if TYPE_CHECKING:
@@ -28,9 +30,6 @@ if TYPE_CHECKING:
     from handfast.crypto.signatures import PrivateKey, PublicKey
     from handfast.trust.passwords import Password
     from handfast.wire.messages import CompressedCertificate
-
-# What the name of a key in a token begins with. RFC 7512.
-PKCS11 = "pkcs11:"
 
 
 class CredentialsHandle(Protocol):
@@ -65,8 +64,8 @@ class Credentials:
     def __post_init__(self) -> None:
         size = sum(2 + len(timestamp) for timestamp in self.sct_list)
         if size >= 2**16 or not all(self.sct_list):
-            reason, advice = "empty, or more than fits", "give each timestamp without the lengths around it"
-            raise ConfigError("bad_option", option="sct_list", reason=reason, advice=advice)
+            advice = "give each timestamp without the lengths around it"
+            raise bad_option("sct_list", "empty, or more than fits", advice)
 
     @classmethod
     def from_files(
@@ -104,8 +103,8 @@ class Credentials:
         from handfast.trust.pkcs11 import Pkcs11Signer
 
         if is_pkcs12(cert):
-            reason, advice = "with a key in a token the certificates come as PEM or DER", "export them: openssl pkcs12"
-            raise ConfigError("bad_option", option=cert_name, reason=reason, advice=advice)
+            reason = "with a key in a token the certificates come as PEM or DER"
+            raise bad_option(cert_name, reason, "export them: openssl pkcs12")
         chain = files.checked(_certificates(cert, cert_name), cert_name)
         if not chain:
             raise ConfigError("no_certificate", path=cert_name)
@@ -176,7 +175,7 @@ class Credentials:
         certificates = files.checked(chain, cert_name)
         if not certificates:
             raise ConfigError("no_certificate", path=cert_name)
-        leaf_key = _leaf_key(certificates[0], cert_name)
+        leaf_key = files.public_key(certificates[0], cert_name)
         own = private_keys.public_key_of(private_key)
         if not signatures.same_public_key(own, leaf_key):
             position = _position(own, certificates)
@@ -215,14 +214,6 @@ class Credentials:
     def issued_by_any(self, ca_names: Iterable[bytes]) -> bool:
         """Whether one of these CAs (DER names) issued a certificate of the chain. RFC 9846 4.3.4."""
         return not set(ca_names).isdisjoint(self.issuer_names)
-
-
-def _leaf_key(certificate: bytes, name: str) -> PublicKey:
-    try:
-        return signatures.certificate_public_key(certificate)
-    except signatures.UnusableKey as error:
-        code = "unsupported_key" if error.code == "unsupported_key" else "bad_certificate"
-        raise ConfigError(code, path=name, reason=str(error)) from None
 
 
 def _position(own: PublicKey, certificates: tuple[bytes, ...]) -> int | None:

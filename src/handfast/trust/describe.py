@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
+from handfast import der
 from handfast.limits import MAX_PEER_TEXT
 from handfast.text import escape
 from handfast.trust.distinguished_names import rfc4514
@@ -102,9 +103,7 @@ def describe(certificate: bytes) -> CertificateDescription:
 
 
 def _name(certificate: bytes, field: str) -> str:
-    from handfast.trust.der import certificate_fields
-
-    return rfc4514(getattr(certificate_fields(certificate), field))
+    return rfc4514(getattr(der.certificate_fields(certificate), field))
 
 
 def _key(certificate: bytes) -> str:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from handfast import der
 from handfast.text import escape
-from handfast.trust import der
 
 # RFC 4514 3, and the further ones that private CAs use.
 _SHORT_NAMES = {

@@ -5,13 +5,17 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handfast import der
+from handfast.crypto import signatures
 from handfast.errors import ConfigError
 from handfast.text import escape
-from handfast.trust import der, pem
+from handfast.trust import pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from os import PathLike
+
+    from handfast.crypto.signatures import PublicKey
 
 
 def read(path: str | PathLike[str], name: str = "") -> bytes:
@@ -58,3 +62,12 @@ def checked(chain: Iterable[bytes], name: str) -> tuple[bytes, ...]:
         except ValueError as error:
             raise ConfigError("bad_certificate", path=name, reason=f"no. {position}: {error}") from None
     return result
+
+
+def public_key(certificate: bytes, name: str) -> PublicKey:
+    """The key of a DER certificate; ConfigError unsupported_key or bad_certificate."""
+    try:
+        return signatures.certificate_public_key(certificate)
+    except signatures.UnusableKey as error:
+        code = "unsupported_key" if error.code == "unsupported_key" else "bad_certificate"
+        raise ConfigError(code, path=name, reason=str(error)) from None

@@ -19,7 +19,8 @@ from handfast import files
 from handfast.errors import ConfigError
 from handfast.text import escape
 from handfast.trust import names
-from handfast.trust.pins import accept_leaf, key_pin, leaf_or_refusal
+from handfast.trust.leaf import accept_leaf, leaf_or_refusal, refuse_leaf
+from handfast.trust.pins import key_pin
 from handfast.trust.presented import Purpose
 from handfast.trust.verdict import Verdict, failed, refuse
 
@@ -75,16 +76,9 @@ class FirstUse:
         if shown == known:
             return accept_leaf(leaf, f"{leaf.subject_text}, whose key is the one that {name} was first met with")
         path = escape(str(self.path))
-        return refuse(
-            "key_changed",
-            f"{name} has the key {shown} now; it was first met with {known}, says {path}",
-            advice=f"this may be another machine; if you know that the key was changed, remove the line of {name} from"
-            f" {path} and connect again",
-            certificate_index=0,
-            names=leaf.names.labelled(),
-            subject=leaf.subject_text,
-            not_after=leaf.not_after,
-        )
+        words = f"{name} has the key {shown} now; it was first met with {known}, says {path}"
+        cure = f"if you know that the key was changed, remove the line of {name} from {path} and connect again"
+        return refuse_leaf(leaf, "key_changed", words, f"this may be another machine; {cure}")
 
     def _remember(self, name: str, pin: str) -> str:
         """Write a server down, unless somebody else was faster; the pin that is in the file afterwards."""

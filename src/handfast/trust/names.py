@@ -5,32 +5,26 @@ The rules, which are stricter than some and the same for every peer:
 - A reference identity is a DNS name or an IP address. Addresses match iPAddress entries, byte for byte; DNS names match
   dNSName entries, without regard to ASCII case and to one trailing dot.
 - ``*`` stands for exactly one label, is the whole left-most label, and has at least one label after it.
-- International names are compared as A-labels (xn--...). A name with other than ASCII characters given by the user is
-  converted label by label with the standard library's IDNA 2003 codec; the four characters that IDNA 2008 reads in
-  another way are refused, since two rules would then mean two hosts. A U-label inside a certificate matches nothing.
+- International names are compared as A-labels (xn--...), which ``host_names`` makes of what the user gives. A U-label
+  inside a certificate matches nothing.
 - The common name is not looked at, unless a policy asks for what OpenSSL does: a certificate without any dNSName entry
   then has its subject's common names matched like dNSName entries. Never for IP addresses.
 """
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TYPE_CHECKING
 
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
+from handfast.host_names import MAX_NAME, is_host_name, with_a_labels
 from handfast.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-# Underscores are no host name characters, and service names in private networks have them all the same.
-_LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
-_MAX_NAME = 253
-# German sharp s, Greek final sigma, zero width joiner and non-joiner. RFC 5894 7.2.
-_IDNA_DEVIATIONS = frozenset("\u00df\u03c2\u200c\u200d")
 _ADVICE = "give a DNS name or an IP address, without a port"
 
 
@@ -53,11 +47,6 @@ class CertificateNames:
             ("DNS", self.dns), ("IP", self.ip), ("URI", self.uri), ("email", self.email),
         )  # fmt: skip
         return tuple(f"{kind}:{escape(str(value))}" for kind, values in kinds for value in values)
-
-    @property
-    def spiffe_id(self) -> str | None:
-        """The SPIFFE ID, if there is exactly one URI and it is one. SPIFFE X509-SVID 2."""
-        return self.uri[0] if len(self.uri) == 1 and self.uri[0].startswith("spiffe://") else None
 
 
 # Few names serve many connections, and no peer chooses them.
@@ -108,27 +97,15 @@ def _covers(pattern: str, name: str) -> bool:
     return covered != "" and pattern.removeprefix("*.") == covered
 
 
-def is_host_name(text: str) -> bool:
-    """Whether ``text`` is a DNS name in lower-case ASCII, not an IP address and without a trailing dot."""
-    labels = text.split(".")
-    return len(text) <= _MAX_NAME and all(map(_LABEL.fullmatch, labels)) and not labels[-1].isdigit()
-
-
 def _dns_name(text: str) -> str:
-    name = text
-    if not text.isascii():
-        if not _IDNA_DEVIATIONS.isdisjoint(text):
-            raise _not_a_name(text, "write this name with its xn-- labels, as the two IDNA rules differ on it")
-        try:
-            name = text.encode("idna").decode("ascii")
-        except UnicodeError:
-            raise _not_a_name(text, "write this name with its xn-- labels") from None
-    name = name.lower().removesuffix(".")
+    try:
+        name = with_a_labels(text).lower().removesuffix(".")
+    except ValueError as error:
+        raise _not_a_name(text, str(error)) from None
     if not is_host_name(name):
         raise _not_a_name(text, _ADVICE)
     return name
 
 
 def _not_a_name(text: str, advice: str) -> ConfigError:
-    shown = escape(text, _MAX_NAME)
-    return ConfigError("bad_option", option=f"server name {shown!r}", reason="not a DNS name", advice=advice)
+    return bad_option(f"server name {escape(text, MAX_NAME)!r}", "not a DNS name", advice)

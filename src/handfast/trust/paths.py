@@ -25,8 +25,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.x509 import verification
 from cryptography.x509.oid import SignatureAlgorithmOID
 
+from handfast import der
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
-from handfast.trust import der
 from handfast.trust.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, hush_parser, parse
 from handfast.trust.path_memory import PathMemory
 from handfast.trust.usage import ca_purposes_allow, leaf_purposes_allow

@@ -6,6 +6,8 @@ import binascii
 import re
 from typing import NamedTuple
 
+from handfast import der
+
 _BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----\s*?\n(.*?)-----END \1-----", re.DOTALL)
 
 CERTIFICATE = "CERTIFICATE"
@@ -42,16 +44,14 @@ def blocks(data: bytes) -> list[Block]:
 
 def looks_like_der(data: bytes) -> bool:
     """Whether ``data`` is one DER SEQUENCE from start to end, as a certificate or key file is."""
-    from handfast.trust.der import SEQUENCE, element
-
     try:
-        return element(data).tag == SEQUENCE
+        return der.element(data).tag == der.SEQUENCE
     except ValueError:
         return False
 
 
-def encode(label: str, der: bytes) -> bytes:
-    """``der`` as a PEM block, 64 characters a line."""
-    text = binascii.b2a_base64(der, newline=False)
+def encode(label: str, content: bytes) -> bytes:
+    """``content`` as a PEM block, 64 characters a line."""
+    text = binascii.b2a_base64(content, newline=False)
     lines = [text[start : start + 64] for start in range(0, len(text), 64)]
     return b"\n".join([b"-----BEGIN %b-----" % label.encode(), *lines, b"-----END %b-----" % label.encode(), b""])

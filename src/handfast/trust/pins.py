@@ -13,14 +13,15 @@ from base64 import b64decode, b64encode
 from hashlib import sha256
 from typing import TYPE_CHECKING
 
-from handfast.errors import ConfigError
+from handfast import der
+from handfast.errors import ConfigError, bad_option
 from handfast.text import escape, listed
-from handfast.trust.verdict import Verdict, accept, refuse
+from handfast.trust.leaf import accept_leaf, leaf_or_refusal, refuse_leaf
+from handfast.trust.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from handfast.trust.certificates import Parsed
     from handfast.trust.presented import PresentedChain
 
 _PREFIX = "sha256//"
@@ -58,15 +59,9 @@ class Pinned:
         if pin in self.keys or fingerprint in self.certificates:
             return accept_leaf(leaf, f"{leaf.subject_text}, which is pinned")
         shown = f"its key is {pin}" + (f", its fingerprint {fingerprint}" if self.certificates else "")
-        return refuse(
-            "pin_mismatch",
-            f"the certificate {leaf.subject_text} is not pinned: {shown}; pinned: {listed(self._shown())}",
-            advice="if the change was announced to you, pin the new key; if not, this may be another machine",
-            certificate_index=0,
-            names=leaf.names.labelled(),
-            subject=leaf.subject_text,
-            not_after=leaf.not_after,
-        )
+        words = f"the certificate {leaf.subject_text} is not pinned: {shown}; pinned: {listed(self._shown())}"
+        advice = "if the change was announced to you, pin the new key; if not, this may be another machine"
+        return refuse_leaf(leaf, "pin_mismatch", words, advice)
 
     def _shown(self) -> list[str]:
         return sorted(self.keys) + sorted(self.certificates)
@@ -74,32 +69,7 @@ class Pinned:
 
 def key_pin(certificate: bytes) -> str:
     """The pin of a DER certificate's key: "sha256//...". ValueError when it is no certificate."""
-    from handfast.trust.der import certificate_fields
-
-    return _PREFIX + b64encode(sha256(certificate_fields(certificate).subject_public_key_info).digest()).decode()
-
-
-def leaf_or_refusal(presented: PresentedChain) -> Parsed | Verdict:
-    """The peer's own certificate, parsed."""
-    from handfast.trust.certificates import Malformed, parse
-
-    if not presented.chain:
-        return refuse("certificate_required", "no certificate was presented")
-    try:
-        return parse(presented.chain[0])
-    except Malformed as error:
-        return refuse("malformed", f"certificate no. 1: {error}", certificate_index=0)
-
-
-def accept_leaf(leaf: Parsed, explanation: str) -> Verdict:
-    """The verdict that accepts one certificate for itself: the path is no longer than that."""
-    return accept(
-        (leaf.encoded,),
-        explanation=explanation,
-        names=leaf.names.labelled(),
-        subject=leaf.subject_text,
-        not_after=leaf.not_after,
-    )
+    return _PREFIX + b64encode(sha256(der.certificate_fields(certificate).subject_public_key_info).digest()).decode()
 
 
 def _key(pin: str) -> str:
@@ -123,4 +93,4 @@ def _fingerprint(text: str) -> str:
 
 
 def _no_pin(reason: str) -> ConfigError:
-    return ConfigError("bad_option", option="pin", reason=reason, advice=_ADVICE)
+    return bad_option("pin", reason, _ADVICE)

@@ -25,13 +25,13 @@ from handfast.crypto import signatures
 from handfast.errors import ConfigError, LocalFailure
 from handfast.registry import SignatureScheme
 from handfast.text import escape
+from handfast.trust import files
 from handfast.trust.passwords import asked_once
 from handfast.trust.pkcs11_uri import Pkcs11Uri, parse_pkcs11_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
-    from handfast.crypto.signatures import PublicKey
     from handfast.trust.passwords import Password
 
 MODULE_VARIABLE = "HANDFAST_PKCS11_MODULE"
@@ -119,7 +119,7 @@ class Pkcs11Signer:
         key_mismatch, bad_certificate, unsupported_key.
         """
         self.uri = parse_pkcs11_uri(uri)
-        self._public_key = _public_key(certificate, cert_name)
+        self._public_key = files.public_key(certificate, cert_name)
         self._cert_name = cert_name
         self._pin = asked_once(pin if pin is not None else self.uri.pin or self.uri.pin_file)
         self._pin_refused = False
@@ -380,14 +380,6 @@ def _version(version: tuple[int, int], wanted: str) -> str:
     """The version in the form in which it is asked for: "2" means 2.0."""
     major, minor = version
     return str(major) if minor == 0 and "." not in wanted else f"{major}.{minor}"
-
-
-def _public_key(certificate: bytes, name: str) -> PublicKey:
-    try:
-        return signatures.certificate_public_key(certificate)
-    except signatures.UnusableKey as error:
-        code = "unsupported_key" if error.code == "unsupported_key" else "bad_certificate"
-        raise ConfigError(code, path=name, reason=str(error)) from None
 
 
 def _reason(error: Exception) -> str:

@@ -17,7 +17,8 @@ from pathlib import Path
 from handfast.errors import ConfigError
 from handfast.text import escape
 
-SCHEME = "pkcs11:"
+# What such a URI begins with.
+PKCS11 = "pkcs11:"
 
 _PATH = frozenset(
     (
@@ -51,15 +52,15 @@ class Pkcs11Uri:
         shown = [f"{name}={value}" for name, value in self.attributes.items()]
         if self.id is not None:
             shown.append(f"id={self.id.hex()}")
-        return escape(SCHEME + ";".join(shown))
+        return escape(PKCS11 + ";".join(shown))
 
 
 def parse_pkcs11_uri(text: str) -> Pkcs11Uri:
     """RFC 7512 2.3. Raises ConfigError bad_pkcs11_uri, which shows no value and nothing of the query, for a PIN."""
     path, _, query = text.partition("?")
-    if not path.lower().startswith(SCHEME):
-        raise _bad(f"it does not begin with {SCHEME}")
-    found = _attributes(path[len(SCHEME) :], ";", _PATH)
+    if not path.lower().startswith(PKCS11):
+        raise _bad(f"it does not begin with {PKCS11}")
+    found = _attributes(path[len(PKCS11) :], ";", _PATH)
     how = _attributes(query, "&", _QUERY)
     if "pin-source" in how and "pin-value" in how:
         raise _bad("it has both pin-source and pin-value")

@@ -25,9 +25,10 @@ from handfast import limits
 from handfast.crypto.randomness import random_bytes
 from handfast.errors import ConfigError, HandfastError
 from handfast.text import escape
-from handfast.trust.credentials import PKCS11, Credentials
+from handfast.trust.credentials import Credentials
+from handfast.trust.pkcs11_uri import PKCS11
 from handfast.trust.roots import Roots
-from handfast.trust.verifiers import PathVerifier, Verifier, requires_ocsp_response
+from handfast.trust.verifiers import PathVerifier, Verifier, policy_id, requires_ocsp_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -160,8 +161,7 @@ class ReloadingVerifier(Reloading[Verifier]):
     def policy_id(self) -> bytes:
         """32 bytes: other ones with every change of the files, so that no session from before it is resumed."""
         verifier, seen = self._held
-        own = getattr(verifier, "policy_id", None)
-        return sha256(b"reloading" + (own if isinstance(own, bytes) else self._own_id) + seen).digest()
+        return sha256(b"reloading" + (policy_id(verifier) or self._own_id) + seen).digest()
 
     @property
     def requires_ocsp_response(self) -> bool:

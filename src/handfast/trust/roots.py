@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handfast import der
 from handfast.errors import ConfigError
 from handfast.text import escape
-from handfast.trust import der, files, pem
+from handfast.trust import files, pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -12,10 +12,10 @@ from inspect import iscoroutine
 from typing import TYPE_CHECKING, NamedTuple
 
 from handfast import limits
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.text import escape, listed
-from handfast.trust.pins import leaf_or_refusal
-from handfast.trust.verdict import Verdict, failed, refuse
+from handfast.trust.leaf import leaf_or_refusal, refuse_leaf
+from handfast.trust.verdict import Verdict, failed
 from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:
@@ -108,14 +108,13 @@ class SpiffeVerifier:
         try:
             identity = workload_id(leaf)
         except ValueError as error:
-            return _refuse(
-                leaf, "spiffe_id", str(error), "have an X.509 SVID issued: one URI, and no right to sign others"
-            )
+            advice = "have an X.509 SVID issued: one URI, and no right to sign others"
+            return refuse_leaf(leaf, "spiffe_id", str(error), advice)
         verifier = self._verifiers.get(identity.trust_domain)
         if verifier is None:
             known = listed(sorted(self._verifiers))
             words = f"{identity} is of the trust domain {identity.trust_domain}; trusted are: {known}"
-            return _refuse(leaf, "spiffe_id", words, "federate with that trust domain: give its bundle too")
+            return refuse_leaf(leaf, "spiffe_id", words, "federate with that trust domain: give its bundle too")
         verdict = verifier.verify(presented)
         if not verdict.accepted:
             return verdict
@@ -124,12 +123,8 @@ class SpiffeVerifier:
         except Exception as error:  # noqa: BLE001 (whoever cannot be judged is refused)
             return failed(error)
         if not admitted:
-            return _refuse(
-                leaf,
-                "access_denied",
-                f"{identity} is genuine, and not admitted here",
-                "admit it, if it should be let in",
-            )
+            words = f"{identity} is genuine, and not admitted here"
+            return refuse_leaf(leaf, "access_denied", words, "admit it, if it should be let in")
         return verdict
 
     def _admits(self, identity: SpiffeId) -> bool:
@@ -177,16 +172,4 @@ def _is_path(text: str) -> bool:
 
 
 def _bad(reason: str, advice: str) -> ConfigError:
-    return ConfigError("bad_option", option="SPIFFE trust domain", reason=reason, advice=advice)
-
-
-def _refuse(leaf: Parsed, code: str, words: str, advice: str) -> Verdict:
-    return refuse(
-        code,
-        words,
-        advice=advice,
-        certificate_index=0,
-        names=leaf.names.labelled(),
-        subject=leaf.subject_text,
-        not_after=leaf.not_after,
-    )
+    return bad_option("SPIFFE trust domain", reason, advice)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from handfast.trust import der
+from handfast import der
 from handfast.trust.presented import Purpose
 
 if TYPE_CHECKING:

@@ -33,6 +33,12 @@ def requires_ocsp_response(verifier: Verifier | None) -> bool:
     return getattr(verifier, "requires_ocsp_response", False) is True
 
 
+def policy_id(verifier: Verifier | None) -> bytes | None:
+    """What a verifier says that it shares with all that trust as it does; None for one that says nothing."""
+    own = getattr(verifier, "policy_id", None)
+    return own if isinstance(own, bytes) else None
+
+
 class PathVerifier:
     """Accepts a chain that leads to a trusted root, and a server that has the right name. RFC 5280 6, RFC 9525.
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from handfast import limits
 from handfast.engine import ClientConfig, ClientConnection, ConnectionInfo, ServerConnection
-from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError
+from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, bad_option
 from handfast.events import Role
 from handfast.files import append_private
 from handfast.io.sockets import TLSSocket
@@ -103,8 +103,7 @@ def _listener(address: Address) -> socket.socket:
         # create_server puts more into the text than a person needs.
         number = getattr(error, "errno", None) or 0
         why = os.strerror(number) if number > 0 else str(error)
-        reason = f"cannot listen on {address}: {why}"
-        raise ConfigError("bad_option", option="--listen", reason=reason, advice="port 0 is any free one") from None
+        raise bad_option("--listen", f"cannot listen on {address}: {why}", "port 0 is any free one") from None
 
 
 def _accept(listener: socket.socket, timeout: float) -> socket.socket:

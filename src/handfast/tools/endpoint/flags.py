@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from handfast import limits
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig, automatic_ca_names
-from handfast.errors import ConfigError
+from handfast.errors import bad_option
 from handfast.events import Role
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
-from handfast.text import escape
 from handfast.tools.endpoint.answers import Answering, ForcedVerifier, answering_signer, answering_verifier
 from handfast.tools.endpoint.options import Address, Export, KeyUpdate, Options, Shutdown
 
@@ -30,7 +29,7 @@ class _Parser(argparse.ArgumentParser):
     """Raises what is wrong instead of ending the program."""
 
     def error(self, message: str) -> NoReturn:
-        raise _bad("the command line", message, "--help lists the flags")
+        raise bad_option("the command line", message, "--help lists the flags")
 
 
 def parse(arguments: Sequence[str] | None) -> Options:
@@ -229,15 +228,15 @@ def _export(text: str) -> Export:
 
 def _client_config(flags: argparse.Namespace) -> ClientConfig:
     if flags.client_auth is not None:
-        raise _bad("--client-auth", "a client asks for no client certificate", "leave it out, or be a server")
+        raise bad_option("--client-auth", "a client asks for no client certificate", "leave it out, or be a server")
     settings = _shared_settings(flags, Role.CLIENT)
     settings["post_handshake_auth"] = flags.post_handshake_auth
     if flags.key_shares is not None:
         settings["key_share_groups"] = flags.key_shares
     if flags.max_early_data:
-        raise _bad("--max-early-data", "it is for servers", "a client has --early-data")
+        raise bad_option("--max-early-data", "it is for servers", "a client has --early-data")
     if flags.early_data is not None and not flags.resume:
-        raise _bad("--early-data", "only a resumed session can send it", "give --resume and --count 2 too")
+        raise bad_option("--early-data", "only a resumed session can send it", "give --resume and --count 2 too")
     if flags.resume:
         from handfast.sessions.cache import SessionCache
 
@@ -247,15 +246,15 @@ def _client_config(flags: argparse.Namespace) -> ClientConfig:
 
 def _server_config(flags: argparse.Namespace) -> ServerConfig:
     if flags.no_trust:
-        raise _bad("--no-trust", "it is for clients", "use --client-auth request or require_any")
+        raise bad_option("--no-trust", "it is for clients", "use --client-auth request or require_any")
     if flags.key_shares is not None:
-        raise _bad("--key-shares", "it is for clients", "leave it out")
+        raise bad_option("--key-shares", "it is for clients", "leave it out")
     if flags.early_data is not None:
-        raise _bad("--early-data", "it is for clients", "a server has --max-early-data")
+        raise bad_option("--early-data", "it is for clients", "a server has --max-early-data")
     if flags.max_early_data and not flags.resume:
-        raise _bad("--max-early-data", "only a resumed session can send any", "give --resume too")
+        raise bad_option("--max-early-data", "only a resumed session can send any", "give --resume too")
     if flags.post_handshake_auth:
-        raise _bad("--post-handshake-auth", "it is for clients", "use --require-later")
+        raise bad_option("--post-handshake-auth", "it is for clients", "use --require-later")
     mode = "none" if flags.require_later else flags.client_auth or "none"
     settings = {**_shared_settings(flags, Role.SERVER), **_server_sessions(flags)}
     return ServerConfig(**settings, client_auth=ClientAuth(mode))
@@ -275,9 +274,9 @@ def _require_later(flags: argparse.Namespace, role: Role) -> ClientAuth | None:
     if not flags.require_later:
         return None
     if role is Role.CLIENT:
-        raise _bad("--require-later", "a client asks for no client certificate", "use --post-handshake-auth")
+        raise bad_option("--require-later", "a client asks for no client certificate", "use --post-handshake-auth")
     if flags.client_auth == ClientAuth.NONE:
-        raise _bad("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
+        raise bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
     return ClientAuth(flags.client_auth or ClientAuth.REQUIRE_AND_VERIFY)
 
 
@@ -305,7 +304,7 @@ def _credentials(flags: argparse.Namespace) -> tuple[Credentials, ...]:
 
     if len(flags.cert) != len(flags.key):
         counts = f"{len(flags.cert)} of one and {len(flags.key)} of the other"
-        raise _bad("--cert and --key", counts, "give them in pairs")
+        raise bad_option("--cert and --key", counts, "give them in pairs")
     answering = Answering(flags.signer)
     pairs = zip(flags.cert, flags.key, strict=True)
     return tuple(answering_signer(Credentials.from_files(cert, key), answering) for cert, key in pairs)
@@ -318,12 +317,12 @@ def _verifier(flags: argparse.Namespace, role: Role) -> Verifier | None:
 
     verifier: Verifier
     if flags.crl is not None and (flags.verdict is not None or (flags.trust is None and role is Role.SERVER)):
-        raise _bad("--crl", "no path is verified that it could be applied to", "give --trust")
+        raise bad_option("--crl", "no path is verified that it could be applied to", "give --trust")
     if flags.verdict is not None:
         verifier = flags.verdict
     elif flags.trust is None and role is Role.SERVER:
         if flags.verifier != Answering.SYNC:
-            raise _bad("--verifier", "there is nothing to verify with", "give --trust or --verdict")
+            raise bad_option("--verifier", "there is nothing to verify with", "give --trust or --verdict")
         return None
     else:
         roots = Roots.default() if flags.trust is None else Roots.from_path(flags.trust)
@@ -348,7 +347,7 @@ def _server_name(flags: argparse.Namespace, role: Role) -> str | None:
     name: str | None = flags.server_name
     if role is Role.SERVER:
         if name is not None:
-            raise _bad("--server-name", "it is for clients", "leave it out")
+            raise bad_option("--server-name", "it is for clients", "leave it out")
         return None
     if name is None and flags.connect is not None:
         name = flags.connect.host
@@ -360,7 +359,7 @@ def _data_to_send(flags: argparse.Namespace) -> bytes:
         data: bytes = flags.send.encode()
         return data
     if flags.send:
-        raise _bad("--send-file", "there is --send too", "give one of them")
+        raise bad_option("--send-file", "there is --send too", "give one of them")
     return _read(flags.send_file)
 
 
@@ -368,7 +367,3 @@ def _read(path: Path) -> bytes:
     from handfast.trust.files import read
 
     return read(path)
-
-
-def _bad(option: str, reason: str, advice: str) -> ConfigError:
-    return ConfigError("bad_option", option=option, reason=escape(reason), advice=advice)
