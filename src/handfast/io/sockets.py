@@ -3,7 +3,8 @@
 Two threads may use one ``TLSSocket``, one reading and one writing. The state lock guards the engine and is never held
 across blocking I/O; the write lock keeps sealed bytes in the order in which they were sealed. A reader that has
 something to send (the alert of an error, an answer to KeyUpdate) sends it only if it gets the write lock at once:
-whoever holds that lock sends it as well, so two sides that both wait for room cannot wait for each other.
+whoever holds that lock sends it as well, so two sides that both wait for room cannot wait for each other. What the
+system did not take then leaves while the reader waits. The socket's own timeout is the writer's: a reader polls.
 
 A refused TLS 1.3 client learns why only after its own handshake, and often only after a write has failed: what the peer
 had sent before is then still read, because the alert is in there.
@@ -261,14 +262,17 @@ class TLSSocket:
     def _receive_some(self, timeout: float | None, *, quiet: bool = False) -> bool:
         """Read once from the socket into the engine. False after ``timeout`` seconds if ``quiet``, else an error."""
         try:
-            self._sock.settimeout(timeout)
-            data = self._sock.recv(RECEIVE_SIZE)
-        except TimeoutError:
+            ready = self._await_data(timeout)
+            data = self._sock.recv(RECEIVE_SIZE, socket.MSG_DONTWAIT) if ready else b""
+        except BlockingIOError:
+            # The system had second thoughts.
+            return True
+        except (OSError, ValueError):
+            raise self._lost() from None
+        if not ready:
             if quiet:
                 return False
-            raise ConnectionLost("timeout", seconds=timeout) from None
-        except OSError:
-            raise self._lost() from None
+            raise ConnectionLost("timeout", seconds=timeout)
         if data:
             self._settle(lambda: self._take(self._connection.receive(data)))
         else:
@@ -276,6 +280,19 @@ class TLSSocket:
         while self._connection.connected and (need := self._connection.need) is not None:
             self._answer(need)
         return True
+
+    def _await_data(self, timeout: float | None) -> bool:
+        """Wait until there is something to read; meanwhile what ``_flush`` had to leave is sent."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left = len(self._unsent)
+        while True:
+            remaining = None if deadline is None else deadline - time.monotonic()
+            ready = _poll(self._sock, select.POLLIN | (select.POLLOUT if left else 0), remaining)
+            if ready != select.POLLOUT:
+                return bool(ready)
+            self._flush(wait=False)
+            # Where nothing left, another thread is sending it.
+            left = len(self._unsent) if len(self._unsent) < left else 0
 
     def _take(self, results: list[Result]) -> None:
         for result in results:
@@ -366,6 +383,14 @@ class TLSSocket:
         self._sock.close()
 
 
+def _poll(sock: socket.socket, events: int, timeout: float | None) -> int:
+    """What of ``events`` the socket is ready for, or how it failed, within ``timeout`` seconds; 0 for nothing."""
+    waiting = select.poll()
+    waiting.register(sock, events)
+    ready = waiting.poll(None if timeout is None else max(timeout, 0.0) * 1000)
+    return ready[0][1] if ready else 0
+
+
 def _drain(sock: socket.socket, seconds: float, limit: int) -> Any:
     """What the peer sent until it ends, ``seconds`` pass, or ``limit`` bytes came."""
     deadline = time.monotonic() + seconds
@@ -373,9 +398,9 @@ def _drain(sock: socket.socket, seconds: float, limit: int) -> Any:
     while taken < limit:
         remaining = deadline - time.monotonic()
         try:
-            if remaining <= 0 or not select.select([sock], [], [], remaining)[0]:
+            if remaining <= 0 or not _poll(sock, select.POLLIN, remaining):
                 return
-            data = sock.recv(min(RECEIVE_SIZE, limit - taken))
+            data = sock.recv(min(RECEIVE_SIZE, limit - taken), socket.MSG_DONTWAIT)
         except (OSError, ValueError):
             return
         if not data:
