@@ -443,8 +443,10 @@ def open_tcp(host: str, port: int, timeout: float | None = None) -> socket.socke
     """A TCP connection, for ``client``. Raises ConnectionLost connect_failed."""
     try:
         return socket.create_connection((host, port), timeout)
-    except OSError as error:
-        raise ConnectionLost("connect_failed", address=f"{host}:{port}", reason=error.strerror or str(error)) from None
+    except (OSError, UnicodeError) as error:
+        # A name that DNS cannot hold is no OSError.
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConnectionLost("connect_failed", address=f"{host}:{port}", reason=reason) from None
 
 
 def client(
