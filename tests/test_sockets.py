@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 
 import handfast
-from handfast import ClientAuth, ClientConfig, Credentials, ServerConfig
+from handfast import ClientAuth, ClientConfig, Credentials, ServerConfig, limits
+from handfast.errors import PeerMisbehaved, PeerRejected
 from handfast.io import sockets
+from handfast.registry import AlertDescription, AlertLevel, ContentType
 from tests import certificates
 from tests.aio.support import identity, verifier
 
@@ -90,6 +92,49 @@ def test_a_short_wait_of_the_thread_that_reads_is_none_of_the_thread_that_writes
             left -= len(server.recv())
         writer.join()
         assert not failed
+
+
+def segment(server: sockets.TLSSocket, *more: bytes) -> bytes:
+    """Data of a server, and what a lying one sends behind it."""
+    engine = server.connection
+    engine.send(b"data")
+    for alert in more:
+        engine._records.write(ContentType.alert, alert)
+    return engine.outgoing()
+
+
+def test_an_error_behind_data_is_told_at_once_and_after_all_of_it() -> None:
+    client, server, thread = connected()
+    thread.join()
+    assert client.recv() == GREETING
+    with client, server:
+        server._sock.sendall(segment(server, bytes((AlertLevel.fatal, AlertDescription.internal_error))))
+        assert [client.recv(3), client.recv(3)] == [b"dat", b"a"]
+        start = time.monotonic()
+        for call in (client.recv, client.recv, lambda: client.sendall(b"x")):
+            with pytest.raises(PeerRejected, match="internal_error"):
+                call()
+        # The peer keeps its side open, and the handshake would still have time.
+        assert time.monotonic() - start < 2
+        assert client.fileno() == -1
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_our_alert_behind_data_leaves(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", 0.05)
+    client, server, thread = connected()
+    thread.join()
+    assert client.recv() == GREETING
+    with client, server:
+        server._sock.sendall(segment(server) + b"\x17\x03\x03\x00\x20" + bytes(32) + bytes(100))
+        assert client.recv() == b"data"
+        if asked:
+            with pytest.raises(PeerMisbehaved):
+                client.recv()
+        client.close()
+        with pytest.raises(PeerRejected) as told:
+            server.recv()
+        assert told.value.code == "bad_record_mac"
 
 
 def test_the_alert_is_lingered_for_beyond_descriptor_1023() -> None:

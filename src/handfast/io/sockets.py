@@ -132,9 +132,12 @@ class TLSSocket:
 
     def handshake(self) -> ConnectionInfo:
         """Complete the handshake, if it is not. A failure is logged once, on the logger ``handfast``."""
-        if isinstance(self._connection.error, ApiMisuse):
-            # Its secrets were extracted: what comes now is for somebody else to read.
-            raise self._connection.error
+        failed = self._connection.error
+        if failed is not None:
+            # An ApiMisuse says that its secrets were extracted: what comes now is for somebody else to read.
+            if not isinstance(failed, ApiMisuse) and not self._closed:
+                self._abort(failed)
+            raise failed.with_traceback(None)
         if not self._connection.connected:
             try:
                 self._shake_hands()
@@ -148,7 +151,8 @@ class TLSSocket:
 
         Raises ConnectionLost unexpected_eof where it ended without close_notify, and PeerRejected for an alert.
         """
-        self.handshake()
+        if not self._received or not self.info.complete:
+            self.handshake()
         while not self._received:
             if self._peer_closed:
                 return b""
@@ -224,8 +228,11 @@ class TLSSocket:
         if self._closed:
             return
         self._closed = True
+        error = self._connection.error
         try:
-            if self._connection.connected:
+            if error is not None:
+                self._abort(error)
+            elif self._connection.connected:
                 # Whatever the program allows a write, closing waits no longer than this for room.
                 self._timeout = limits.SHUTDOWN_TIMEOUT
                 self.shutdown_write()
@@ -303,14 +310,17 @@ class TLSSocket:
         self._peer_closed = self._connection.peer_closed
 
     def _settle(self, step: Callable[[], None]) -> None:
-        """One step of the engine and what it wants sent; on an error the alert leaves before the error does."""
+        """One step of the engine and what it wants sent; on an error the alert leaves before the error does.
+
+        An error that results came before waits for the next call, and so does what is left of its alert.
+        """
         try:
             with self._state:
                 step()
         except HandfastError as error:
             self._abort(error)
             raise
-        self._flush(wait=not self._connection.connected)
+        self._flush(wait=not self._connection.connected and self._connection.error is None)
 
     def _flush(self, *, wait: bool = True) -> None:
         """Send what the engine has ready.
