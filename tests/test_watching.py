@@ -222,6 +222,21 @@ def test_a_folder_that_goes_and_comes_back_is_noticed(counted, monkeypatch):
         assert counted.loaded.wait(PATIENCE)
 
 
+def test_links_that_lead_in_a_circle_for_a_while_end_nothing(counted, monkeypatch, warnings):
+    monkeypatch.setattr(limits, "RELOAD_INTERVAL", 0.05)
+    path = counted.handle.paths[0]
+    with handfast.Watcher(counted.handle):
+        path.unlink()
+        path.symlink_to(path.name)
+        deadline = time.monotonic() + PATIENCE
+        while not any(line.startswith("watching") for line in warnings) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        counted.loaded.clear()
+        path.unlink()
+        path.write_text("2")
+        assert counted.loaded.wait(PATIENCE)
+
+
 def test_after_the_end_nothing_is_loaded(counted):
     threads = threading.active_count()
     watcher = handfast.Watcher(counted.handle)

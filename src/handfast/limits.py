@@ -146,6 +146,8 @@ HOLDER_ANSWER_FRAME = HOLDER_SIGNATURE + 64
 # so many per second. A process that makes a handshake in 0.3 ms asks for no more.
 HOLDER_CONNECTIONS = 256
 HOLDER_PENDING = 1024
+# ... and bytes of those requests: those of TLS 1.3 have a hundred each, a client's of TLS 1.2 hold its handshake.
+HOLDER_PENDING_BYTES = 16 * 1024 * 1024
 HOLDER_SIGNATURES_AT_ONCE = 4096
 HOLDER_SIGNATURES_PER_SECOND = 4096.0
 # How long a signature may take, connecting included; it must end before the handshake does. While the holder is away,

@@ -391,6 +391,11 @@ def test_nobody_listens(run: Runner) -> None:
         run(aio.open_connection("127.0.0.1", port, client_config()))
 
 
+def test_a_host_that_dns_cannot_hold(run: Runner) -> None:
+    with pytest.raises(ConnectionLost, match=r"cannot connect to a\.\.b:443"):
+        run(aio.open_connection("a..b", 443, client_config(), server_name="localhost"))
+
+
 def test_a_protocol_factory_that_raises(run: Runner) -> None:
     def factory() -> Recorder:
         raise ZeroDivisionError

@@ -270,3 +270,15 @@ def test_who_cannot_ask(run: Runner) -> None:
             await far.lost
 
     run(main())
+
+
+def test_nobody_is_asked_over_a_connection_that_is_gone(run: Runner) -> None:
+    async def main() -> None:
+        async with connected() as (_, far):
+            far.transport.abort()
+            await far.lost
+            with pytest.raises(ConnectionLost) as caught:
+                await asyncio.wait_for(far.transport.request_client_certificate(client_auth=ClientAuth.REQUEST), 1)
+            assert caught.value.code == "no_answer"
+
+    run(main())

@@ -251,6 +251,13 @@ def test_nobody_there(run, pki):
     assert run("connect", "https://no-such-host.invalid/", *pki.trust).is_error(1, "no-such-host.invalid")
 
 
+@pytest.mark.parametrize("host", ["a..b", "x" * 64])
+def test_a_host_that_dns_cannot_hold(run, pki, host):
+    assert run("connect", f"https://{host}/", *pki.trust).is_error(1, f"cannot connect to {host}:443", "label")
+    proxy = ("--proxy", f"{host}:80")
+    assert run("connect", "https://127.0.0.1:1/", *pki.trust, *proxy).is_error(1, f"cannot connect to {host}:80")
+
+
 # Files
 
 

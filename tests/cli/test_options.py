@@ -127,7 +127,9 @@ def test_connect_to_takes_the_first_rule_that_fits():
     assert redirected(Target("example.com", 443, "/"), rules) == ("b", 2)
 
 
-@pytest.mark.parametrize("rule", ["", "a", "a:1:b", "a:x:b:2", "a:1:b:2:c"])
+@pytest.mark.parametrize(
+    "rule", ["", "a", "a:1:b", "a:x:b:2", "a:1:b:2:c", "::b:\u00b2", "::b:65536", "::b:" + "1" * 5000]
+)
 def test_bad_connect_to(rule):
     with pytest.raises(ConfigError, match="--connect-to"):
         redirected(Target("example.com", 443, "/"), (rule,))

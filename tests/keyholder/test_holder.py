@@ -29,7 +29,7 @@ from handfast.keyholder.protocol import (
     read_frame,
 )
 from handfast.registry import NamedGroup, SignatureScheme
-from handfast.wire.codec import decode
+from handfast.wire.codec import decode, encode
 from tests import certificates
 from tests.aio.support import client_config, server_config
 from tests.keyholder.support import Running, close, held, remote
@@ -297,6 +297,22 @@ def test_so_many_requests_wait_on_one_connection(tmp_path: Path, monkeypatch: py
             slow.go.set()
             assert {(await caller.answer()).request_id for _ in range(2)} == {1, 2}
             assert slow.asked == 2
+
+    asyncio.run(main())
+
+
+def test_so_many_bytes_of_requests_wait_on_one_connection(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HOLDER_PENDING_BYTES", 2 * len(encode(GOOD)))
+
+    async def main() -> None:
+        slow = Slow()
+        async with holding(tmp_path / "s", held(ISSUED, signer=slow)), calling(tmp_path / "s") as caller:
+            caller.writer.write(b"".join(frame(replace(GOOD, request_id=number)) for number in (1, 2, 3)))
+            answer = await caller.answer()
+            assert (answer.request_id, answer.code) == (3, Code.busy)
+            slow.go.set()
+            assert {(await caller.answer()).request_id for _ in range(2)} == {1, 2}
+            assert (await caller.ask(replace(GOOD, request_id=4)))[0].code == Code.signed
 
     asyncio.run(main())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import os
 import socket
@@ -233,6 +234,21 @@ def test_nobody_is_there(tmp_path: Path) -> None:
         assert time.monotonic() - start < PATIENCE
         assert failed.value.code == "holder_unreachable"
         assert "No such file" in failed.value.what
+
+
+def test_out_of_descriptors_it_fails_and_signs_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full() -> Any:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    with Running(path=tmp_path / "holder"):
+        credentials = remote(certificates.server(), tmp_path / "holder")
+        with monkeypatch.context() as patch:
+            patch.setattr(asyncio, "new_event_loop", full)
+            patch.setattr(asyncio.events, "new_event_loop", full)
+            with pytest.raises(LocalFailure, match="Too many open files"):
+                credentials.signer.sign(ECDSA, CONTENT)
+        assert credentials.signer.sign(ECDSA, CONTENT)
+        close(credentials)
 
 
 def test_pauses_between_attempts_grow_and_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -112,7 +112,7 @@ def eku(*purposes: x509.ObjectIdentifier, critical: bool = False) -> Extension:
 
 
 def make(
-    subject: str | None,
+    subject: str | x509.Name | None,
     issuer: Made | None,
     *extensions: Extension,
     key: Any = None,
@@ -126,7 +126,7 @@ def make(
     """A certificate signed by the issuer, or by itself; key identifiers are added unless told otherwise."""
     own_key = key or new_key()
     signing_key = own_key if issuer is None else issuer.key
-    own_name = name(subject)
+    own_name = subject if isinstance(subject, x509.Name) else name(subject)
     builder = (
         x509.CertificateBuilder()
         .subject_name(own_name)
@@ -195,7 +195,9 @@ def server(issuer: Made | None, *extensions: Extension, subject: str | None = "l
     return make(subject, issuer, *given, **options)
 
 
-def client(issuer: Made | None, *extensions: Extension, subject: str | None = "alice", **options: Any) -> Made:
+def client(
+    issuer: Made | None, *extensions: Extension, subject: str | x509.Name | None = "alice", **options: Any
+) -> Made:
     given = extensions or (constraints(False), (usage("digital_signature"), True), eku(CLIENT))
     return make(subject, issuer, *given, **options)
 

@@ -12,7 +12,23 @@ from handfast.pki.faults import FaultNames, Role, build_fault
 from handfast.trust.pem import encode
 from tests.certificates import require_peer
 
-from .crafting import ANY, CLIENT, NOW, Made, constraints, dns, eku, intermediate, judge, make, root, server, usage
+from .crafting import (
+    ANY,
+    CLIENT,
+    NOW,
+    Made,
+    client,
+    constraints,
+    dns,
+    eku,
+    intermediate,
+    judge,
+    judge_client,
+    make,
+    root,
+    server,
+    usage,
+)
 from .test_faults import _JUDGED, verdicts
 
 if TYPE_CHECKING:
@@ -85,3 +101,35 @@ def test_chains_on_which_implementations_differ(case: str, policy: str, tmp_path
     # "strict" is strict in form, and for the rest as "handfast".
     expected = accepted and (policy, case) != ("strict", "a CA as leaf")
     assert judge(leaf, trusted, policy=policy).accepted is expected
+
+
+@pytest.mark.parametrize(
+    ("address", "permitted", "excluded"),
+    [
+        ("bob@corp.example", "corp.example", None),
+        ("bob@Corp.Example", "corp.example", None),
+        ("bob@a.corp.example", "corp.example", None),
+        ("bob@a.corp.example", ".corp.example", None),
+        ("bob@corp.example", ".corp.example", None),
+        ("bob@evil.example", "corp.example", None),
+        ("bob@corp.example", "bob@corp.example", None),
+        ("Bob@corp.example", "bob@corp.example", None),
+        ("bob@evil.example", None, "evil.example"),
+        ("bob@corp.example", None, "evil.example"),
+        ("no mailbox", None, "evil.example"),
+    ],
+)
+@pytest.mark.parametrize("named", [False, True])
+def test_email_constraints_on_a_subject(
+    address: str, permitted: str | None, excluded: str | None, named: bool, tmp_path: Path
+) -> None:
+    trees = [None if base is None else [x509.RFC822Name(base)] for base in (permitted, excluded)]
+    trusted = root()
+    issuer = intermediate("Constrained", trusted, (x509.NameConstraints(*trees), True))
+    extensions = (constraints(False), eku(CLIENT), *([dns("corp.example")] * named))
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.EMAIL_ADDRESS, address)])
+    leaf = client(issuer, *extensions, subject=subject)
+    accepted = openssl_accepts(tmp_path, leaf.chain, (trusted.der,), "-purpose", "sslclient")
+    verdict = judge_client(leaf, trusted, policy="openssl")
+    assert verdict.accepted is accepted, verdict
+    assert verdict.code == ("" if accepted else "name_constraint")

@@ -89,6 +89,17 @@ def test_name_constraints_of_a_trusted_ca() -> None:
     assert "too many" in verdict.explanation
 
 
+def test_email_constraints_of_a_trusted_ca_on_a_long_subject() -> None:
+    trusted = root()
+    names = (x509.NameConstraints(None, [x509.RFC822Name(f"n{number}.b") for number in range(1000)]), True)
+    subject = x509.Name([x509.NameAttribute(x509.NameOID.EMAIL_ADDRESS, f"a@{number}.b") for number in range(1000)])
+    leaf = client(intermediate("Middle", trusted, names), subject=subject)
+    assert sum(map(len, leaf.chain)) < MAX_HANDSHAKE_MESSAGE
+    verdict = bounded(leaf, trusted)
+    assert verdict.code == "name_constraint"
+    assert "too many" in verdict.explanation
+
+
 def test_long_names_are_shortened_in_sentences() -> None:
     trusted = root()
     many = server(trusted, dns(*[f"n{number}.example" for number in range(2000)]))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
+import threading
 from dataclasses import replace
 from datetime import datetime
 from itertools import pairwise
+from types import FrameType
 from typing import Any
 
 import pytest
@@ -16,9 +20,11 @@ from handfast.pki.faults import FAULTS, build_fault
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
 from handfast.trust import paths
+from handfast.trust.path_memory import PathMemory
 from handfast.trust.presented import PresentedChain, Purpose
 from handfast.trust.revocation import Crls
 from handfast.trust.roots import Roots
+from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
 from tests import certificates
 from tests.lens.connections import client_config, server_config
@@ -176,3 +182,33 @@ def test_resumed_sessions_are_judged_by_it(built: list[bytes]) -> None:
     # The server's chain and the client's, each by its verifier.
     assert len(built) == 2
     assert all(one != other for one, other in pairwise(built))
+
+
+def test_threads_that_make_room_at_once_are_all_accepted() -> None:
+    trusted = root()
+    verifier = trusting(trusted, remember=1)
+    first, second = server(trusted), server(trusted)
+    assert verifier.verify(presented(first))
+    there = threading.Barrier(3)
+    source, start = inspect.getsourcelines(PathMemory.keep)
+    (forgets,) = [start + number for number, line in enumerate(source) if "popitem" in line]
+
+    def trace(frame: FrameType, event: str, _: object) -> Any:
+        forgetting = event == "line" and frame.f_lineno == forgets
+        if frame.f_code is PathMemory.keep.__code__ and (event == "call" or forgetting):
+            there.wait(20)
+        return trace
+
+    verdicts: list[Verdict] = []
+
+    def judge() -> None:
+        sys.settrace(trace)
+        verdicts.append(verifier.verify(presented(second)))
+        sys.settrace(None)
+
+    threads = [threading.Thread(target=judge) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert all(verdicts), verdicts

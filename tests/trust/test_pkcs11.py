@@ -254,34 +254,56 @@ print(len(asked), bool(lazy.sign(lazy.schemes[0], b"x")), bool(lazy.sign(lazy.sc
     assert elsewhere(tokens, script) == "0 True True 1\n"
 
 
-def test_a_key_that_wants_the_pin_for_each_signature(tokens: Tokens) -> None:
-    script = """
+EACH_TIME = """
 import pkcs11
 from cryptography.hazmat.primitives.asymmetric import ec
 from handfast.crypto import signatures
-from handfast.pki.authority import CertificateAuthority
-from dataclasses import replace
-own = pkcs11.lib(module)
-with next(own.get_tokens(token_label="first")).open(rw=True, user_pin="1234") as session:
-    names = pkcs11.Attribute
-    parameters = session.create_domain_parameters(
-        pkcs11.KeyType.EC, {names.EC_PARAMS: pkcs11.util.ec.encode_named_curve_parameters("secp256r1")}, local=True
-    )
-    public, _ = parameters.generate_keypair(
-        label="each",
-        private_template={names.ALWAYS_AUTHENTICATE: True},
-        capabilities=pkcs11.MechanismFlag.SIGN,
-        store=True,
-    )
-    point = public[names.EC_POINT][2:]
+session = next(pkcs11.lib(module).get_tokens(token_label="first")).open(rw=True, user_pin="1234")
+names = pkcs11.Attribute
+parameters = session.create_domain_parameters(
+    pkcs11.KeyType.EC, {names.EC_PARAMS: pkcs11.util.ec.encode_named_curve_parameters("secp256r1")}, local=True
+)
+public, _ = parameters.generate_keypair(
+    label=label,
+    private_template={names.ALWAYS_AUTHENTICATE: True},
+    capabilities=pkcs11.MechanismFlag.SIGN,
+    store=True,
+)
+point = public[names.EC_POINT][2:]
 key = ec.EllipticCurvePublicKey.from_encoded_point(ec.SECP256R1(), point)
 spki = signatures.describe_public_key(key)
 signatures.certificate_public_key = lambda certificate: spki
+"""
+"""Makes a key that wants the PIN for each signature; ``session`` is logged in."""
+
+
+def test_a_key_that_wants_the_pin_for_each_signature(tokens: Tokens) -> None:
+    script = f"""
+label = "each"
+{EACH_TIME}
+session.close()
 one = Pkcs11Signer("pkcs11:token=first;object=each", b"", "1234", module=module)
 scheme, = one.schemes
 print(one._asks_each_time, [signatures.verify(spki, scheme, one.sign(scheme, b"x"), b"x") for _ in "12"])
 """
     assert elsewhere(tokens, script) == "True [True, True]\n"
+
+
+def test_a_wrong_pin_for_each_signature_is_given_once(tokens: Tokens) -> None:
+    # Another part of the process is logged in, so that the key is seen without the PIN.
+    script = f"""
+label = "each wrong"
+{EACH_TIME}
+one = Pkcs11Signer("pkcs11:token=first;object=each%20wrong", b"", lambda: "9999", module=module)
+scheme, = one.schemes
+for _ in "123":
+    try:
+        one.sign(scheme, b"x")
+    except LocalFailure as error:
+        print("refuses the PIN" in error.what)
+    one.close()
+"""
+    assert elsewhere(tokens, script) == "True\n" * 3
 
 
 def test_a_pin_that_is_no_text(tokens: Tokens) -> None:

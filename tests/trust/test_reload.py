@@ -272,6 +272,23 @@ def test_files_that_change_while_they_are_read_are_read_again(tmp_path):
     assert reads == ["0", "1", "2"]
 
 
+def test_files_that_become_whole_while_half_of_them_fails_to_load_are_seen(tmp_path, log):
+    path = tmp_path / "file"
+    path.write_text("1")
+
+    def load() -> int:
+        text = path.read_text()
+        if text == "half":
+            path.write_text("2")
+        return int(text)
+
+    handle = handfast.Reloading(load, path)
+    path.write_text("half")
+    assert not handle.check()
+    assert handle.check()
+    assert handle.current == 2
+
+
 def test_files_that_never_settle_are_refused(tmp_path):
     path = tmp_path / "file"
     path.write_text("")

@@ -83,11 +83,15 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
     host, colon, number = text.rpartition(":")
     bracketed = host.startswith("[") and host.endswith("]")
     hint = "give host:port, or an https:// URL" if option == "TARGET" else "give host:port"
-    if not colon or not number.isascii() or not number.isdigit() or int(number) > 0xFFFF:
+    if not colon or not _is_port(number):
         raise ui.bad_option(option, f"{escape(text)!r} does not end in :PORT", hint)
     if ":" in host and not bracketed:
         raise ui.bad_option(option, f"{escape(text)!r} is ambiguous", f"write the IPv6 address as [{host}]:{number}")
     return host[1:-1] if bracketed else host, int(number)
+
+
+def _is_port(text: str) -> bool:
+    return len(text) <= 5 and text.isascii() and text.isdigit() and int(text) <= 0xFFFF
 
 
 def _host_name(host: str, text: str) -> str:
@@ -123,6 +127,6 @@ def _split_rule(rule: str) -> list[str]:
             parts.append("")
         elif character not in "[]":
             parts[-1] += character
-    if len(parts) != 4 or not all(part.isdigit() or not part for part in (parts[1], parts[3])):
+    if len(parts) != 4 or not all(_is_port(part) for part in (parts[1], parts[3]) if part):
         raise ui.bad_option("--connect-to", f"{escape(rule)!r} is not HOST:PORT:TOHOST:TOPORT", "leave any part empty")
     return parts

@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-import socket
 from typing import TYPE_CHECKING
 
 import h11
 
 from handfast.cli import ui
-from handfast.errors import ConnectionLost
+from handfast.io.sockets import open_tcp
 from handfast.text import escape
 
 if TYPE_CHECKING:
+    import socket
     from typing import NoReturn
 
 
 def through_proxy(proxy: tuple[str, int], host: str, port: int) -> socket.socket:
     """A socket that the proxy connected to ``host`` and ``port``."""
     address = f"{proxy[0]}:{proxy[1]}"
-    try:
-        sock = socket.create_connection(proxy)
-    except OSError as error:
-        raise ConnectionLost("connect_failed", address=address, reason=error.strerror or str(error)) from None
+    sock = open_tcp(*proxy)
     try:
         _ask(sock, address, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     except BaseException:

@@ -69,6 +69,9 @@ async def create_connection(
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise ConnectionLost("connect_failed", address=f"{host or name}:{port}", reason=reason) from None
+    except UnicodeError as error:
+        # A name that DNS cannot hold.
+        raise ConnectionLost("connect_failed", address=f"{host}:{port}", reason=error) from None
     except BaseException:
         link.abandon()
         raise

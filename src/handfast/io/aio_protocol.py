@@ -162,6 +162,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """Ask the client who it is."""
         if not isinstance(self.connection, ServerConnection):
             raise ApiMisuse("cannot_request", reason="this side is the client")
+        if self._stage is Stage.LOST:
+            raise self._error or ConnectionLost("no_answer", did="closed the connection")
         context = self.connection.request_client_certificate(client_auth=client_auth)
         answer = self._requested[context] = self.loop.create_future()
         self._flush()

@@ -3,7 +3,9 @@
 Two threads may use one ``TLSSocket``, one reading and one writing. The state lock guards the engine and is never held
 across blocking I/O; the write lock keeps sealed bytes in the order in which they were sealed. A reader that has
 something to send (the alert of an error, an answer to KeyUpdate) sends it only if it gets the write lock at once:
-whoever holds that lock sends it as well, so two sides that both wait for room cannot wait for each other.
+whoever holds that lock sends it as well, so two sides that both wait for room cannot wait for each other. What the
+system did not take then leaves while the reader waits. The socket's own timeout is the writer's: a reader with another
+one polls.
 
 A refused TLS 1.3 client learns why only after its own handshake, and often only after a write has failed: what the peer
 had sent before is then still read, because the alert is in there.
@@ -134,9 +136,12 @@ class TLSSocket:
 
     def handshake(self) -> ConnectionInfo:
         """Complete the handshake, if it is not. A failure is logged once, on the logger ``handfast``."""
-        if isinstance(self._connection.error, ApiMisuse):
-            # Its secrets were extracted: what comes now is for somebody else to read.
-            raise self._connection.error
+        failed = self._connection.error
+        if failed is not None:
+            # An ApiMisuse says that its secrets were extracted: what comes now is for somebody else to read.
+            if not isinstance(failed, ApiMisuse) and not self._closed:
+                self._abort(failed)
+            raise failed.with_traceback(None)
         if not self._connection.connected:
             try:
                 self._shake_hands()
@@ -150,7 +155,8 @@ class TLSSocket:
 
         Raises ConnectionLost unexpected_eof where it ended without close_notify, and PeerRejected for an alert.
         """
-        self.handshake()
+        if not self._received or not self.info.complete:
+            self.handshake()
         while not self._received:
             if self._peer_closed:
                 return b""
@@ -226,8 +232,11 @@ class TLSSocket:
         if self._closed:
             return
         self._closed = True
+        error = self._connection.error
         try:
-            if self._connection.connected:
+            if error is not None:
+                self._abort(error)
+            elif self._connection.connected:
                 # Whatever the program allows a write, closing waits no longer than this for room.
                 self._timeout = limits.SHUTDOWN_TIMEOUT
                 self.shutdown_write()
@@ -264,13 +273,20 @@ class TLSSocket:
     def _receive_some(self, timeout: float | None, *, quiet: bool = False) -> bool:
         """Read once from the socket into the engine. False after ``timeout`` seconds if ``quiet``, else an error."""
         try:
-            self._sock.settimeout(timeout)
-            data = self._sock.recv(RECEIVE_SIZE)
+            if self._unsent or (self._connection.connected and timeout != self._timeout):
+                data = self._poll_some(timeout)
+            else:
+                # Faster, and what a writer would set, too.
+                self._sock.settimeout(timeout)
+                data = self._sock.recv(RECEIVE_SIZE)
         except TimeoutError:
             if quiet:
                 return False
             raise ConnectionLost("timeout", seconds=timeout) from None
-        except OSError:
+        except BlockingIOError:
+            # The system had second thoughts.
+            return True
+        except (OSError, ValueError):
             raise self._lost() from None
         if data:
             self._settle(lambda: self._take(self._connection.receive(data)))
@@ -279,6 +295,21 @@ class TLSSocket:
         while self._connection.connected and (need := self._connection.need) is not None:
             self._answer(need)
         return True
+
+    def _poll_some(self, timeout: float | None) -> bytes:
+        """Wait until there is something to read, and read it; meanwhile what ``_flush`` had to leave is sent."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left = len(self._unsent)
+        while True:
+            remaining = None if deadline is None else deadline - time.monotonic()
+            ready = _poll(self._sock, select.POLLIN | (select.POLLOUT if left else 0), remaining)
+            if not ready:
+                raise TimeoutError
+            if ready != select.POLLOUT:
+                return self._sock.recv(RECEIVE_SIZE, socket.MSG_DONTWAIT)
+            self._flush(wait=False)
+            # Where nothing left, another thread is sending it.
+            left = len(self._unsent) if len(self._unsent) < left else 0
 
     def _take(self, results: list[Result]) -> None:
         for result in results:
@@ -289,14 +320,17 @@ class TLSSocket:
         self._peer_closed = self._connection.peer_closed
 
     def _settle(self, step: Callable[[], None]) -> None:
-        """One step of the engine and what it wants sent; on an error the alert leaves before the error does."""
+        """One step of the engine and what it wants sent; on an error the alert leaves before the error does.
+
+        An error that results came before waits for the next call, and so does what is left of its alert.
+        """
         try:
             with self._state:
                 step()
         except HandfastError as error:
             self._abort(error)
             raise
-        self._flush(wait=not self._connection.connected)
+        self._flush(wait=not self._connection.connected and self._connection.error is None)
 
     def _flush(self, *, wait: bool = True) -> None:
         """Send what the engine has ready.
@@ -369,6 +403,14 @@ class TLSSocket:
         self._sock.close()
 
 
+def _poll(sock: socket.socket, events: int, timeout: float | None) -> int:
+    """What of ``events`` the socket is ready for, or how it failed, within ``timeout`` seconds; 0 for nothing."""
+    waiting = select.poll()
+    waiting.register(sock, events)
+    ready = waiting.poll(None if timeout is None else max(timeout, 0.0) * 1000)
+    return ready[0][1] if ready else 0
+
+
 def _drain(sock: socket.socket, seconds: float, limit: int) -> Iterator[bytes]:
     """What the peer sent until it ends, ``seconds`` pass, or ``limit`` bytes came."""
     deadline = time.monotonic() + seconds
@@ -376,9 +418,9 @@ def _drain(sock: socket.socket, seconds: float, limit: int) -> Iterator[bytes]:
     while taken < limit:
         remaining = deadline - time.monotonic()
         try:
-            if remaining <= 0 or not select.select([sock], [], [], remaining)[0]:
+            if remaining <= 0 or not _poll(sock, select.POLLIN, remaining):
                 return
-            data = sock.recv(min(RECEIVE_SIZE, limit - taken))
+            data = sock.recv(min(RECEIVE_SIZE, limit - taken), socket.MSG_DONTWAIT)
         except (OSError, ValueError):
             return
         if not data:
@@ -421,8 +463,10 @@ def open_tcp(host: str, port: int, timeout: float | None = None) -> socket.socke
     """A TCP connection, for ``client``. Raises ConnectionLost connect_failed."""
     try:
         return socket.create_connection((host, port), timeout)
-    except OSError as error:
-        raise ConnectionLost("connect_failed", address=f"{host}:{port}", reason=error.strerror or str(error)) from None
+    except (OSError, UnicodeError) as error:
+        # A name that DNS cannot hold is no OSError.
+        reason = getattr(error, "strerror", None) or str(error)
+        raise ConnectionLost("connect_failed", address=f"{host}:{port}", reason=reason) from None
 
 
 def client(

@@ -75,11 +75,11 @@ class Watcher:
     def _watch_files(self) -> None:
         """Also where the system cannot tell of changes, or no folder is there: then by looking now and again."""
         while not self._stop.is_set():
-            folders = self._folders()
             try:
-                self._watch(folders)
+                self._watch(self._folders())
             except (OSError, RuntimeError) as error:
-                logging.getLogger("handfast").warning("watching %s failed: %s", listed([*map(str, folders)]), error)
+                names = listed([handle.name for handle in self._handles])
+                logging.getLogger("handfast").warning("watching %s failed: %s", names, error)
                 self._stop.wait(limits.RELOAD_INTERVAL)
                 self._check()
 

@@ -142,19 +142,20 @@ class KeyHolder:
             writer.close()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: str) -> None:
-        pending: set[asyncio.Task[None]] = set()
+        pending: dict[asyncio.Task[None], int] = {}
         self._served += 1
         try:
             while True:
                 raw = await read_frame(reader, limits.HOLDER_REQUEST_FRAME)
-                if len(pending) >= limits.HOLDER_PENDING:
+                waiting = sum(pending.values()) + len(raw)
+                if len(pending) >= limits.HOLDER_PENDING or waiting > limits.HOLDER_PENDING_BYTES:
                     # Nothing more is read until the caller takes what it has asked for.
                     writer.write(frame(_refusal(raw[1:5], Code.busy)))
                     await writer.drain()
                     continue
                 task = asyncio.create_task(self._handle(raw, writer, caller))
-                pending.add(task)
-                task.add_done_callback(pending.discard)
+                pending[task] = len(raw)
+                task.add_done_callback(pending.pop)
         except FrameTooLarge as error:
             _log.warning("%s: %s", caller, error)
             await _turn_away(reader, writer, Code.malformed)

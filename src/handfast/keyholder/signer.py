@@ -37,22 +37,26 @@ _GRACE = 1.0
 
 
 class _Worker:
-    """The thread with the connection."""
+    """The thread with the connection. OSError or RuntimeError where the system has no room for one."""
 
     def __init__(self, place: Place, timeout: float) -> None:
         self.pid = os.getpid()
-        self._place = place
-        self._timeout = timeout
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=asyncio.run, args=(self._main(),), name="handfast signer", daemon=True)
-        self._thread.start()
-        self._ready.wait()
+        self._client = Client(place, timeout)
+        self._stopped = asyncio.Event()
+        # Made here and not in the thread: where descriptors have run out, this fails, and somebody must hear of it.
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run, name="handfast signer", daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:
+            self._loop.close()
+            raise
+
+    def _run(self) -> None:
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._main())
 
     async def _main(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._client = Client(self._place, self._timeout)
-        self._stopped = asyncio.Event()
-        self._ready.set()
         await self._stopped.wait()
         await self._client.close()
 
@@ -171,6 +175,9 @@ class RemoteSigner:
             return worker
         with self._starting:
             if self._worker is None or self._worker.pid != os.getpid():
-                self._worker = _Worker(self._place, self._timeout)
+                try:
+                    self._worker = _Worker(self._place, self._timeout)
+                except (OSError, RuntimeError) as error:
+                    raise LocalFailure("holder_unreachable", holder=self._place, reason=error) from None
                 weakref.finalize(self, self._worker.stop)
             return self._worker

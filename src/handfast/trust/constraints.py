@@ -3,7 +3,8 @@
 The library applies DNS, IP and e-mail constraints to subjectAltName. It does not look at the subject: a CA that may
 issue for corp.example only could name another host in the common name, and a peer that reads common names would believe
 it. So DNS constraints are applied here to a common name that looks like a host name, when subjectAltName has no DNS
-name. Constraints on directory names are not implemented, and a CA that has any is refused.
+name, and e-mail constraints to the subject's emailAddress, in every certificate below. Constraints on directory names
+are not implemented, and a CA that has any is refused.
 """
 
 from __future__ import annotations
@@ -13,8 +14,9 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from handfast.host_names import is_host_name
-from handfast.limits import MAX_NAME_COMPARISONS
+from handfast.limits import MAX_NAME_COMPARISONS, MAX_PEER_TEXT
 from handfast.text import escape, listed
+from handfast.trust.distinguished_names import attribute_values
 from handfast.trust.presented import Purpose
 from handfast.trust.verdict import Reason
 
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from handfast.trust.certificates import Parsed
+
+_EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
 
 
 def constraint_problems(
@@ -49,6 +53,26 @@ def constraint_problems(
             allowed = f"only {listed(permitted)}" if permitted else f"anything but {listed(excluded)}"
             words = f"the CA {who} may issue for {allowed}, and the certificate is for {escape(name)}"
             yield Reason("name_constraint", index, words)
+    yield from _email_problems(below, constraints, index, who)
+
+
+def _email_problems(
+    below: Sequence[Parsed], constraints: x509.NameConstraints, index: int | None, who: str
+) -> Iterator[Reason]:
+    """RFC 5280 4.2.1.10, for emailAddress in a subject; as in OpenSSL also where subjectAltName has addresses."""
+    permitted, excluded = _emails(constraints.permitted_subtrees), _emails(constraints.excluded_subtrees)
+    if not permitted and not excluded:
+        return
+    addresses = [one for certificate in below for one in attribute_values(certificate.subject, _EMAIL_ADDRESS)]
+    if len(addresses) * (len(permitted) + len(excluded)) > MAX_NAME_COMPARISONS:
+        words = f"the CA {who} has too many name constraints for {len(addresses)} addresses"
+        yield Reason("name_constraint", index, words)
+        return
+    for address in addresses:
+        allowed = not permitted or any(_is_mailbox_of(address, base) for base in permitted)
+        if "@" not in address or not allowed or any(_is_mailbox_of(address, base) for base in excluded):
+            words = f"the CA {who} may not issue for {escape(address, MAX_PEER_TEXT)}"
+            yield Reason("name_constraint", index, words)
 
 
 def constrained_names(leaf: Parsed, purpose: Purpose) -> Iterator[str]:
@@ -66,6 +90,20 @@ def constrained_names(leaf: Parsed, purpose: Purpose) -> Iterator[str]:
 
 def _dns(subtrees: Sequence[x509.GeneralName] | None) -> list[str]:
     return [base.value.lower() for base in subtrees or () if isinstance(base, x509.DNSName)]
+
+
+def _emails(subtrees: Sequence[x509.GeneralName] | None) -> list[str]:
+    return [base.value for base in subtrees or () if isinstance(base, x509.RFC822Name)]
+
+
+def _is_mailbox_of(address: str, base: str) -> bool:
+    """``base`` is a mailbox, a host, or with a leading dot a domain."""
+    local, _, host = address.rpartition("@")
+    base_local, at, base_host = base.rpartition("@")
+    host, base_host = host.lower(), base_host.lower()
+    if at:
+        return local == base_local and host == base_host
+    return host.endswith(base_host) if base_host.startswith(".") else host == base_host
 
 
 def _within_any(name: str, bases: list[str]) -> bool:

@@ -12,6 +12,7 @@ first, and never holds a chain that is unusually long.
 from __future__ import annotations
 
 from collections import OrderedDict
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from handfast.limits import MAX_STORED_CHAIN
@@ -41,6 +42,7 @@ class PathMemory:
         if not self._capacity or sum(map(len, presented.chain)) > MAX_STORED_CHAIN:
             return
         self._paths[presented.chain, presented.purpose, policy] = path
-        # Without a lock, as each step is atomic: two threads at once make it forget one too many.
+        # Without a lock, as each step is atomic: threads that come here at once make it forget too many, or all.
         if len(self._paths) > self._capacity:
-            self._paths.popitem(last=False)
+            with suppress(KeyError):
+                self._paths.popitem(last=False)

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -30,7 +31,7 @@ from handfast.trust.passwords import asked_once
 from handfast.trust.pkcs11_uri import Pkcs11Uri, parse_pkcs11_uri
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable
+    from collections.abc import Callable, Collection, Iterable, Iterator
 
     from handfast.trust.passwords import Password
 
@@ -202,7 +203,8 @@ class Pkcs11Signer:
         how_to_sign = {"mechanism": pkcs11.Mechanism[how.name], "mechanism_param": parameters}
         if self._asks_each_time:
             how_to_sign["pin"] = self._pin_text()
-        made = bytes(self._key.sign(data, **how_to_sign))
+        with self._giving_pin() if self._asks_each_time else nullcontext():
+            made = bytes(self._key.sign(data, **how_to_sign))
         return signatures.ecdsa_signature(made) if how.name == "ECDSA" else made
 
     def _try_key(self) -> None:
@@ -279,17 +281,25 @@ class Pkcs11Signer:
 
     def _log_in(self, token: Any) -> Any:
         pkcs11 = self._module.pkcs11
-        if self._pin_refused:
-            raise ConfigError("pin_wrong", uri=self.uri)
         pin: Any = self._pin_text()
         if pin is None and token.flags & pkcs11.TokenFlag.PROTECTED_AUTHENTICATION_PATH:
             pin = pkcs11.PROTECTED_AUTH
         if pin is None:
             raise ConfigError("pin_needed", uri=self.uri)
+        with self._giving_pin():
+            try:
+                return token.open(user_pin=pin)
+            except pkcs11.UserAlreadyLoggedIn:
+                return token.open()
+
+    @contextmanager
+    def _giving_pin(self) -> Iterator[None]:
+        """Around whatever tells the token the PIN: once it was refused, nothing does any more."""
+        pkcs11 = self._module.pkcs11
+        if self._pin_refused:
+            raise ConfigError("pin_wrong", uri=self.uri)
         try:
-            return token.open(user_pin=pin)
-        except pkcs11.UserAlreadyLoggedIn:
-            return token.open()
+            yield
         except (pkcs11.PinIncorrect, pkcs11.PinInvalid, pkcs11.PinLenRange):
             self._pin_refused = True
             raise ConfigError("pin_wrong", uri=self.uri) from None

@@ -93,10 +93,12 @@ class Reloading(Generic[T]):
             return contents(self.paths) != self._seen and self._reload()
 
     def _reload(self) -> bool:
+        before = contents(self.paths)
         try:
             loaded, self._seen = self._load_settled()
         except Exception as error:  # noqa: BLE001 (whatever a loader raises, the connections go on)
-            self._seen = contents(self.paths)
+            # Not what they hold now: that may be whole by now, and nobody has looked at it.
+            self._seen = before
             what = error.what if isinstance(error, HandfastError) else f"{type(error).__name__}: {error}"
             log = logging.getLogger("handfast")
             log.warning("not reloaded, what was loaded before stays in use: %s", escape(_naming(what, self.name)))

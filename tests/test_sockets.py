@@ -1,0 +1,151 @@
+"""Blocking sockets: what is left unsent, threads that read and write at once, and many descriptors."""
+
+from __future__ import annotations
+
+import fcntl
+import resource
+import socket
+import threading
+import time
+from typing import Any
+
+import pytest
+
+import handfast
+from handfast import ClientAuth, ClientConfig, Credentials, ServerConfig, limits
+from handfast.errors import PeerMisbehaved, PeerRejected
+from handfast.io import sockets
+from handfast.registry import AlertDescription, AlertLevel, ContentType
+from tests import certificates
+from tests.aio.support import identity, verifier
+
+LIMIT = 20.0
+FEW_BYTES = 16 * 1024
+GREETING = b"hello"
+NAMES = tuple(f"{number}.a-name-that-takes-some-room.example.com" for number in range(200))
+
+
+def server_config(**options: Any) -> ServerConfig:
+    return ServerConfig(credentials=[identity(certificates.server())], **options)
+
+
+def connected(
+    client_config: ClientConfig | None = None, **options: Any
+) -> tuple[sockets.TLSSocket, sockets.TLSSocket, threading.Thread]:
+    """A client and a server, the client's send buffer small, and the thread in which the server greets."""
+    ours, theirs = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, FEW_BYTES)
+    server = sockets.TLSSocket(theirs, handfast.ServerConnection(server_config(**options)), timeout=LIMIT)
+    thread = threading.Thread(target=server.sendall, args=(GREETING,))
+    thread.start()
+    client = sockets.client(ours, client_config or ClientConfig(verifier=verifier()), server_name="localhost")
+    return client, server, thread
+
+
+def test_the_end_of_a_large_last_flight_leaves_while_the_client_reads() -> None:
+    mine = identity(certificates.client())
+    others = [certificates.server(names=NAMES).chain[0]] * 6
+    large = Credentials((mine.chain[0], *others), mine.signer)
+    config = ClientConfig(credentials=[large], verifier=verifier())
+    client, server, thread = connected(
+        config, client_auth=ClientAuth.REQUIRE_AND_VERIFY, verifier=verifier(), handshake_timeout=2.0
+    )
+    with client, server:
+        # The handshake is complete on this side, and the certificates are larger than what the system takes at once.
+        assert client.recv() == GREETING
+        thread.join()
+        assert server.info.verified_peer is not None
+
+
+def test_a_short_wait_of_the_thread_that_reads_is_none_of_the_thread_that_writes() -> None:
+    client, server, thread = connected()
+    thread.join()
+    assert client.recv() == GREETING
+    writes = threading.Event()
+
+    class Slow(socket.socket):
+        """Lets the other thread go on between the two steps of a write."""
+
+        def sendall(self, *arguments: Any) -> None:
+            writes.set()
+            time.sleep(0.05)
+            super().sendall(*arguments)
+
+    client._sock = Slow(fileno=client._sock.detach())
+    data = bytes(16 * FEW_BYTES)
+    failed: list[BaseException] = []
+
+    def write() -> None:
+        try:
+            client.sendall(data)
+        except BaseException as error:
+            failed.append(error)
+
+    with client, server:
+        writer = threading.Thread(target=write)
+        writer.start()
+        assert writes.wait(LIMIT)
+        for _ in range(20):
+            assert not client.wait(0.01)
+        left = len(data)
+        while left and not failed:
+            left -= len(server.recv())
+        writer.join()
+        assert not failed
+
+
+def segment(server: sockets.TLSSocket, *more: bytes) -> bytes:
+    """Data of a server, and what a lying one sends behind it."""
+    engine = server.connection
+    engine.send(b"data")
+    for alert in more:
+        engine._records.write(ContentType.alert, alert)
+    return engine.outgoing()
+
+
+def test_an_error_behind_data_is_told_at_once_and_after_all_of_it() -> None:
+    client, server, thread = connected()
+    thread.join()
+    assert client.recv() == GREETING
+    with client, server:
+        server._sock.sendall(segment(server, bytes((AlertLevel.fatal, AlertDescription.internal_error))))
+        assert [client.recv(3), client.recv(3)] == [b"dat", b"a"]
+        start = time.monotonic()
+        for call in (client.recv, client.recv, lambda: client.sendall(b"x")):
+            with pytest.raises(PeerRejected, match="internal_error"):
+                call()
+        # The peer keeps its side open, and the handshake would still have time.
+        assert time.monotonic() - start < 2
+        assert client.fileno() == -1
+
+
+@pytest.mark.parametrize("asked", [True, False])
+def test_our_alert_behind_data_leaves(asked: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", 0.05)
+    client, server, thread = connected()
+    thread.join()
+    assert client.recv() == GREETING
+    with client, server:
+        server._sock.sendall(segment(server) + b"\x17\x03\x03\x00\x20" + bytes(32) + bytes(100))
+        assert client.recv() == b"data"
+        if asked:
+            with pytest.raises(PeerMisbehaved):
+                client.recv()
+        client.close()
+        with pytest.raises(PeerRejected) as told:
+            server.recv()
+        assert told.value.code == "bad_record_mac"
+
+
+def test_the_alert_is_lingered_for_beyond_descriptor_1023() -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < 4096:
+        pytest.skip("this system lets no process have so many files")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 4096), hard))
+    first, theirs = socket.socketpair()
+    try:
+        with first, theirs, socket.socket(fileno=fcntl.fcntl(first, fcntl.F_DUPFD_CLOEXEC, 2000)) as ours:
+            theirs.sendall(b"the reason")
+            assert list(sockets._drain(ours, 0.05, 100)) == [b"the reason"]
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
