@@ -390,6 +390,19 @@ def test_the_names_of_the_roots_follow_them(trust):
     assert (len(handle.ca_names), handle.ca_names[0], handle.ca_names[:1]) == (2, first[0], first)
 
 
+def test_verifiers_of_other_kinds_have_names_too(trust):
+    ours, other = verifier().roots, verifier(certificates.other_ca()).roots
+    workloads = handfast.SpiffeVerifier({"a.example": ours, "b.example": other, "c.example": ours})
+    pinned = handfast.Pinned([handfast.key_pin(NEW.chain[0])])
+    for made, expected in (
+        (workloads, ours.names() + other.names()),
+        (handfast.AllOf(pinned, verifier(), workloads), ours.names()),
+        (handfast.AllOf(pinned), ()),
+    ):
+        handle = handfast.ReloadingVerifier(lambda made=made: made, trust)
+        assert tuple(handle.ca_names) == expected
+
+
 def test_too_many_names_are_none(trust, monkeypatch):
     handle = handfast.ReloadingVerifier.from_files(trust)
     monkeypatch.setattr(limits, "MAX_AUTOMATIC_CA_NAMES", 1)

@@ -80,7 +80,12 @@ class Conversation:
     click.option("--connect-to", multiple=True, metavar="HOST:PORT:TOHOST:TOPORT", help="Connect elsewhere, as curl."),
     click.option("--proxy", metavar="http://HOST:PORT", help="Go through an HTTP proxy, by CONNECT."),
 )
-@click.option("--cacert", type=click.Path(path_type=Path), metavar="FILE_OR_DIR", help="Trust these CAs instead.")
+@click.option(
+    "--cacert",
+    type=click.Path(path_type=Path),
+    metavar="FILE_OR_DIR",
+    help="Trust these CAs, not those of $SSL_CERT_FILE or the system.",
+)
 @options.crl_option
 @click.option("--pin", multiple=True, metavar="sha256//BASE64", help="The server's key must be this or another pinned.")
 @click.option(
