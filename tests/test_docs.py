@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -53,6 +54,36 @@ def test_links_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+def run_here(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", *shlex.split(command)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=30, cwd=folder)
+
+
+def test_the_readmes_commands_run_one_after_the_other(tmp_path: Path) -> None:
+    block = re.search(r"```console\n(\$ handfast certs.*?)```", README, re.DOTALL)
+    shown = re.search(r"```text\n(handfast: error: .*?)```", README, re.DOTALL)
+    assert block is not None
+    assert shown is not None
+    certs, enter, serve, *others = block[1].replace("$ ", "").splitlines()
+    assert run_here(certs, tmp_path).returncode == 0
+    folder = tmp_path / enter.removeprefix("cd ")
+    command = [sys.executable, "-m", *shlex.split(serve), "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
+        assert process.stdout is not None
+        try:
+            found = re.search(r":(\d+)/", process.stdout.readline())
+            assert found is not None
+            done = [run_here(other.replace("localhost:1337", f"localhost:{found[1]}"), folder) for other in others]
+        finally:
+            process.terminate()
+    *right, refused, _ = done
+    assert [one.returncode for one in done] == [0] * len(right) + [1, 0]
+    assert "verified" in right[0].stdout
+    assert "ClientHello" in right[1].stderr
+    assert refused.stderr.splitlines() == shown[1].splitlines()
+    assert (folder / "broken" / "server.pem").exists()
 
 
 def test_the_readmes_program_runs_against_serve(tmp_path: Path) -> None:
