@@ -25,6 +25,8 @@ SERVER: Any = handfast.ServerConfig(credentials=[CREDENTIALS])
 CLIENT: Any = handfast.ClientConfig()
 NOTHING: Any = None
 PATH: Any = "ca.pem"
+NAMES: Any = ["x25519"]
+ROOTS: Any = handfast.Roots.from_der([certificates.ca().certificate_der])
 
 
 @pytest.mark.parametrize(
@@ -33,13 +35,52 @@ PATH: Any = "ca.pem"
         ({"credentials": None}, "credentials: NoneType is no list of credentials"),
         ({"credentials": CREDENTIALS}, "credentials: Credentials is no list of credentials"),
         ({"credentials": ["client.pem"]}, "credentials: list is no list of credentials"),
-        ({"verifier": Approving}, "has no method verify to call"),
-        ({"verifier": "ca.pem"}, "verifier: 'ca.pem' has no method verify to call"),
+        ({"verifier": Approving}, "verifier: the class Approving has no method verify to call"),
+        ({"verifier": "ca.pem"}, "verifier: a str has no method verify to call"),
+        ({"verifier": ROOTS}, "verifier: a Roots has no method verify to call"),
+        ({"sessions": True}, "sessions: a bool has no method take to call"),
+        ({"groups": ["x25519"]}, "groups: 'x25519' is not the number of one"),
+        ({"versions": "1.3"}, "versions: '1' is not the number of one"),
+        ({"application_protocols": "h2"}, "application_protocols: 'h2' is one name and no list"),
+        ({"application_protocols": [b"h2"]}, "application_protocols: b'h2' is no text"),
     ],
 )
 def test_what_a_configuration_cannot_use(settings, words):
     with pytest.raises(ConfigError, match=words):
         handfast.ClientConfig(**settings)
+
+
+def test_the_advice_names_what_would_do():
+    with pytest.raises(ConfigError) as caught:
+        handfast.ClientConfig(groups=NAMES)
+    assert caught.value.hint == "name them as handfast.registry.NamedGroup.secp256r1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"client_auth": "require_and_verify"}, "client_auth: 'require_and_verify' is no ClientAuth"),
+        ({"client_auth": True}, "client_auth: True is no ClientAuth"),
+        ({"tickets": True}, "tickets: a bool has no method redeem to call"),
+        ({"tickets": handfast.SealedTickets}, "tickets: the class SealedTickets has no method redeem to call"),
+        ({"replay_guard": True}, "replay_guard: a bool has no method first_use to call"),
+    ],
+)
+def test_what_a_servers_configuration_cannot_use(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        handfast.ServerConfig(credentials=[CREDENTIALS], **settings)
+
+
+@pytest.mark.parametrize("keys", [bytes(32), ["a" * 32]])
+def test_ticket_keys_are_a_list_of_bytes(keys):
+    with pytest.raises(ConfigError, match="a ticket key has 32 bytes"):
+        handfast.SealedTickets(keys)
+
+
+def test_a_configuration_is_shown_without_its_certificates():
+    shown = repr(handfast.ServerConfig(credentials=[CREDENTIALS], verifier=handfast.PathVerifier(ROOTS)))
+    assert "\\x" not in shown + repr(ROOTS)
+    assert "given certificates" in repr(ROOTS)
 
 
 @pytest.mark.parametrize(

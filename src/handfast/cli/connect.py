@@ -233,6 +233,8 @@ def _tell_failure(outcome: Outcome, error: HandfastError) -> None:
         raise error
     if outcome.info is None or (isinstance(error, PeerRejected) and not outcome.answered):
         what = error.what if isinstance(error, ConnectionLost) else outcome.line(error)
+        if error.code == "too_slow":
+            what += f"; the handshake stood {outcome.stage}"
         ui.fail(what, error.fault, error.hint)
     ui.note(outcome.line())
     raise error
