@@ -17,11 +17,13 @@ constraints and every algorithm that the library would not know either.
 
 from __future__ import annotations
 
+import warnings
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import verification
 from cryptography.x509.oid import SignatureAlgorithmOID
 
@@ -114,11 +116,14 @@ class Anchors:
     def _objects(self) -> dict[x509.Certificate, bytes]:
         """A root that does not parse is left out, so it is not trusted."""
         objects = {}
-        for certificate in self.roots.certificates:
-            try:
-                objects[x509.load_der_x509_certificate(certificate)] = certificate
-            except ValueError:
-                continue
+        with warnings.catch_warnings():
+            # Some roots of every system have the serial number 0, and nobody here can give them another.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            for certificate in self.roots.certificates:
+                try:
+                    objects[x509.load_der_x509_certificate(certificate)] = certificate
+                except ValueError:
+                    continue
         return objects
 
 
