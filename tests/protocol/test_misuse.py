@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Thread
 from typing import Any
 
 import pytest
 
 import handfast
 from handfast import aio
-from handfast.errors import ApiMisuse, ConfigError
+from handfast.errors import ApiMisuse, CertificateRejected, ConfigError, HandfastError
 from tests import certificates
 
 
@@ -107,6 +108,29 @@ def test_a_client_needs_a_clients_configuration(call):
 def test_a_server_needs_a_servers_configuration(call):
     with pytest.raises(ApiMisuse, match="a ServerConfig is needed, not ClientConfig"):
         call()
+
+
+def test_a_failed_handshake_is_in_the_servers_log_and_the_clients_hands(caplog):
+    listener = handfast.listen("127.0.0.1", 0, SERVER)
+    failures = []
+
+    def serve():
+        with listener.accept() as tls:
+            try:
+                tls.handshake()
+            except HandfastError as error:
+                failures.append(error)
+
+    thread = Thread(target=serve)
+    thread.start()
+    config = handfast.ClientConfig(verifier=handfast.Pinned([handfast.key_pin(certificates.client().chain[0])]))
+    with caplog.at_level("DEBUG", "handfast"), pytest.raises(CertificateRejected) as caught:
+        handfast.connect("127.0.0.1", listener.address[1], config)
+    thread.join()
+    listener.close()
+    assert caught.value.code == "pin_mismatch"
+    (line,) = (record.getMessage() for record in caplog.records if record.name == "handfast")
+    assert failures[0].what in line
 
 
 def test_a_path_verifier_needs_roots_and_not_their_file():
