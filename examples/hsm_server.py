@@ -46,7 +46,7 @@ async def talk(ca: CertificateAuthority, directory: Path, module: str) -> None:
 
     server = await handfast.aio.start_server(greet, "127.0.0.1", 0, handfast.ServerConfig(credentials=[credentials]))
     async with server:
-        (listening,) = server.sockets  # type: ignore[attr-defined]
+        (listening,) = server.sockets
         config = handfast.ClientConfig(verifier=handfast.PathVerifier(handfast.Roots.from_der([ca.certificate_der])))
         reader, writer = await handfast.aio.open_connection(
             "127.0.0.1", listening.getsockname()[1], config, server_name="localhost"

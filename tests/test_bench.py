@@ -3,15 +3,32 @@
 from __future__ import annotations
 
 import math
+import re
 import ssl
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
+import handfast
 from bench import idle, memory, others, resumption, run, tls12, waiting
 from bench.checks import check_facts, remark, unchecked
 from bench.scenarios import SIZES, handshakes, records
-from bench.sides import ALWAYS, HANDFAST, Implementation, Pki, Row, Ssl, pyopenssl_sides, ssl_contexts, ssl_sides
+from bench.sides import (
+    ALWAYS,
+    HANDFAST,
+    REMEMBERING,
+    Implementation,
+    Pki,
+    Row,
+    Ssl,
+    pyopenssl_sides,
+    ssl_contexts,
+    ssl_sides,
+)
+from handfast.pki.authority import CertificateAuthority
+from handfast.registry import NamedGroup
 
 ALWAYS_NAMED = ["handfast", "paths remembered", "ssl", "pyOpenSSL"]
 SIDES = ["client", "server"]
@@ -117,6 +134,47 @@ def test_handshakes_that_wait_for_one_signer(pki):
     rows = list(waiting.rows(pki, rounds=1, count=waiting.WAITING))
     assert keys(rows) == [("500 waiting handshakes", "handfast", "both")]
     assert plausible(rows)
+
+
+PAGE = (Path(__file__).parent.parent / "docs" / "performance.md").read_text()
+
+
+def test_the_page_names_rows_that_there_are():
+    cells = [line.split("|")[1] for line in PAGE.splitlines() if line.startswith("| `")]
+    named = {name for cell in cells for name in re.findall("`([^`]+)`", cell)}
+    scenarios = {scenario for scenario, _ in run.GOALS} | set(run.MOST_KIB)
+    assert len(named) > 6
+    assert named - {REMEMBERING.name} <= scenarios
+
+
+def test_the_configuration_of_the_page_makes_cheap_handshakes(tmp_path, monkeypatch):
+    program = re.search(r"```python\n(.*?)```", PAGE, re.DOTALL)
+    assert program is not None
+    made = CertificateAuthority.create()
+    server, client = made.server("localhost"), made.client("alice")
+    for name, data in (
+        ("ca.pem", made.certificate_pem), ("server.pem", server.cert_pem), ("server.key", server.key_pem)
+    ):  # fmt: skip
+        (tmp_path / name).write_bytes(data)
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
+    exec(program[1], scope)
+    config = handfast.ClientConfig(
+        verifier=handfast.PathVerifier(handfast.Roots.from_file("ca.pem")),
+        credentials=[handfast.Credentials.from_pem(client.cert_pem, client.key_pem)],
+        sessions=handfast.SessionCache(),
+    )
+    for resumed in (False, True):
+        ends = (
+            handfast.ClientConnection(config, server_name="localhost"),
+            handfast.ServerConnection(scope["server"]),
+        )
+        for _ in range(4):
+            for sender, receiver in (ends, ends[::-1]):
+                receiver.receive(sender.outgoing())
+        info = ends[1].info
+        assert (info.complete, info.resumed, info.verified_peer is not None) == (True, resumed, True)
+        assert info.group == NamedGroup.x25519
 
 
 def test_goals():

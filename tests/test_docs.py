@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -53,6 +56,81 @@ def test_links_lead_somewhere() -> None:
     for page in [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")]:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.name} links to {target}"
+
+
+@pytest.mark.parametrize("whose", ["ours", "nobody's"])
+def test_the_program_with_blocking_sockets_runs(whose: str, tmp_path: Path) -> None:
+    import handfast
+    from tests.certificates import ca, client, other_ca, server
+
+    program = re.search(r"```python\n(.*?)```", (ROOT / "docs" / "api.md").read_text(), re.DOTALL)
+    assert program is not None
+    (tmp_path / "ca.pem").write_bytes(ca().certificate_pem)
+    shown = client() if whose == "ours" else other_ca().client("mallory")
+    (tmp_path / "client.pem").write_bytes(shown.cert_pem)
+    (tmp_path / "client.key").write_bytes(shown.key_pem)
+    config = handfast.ServerConfig(
+        credentials=[handfast.Credentials.from_pem(server().cert_pem, server().key_pem)],
+        client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY,
+        verifier=handfast.PathVerifier(handfast.Roots.from_der([ca().certificate_der])),
+        tickets=handfast.SealedTickets(),
+    )
+    listener = handfast.listen("127.0.0.1", 0, config, timeout=30)
+
+    def serve() -> None:
+        for _ in range(2):
+            with listener.accept() as tls, suppress(handfast.HandfastError):
+                asked = b"".join(iter(tls.recv, b""))
+                peer = tls.info.verified_peer
+                assert peer is not None
+                tls.sendall(f"{asked.decode()} {peer.verdict.subject}, resumed: {tls.info.resumed}".encode())
+
+    thread = Thread(target=serve)
+    thread.start()
+    script = program[1].replace("1337", str(listener.address[1])).replace("localhost", "127.0.0.1")
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, cwd=tmp_path)
+    thread.join()
+    listener.close()
+    assert done.stderr == ""
+    first, second = done.stdout.splitlines()
+    if whose == "ours":
+        assert first.startswith("who am I? CN=alice")
+        assert first.endswith("resumed: False")
+        assert second.startswith("and now? CN=alice")
+        assert second.endswith("resumed: True")
+    else:
+        assert first == second
+        assert first.startswith("refused: unknown_ca: the peer does not trust the CA of our certificate")
+
+
+def run_here(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    words = [sys.executable, "-m", *shlex.split(command)]
+    return subprocess.run(words, capture_output=True, text=True, timeout=30, cwd=folder)
+
+
+def test_the_readmes_commands_run_one_after_the_other(tmp_path: Path) -> None:
+    block = re.search(r"```console\n(\$ handfast certs.*?)```", README, re.DOTALL)
+    shown = re.search(r"```text\n(handfast: error: .*?)```", README, re.DOTALL)
+    assert block is not None
+    assert shown is not None
+    certs, enter, serve, *others = block[1].replace("$ ", "").splitlines()
+    assert run_here(certs, tmp_path).returncode == 0
+    folder = tmp_path / enter.removeprefix("cd ")
+    command = [sys.executable, "-m", *shlex.split(serve), "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=folder) as process:
+        assert process.stdout is not None
+        try:
+            found = re.search(r":(\d+)/", process.stdout.readline())
+            assert found is not None
+            done = [run_here(other.replace("localhost:1337", f"localhost:{found[1]}"), folder) for other in others]
+        finally:
+            process.terminate()
+    *right, refused, _ = done
+    assert [one.returncode for one in done] == [0] * len(right) + [1, 0]
+    assert "verified" in right[0].stdout
+    assert "ClientHello" in right[1].stderr
+    assert refused.stderr.splitlines() == shown[1].splitlines()
+    assert (folder / "broken" / "server.pem").exists()
 
 
 def test_the_readmes_program_runs_against_serve(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from handfast import limits
-from handfast.errors import ConnectionLost, PeerMisbehaved
+from handfast.errors import ConnectionLost, PeerMisbehaved, PeerRejected
 from handfast.lens import log
 from handfast.lens.log import FailureLog, address_text, failure_line, log_failure
 
@@ -37,6 +37,21 @@ def test_one_warning_with_address_stage_cause_and_hint(messages, caplog, monkeyp
         f"[RFC 9846 5.2]; {ERROR.hint}"
     )
     assert (caplog.records[0].name, caplog.records[0].levelno) == ("handfast", logging.WARNING)
+
+
+def test_a_stage_that_the_cause_names_is_said_once():
+    awaited = "the client's Certificate"
+    error = PeerRejected("unknown_ca", alert="unknown_ca (48)", stage=f" while we waited for {awaited}")
+    line = failure_line("peer", f"waiting for {awaited}", error)
+    assert line.startswith(
+        "peer: handshake failed: the peer refused with the alert unknown_ca (48) while we waited for"
+    )
+    assert line.count(awaited) == 1
+    assert "(the peer's decision)" in line
+
+
+def test_a_failure_without_a_stage():
+    assert failure_line("peer", "", ERROR).startswith(f"peer: handshake failed: {ERROR.what} (")
 
 
 def test_a_flood_is_held_back_and_counted(messages):

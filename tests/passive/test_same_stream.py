@@ -525,7 +525,7 @@ def test_a_wrong_proof_after_the_handshake_as_the_server_saw_it(kind, changes, c
 def table(heading: str) -> list[list[str]]:
     """The rows of the table below a heading of docs/events.md, cell by cell."""
     section = EVENTS_PAGE.split(f"## {heading}\n")[1].split("\n## ")[0]
-    rows = [line.strip("|").split("|") for line in section.splitlines() if line.startswith("|")]
+    rows = [line.strip().strip("|").split("|") for line in section.splitlines() if line.lstrip().startswith("|")]
     return [[cell.strip() for cell in row] for row in rows[2:]]
 
 
@@ -535,6 +535,13 @@ def all_events() -> dict[str, type[Event]]:
         for name, kind in vars(events).items()
         if isinstance(kind, type) and issubclass(kind, Event) and kind is not Event
     }
+
+
+@pytest.mark.parametrize("heading", ["The events", "The order"])
+def test_no_row_of_the_page_stands_twice(heading):
+    first_cells = [row[0] for row in table(heading)]
+    assert len(first_cells) > 10
+    assert len(first_cells) == len(set(first_cells))
 
 
 def test_the_page_names_every_event_and_its_fields():

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from threading import Thread
 from typing import Any
 
 import pytest
 
 import handfast
 from handfast import aio
-from handfast.errors import ApiMisuse, ConfigError
+from handfast.errors import ApiMisuse, CertificateRejected, ConfigError, HandfastError
 from tests import certificates
 
 
@@ -25,6 +26,8 @@ SERVER: Any = handfast.ServerConfig(credentials=[CREDENTIALS])
 CLIENT: Any = handfast.ClientConfig()
 NOTHING: Any = None
 PATH: Any = "ca.pem"
+NAMES: Any = ["x25519"]
+ROOTS: Any = handfast.Roots.from_der([certificates.ca().certificate_der])
 
 
 @pytest.mark.parametrize(
@@ -33,13 +36,52 @@ PATH: Any = "ca.pem"
         ({"credentials": None}, "credentials: NoneType is no list of credentials"),
         ({"credentials": CREDENTIALS}, "credentials: Credentials is no list of credentials"),
         ({"credentials": ["client.pem"]}, "credentials: list is no list of credentials"),
-        ({"verifier": Approving}, "has no method verify to call"),
-        ({"verifier": "ca.pem"}, "verifier: 'ca.pem' has no method verify to call"),
+        ({"verifier": Approving}, "verifier: the class Approving has no method verify to call"),
+        ({"verifier": "ca.pem"}, "verifier: a str has no method verify to call"),
+        ({"verifier": ROOTS}, "verifier: a Roots has no method verify to call"),
+        ({"sessions": True}, "sessions: a bool has no method take to call"),
+        ({"groups": ["x25519"]}, "groups: 'x25519' is not the number of one"),
+        ({"versions": "1.3"}, "versions: '1' is not the number of one"),
+        ({"application_protocols": "h2"}, "application_protocols: 'h2' is one name and no list"),
+        ({"application_protocols": [b"h2"]}, "application_protocols: b'h2' is no text"),
     ],
 )
 def test_what_a_configuration_cannot_use(settings, words):
     with pytest.raises(ConfigError, match=words):
         handfast.ClientConfig(**settings)
+
+
+def test_the_advice_names_what_would_do():
+    with pytest.raises(ConfigError) as caught:
+        handfast.ClientConfig(groups=NAMES)
+    assert caught.value.hint == "name them as handfast.registry.NamedGroup.secp256r1"
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"client_auth": "require_and_verify"}, "client_auth: 'require_and_verify' is no ClientAuth"),
+        ({"client_auth": True}, "client_auth: True is no ClientAuth"),
+        ({"tickets": True}, "tickets: a bool has no method redeem to call"),
+        ({"tickets": handfast.SealedTickets}, "tickets: the class SealedTickets has no method redeem to call"),
+        ({"replay_guard": True}, "replay_guard: a bool has no method first_use to call"),
+    ],
+)
+def test_what_a_servers_configuration_cannot_use(settings, words):
+    with pytest.raises(ConfigError, match=words):
+        handfast.ServerConfig(credentials=[CREDENTIALS], **settings)
+
+
+@pytest.mark.parametrize("keys", [bytes(32), ["a" * 32]])
+def test_ticket_keys_are_a_list_of_bytes(keys):
+    with pytest.raises(ConfigError, match="a ticket key has 32 bytes"):
+        handfast.SealedTickets(keys)
+
+
+def test_a_configuration_is_shown_without_its_certificates():
+    shown = repr(handfast.ServerConfig(credentials=[CREDENTIALS], verifier=handfast.PathVerifier(ROOTS)))
+    assert "\\x" not in shown + repr(ROOTS)
+    assert "given certificates" in repr(ROOTS)
 
 
 @pytest.mark.parametrize(
@@ -66,6 +108,29 @@ def test_a_client_needs_a_clients_configuration(call):
 def test_a_server_needs_a_servers_configuration(call):
     with pytest.raises(ApiMisuse, match="a ServerConfig is needed, not ClientConfig"):
         call()
+
+
+def test_a_failed_handshake_is_in_the_servers_log_and_the_clients_hands(caplog):
+    listener = handfast.listen("127.0.0.1", 0, SERVER)
+    failures = []
+
+    def serve():
+        with listener.accept() as tls:
+            try:
+                tls.handshake()
+            except HandfastError as error:
+                failures.append(error)
+
+    thread = Thread(target=serve)
+    thread.start()
+    config = handfast.ClientConfig(verifier=handfast.Pinned([handfast.key_pin(certificates.client().chain[0])]))
+    with caplog.at_level("DEBUG", "handfast"), pytest.raises(CertificateRejected) as caught:
+        handfast.connect("127.0.0.1", listener.address[1], config)
+    thread.join()
+    listener.close()
+    assert caught.value.code == "pin_mismatch"
+    (line,) = (record.getMessage() for record in caplog.records if record.name == "handfast")
+    assert failures[0].what in line
 
 
 def test_a_path_verifier_needs_roots_and_not_their_file():

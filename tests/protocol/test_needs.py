@@ -265,7 +265,7 @@ def test_what_came_while_we_waited_is_read_afterwards(role):
     peer = judging(role, DEFERRED).run()
     need = peer.connection.need
     assert isinstance(need, JudgeNeed)
-    assert peer.connection.waiting_for == "our own judge step"
+    assert peer.connection.waiting_for == "our verifier"
     peer.say(Record(APPLICATION_DATA, b"data"))
     assert peer.results == []
     assert peer.connection.answer(need, accept()) == [HandshakeDone(peer.connection.info), Data(b"data")]

@@ -135,7 +135,7 @@ def test_in_a_handshake_a_verdict_that_does_not_come_in_time_refuses():
         own = handfast.Credentials.from_pem(issued.cert_pem, issued.key_pem)
         config = handfast.ServerConfig(credentials=[own])
         server = await handfast.aio.create_server(asyncio.Protocol, "127.0.0.1", 0, config)
-        port = server.sockets[0].getsockname()[1]  # type: ignore[attr-defined]
+        port = server.sockets[0].getsockname()[1]
         client = handfast.ClientConfig(verifier=handfast.WithTimeout(Never(), 0.05))
         try:
             await handfast.aio.open_connection("127.0.0.1", port, client, server_name="localhost")

@@ -16,6 +16,7 @@ import trustme
 from cryptography import x509
 
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
+from handfast.pki.authority import CertificateAuthority
 from handfast.pki.faults import Role
 from handfast.registry import AlertDescription
 from handfast.trust import pem
@@ -51,6 +52,18 @@ class Made:
             ca_names=self.roots.names(),
         )
         return Meeting(client, server, server_name)
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_root_with_the_serial_number_0_is_used_without_a_word(tmp_path: Path) -> None:
+    """As GoDaddy's G2 and others in every system's store: cryptography warns of each, on the program's terminal."""
+    made = [require_peer("openssl"), "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-set_serial", "0", "-days", "1"]
+    subprocess.run([*made, "-subj", "/CN=Old", "-keyout", "key", "-out", "ca.pem"], cwd=tmp_path, check=True)
+    roots = Roots.from_file(tmp_path / "ca.pem")
+    ours = CertificateAuthority.create()
+    verifier = PathVerifier(Roots.from_der([*roots.certificates, ours.certificate_der]))
+    chain, at = ours.server(HOST).chain, datetime.now(UTC)
+    assert verifier.verify(PresentedChain(chain=chain, purpose=Purpose.SERVER, server_name=HOST, at=at)).accepted
 
 
 class Folder:

@@ -421,6 +421,16 @@ def test_the_names_of_the_roots_follow_them(trust):
     assert (len(handle.ca_names), handle.ca_names[0], handle.ca_names[:1]) == (2, first[0], first)
 
 
+def test_verifiers_of_other_kinds_have_names_too(trust):
+    ours, other = verifier().roots, verifier(certificates.other_ca()).roots
+    workloads = handfast.SpiffeVerifier({"a.example": ours, "b.example": other, "c.example": ours})
+    pinned = handfast.Pinned([handfast.key_pin(NEW.chain[0])])
+    both = handfast.AllOf(pinned, verifier(), workloads)
+    assert tuple(handfast.ReloadingVerifier(lambda: workloads, trust).ca_names) == ours.names() + other.names()
+    assert tuple(handfast.ReloadingVerifier(lambda: both, trust).ca_names) == ours.names()
+    assert tuple(handfast.ReloadingVerifier(lambda: pinned, trust).ca_names) == ()
+
+
 def test_too_many_names_are_none(trust, monkeypatch):
     handle = handfast.ReloadingVerifier.from_files(trust)
     monkeypatch.setattr(limits, "MAX_AUTOMATIC_CA_NAMES", 1)

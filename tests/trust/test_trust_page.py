@@ -5,17 +5,24 @@ from __future__ import annotations
 import inspect
 import re
 from dataclasses import fields
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+import handfast
 from handfast.errors import CertificateRejected, ConfigError
+from handfast.pki.authority import Issued
 from handfast.pki.faults import Role, build_fault
+from handfast.registry import AlertDescription
 from handfast.trust.policy import POLICIES, PathPolicy
 from handfast.trust.presented import PresentedChain, Purpose
 from handfast.trust.revocation import Crls, CrlScope, CrlUnknown, OcspPolicy
 from handfast.trust.roots import Roots
+from handfast.trust.verdict import Verdict, as_verdict
 from handfast.trust.verifiers import PathVerifier
+from tests import certificates
 
 from .crafting import NOW
 
@@ -41,6 +48,25 @@ def test_policies_and_their_knobs() -> None:
     for knob, *cells in rows:
         for policy, cell in zip(("handfast", "openssl", "strict"), cells, strict=False):
             assert getattr(POLICIES[policy], knob.strip("`")) is (cell == "yes"), (knob, policy)
+
+
+def test_the_list_of_those_who_may_come_in() -> None:
+    program = re.search(r"```python\n(class OnTheList:.*?)```", PAGE, re.DOTALL)
+    assert program is not None
+    scope = {"handfast": handfast, "roots": Roots.from_der([certificates.ca().certificate_der])}
+    exec(program[1], scope)
+    verifier: Any = scope["verifier"]
+    alice, mallory = (certificates.ca().client(name) for name in ("alice", "mallory"))
+    at = datetime.now(UTC)
+
+    def judged(issued: Issued) -> Verdict:
+        asked = PresentedChain(chain=issued.chain, purpose=Purpose.CLIENT, server_name=None, at=at)
+        return as_verdict(verifier.verify(asked))
+
+    assert judged(alice).accepted
+    assert judged(mallory).code == "access_denied"
+    assert CertificateRejected.catalogue["access_denied"].alert is AlertDescription.access_denied
+    assert judged(certificates.other_ca().client("alice")).code == "unknown_issuer"
 
 
 def test_the_knobs_for_revocation() -> None:

@@ -80,7 +80,12 @@ class Conversation:
     click.option("--connect-to", multiple=True, metavar="HOST:PORT:TOHOST:TOPORT", help="Connect elsewhere, as curl."),
     click.option("--proxy", metavar="http://HOST:PORT", help="Go through an HTTP proxy, by CONNECT."),
 )
-@click.option("--cacert", type=click.Path(path_type=Path), metavar="FILE_OR_DIR", help="Trust these CAs instead.")
+@click.option(
+    "--cacert",
+    type=click.Path(path_type=Path),
+    metavar="FILE_OR_DIR",
+    help="Trust these CAs, not those of $SSL_CERT_FILE or the system.",
+)
 @options.revocation_options
 @click.option("--pin", multiple=True, metavar="sha256//BASE64", help="The server's key must be this or another pinned.")
 @click.option(
@@ -229,6 +234,8 @@ def _tell_failure(outcome: Outcome, error: HandfastError) -> None:
         raise error
     if outcome.info is None or (isinstance(error, PeerRejected) and not outcome.answered):
         what = error.what if isinstance(error, ConnectionLost) else outcome.line(error)
+        if error.code == "too_slow":
+            what += f"; the handshake stood {outcome.stage}"
         ui.fail(what, error.fault, error.hint)
     ui.note(outcome.line())
     raise error

@@ -135,7 +135,7 @@ class Connection:
         """What the handshake waits for, in words."""
         if isinstance(self._step, Expect):
             return f"the {self.info.role.peer}'s {self._step.names}"
-        return "nothing" if self._step is None else f"our own {type(self._step).__name__.lower()} step"
+        return "nothing" if self._step is None else self._step.who
 
     def receive(self, data: bytes | bytearray | memoryview) -> list[Result]:
         """Take bytes from the transport. Raises HandfastError once its alert is in ``outgoing``.

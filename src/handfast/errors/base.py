@@ -15,6 +15,7 @@ class Fault(StrEnum):
     """Whose fault an error is, as seen from this side."""
 
     PEER = "the peer's fault"
+    DECISION = "the peer's decision"
     OURS = "our side's fault"
     NOBODY = "the two sides do not fit"
     NETWORK = "the network or the peer's process"

@@ -202,7 +202,9 @@ class ConfigError(HandfastError):
             "legacy_client_signatures (RFC 9963)",
         ),
         "bad_option": Entry(None, "{option}: {reason}", "", "{advice}", "an option's value cannot be used"),
-        "no_credentials": Entry(None, "a server needs a certificate and its key", "", "give --cert and --key"),
+        "no_credentials": Entry(
+            None, "a server needs a certificate and its key", "", "give --cert and --key, in a program credentials"
+        ),
         "not_a_capture": Entry(
             None, "this is no capture: neither pcapng nor pcap", "", "tcpdump -w, Wireshark and --pcapng write captures"
         ),

@@ -71,9 +71,12 @@ class CertificateRejected(HandfastError):
 
 
 class PeerRejected(HandfastError):
-    """The peer sent a fatal alert, which is its whole explanation. ``description`` is the alert's number."""
+    """The peer sent a fatal alert, which is its whole explanation; ``code`` is its name.
 
-    fault = Fault.PEER
+    What it objects to is as often ours: the certificate we showed, or did not show.
+    """
+
+    fault = Fault.DECISION
     catalogue: ClassVar[Mapping[str, Entry]] = {
         name: Entry(None, "the peer refused with the alert {alert}{stage}", "RFC 9846 6.2", hint)
         for name, hint in {
@@ -105,7 +108,7 @@ class PeerRejected(HandfastError):
             "bad_certificate_status_response": "the peer refuses our OCSP response",
             "unknown_psk_identity": "the peer does not know our pre-shared key",
             "certificate_required": "the server requires a client certificate and got none; give one with --cert and"
-            " --key",
+            " --key, in a program with credentials",
             "no_application_protocol": "the peer speaks none of our ALPN protocols; give one of its with --alpn",
             "ech_required": "the peer requires Encrypted Client Hello",
             "general_error": "the peer failed and says no more",

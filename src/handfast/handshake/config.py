@@ -138,9 +138,7 @@ class Config:
                 name = CertificateCompressionAlgorithm.describe(algorithm)
                 reason, advice = f"{name} is not installed", f"pip install 'handfast[{name}]'"
                 _refuse("certificate_compression", reason, advice)
-        for protocol in self.application_protocols:
-            if not 1 <= len(protocol.encode()) <= 255:
-                _refuse("application_protocols", f"{protocol!r} is not 1 to 255 bytes long", "RFC 7301 3.1")
+        _check_protocols(self.application_protocols)
         if not limits.MIN_FRAGMENT <= self.max_fragment <= limits.MAX_PLAINTEXT:
             _refuse(
                 "max_fragment",
@@ -213,6 +211,7 @@ class ClientConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_method("sessions", self.sessions, "take", "handfast.SessionCache()")
         _check_word("when_no_certificate_matches", self.when_no_certificate_matches, "send_anyway", "send_none")
         outside = [group for group in self.key_share_groups or () if group not in self.groups]
         if outside:
@@ -268,6 +267,9 @@ class ServerConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        _check_client_auth(self.client_auth)
+        _check_method("tickets", self.tickets, "redeem", "handfast.SealedTickets()")
+        _check_method("replay_guard", self.replay_guard, "first_use", "handfast.MemoryReplayGuard()")
         self._check_sessions()
         if not self.credentials:
             raise ConfigError("no_credentials")
@@ -313,14 +315,34 @@ def _check_word(option: str, value: str, *words: str) -> None:
         _refuse(option, f"{value!r} is neither of {' and '.join(words)}", "see docs/identities.md")
 
 
-def _check_known(option: str, values: Sequence[int], known: object, registry: type[Registry]) -> None:
+def _check_known(option: str, values: Sequence[Any], known: object, registry: type[Registry]) -> None:
     if not values:
         _refuse(option, "is empty", "leave it out for the default")
     for value in values:
+        if not isinstance(value, int):
+            example = f"handfast.registry.{registry.__name__}.{next(iter(registry)).name}"
+            _refuse(option, f"{value!r} is not the number of one", f"name them as {example}")
         if value not in known:  # type: ignore[operator]
             _refuse(option, f"handfast does not speak {registry.describe(value)}", "see --help for the names")
     if len(set(values)) != len(values):
         _refuse(option, "names a value twice", "name each once")
+
+
+def _check_client_auth(mode: object) -> None:
+    if not isinstance(mode, ClientAuth):
+        advice = "give handfast.ClientAuth.REQUIRE_AND_VERIFY or another of them"
+        _refuse("client_auth", f"{mode!r} is no ClientAuth", advice)
+
+
+def _check_protocols(protocols: Any) -> None:
+    advice = 'give a list of their names, as ["h2", "http/1.1"]'
+    if isinstance(protocols, str | bytes):
+        _refuse("application_protocols", f"{protocols!r} is one name and no list", advice)
+    for protocol in protocols:
+        if not isinstance(protocol, str):
+            _refuse("application_protocols", f"{protocol!r} is no text", advice)
+        if not 1 <= len(protocol.encode()) <= 255:
+            _refuse("application_protocols", f"{protocol!r} is not 1 to 255 bytes long", "RFC 7301 3.1")
 
 
 def demand(kind: type[Config], config: object) -> None:
@@ -335,10 +357,13 @@ def _check_handles(credentials: object, verifier: object) -> None:
     if not several and not callable(credentials):
         advice = "give a list of handfast.Credentials, or a function"
         _refuse("credentials", f"{type(credentials).__name__} is no list of credentials", advice)
-    if isinstance(verifier, type) or not (verifier is None or callable(getattr(verifier, "verify", None))):
-        _refuse(
-            "verifier", f"{verifier!r} has no method verify to call", "give an object, as handfast.PathVerifier(roots)"
-        )
+    _check_method("verifier", verifier, "verify", "handfast.PathVerifier(roots)")
+
+
+def _check_method(option: str, value: object, method: str, example: str) -> None:
+    if isinstance(value, type) or not (value is None or callable(getattr(value, method, None))):
+        what = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
+        _refuse(option, f"{what} has no method {method} to call", f"give an object, as {example}")
 
 
 def _may_sign(credentials: Sequence[CredentialsHandle] | CredentialSource) -> bool:

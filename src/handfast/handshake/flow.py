@@ -75,6 +75,8 @@ class Need:
     """
 
     essential: ClassVar[bool] = True
+    # Who is asked, in the words of logs and of errors.
+    who: ClassVar[str]
 
     def ask(self) -> object:
         """Put the question. Returns the answer, an awaitable of it, or DEFERRED when its owner will answer later."""
@@ -85,6 +87,7 @@ class Need:
 class Sign(Need):
     """A signature over ``content`` with ``scheme`` is needed. RFC 9846 4.5.2."""
 
+    who: ClassVar[str] = "our signer"
     credentials: Credentials
     scheme: int
     content: bytes = field(repr=False)
@@ -97,6 +100,7 @@ class Sign(Need):
 class Judge(Need):
     """A verdict on the peer's certificate chain is needed."""
 
+    who: ClassVar[str] = "our verifier"
     verifier: Verifier
     presented: PresentedChain
 
@@ -109,6 +113,7 @@ class Redeem(Need):
     """What a ticket stands for is needed; without an answer the handshake is a full one. RFC 9846 4.3.11."""
 
     essential: ClassVar[bool] = False
+    who: ClassVar[str] = "our tickets"
     tickets: Tickets
     ticket: bytes = field(repr=False)
     policy: bytes = field(repr=False)
@@ -122,6 +127,7 @@ class Issue(Need):
     """A ticket is needed; without an answer the client gets none. RFC 9846 4.7.1."""
 
     essential: ClassVar[bool] = False
+    who: ClassVar[str] = "our tickets"
     tickets: Tickets
     state: bytes = field(repr=False)
     policy: bytes = field(repr=False)
@@ -136,6 +142,7 @@ class Find(Need):
     """What a session id stands for is needed; without an answer the handshake is a full one. RFC 5246 F.1.4."""
 
     essential: ClassVar[bool] = False
+    who: ClassVar[str] = "our tickets"
     tickets: SessionIds
     session_id: bytes = field(repr=False)
     policy: bytes = field(repr=False)
@@ -149,6 +156,7 @@ class Keep(Need):
     """A session is to be kept under its id; where that fails it cannot be resumed. RFC 5246 F.1.4."""
 
     essential: ClassVar[bool] = False
+    who: ClassVar[str] = "our tickets"
     tickets: SessionIds
     session_id: bytes = field(repr=False)
     state: bytes = field(repr=False)
@@ -164,6 +172,7 @@ class FirstUse(Need):
     """A replay guard is asked; without its yes the early data is refused. RFC 9846 8."""
 
     essential: ClassVar[bool] = False
+    who: ClassVar[str] = "our replay guard"
     guard: ReplayGuard
     key: bytes = field(repr=False)
     seconds: float
@@ -176,6 +185,7 @@ class FirstUse(Need):
 class Choose(Need):
     """The configuration for this client is needed."""
 
+    who: ClassVar[str] = "our choose_config"
     chooser: ConfigChooser
     hello: HelloSeen
 
@@ -187,6 +197,7 @@ class Choose(Need):
 class Resolve(Need):
     """Our credentials for what the peer asked are needed."""
 
+    who: ClassVar[str] = "our choice of credentials"
     source: CredentialSource
     asked: HelloSeen | CertificateWanted
 

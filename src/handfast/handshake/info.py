@@ -33,6 +33,10 @@ class VerifiedPeer:
     """A peer whose possession of the key was proven and whose chain the verifier accepted.
 
     Only the checker in ``identity`` makes one: having a value of this type is the proof that the checks were made.
+
+    Attributes:
+        chain: as the peer sent it, DER, leaf first; ``verdict.path`` is what was verified, from the leaf to the root.
+        verdict: who it is, in ``subject`` and ``names`` ("DNS:alice", "URI:spiffe://corp.example/billing").
     """
 
     chain: tuple[bytes, ...] = field(repr=False)

@@ -89,7 +89,7 @@ async def create_server(
     on_need: NeedHandler = refuse_deferred,
     watch: WatchFactory | None = None,
     **tcp_options: Any,
-) -> asyncio.AbstractServer:
+) -> asyncio.Server:
     """Listen; each connection whose handshake is complete gets a protocol. A failed handshake is logged, no more.
 
     Early data that the configuration takes is given to the protocol's ``early_data_received(transport, data)``, if it
@@ -131,7 +131,7 @@ async def start_server(
     *,
     limit: int = 64 * 1024,
     **options: Any,
-) -> asyncio.AbstractServer:
+) -> asyncio.Server:
     """As ``create_server``, with streams: ``client_connected_cb(reader, writer)`` may be a coroutine function."""
     loop = asyncio.get_running_loop()
 

@@ -135,7 +135,7 @@ class TLSSocket:
         return self._sock.fileno()
 
     def handshake(self) -> ConnectionInfo:
-        """Complete the handshake, if it is not. A failure is logged once, on the logger ``handfast``."""
+        """Complete the handshake, if it is not. A server's failure is logged once too, on the logger ``handfast``."""
         failed = self._connection.error
         if failed is not None:
             # An ApiMisuse says that its secrets were extracted: what comes now is for somebody else to read.
@@ -146,7 +146,8 @@ class TLSSocket:
             try:
                 self._shake_hands()
             except HandfastError as error:
-                log_failure(self.peer_address, f"waiting for {self._connection.waiting_for}", error)
+                if isinstance(self._connection, ServerConnection):
+                    log_failure(self.peer_address, f"waiting for {self._connection.waiting_for}", error)
                 raise
         return self.info
 

@@ -100,7 +100,7 @@ class KeyHolder:
 
         server = await aio.start_server(connected, host, port, config)
         self._servers.append(server)
-        address: tuple[Any, ...] = server.sockets[0].getsockname()  # type: ignore[attr-defined]
+        address: tuple[Any, ...] = server.sockets[0].getsockname()
         return address
 
     async def close(self) -> None:

@@ -40,7 +40,9 @@ class FailureLog:
 def failure_line(peer_address: object, stage: str, error: BaseException) -> str:
     """A failed handshake as one line: peer address, stage, cause and hint, escaped."""
     cause = error.explain() if isinstance(error, HandfastError) else f"{type(error).__name__}: {error}"
-    return escape(f"{address_text(peer_address)}: handshake failed {stage}: {cause}".replace("  ", " "))
+    # What the cause says itself is not said twice.
+    where = "" if stage.removeprefix("waiting for ") in cause else f" {stage}"
+    return escape(f"{address_text(peer_address)}: handshake failed{where}: {cause}")
 
 
 def address_text(peer_address: object) -> str:

@@ -89,7 +89,7 @@ class SealedTickets:
 
     def replace(self, keys: Sequence[bytes]) -> None:
         """Seal with the first of ``keys`` from now on, and open with all of them. Raises ConfigError bad_option."""
-        if not keys or any(len(key) != KEY_LENGTH for key in keys):
+        if set(map(type, keys)) != {bytes} or any(len(key) != KEY_LENGTH for key in keys):
             reason = f"a ticket key has {KEY_LENGTH} bytes, and there must be one"
             raise bad_option("keys", reason, "make them with secrets.token_bytes")
         from handfast.crypto.hashes import SHA256

@@ -14,6 +14,7 @@ from handfast.trust.verifiers import policy_id, requires_ocsp_response
 
 if TYPE_CHECKING:
     from handfast.trust.presented import PresentedChain
+    from handfast.trust.roots import Roots
     from handfast.trust.verifiers import Verifier
 
 Judgement: TypeAlias = Verdict | Awaitable[Verdict]
@@ -30,6 +31,11 @@ class AllOf:
         if not verifiers:
             raise ApiMisuse("bad_argument", reason="all of no verifiers would accept everybody")
         self.verifiers = verifiers
+
+    @property
+    def roots(self) -> Roots | None:
+        """Those of the first that has any: what to name to clients."""
+        return next((roots for one in self.verifiers if (roots := getattr(one, "roots", None)) is not None), None)
 
     def __repr__(self) -> str:
         return f"AllOf({', '.join(map(repr, self.verifiers))})"

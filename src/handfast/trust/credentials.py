@@ -52,7 +52,7 @@ class Credentials:
     Those made from files have neither of the last two: ``dataclasses.replace(credentials, ocsp_response=...)``.
     """
 
-    chain: tuple[bytes, ...]
+    chain: tuple[bytes, ...] = field(repr=False)
     signer: Signer
     ocsp_response: bytes = field(default=b"", repr=False)
     sct_list: tuple[bytes, ...] = field(default=(), repr=False)

@@ -93,6 +93,15 @@ class SpiffeVerifier:
         return f"SpiffeVerifier({listed(sorted(self._verifiers))})"
 
     @property
+    def roots(self) -> Roots:
+        """Those of all domains: what to name to clients."""
+        from handfast.trust.roots import Roots
+
+        all_roots = [one.roots for one in self._verifiers.values()]
+        certificates = dict.fromkeys(one for roots in all_roots for one in roots.certificates)
+        return Roots(tuple(certificates), " and ".join(roots.origin for roots in all_roots))
+
+    @property
     def policy_id(self) -> bytes | None:
         """32 bytes, the same for the same domains, roots and prefix; None with ``allow``, of which nobody knows."""
         if self._allow is not None:
