@@ -26,8 +26,8 @@ from handfast.record.protection import Protection13
 from handfast.registry import CipherSuite
 from handfast.text import escape
 from handfast.trust import rules
-from handfast.trust.presented import Purpose
 from handfast.wire.messages import KeyUpdate
+from handfast.x509.purpose import Purpose
 from tests import certificates
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import calendar
 from typing import Any
 
+from handfast.credentials.credentials import Credentials
 from handfast.crypto import groups
 from handfast.crypto.signatures import certificate_public_key
 from handfast.engine import (
@@ -25,7 +26,6 @@ from handfast.events import Secret
 from handfast.handshake.seams import Seams
 from handfast.record.layer import HANDSHAKE
 from handfast.registry import NamedGroup, SignatureScheme
-from handfast.trust.credentials import Credentials
 from handfast.trust.presented import PresentedChain
 from handfast.trust.verdict import Verdict, accept, refuse
 from handfast.wire.messages import Certificate, ClientHello, EncryptedExtensions, ServerHello, parse_handshake

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
+from handfast.credentials.credentials import Credentials
 from handfast.crypto.groups import KeyShare
 from handfast.crypto.suites import SUITES_13
 from handfast.engine import (
@@ -33,7 +34,6 @@ from handfast.keys.transcript import Transcript
 from handfast.registry import ExtensionType, NamedGroup, SignatureScheme
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.state import FORMAT, ClientSession, TicketState
-from handfast.trust.credentials import Credentials
 from handfast.trust.presented import PresentedChain
 from handfast.trust.verdict import Verdict, accept, refuse
 from handfast.wire.extensions import Extensions

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from handfast import aio
+    from handfast.credentials.credentials import Credentials
+    from handfast.credentials.pkcs11 import Pkcs11Signer
+    from handfast.credentials.signers import DEFERRED, LocalSigner, Signer, ThreadSigner
     from handfast.engine import (
         ByName,
         CertificateWanted,
@@ -39,15 +42,12 @@ if TYPE_CHECKING:
     from handfast.sessions.replay import MemoryReplayGuard
     from handfast.sessions.tickets import SealedTickets, StoredTickets
     from handfast.trust.combined import AllOf, DangerouslyAcceptAnyone, WithTimeout
-    from handfast.trust.credentials import Credentials
     from handfast.trust.first_use import FirstUse
     from handfast.trust.pins import Pinned, key_pin
-    from handfast.trust.pkcs11 import Pkcs11Signer
     from handfast.trust.presented import PresentedChain
     from handfast.trust.reload import Reloading, ReloadingCredentials, ReloadingVerifier
     from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
-    from handfast.trust.signers import DEFERRED, LocalSigner, Signer, ThreadSigner
     from handfast.trust.spiffe import SpiffeVerifier
     from handfast.trust.verdict import Verdict, accept, refuse
     from handfast.trust.verifiers import PathVerifier, Verifier
@@ -86,12 +86,12 @@ _HOME = {
     "handfast.sessions.replay": ("MemoryReplayGuard",),
     "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
     "handfast.trust.combined": ("AllOf", "DangerouslyAcceptAnyone", "WithTimeout"),
-    "handfast.trust.credentials": ("Credentials",),
-    "handfast.trust.pkcs11": ("Pkcs11Signer",),
+    "handfast.credentials.credentials": ("Credentials",),
+    "handfast.credentials.pkcs11": ("Pkcs11Signer",),
     "handfast.trust.presented": ("PresentedChain",),
     "handfast.trust.revocation": ("Crls",),
     "handfast.trust.roots": ("Roots",),
-    "handfast.trust.signers": ("DEFERRED", "LocalSigner", "Signer", "ThreadSigner"),
+    "handfast.credentials.signers": ("DEFERRED", "LocalSigner", "Signer", "ThreadSigner"),
     "handfast.trust.first_use": ("FirstUse",),
     "handfast.trust.pins": ("Pinned", "key_pin"),
     "handfast.trust.reload": ("Reloading", "ReloadingCredentials", "ReloadingVerifier"),

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from handfast.cli import main
+from handfast.credentials.credentials import Credentials
 from handfast.pki.faults import FAULTS
-from handfast.trust.credentials import Credentials
-from handfast.trust.describe import describe
 from handfast.trust.roots import Roots
+from handfast.x509.describe import describe
 from tests.cli.conftest import Run
 
 FILES = ["ca.key", "ca.pem", "client.key", "client.pem", "server.key", "server.pem"]

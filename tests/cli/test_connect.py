@@ -14,8 +14,8 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth
-from handfast.trust.credentials import Credentials
 from tests import certificates
 from tests.cli.conftest import finish, https_server, start, tls_server
 from tests.lens.connections import verifier

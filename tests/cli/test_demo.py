@@ -8,8 +8,8 @@ import stat
 
 import pytest
 
-from handfast.trust.describe import describe
 from handfast.trust.roots import Roots
+from handfast.x509.describe import describe
 from tests.cli.conftest import finish, start
 
 

@@ -11,13 +11,13 @@ from typing import TYPE_CHECKING
 
 from cryptography.hazmat.primitives.asymmetric import rsa
 
+from handfast.credentials.credentials import Credentials
 from handfast.crypto import signatures
 from handfast.engine import ClientAuth, ClientConfig, ClientConnection, Connection, Data, ServerConfig, ServerConnection
 from handfast.errors import CertificateRejected, Fault, HandfastError, PeerRejected
 from handfast.limits import MIN_RSA_BITS
 from handfast.pki.faults import FaultNames, FaultSet, Role
 from handfast.registry import AlertDescription, SignatureScheme
-from handfast.trust.credentials import Credentials
 from handfast.trust.revocation import Crls
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
+from handfast.credentials.signers import LocalSigner
 from handfast.errors import ConfigError, PeerMisbehaved, PeerRejected
 from handfast.pki.fault_scene import Scene, general_names, with_other_key, wrong_order
 from handfast.pki.faults import FAULTS, Fault, FaultNames, FaultSet, Role, build_fault, write_fault
 from handfast.registry import AlertDescription
-from handfast.trust import pem
-from handfast.trust.credentials import Credentials
-from handfast.trust.signers import LocalSigner
+from handfast.x509 import pem
 
 from .meeting import Settings, new_seed, other, random_names
 

@@ -8,9 +8,10 @@ import pytest
 
 from handfast.pki.fault_scene import Scene
 from handfast.pki.faults import Role
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
+from handfast.x509.purpose import Purpose
 from tests.trust.crafting import NOW
 from tests.trust.test_against_openssl import openssl_accepts
 

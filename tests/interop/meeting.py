@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientConfig, ServerConfig
 from handfast.registry import AlertDescription, ProtocolVersion, SignatureScheme
 from handfast.tools.endpoint import Address, Options, Outcome, Shutdown, run
-from handfast.trust.credentials import Credentials
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from tests import certificates

@@ -7,9 +7,9 @@ import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from handfast import Credentials, HeldKey, KeyHolder, RemoteSigner
+from handfast.credentials.signers import LocalSigner
 from handfast.crypto.private_keys import public_key_info_of
 from handfast.events import Role
-from handfast.trust.signers import LocalSigner
 from tests import certificates
 
 if TYPE_CHECKING:

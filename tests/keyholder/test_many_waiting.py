@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast import aio
-from handfast.trust.signers import LocalSigner
+from handfast.credentials.signers import LocalSigner
 from tests import certificates
 from tests.aio.support import Made, Recorder, client_config, listening, server_config
 from tests.keyholder.support import Running, close, held, remote

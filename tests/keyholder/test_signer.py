@@ -16,6 +16,7 @@ import pytest
 
 import handfast
 from handfast import ClientAuth, Credentials, RemoteSigner, aio, limits
+from handfast.credentials.signers import LocalSigner
 from handfast.errors import ApiMisuse, ConfigError, HandfastError, LocalFailure, PeerRejected
 from handfast.events import Role
 from handfast.keyholder.protocol import (
@@ -31,7 +32,6 @@ from handfast.keyholder.protocol import (
     read_frame,
 )
 from handfast.registry import SignatureScheme
-from handfast.trust.signers import LocalSigner
 from handfast.wire.codec import decode, encode
 from tests import certificates
 from tests.aio.conftest import Runner, run

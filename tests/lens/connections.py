@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from handfast.cli.words import DESCRIBER
+from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ClientConnection, ServerConfig, ServerConnection
 from handfast.errors import HandfastError
 from handfast.events import Role, Secret
 from handfast.lens.trace import Trace
 from handfast.lens.verdict import Outcome
-from handfast.trust.credentials import Credentials
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from tests import certificates

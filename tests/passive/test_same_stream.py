@@ -13,6 +13,8 @@ from typing import Any
 import pytest
 
 from handfast import events
+from handfast.credentials.credentials import Credentials
+from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import ClientAuth
 from handfast.errors import ConnectionLost
 from handfast.events import AlertSeen, Checked, Direction, Event, KeysChanged, MessageSeen, RecordSeen, SecretDerived
@@ -23,8 +25,6 @@ from handfast.registry import CertificateCompressionAlgorithm, NamedGroup, Signa
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets, StoredTickets
-from handfast.trust.credentials import Credentials
-from handfast.trust.signers import DEFERRED, LocalSigner
 from handfast.wire.extensions import Extensions
 from handfast.wire.messages import CertificateVerify, ClientHello, Finished, ServerHello
 from tests import certificates

@@ -8,13 +8,13 @@ from typing import Any, ClassVar
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection
 from handfast.errors import HandfastError
 from handfast.events import Role
 from handfast.handshake import seams as seam
 from handfast.pki.authority import Issued
 from handfast.registry import NamedGroup
-from handfast.trust.credentials import Credentials
 from handfast.trust.presented import PresentedChain
 from handfast.trust.verdict import accept
 from tests import certificates

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from handfast.credentials.signers import DEFERRED
 from handfast.engine import ByName, ClientAuth, ServerConfig, ServerConnection
 from handfast.errors import ApiMisuse, ConfigError, Fault
 from handfast.events import CertificateChosen
 from handfast.handshake.flow import Resolve
 from handfast.registry import ExtensionType, SignatureScheme
-from handfast.trust.signers import DEFERRED
 from handfast.wire.messages import Certificate, CertificateRequest
 from tests import certificates
 from tests.lies import without

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
+from handfast.credentials.signers import DEFERRED
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.handshake.flow import Choose
 from handfast.handshake.negotiate import HelloSeen
 from handfast.registry import SignatureScheme
-from handfast.trust.signers import DEFERRED
 from handfast.wire.extensions import CertificateAuthorities
 from handfast.wire.messages import Certificate
 from tests import certificates

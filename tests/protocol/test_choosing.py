@@ -12,6 +12,7 @@ import pytest
 from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from handfast.credentials.signers import DEFERRED
 from handfast.crypto import signatures
 from handfast.engine import (
     CertificateWanted,
@@ -30,7 +31,6 @@ from handfast.pki.template import key_usage
 from handfast.registry import NamedGroup, SignatureScheme
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
-from handfast.trust.signers import DEFERRED
 from handfast.trust.verdict import refuse
 from handfast.wire.extensions import OidFilter, OidFilters
 from handfast.wire.messages import Certificate

@@ -17,10 +17,10 @@ from handfast.events import Role
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
 from handfast.pki.authority import Issued
 from handfast.registry import SignatureScheme
-from handfast.trust.presented import Purpose
 from handfast.trust.verdict import refuse
 from handfast.wire.extensions import Extensions, OpaqueExtension, SignatureSchemeList
 from handfast.wire.messages import Certificate, CertificateEntry, CertificateVerify
+from handfast.x509.purpose import Purpose
 from tests import certificates
 from tests.lies import change, extended, flipped, followed_by, kept, longer, shorter, without
 from tests.peer import Client, Server

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
 from handfast.crypto import signatures
 from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES
 from handfast.engine import ClientAuth, ClientConfig, PeerAuthenticated, VerifiedPeer
 from handfast.errors import ConfigError, PeerIncompatible
 from handfast.registry import SignatureScheme
-from handfast.trust.credentials import Credentials
 from handfast.wire.extensions import Extensions, SignatureSchemeList
 from handfast.wire.messages import CertificateRequest, CertificateVerify, ClientHello
 from handfast.wire.messages12 import CertificateRequest as CertificateRequest12

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
+from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import ClientAuth, Data, HandshakeDone, UnverifiedPeer, VerifiedPeer
 from handfast.errors import ApiMisuse, HandfastError
 from handfast.events import Event, Resumed, Role, Waiting
 from handfast.handshake.flow import Judge as JudgeNeed
 from handfast.handshake.flow import Need, Sign
 from handfast.handshake.seams import REAL
-from handfast.trust.credentials import Credentials
-from handfast.trust.signers import DEFERRED, LocalSigner
 from handfast.trust.verdict import accept, refuse
 from tests import certificates
 from tests.lies import APPLICATION_DATA, Record, change, followed_by

@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
+from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import (
     HandshakeDone,
     PeerAuthenticated,
@@ -18,8 +20,6 @@ from handfast.handshake.flow import Sign
 from handfast.limits import MAX_CERTIFICATE_REQUESTS, MAX_PENDING_CERTIFICATE_REQUESTS
 from handfast.pki.authority import Issued
 from handfast.sessions.state import ClientSession
-from handfast.trust.credentials import Credentials
-from handfast.trust.signers import DEFERRED, LocalSigner
 from handfast.wire.extensions import CertificateAuthorities, Extensions, PostHandshakeAuth, SignatureSchemeList
 from handfast.wire.messages import (
     Certificate,

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from handfast.credentials.signers import DEFERRED
 from handfast.engine import (
     ClientAuth,
     Data,
@@ -19,7 +20,6 @@ from handfast.errors import ApiMisuse, HandfastError
 from handfast.handshake.flow import Judge as JudgeNeed
 from handfast.limits import MAX_PENDING_CERTIFICATE_REQUESTS
 from handfast.registry import AlertDescription
-from handfast.trust.signers import DEFERRED
 from handfast.trust.verdict import accept, refuse
 from handfast.wire.extensions import CertificateAuthorities, Extensions
 from handfast.wire.messages import (

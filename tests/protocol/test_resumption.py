@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from handfast import limits
+from handfast.credentials.signers import DEFERRED
 from handfast.engine import (
     ClientAuth,
     ClientConfig,
@@ -27,7 +28,6 @@ from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets, StoredTickets
 from handfast.trust.revocation import Crls
 from handfast.trust.roots import Roots
-from handfast.trust.signers import DEFERRED
 from handfast.trust.verdict import accept, refuse
 from handfast.trust.verifiers import PathVerifier
 from handfast.wire.extensions import ClientTicketRequest, ServerTicketRequestHint

@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
+from handfast.credentials.signers import DEFERRED
 from handfast.engine import ClientAuth, Data, HandshakeDone, ServerConfig, ServerConnection
 from handfast.handshake.flow import Issue
 from handfast.io.sockets import TLSSocket
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.state import FORMAT, TicketState
 from handfast.sessions.tickets import SealedTickets
-from handfast.trust.signers import DEFERRED
 from tests import certificates
 from tests.lies import APPLICATION_DATA, Record
 from tests.peer import Client, Server

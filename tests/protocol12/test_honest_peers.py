@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
 from handfast.crypto import signatures
 from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites12 import RSA, SUITES_12
@@ -13,7 +14,6 @@ from handfast.engine import ClientAuth, Data, PeerClosed, VerifiedPeer
 from handfast.errors import ApiMisuse, ConfigError
 from handfast.events import Event, KeysChanged, Negotiated, Role, Secret
 from handfast.registry import NamedGroup, SignatureScheme
-from handfast.trust.credentials import Credentials
 from handfast.trust.verdict import refuse
 from handfast.wire import extensions as ext
 from handfast.wire.messages import ClientHello

@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.engine import ClientAuth
 from handfast.errors import HandfastError
 from handfast.events import Role
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
 from handfast.registry import SignatureScheme
-from handfast.trust.credentials import Credentials
 from handfast.trust.verdict import accept, refuse
 from handfast.wire.codec import encode
 from handfast.wire.messages import Finished

@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from handfast import limits
+from handfast.credentials.signers import DEFERRED
 from handfast.engine import ClientAuth, VerifiedPeer
 from handfast.events import Role
 from handfast.registry import ExtensionType
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets, StoredTickets
-from handfast.trust.signers import DEFERRED
 from handfast.trust.verdict import accept
 from handfast.wire import extensions as ext
 from handfast.wire.messages import ClientHello

@@ -14,10 +14,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from handfast import der
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
 from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
+from handfast.x509.purpose import Purpose
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from handfast.pki.faults import FaultNames, Role, build_fault
-from handfast.trust.pem import encode
+from handfast.x509.pem import encode
 from tests.certificates import require_peer
 
 from .crafting import (

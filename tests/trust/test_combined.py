@@ -12,7 +12,8 @@ import pytest
 import handfast
 from handfast.errors import ApiMisuse, CertificateRejected
 from handfast.trust.pins import key_pin
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
+from handfast.x509.purpose import Purpose
 from tests import certificates
 
 PRESENTED = PresentedChain(

@@ -7,13 +7,14 @@ from dataclasses import replace
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
 from handfast.errors import ConfigError
 from handfast.pki.faults import FAULTS, FaultNames, Role, build_fault
-from handfast.trust.credentials import Credentials
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
 from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
+from handfast.x509.purpose import Purpose
 
 from .crafting import NOW
 

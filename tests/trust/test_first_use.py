@@ -10,7 +10,8 @@ import pytest
 
 import handfast
 from handfast.trust.first_use import read_store
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
+from handfast.x509.purpose import Purpose
 from tests import certificates
 from tests.protocol.sessions import World
 

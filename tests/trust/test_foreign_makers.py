@@ -15,16 +15,17 @@ import pytest
 import trustme
 from cryptography import x509
 
+from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
 from handfast.pki.authority import CertificateAuthority
 from handfast.pki.faults import Role
 from handfast.registry import AlertDescription
-from handfast.trust import pem
-from handfast.trust.credentials import Credentials
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.revocation import Crls
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
+from handfast.x509 import pem
+from handfast.x509.purpose import Purpose
 from tests.faults.meeting import Meeting
 from tests.peers import require_peer
 

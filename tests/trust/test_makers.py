@@ -11,9 +11,10 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
+from handfast.x509.purpose import Purpose
 
 from .crafting import CLIENT, SERVER, Made, constraints, dns, eku, judge, judge_client, make, new_key, san, usage
 

@@ -21,11 +21,12 @@ from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
 from handfast.trust import paths
 from handfast.trust.path_memory import PathMemory
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.revocation import Crls
 from handfast.trust.roots import Roots
 from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
+from handfast.x509.purpose import Purpose
 from tests import certificates
 from tests.lens.connections import client_config, server_config
 from tests.passive.recorded import Pair, talk

@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
-from handfast.trust.describe import describe
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathPolicy, PathVerifier
+from handfast.x509.describe import describe
+from handfast.x509.purpose import Purpose
 
 from .crafting import (
     ANY,

@@ -9,8 +9,9 @@ import pytest
 
 import handfast
 from handfast.errors import ConfigError
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.verifiers import PathVerifier
+from handfast.x509.purpose import Purpose
 from tests import certificates
 
 from .crafting import NOW

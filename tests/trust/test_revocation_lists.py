@@ -9,8 +9,8 @@ import pytest
 from cryptography import x509
 
 from handfast.errors import ConfigError
-from handfast.trust import pem
 from handfast.trust.revocation import Crls
+from handfast.x509 import pem
 
 from .crafting import Made, client, name, new_key, root
 from .crl_crafting import UNKNOWN, crl, entry, scope, signed_with_sha1, without_next_update

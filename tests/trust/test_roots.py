@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handfast.errors import ConfigError
-from handfast.trust.pem import encode
 from handfast.trust.roots import Roots
+from handfast.x509.pem import encode
 
 from .crafting import Made, root, server
 

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 import handfast
 from handfast import limits
 from handfast.errors import ConfigError
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.spiffe import SpiffeId
+from handfast.x509.purpose import Purpose
 
 from .crafting import CLIENT, NOW, SERVER, Extension, Made, constraints, eku, make, san, usage
 

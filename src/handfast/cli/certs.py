@@ -11,7 +11,7 @@ from handfast.crypto.new_keys import KEY_KINDS
 from handfast.pki.authority import CertificateAuthority
 from handfast.pki.faults import FAULTS, FaultNames, write_fault
 from handfast.pki.files import write_pki
-from handfast.trust.describe import describe
+from handfast.x509.describe import describe
 
 
 def _print_faults(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:

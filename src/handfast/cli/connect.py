@@ -23,8 +23,8 @@ from handfast.events import Role
 from handfast.io import sockets
 from handfast.lens.verdict import Outcome
 from handfast.sessions.cache import SessionCache
-from handfast.trust.files import read
 from handfast.trust.verifiers import PathVerifier
+from handfast.x509.files import read
 
 if TYPE_CHECKING:
     import socket

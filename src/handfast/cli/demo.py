@@ -10,6 +10,7 @@ import click
 
 from handfast.cli import http, options, ui, words
 from handfast.cli.lenses import log_to_terminal
+from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
 from handfast.errors import HandfastError
 from handfast.events import Role
@@ -21,11 +22,10 @@ from handfast.lens.trace import Trace
 from handfast.lens.verdict import Outcome
 from handfast.pki.authority import CertificateAuthority
 from handfast.pki.files import write_pki
-from handfast.trust import pem
-from handfast.trust.credentials import Credentials
-from handfast.trust.describe import describe
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
+from handfast.x509 import pem
+from handfast.x509.describe import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence

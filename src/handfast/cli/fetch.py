@@ -9,7 +9,7 @@ import h11
 
 from handfast.cli import http, ui
 from handfast.text import escape
-from handfast.trust.files import read
+from handfast.x509.files import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable

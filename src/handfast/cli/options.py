@@ -21,7 +21,7 @@ from handfast.text import escape
 from handfast.trust.revocation import OcspPolicy
 
 if TYPE_CHECKING:
-    from handfast.trust.credentials import CredentialsHandle
+    from handfast.credentials.credentials import CredentialsHandle
     from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
     from handfast.trust.verifiers import Verifier
@@ -162,7 +162,7 @@ def credentials(
     cert: Path | None, key: str | None, key_password_file: Path | None, *, reload: bool = False
 ) -> tuple[CredentialsHandle, ...]:
     """What --cert, --key and --key-password-file name; () without --cert. Raises ConfigError."""
-    from handfast.trust.credentials import Credentials
+    from handfast.credentials.credentials import Credentials
     from handfast.trust.reload import ReloadingCredentials
 
     if cert is None:

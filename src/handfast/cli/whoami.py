@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.engine import ConnectionInfo, VerifiedPeer
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
-from handfast.trust import pem
-from handfast.trust.describe import describe, rfc4514
+from handfast.x509 import pem
+from handfast.x509.describe import describe, rfc4514
 
 if TYPE_CHECKING:
     from handfast.engine import UnverifiedPeer

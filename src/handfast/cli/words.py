@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from handfast.lens.describer import Describer
-from handfast.trust.describe import describe
-from handfast.trust.distinguished_names import rfc4514
+from handfast.x509.describe import describe
+from handfast.x509.distinguished_names import rfc4514
 
 
 def identity(certificate: bytes) -> str:

@@ -17,6 +17,7 @@ from collections.abc import Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
+from handfast.credentials.signers import DEFERRED
 from handfast.engine import channel_bindings
 from handfast.engine.failures import Guard, answer_without, log_bug
 from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated, PeerClosed, Result
@@ -47,7 +48,6 @@ from handfast.handshake.post_auth import LaterAuthentication
 from handfast.keys.established import Established
 from handfast.record.layer import ALERT, HANDSHAKE, Record, RecordLayer
 from handfast.registry import AlertDescription, AlertLevel, HandshakeType
-from handfast.trust.signers import DEFERRED
 from handfast.trust.verdict import Verdict
 from handfast.wire.alerts import Alert
 from handfast.wire.messages import HandshakeMessage, parse_handshake

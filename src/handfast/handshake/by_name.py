@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from handfast.errors import ConfigError, HandfastError, PeerIncompatible, bad_option
 from handfast.host_names import is_host_name
 from handfast.text import escape
-from handfast.trust.names import reference_identity
+from handfast.x509.names import reference_identity
 
 if TYPE_CHECKING:
     from handfast.handshake.config import ServerConfig

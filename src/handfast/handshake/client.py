@@ -16,7 +16,6 @@ from handfast.handshake.identity import certificate_wishes
 from handfast.handshake.offer_session import SessionOffer, find_offer, send_with_psk, why_no_early_data
 from handfast.keys.established import Established
 from handfast.registry import CipherSuite, ECPointFormat, ExtensionType, PskKeyExchangeMode
-from handfast.trust.names import sni
 from handfast.wire import messages12
 from handfast.wire.extensions import (
     CertificateAuthorities,
@@ -41,6 +40,7 @@ from handfast.wire.extensions import (
     SupportedVersionsClientHello,
 )
 from handfast.wire.messages import ClientHello, HelloRetryRequest, ServerHello
+from handfast.x509.names import sni
 
 if TYPE_CHECKING:
     from handfast.crypto.groups import KeyShare

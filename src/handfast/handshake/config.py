@@ -27,11 +27,11 @@ from handfast.registry import (
 from handfast.wire.compression import ALGORITHMS, available
 
 if TYPE_CHECKING:
+    from handfast.credentials.credentials import Credentials, CredentialsHandle
     from handfast.handshake.negotiate import HelloSeen
     from handfast.sessions.cache import Sessions
     from handfast.sessions.replay import ReplayGuard
     from handfast.sessions.tickets import Tickets
-    from handfast.trust.credentials import Credentials, CredentialsHandle
     from handfast.trust.verifiers import Verifier
 
 

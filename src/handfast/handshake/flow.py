@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
 
+from handfast.credentials.signers import must_be_checked
 from handfast.crypto import signatures
 from handfast.errors import ApiMisuse, LocalFailure, PeerMisbehaved
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
@@ -24,11 +25,11 @@ from handfast.keys.schedule import EarlySecret, Report, TrafficSecret
 from handfast.keys.transcript import Transcript
 from handfast.record.layer import Outgoing
 from handfast.record.protection import Protection13
-from handfast.trust.signers import must_be_checked
 from handfast.trust.verdict import Verdict, as_verdict
 from handfast.wire.messages import MESSAGES, HandshakeMessage, Messages
 
 if TYPE_CHECKING:
+    from handfast.credentials.credentials import Credentials
     from handfast.crypto.suites import Suite13
     from handfast.handshake.config import Config, ConfigChooser, CredentialSource, ServerConfig
     from handfast.handshake.info import ConnectionInfo
@@ -38,7 +39,6 @@ if TYPE_CHECKING:
     from handfast.record.layer import RecordLayer
     from handfast.sessions.replay import ReplayGuard
     from handfast.sessions.tickets import SessionIds, Tickets
-    from handfast.trust.credentials import Credentials
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verifiers import Verifier
 
@@ -366,7 +366,7 @@ class Handshake:
         self, source: CredentialSource, asked: HelloSeen | CertificateWanted
     ) -> Generator[Step, Any, Sequence[Credentials]]:
         """Our credentials for what the peer asked; None stands for none. Anything else ends the handshake."""
-        from handfast.trust.credentials import Credentials
+        from handfast.credentials.credentials import Credentials
 
         found = yield Resolve(source, asked)
         found = (found,) if isinstance(found, Credentials) else found or ()

@@ -21,7 +21,7 @@ from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
 from handfast.handshake.selection import Choice, choose_client_credentials, client_schemes
 from handfast.keys.transcript import proof_content
 from handfast.registry import CertificateCompressionAlgorithm, CertificateStatusType, ExtensionType, SignatureScheme
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.verdict import refuse
 from handfast.wire.compression import compress, decompress
 from handfast.wire.extensions import (
@@ -43,12 +43,13 @@ from handfast.wire.messages import (
     CompressedCertificate,
     HandshakeMessage,
 )
+from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
+    from handfast.credentials.credentials import Credentials
     from handfast.crypto.signatures import PublicKey
     from handfast.handshake.config import ClientAuth, ClientConfig, Config, ServerConfig
     from handfast.handshake.flow import Handshake, Step
-    from handfast.trust.credentials import Credentials
     from handfast.trust.verdict import Verdict
     from handfast.trust.verifiers import Verifier
 

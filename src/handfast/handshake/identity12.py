@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Generator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from handfast.credentials.signers import LocalSigner
 from handfast.crypto import signatures
 from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
 from handfast.events import CertificateChosen
@@ -19,7 +20,6 @@ from handfast.handshake.negotiate import choose_scheme, describe_schemes, names
 from handfast.handshake.negotiate12 import CERTIFICATE_TYPES
 from handfast.handshake.selection import Choice, name_fit
 from handfast.registry import CertificateStatusType, CipherSuite, NamedGroup, SignatureScheme
-from handfast.trust.signers import LocalSigner
 from handfast.wire.codec import encode
 from handfast.wire.extensions import SignedCertificateTimestampList
 from handfast.wire.messages import CertificateVerify
@@ -32,10 +32,10 @@ from handfast.wire.messages12 import (
 )
 
 if TYPE_CHECKING:
+    from handfast.credentials.credentials import Credentials
     from handfast.crypto.signatures import PublicKey
     from handfast.crypto.suites12 import Suite12
     from handfast.handshake.flow import Handshake, Step
-    from handfast.trust.credentials import Credentials
 
 
 # Choosing

@@ -19,13 +19,13 @@ from handfast.crypto import signatures
 from handfast.errors import PeerIncompatible
 from handfast.events import Considered
 from handfast.handshake import negotiate
-from handfast.trust.presented import Purpose
+from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from handfast.trust.certificates import Parsed
-    from handfast.trust.credentials import Credentials
+    from handfast.credentials.credentials import Credentials
+    from handfast.x509.certificates import Parsed
 
 _KEY_USAGE = bytes.fromhex("0603551d0f")
 _EXTENDED_KEY_USAGE = bytes.fromhex("0603551d25")
@@ -85,7 +85,7 @@ def choose_server_credentials(
 
 def name_fit(credentials: Credentials, server_name: str) -> int:
     """How well the certificate fits the name that a client asks for: 2 exactly, 1 by a wildcard, 0 not."""
-    from handfast.trust.names import dns_matches
+    from handfast.x509.names import dns_matches
 
     name = server_name.lower().removesuffix(".")
     patterns = [entry.removeprefix("DNS:") for entry in credentials.names if entry.startswith("DNS:")]
@@ -148,7 +148,7 @@ def _objections(
     credentials: Credentials, scheme: int | None, wanted: negotiate.CertificateWanted, at: datetime
 ) -> tuple[list[str], list[str]]:
     """What speaks against showing these credentials: what forbids it, and what does not."""
-    from handfast.trust.certificates import Malformed, parse
+    from handfast.x509.certificates import Malformed, parse
 
     never, objections = [], []
     if scheme is None:
@@ -169,7 +169,7 @@ def _not_usable(leaf: Parsed, at: datetime) -> list[str]:
     """RFC 5280 4.1.2.5, 4.2.1.3 and 4.2.1.12."""
     from cryptography import x509
 
-    from handfast.trust.usage import leaf_purposes_allow, wanted
+    from handfast.x509.usage import leaf_purposes_allow, wanted
 
     found = []
     if at < leaf.not_before:
@@ -188,7 +188,7 @@ def _unmet_filters(leaf: Parsed, filters: Iterable[tuple[bytes, bytes]]) -> list
     """RFC 9846 4.3.5: extensions that we do not know, which are all but the two, are passed over."""
     from cryptography import x509
 
-    from handfast.trust.usage import key_usage_has, purposes_have
+    from handfast.x509.usage import key_usage_has, purposes_have
 
     unmet = []
     for oid, values in filters:

@@ -23,11 +23,11 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from handfast import limits
+from handfast.credentials.signers import awaits_always
 from handfast.engine import ClientConnection, Connection, Data, EarlyData, PeerAuthenticated, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.handshake.config import ClientConfig, ServerConfig, demand
 from handfast.lens.log import log_failure
-from handfast.trust.signers import awaits_always
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -14,6 +14,7 @@ import signal
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
+from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import ApiMisuse, ConfigError, bad_option
 from handfast.events import Role
@@ -21,10 +22,9 @@ from handfast.keyholder.holder import KeyHolder
 from handfast.keyholder.keys import HeldKey
 from handfast.registry import SignatureScheme
 from handfast.text import escape
-from handfast.trust import files
-from handfast.trust.credentials import Credentials
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
+from handfast.x509 import files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

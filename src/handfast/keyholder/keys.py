@@ -6,21 +6,21 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from handfast.credentials.signers import LocalSigner
 from handfast.crypto import private_keys, signatures
 from handfast.errors import BadMessage, bad_option
 from handfast.events import Role
 from handfast.keyholder.protocol import VERSION, Code, Kind, Request, compose, key_id_of
 from handfast.registry import SignatureScheme
 from handfast.text import escape
-from handfast.trust import files
-from handfast.trust.signers import LocalSigner
 from handfast.wire.codec import decode
+from handfast.x509 import files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
     from os import PathLike
 
-    from handfast.trust.signers import Signer
+    from handfast.credentials.signers import Signer
 
 
 @dataclass(frozen=True)

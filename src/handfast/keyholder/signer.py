@@ -17,13 +17,13 @@ from concurrent.futures import TimeoutError as WaitTimeoutError
 from typing import TYPE_CHECKING, Self
 
 from handfast import limits
+from handfast.credentials.credentials import Credentials
 from handfast.crypto import signatures
 from handfast.errors import ApiMisuse, ConfigError, LocalFailure
 from handfast.keyholder.link import Client, Place
 from handfast.keyholder.protocol import key_id_of_certificate, parts_of
 from handfast.text import escape
-from handfast.trust import files
-from handfast.trust.credentials import Credentials
+from handfast.x509 import files
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

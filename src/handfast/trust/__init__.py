@@ -1,1 +1,1 @@
-"""Who am I (credentials and signers), who is the peer (verifiers, names, roots), and why (verdicts)."""
+"""Who is the peer: roots, verifiers and revocation, and why a verdict is what it is."""

@@ -22,12 +22,12 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from handfast.limits import MAX_ANALYSIS_SIGNATURES
 from handfast.text import listed
-from handfast.trust import distinguished_names
-from handfast.trust.certificates import Malformed, Parsed, parse
 from handfast.trust.paths import issued
-from handfast.trust.presented import Purpose
 from handfast.trust.rules import title
 from handfast.trust.verdict import Reason
+from handfast.x509 import distinguished_names
+from handfast.x509.certificates import Malformed, Parsed, parse
+from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -177,7 +177,7 @@ class DangerouslyAcceptAnyone:
         self._report(presented, verdict)
         if verdict.accepted:
             return verdict
-        from handfast.trust.describe import describe
+        from handfast.x509.describe import describe
 
         about = describe(presented.chain[0])
         words = f"accepted without verification: {verdict.explanation}"
@@ -187,7 +187,7 @@ class DangerouslyAcceptAnyone:
 def _log(presented: PresentedChain, verdict: Verdict) -> None:
     if verdict.accepted:
         return
-    from handfast.trust.describe import describe
+    from handfast.x509.describe import describe
 
     about = describe(presented.chain[0])
     log = logging.getLogger("handfast")

@@ -16,14 +16,14 @@ from cryptography import x509
 from handfast.host_names import is_host_name
 from handfast.limits import MAX_NAME_COMPARISONS, MAX_PEER_TEXT
 from handfast.text import escape, listed
-from handfast.trust.distinguished_names import attribute_values
-from handfast.trust.presented import Purpose
 from handfast.trust.verdict import Reason
+from handfast.x509.distinguished_names import attribute_values
+from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handfast.trust.certificates import Parsed
+    from handfast.x509.certificates import Parsed
 
 _EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
 

@@ -20,13 +20,13 @@ from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from handfast.limits import MAX_CRL_ISSUER_KEYS, MAX_PEER_TEXT
 from handfast.text import escape
-from handfast.trust.certificates import weak_hash
+from handfast.x509.certificates import weak_hash
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from datetime import datetime
 
-    from handfast.trust.certificates import Parsed
+    from handfast.x509.certificates import Parsed
 
 _PROCESSED = frozenset(
     (ExtensionOID.CRL_NUMBER, ExtensionOID.AUTHORITY_KEY_IDENTIFIER, ExtensionOID.ISSUING_DISTRIBUTION_POINT)

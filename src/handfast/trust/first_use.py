@@ -18,17 +18,17 @@ from typing import TYPE_CHECKING
 from handfast import files
 from handfast.errors import ConfigError
 from handfast.text import escape
-from handfast.trust import names
 from handfast.trust.leaf import accept_leaf, leaf_or_refusal, refuse_leaf
 from handfast.trust.pins import key_pin
-from handfast.trust.presented import Purpose
 from handfast.trust.verdict import Verdict, failed, refuse
+from handfast.x509 import names
+from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from handfast.trust.certificates import Parsed
     from handfast.trust.presented import PresentedChain
+    from handfast.x509.certificates import Parsed
 
 _HEADER = "# Servers and their keys, as first met. To accept a new key, remove the server's line.\n"
 

@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING
 
 from handfast.errors import ConfigError
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
-from handfast.trust import analysis, names, paths, rules
-from handfast.trust.certificates import Malformed, Parsed, parse_all
+from handfast.trust import analysis, paths, rules
 from handfast.trust.ocsp import ocsp_problems
-from handfast.trust.presented import Purpose
 from handfast.trust.revocation import OcspPolicy
 from handfast.trust.revoked import revocation_problems
 from handfast.trust.verdict import Reason, Verdict, accept, refuse
+from handfast.x509 import names
+from handfast.x509.certificates import Malformed, Parsed, parse_all
+from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

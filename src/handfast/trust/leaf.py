@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from handfast.trust.verdict import Verdict, accept, refuse
 
 if TYPE_CHECKING:
-    from handfast.trust.certificates import Parsed
     from handfast.trust.presented import PresentedChain
+    from handfast.x509.certificates import Parsed
 
 
 def leaf_or_refusal(presented: PresentedChain) -> Parsed | Verdict:
     """The peer's own certificate, parsed."""
-    from handfast.trust.certificates import Malformed, parse
+    from handfast.x509.certificates import Malformed, parse
 
     if not presented.chain:
         return refuse("certificate_required", "no certificate was presented")

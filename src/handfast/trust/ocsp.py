@@ -25,12 +25,12 @@ from handfast import limits
 from handfast.crypto import signatures
 from handfast.crypto.new_keys import DER
 from handfast.text import escape
-from handfast.trust.certificates import Parsed, parse
 from handfast.trust.paths import issued
 from handfast.trust.revocation import OcspPolicy
 from handfast.trust.revoked import revocation_problems
 from handfast.trust.rules import instant, span, title
 from handfast.trust.verdict import Reason
+from handfast.x509.certificates import Parsed, parse
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING
 from handfast.limits import MAX_STORED_CHAIN
 
 if TYPE_CHECKING:
-    from handfast.trust.certificates import Parsed
     from handfast.trust.policy import PathPolicy
-    from handfast.trust.presented import PresentedChain, Purpose
+    from handfast.trust.presented import PresentedChain
+    from handfast.x509.certificates import Parsed
+    from handfast.x509.purpose import Purpose
 
 
 class PathMemory:

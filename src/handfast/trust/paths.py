@@ -27,17 +27,18 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 
 from handfast import der
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
-from handfast.trust.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, hush_parser, parse
 from handfast.trust.path_memory import PathMemory
-from handfast.trust.usage import ca_purposes_allow, leaf_purposes_allow
 from handfast.trust.verdict import Reason
+from handfast.x509.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, hush_parser, parse
+from handfast.x509.usage import ca_purposes_allow, leaf_purposes_allow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from handfast.trust.policy import PathPolicy
-    from handfast.trust.presented import PresentedChain, Purpose
+    from handfast.trust.presented import PresentedChain
     from handfast.trust.roots import Roots
+    from handfast.x509.purpose import Purpose
 
 _LINE_SIGNATURES = EDWARDS_SIGNATURES | {
     SignatureAlgorithmOID.ECDSA_WITH_SHA256,

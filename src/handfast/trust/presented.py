@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-
-class Purpose(StrEnum):
-    """What the judged certificate is used for: its holder's role in the connection."""
-
-    SERVER = "server"
-    CLIENT = "client"
+    from handfast.x509.purpose import Purpose
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

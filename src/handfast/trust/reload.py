@@ -22,20 +22,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
 from handfast import limits
+from handfast.credentials.credentials import Credentials
+from handfast.credentials.pkcs11_uri import PKCS11
 from handfast.crypto.randomness import random_bytes
 from handfast.errors import ConfigError, HandfastError
 from handfast.text import escape
-from handfast.trust.credentials import Credentials
-from handfast.trust.pkcs11_uri import PKCS11
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier, Verifier, policy_id, requires_ocsp_response
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
-    from handfast.trust.passwords import Password
+    from handfast.credentials.passwords import Password
+    from handfast.credentials.signers import Deferred
     from handfast.trust.presented import PresentedChain
-    from handfast.trust.signers import Deferred
     from handfast.trust.verdict import Verdict
 
 T = TypeVar("T")

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from handfast.errors import ConfigError
 from handfast.text import escape
-from handfast.trust import files, pem
+from handfast.x509 import files, pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

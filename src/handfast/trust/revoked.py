@@ -21,9 +21,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from handfast.trust.certificates import Parsed
     from handfast.trust.crl import RevocationList
     from handfast.trust.revocation import RevocationCheck
+    from handfast.x509.certificates import Parsed
 
 _NOT_THE_PEERS = "this is no fault of the peer's"
 

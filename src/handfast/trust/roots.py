@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from handfast import der
 from handfast.errors import ConfigError
 from handfast.text import escape
-from handfast.trust import files, pem
+from handfast.x509 import files, pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -16,17 +16,17 @@ from cryptography.x509.oid import ExtensionOID
 from handfast.limits import MAX_RSA_BITS, MAX_RSA_EXPONENT, MIN_RSA_BITS
 from handfast.trust import strict
 from handfast.trust.constraints import constraint_problems
-from handfast.trust.presented import Purpose
-from handfast.trust.usage import ca_purposes_allow, leaf_purposes_allow, purpose_names, wanted
 from handfast.trust.verdict import Reason
+from handfast.x509.purpose import Purpose
+from handfast.x509.usage import ca_purposes_allow, leaf_purposes_allow, purpose_names, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime, timedelta
 
-    from handfast.trust.certificates import Parsed
     from handfast.trust.paths import Anchors
     from handfast.trust.policy import PathPolicy
+    from handfast.x509.certificates import Parsed
 
 # What is processed; RFC 5280 4.2: any other critical extension means refusal. Key identifiers only order candidates.
 _PROCESSED = frozenset(

@@ -21,9 +21,9 @@ from handfast.trust.verifiers import PathVerifier
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from handfast.trust.certificates import Parsed
     from handfast.trust.presented import PresentedChain
     from handfast.trust.roots import Roots
+    from handfast.x509.certificates import Parsed
 
 _SCHEME = "spiffe://"
 _TRUST_DOMAIN = re.compile(r"[a-z0-9._-]+", re.ASCII)

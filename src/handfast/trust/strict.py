@@ -15,7 +15,7 @@ from handfast.trust.verdict import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from handfast.trust.certificates import Parsed
+    from handfast.x509.certificates import Parsed
 
 
 def form_problems(path: Sequence[Parsed], positions: Mapping[bytes, int]) -> Iterator[Reason]:

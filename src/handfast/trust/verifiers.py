@@ -7,17 +7,18 @@ from typing import TYPE_CHECKING, Protocol
 
 from handfast.errors import ApiMisuse
 from handfast.trust.policy import PathPolicy, named_policy
-from handfast.trust.presented import PresentedChain, Purpose
+from handfast.trust.presented import PresentedChain
 from handfast.trust.revocation import CrlScope, CrlUnknown, OcspPolicy, RevocationCheck
 from handfast.trust.verdict import Verdict, failed
+from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
 
+    from handfast.credentials.signers import Deferred
     from handfast.trust.paths import Anchors
     from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
-    from handfast.trust.signers import Deferred
 
 __all__ = ["PathPolicy", "PathVerifier", "PresentedChain", "Purpose", "Verifier"]
 

@@ -9,18 +9,18 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, cast
 
 from handfast import limits
+from handfast.credentials.signers import DEFERRED
 from handfast.errors import ApiMisuse
 from handfast.handshake.flow import Judge, Sign
-from handfast.trust.signers import DEFERRED
 from handfast.trust.verdict import Verdict, accept, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handfast.credentials.credentials import Credentials
+    from handfast.credentials.signers import Signer
     from handfast.handshake.flow import Need
-    from handfast.trust.credentials import Credentials
     from handfast.trust.presented import PresentedChain
-    from handfast.trust.signers import Signer
     from handfast.trust.verifiers import Verifier
 
 

@@ -18,8 +18,8 @@ from handfast.tools.endpoint.options import Address, Export, KeyUpdate, Options,
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from handfast.credentials.credentials import Credentials
     from handfast.registry import Registry
-    from handfast.trust.credentials import Credentials
     from handfast.trust.verifiers import Verifier
 
 _NOBODY = "none"
@@ -300,7 +300,7 @@ def _shared_settings(flags: argparse.Namespace, role: Role) -> dict[str, Any]:
 
 
 def _credentials(flags: argparse.Namespace) -> tuple[Credentials, ...]:
-    from handfast.trust.credentials import Credentials
+    from handfast.credentials.credentials import Credentials
 
     if len(flags.cert) != len(flags.key):
         counts = f"{len(flags.cert)} of one and {len(flags.key)} of the other"
@@ -364,6 +364,6 @@ def _data_to_send(flags: argparse.Namespace) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    from handfast.trust.files import read
+    from handfast.x509.files import read
 
     return read(path)

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 from handfast.errors import HandfastError, PeerRejected
 from handfast.events import AlertSeen, Closed, Event, MessageSeen, Role
 from handfast.registry import AlertDescription, AlertLevel, CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
-from handfast.trust import pem
-from handfast.trust.describe import describe
-from handfast.trust.distinguished_names import rfc4514
 from handfast.wire.messages import KeyUpdate
+from handfast.x509 import pem
+from handfast.x509.describe import describe
+from handfast.x509.distinguished_names import rfc4514
 
 if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo

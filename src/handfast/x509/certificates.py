@@ -24,8 +24,8 @@ from cryptography.x509.oid import PublicKeyAlgorithmOID, SignatureAlgorithmOID
 from handfast import der
 from handfast.limits import MAX_PEER_TEXT
 from handfast.text import escape
-from handfast.trust.distinguished_names import common_names, rfc4514
-from handfast.trust.names import CertificateNames
+from handfast.x509.distinguished_names import common_names, rfc4514
+from handfast.x509.names import CertificateNames
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
     from concurrent.futures import Executor
 
     from handfast.crypto.signatures import PrivateKey, PublicKey
-    from handfast.trust.verifiers import Verifier
 
 
 class Deferred(Enum):
@@ -107,7 +106,7 @@ class ThreadSigner:
         return answer
 
 
-def awaits_always(whom: Signer | Verifier, method: Callable[..., object]) -> bool:
+def awaits_always(whom: object, method: Callable[..., object]) -> bool:
     """Whether this signer or verifier, which is asked by ``method``, says that its answers must be awaited."""
     return bool(getattr(whom, "awaits", False)) or inspect.iscoroutinefunction(method)
 

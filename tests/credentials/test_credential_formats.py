@@ -16,12 +16,11 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
+from handfast.credentials.credentials import Credentials
 from handfast.errors import ApiMisuse, ConfigError
-from handfast.trust.credentials import Credentials
-from handfast.trust.pem import encode
+from handfast.x509.pem import encode
 from tests.certificates import require_peer
-
-from .crafting import Made, client, intermediate, new_key, root, server
+from tests.trust.crafting import Made, client, intermediate, new_key, root, server
 
 if TYPE_CHECKING:
     from pathlib import Path

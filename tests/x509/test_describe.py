@@ -11,10 +11,9 @@ from cryptography import x509
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handfast.trust.certificates import Malformed, parse_all
-from handfast.trust.describe import CertificateDescription, describe
-
-from .crafting import CLIENT, SERVER, client, constraints, dns, eku, make, new_key, root, san, server, usage
+from handfast.x509.certificates import Malformed, parse_all
+from handfast.x509.describe import CertificateDescription, describe
+from tests.trust.crafting import CLIENT, SERVER, client, constraints, dns, eku, make, new_key, root, san, server, usage
 
 
 def texts(description: CertificateDescription) -> list[str]:

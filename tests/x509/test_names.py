@@ -12,9 +12,8 @@ from hypothesis import strategies as st
 
 from handfast.errors import ConfigError
 from handfast.host_names import is_host_name
-from handfast.trust.names import CertificateNames, dns_matches, matches, reference_identity, sni
-
-from .crafting import NOW, dns, root, server
+from handfast.x509.names import CertificateNames, dns_matches, matches, reference_identity, sni
+from tests.trust.crafting import NOW, dns, root, server
 
 
 @pytest.mark.parametrize(

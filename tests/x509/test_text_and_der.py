@@ -12,10 +12,9 @@ from hypothesis import strategies as st
 
 from handfast import der
 from handfast.text import escape, listed
-from handfast.trust import pem
-from handfast.trust.distinguished_names import common_names, rfc4514
-
-from .crafting import client, root
+from handfast.x509 import pem
+from handfast.x509.distinguished_names import common_names, rfc4514
+from tests.trust.crafting import client, root
 
 
 @given(st.text() | st.binary())

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import handfast
+from handfast.credentials.signers import LocalSigner, ThreadSigner
 from handfast.crypto import signatures
 from handfast.errors import ApiMisuse, PeerRejected
 from handfast.io import sockets
-from handfast.trust.signers import LocalSigner, ThreadSigner
 from tests import certificates
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 from handfast import der
 from handfast.limits import MAX_PEER_TEXT
 from handfast.text import escape
-from handfast.trust.distinguished_names import rfc4514
+from handfast.x509.distinguished_names import rfc4514
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ def describe(certificate: bytes) -> CertificateDescription:
     """A DER certificate in words; never raises."""
     from cryptography.x509 import load_der_x509_certificate
 
-    from handfast.trust.certificates import hush_parser
+    from handfast.x509.certificates import hush_parser
 
     hush_parser()
 
@@ -113,7 +113,7 @@ def _key(certificate: bytes) -> str:
 
 
 def _names(certificate: Certificate) -> tuple[str, ...]:
-    from handfast.trust.certificates import certificate_names
+    from handfast.x509.certificates import certificate_names
 
     return certificate_names(certificate.extensions).labelled()
 
@@ -145,7 +145,7 @@ def _key_usage(certificate: Certificate) -> tuple[str, ...]:
 def _extended_key_usage(certificate: Certificate) -> tuple[str, ...]:
     from cryptography.x509 import ExtendedKeyUsage, ExtensionNotFound
 
-    from handfast.trust.usage import purpose_names
+    from handfast.x509.usage import purpose_names
 
     try:
         return purpose_names(certificate.extensions.get_extension_for_class(ExtendedKeyUsage).value)

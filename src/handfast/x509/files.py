@@ -9,7 +9,7 @@ from handfast import der
 from handfast.crypto import signatures
 from handfast.errors import ConfigError
 from handfast.text import escape
-from handfast.trust import pem
+from handfast.x509 import pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -13,22 +13,22 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Protocol
 
 from handfast import der
+from handfast.credentials.passwords import asked_once
+from handfast.credentials.pkcs11_uri import PKCS11
+from handfast.credentials.signers import LocalSigner, Signer, ThreadSigner
 from handfast.crypto import private_keys, signatures
 from handfast.crypto.pkcs12 import is_pkcs12, load_pkcs12
 from handfast.errors import ConfigError, bad_option
 from handfast.text import escape
-from handfast.trust import files, pem
-from handfast.trust.passwords import asked_once
-from handfast.trust.pkcs11_uri import PKCS11
-from handfast.trust.signers import LocalSigner, Signer, ThreadSigner
+from handfast.x509 import files, pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from os import PathLike
 
+    from handfast.credentials.passwords import Password
     from handfast.crypto.pkcs12 import Bundle
     from handfast.crypto.signatures import PrivateKey, PublicKey
-    from handfast.trust.passwords import Password
     from handfast.wire.messages import CompressedCertificate
 
 
@@ -100,7 +100,7 @@ class Credentials:
 
     @classmethod
     def _with_token(cls, cert: bytes, cert_name: str, uri: str, pin: Password | None, legacy: bool) -> Credentials:
-        from handfast.trust.pkcs11 import Pkcs11Signer
+        from handfast.credentials.pkcs11 import Pkcs11Signer
 
         if is_pkcs12(cert):
             reason = "with a key in a token the certificates come as PEM or DER"
@@ -202,7 +202,7 @@ class Credentials:
     @cached_property
     def names(self) -> tuple[str, ...]:
         """The leaf's subjectAltName entries as "DNS:localhost", "URI:spiffe://...", escaped."""
-        from handfast.trust.describe import describe
+        from handfast.x509.describe import describe
 
         return describe(self.chain[0]).names
 

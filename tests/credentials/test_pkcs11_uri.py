@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from handfast.credentials.pkcs11_uri import parse_pkcs11_uri
 from handfast.errors import ConfigError
-from handfast.trust.pkcs11_uri import parse_pkcs11_uri
 
 PATH_ATTRIBUTES = (
     "token", "manufacturer", "serial", "model", "library-manufacturer", "library-description", "object",

@@ -22,18 +22,18 @@ from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from handfast.credentials.passwords import asked_once
+from handfast.credentials.pkcs11_uri import Pkcs11Uri, parse_pkcs11_uri
 from handfast.crypto import signatures
 from handfast.errors import ConfigError, LocalFailure
 from handfast.registry import SignatureScheme
 from handfast.text import escape
-from handfast.trust import files
-from handfast.trust.passwords import asked_once
-from handfast.trust.pkcs11_uri import Pkcs11Uri, parse_pkcs11_uri
+from handfast.x509 import files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
 
-    from handfast.trust.passwords import Password
+    from handfast.credentials.passwords import Password
 
 MODULE_VARIABLE = "HANDFAST_PKCS11_MODULE"
 # What stands for all modules that this machine's p11-kit is configured with, by its own name and by its library's.

@@ -12,17 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import handfast
+from handfast.credentials.credentials import Credentials
+from handfast.credentials.pkcs11 import Pkcs11Signer
+from handfast.credentials.signers import ThreadSigner, must_be_checked
 from handfast.crypto import signatures
 from handfast.errors import ConfigError, LocalFailure
 from handfast.registry import SignatureScheme
-from handfast.trust.credentials import Credentials
-from handfast.trust.pem import encode
-from handfast.trust.pkcs11 import Pkcs11Signer
-from handfast.trust.signers import ThreadSigner, must_be_checked
+from handfast.x509.pem import encode
 from tests import certificates
+from tests.credentials.test_signers import client_config, serve_blocking, serve_in_a_loop
 from tests.softhsm import PIN, Tokens
-
-from .test_signers import client_config, serve_blocking, serve_in_a_loop
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -202,7 +201,7 @@ def elsewhere(tokens: Tokens, script: str, **environment: str) -> str:
     """What the script prints, which has ``uri(path, pin)``, the certificate ``leaf`` and ``ConfigError``."""
     issued = certificates.server("rsa-2048" if "rsa" in script else "ecdsa-p256")
     head = f"""
-from handfast.trust.pkcs11 import Pkcs11Signer
+from handfast.credentials.pkcs11 import Pkcs11Signer
 from handfast.errors import ConfigError, LocalFailure
 leaf = bytes.fromhex({issued.chain[0].hex()!r})
 path = "pkcs11:token=first;object={"rsa-2048" if "rsa" in script else "ecdsa-p256"}"

@@ -14,15 +14,14 @@ from cryptography.hazmat.primitives.serialization import (
     PrivateFormat,
 )
 
+from handfast.credentials.credentials import Credentials
+from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.crypto import signatures
 from handfast.errors import ConfigError, LocalFailure
 from handfast.registry import SignatureScheme
-from handfast.trust.credentials import Credentials
-from handfast.trust.pem import encode
-from handfast.trust.signers import DEFERRED, LocalSigner
+from handfast.x509.pem import encode
 from tests import certificates
-
-from .crafting import Made, client, intermediate, new_key, root, server
+from tests.trust.crafting import Made, client, intermediate, new_key, root, server
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -151,7 +150,9 @@ def test_a_server_loads_without_x509(tmp_path: Path) -> None:
     (tmp_path / "k.pem").write_bytes(key_pem(made))
     script = (
         "import sys\n"
-        "from handfast.trust import credentials, describe, names, roots, signers, verdict, verifiers\n"
+        "from handfast.credentials import credentials\n"
+        "from handfast.trust import roots, verdict, verifiers\n"
+        "from handfast.x509 import describe, names\n"
         "made = credentials.Credentials.from_files(*sys.argv[1:])\n"
         "anchors = roots.Roots.from_file(sys.argv[1])\n"
         "verifiers.PathVerifier(anchors)\n"

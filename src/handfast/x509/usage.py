@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handfast import der
-from handfast.trust.presented import Purpose
+from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from cryptography.x509 import ExtendedKeyUsage, KeyUsage

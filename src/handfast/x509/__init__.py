@@ -1,0 +1,1 @@
+"""Certificates as they are written: encodings, names, usages, and what one says. Nothing here trusts anybody."""
