@@ -1,4 +1,4 @@
-"""What three scanners find at ``handfast serve --client-auth none``: no weakness, and no remark but those listed here.
+"""What three scanners find at ``handfast serve --client-auth none --resume``: no weakness, and no remark but these.
 
 They run only by `make scan`. Their hellos are those of old clients, without the extended main secret: to them all of
 TLS 1.2 shows only with ``--old-main-secret``. No name is looked up and nothing but 127.0.0.1 is connected to.
@@ -36,6 +36,7 @@ SUITES_12 = {"ECDSA": {0xC02B, 0xC02C, 0xCCA9}, "RSA": {0xC02F, 0xC030, 0xCCA8}}
 # What sslyze looks for besides what it needs for Mozilla's configuration.
 SCANS = (
     "reneg",
+    "resum",
     "early_data",
     "ems",
     "fallback",
@@ -70,6 +71,8 @@ FINDINGS = {
     "LUCKY13": "not vulnerable",
     "TLS_timestamp": "random",
     "cipher_order": "server",
+    "sessionresumption_ticket": "supported",
+    "ticketbleed": "not vulnerable",
 }
 # How we differ from Mozilla's "intermediate" configuration, as sslyze says: these two curves are weak in nothing, and
 # come last.
@@ -84,7 +87,7 @@ def served(tmp_path, key):
     (tmp_path / "server.key").write_bytes(issued.key_pem)
     (tmp_path / "ca.pem").write_bytes(certificates.ca().certificate_pem)
     identity = ("--cert", tmp_path / "server.pem", "--key", tmp_path / "server.key")
-    options = ("--listen", "127.0.0.1:0", "--client-auth", "none", "--old-main-secret")
+    options = ("--listen", "127.0.0.1:0", "--client-auth", "none", "--old-main-secret", "--resume")
     with (tmp_path / "log").open("w") as log:
         process = start("serve", *identity, *options, stderr=log)
         try:
@@ -157,6 +160,9 @@ def test_sslyze(tmp_path, key):
     assert found["tls_1_3_early_data"] == {"supports_early_data": False}
     assert found["heartbleed"] == {"is_vulnerable_to_heartbleed": False}
     assert found["openssl_ccs_injection"] == {"is_vulnerable_to_ccs_injection": False}
+    sessions = found["session_resumption"]
+    assert sessions["tls_ticket_successful_resumptions_count"] == sessions["tls_ticket_attempted_resumptions_count"] > 0
+    assert sessions["session_id_successful_resumptions_count"] == 0
     assert found["robot"] == {"robot_result": "NOT_VULNERABLE_RSA_NOT_SUPPORTED"}
     assert {one["name"] for one in found["elliptic_curves"]["supported_curves"]} == CURVES
     _, compliance = said.split("COMPLIANCE AGAINST TLS CONFIGURATION")
