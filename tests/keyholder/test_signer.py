@@ -202,6 +202,29 @@ def test_a_holder_that_restarts(tmp_path: Path) -> None:
                 assert server.signer.sign(ECDSA, CONTENT)
 
 
+def test_a_connection_that_is_gone_before_it_is_asked(tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s"), identities(tmp_path / "s") as (server, _):
+        assert isinstance(server.signer, RemoteSigner)
+        place = server.signer._place
+        opened = place.open
+        tried: list[Any] = []
+
+        async def open_and_lose() -> Any:
+            streams = await opened()
+            tried.append(streams)
+            if len(tried) < 4:
+                streams[1].transport.abort()
+            return streams
+
+        place.open = open_and_lose  # type: ignore[method-assign]
+        with pytest.raises(LocalFailure) as failed:
+            server.signer.sign(ECDSA, CONTENT)
+        assert failed.value.code == "holder_lost"
+        assert len(tried) == 2
+        assert server.signer.sign(ECDSA, CONTENT)
+        assert len(tried) == 4
+
+
 def test_a_holder_that_comes_while_a_handshake_waits_for_it(tmp_path: Path) -> None:
     tried = threading.Event()
 

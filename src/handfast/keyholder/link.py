@@ -60,6 +60,10 @@ class Place:
         return await aio.open_connection(host, port, self._tls, server_name=self._server_name)
 
 
+class NotAsked(LocalFailure):
+    """The connection was gone before the request was written to it, so another one may be asked."""
+
+
 class Link:
     """One connection."""
 
@@ -79,14 +83,15 @@ class Link:
         return not self._retired and not self._reading.done()
 
     async def ask(self, key_id: bytes, scheme: int, parts: Parts) -> bytes:
-        """The signature. Raises LocalFailure."""
+        """The signature. Raises LocalFailure, NotAsked as long as nothing was written."""
         # Before the request is added, so that a holder that does not read makes callers wait and not the buffer grow.
         try:
             await self._writer.drain()
         except (OSError, HandfastError) as error:
-            raise self._lost(error) from None
+            self.retire()
+            raise NotAsked("holder_lost", holder=self._place, reason=error) from None
         if self._reading.done():
-            raise self._lost("it closed the connection")
+            raise NotAsked("holder_lost", holder=self._place, reason="it closed the connection")
         self._last_id = request_id = self._last_id % 0xFFFFFFFF + 1
         answer: asyncio.Future[bytes] = asyncio.get_running_loop().create_future()
         self._waiting[request_id] = answer
@@ -171,6 +176,11 @@ class Client:
         link, heard = None, 0
         try:
             async with asyncio.timeout(self._timeout), self._room:
+                link = await self._connected()
+                heard = link.heard
+                with suppress(NotAsked):
+                    return await link.ask(key_id, scheme, parts)
+                # It may have ended since it was last used; if a new one ends at once too, the holder wants none.
                 link = await self._connected()
                 heard = link.heard
                 return await link.ask(key_id, scheme, parts)
