@@ -30,19 +30,11 @@ from handfast.errors import (
     PeerMisbehaved,
     PeerRejected,
 )
-from handfast.events import (
-    HandshakeComplete,
-    MessageSeen,
-    Observer,
-    Resumed,
-    Role,
-    SecretSink,
-    Waiting,
-    Watch,
-)
+from handfast.events import HandshakeComplete, MessageSeen, Observer, Resumed, Role, SecretSink, Waiting, Watch
 from handfast.handshake import seams as seam
-from handfast.handshake.flow import Expect, Handshake, Need, Step, advance
+from handfast.handshake.flow import Expect, Handshake, Step, advance
 from handfast.handshake.info import ConnectionInfo
+from handfast.handshake.needs import Need
 from handfast.handshake.post import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED, PostHandshake
 from handfast.handshake.post_auth import LaterAuthentication
 from handfast.keys.established import Established

@@ -22,7 +22,7 @@ from handfast.errors import ApiMisuse, PeerMisbehaved
 from handfast.events import Role
 from handfast.handshake import negotiate
 from handfast.handshake.finish import check_finished, send_finished
-from handfast.handshake.flow import Expect, Handshake, Need, Step, advance
+from handfast.handshake.flow import Expect, Handshake, Step, advance
 from handfast.handshake.identity import client_choice, judge_client, prove_identity
 from handfast.handshake.server13 import certificate_request, client_identity
 from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMessage
@@ -30,6 +30,7 @@ from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMes
 if TYPE_CHECKING:
     from handfast.handshake.config import ClientAuth, ClientConfig, Config, ServerConfig
     from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+    from handfast.handshake.needs import Need
     from handfast.keys.established import TrafficSecrets
 
 # At a server: the request's context and who answered it, None for a client that declined.

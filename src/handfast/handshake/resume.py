@@ -21,6 +21,7 @@ from handfast.errors import PeerMisbehaved
 from handfast.handshake.by_name import may_have_credentials
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+from handfast.handshake.needs import FirstUse, Issue, Redeem
 from handfast.registry import PskKeyExchangeMode
 from handfast.sessions.state import FORMAT, TicketState
 from handfast.trust.verifiers import policy_id
@@ -94,7 +95,7 @@ def find_session(
         return None
     policy = server_policy(config, hs.info.server_name)
     for index, identity in enumerate(offered.identities[: limits.MAX_PSK_IDENTITIES]):
-        state = TicketState.decode((yield from hs.redeem(config.tickets, identity.identity, policy)))
+        state = TicketState.decode((yield from hs.ask(Redeem(config.tickets, identity.identity, policy))))
         if state is None or not still_good(state, config, suite, hs.info.server_name, hs.seams.clock()):
             continue
         early_secret = hs.early_secret(suite, state.psk)
@@ -167,7 +168,7 @@ def consider_early_data(
     reason = early_data_refusal(hs, config, offer, resumption, suite)
     guard = config.replay_guard
     if not reason and resumption is not None and guard is not None:
-        first = yield from hs.first_use(guard, resumption.binder, 2 * limits.EARLY_DATA_TOLERANCE)
+        first = yield from hs.ask(FirstUse(guard, resumption.binder, 2 * limits.EARLY_DATA_TOLERANCE))
         reason = "" if first is True else "the replay guard has seen this hello, or could not say"
     if reason or resumption is None:
         hs.info.early_data = f"rejected: {reason}"
@@ -292,7 +293,7 @@ def send_tickets(
             chain=chain,
             ocsp_response=ocsp_response,
         )
-        ticket = yield from hs.issue(config.tickets, state.encode(), policy, lifetime)
+        ticket = yield from hs.ask(Issue(config.tickets, state.encode(), policy, lifetime))
         if not isinstance(ticket, bytes) or not 1 <= len(ticket) < 2**16:
             return
         extensions = Extensions()

@@ -19,6 +19,7 @@ from handfast.errors import PeerMisbehaved
 from handfast.handshake.by_name import may_have_credentials
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+from handfast.handshake.needs import Find, Issue, Keep, Redeem
 from handfast.handshake.resume import server_policy
 from handfast.sessions.state12 import FORMAT_12, TicketState12
 from handfast.wire.extensions import SessionTicket
@@ -70,9 +71,9 @@ def find_session_12(hs: Handshake, config: ServerConfig, offer: Offer) -> Genera
     state = None
     # RFC 5077 3.4: beside a ticket the session id names nothing.
     if ticket:
-        state = TicketState12.decode((yield from hs.redeem(config.tickets, ticket, policy)))
+        state = TicketState12.decode((yield from hs.ask(Redeem(config.tickets, ticket, policy))))
     elif store is not None:
-        state = TicketState12.decode((yield from hs.search(store, session_id, policy)))
+        state = TicketState12.decode((yield from hs.ask(Find(store, session_id, policy))))
     if state is None or not still_good_12(state, config, offer, hs.seams.clock()):
         return None
     if not offer.extended:
@@ -123,7 +124,7 @@ def send_ticket_12(
     state = _state(hs, config, suite, main_secret, resumption)
     if state is not None and config.tickets is not None:
         policy = policy_12(config, hs.info.server_name)
-        issued = yield from hs.issue(config.tickets, state.encode(), policy, state.ticket_lifetime)
+        issued = yield from hs.ask(Issue(config.tickets, state.encode(), policy, state.ticket_lifetime))
         if isinstance(issued, bytes) and 1 <= len(issued) < 2**16:
             ticket, lifetime = issued, state.ticket_lifetime
     hs.send(NewSessionTicket(lifetime, ticket))
@@ -145,7 +146,7 @@ def keep_session_12(
     state = _state(hs, config, suite, main_secret, None)
     if store is not None and state is not None:
         policy = policy_12(config, hs.info.server_name)
-        yield from hs.keep(store, session_id, state.encode(), policy, state.ticket_lifetime)
+        yield from hs.ask(Keep(store, session_id, state.encode(), policy, state.ticket_lifetime))
 
 
 def _state(
