@@ -14,7 +14,7 @@ import pytest
 from tests.syntax import Module, modules
 
 HELPERS = {"expect", "maybe", "ask", "sign", "judge", "choose", "resolve"}
-"""The names of what a handshake waits for, methods of ``Handshake``."""
+"""The names of what a handshake waits for, methods of the hands."""
 
 EXCEPTIONS = {
     ("handshake/needs.py", "self.credentials.signer.sign"),  # another object's method: this is where the need is met

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overload
 
 from handfast.credentials.signers import must_be_checked
 from handfast.crypto import signatures
@@ -32,7 +32,7 @@ from handfast.wire.messages import MESSAGES, HandshakeMessage, Messages
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials
     from handfast.crypto.suites import Suite13
-    from handfast.handshake.config import Config, ConfigChooser, CredentialSource, ServerConfig
+    from handfast.handshake.config import ClientConfig, Config, ConfigChooser, CredentialSource, ServerConfig
     from handfast.handshake.info import ConnectionInfo
     from handfast.handshake.negotiate import CertificateWanted, HelloSeen
     from handfast.handshake.seams import Seams
@@ -42,7 +42,21 @@ if TYPE_CHECKING:
     from handfast.trust.verifiers import Verifier
 
 # The needs that are answered by hand can be had here, too.
-__all__ = ["Choose", "Expect", "Handshake", "Issue", "Judge", "Need", "Redeem", "Resolve", "Sign", "Step", "advance"]
+__all__ = [
+    "Choose",
+    "ClientHandshake",
+    "Expect",
+    "Handshake",
+    "Issue",
+    "Judge",
+    "Need",
+    "Redeem",
+    "Resolve",
+    "ServerHandshake",
+    "Sign",
+    "Step",
+    "advance",
+]
 
 M = TypeVar("M", bound=HandshakeMessage)
 N = TypeVar("N", bound=HandshakeMessage)
@@ -84,12 +98,11 @@ def advance(machine: Generator[Step, Any, Any], value: object) -> Step:
 
 
 class Handshake:
-    """The hands of a handshake, in either role."""
+    """The hands of a handshake, in either role; what only one role does takes the hands of that role."""
 
-    def __init__(
-        self, role: Role, config: Config, records: RecordLayer, watch: Watch, seams: Seams, info: ConnectionInfo
-    ) -> None:
-        self.role = role
+    role: ClassVar[Role]
+
+    def __init__(self, config: Config, records: RecordLayer, watch: Watch, seams: Seams, info: ConnectionInfo) -> None:
         self.info = info
         self.records = records
         self.watch = watch
@@ -110,9 +123,9 @@ class Handshake:
         self._flight: list[Outgoing] = []
         self._held: HandshakeMessage | None = None
 
-    def continued(self) -> Handshake:
+    def continued(self) -> Self:
         """Hands for an exchange after this handshake: its transcript starts with this one's. RFC 9846 4.5."""
-        hs = Handshake(self.role, self.config, self.records, self.watch, self.seams, self.info)
+        hs = type(self)(self.config, self.records, self.watch, self.seams, self.info)
         hs.client_random = self.client_random
         hs.transcript = self.transcript.copy()
         return hs
@@ -196,17 +209,6 @@ class Handshake:
         """The verifier's verdict. Anything that is not a verdict is a refusal."""
         return as_verdict((yield Judge(verifier, presented)))
 
-    def choose(self, chooser: ConfigChooser, hello: HelloSeen) -> Generator[Step, Any, ServerConfig]:
-        """The configuration for this client. Anything that is not a configuration refuses the client."""
-        from handfast.handshake.config import ServerConfig
-
-        config = yield Choose(chooser, hello)
-        if config is None:
-            raise no_such_name(hello.server_name)
-        if not isinstance(config, ServerConfig):
-            raise LocalFailure("need_failed", need="choose", reason=f"it returned {type(config).__name__}")
-        return config
-
     def resolve(
         self, source: CredentialSource, asked: HelloSeen | CertificateWanted
     ) -> Generator[Step, Any, Sequence[Credentials]]:
@@ -279,3 +281,28 @@ class Handshake:
         self.watch.reveal(Secret(name, level, keylog_label, self.client_random, value))
         if self.watch.active:
             self.tell(SecretDerived(self.watch.time, name, label, inputs, context))
+
+
+class ClientHandshake(Handshake):
+    """A client's hands."""
+
+    role = Role.CLIENT
+    config: ClientConfig
+
+
+class ServerHandshake(Handshake):
+    """A server's hands. ``config`` is the one chosen for this client, as soon as its hello has been read."""
+
+    role = Role.SERVER
+    config: ServerConfig
+
+    def choose(self, chooser: ConfigChooser, hello: HelloSeen) -> Generator[Step, Any, ServerConfig]:
+        """The configuration for this client. Anything that is not a configuration refuses the client."""
+        from handfast.handshake.config import ServerConfig
+
+        config = yield Choose(chooser, hello)
+        if config is None:
+            raise no_such_name(hello.server_name)
+        if not isinstance(config, ServerConfig):
+            raise LocalFailure("need_failed", need="choose", reason=f"it returned {type(config).__name__}")
+        return config
