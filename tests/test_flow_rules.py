@@ -1,8 +1,8 @@
 """A helper of the handshake that is called without ``yield from`` builds a generator that nobody runs.
 
 That silently skips a check, and no linter sees it. So in `handshake/` and `engine/` every call of a generator function
-of `handshake/`, and every mention of a method with the name of a helper, must stand directly under ``yield from``; and
-only flow.py may yield by itself.
+of `handshake/`, and every mention of a method with the name of a helper, must stand directly under ``yield from``; a
+need that is made must be asked right there; and only flow.py may yield by itself.
 """
 
 from __future__ import annotations
@@ -13,15 +13,12 @@ import pytest
 
 from tests.syntax import Module, modules
 
-HELPERS = {"expect", "maybe", "sign", "judge", "choose", "resolve", "redeem", "issue", "search", "keep", "first_use"}
-"""The names of what a handshake waits for, methods of ``Handshake``."""
+HELPERS = {"expect", "maybe", "ask", "sign", "judge", "choose", "resolve"}
+"""The names of what a handshake waits for, methods of the hands."""
 
 EXCEPTIONS = {
-    ("handshake/flow.py", "self.tickets.redeem"),  # other objects' methods: this is where the need is met
-    ("handshake/flow.py", "self.tickets.issue"),
-    ("handshake/flow.py", "self.tickets.keep"),
-    ("handshake/flow.py", "self.guard.first_use"),
-    ("handshake/flow.py", "self.credentials.signer.sign"),  # another object's method: this is where the need is met
+    ("handshake/needs.py", "self.credentials.signer.sign"),  # another object's method: this is where the need is met
+    ("engine/connection.py", "need.ask"),  # another one too: this is where the question is put
     ("engine/client.py", "client"),  # the connection is given the generator, and runs it
     ("engine/server.py", "server"),
     ("handshake/post_auth.py", "answer_request"),  # these are begun here, and the connection runs them
@@ -29,6 +26,14 @@ EXCEPTIONS = {
 }
 
 MODULES = (*modules("handshake"), *modules("engine"))
+
+NEEDS = {
+    node.name
+    for module in MODULES
+    if module.path == "handshake/needs.py"
+    for node in module.tree.body
+    if isinstance(node, ast.ClassDef)
+}
 
 
 def functions(tree: ast.AST) -> list[ast.FunctionDef]:
@@ -74,6 +79,22 @@ def forgotten(module: Module, generators: set[str]) -> list[str]:
     return found
 
 
+def unasked(module: Module) -> list[str]:
+    """The needs that are made and not asked."""
+    asked = set()
+    for node in ast.walk(module.tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "ask":
+            asked |= {id(argument) for argument in node.args}
+        elif isinstance(node, ast.Yield):
+            asked.add(id(node.value))
+    return [
+        f"{module.path}:{node.lineno}: {node.func.id} is not asked"
+        for node in ast.walk(module.tree)
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)
+        if node.func.id in NEEDS and id(node) not in asked
+    ]
+
+
 def yielding_by_itself(module: Module) -> list[str]:
     """The bare yields."""
     return [f"{module.path}:{node.lineno}: yield" for node in ast.walk(module.tree) if isinstance(node, ast.Yield)]
@@ -82,6 +103,11 @@ def yielding_by_itself(module: Module) -> list[str]:
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.path)
 def test_nothing_is_forgotten(module):
     assert forgotten(module, generator_functions(modules("handshake"))) == []
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.path)
+def test_every_need_is_asked(module):
+    assert unasked(module) == []
 
 
 def test_only_the_flow_yields():
@@ -95,6 +121,7 @@ def test_there_is_something_to_check():
     assert generators >= {
         "expect",
         "maybe",
+        "ask",
         "sign",
         "judge",
         "client13",
@@ -104,6 +131,7 @@ def test_there_is_something_to_check():
         "answer_request",
         "request_identity",
     }
+    assert {"Sign", "Judge", "Redeem", "Issue", "Find", "Keep", "FirstUse", "Choose", "Resolve"} <= NEEDS
     waits = [node for module in MODULES for node in ast.walk(module.tree) if isinstance(node, ast.YieldFrom)]
     assert len(waits) > 10
 
@@ -136,6 +164,8 @@ def plain(hs):
         "finished = hs.expect(Finished)",
         "return hs.maybe(Finished, before=Certificate)",
         "wait = hs.expect",
+        "hs.ask(Keep(store, session_id, state, policy, lifetime))",
+        "session = yield hs.ask(Redeem(tickets, ticket, policy))",
         "finished = yield hs.expect(Finished)",
         "yield from [hs.expect(Finished)]",
         "prove(hs)",
@@ -154,6 +184,7 @@ def test_what_is_forgotten_is_found(line):
     [
         "finished = yield from hs.expect(Finished)",
         "return (yield from prove(hs))",
+        "state = decode((yield from hs.ask(Redeem(tickets, ticket, policy))))",
         "check((yield from identity.prove(hs)))",
         "hs.send(prove)",
         "plain(hs)",
@@ -163,6 +194,21 @@ def test_what_is_forgotten_is_found(line):
 def test_what_is_waited_for_is_not(line):
     module = Module("handshake/good.py", ast.parse(f"def story(hs):\n    {line}"))
     assert forgotten(module, {"prove"}) == []
+
+
+@pytest.mark.parametrize(
+    ("line", "count"),
+    [
+        ("Keep(store, session_id, state, policy, lifetime)", 1),
+        ("ticket = Issue(tickets, state, policy, lifetime)", 1),
+        ("return (yield from hs.ask(decode(Redeem(tickets, ticket, policy))))", 1),
+        ("return (yield from hs.ask(Redeem(tickets, ticket, policy)))", 0),
+        ("return as_verdict((yield Judge(verifier, presented)))", 0),
+    ],
+)
+def test_a_need_that_nobody_asks_is_found(line, count):
+    module = Module("handshake/some.py", ast.parse(f"def story(hs):\n    {line}"))
+    assert len(unasked(module)) == count
 
 
 def test_generator_functions_and_yields_are_found():

@@ -7,10 +7,11 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from handfast.engine.connection import Connection
-from handfast.events import Observer, Role, SecretSink
+from handfast.events import Observer, SecretSink
 from handfast.handshake import seams as seam
 from handfast.handshake.client import client
 from handfast.handshake.config import ClientConfig, demand
+from handfast.handshake.flow import ClientHandshake
 
 if TYPE_CHECKING:
     from handfast.trust.verifiers import Verifier
@@ -27,6 +28,8 @@ class ClientConnection(Connection):
     at all; ``info.early_data`` says which, and whether the server took it. It is never sent a second time by itself.
     """
 
+    _handshake: ClientHandshake
+
     def __init__(
         self,
         config: ClientConfig,
@@ -38,10 +41,10 @@ class ClientConnection(Connection):
         seams: seam.Seams = seam.REAL,
     ) -> None:
         demand(ClientConfig, config)
-        super().__init__(Role.CLIENT, config, observers, secret_sinks, seams)
+        super().__init__(ClientHandshake, config, observers, secret_sinks, seams)
         verifier = _default_verifier() if config.verifier is None else config.verifier
         self.info.server_name = server_name
-        self._start(client(self._handshake, config, verifier, server_name, early_data))
+        self._start(client(self._handshake, verifier, server_name, early_data))
 
 
 @cache

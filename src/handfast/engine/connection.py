@@ -30,19 +30,11 @@ from handfast.errors import (
     PeerMisbehaved,
     PeerRejected,
 )
-from handfast.events import (
-    HandshakeComplete,
-    MessageSeen,
-    Observer,
-    Resumed,
-    Role,
-    SecretSink,
-    Waiting,
-    Watch,
-)
+from handfast.events import HandshakeComplete, MessageSeen, Observer, Resumed, Role, SecretSink, Waiting, Watch
 from handfast.handshake import seams as seam
-from handfast.handshake.flow import Expect, Handshake, Need, Step, advance
+from handfast.handshake.flow import Expect, Handshake, Step, advance
 from handfast.handshake.info import ConnectionInfo
+from handfast.handshake.needs import Need
 from handfast.handshake.post import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED, PostHandshake
 from handfast.handshake.post_auth import LaterAuthentication
 from handfast.keys.established import Established
@@ -68,21 +60,21 @@ class Connection:
 
     def __init__(
         self,
-        role: Role,
+        hands: type[Handshake],
         config: Config,
         observers: Iterable[Observer],
         secret_sinks: Iterable[SecretSink],
         seams: seam.Seams,
     ) -> None:
-        self.info = ConnectionInfo(role)
+        self.info = ConnectionInfo(hands.role)
         self.error: HandfastError | None = None
         self.deadline = seams.monotonic() + config.handshake_timeout
-        self._config = config
+        self._timeout = config.handshake_timeout
         self._seams = seams
         self._watch = Watch(observers, secret_sinks, seams.clock)
-        self._records = RecordLayer(role, self._watch)
+        self._records = RecordLayer(hands.role, self._watch)
         self._records.fragment_limit = config.max_fragment
-        self._handshake = Handshake(role, config, self._records, self._watch, seams, self.info)
+        self._handshake = hands(config, self._records, self._watch, seams, self.info)
         self._machine: Generator[Step, Any, Any] | None = None
         self._step: Step | None = None
         self._asked_at = 0.0
@@ -259,7 +251,7 @@ class Connection:
                 self._end_plain()
                 self._tell_ended(self.info.role.peer, "eof")
                 cut = self._cut()
-                if self._post is None or cut or self._config.unexpected_eof != "end":
+                if self._post is None or cut or self._handshake.config.unexpected_eof != "end":
                     self._write_closed = True
                     raise self._unexpected_eof(cut)
                 self._results.append(PeerClosed(close_notify=False))
@@ -269,8 +261,7 @@ class Connection:
         """The handshake's deadline has passed. Raises ConnectionLost if the handshake is not complete."""
         with Guard(self):
             if self._post is None:
-                seconds = self._config.handshake_timeout
-                raise ConnectionLost("handshake_timeout", seconds=seconds, waiting=self.waiting_for)
+                raise ConnectionLost("handshake_timeout", seconds=self._timeout, waiting=self.waiting_for)
         self._raise_error()
 
     def lost(self, error: ConnectionLost) -> None:
@@ -338,7 +329,7 @@ class Connection:
         wait to be read or sent, or an authentication after the handshake is under way.
         """
         with Guard(self):
-            if not self._config.enable_secret_extraction:
+            if not self._handshake.config.enable_secret_extraction:
                 raise ApiMisuse("extraction_not_enabled")
             if self._post is None or self._read_closed or self._write_closed:
                 reason = "the handshake is not complete" if self._post is None else "a side has closed"
@@ -424,11 +415,10 @@ class Connection:
         self._machine = None
         self._step = None
         self._established = established
-        self._config = self._handshake.config
         if isinstance(established, Established):
             post = self._post = PostHandshake(self.info.role, self._records, established)
             if self.info.post_handshake_auth:
-                self._later = post.authentication = LaterAuthentication(self._handshake, self._config, post.secrets)
+                self._later = post.authentication = LaterAuthentication(self._handshake, post.secrets)
         else:
             from handfast.handshake.post12 import PostHandshake12
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from handfast import limits
 from handfast.errors import ApiMisuse, HandfastError, LocalFailure
-from handfast.handshake.flow import Need, Sign
+from handfast.handshake.needs import Need, Sign
 
 if TYPE_CHECKING:
     from handfast.engine.connection import Connection

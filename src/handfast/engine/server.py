@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import cast
 
 from handfast.engine.connection import Connection
 from handfast.engine.failures import Guard
 from handfast.errors import ApiMisuse
-from handfast.events import Observer, Role, SecretSink
+from handfast.events import Observer, SecretSink
 from handfast.handshake import seams as seam
 from handfast.handshake.config import ClientAuth, ServerConfig, demand
+from handfast.handshake.flow import ServerHandshake
 from handfast.handshake.post_auth import FORBIDDING_PROTOCOLS
 from handfast.handshake.server import server
 
 
 class ServerConnection(Connection):
     """A TLS server, waiting for a ClientHello."""
+
+    _handshake: ServerHandshake
 
     def __init__(
         self,
@@ -27,8 +29,8 @@ class ServerConnection(Connection):
         seams: seam.Seams = seam.REAL,
     ) -> None:
         demand(ServerConfig, config)
-        super().__init__(Role.SERVER, config, observers, secret_sinks, seams)
-        self._start(server(self._handshake, config))
+        super().__init__(ServerHandshake, config, observers, secret_sinks, seams)
+        self._start(server(self._handshake))
 
     def request_client_certificate(self, *, client_auth: ClientAuth | None = None) -> bytes:
         """Ask the client for its certificate now, after the handshake. RFC 9846 4.7.2.
@@ -41,10 +43,10 @@ class ServerConnection(Connection):
         Raises ApiMisuse cannot_request where the client did not offer it, before the handshake is complete, after
         ``close``, after an external PSK, under HTTP/2 and HTTP/3, and while too many requests have no answer.
         """
-        mode = client_auth or self._server_config().client_auth
+        mode = client_auth or self._handshake.config.client_auth
         if mode is ClientAuth.NONE:
             mode = ClientAuth.REQUEST
-        if mode.enforces_verdict and self._server_config().verifier is None:
+        if mode.enforces_verdict and self._handshake.config.verifier is None:
             raise ApiMisuse("bad_argument", reason=f"{mode} needs a verifier in the configuration")
         context = b""
         with Guard(self):
@@ -58,10 +60,6 @@ class ServerConnection(Connection):
             context = self._later.request(mode)
         self._raise_error()
         return context
-
-    def _server_config(self) -> ServerConfig:
-        """The configuration that was chosen for this client."""
-        return cast("ServerConfig", self._config)
 
     def _why_no_request(self) -> str:
         if self._post is None:

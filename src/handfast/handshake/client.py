@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
-from handfast.events import Epoch, Role
+from handfast.events import Epoch
 from handfast.handshake import negotiate, versions
 from handfast.handshake.client13 import client13, reject_early_data
 from handfast.handshake.identity import certificate_wishes
@@ -45,7 +45,7 @@ from handfast.x509.names import sni
 if TYPE_CHECKING:
     from handfast.crypto.groups import KeyShare
     from handfast.handshake.config import ClientConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.flow import ClientHandshake, Step
     from handfast.handshake.offer_session12 import SessionOffer12
     from handfast.keys.established12 import Established12
     from handfast.trust.verifiers import Verifier
@@ -61,21 +61,22 @@ class ClientOffer:
 
 
 def client(
-    hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None, early_data: bytes = b""
+    hs: ClientHandshake, verifier: Verifier, server_name: str | None, early_data: bytes = b""
 ) -> Generator[Step, Any, Established | Established12]:
     """RFC 9846 figure 1 from the client's side, up to the version."""
+    config = hs.config
     # The secrets of a session are told under the name that the connection will have.
     hs.client_random = hs.seams.random_bytes(32)
-    session = yield from find_offer(hs, config, verifier, server_name)
+    session = yield from find_offer(hs, verifier, server_name)
     session_12 = None
     if session is None and config.sessions is not None and negotiate.TLS12 in config.spoken:
         from handfast.handshake.offer_session12 import find_offer_12
 
-        session_12 = yield from find_offer_12(hs, config, verifier, server_name)
+        session_12 = yield from find_offer_12(hs, verifier, server_name)
     reason = why_no_early_data(config, session, len(early_data))
     if early_data:
         hs.info.early_data = f"not sent: {reason}" if reason else "offered"
-    offer = make_offer(hs, config, server_name, session, session_12, early=bool(early_data) and not reason)
+    offer = make_offer(hs, server_name, session, session_12, early=bool(early_data) and not reason)
     hs.flush()
     hs.records.accepts_change_cipher_spec = True
     if offer.hello.find(EarlyDataIndication) is not None:
@@ -88,7 +89,7 @@ def client(
 
         if offer.hello.find(EarlyDataIndication) is not None:
             raise PeerMisbehaved("early_data_and_old_version")
-        return (yield from client12(hs, config, verifier, server_name, offer.hello, answer, session_12))
+        return (yield from client12(hs, verifier, server_name, offer.hello, answer, session_12))
     hs.takes_warnings = False
     retry = None
     if isinstance(answer, HelloRetryRequest):
@@ -106,12 +107,11 @@ def client(
             raise PeerMisbehaved("psk_for_other_hash", suite=CipherSuite.describe(choice.suite))
         hs.info.session_identified = session.session.identified
     shared_secret = offer.shares[choice.group].shared_secret(choice.key_exchange)
-    return (yield from client13(hs, config, verifier, server_name, offer.hello, choice, shared_secret, session))
+    return (yield from client13(hs, verifier, server_name, offer.hello, choice, shared_secret, session))
 
 
 def make_offer(
-    hs: Handshake,
-    config: ClientConfig,
+    hs: ClientHandshake,
     server_name: str | None,
     session: SessionOffer | None,
     session_12: SessionOffer12 | None,
@@ -119,6 +119,7 @@ def make_offer(
     early: bool,
 ) -> ClientOffer:
     """Send the first ClientHello. RFC 9846 4.2.2."""
+    config = hs.config
     speaks_12, speaks_13 = negotiate.TLS12 in config.spoken, negotiate.TLS13 in config.spoken
     shares = {group: hs.seams.generate(group) for group in key_share_groups(config)} if speaks_13 else {}
     bodies: list[ExtensionBody] = []
@@ -135,7 +136,7 @@ def make_offer(
             bodies.append(SessionTicket(b"" if session_12 is None else session_12.session.ticket))
     if config.application_protocols:
         bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
-    bodies += certificate_wishes(config, Role.CLIENT, compression=speaks_13)
+    bodies += certificate_wishes(hs, compression=speaks_13)
     if speaks_13:
         bodies += only_for_13(config, early=early)
     hs.info.post_handshake_auth = config.post_handshake_auth and speaks_13
@@ -167,7 +168,7 @@ def only_for_13(config: ClientConfig, *, early: bool) -> list[ExtensionBody]:
     return bodies
 
 
-def send_early_data(hs: Handshake, offer: ClientOffer, data: bytes) -> None:
+def send_early_data(hs: ClientHandshake, offer: ClientOffer, data: bytes) -> None:
     """Send application data under the keys of the session that is offered. RFC 9846 4.3.10."""
     session = offer.session
     if session is None:
@@ -197,7 +198,7 @@ def key_shares(shares: dict[int, KeyShare]) -> KeyShareClientHello:
     return KeyShareClientHello(tuple(KeyShareEntry(group, share.public) for group, share in shares.items()))
 
 
-def answer_retry(hs: Handshake, offer: ClientOffer, retry: HelloRetryRequest) -> ClientOffer:
+def answer_retry(hs: ClientHandshake, offer: ClientOffer, retry: HelloRetryRequest) -> ClientOffer:
     """Send the second ClientHello: the first, changed only as the server asked. RFC 9846 4.2.2 and 4.2.4."""
     hs.require_boundary(HelloRetryRequest)
     group = negotiate.check_retry(offer.hello, retry)

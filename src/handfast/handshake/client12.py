@@ -42,14 +42,12 @@ from handfast.wire.messages12 import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ClientConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.flow import ClientHandshake, Step
     from handfast.trust.verifiers import Verifier
 
 
 def client12(
-    hs: Handshake,
-    config: ClientConfig,
+    hs: ClientHandshake,
     verifier: Verifier,
     server_name: str | None,
     hello: ClientHello,
@@ -59,29 +57,29 @@ def client12(
     """What follows a ServerHello that chose TLS 1.2; ``session`` is what we offered to resume."""
     hs.speak(MESSAGES_12, keylog.SECRETS_12)
     hs.records.change_cipher_spec_means_keys()
-    choice = negotiate12.check_server_hello(hello, answer, require_extended=config.require_extended_main_secret)
+    choice = negotiate12.check_server_hello(hello, answer, require_extended=hs.config.require_extended_main_secret)
     suite, randoms = choice.suite, (hello.random, answer.random)
     hs.info.version, hs.info.suite, hs.info.application_protocol = TLS12, suite.id, choice.protocol
     if choice.resumes:
         negotiate12.check_resumption(choice, None if session is None else session.session.suite)
         if session is not None:
-            return (yield from resumed_client12(hs, config, server_name, hello, answer, choice, session))
+            return (yield from resumed_client12(hs, server_name, hello, answer, choice, session))
 
     chain = yield from server_chain(hs, answer)
     exchange = yield from hs.expect(ServerKeyExchange)
     hs.info.group = group = negotiate12.check_params(hello, exchange.params)
     proven = replace(
-        check_params_signature(hs, chain, exchange, b"".join(randoms), suite, config.schemes),
+        check_params_signature(hs, chain, exchange, b"".join(randoms), suite, hs.config.schemes),
         ocsp_response=hs.info.ocsp_response,
         asked_for_ocsp_response=ExtensionType.status_request in hello.extensions,
     )
     tell_negotiated(hs, hello)
     wanted = yield from certificate_wanted(hs)
-    judged = yield from judge_identity(hs, proven, verifier, server_name=server_name, enforce=config.enforce_verdict)
+    judged = yield from judge_identity(hs, proven, verifier, server_name=server_name, enforce=hs.config.enforce_verdict)
 
     mine = None
     if wanted is not None:
-        mine = yield from client_choice(hs, config, wanted.asked, schemes_for(wanted))
+        mine = yield from client_choice(hs, wanted.asked, schemes_for(wanted))
         show_certificate(hs, mine, wanted.ca_names)
     share = hs.seams.generate(group)
     shared_secret = share.shared_secret(exchange.params.public)
@@ -100,11 +98,11 @@ def client12(
     keys12.read_with(hs, suite, keys[Role.SERVER], after=NewSessionTicket if choice.ticket else ServerHelloDone)
     yield from check_finished(hs, main_secret.finished_key(Role.SERVER))
     hs.info.peer = judged
-    remember_session_12(hs, config, server_name, main_secret, ticket, answer.session_id, None)
+    remember_session_12(hs, server_name, main_secret, ticket, answer.session_id, None)
     return Established12(suite, main_secret.exporter(), first_finished)
 
 
-def server_chain(hs: Handshake, answer: ServerHello) -> Generator[Step, Any, tuple[bytes, ...]]:
+def server_chain(hs: ClientHandshake, answer: ServerHello) -> Generator[Step, Any, tuple[bytes, ...]]:
     """The certificates that the server shows, never none, and what it staples to them. RFC 5246 7.4.2, RFC 6066 8."""
     chain = yield from receive_chain(hs)
     if not chain:
@@ -116,7 +114,7 @@ def server_chain(hs: Handshake, answer: ServerHello) -> Generator[Step, Any, tup
     return chain
 
 
-def certificate_wanted(hs: Handshake) -> Generator[Step, Any, negotiate12.CertificateWanted | None]:
+def certificate_wanted(hs: ClientHandshake) -> Generator[Step, Any, negotiate12.CertificateWanted | None]:
     """What the server asks of us, with which its flight ends. RFC 5246 7.4.4."""
     wanted = None
     request = yield from hs.maybe(CertificateRequest, before=ServerHelloDone)
@@ -130,8 +128,7 @@ def certificate_wanted(hs: Handshake) -> Generator[Step, Any, negotiate12.Certif
 
 
 def resumed_client12(
-    hs: Handshake,
-    config: ClientConfig,
+    hs: ClientHandshake,
     server_name: str | None,
     hello: ClientHello,
     answer: ServerHello,
@@ -153,5 +150,5 @@ def resumed_client12(
     hs.info.session_identified = session.identified
     keys12.write_with(hs, suite, keys[Role.CLIENT])
     send_finished(hs, main_secret.finished_key(Role.CLIENT))
-    remember_session_12(hs, config, server_name, main_secret, ticket, b"", offered)
+    remember_session_12(hs, server_name, main_secret, ticket, b"", offered)
     return Established12(suite, main_secret.exporter(), first_finished)

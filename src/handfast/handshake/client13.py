@@ -39,15 +39,13 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ClientConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.flow import ClientHandshake, Step
     from handfast.handshake.offer_session import SessionOffer
     from handfast.trust.verifiers import Verifier
 
 
 def client13(
-    hs: Handshake,
-    config: ClientConfig,
+    hs: ClientHandshake,
     verifier: Verifier,
     server_name: str | None,
     hello: ClientHello,
@@ -82,7 +80,7 @@ def client13(
     if session is not None:
         take_over(hs, session.peer, session.session.ocsp_response)
     else:
-        request, proven = yield from server_identity(hs, config, hello)
+        request, proven = yield from server_identity(hs, hello)
     yield from check_finished(hs, handshake.server)
 
     main_secret = handshake_secret.main_secret()
@@ -92,22 +90,22 @@ def client13(
 
     if proven is not None:
         hs.info.peer = yield from judge_identity(
-            hs, proven, verifier, server_name=server_name, enforce=config.enforce_verdict
+            hs, proven, verifier, server_name=server_name, enforce=hs.config.enforce_verdict
         )
     if early:
         hs.send(EndOfEarlyData())
         hs.write_with(handshake.client, suite, Epoch.HANDSHAKE)
     if request is not None:
-        yield from client_identity(hs, config, request)
+        yield from client_identity(hs, request)
     send_finished(hs, handshake.client)
     resumption = main_secret.resumption_secret(hs.transcript.digest())
     hs.write_with(application.client, suite, Epoch.APPLICATION)
-    keep_ticket = ticket_keeper(hs, config, server_name, suite, resumption, session)
+    keep_ticket = ticket_keeper(hs, server_name, suite, resumption, session)
     return Established(suite, application.server, application.client, exporter, keep_ticket)
 
 
 def server_identity(
-    hs: Handshake, config: ClientConfig, hello: ClientHello
+    hs: ClientHandshake, hello: ClientHello
 ) -> Generator[Step, Any, tuple[CertificateRequest | None, ProvenChain]]:
     """What the server wants to know of us, and its certificate with its proof. RFC 9846 4.4.2 and 4.5."""
     request = yield from hs.maybe(CertificateRequest, before=certificate_kinds(hello))
@@ -117,16 +115,16 @@ def server_identity(
     certificate = yield from receive_certificate(hs, hello)
     if not certificate.certificate_list:
         raise PeerMisbehaved("empty_server_certificate")
-    return request, (yield from check_identity(hs, certificate, config.schemes, hello.extensions))
+    return request, (yield from check_identity(hs, certificate, hs.config.schemes, hello.extensions))
 
 
-def client_identity(hs: Handshake, config: ClientConfig, request: CertificateRequest) -> Generator[Step, Any, None]:
+def client_identity(hs: ClientHandshake, request: CertificateRequest) -> Generator[Step, Any, None]:
     """Who we are, as far as the server asked. RFC 9846 4.5."""
-    mine = yield from client_choice(hs, config, negotiate.check_certificate_request(request))
-    yield from prove_identity(hs, config, mine, request)
+    mine = yield from client_choice(hs, negotiate.check_certificate_request(request))
+    yield from prove_identity(hs, mine, request)
 
 
-def early_data_accepted(hs: Handshake, session: SessionOffer | None, answer: EncryptedExtensions) -> bool:
+def early_data_accepted(hs: ClientHandshake, session: SessionOffer | None, answer: EncryptedExtensions) -> bool:
     """Whether the server takes our early data; if it does, it must go on as the session was. RFC 9846 4.3.10."""
     if answer.find(EarlyDataIndication) is None:
         reject_early_data(hs, "the server did not take it")
@@ -141,7 +139,7 @@ def early_data_accepted(hs: Handshake, session: SessionOffer | None, answer: Enc
     return True
 
 
-def reject_early_data(hs: Handshake, reason: str) -> None:
+def reject_early_data(hs: ClientHandshake, reason: str) -> None:
     """What was sent early is lost; nobody but the application may decide to send it again. RFC 9846 4.3.10."""
     hs.info.early_data = f"rejected: {reason}"
     hs.early_exporter = None

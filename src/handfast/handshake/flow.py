@@ -1,24 +1,25 @@
 """What a handshake may do to the world: send, wait, ask, switch keys. Nothing else.
 
 A handshake is one generator per role and version that reads like the figure in the RFC. Local variables are its state;
-whenever it must wait it yields a *step*: ``Expect`` (a message of the peer) or a ``Need`` (a signature, a verdict),
-which the connection answers. Only the methods of this file yield; everything else says ``yield from``. A call of
-``hs.expect(...)`` without it builds a generator that nobody runs, and would silently skip a check: a test over the
+whenever it must wait it yields a *step*: ``Expect`` (a message of the peer) or one of ``needs`` (a signature, a
+verdict), which the connection answers. Only the methods of this file yield; everything else says ``yield from``. A call
+of ``hs.expect(...)`` without it builds a generator that nobody runs, and would silently skip a check: a test over the
 syntax tree of this folder forbids that.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Sequence
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
-from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias, TypeVar, overload
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overload
 
 from handfast.credentials.signers import must_be_checked
 from handfast.crypto import signatures
 from handfast.errors import ApiMisuse, LocalFailure, PeerMisbehaved
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
 from handfast.handshake.by_name import no_such_name
+from handfast.handshake.needs import Choose, Issue, Judge, Need, Redeem, Resolve, Sign
 from handfast.handshake.seams import unchanged
 from handfast.keys import keylog
 from handfast.keys.schedule import EarlySecret, Report, TrafficSecret
@@ -31,16 +32,31 @@ from handfast.wire.messages import MESSAGES, HandshakeMessage, Messages
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials
     from handfast.crypto.suites import Suite13
-    from handfast.handshake.config import Config, ConfigChooser, CredentialSource, ServerConfig
+    from handfast.handshake.config import ClientConfig, Config, ConfigChooser, CredentialSource, ServerConfig
     from handfast.handshake.info import ConnectionInfo
     from handfast.handshake.negotiate import CertificateWanted, HelloSeen
     from handfast.handshake.seams import Seams
     from handfast.keys.schedule import ExporterSecret
     from handfast.record.layer import RecordLayer
-    from handfast.sessions.replay import ReplayGuard
-    from handfast.sessions.tickets import SessionIds, Tickets
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verifiers import Verifier
+
+# The needs that are answered by hand can be had here, too.
+__all__ = [
+    "Choose",
+    "ClientHandshake",
+    "Expect",
+    "Handshake",
+    "Issue",
+    "Judge",
+    "Need",
+    "Redeem",
+    "Resolve",
+    "ServerHandshake",
+    "Sign",
+    "Step",
+    "advance",
+]
 
 M = TypeVar("M", bound=HandshakeMessage)
 N = TypeVar("N", bound=HandshakeMessage)
@@ -66,145 +82,6 @@ class Expect:
 # A handshake waits for the same few kinds each time; what says so can be shared, since nobody answers it by name.
 _expecting = cache(Expect)
 
-
-@dataclass(slots=True, eq=False)
-class Need:
-    """The handshake waits for somebody other than the peer. Compared by identity: an answer is tied to its need.
-
-    Where a need is not ``essential`` its owner's failure is logged, and counts as the answer None.
-    """
-
-    essential: ClassVar[bool] = True
-    # Who is asked, in the words of logs and of errors.
-    who: ClassVar[str]
-
-    def ask(self) -> object:
-        """Put the question. Returns the answer, an awaitable of it, or DEFERRED when its owner will answer later."""
-        raise LocalFailure("need_failed", need=type(self).__name__, reason="it cannot be asked")
-
-
-@dataclass(slots=True, eq=False)
-class Sign(Need):
-    """A signature over ``content`` with ``scheme`` is needed. RFC 9846 4.5.2."""
-
-    who: ClassVar[str] = "our signer"
-    credentials: Credentials
-    scheme: int
-    content: bytes = field(repr=False)
-
-    def ask(self) -> bytes | Awaitable[bytes] | object:
-        return self.credentials.signer.sign(self.scheme, self.content)
-
-
-@dataclass(slots=True, eq=False)
-class Judge(Need):
-    """A verdict on the peer's certificate chain is needed."""
-
-    who: ClassVar[str] = "our verifier"
-    verifier: Verifier
-    presented: PresentedChain
-
-    def ask(self) -> Verdict | Awaitable[Verdict] | object:
-        return self.verifier.verify(self.presented)
-
-
-@dataclass(slots=True, eq=False)
-class Redeem(Need):
-    """What a ticket stands for is needed; without an answer the handshake is a full one. RFC 9846 4.3.11."""
-
-    essential: ClassVar[bool] = False
-    who: ClassVar[str] = "our tickets"
-    tickets: Tickets
-    ticket: bytes = field(repr=False)
-    policy: bytes = field(repr=False)
-
-    def ask(self) -> object:
-        return self.tickets.redeem(self.ticket, self.policy)
-
-
-@dataclass(slots=True, eq=False)
-class Issue(Need):
-    """A ticket is needed; without an answer the client gets none. RFC 9846 4.7.1."""
-
-    essential: ClassVar[bool] = False
-    who: ClassVar[str] = "our tickets"
-    tickets: Tickets
-    state: bytes = field(repr=False)
-    policy: bytes = field(repr=False)
-    lifetime: int
-
-    def ask(self) -> object:
-        return self.tickets.issue(self.state, self.policy, self.lifetime)
-
-
-@dataclass(slots=True, eq=False)
-class Find(Need):
-    """What a session id stands for is needed; without an answer the handshake is a full one. RFC 5246 F.1.4."""
-
-    essential: ClassVar[bool] = False
-    who: ClassVar[str] = "our tickets"
-    tickets: SessionIds
-    session_id: bytes = field(repr=False)
-    policy: bytes = field(repr=False)
-
-    def ask(self) -> object:
-        return self.tickets.find(self.session_id, self.policy)
-
-
-@dataclass(slots=True, eq=False)
-class Keep(Need):
-    """A session is to be kept under its id; where that fails it cannot be resumed. RFC 5246 F.1.4."""
-
-    essential: ClassVar[bool] = False
-    who: ClassVar[str] = "our tickets"
-    tickets: SessionIds
-    session_id: bytes = field(repr=False)
-    state: bytes = field(repr=False)
-    policy: bytes = field(repr=False)
-    lifetime: int
-
-    def ask(self) -> object:
-        return self.tickets.keep(self.session_id, self.state, self.policy, self.lifetime)
-
-
-@dataclass(slots=True, eq=False)
-class FirstUse(Need):
-    """A replay guard is asked; without its yes the early data is refused. RFC 9846 8."""
-
-    essential: ClassVar[bool] = False
-    who: ClassVar[str] = "our replay guard"
-    guard: ReplayGuard
-    key: bytes = field(repr=False)
-    seconds: float
-
-    def ask(self) -> object:
-        return self.guard.first_use(self.key, self.seconds)
-
-
-@dataclass(slots=True, eq=False)
-class Choose(Need):
-    """The configuration for this client is needed."""
-
-    who: ClassVar[str] = "our choose_config"
-    chooser: ConfigChooser
-    hello: HelloSeen
-
-    def ask(self) -> object:
-        return self.chooser(self.hello)
-
-
-@dataclass(slots=True, eq=False)
-class Resolve(Need):
-    """Our credentials for what the peer asked are needed."""
-
-    who: ClassVar[str] = "our choice of credentials"
-    source: CredentialSource
-    asked: HelloSeen | CertificateWanted
-
-    def ask(self) -> object:
-        return self.source(self.asked)
-
-
 Step: TypeAlias = Expect | Need
 
 
@@ -221,12 +98,11 @@ def advance(machine: Generator[Step, Any, Any], value: object) -> Step:
 
 
 class Handshake:
-    """The hands of a handshake, in either role."""
+    """The hands of a handshake, in either role; what only one role does takes the hands of that role."""
 
-    def __init__(
-        self, role: Role, config: Config, records: RecordLayer, watch: Watch, seams: Seams, info: ConnectionInfo
-    ) -> None:
-        self.role = role
+    role: ClassVar[Role]
+
+    def __init__(self, config: Config, records: RecordLayer, watch: Watch, seams: Seams, info: ConnectionInfo) -> None:
         self.info = info
         self.records = records
         self.watch = watch
@@ -247,9 +123,9 @@ class Handshake:
         self._flight: list[Outgoing] = []
         self._held: HandshakeMessage | None = None
 
-    def continued(self) -> Handshake:
+    def continued(self) -> Self:
         """Hands for an exchange after this handshake: its transcript starts with this one's. RFC 9846 4.5."""
-        hs = Handshake(self.role, self.config, self.records, self.watch, self.seams, self.info)
+        hs = type(self)(self.config, self.records, self.watch, self.seams, self.info)
         hs.client_random = self.client_random
         hs.transcript = self.transcript.copy()
         return hs
@@ -315,6 +191,10 @@ class Handshake:
 
     # Questions
 
+    def ask(self, need: Need) -> Generator[Step, Any, object]:
+        """The answer to a need, whatever it is: the methods below are for needs whose answer must be checked."""
+        return (yield need)
+
     def sign(self, credentials: Credentials, scheme: int, content: bytes) -> Generator[Step, Any, bytes]:
         """A signature by our key; one that this process did not make itself is verified before anyone sees it."""
         signature = yield Sign(credentials, scheme, content)
@@ -328,39 +208,6 @@ class Handshake:
     def judge(self, verifier: Verifier, presented: PresentedChain) -> Generator[Step, Any, Verdict]:
         """The verifier's verdict. Anything that is not a verdict is a refusal."""
         return as_verdict((yield Judge(verifier, presented)))
-
-    def redeem(self, tickets: Tickets, ticket: bytes, policy: bytes) -> Generator[Step, Any, object]:
-        """What a ticket stands for, or None."""
-        return (yield Redeem(tickets, ticket, policy))
-
-    def issue(self, tickets: Tickets, state: bytes, policy: bytes, lifetime: int) -> Generator[Step, Any, object]:
-        """A ticket for a session, or None."""
-        return (yield Issue(tickets, state, policy, lifetime))
-
-    def search(self, tickets: SessionIds, session_id: bytes, policy: bytes) -> Generator[Step, Any, object]:
-        """What a session id stands for, or None."""
-        return (yield Find(tickets, session_id, policy))
-
-    def keep(
-        self, tickets: SessionIds, session_id: bytes, state: bytes, policy: bytes, lifetime: int
-    ) -> Generator[Step, Any, None]:
-        """Keep a session under its id."""
-        yield Keep(tickets, session_id, state, policy, lifetime)
-
-    def first_use(self, guard: ReplayGuard, key: bytes, seconds: float) -> Generator[Step, Any, object]:
-        """True if a replay guard says that it sees ``key`` for the first time."""
-        return (yield FirstUse(guard, key, seconds))
-
-    def choose(self, chooser: ConfigChooser, hello: HelloSeen) -> Generator[Step, Any, ServerConfig]:
-        """The configuration for this client. Anything that is not a configuration refuses the client."""
-        from handfast.handshake.config import ServerConfig
-
-        config = yield Choose(chooser, hello)
-        if config is None:
-            raise no_such_name(hello.server_name)
-        if not isinstance(config, ServerConfig):
-            raise LocalFailure("need_failed", need="choose", reason=f"it returned {type(config).__name__}")
-        return config
 
     def resolve(
         self, source: CredentialSource, asked: HelloSeen | CertificateWanted
@@ -434,3 +281,28 @@ class Handshake:
         self.watch.reveal(Secret(name, level, keylog_label, self.client_random, value))
         if self.watch.active:
             self.tell(SecretDerived(self.watch.time, name, label, inputs, context))
+
+
+class ClientHandshake(Handshake):
+    """A client's hands."""
+
+    role = Role.CLIENT
+    config: ClientConfig
+
+
+class ServerHandshake(Handshake):
+    """A server's hands. ``config`` is the one chosen for this client, as soon as its hello has been read."""
+
+    role = Role.SERVER
+    config: ServerConfig
+
+    def choose(self, chooser: ConfigChooser, hello: HelloSeen) -> Generator[Step, Any, ServerConfig]:
+        """The configuration for this client. Anything that is not a configuration refuses the client."""
+        from handfast.handshake.config import ServerConfig
+
+        config = yield Choose(chooser, hello)
+        if config is None:
+            raise no_such_name(hello.server_name)
+        if not isinstance(config, ServerConfig):
+            raise LocalFailure("need_failed", need="choose", reason=f"it returned {type(config).__name__}")
+        return config

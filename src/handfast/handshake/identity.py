@@ -48,8 +48,8 @@ from handfast.x509.purpose import Purpose
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials
     from handfast.crypto.signatures import PublicKey
-    from handfast.handshake.config import ClientAuth, ClientConfig, Config, ServerConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.config import ClientAuth
+    from handfast.handshake.flow import ClientHandshake, Handshake, ServerHandshake, Step
     from handfast.trust.verdict import Verdict
     from handfast.trust.verifiers import Verifier
 
@@ -61,27 +61,26 @@ Asking: TypeAlias = ClientHello | CertificateRequest
 
 
 def candidates(
-    hs: Handshake, config: Config, asked: negotiate.HelloSeen | negotiate.CertificateWanted
+    hs: Handshake, asked: negotiate.HelloSeen | negotiate.CertificateWanted
 ) -> Generator[Step, Any, Sequence[Credentials]]:
     """Our credentials to choose from: those of the configuration, or what its function gives for what was asked."""
-    if callable(config.credentials):
-        return (yield from hs.resolve(config.credentials, asked))
-    return [handle.current for handle in config.credentials]
+    if callable(hs.config.credentials):
+        return (yield from hs.resolve(hs.config.credentials, asked))
+    return [handle.current for handle in hs.config.credentials]
 
 
 def client_choice(
-    hs: Handshake,
-    config: ClientConfig,
+    hs: ClientHandshake,
     wanted: negotiate.CertificateWanted,
     schemes_of: Callable[[Credentials], Iterable[int]] = client_schemes,
 ) -> Generator[Step, Any, Choice]:
     """Who we are to a server that asked. It has proven itself by now, so whoever must be asked may be."""
-    ours = yield from candidates(hs, config, replace(wanted, server_name=hs.info.server_name))
-    anyway = config.when_no_certificate_matches == "send_anyway"
+    ours = yield from candidates(hs, replace(wanted, server_name=hs.info.server_name))
+    anyway = hs.config.when_no_certificate_matches == "send_anyway"
     return choose_client_credentials(ours, wanted, at=_now(hs), anyway=anyway, schemes_of=schemes_of)
 
 
-def prove_identity(hs: Handshake, config: Config, choice: Choice, asking: Asking) -> Generator[Step, Any, None]:
+def prove_identity(hs: Handshake, choice: Choice, asking: Asking) -> Generator[Step, Any, None]:
     """Answer ``asking`` with Certificate and, unless it is empty, CertificateVerify. RFC 9846 4.5.1 and 4.5.2."""
     credentials, scheme = choice.credentials, choice.scheme
     chain = () if credentials is None else credentials.chain
@@ -92,7 +91,7 @@ def prove_identity(hs: Handshake, config: Config, choice: Choice, asking: Asking
     if credentials is None or scheme is None:
         hs.send(Certificate(_context(asking), ()))
         return
-    form = negotiate.certificate_form(asking, config.certificate_compression)
+    form = negotiate.certificate_form(asking, hs.config.certificate_compression)
     hs.send(certificate_message(credentials, _context(asking), form))
     content = proof_content(hs.role, hs.transcript.digest())
     signature = yield from hs.sign(credentials, scheme, content)
@@ -141,13 +140,14 @@ def _context(asking: Asking) -> bytes:
 # Asking
 
 
-def certificate_wishes(config: Config, role: Role, *, compression: bool = True) -> list[ExtensionBody]:
+def certificate_wishes(hs: Handshake, *, compression: bool = True) -> list[ExtensionBody]:
     """What our ClientHello or CertificateRequest says of the Certificate that shall answer it."""
     bodies: list[ExtensionBody] = []
+    config = hs.config
     if config.certificate_compression and compression:
         bodies.append(CertificateCompressionAlgorithms(tuple(config.certificate_compression)))
     if config.asks_for_ocsp_response:
-        client = role is Role.CLIENT
+        client = hs.role is Role.CLIENT
         bodies.append(CertificateStatusRequest() if client else CertificateStatusRequestCertificateRequest())
     if config.ask_for_timestamps:
         bodies.append(SignedCertificateTimestampRequest())
@@ -272,7 +272,7 @@ def judge_identity(
 
 
 def judge_client(
-    hs: Handshake, config: ServerConfig, client_auth: ClientAuth, proven: ProvenChain | None
+    hs: ServerHandshake, client_auth: ClientAuth, proven: ProvenChain | None
 ) -> Generator[Step, Any, None]:
     """What becomes of a client that showed this chain, or none, when it was asked under this mode.
 
@@ -281,7 +281,7 @@ def judge_client(
     if proven is not None:
         hs.info.client_cert_error = ""
         hs.info.peer = yield from judge_identity(
-            hs, proven, config.verifier, server_name=None, enforce=client_auth.enforces_verdict
+            hs, proven, hs.config.verifier, server_name=None, enforce=client_auth.enforces_verdict
         )
     elif client_auth.requires_certificate:
         verdict = refuse(

@@ -29,7 +29,7 @@ from handfast.wire.messages import ClientHello, NewSessionTicket
 
 if TYPE_CHECKING:
     from handfast.handshake.config import ClientConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.flow import ClientHandshake, Step
     from handfast.keys.schedule import EarlySecret, ResumptionSecret
     from handfast.keys.transcript import Transcript
     from handfast.trust.verifiers import Verifier
@@ -71,9 +71,10 @@ def own_chains(config: ClientConfig) -> list[tuple[bytes, ...]] | None:
 
 
 def find_offer(
-    hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None
+    hs: ClientHandshake, verifier: Verifier, server_name: str | None
 ) -> Generator[Step, Any, SessionOffer | None]:
     """A session to offer to this server, if one is kept and would be trusted today."""
+    config = hs.config
     if config.sessions is None or server_name is None or negotiate.TLS13 not in config.spoken:
         return None
     own_partition = partition(config, server_name)
@@ -147,7 +148,7 @@ def with_psk(hello: ClientHello, offer: SessionOffer, before: Transcript, now: f
     return BoundHello(replace(hello, extensions=extensions), encoded, transcript_hash, binder)
 
 
-def send_with_psk(hs: Handshake, hello: ClientHello, offer: SessionOffer) -> ClientHello:
+def send_with_psk(hs: ClientHandshake, hello: ClientHello, offer: SessionOffer) -> ClientHello:
     """Send the hello with its PSK."""
     bound = with_psk(hello, offer, hs.transcript, hs.seams.clock())
     sent = hs.send(bound.hello, bound.encoded)
@@ -156,18 +157,13 @@ def send_with_psk(hs: Handshake, hello: ClientHello, offer: SessionOffer) -> Cli
 
 
 def ticket_keeper(
-    hs: Handshake,
-    config: ClientConfig,
-    server_name: str | None,
-    suite: Suite13,
-    secret: ResumptionSecret,
-    resumed: SessionOffer | None,
+    hs: ClientHandshake, server_name: str | None, suite: Suite13, secret: ResumptionSecret, resumed: SessionOffer | None
 ) -> Callable[[NewSessionTicket], None] | None:
     """What keeps the tickets of this connection; None when nobody wants them. RFC 9846 4.7.1."""
-    sessions = config.sessions
+    sessions = hs.config.sessions
     if sessions is None or server_name is None:
         return None
-    chains, present = own_chains(config), partition(config, server_name)
+    chains, present = own_chains(hs.config), partition(hs.config, server_name)
     own_partition = present if resumed is None else resumed.partition
     now = hs.seams.clock
     authenticated_at = now() if resumed is None else resumed.session.authenticated_at

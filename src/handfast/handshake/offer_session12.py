@@ -20,7 +20,7 @@ from handfast.sessions.state12 import ClientSession12
 
 if TYPE_CHECKING:
     from handfast.handshake.config import ClientConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.flow import ClientHandshake, Step
     from handfast.keys.schedule12 import MainSecret12
     from handfast.trust.verifiers import Verifier
     from handfast.wire.messages12 import NewSessionTicket
@@ -41,9 +41,10 @@ def partition_12(config: ClientConfig, server_name: str) -> bytes:
 
 
 def find_offer_12(
-    hs: Handshake, config: ClientConfig, verifier: Verifier, server_name: str | None
+    hs: ClientHandshake, verifier: Verifier, server_name: str | None
 ) -> Generator[Step, Any, SessionOffer12 | None]:
     """A session to offer to this server, if one is kept and would be trusted today."""
+    config = hs.config
     if config.sessions is None or server_name is None:
         return None
     own_partition = partition_12(config, server_name)
@@ -72,8 +73,7 @@ def still_good_12(session: ClientSession12, config: ClientConfig, now: float) ->
 
 
 def remember_session_12(
-    hs: Handshake,
-    config: ClientConfig,
+    hs: ClientHandshake,
     server_name: str | None,
     main_secret: MainSecret12,
     ticket: NewSessionTicket | None,
@@ -81,6 +81,7 @@ def remember_session_12(
     resumed: SessionOffer12 | None,
 ) -> None:
     """Keep what this connection can be resumed by; ``ticket`` and ``session_id`` are the server's. RFC 5077 3.4."""
+    config = hs.config
     if config.sessions is None or server_name is None or not main_secret.extended:
         return
     if sum(map(len, (*hs.info.presented, hs.info.ocsp_response))) > limits.MAX_STORED_CHAIN:

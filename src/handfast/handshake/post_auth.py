@@ -22,14 +22,15 @@ from handfast.errors import ApiMisuse, PeerMisbehaved
 from handfast.events import Role
 from handfast.handshake import negotiate
 from handfast.handshake.finish import check_finished, send_finished
-from handfast.handshake.flow import Expect, Handshake, Need, Step, advance
+from handfast.handshake.flow import ClientHandshake, Expect, Handshake, ServerHandshake, Step, advance
 from handfast.handshake.identity import client_choice, judge_client, prove_identity
 from handfast.handshake.server13 import certificate_request, client_identity
 from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMessage
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ClientAuth, ClientConfig, Config, ServerConfig
+    from handfast.handshake.config import ClientAuth
     from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+    from handfast.handshake.needs import Need
     from handfast.keys.established import TrafficSecrets
 
 # At a server: the request's context and who answered it, None for a client that declined.
@@ -40,39 +41,36 @@ Exchange: TypeAlias = "Generator[Step, Any, Answered | None]"
 FORBIDDING_PROTOCOLS = ("h2", "h3")
 
 
-def answer_request(hs: Handshake, config: ClientConfig, secrets: TrafficSecrets) -> Exchange:
+def answer_request(hs: ClientHandshake, secrets: TrafficSecrets) -> Exchange:
     """The client's side: Certificate, CertificateVerify unless that is empty, Finished."""
     request = yield from hs.expect(CertificateRequest)
     wanted = negotiate.check_certificate_request(request, later=True)
     hs.info.client_auth_requested = True
     hs.info.ca_names = wanted.ca_names
-    mine = yield from client_choice(hs, config, wanted)
-    yield from prove_identity(hs, config, mine, request)
+    mine = yield from client_choice(hs, wanted)
+    yield from prove_identity(hs, mine, request)
     send_finished(hs, secrets.write)
     hs.flush()
     return None
 
 
-def request_identity(
-    hs: Handshake, config: ServerConfig, client_auth: ClientAuth, context: bytes, secrets: TrafficSecrets
-) -> Exchange:
+def request_identity(hs: ServerHandshake, client_auth: ClientAuth, context: bytes, secrets: TrafficSecrets) -> Exchange:
     """The server's side: the request, the checks of the answer in the handshake's order, the verdict."""
-    request = hs.send(certificate_request(hs, config, context))
+    request = hs.send(certificate_request(hs, context))
     hs.flush()
-    proven = yield from client_identity(hs, config, request)
+    proven = yield from client_identity(hs, request)
     yield from check_finished(hs, secrets.read)
-    yield from judge_client(hs, config, client_auth, proven)
+    yield from judge_client(hs, client_auth, proven)
     return context, None if proven is None else hs.info.peer
 
 
 class LaterAuthentication:
     """The exchanges of one connected side whose client offered them."""
 
-    __slots__ = ("_asked", "_config", "_contexts", "_hs", "_receiving", "_secrets", "line", "starts", "step")
+    __slots__ = ("_asked", "_contexts", "_hs", "_receiving", "_secrets", "line", "starts", "step")
 
-    def __init__(self, hs: Handshake, config: Config, secrets: TrafficSecrets) -> None:
+    def __init__(self, hs: Handshake, secrets: TrafficSecrets) -> None:
         self._hs = hs
-        self._config = config
         self._secrets = secrets
         # What starts an exchange, or an answer; at a server only while one is asked for.
         self.starts: tuple[type[HandshakeMessage], ...] = ()
@@ -98,8 +96,8 @@ class LaterAuthentication:
         if len(self._asked) >= limits.MAX_PENDING_CERTIFICATE_REQUESTS:
             raise ApiMisuse("cannot_request", reason=f"{len(self._asked)} requests have no answer yet")
         context = self._hs.seams.random_bytes(32)
-        config = cast("ServerConfig", self._config)
-        exchange = request_identity(self._hs.continued(), config, client_auth, context, self._secrets)
+        hs = cast("ServerHandshake", self._hs).continued()
+        exchange = request_identity(hs, client_auth, context, self._secrets)
         next(exchange)
         self._asked[context] = exchange
         self.starts = (Certificate,)
@@ -131,7 +129,7 @@ class LaterAuthentication:
             limit = limits.MAX_PENDING_CERTIFICATE_REQUESTS
             raise PeerMisbehaved("too_many_certificate_requests", limit=limit, where="wait for our answer")
         self._contexts.add(context)
-        exchange = answer_request(self._hs.continued(), cast("ClientConfig", self._config), self._secrets)
+        exchange = answer_request(cast("ClientHandshake", self._hs).continued(), self._secrets)
         next(exchange)
         return exchange
 

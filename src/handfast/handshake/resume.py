@@ -21,6 +21,7 @@ from handfast.errors import PeerMisbehaved
 from handfast.handshake.by_name import may_have_credentials
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+from handfast.handshake.needs import FirstUse, Issue, Redeem
 from handfast.registry import PskKeyExchangeMode
 from handfast.sessions.state import FORMAT, TicketState
 from handfast.trust.verifiers import policy_id
@@ -36,7 +37,7 @@ from handfast.wire.messages import NewSessionTicket
 
 if TYPE_CHECKING:
     from handfast.handshake.config import Config, ServerConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.flow import ServerHandshake, Step
     from handfast.handshake.negotiate import Offer
     from handfast.keys.schedule import EarlySecret, ExporterSecret, ResumptionSecret, TrafficSecret
     from handfast.keys.transcript import Transcript
@@ -83,18 +84,19 @@ def server_policy(config: ServerConfig, server_name: str | None) -> bytes:
 
 
 def find_session(
-    hs: Handshake, config: ServerConfig, offer: Offer, suite: Suite13, before: Transcript
+    hs: ServerHandshake, offer: Offer, suite: Suite13, before: Transcript
 ) -> Generator[Step, Any, Resumption | None]:
     """The session that the client wants to resume, if we know it and it still holds. RFC 9846 4.3.11.
 
     ``before`` is the transcript up to the hello of ``offer``, without it.
     """
+    config = hs.config
     offered = offer.hello.find(OfferedPsks)
     if offered is None or config.tickets is None or not takes_tickets(offer):
         return None
     policy = server_policy(config, hs.info.server_name)
     for index, identity in enumerate(offered.identities[: limits.MAX_PSK_IDENTITIES]):
-        state = TicketState.decode((yield from hs.redeem(config.tickets, identity.identity, policy)))
+        state = TicketState.decode((yield from hs.ask(Redeem(config.tickets, identity.identity, policy))))
         if state is None or not still_good(state, config, suite, hs.info.server_name, hs.seams.clock()):
             continue
         early_secret = hs.early_secret(suite, state.psk)
@@ -131,7 +133,7 @@ def still_good(state: TicketState, config: ServerConfig, suite: Suite13, server_
 
 
 def check_binder(
-    hs: Handshake, early_secret: EarlySecret, offer: Offer, index: int, before: Transcript, *, external: bool
+    hs: ServerHandshake, early_secret: EarlySecret, offer: Offer, index: int, before: Transcript, *, external: bool
 ) -> bytes:
     """Check that the client holds the PSK whose identity it sent. RFC 9846 4.3.11.2."""
     offered = offer.hello.find(OfferedPsks)
@@ -155,19 +157,15 @@ def without_binders(hello: bytes, offered: OfferedPsks | None) -> bytes:
 
 
 def consider_early_data(
-    hs: Handshake,
-    config: ServerConfig,
-    offer: Offer,
-    resumption: Resumption | None,
-    suite: Suite13,
+    hs: ServerHandshake, offer: Offer, resumption: Resumption | None, suite: Suite13
 ) -> Generator[Step, Any, EarlyData | None]:
     """Whether early data that the client announced is taken; if not, ``info.early_data`` says why. RFC 9846 4.3.10."""
     if offer.hello.find(EarlyDataIndication) is None:
         return None
-    reason = early_data_refusal(hs, config, offer, resumption, suite)
-    guard = config.replay_guard
+    reason = early_data_refusal(hs, offer, resumption, suite)
+    guard = hs.config.replay_guard
     if not reason and resumption is not None and guard is not None:
-        first = yield from hs.first_use(guard, resumption.binder, 2 * limits.EARLY_DATA_TOLERANCE)
+        first = yield from hs.ask(FirstUse(guard, resumption.binder, 2 * limits.EARLY_DATA_TOLERANCE))
         reason = "" if first is True else "the replay guard has seen this hello, or could not say"
     if reason or resumption is None:
         hs.info.early_data = f"rejected: {reason}"
@@ -183,16 +181,10 @@ def consider_early_data(
     )
 
 
-def early_data_refusal(
-    hs: Handshake,
-    config: ServerConfig,
-    offer: Offer,
-    resumption: Resumption | None,
-    suite: Suite13,
-) -> str:
+def early_data_refusal(hs: ServerHandshake, offer: Offer, resumption: Resumption | None, suite: Suite13) -> str:
     """Why early data cannot be taken, in words; "" if only the replay guard is left to ask. RFC 9846 4.3.10 and 8."""
-    guard = config.replay_guard
-    if not config.max_early_data or guard is None:
+    guard = hs.config.replay_guard
+    if not hs.config.max_early_data or guard is None:
         return "this server takes none"
     if resumption is None or resumption.index:
         return "its PSK was not accepted"
@@ -205,7 +197,7 @@ def early_data_refusal(
         return "the application protocol is another one than the ticket's"
     if state.server_name != (hs.info.server_name or "").encode():
         return "the server name is another one than the ticket's"
-    if state.chain and not config.early_data_with_client_identity:
+    if state.chain and not hs.config.early_data_with_client_identity:
         return "the session carries a client identity"
     now = hs.seams.clock()
     age = client_age(offer, state)
@@ -254,14 +246,10 @@ def tickets_to_send(config: ServerConfig, offer: Offer, *, resumed: bool) -> int
 
 
 def send_tickets(
-    hs: Handshake,
-    config: ServerConfig,
-    suite: Suite13,
-    secret: ResumptionSecret,
-    resumption: Resumption | None,
-    count: int,
+    hs: ServerHandshake, suite: Suite13, secret: ResumptionSecret, resumption: Resumption | None, count: int
 ) -> Generator[Step, Any, None]:
     """Give the client its tickets: after its Finished and the verdict, never before. RFC 9846 4.7.1."""
+    config = hs.config
     chain, ocsp_response = (hs.info.presented, hs.info.ocsp_response) if hs.info.peer is not None else ((), b"")
     if config.tickets is None or sum(map(len, (*chain, ocsp_response))) > limits.MAX_STORED_CHAIN:
         return
@@ -292,7 +280,7 @@ def send_tickets(
             chain=chain,
             ocsp_response=ocsp_response,
         )
-        ticket = yield from hs.issue(config.tickets, state.encode(), policy, lifetime)
+        ticket = yield from hs.ask(Issue(config.tickets, state.encode(), policy, lifetime))
         if not isinstance(ticket, bytes) or not 1 <= len(ticket) < 2**16:
             return
         extensions = Extensions()

@@ -19,6 +19,7 @@ from handfast.errors import PeerMisbehaved
 from handfast.handshake.by_name import may_have_credentials
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+from handfast.handshake.needs import Find, Issue, Keep, Redeem
 from handfast.handshake.resume import server_policy
 from handfast.sessions.state12 import FORMAT_12, TicketState12
 from handfast.wire.extensions import SessionTicket
@@ -26,7 +27,7 @@ from handfast.wire.messages12 import NewSessionTicket
 
 if TYPE_CHECKING:
     from handfast.handshake.config import ServerConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.flow import ServerHandshake, Step
     from handfast.handshake.negotiate12 import Offer
     from handfast.sessions.tickets import SessionIds
 
@@ -59,8 +60,9 @@ def session_ids(config: ServerConfig) -> SessionIds | None:
 # Accepting a session
 
 
-def find_session_12(hs: Handshake, config: ServerConfig, offer: Offer) -> Generator[Step, Any, Resumption12 | None]:
+def find_session_12(hs: ServerHandshake, offer: Offer) -> Generator[Step, Any, Resumption12 | None]:
     """The session that the client wants to resume, if we know it and it still holds."""
+    config = hs.config
     asked = offer.hello.find(SessionTicket)
     ticket = b"" if asked is None else asked.ticket
     session_id, store = offer.hello.legacy_session_id, session_ids(config)
@@ -70,9 +72,9 @@ def find_session_12(hs: Handshake, config: ServerConfig, offer: Offer) -> Genera
     state = None
     # RFC 5077 3.4: beside a ticket the session id names nothing.
     if ticket:
-        state = TicketState12.decode((yield from hs.redeem(config.tickets, ticket, policy)))
+        state = TicketState12.decode((yield from hs.ask(Redeem(config.tickets, ticket, policy))))
     elif store is not None:
-        state = TicketState12.decode((yield from hs.search(store, session_id, policy)))
+        state = TicketState12.decode((yield from hs.ask(Find(store, session_id, policy))))
     if state is None or not still_good_12(state, config, offer, hs.seams.clock()):
         return None
     if not offer.extended:
@@ -102,9 +104,9 @@ def still_good_12(state: TicketState12, config: ServerConfig, offer: Offer, now:
 # Giving tickets
 
 
-def ticket_is_due(hs: Handshake, config: ServerConfig, offer: Offer, resumption: Resumption12 | None) -> bool:
+def ticket_is_due(hs: ServerHandshake, offer: Offer, resumption: Resumption12 | None) -> bool:
     """Whether the client shall get a ticket: in a resumed connection, if its own is used up or more than half over."""
-    if config.tickets is None or not config.ticket_count or not offer.extended:
+    if hs.config.tickets is None or not hs.config.ticket_count or not offer.extended:
         return False
     if offer.hello.find(SessionTicket) is None:
         return False
@@ -112,44 +114,40 @@ def ticket_is_due(hs: Handshake, config: ServerConfig, offer: Offer, resumption:
         return True
     state = resumption.state
     half = state.issued_at + state.ticket_lifetime * 500
-    return getattr(config.tickets, "reusable", False) is not True or hs.seams.clock() * 1000 >= half
+    return getattr(hs.config.tickets, "reusable", False) is not True or hs.seams.clock() * 1000 >= half
 
 
 def send_ticket_12(
-    hs: Handshake, config: ServerConfig, suite: Suite12, main_secret: bytes, resumption: Resumption12 | None
+    hs: ServerHandshake, suite: Suite12, main_secret: bytes, resumption: Resumption12 | None
 ) -> Generator[Step, Any, None]:
     """The NewSessionTicket that our hello announced; without a ticket if there is none to give. RFC 5077 3.3."""
     ticket, lifetime = b"", 0
-    state = _state(hs, config, suite, main_secret, resumption)
-    if state is not None and config.tickets is not None:
-        policy = policy_12(config, hs.info.server_name)
-        issued = yield from hs.issue(config.tickets, state.encode(), policy, state.ticket_lifetime)
+    state = _state(hs, suite, main_secret, resumption)
+    if state is not None and hs.config.tickets is not None:
+        policy = policy_12(hs.config, hs.info.server_name)
+        issued = yield from hs.ask(Issue(hs.config.tickets, state.encode(), policy, state.ticket_lifetime))
         if isinstance(issued, bytes) and 1 <= len(issued) < 2**16:
             ticket, lifetime = issued, state.ticket_lifetime
     hs.send(NewSessionTicket(lifetime, ticket))
 
 
 def keep_session_12(
-    hs: Handshake,
-    config: ServerConfig,
-    suite: Suite12,
-    session_id: bytes,
-    main_secret: bytes,
+    hs: ServerHandshake, suite: Suite12, session_id: bytes, main_secret: bytes
 ) -> Generator[Step, Any, None]:
     """Keep the session under the id that our hello had: the client knows no tickets. RFC 5246 F.1.4.
 
     It is not forgotten when a connection that resumes it fails, as RFC 5246 7.2.2 has it: whoever saw the id, which is
     no secret, could then end the session.
     """
-    store = session_ids(config)
-    state = _state(hs, config, suite, main_secret, None)
+    store = session_ids(hs.config)
+    state = _state(hs, suite, main_secret, None)
     if store is not None and state is not None:
-        policy = policy_12(config, hs.info.server_name)
-        yield from hs.keep(store, session_id, state.encode(), policy, state.ticket_lifetime)
+        policy = policy_12(hs.config, hs.info.server_name)
+        yield from hs.ask(Keep(store, session_id, state.encode(), policy, state.ticket_lifetime))
 
 
 def _state(
-    hs: Handshake, config: ServerConfig, suite: Suite12, main_secret: bytes, resumption: Resumption12 | None
+    hs: ServerHandshake, suite: Suite12, main_secret: bytes, resumption: Resumption12 | None
 ) -> TicketState12 | None:
     if resumption is not None:
         chain = resumption.state.chain
@@ -159,8 +157,8 @@ def _state(
         return None
     now = int(hs.seams.clock() * 1000)
     authenticated_at = now if resumption is None else resumption.state.authenticated_at
-    left = config.session_lifetime - (now - authenticated_at) / 1000
-    lifetime = int(min(config.ticket_lifetime, left))
+    left = hs.config.session_lifetime - (now - authenticated_at) / 1000
+    lifetime = int(min(hs.config.ticket_lifetime, left))
     if lifetime <= 0:
         return None
     return TicketState12(FORMAT_12, suite.id, main_secret, now, authenticated_at, lifetime, chain)

@@ -24,28 +24,27 @@ from handfast.wire.extensions import (
 from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, HelloRetryRequest
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ServerConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.flow import ServerHandshake, Step
     from handfast.keys.established12 import Established12
 
 
-def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Established | Established12]:
+def server(hs: ServerHandshake) -> Generator[Step, Any, Established | Established12]:
     """RFC 9846 figure 1 from the server's side, up to the version."""
     hello = yield from hs.expect(ClientHello)
     hs.require_boundary(ClientHello)
     hs.client_random = hello.random
     hs.info.server_name = hello.asked_name
-    base = config
+    base = hs.config
     if base.choose_config is not None:
-        config = yield from hs.choose(base.choose_config, negotiate.seen(hello))
-        hs.config = config
+        hs.config = yield from hs.choose(base.choose_config, negotiate.seen(hello))
+    config = hs.config
     hs.info.policy = policy_of(base, config, hello.asked_name)
     if versions.choose_version(config.spoken, hello) == negotiate.TLS12:
         from handfast.handshake.server12 import server12
 
         hs.takes_warnings = True
         sentinel = negotiate.DOWNGRADE_SENTINELS[0] if negotiate.TLS13 in config.spoken else b""
-        return (yield from server12(hs, config, hello, sentinel))
+        return (yield from server12(hs, hello, sentinel))
     hs.records.accepts_change_cipher_spec = True
     hs.info.post_handshake_auth = hello.find(PostHandshakeAuth) is not None
     if hello.find(Cookie) is not None:
@@ -59,12 +58,12 @@ def server(hs: Handshake, config: ServerConfig) -> Generator[Step, Any, Establis
             hs.info.early_data = "rejected: the handshake needed a HelloRetryRequest"
             hs.records.skip_early_data(negotiate.skippable(config.max_early_data))
         offer, before = yield from retry(hs, offer, suite, group)
-    resumption = yield from find_session(hs, config, offer, SUITES_13[suite], before)
-    return (yield from server13(hs, config, offer, suite, group, resumption))
+    resumption = yield from find_session(hs, offer, SUITES_13[suite], before)
+    return (yield from server13(hs, offer, suite, group, resumption))
 
 
 def retry(
-    hs: Handshake, offer: negotiate.Offer, suite: int, group: int
+    hs: ServerHandshake, offer: negotiate.Offer, suite: int, group: int
 ) -> Generator[Step, Any, tuple[negotiate.Offer, Transcript]]:
     """Ask for a key share of ``group`` and for our cookie, and check the hello that comes. RFC 9846 4.2.4.
 

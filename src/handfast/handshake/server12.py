@@ -59,23 +59,21 @@ from handfast.wire.messages12 import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ServerConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.flow import ServerHandshake, Step
 
 
-def server12(
-    hs: Handshake, config: ServerConfig, hello: ClientHello, sentinel: bytes
-) -> Generator[Step, Any, Established12]:
+def server12(hs: ServerHandshake, hello: ClientHello, sentinel: bytes) -> Generator[Step, Any, Established12]:
     """What follows a ClientHello that is answered by TLS 1.2. ``sentinel`` is the end of our random, or b""."""
+    config = hs.config
     hs.speak(MESSAGES_12, keylog.SECRETS_12)
     hs.records.change_cipher_spec_means_keys()
     offer = negotiate12.check_client_hello(hello, require_extended=config.require_extended_main_secret)
-    resumption = yield from find_session_12(hs, config, offer)
+    resumption = yield from find_session_12(hs, offer)
     if resumption is not None:
-        return (yield from resumed_server12(hs, config, offer, resumption, sentinel))
+        return (yield from resumed_server12(hs, offer, resumption, sentinel))
     suites = negotiate12.common_suites(config.suites, offer)
     group = negotiate12.choose_group(config.groups, offer.groups)
-    ours = yield from candidates(hs, config, negotiate.seen(hello))
+    ours = yield from candidates(hs, negotiate.seen(hello))
     if not ours:
         raise no_such_name(hs.info.server_name)
     suite, mine = choose_server_credentials(ours, suites, offer, hs.info.server_name)
@@ -83,7 +81,7 @@ def server12(
     hs.info.version, hs.info.suite, hs.info.group = TLS12, suite.id, group
     hs.info.application_protocol = protocol
 
-    ticket = ticket_is_due(hs, config, offer, None)
+    ticket = ticket_is_due(hs, offer, None)
     by_id = offer.extended and not ticket and session_ids(config) is not None
     session_id = hs.seams.random_bytes(32) if by_id else b""
     random = hs.seams.random_bytes(32 - len(sentinel)) + sentinel
@@ -100,7 +98,7 @@ def server12(
     yield from prove_params(hs, mine, params, b"".join(randoms))
     tell_negotiated(hs, hello)
     if config.client_auth is not ClientAuth.NONE:
-        hs.send(certificate_request(hs, config))
+        hs.send(certificate_request(hs))
     hs.send(ServerHelloDone())
 
     chain: tuple[bytes, ...] = ()
@@ -110,33 +108,33 @@ def server12(
     shared_secret = share.shared_secret(exchange.public)
     main_secret = keys12.main_secret(hs, suite, shared_secret, randoms, extended=offer.extended)
     keys = main_secret.keys()
-    proven = yield from proof_of(hs, config, chain)
+    proven = yield from proof_of(hs, chain)
     hs.transcript.start(suite.hash)
     keys12.read_with(hs, suite, keys[Role.CLIENT], after=CertificateVerify if chain else ClientKeyExchange)
     first_finished = yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
 
-    yield from judge_client_12(hs, config, proven)
+    yield from judge_client_12(hs, proven)
     if ticket:
-        yield from send_ticket_12(hs, config, suite, main_secret.value, None)
+        yield from send_ticket_12(hs, suite, main_secret.value, None)
     elif by_id:
-        yield from keep_session_12(hs, config, suite, session_id, main_secret.value)
+        yield from keep_session_12(hs, suite, session_id, main_secret.value)
     keys12.write_with(hs, suite, keys[Role.SERVER])
     send_finished(hs, main_secret.finished_key(Role.SERVER))
     return Established12(suite, main_secret.exporter(), first_finished)
 
 
-def proof_of(hs: Handshake, config: ServerConfig, chain: tuple[bytes, ...]) -> Generator[Step, Any, ProvenChain | None]:
+def proof_of(hs: ServerHandshake, chain: tuple[bytes, ...]) -> Generator[Step, Any, ProvenChain | None]:
     """The client's proof that it has the key of this chain, if it showed one. RFC 5246 7.4.8."""
     if not chain:
         return None
     content = hs.transcript.messages
-    return check_possession(hs, chain, (yield from hs.expect(CertificateVerify)), content, config.schemes)
+    return check_possession(hs, chain, (yield from hs.expect(CertificateVerify)), content, hs.config.schemes)
 
 
-def judge_client_12(hs: Handshake, config: ServerConfig, proven: ProvenChain | None) -> Generator[Step, Any, None]:
+def judge_client_12(hs: ServerHandshake, proven: ProvenChain | None) -> Generator[Step, Any, None]:
     """The same as in every version, but that there is no alert certificate_required. RFC 5246 7.4.6."""
     try:
-        yield from judge_client(hs, config, config.client_auth, proven)
+        yield from judge_client(hs, hs.config.client_auth, proven)
     except CertificateRejected as refusal:
         if refusal.alert is AlertDescription.certificate_required:
             refusal.alert = AlertDescription.handshake_failure
@@ -144,13 +142,13 @@ def judge_client_12(hs: Handshake, config: ServerConfig, proven: ProvenChain | N
 
 
 def resumed_server12(
-    hs: Handshake, config: ServerConfig, offer: negotiate12.Offer, resumption: Resumption12, sentinel: bytes
+    hs: ServerHandshake, offer: negotiate12.Offer, resumption: Resumption12, sentinel: bytes
 ) -> Generator[Step, Any, Established12]:
     """The abbreviated handshake. RFC 5246 figure 2, RFC 5077 figure 2."""
     hello, suite = offer.hello, resumption.suite
-    protocol = choose_protocol(config.application_protocols, offer, required=config.require_application_protocol)
+    protocol = choose_protocol(hs.config.application_protocols, offer, required=hs.config.require_application_protocol)
     hs.info.version, hs.info.suite, hs.info.application_protocol = TLS12, suite.id, protocol
-    ticket = ticket_is_due(hs, config, offer, resumption) and not resumption.by_id
+    ticket = ticket_is_due(hs, offer, resumption) and not resumption.by_id
     random = hs.seams.random_bytes(32 - len(sentinel)) + sentinel
     extensions = server_hello_extensions(offer, protocol, ticket=ticket, resumed=True)
     session_id = hello.legacy_session_id
@@ -161,7 +159,7 @@ def resumed_server12(
     main_secret = MainSecret12.restored(suite, secret, (hello.random, answer.random), hs.report)
     keys = main_secret.keys()
     if ticket:
-        yield from send_ticket_12(hs, config, suite, secret, resumption)
+        yield from send_ticket_12(hs, suite, secret, resumption)
     keys12.write_with(hs, suite, keys[Role.SERVER])
     first_finished = send_finished(hs, main_secret.finished_key(Role.SERVER))
     keys12.read_with(hs, suite, keys[Role.CLIENT], after=ClientHello)
@@ -205,8 +203,8 @@ def staple(hello: ClientHello, choice: Choice) -> Extensions:
     return Extensions.of(*bodies)
 
 
-def certificate_request(hs: Handshake, config: ServerConfig) -> CertificateRequest:
+def certificate_request(hs: ServerHandshake) -> CertificateRequest:
     """RFC 5246 7.4.4."""
     hs.info.client_auth_requested = True
-    hs.info.ca_names = tuple(config.ca_names or ())
-    return CertificateRequest(tuple(CERTIFICATE_TYPES.values()), tuple(config.schemes), hs.info.ca_names)
+    hs.info.ca_names = tuple(hs.config.ca_names or ())
+    return CertificateRequest(tuple(CERTIFICATE_TYPES.values()), tuple(hs.config.schemes), hs.info.ca_names)

@@ -6,7 +6,7 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
-from handfast.events import Epoch, Role
+from handfast.events import Epoch
 from handfast.handshake import negotiate
 from handfast.handshake.by_name import no_such_name
 from handfast.handshake.config import ClientAuth
@@ -58,28 +58,22 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ServerConfig
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.flow import ServerHandshake, Step
 
 
 def server13(
-    hs: Handshake,
-    config: ServerConfig,
-    offer: negotiate.Offer,
-    suite_id: int,
-    group: int,
-    resumption: Resumption | None,
+    hs: ServerHandshake, offer: negotiate.Offer, suite_id: int, group: int, resumption: Resumption | None
 ) -> Generator[Step, Any, Established]:
     """What follows a ClientHello that has all we need; ``resumption`` is the session that it resumes."""
     suite = SUITES_13[suite_id]
     hs.info.version, hs.info.suite, hs.info.group = negotiate.TLS13, suite_id, group
     hs.info.application_protocol = negotiate.choose_protocol(
-        config.application_protocols, offer, required=config.require_application_protocol
+        hs.config.application_protocols, offer, required=hs.config.require_application_protocol
     )
-    mine = None if resumption is not None else (yield from own_identity(hs, config, offer))
+    mine = None if resumption is not None else (yield from own_identity(hs, offer))
     public, shared_secret = hs.seams.encapsulate(group, offer.shares[group])
     hs.transcript.start(suite.hash)
-    early = yield from consider_early_data(hs, config, offer, resumption, suite)
+    early = yield from consider_early_data(hs, offer, resumption, suite)
     if early is not None:
         hs.take_early_data(early.traffic, suite, early.limit, early.exporter)
     hs.send(server_hello(hs, offer, suite_id, group, public, resumption))
@@ -89,18 +83,18 @@ def server13(
     hs.write_with(handshake.server, suite, Epoch.HANDSHAKE)
     if early is None:
         hs.read_with(handshake.client, suite, Epoch.HANDSHAKE, after=ClientHello)
-        skip_early_data(hs, config, offer)
+        skip_early_data(hs, offer)
     if offer.hello.legacy_session_id and not hs.info.retried:
         hs.records.write_change_cipher_spec()
 
-    ticket_count = tickets_to_send(config, offer, resumed=resumption is not None)
+    ticket_count = tickets_to_send(hs.config, offer, resumed=resumption is not None)
     hs.send(encrypted_extensions(hs, offer, ticket_count, early=early is not None))
     tell_negotiated(hs, offer.hello)
     request = None
     if resumption is not None:
         take_over(hs, resumption.peer, resumption.state.ocsp_response)
     elif mine is not None:
-        request = yield from server_identity(hs, config, offer, mine)
+        request = yield from server_identity(hs, offer, mine)
     send_finished(hs, handshake.server)
     main_secret = handshake_secret.main_secret()
     application, exporter = application_traffic(hs, main_secret)
@@ -110,20 +104,20 @@ def server13(
         hs.may_write_early = True
         yield from hs.expect(EndOfEarlyData)
         hs.end_early_data(handshake.client, suite, after=EndOfEarlyData)
-    proven = None if request is None else (yield from client_identity(hs, config, request))
+    proven = None if request is None else (yield from client_identity(hs, request))
     yield from check_finished(hs, handshake.client)
     resumption_secret = main_secret.resumption_secret(hs.transcript.digest())
     hs.read_with(application.client, suite, Epoch.APPLICATION, after=Finished)
     hs.records.accepts_change_cipher_spec = False
 
     if request is not None:
-        yield from judge_client(hs, config, config.client_auth, proven)
-    yield from send_tickets(hs, config, suite, resumption_secret, resumption, ticket_count)
+        yield from judge_client(hs, hs.config.client_auth, proven)
+    yield from send_tickets(hs, suite, resumption_secret, resumption, ticket_count)
     return Established(suite, application.client, application.server, exporter)
 
 
 def server_hello(
-    hs: Handshake, offer: negotiate.Offer, suite: int, group: int, public: bytes, resumption: Resumption | None
+    hs: ServerHandshake, offer: negotiate.Offer, suite: int, group: int, public: bytes, resumption: Resumption | None
 ) -> ServerHello:
     """RFC 9846 4.2.3."""
     extensions = Extensions.of(
@@ -135,14 +129,14 @@ def server_hello(
     return ServerHello(negotiate.TLS12, random, offer.hello.legacy_session_id, suite, 0, extensions)
 
 
-def skip_early_data(hs: Handshake, config: ServerConfig, offer: negotiate.Offer) -> None:
+def skip_early_data(hs: ServerHandshake, offer: negotiate.Offer) -> None:
     """Early data that the client announced and that we do not take is passed over. RFC 9846 4.3.10."""
     if offer.hello.find(EarlyDataIndication) is not None:
-        hs.records.skip_early_data(negotiate.skippable(config.max_early_data))
+        hs.records.skip_early_data(negotiate.skippable(hs.config.max_early_data))
 
 
 def encrypted_extensions(
-    hs: Handshake, offer: negotiate.Offer, ticket_count: int, *, early: bool
+    hs: ServerHandshake, offer: negotiate.Offer, ticket_count: int, *, early: bool
 ) -> EncryptedExtensions:
     """RFC 9846 4.4.1."""
     bodies: list[ExtensionBody] = []
@@ -158,34 +152,34 @@ def encrypted_extensions(
 
 
 def server_identity(
-    hs: Handshake, config: ServerConfig, offer: negotiate.Offer, mine: Choice
+    hs: ServerHandshake, offer: negotiate.Offer, mine: Choice
 ) -> Generator[Step, Any, CertificateRequest | None]:
     """What we want to know of the client, which is returned, and who we are. RFC 9846 4.4.2 and 4.5."""
     request = None
-    if config.client_auth is not ClientAuth.NONE:
-        request = hs.send(certificate_request(hs, config))
-    yield from prove_identity(hs, config, mine, offer.hello)
+    if hs.config.client_auth is not ClientAuth.NONE:
+        request = hs.send(certificate_request(hs))
+    yield from prove_identity(hs, mine, offer.hello)
     return request
 
 
-def own_identity(hs: Handshake, config: ServerConfig, offer: negotiate.Offer) -> Generator[Step, Any, Choice]:
+def own_identity(hs: ServerHandshake, offer: negotiate.Offer) -> Generator[Step, Any, Choice]:
     """Who we are to this client. RFC 9846 4.5.1."""
     schemes = negotiate.signature_schemes(offer)
-    ours = yield from candidates(hs, config, negotiate.seen(offer.hello))
+    ours = yield from candidates(hs, negotiate.seen(offer.hello))
     if not ours:
         raise no_such_name(hs.info.server_name)
     return choose_server_credentials(ours, schemes, hs.info.server_name)
 
 
-def certificate_request(hs: Handshake, config: ServerConfig, context: bytes = b"") -> CertificateRequest:
+def certificate_request(hs: ServerHandshake, context: bytes = b"") -> CertificateRequest:
     """RFC 9846 4.4.2. An empty list of CA names is left out: it would be malformed.
 
     After the handshake answers are told apart by the context of a plain Certificate, so none may come compressed.
     """
-    bodies = [SignatureSchemeList(config.client_schemes), *certificate_wishes(config, Role.SERVER)]
+    bodies = [SignatureSchemeList(hs.config.client_schemes), *certificate_wishes(hs)]
     if context:
         bodies = [body for body in bodies if not isinstance(body, CertificateCompressionAlgorithms)]
-    names = tuple(config.ca_names or ())
+    names = tuple(hs.config.ca_names or ())
     if names:
         bodies.append(CertificateAuthorities(names))
     hs.info.client_auth_requested = True
@@ -193,11 +187,9 @@ def certificate_request(hs: Handshake, config: ServerConfig, context: bytes = b"
     return CertificateRequest(context, Extensions.of(*bodies))
 
 
-def client_identity(
-    hs: Handshake, config: ServerConfig, request: CertificateRequest
-) -> Generator[Step, Any, ProvenChain | None]:
+def client_identity(hs: ServerHandshake, request: CertificateRequest) -> Generator[Step, Any, ProvenChain | None]:
     """The client's certificate with its proof, or None when it sent none. RFC 9846 4.5.1."""
     certificate = yield from receive_certificate(hs, request)
     if not certificate.certificate_list:
         return None
-    return (yield from check_identity(hs, certificate, config.client_schemes, request.extensions))
+    return (yield from check_identity(hs, certificate, hs.config.client_schemes, request.extensions))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, cast
 from handfast import limits
 from handfast.credentials.signers import DEFERRED
 from handfast.errors import ApiMisuse
-from handfast.handshake.flow import Judge, Sign
+from handfast.handshake.needs import Judge, Sign
 from handfast.trust.verdict import Verdict, accept, refuse
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from handfast.credentials.credentials import Credentials
     from handfast.credentials.signers import Signer
-    from handfast.handshake.flow import Need
+    from handfast.handshake.needs import Need
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verifiers import Verifier
 
