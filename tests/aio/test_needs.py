@@ -10,7 +10,7 @@ import pytest
 
 from handfast import DEFERRED, Credentials, Verdict, accept, aio, limits
 from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, LocalFailure, PeerRejected
-from handfast.handshake.flow import Judge, Sign
+from handfast.handshake.needs import Judge, Sign
 from tests import certificates
 from tests.aio.support import (
     MUTUAL,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from handfast import PresentedChain
-    from handfast.handshake.flow import Need
+    from handfast.handshake.needs import Need
     from handfast.pki.authority import Issued
     from tests.aio.conftest import Runner
 

@@ -10,7 +10,7 @@ from handfast.credentials.signers import DEFERRED
 from handfast.engine import ByName, ClientAuth, ServerConfig, ServerConnection
 from handfast.errors import ApiMisuse, ConfigError, Fault
 from handfast.events import CertificateChosen
-from handfast.handshake.flow import Resolve
+from handfast.handshake.needs import Resolve
 from handfast.registry import ExtensionType, SignatureScheme
 from handfast.wire.messages import Certificate, CertificateRequest
 from tests import certificates

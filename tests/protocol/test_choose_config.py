@@ -9,7 +9,7 @@ import pytest
 
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import ClientAuth, ServerConfig
-from handfast.handshake.flow import Choose
+from handfast.handshake.needs import Choose
 from handfast.handshake.negotiate import HelloSeen
 from handfast.registry import SignatureScheme
 from handfast.wire.extensions import CertificateAuthorities

@@ -13,8 +13,8 @@ from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import ClientAuth, Data, HandshakeDone, UnverifiedPeer, VerifiedPeer
 from handfast.errors import ApiMisuse, HandfastError
 from handfast.events import Event, Resumed, Role, Waiting
-from handfast.handshake.flow import Judge as JudgeNeed
-from handfast.handshake.flow import Need, Sign
+from handfast.handshake.needs import Judge as JudgeNeed
+from handfast.handshake.needs import Need, Sign
 from handfast.handshake.seams import REAL
 from handfast.trust.verdict import accept, refuse
 from tests import certificates

@@ -16,7 +16,7 @@ from handfast.engine import (
 )
 from handfast.events import Role
 from handfast.handshake.flights import LATER, START, may_come
-from handfast.handshake.flow import Sign
+from handfast.handshake.needs import Sign
 from handfast.limits import MAX_CERTIFICATE_REQUESTS, MAX_PENDING_CERTIFICATE_REQUESTS
 from handfast.pki.authority import Issued
 from handfast.sessions.state import ClientSession

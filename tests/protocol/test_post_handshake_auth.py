@@ -17,7 +17,7 @@ from handfast.engine import (
     VerifiedPeer,
 )
 from handfast.errors import ApiMisuse, HandfastError
-from handfast.handshake.flow import Judge as JudgeNeed
+from handfast.handshake.needs import Judge as JudgeNeed
 from handfast.limits import MAX_PENDING_CERTIFICATE_REQUESTS
 from handfast.registry import AlertDescription
 from handfast.trust.verdict import accept, refuse

@@ -9,7 +9,7 @@ import pytest
 
 from handfast.credentials.signers import DEFERRED
 from handfast.events import Event, Role, Secret, SecretDerived, SecretLevel
-from handfast.handshake.flow import Issue, Need, Redeem
+from handfast.handshake.needs import Issue, Need, Redeem
 from handfast.wire.messages import ClientHello
 from tests.lies import APPLICATION_DATA, Record, change, flipped
 from tests.peer import Client, Server

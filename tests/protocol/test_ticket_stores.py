@@ -12,7 +12,7 @@ import pytest
 
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import ClientAuth, Data, HandshakeDone, ServerConfig, ServerConnection
-from handfast.handshake.flow import Issue
+from handfast.handshake.needs import Issue
 from handfast.io.sockets import TLSSocket
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.state import FORMAT, TicketState

@@ -19,7 +19,7 @@ from handfast.crypto import signatures
 from handfast.errors import ApiMisuse, LocalFailure, PeerMisbehaved
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
 from handfast.handshake.by_name import no_such_name
-from handfast.handshake.needs import Choose, Issue, Judge, Need, Redeem, Resolve, Sign
+from handfast.handshake.needs import Choose, Judge, Need, Resolve, Sign
 from handfast.handshake.seams import unchanged
 from handfast.keys import keylog
 from handfast.keys.schedule import EarlySecret, Report, TrafficSecret
@@ -40,23 +40,6 @@ if TYPE_CHECKING:
     from handfast.record.layer import RecordLayer
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verifiers import Verifier
-
-# The needs that are answered by hand can be had here, too.
-__all__ = [
-    "Choose",
-    "ClientHandshake",
-    "Expect",
-    "Handshake",
-    "Issue",
-    "Judge",
-    "Need",
-    "Redeem",
-    "Resolve",
-    "ServerHandshake",
-    "Sign",
-    "Step",
-    "advance",
-]
 
 M = TypeVar("M", bound=HandshakeMessage)
 N = TypeVar("N", bound=HandshakeMessage)

@@ -36,7 +36,7 @@ from handfast.io.aio_transport import TLSTransport
 
 if TYPE_CHECKING:
     from handfast.engine import ClientAuth, Connection, Result, UnverifiedPeer, VerifiedPeer
-    from handfast.handshake.flow import Need
+    from handfast.handshake.needs import Need
     from handfast.io.aio_transport import Buffer
 
 _RECEIVE_SIZE = 256 * 1024

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
         VerifiedPeer,
     )
     from handfast.events import Observer, SecretSink
-    from handfast.handshake.flow import Need
+    from handfast.handshake.needs import Need
 
 RECEIVE_SIZE = 64 * 1024
 
