@@ -5,6 +5,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
+from handfast.registry import ExtensionType
+from handfast.wire import messages12
 from handfast.wire.codec import Codec, Fixed, Opaque, Remainder, Struct, StructCodec, UInt, Vector
 from handfast.wire.extensions import (
     ExtensionBlock,
@@ -50,7 +52,15 @@ def messages(cls: type[HandshakeMessage], **known: SearchStrategy) -> SearchStra
     if cls is ServerHello:
         extensions = known.get("extensions", values(dict(cls.CODEC.fields)["extensions"]))
         known["extensions"] = extensions.map(selecting_a_version)
+    if cls is messages12.ServerHello:
+        extensions = known.get("extensions", values(dict(cls.CODEC.fields)["extensions"]))
+        known["extensions"] = extensions.map(selecting_no_version)
     return structs(cls, **known)
+
+
+def selecting_no_version(block: Extensions) -> Extensions:
+    """A ServerHello with it is parsed as TLS 1.3's."""
+    return Extensions({kind: body for kind, body in block.items() if kind != ExtensionType.supported_versions})
 
 
 def selecting_a_version(block: Extensions) -> Extensions:
