@@ -149,6 +149,11 @@ def stuck(timeout: float | None = None) -> tuple[sockets.TLSSocket, sockets.TLSS
     return client, server, watched, writer
 
 
+def read_to_end(end: sockets.TLSSocket) -> None:
+    while end.recv():
+        pass
+
+
 BAD_RECORD = b"\x17\x03\x03\x00\x20" + bytes(32)
 
 
@@ -167,8 +172,7 @@ def test_an_alert_waits_for_the_record_that_another_thread_writes() -> None:
         reader = Doing(client.recv)
         assert failed.wait(LIMIT)
         with pytest.raises(PeerRejected) as refused:
-            while server.recv():
-                pass
+            read_to_end(server)
         assert refused.value.code == "bad_record_mac"
         assert reader.ends_within(LIMIT)
         assert writer.ends_within(LIMIT)
@@ -210,8 +214,7 @@ def test_nothing_follows_a_record_that_was_cut() -> None:
         assert isinstance(writer.error, ConnectionLost)
         client.close()
         with pytest.raises(ConnectionLost) as lost:
-            while server.recv():
-                pass
+            read_to_end(server)
         assert (lost.value.code, lost.value.details["cut"]) == ("unexpected_eof", True)
 
 

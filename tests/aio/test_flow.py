@@ -248,7 +248,7 @@ async def held_and_failed(peer: ByHand, near: Recorder) -> None:
     with pytest.raises(PeerRejected):
         await peer.read_to_end()
     peer.sock.close()
-    await near.until(lambda: near.transport.is_closing())
+    await near.until(near.transport.is_closing)
 
 
 async def tcp_is_lost(near: Recorder) -> None:
@@ -276,7 +276,7 @@ def test_what_is_held_is_delivered_while_the_alert_leaves_too(run: Runner) -> No
     async def main() -> None:
         async with client_by_hand(Pausing) as (peer, near):
             await asyncio.get_running_loop().sock_sendall(peer.sock, several(peer) + b"\xff" * 5)
-            await near.until(lambda: near.transport.is_closing())
+            await near.until(near.transport.is_closing)
             while len(near.data) < 11:
                 near.transport.resume_reading()
                 await turns()
@@ -301,7 +301,7 @@ def test_who_writes_hears_of_the_end_without_reading_on(run: Runner, how: str) -
                 transport.write(bytes(20_000_000))
                 await near.until(lambda: "pause" in near.told)
                 await asyncio.get_running_loop().sock_sendall(peer.sock, several(peer) + b"\xff" * 5)
-                await near.until(lambda: transport.is_closing())
+                await near.until(transport.is_closing)
                 peer.reset()
             else:
                 await held_and_failed(peer, near)

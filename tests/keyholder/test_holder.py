@@ -242,6 +242,30 @@ def test_the_socket_file(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("what", ["a link", "a file"])
+def test_what_took_the_place_of_the_socket_file_keeps_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    path, other = tmp_path / "s", tmp_path / "somebody's"
+    other.write_text("")
+    other.chmod(0o640)
+
+    class Swapped(socket.socket):
+        def bind(self, address: Any) -> None:
+            super().bind(address)
+            path.unlink()
+            path.symlink_to(other) if what == "a link" else path.hardlink_to(other)
+
+    async def main() -> None:
+        with pytest.raises(ConfigError) as refused:
+            await KeyHolder([]).listen_unix(path, mode=0o666)
+        assert refused.value.code == "file_exists"
+
+    monkeypatch.setattr(socket, "socket", Swapped)
+    asyncio.run(main())
+    assert stat.S_IMODE(other.stat().st_mode) == 0o640
+
+
 def test_a_system_that_does_not_say_who_connects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "SO_PEERCRED")
     with pytest.raises(ConfigError, match="does not say who"):

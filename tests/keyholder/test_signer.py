@@ -18,6 +18,7 @@ import handfast
 from handfast import ClientAuth, Credentials, RemoteSigner, aio, limits
 from handfast.errors import ApiMisuse, ConfigError, HandfastError, LocalFailure, PeerRejected
 from handfast.events import Role
+from handfast.keyholder.link import Place
 from handfast.keyholder.protocol import (
     VERSION,
     Answer,
@@ -480,6 +481,81 @@ def test_closing_it_ends_what_waits_and_it_can_be_used_again(tmp_path: Path) -> 
             ("holder_lost", "the signer was closed")
         ]
         assert server.signer.sign(ECDSA, CONTENT)
+
+
+def outcome(signer: Any) -> Any:
+    try:
+        return signer.sign(ECDSA, CONTENT)
+    except LocalFailure as error:
+        return error
+
+
+@pytest.mark.parametrize("shell", ["blocking", "asyncio"])
+def test_closing_it_ends_what_still_connects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    opening = threading.Event()
+
+    async def open_and_wait(self: Any) -> Any:
+        opening.set()
+        await asyncio.Event().wait()
+
+    async def sign(signer: Any) -> bytes:
+        return bytes(await signer.sign(ECDSA, CONTENT))
+
+    monkeypatch.setattr(Place, "open", open_and_wait)
+    with identities(tmp_path / "s", timeout=PATIENCE) as (server, _):
+        failures: list[LocalFailure] = []
+
+        def wait() -> None:
+            with pytest.raises(LocalFailure) as failed:
+                asyncio.run(sign(server.signer)) if shell == "asyncio" else server.signer.sign(ECDSA, CONTENT)
+            failures.append(failed.value)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert opening.wait(PATIENCE)
+        start = time.monotonic()
+        close(server)
+        thread.join()
+        assert time.monotonic() - start < PATIENCE / 2
+        assert [(error.code, error.details["reason"]) for error in failures] == [
+            ("holder_unreachable", "the signer was closed")
+        ]
+
+
+def test_a_signature_that_comes_too_late_for_the_thread(tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s"), identities(tmp_path / "s") as (server, _):
+        assert isinstance(server.signer, RemoteSigner)
+        assert server.signer.sign(ECDSA, CONTENT)
+        worker = server.signer._running()
+        worker.stop()
+        worker.stop()
+        # As for a thread that had found the worker before another one closed the signer.
+        assert outcome(server.signer).code == "holder_unreachable"
+        server.signer.close()
+        assert server.signer.sign(ECDSA, CONTENT)
+
+
+def test_closing_it_while_many_threads_sign(tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s"), identities(tmp_path / "s") as (server, _):
+        over = threading.Event()
+        outcomes: list[Any] = []
+
+        def sign() -> None:
+            while not over.is_set():
+                outcomes.append(outcome(server.signer))
+
+        threads = [threading.Thread(target=sign) for _ in range(4)]
+        start = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for _ in range(100):
+            close(server)
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - start < PATIENCE / 2
+        failures = [outcome for outcome in outcomes if not isinstance(outcome, bytes)]
+        assert {failure.code for failure in failures} <= {"holder_unreachable", "holder_lost"}
 
 
 def test_one_that_is_forgotten_leaves_no_thread(tmp_path: Path) -> None:

@@ -5,8 +5,8 @@ across blocking I/O; the write lock keeps sealed bytes in the order in which the
 something to send (the alert of an error, an answer to KeyUpdate) sends it only if it gets the write lock at once:
 whoever holds that lock sends it as well, so two sides that both wait for room cannot wait for each other. What the
 system did not take then leaves while the reader waits. Who ends the connection waits a bounded time for that lock, as
-no alert can stand inside a record, and cuts off a writer that holds it longer. The socket's own timeout is the writer's: a reader with another
-one polls.
+no alert can stand inside a record, and cuts off a writer that holds it longer. The socket's own timeout is the
+writer's: a reader with another one polls.
 
 A refused TLS 1.3 client learns why only after its own handshake, and often only after a write has failed: what the peer
 had sent before is then still read, because the alert is in there.
@@ -373,7 +373,7 @@ class TLSSocket:
         return self._writing.acquire(blocking=wait)
 
     def _cut_in(self, seconds: float) -> bool:
-        """Take the write lock within ``seconds``. A writer that is stuck then is woken: its record will never be whole."""
+        """Take the write lock within ``seconds``. A writer that is stuck then is woken: its record stays a part."""
         if self._writing.acquire(timeout=seconds):
             return True
         self._shut(socket.SHUT_RDWR)

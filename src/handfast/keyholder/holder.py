@@ -64,12 +64,12 @@ class KeyHolder:
         A socket file that nobody listens at is replaced. Raises ConfigError file_exists, file_unwritable,
         and bad_option where the system does not say who connects.
         """
-        if not hasattr(socket, "SO_PEERCRED"):
+        if not (hasattr(socket, "SO_PEERCRED") and hasattr(os, "O_PATH")):
             reason = "this system does not say who is at the other end of a Unix socket"
             raise bad_option("a Unix socket", reason, "use TLS")
         name, allowed = os.fspath(path), frozenset([os.geteuid()] if uids is None else uids)
-        sock = _bind(name, mode)
-        self._sockets.append((name, os.stat(name)))
+        sock, status = _bind(name, mode)
+        self._sockets.append((name, status))
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             _, uid, _ = _UCRED.unpack(
@@ -222,7 +222,7 @@ def _refusal(request_id: bytes, code: Code) -> Answer:
     return Answer(VERSION, int.from_bytes(request_id, "big"), code, b"")
 
 
-def _bind(path: str, mode: int) -> socket.socket:
+def _bind(path: str, mode: int) -> tuple[socket.socket, os.stat_result]:
     """A socket at ``path``, which nobody can connect to before it has its mode: it does not listen yet."""
     sock = socket.socket(socket.AF_UNIX)
     try:
@@ -236,11 +236,24 @@ def _bind(path: str, mode: int) -> socket.socket:
                     raise ConfigError("file_exists", path=escape(path)) from None
                 os.unlink(path)
                 sock.bind(path)
-            os.chmod(path, mode)
+            return sock, _set_mode(path, mode)
     except BaseException:
         sock.close()
         raise
-    return sock
+
+
+def _set_mode(path: str, mode: int) -> os.stat_result:
+    """Give a socket file its mode, and no other file that has its name by now. Its status. open(2), O_PATH."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISSOCK(status.st_mode):
+            raise ConfigError("file_exists", path=escape(path))
+        # A descriptor of this kind takes no fchmod.
+        os.chmod(f"/proc/self/fd/{descriptor}", mode)
+    finally:
+        os.close(descriptor)
+    return status
 
 
 def _deserted(path: str) -> bool:

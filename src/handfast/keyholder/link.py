@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
+CLOSED = "the signer was closed"
+
 
 class Place:
     """Where a holder is: a Unix socket's path, or host and port and how to speak TLS with it."""
@@ -112,7 +114,7 @@ class Link:
             self._reading.cancel()
 
     async def _read(self) -> None:
-        fail: Callable[[], HandfastError] = partial(self._lost, "the signer was closed")
+        fail: Callable[[], HandfastError] = partial(self._lost, CLOSED)
         try:
             while True:
                 self._take(decode(Answer, await read_frame(self._reader, limits.HOLDER_ANSWER_FRAME)))
@@ -165,6 +167,7 @@ class Client:
         self._room = asyncio.Semaphore(limits.HOLDER_PENDING // 2)
         self._pause = limits.RECONNECT_FIRST
         self._trouble = ""
+        self._closed = False
 
     async def sign(self, key_id: bytes, scheme: int, parts: Parts) -> bytes:
         """The holder's signature. Raises LocalFailure."""
@@ -180,9 +183,15 @@ class Client:
             if link is not None and link.heard == heard:
                 link.retire()
             raise LocalFailure("holder_timeout", holder=self._place, seconds=self._timeout) from None
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+            code = "holder_unreachable" if link is None else "holder_lost"
+            raise LocalFailure(code, holder=self._place, reason=CLOSED) from None
 
     async def close(self) -> None:
-        """End the connection."""
+        """End the connection. Whoever is in ``sign`` is to be cancelled then, and it raises LocalFailure."""
+        self._closed = True
         if self._link is not None:
             await self._link.close()
 
