@@ -387,6 +387,22 @@ def test_answers_in_any_order_and_answers_that_nobody_asked_for(tmp_path: Path) 
         assert [int.from_bytes(answer[:4], "big") for answer in answers] == list(range(1, 11))
 
 
+def test_a_connection_that_was_idle_is_not_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(frame(signing(await next_request(reader))))
+
+    with FakeHolder(tmp_path / "s", behave) as holder, identities(tmp_path / "s") as (server, _):
+        assert server.signer.sign(ECDSA, CONTENT)
+        assert server.signer.sign(ECDSA, CONTENT)
+        assert holder.connections == 1
+        # A holder may end one that was idle for longer, just as the request is on its way.
+        assert limits.LINK_IDLE < limits.HOLDER_IDLE_TIMEOUT
+        monkeypatch.setattr(limits, "LINK_IDLE", 0.0)
+        assert server.signer.sign(ECDSA, CONTENT)
+        assert holder.connections == 2
+
+
 def test_a_holder_that_does_not_answer_and_the_next_connection(tmp_path: Path) -> None:
     async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await next_request(reader)
@@ -560,13 +576,13 @@ def test_closing_it_while_many_threads_sign(tmp_path: Path) -> None:
 
 def test_one_that_is_forgotten_leaves_no_thread(tmp_path: Path) -> None:
     with Running(path=tmp_path / "s"):
-        before = threading.active_count()
+        before = set(threading.enumerate())
         server = remote(certificates.server(), tmp_path / "s")
         assert server.signer.sign(ECDSA, CONTENT)
-        assert threading.active_count() == before + 1
+        (worker,) = set(threading.enumerate()) - before
         del server
         gc.collect()
-        assert threading.active_count() == before
+        assert not worker.is_alive()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

@@ -246,7 +246,7 @@ class TLSTransport(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Give nothing to the protocol until ``resume_reading``."""
-        if self._takes_more:
+        if self._takes_more():
             self._reader_paused = True
             if not self._closing:
                 self._link.tcp.pause_reading()
@@ -260,7 +260,6 @@ class TLSTransport(asyncio.Transport):
             elif not self._closing:
                 self._link.tcp.resume_reading()
 
-    @property
     def _takes_more(self) -> bool:
         return self._listening and not self._reader_paused
 
@@ -280,22 +279,22 @@ class TLSTransport(asyncio.Transport):
 
     def deliver(self, results: list[Result]) -> None:
         """Give the engine's results to the protocol."""
-        if self._held or not self._takes_more:
+        if self._held or not self._takes_more():
             self._held += results
             return
         for position, result in enumerate(results, 1):
             self._deliver_one(result)
-            if not self._takes_more:
+            if not self._takes_more():
                 self._held = results[position:] if self._listening else []
                 return
 
     def _deliver_held(self) -> None:
-        if self._takes_more:
+        if self._takes_more():
             held, self._held = self._held, []
             self.deliver(held)
         if self._ending and not self._held:
             self._end()
-        elif self._takes_more and not self._closing:
+        elif self._takes_more() and not self._closing:
             self._link.tcp.resume_reading()
 
     def _deliver_one(self, result: Result) -> None:

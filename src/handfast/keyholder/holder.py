@@ -2,7 +2,8 @@
 
 A caller is a user of this machine (a Unix socket, whose kernel says who is at the other end) or a name in a verified
 client certificate (TLS). Who is not on the list is told so and nothing more. Each caller has a bucket of signatures,
-and each connection a bound on the requests that wait; answers are sent as they are made, in any order.
+a part of the connections and of the log, and each connection a bound on the requests that wait; answers are sent as
+they are made, in any order. A connection on which nothing happens for a while is ended.
 """
 
 from __future__ import annotations
@@ -43,14 +44,34 @@ _UCRED = struct.Struct("3i")
 _FOR_THE_CONNECTION = bytes(4)
 
 
+class _Caller:
+    """What one caller has of everything that is bounded."""
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.connections = 0
+        self.signatures = TokenBucket(limits.HOLDER_SIGNATURES_AT_ONCE, limits.HOLDER_SIGNATURES_PER_SECOND, clock)
+        self._lines = TokenBucket(limits.LOGGED_FAILURES_AT_ONCE, limits.LOGGED_FAILURES_PER_SECOND, clock)
+        self._held_back = 0
+
+    def warn(self, what: str, *, level: int = logging.WARNING) -> None:
+        """A line in the log, unless there were too many of late."""
+        if not self._lines.take():
+            self._held_back += 1
+            return
+        more = f" ({self._held_back} more before this are not shown)" if self._held_back else ""
+        self._held_back = 0
+        _log.log(level, "%s: %s%s", self.name, what, more)
+
+
 class KeyHolder:
     """Signs with ``keys`` for those who connect; for one event loop. ``clock`` gives seconds that never go back."""
 
     def __init__(self, keys: Iterable[HeldKey], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = {key.key_id: key for key in keys}
         self._clock = clock
-        # The signatures that each caller may still ask for.
-        self._allowances: dict[str, TokenBucket] = {}
+        self._callers: dict[str, _Caller] = {}
+        self._strangers = _Caller("not on the list of callers", clock)
         self._servers: list[asyncio.AbstractServer] = []
         self._sockets: list[tuple[str, os.stat_result]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -128,69 +149,100 @@ class KeyHolder:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         try:
-            if known and self._served < limits.HOLDER_CONNECTIONS:
-                await self._serve(reader, writer, caller)
+            if not known:
+                self._strangers.warn(caller)
+                await _turn_away(reader, writer, Code.caller_refused)
             else:
-                _log.warning("%s: %s", caller, "too many connections" if known else "not on the list of callers")
-                await _turn_away(reader, writer, Code.busy if known else Code.caller_refused)
+                await self._admit(reader, writer, self._callers.setdefault(caller, _Caller(caller, self._clock)))
         except (asyncio.IncompleteReadError, OSError, HandfastError) as error:
-            _log.debug("%s: the connection ended: %s", caller, error)
+            _log.debug("%s: the connection ended: %s", caller, str(error) or "nothing happened on it")
         except asyncio.CancelledError:
             # Only ``close`` does this, and waits: for no caller who does not read, and nobody above is to be told.
             writer.transport.abort()
         finally:
             writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: str) -> None:
-        pending: dict[asyncio.Task[None], int] = {}
+    async def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: _Caller) -> None:
+        """Serve a connection if there is room for it, which it takes until it is gone."""
+        if self._served >= limits.HOLDER_CONNECTIONS or caller.connections >= limits.HOLDER_CONNECTIONS_PER_CALLER:
+            caller.warn("too many connections")
+            await _turn_away(reader, writer, Code.busy)
+            return
         self._served += 1
+        caller.connections += 1
+        try:
+            async with asyncio.timeout(limits.HOLDER_IDLE_TIMEOUT) as idle:
+                await self._serve(reader, writer, caller, idle)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
+        finally:
+            await _let_go(writer)
+            self._served -= 1
+            caller.connections -= 1
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: _Caller, idle: asyncio.Timeout
+    ) -> None:
+        pending: dict[asyncio.Task[None], int] = {}
         try:
             while True:
                 raw = await read_frame(reader, limits.HOLDER_REQUEST_FRAME)
+                _postpone(idle)
                 waiting = sum(pending.values()) + len(raw)
                 if len(pending) >= limits.HOLDER_PENDING or waiting > limits.HOLDER_PENDING_BYTES:
                     # Nothing more is read until the caller takes what it has asked for.
                     writer.write(frame(_refusal(raw[1:5], Code.busy)))
                     await writer.drain()
                     continue
-                task = asyncio.create_task(self._handle(raw, writer, caller))
+                task = asyncio.create_task(self._handle(raw, writer, caller, idle))
                 pending[task] = len(raw)
                 task.add_done_callback(pending.pop)
         except FrameTooLarge as error:
-            _log.warning("%s: %s", caller, error)
+            caller.warn(str(error))
             await _turn_away(reader, writer, Code.malformed)
         finally:
-            self._served -= 1
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _handle(self, raw: bytes, writer: asyncio.StreamWriter, caller: str) -> None:
+    async def _handle(self, raw: bytes, writer: asyncio.StreamWriter, caller: _Caller, idle: asyncio.Timeout) -> None:
         answer = await self._answer(raw, caller)
         with suppress(OSError, HandfastError):
             writer.write(frame(answer))
             await writer.drain()
+            _postpone(idle)
 
-    def _allowance(self, caller: str) -> TokenBucket:
-        if caller not in self._allowances:
-            at_once, per_second = limits.HOLDER_SIGNATURES_AT_ONCE, limits.HOLDER_SIGNATURES_PER_SECOND
-            self._allowances[caller] = TokenBucket(at_once, per_second, self._clock)
-        return self._allowances[caller]
-
-    async def _answer(self, raw: bytes, caller: str) -> Answer:
+    async def _answer(self, raw: bytes, caller: _Caller) -> Answer:
         try:
-            if not self._allowance(caller).take():
+            if not caller.signatures.take():
                 raise Refused(Code.busy)
             order = judge(self._keys, raw)
             signature = await _signature(order, caller)
         except Refused as refused:
-            _log.warning("%s: %s", caller, refused.code.name)
+            caller.warn(refused.code.name)
             return _refusal(raw[1:5], refused.code)
         _log.info(
             "%s: signed as %s with %s, key %s",
-            caller, order.role, SignatureScheme.describe(order.scheme), order.key.key_id.hex(),
+            caller.name, order.role, SignatureScheme.describe(order.scheme), order.key.key_id.hex(),
         )  # fmt: skip
         return Answer(VERSION, int.from_bytes(raw[1:5], "big"), Code.signed, signature)
+
+
+def _postpone(idle: asyncio.Timeout) -> None:
+    """Something happened. Where the time is up already, nothing is changed by that."""
+    if not idle.expired():
+        idle.reschedule(asyncio.get_running_loop().time() + limits.HOLDER_IDLE_TIMEOUT)
+
+
+async def _let_go(writer: asyncio.StreamWriter) -> None:
+    """Close; what the caller does not take in time is lost."""
+    writer.close()
+    try:
+        async with asyncio.timeout(limits.LINGER_TIMEOUT):
+            await writer.wait_closed()
+    except (OSError, HandfastError):
+        writer.transport.abort()
 
 
 async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, code: Code) -> None:
@@ -204,16 +256,16 @@ async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
                 left -= len(data)
 
 
-async def _signature(order: Order, caller: str) -> bytes:
+async def _signature(order: Order, caller: _Caller) -> bytes:
     try:
         signature: object = order.key.signer.sign(order.scheme, order.content)
         if isawaitable(signature):
             signature = await signature
     except Exception as error:  # noqa: BLE001 (whatever the signer is, the caller gets an answer)
-        _log.error("%s: signing failed: %s", caller, escape(f"{type(error).__name__}: {error}"))
+        caller.warn(f"signing failed: {escape(f'{type(error).__name__}: {error}')}", level=logging.ERROR)
         raise Refused(Code.signing_failed) from None
     if not isinstance(signature, bytes) or not 0 < len(signature) <= limits.HOLDER_SIGNATURE:
-        _log.error("%s: the signer returned no signature", caller)
+        caller.warn("the signer returned no signature", level=logging.ERROR)
         raise Refused(Code.signing_failed)
     return signature
 

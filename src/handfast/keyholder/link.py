@@ -71,6 +71,7 @@ class Link:
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._last_id = 0
         self._retired = False
+        self._used_at = asyncio.get_running_loop().time()
         # How many answers have come: tells a holder that is slow from one that is gone.
         self.heard = 0
         self._reading = asyncio.create_task(self._read())
@@ -78,7 +79,8 @@ class Link:
     @property
     def usable(self) -> bool:
         """Whether new requests may go over it."""
-        return not self._retired and not self._reading.done()
+        idle = not self._waiting and asyncio.get_running_loop().time() - self._used_at > limits.LINK_IDLE
+        return not (self._retired or self._reading.done() or idle)
 
     async def ask(self, key_id: bytes, scheme: int, parts: Parts) -> bytes:
         """The signature. Raises LocalFailure."""
@@ -97,6 +99,7 @@ class Link:
             return await answer
         finally:
             del self._waiting[request_id]
+            self._used_at = asyncio.get_running_loop().time()
             self._close_if_done()
 
     def retire(self) -> None:
@@ -197,7 +200,10 @@ class Client:
 
     async def _connected(self) -> Link:
         async with self._connecting:
-            while self._link is None or not self._link.usable:
+            if self._link is not None and not self._link.usable:
+                self._link.retire()
+                self._link = None
+            while self._link is None:
                 try:
                     self._link = Link(await self._place.open(), self._place)
                 except (OSError, ConnectionLost) as error:
