@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import fcntl
 import resource
+import select
 import socket
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import handfast
 from handfast import ClientAuth, ClientConfig, Credentials, ServerConfig, limits
-from handfast.errors import PeerMisbehaved, PeerRejected
+from handfast.errors import ConnectionLost, HandfastError, PeerMisbehaved, PeerRejected
 from handfast.io import sockets
 from handfast.registry import AlertDescription, AlertLevel, ContentType
 from tests import certificates
 from tests.aio.support import identity, verifier
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 LIMIT = 20.0
 FEW_BYTES = 16 * 1024
@@ -92,6 +96,126 @@ def test_a_short_wait_of_the_thread_that_reads_is_none_of_the_thread_that_writes
             left -= len(server.recv())
         writer.join()
         assert not failed
+
+
+class Watched(socket.socket):
+    """Tells when two threads write at once."""
+
+    def __init__(self, of: socket.socket) -> None:
+        super().__init__(fileno=of.detach())
+        self.writing = threading.Lock()
+        self.overlapped = False
+
+    def sendall(self, *arguments: Any) -> None:
+        mine = self.writing.acquire(blocking=False)
+        self.overlapped |= not mine
+        try:
+            super().sendall(*arguments)
+        finally:
+            if mine:
+                self.writing.release()
+
+
+class Doing:
+    """Something that a thread does, and the error that it ends with."""
+
+    def __init__(self, what: Callable[[], object]) -> None:
+        self._what = what
+        self.error: BaseException | None = None
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        try:
+            self._what()
+        except BaseException as error:
+            self.error = error
+
+    def ends_within(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+
+def stuck(timeout: float | None = None) -> tuple[sockets.TLSSocket, sockets.TLSSocket, Watched, Doing]:
+    """A client with a thread in the middle of a write, and a server that reads nothing."""
+    client, server, thread = connected()
+    thread.join()
+    assert client.recv() == GREETING
+    client._timeout = timeout
+    watched = client._sock = Watched(client._sock)
+    writer = Doing(lambda: client.sendall(bytes(1_000_000)))
+    while sockets._poll(watched, select.POLLOUT, 0) or not client._writing.locked():
+        time.sleep(0.001)
+    return client, server, watched, writer
+
+
+def read_to_end(end: sockets.TLSSocket) -> None:
+    while end.recv():
+        pass
+
+
+BAD_RECORD = b"\x17\x03\x03\x00\x20" + bytes(32)
+
+
+def test_an_alert_waits_for_the_record_that_another_thread_writes() -> None:
+    client, server, watched, writer = stuck()
+    failed = threading.Event()
+    abort = client._abort
+
+    def told(error: HandfastError) -> None:
+        failed.set()
+        abort(error)
+
+    client._abort = told  # type: ignore[method-assign]
+    with client, server:
+        server._sock.sendall(BAD_RECORD)
+        reader = Doing(client.recv)
+        assert failed.wait(LIMIT)
+        with pytest.raises(PeerRejected) as refused:
+            read_to_end(server)
+        assert refused.value.code == "bad_record_mac"
+        assert reader.ends_within(LIMIT)
+        assert writer.ends_within(LIMIT)
+        assert isinstance(reader.error, PeerMisbehaved)
+        assert isinstance(writer.error, PeerMisbehaved)
+        assert not watched.overlapped
+
+
+def test_a_writer_that_is_stuck_does_not_keep_an_error_from_ending_the_connection(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", 0.05)
+    client, server, watched, writer = stuck()
+    with client, server:
+        server._sock.sendall(BAD_RECORD)
+        with pytest.raises(PeerMisbehaved):
+            client.recv()
+        assert writer.ends_within(5)
+        assert isinstance(writer.error, PeerMisbehaved)
+        assert not watched.overlapped
+
+
+def test_a_writer_that_is_stuck_does_not_keep_close_from_ending(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "SHUTDOWN_TIMEOUT", 0.05)
+    client, server, watched, writer = stuck()
+    with server:
+        assert Doing(client.close).ends_within(5)
+        assert writer.ends_within(5)
+        assert isinstance(writer.error, HandfastError)
+        assert not watched.overlapped
+
+
+def test_nothing_follows_a_record_that_was_cut() -> None:
+    client, server, _, writer = stuck(timeout=0.5)
+    with server:
+        # Waits behind the record that is cut.
+        client.connection.update_keys()
+        assert writer.ends_within(LIMIT)
+        assert isinstance(writer.error, ConnectionLost)
+        client.close()
+        with pytest.raises(ConnectionLost) as lost:
+            read_to_end(server)
+        assert (lost.value.code, lost.value.details["cut"]) == ("unexpected_eof", True)
 
 
 def segment(server: sockets.TLSSocket, *more: bytes) -> bytes:

@@ -115,6 +115,7 @@ MAX_SPIFFE_TRUST_DOMAIN = 255
 MAX_PEER_TEXT = 256
 
 # Failed handshakes in the log: so many at once, then so many per second; whoever reaches the port can cause any number.
+# The same for what a key-holder refuses each of its callers.
 LOGGED_FAILURES_AT_ONCE = 20
 LOGGED_FAILURES_PER_SECOND = 2.0
 
@@ -145,6 +146,12 @@ HOLDER_ANSWER_FRAME = HOLDER_SIGNATURE + 64
 # Connections to one holder, requests of one connection that wait, and signatures for one caller: so many at once, then
 # so many per second. A process that makes a handshake in 0.3 ms asks for no more.
 HOLDER_CONNECTIONS = 256
+# ... and of one caller, whose every process has one: half of them, so that there is room for another caller always.
+HOLDER_CONNECTIONS_PER_CALLER = HOLDER_CONNECTIONS // 2
+# How long nothing may happen on a connection, no request and no answer taken. To connect anew costs a caller less than
+# a handshake, so it need not be long; a signer of ours uses none that was idle for half of it, lest both act at once.
+HOLDER_IDLE_TIMEOUT = 300.0
+LINK_IDLE = HOLDER_IDLE_TIMEOUT / 2
 HOLDER_PENDING = 1024
 # ... and bytes of those requests: those of TLS 1.3 have a hundred each, a client's of TLS 1.2 hold its handshake.
 HOLDER_PENDING_BYTES = 16 * 1024 * 1024

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast import aio, limits
-from handfast.errors import ConnectionLost
-from handfast.io.aio_protocol import TLSProtocol
+from handfast.errors import BadMessage, ConnectionLost, HandfastError, PeerMisbehaved, PeerRejected
+from handfast.io.aio_protocol import Stage, TLSProtocol
 from tests.aio.support import (
     ByHand,
     HalfOpen,
     Made,
+    Recorder,
     client_by_hand,
     client_config,
     connected,
@@ -199,12 +200,15 @@ def test_pause_reading_stops_the_peer(run: Runner) -> None:
     run(main())
 
 
-def test_what_was_decrypted_is_held_while_reading_is_paused(run: Runner) -> None:
-    class Pausing(HalfOpen):
-        def data_received(self, data: bytes) -> None:
-            self.transport.pause_reading()
-            super().data_received(data)
+class Pausing(HalfOpen):
+    """Pauses after all that it gets."""
 
+    def data_received(self, data: bytes) -> None:
+        self.transport.pause_reading()
+        super().data_received(data)
+
+
+def test_what_was_decrypted_is_held_while_reading_is_paused(run: Runner) -> None:
     async def main() -> None:
         # Somebody who watches gets every record by itself, so that several results come out of one read.
         watch = {"watch": lambda: ((lambda event: None,), ())}
@@ -226,6 +230,106 @@ def test_what_was_decrypted_is_held_while_reading_is_paused(run: Runner) -> None
                 assert "eof" not in server.told
             server.transport.resume_reading()
             await server.until(lambda: "eof" in server.told)
+
+    run(main())
+
+
+def several(peer: ByHand) -> bytes:
+    """Three texts with new keys between them: three results of one read."""
+    for text in (b"one", b"two", b"three"):
+        peer.connection.send(text)
+        peer.connection.update_keys()
+    return peer.connection.outgoing()
+
+
+async def held_and_failed(peer: ByHand, near: Recorder) -> None:
+    """In one read: ``several``, and a record that is no record."""
+    await asyncio.get_running_loop().sock_sendall(peer.sock, several(peer) + b"\xff" * 5)
+    with pytest.raises(PeerRejected):
+        await peer.read_to_end()
+    peer.sock.close()
+    await near.until(near.transport.is_closing)
+
+
+async def tcp_is_lost(near: Recorder) -> None:
+    while near.transport._link._stage is not Stage.LOST:
+        await asyncio.sleep(0)
+
+
+def test_what_is_held_when_the_connection_fails_comes_before_its_end(run: Runner) -> None:
+    async def main() -> None:
+        async with client_by_hand(Pausing) as (peer, near):
+            await held_and_failed(peer, near)
+            await tcp_is_lost(near)
+            for expected in (bytearray(b"onetwo"), bytearray(b"onetwothree")):
+                assert near.told == ["made", "data"]
+                near.transport.resume_reading()
+                await turns()
+                assert near.data == expected
+            assert near.told == ["made", "data", "lost"]
+            assert isinstance(near.lost.result(), BadMessage | PeerMisbehaved)
+
+    run(main())
+
+
+def test_what_is_held_is_delivered_while_the_alert_leaves_too(run: Runner) -> None:
+    async def main() -> None:
+        async with client_by_hand(Pausing) as (peer, near):
+            await asyncio.get_running_loop().sock_sendall(peer.sock, several(peer) + b"\xff" * 5)
+            await near.until(near.transport.is_closing)
+            while len(near.data) < 11:
+                near.transport.resume_reading()
+                await turns()
+            assert near.told == ["made", "data"]
+            # No reset follows the alert, though more comes that nobody will read.
+            await asyncio.get_running_loop().sock_sendall(peer.sock, bytes(1000))
+            with pytest.raises(PeerRejected):
+                await peer.read_to_end()
+            assert await asyncio.get_running_loop().sock_recv(peer.sock, 1) == b""
+            peer.sock.close()
+            assert isinstance(await near.lost, HandfastError)
+
+    run(main())
+
+
+@pytest.mark.parametrize("how", ["write", "wait", "close", "abort"])
+def test_who_writes_hears_of_the_end_without_reading_on(run: Runner, how: str) -> None:
+    async def main() -> None:
+        async with client_by_hand(Pausing) as (peer, near):
+            transport = near.transport
+            if how == "wait":
+                transport.write(bytes(20_000_000))
+                await near.until(lambda: "pause" in near.told)
+                await asyncio.get_running_loop().sock_sendall(peer.sock, several(peer) + b"\xff" * 5)
+                await near.until(transport.is_closing)
+                peer.reset()
+            else:
+                await held_and_failed(peer, near)
+                await tcp_is_lost(near)
+                assert not near.lost.done()
+                {"write": lambda: transport.write(b"x"), "close": transport.close, "abort": transport.abort}[how]()
+            assert isinstance(await near.lost, HandfastError)
+            # Only who closes drops what came.
+            assert bytes(near.data) == (b"one" if how in ("close", "abort") else b"onetwothree")
+
+    run(main())
+
+
+def test_a_protocol_that_fails_gets_no_more_of_what_is_held(run: Runner) -> None:
+    class Failing(Pausing):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if data == b"two":
+                raise ZeroDivisionError
+
+    async def main() -> None:
+        async with client_by_hand(Failing) as (peer, near):
+            await held_and_failed(peer, near)
+            near.transport.resume_reading()
+            assert isinstance(await near.lost, HandfastError)
+            assert near.data == b"onetwo"
+        assert len(run.complaints) == 1
+        run.complaints.clear()
 
     run(main())
 
@@ -252,6 +356,8 @@ def test_an_ended_connection_is_freed_without_the_collector(run: Runner) -> None
         gc.collect()
         gc.disable()
         try:
+            # What other tests hold is none of this one's.
+            before = connections()
             async with connected() as (client, server):
                 client.transport.close()
                 await server.lost
@@ -259,12 +365,15 @@ def test_an_ended_connection_is_freed_without_the_collector(run: Runner) -> None
             for end in (client, server):
                 del end.transport, end.made
             await turns(3)
-            left = [thing for thing in gc.get_objects() if isinstance(thing, aio.TLSTransport | TLSProtocol)]
-            assert left == []
+            assert [one for one in connections() if not any(one is other for other in before)] == []
         finally:
             gc.enable()
 
     run(main())
+
+
+def connections() -> list[Any]:
+    return [thing for thing in gc.get_objects() if isinstance(thing, aio.TLSTransport | TLSProtocol)]
 
 
 def holds(end: Any, size: int) -> bool:

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import stat
+import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from handfast import ClientAuth, HeldKey, KeyHolder, limits
+from handfast import ClientAuth, HeldKey, KeyHolder, aio, limits
 from handfast.crypto import signatures
 from handfast.errors import ConfigError
 from handfast.events import Role
@@ -242,6 +244,30 @@ def test_the_socket_file(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("what", ["a link", "a file"])
+def test_what_took_the_place_of_the_socket_file_keeps_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    path, other = tmp_path / "s", tmp_path / "somebody's"
+    other.write_text("")
+    other.chmod(0o640)
+
+    class Swapped(socket.socket):
+        def bind(self, address: Any) -> None:
+            super().bind(address)
+            path.unlink()
+            path.symlink_to(other) if what == "a link" else path.hardlink_to(other)
+
+    async def main() -> None:
+        with pytest.raises(ConfigError) as refused:
+            await KeyHolder([]).listen_unix(path, mode=0o666)
+        assert refused.value.code == "file_exists"
+
+    monkeypatch.setattr(socket, "socket", Swapped)
+    asyncio.run(main())
+    assert stat.S_IMODE(other.stat().st_mode) == 0o640
+
+
 def test_a_system_that_does_not_say_who_connects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delattr(socket, "SO_PEERCRED")
     with pytest.raises(ConfigError, match="does not say who"):
@@ -328,6 +354,142 @@ def test_so_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
                 assert (answer.code, answer.request_id) == (Code.busy, 0)
 
     asyncio.run(main())
+
+
+def test_so_many_connections_of_one_caller(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert limits.HOLDER_CONNECTIONS_PER_CALLER < limits.HOLDER_CONNECTIONS
+    monkeypatch.setattr(limits, "HOLDER_CONNECTIONS_PER_CALLER", 1)
+
+    async def main() -> None:
+        tls = server_config(client_auth=ClientAuth.REQUIRE_AND_VERIFY)
+        async with holding(tmp_path / "s") as holder:
+            host, port, *_ = await holder.listen_tls("127.0.0.1", 0, tls, names=["DNS:alice"])
+            async with calling(tmp_path / "s") as first:
+                await first.ask(GOOD)
+                async with calling(tmp_path / "s") as second:
+                    answer = await second.answer()
+                    assert (answer.code, answer.request_id) == (Code.busy, 0)
+                # Another caller has connections of its own.
+                streams = await aio.open_connection(host, port, client_config(), server_name="localhost")
+                other = Caller(*streams)
+                assert [answer.code for answer in await other.ask(GOOD)] == [Code.signed]
+                other.writer.close()
+            async with calling(tmp_path / "s") as again:
+                assert [answer.code for answer in await until_there_is_room(again, tmp_path / "s")] == [Code.signed]
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+async def until_there_is_room(caller: Caller, path: Path) -> list[Answer]:
+    """The holder needs a moment to see that somebody is gone."""
+    while True:
+        answers = await caller.ask(GOOD)
+        if answers[0].request_id:
+            return answers
+        caller.reader, caller.writer = await asyncio.open_unix_connection(path)
+
+
+@pytest.mark.parametrize("what", ["says nothing", "stops in a request", "reads nothing", "reads nothing and ends"])
+def test_a_caller_with_whom_nothing_happens_is_let_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    monkeypatch.setattr(limits, "HOLDER_IDLE_TIMEOUT", 0.2)
+    monkeypatch.setattr(limits, "LINGER_TIMEOUT", 0.05)
+
+    async def main() -> None:
+        async with holding(tmp_path / "s") as holder:
+            _, writer = await asyncio.open_unix_connection(tmp_path / "s")
+            if what == "stops in a request":
+                writer.write(frame(GOOD)[:-1])
+            if what.startswith("reads nothing"):
+                writer.transport.pause_reading()  # type: ignore[attr-defined]
+                requests = frame(replace(GOOD, version=2))
+                while not any(one.transport.get_write_buffer_size() for one in writers):
+                    writer.write(requests)
+                    await asyncio.sleep(0)
+            if what.endswith("ends"):
+                writer.write_eof()
+            while not holder._tasks:
+                await asyncio.sleep(0)
+            await asyncio.gather(*holder._tasks)
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
+
+    writers: list[asyncio.StreamWriter] = []
+    welcome = KeyHolder._welcome
+
+    async def noted(self: Any, reader: Any, writer: Any, *rest: Any, **options: Any) -> None:
+        writers.append(writer)
+        await welcome(self, reader, writer, *rest, **options)
+        assert writer.transport.get_write_buffer_size() == 0
+
+    monkeypatch.setattr(KeyHolder, "_welcome", noted)
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_a_caller_that_goes_on_asking_is_not_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HOLDER_IDLE_TIMEOUT", 0.2)
+
+    async def main() -> None:
+        async with holding(tmp_path / "s"), calling(tmp_path / "s") as caller:
+            end = time.monotonic() + 0.4
+            while time.monotonic() < end:
+                assert (await caller.ask(GOOD))[0].code == Code.signed
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+
+
+def test_refusals_in_the_log_are_held_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    now = 0.0
+    refused = replace(GOOD, version=2)
+
+    def lines() -> list[str]:
+        return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
+
+    async def main() -> None:
+        nonlocal now
+        async with holding(tmp_path / "s", clock=lambda: now), calling(tmp_path / "s") as caller:
+            await caller.ask(*[refused] * (limits.LOGGED_FAILURES_AT_ONCE + 5))
+            assert len(lines()) == limits.LOGGED_FAILURES_AT_ONCE
+            now += 1 / limits.LOGGED_FAILURES_PER_SECOND
+            await caller.ask(refused, refused)
+            assert len(lines()) == limits.LOGGED_FAILURES_AT_ONCE + 1
+            assert lines()[-1] == f"uid {os.geteuid()}: unsupported_version (5 more before this are not shown)"
+            # Signatures are all there.
+            await caller.ask(*[GOOD] * 30)
+
+    with caplog.at_level(logging.INFO, "handfast.keyholder"):
+        asyncio.run(asyncio.wait_for(main(), 20))
+    assert sum("signed as" in record.getMessage() for record in caplog.records) == 30
+
+
+@pytest.mark.parametrize("why", ["not on the list", "too many connections", "signing failed"])
+def test_every_refusal_in_the_log_is_held_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, why: str
+) -> None:
+    monkeypatch.setattr(limits, "LOGGED_FAILURES_AT_ONCE", 1)
+    options: dict[str, Any] = {"uids": [os.geteuid() + 1]} if why == "not on the list" else {}
+    if why == "too many connections":
+        monkeypatch.setattr(limits, "HOLDER_CONNECTIONS", 0)
+
+    class Failing:
+        schemes = (ECDSA,)
+
+        def sign(self, scheme: int, message: bytes) -> bytes:
+            raise ZeroDivisionError
+
+    async def main() -> None:
+        async with holding(tmp_path / "s", held(ISSUED, signer=Failing()), **options):
+            for _ in range(3):
+                async with calling(tmp_path / "s") as caller:
+                    if why == "signing failed":
+                        await caller.ask(GOOD)
+                    else:
+                        await caller.answer()
+
+    asyncio.run(asyncio.wait_for(main(), 20))
+    assert [why in record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [True]
 
 
 # Callers with TLS

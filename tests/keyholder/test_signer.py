@@ -19,6 +19,7 @@ from handfast import ClientAuth, Credentials, RemoteSigner, aio, limits
 from handfast.credentials.signers import LocalSigner
 from handfast.errors import ApiMisuse, ConfigError, HandfastError, LocalFailure, PeerRejected
 from handfast.events import Role
+from handfast.keyholder.link import Place
 from handfast.keyholder.protocol import (
     VERSION,
     Answer,
@@ -409,6 +410,22 @@ def test_answers_in_any_order_and_answers_that_nobody_asked_for(tmp_path: Path) 
         assert [int.from_bytes(answer[:4], "big") for answer in answers] == list(range(1, 11))
 
 
+def test_a_connection_that_was_idle_is_not_used_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while True:
+            writer.write(frame(signing(await next_request(reader))))
+
+    with FakeHolder(tmp_path / "s", behave) as holder, identities(tmp_path / "s") as (server, _):
+        assert server.signer.sign(ECDSA, CONTENT)
+        assert server.signer.sign(ECDSA, CONTENT)
+        assert holder.connections == 1
+        # A holder may end one that was idle for longer, just as the request is on its way.
+        assert limits.LINK_IDLE < limits.HOLDER_IDLE_TIMEOUT
+        monkeypatch.setattr(limits, "LINK_IDLE", 0.0)
+        assert server.signer.sign(ECDSA, CONTENT)
+        assert holder.connections == 2
+
+
 def test_a_holder_that_does_not_answer_and_the_next_connection(tmp_path: Path) -> None:
     async def behave(self: FakeHolder, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await next_request(reader)
@@ -505,15 +522,90 @@ def test_closing_it_ends_what_waits_and_it_can_be_used_again(tmp_path: Path) -> 
         assert server.signer.sign(ECDSA, CONTENT)
 
 
+def outcome(signer: Any) -> Any:
+    try:
+        return signer.sign(ECDSA, CONTENT)
+    except LocalFailure as error:
+        return error
+
+
+@pytest.mark.parametrize("shell", ["blocking", "asyncio"])
+def test_closing_it_ends_what_still_connects(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shell: str) -> None:
+    opening = threading.Event()
+
+    async def open_and_wait(self: Any) -> Any:
+        opening.set()
+        await asyncio.Event().wait()
+
+    async def sign(signer: Any) -> bytes:
+        return bytes(await signer.sign(ECDSA, CONTENT))
+
+    monkeypatch.setattr(Place, "open", open_and_wait)
+    with identities(tmp_path / "s", timeout=PATIENCE) as (server, _):
+        failures: list[LocalFailure] = []
+
+        def wait() -> None:
+            with pytest.raises(LocalFailure) as failed:
+                asyncio.run(sign(server.signer)) if shell == "asyncio" else server.signer.sign(ECDSA, CONTENT)
+            failures.append(failed.value)
+
+        thread = threading.Thread(target=wait)
+        thread.start()
+        assert opening.wait(PATIENCE)
+        start = time.monotonic()
+        close(server)
+        thread.join()
+        assert time.monotonic() - start < PATIENCE / 2
+        assert [(error.code, error.details["reason"]) for error in failures] == [
+            ("holder_unreachable", "the signer was closed")
+        ]
+
+
+def test_a_signature_that_comes_too_late_for_the_thread(tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s"), identities(tmp_path / "s") as (server, _):
+        assert isinstance(server.signer, RemoteSigner)
+        assert server.signer.sign(ECDSA, CONTENT)
+        worker = server.signer._running()
+        worker.stop()
+        worker.stop()
+        # As for a thread that had found the worker before another one closed the signer.
+        assert outcome(server.signer).code == "holder_unreachable"
+        server.signer.close()
+        assert server.signer.sign(ECDSA, CONTENT)
+
+
+def test_closing_it_while_many_threads_sign(tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s"), identities(tmp_path / "s") as (server, _):
+        over = threading.Event()
+        outcomes: list[Any] = []
+
+        def sign() -> None:
+            while not over.is_set():
+                outcomes.append(outcome(server.signer))
+
+        threads = [threading.Thread(target=sign) for _ in range(4)]
+        start = time.monotonic()
+        for thread in threads:
+            thread.start()
+        for _ in range(100):
+            close(server)
+        over.set()
+        for thread in threads:
+            thread.join()
+        assert time.monotonic() - start < PATIENCE / 2
+        failures = [outcome for outcome in outcomes if not isinstance(outcome, bytes)]
+        assert {failure.code for failure in failures} <= {"holder_unreachable", "holder_lost"}
+
+
 def test_one_that_is_forgotten_leaves_no_thread(tmp_path: Path) -> None:
     with Running(path=tmp_path / "s"):
-        before = threading.active_count()
+        before = set(threading.enumerate())
         server = remote(certificates.server(), tmp_path / "s")
         assert server.signer.sign(ECDSA, CONTENT)
-        assert threading.active_count() == before + 1
+        (worker,) = set(threading.enumerate()) - before
         del server
         gc.collect()
-        assert threading.active_count() == before
+        assert not worker.is_alive()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")

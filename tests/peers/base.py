@@ -27,7 +27,7 @@ from typing import IO, TYPE_CHECKING, ClassVar, Self
 import pytest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
 LIMIT = 20.0
@@ -424,6 +424,19 @@ class ThreadClient(ThreadPeer, ClientPeer):
         connection = socket.create_connection(("127.0.0.1", self.port), LIMIT)
         self.opened = (connection,)
         return connection
+
+
+@contextlib.contextmanager
+def lingering(connection: socket.socket) -> Iterator[None]:
+    """A server's handshake. What a client sends that is refused is read, or a reset would overtake the alert."""
+    try:
+        yield
+    except Exception:
+        with contextlib.suppress(OSError):
+            connection.shutdown(socket.SHUT_WR)
+            while connection.recv(65536):
+                pass
+        raise
 
 
 def http_response(output: bytes) -> bytes:

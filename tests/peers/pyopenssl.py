@@ -20,6 +20,7 @@ from tests.peers.base import (
     ThreadPeer,
     ThreadServer,
     is_whole,
+    lingering,
 )
 from tests.peers.openssl import rfc_group, rfc_suite, spell_version, suite_lists
 
@@ -172,7 +173,8 @@ class PyOpenSSLServer(PyOpenSSLPeer, ThreadServer):
         with self.accept() as tcp:
             connection = SSL.Connection(self._context, None)
             connection.set_accept_state()
-            self.drive(connection, tcp, connection.do_handshake)
+            with lingering(tcp):
+                self.drive(connection, tcp, connection.do_handshake)
             request = self.read_until(connection, tcp, lambda received: received.endswith(b"\r\n\r\n"))
             self.drive(connection, tcp, lambda: connection.sendall(self.options.response))
             outcome = self.seen(connection, request)

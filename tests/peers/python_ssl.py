@@ -16,6 +16,7 @@ from tests.peers.base import (
     ThreadClient,
     ThreadServer,
     is_whole,
+    lingering,
 )
 from tests.peers.openssl import rfc_suite, suite_lists
 
@@ -123,7 +124,8 @@ class PythonServer(ThreadServer):
             ) as connection,
         ):
             self.opened = (connection,)
-            connection.do_handshake()
+            with lingering(connection):
+                connection.do_handshake()
             request = read_until(connection, lambda received: received.endswith(b"\r\n\r\n"))
             if self.options.later:
                 connection.verify_client_post_handshake()

@@ -413,8 +413,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self.has_room = False
         self._unread = 0
         self._stop_waiting()
-        self.transport.discard()
-        if not self.connection.wants_write:
+        self.transport.stop_writing()
+        if error.alert is None and not self.connection.wants_write:
             self.tcp.abort()
             return
         self._flush()
@@ -436,7 +436,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
         connection = self.connection
         for data in self._rest():
             try:
-                self._after(connection.receive(data))
+                results = connection.receive(data)
+                # Nobody reads in the place of a program that paused reading.
+                self._after(results if self.transport.is_reading() else [])
             except HandfastError as error:
                 return error
             if self._error is not None:

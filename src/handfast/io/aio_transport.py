@@ -6,7 +6,10 @@ and a peer that does not read costs no more than the program chose to queue: at 
 to pause. The marks count what waits here and what waits in the TCP transport. That one's own marks are never above
 ours, so whenever it has room nothing waits here, and we are below ours too.
 
-Reading is as the engine gives it, in order. What was decrypted already when the program pauses reading is held.
+Reading is as the engine gives it, in order. What was decrypted already when the program pauses reading is held, also
+when the connection fails: like every transport of asyncio this one tells nothing of an end to a program that neither
+reads nor writes. It is told once it reads on, after what is held, or tries to write; what is held is dropped only by
+a program that closes.
 """
 
 from __future__ import annotations
@@ -37,10 +40,13 @@ class TLSTransport(asyncio.Transport):
         "_buffered",
         "_closing",
         "_early",
+        "_ending",
         "_eof",
+        "_error",
         "_held",
         "_high",
         "_link",
+        "_listening",
         "_low",
         "_protocol",
         "_queue",
@@ -60,7 +66,12 @@ class TLSTransport(asyncio.Transport):
         self._reader_paused = False
         self._writer_paused = False
         self._eof = False
+        # Nothing more is written; and whether the program wants to hear more.
         self._closing = False
+        self._listening = True
+        # The TCP transport is gone, and the program does not know.
+        self._ending = False
+        self._error: Exception | None = None
         self.set_protocol(protocol)
 
     @property
@@ -122,6 +133,7 @@ class TLSTransport(asyncio.Transport):
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"data must be a bytes-like object, not {type(data).__name__!r}")
         if self._closing:
+            self._end_soon()
             return
         if self._eof:
             raise RuntimeError("write() after write_eof()")
@@ -234,18 +246,22 @@ class TLSTransport(asyncio.Transport):
 
     def pause_reading(self) -> None:
         """Give nothing to the protocol until ``resume_reading``."""
-        if self.is_reading():
+        if self._takes_more():
             self._reader_paused = True
-            self._link.tcp.pause_reading()
+            if not self._closing:
+                self._link.tcp.pause_reading()
 
     def resume_reading(self) -> None:
         """Go on after ``pause_reading``."""
-        if self._reader_paused and not self._closing:
+        if self._reader_paused and self._listening:
             self._reader_paused = False
             if self._held:
                 self._link.loop.call_soon(self._deliver_held)
-            else:
+            elif not self._closing:
                 self._link.tcp.resume_reading()
+
+    def _takes_more(self) -> bool:
+        return self._listening and not self._reader_paused
 
     def take_early(self, results: list[Result]) -> list[Result]:
         """What is to be delivered once the handshake is complete; early data goes before, where it is wanted then."""
@@ -263,20 +279,22 @@ class TLSTransport(asyncio.Transport):
 
     def deliver(self, results: list[Result]) -> None:
         """Give the engine's results to the protocol."""
-        if self._held or not self.is_reading():
+        if self._held or not self._takes_more():
             self._held += results
             return
         for position, result in enumerate(results, 1):
             self._deliver_one(result)
-            if not self.is_reading():
-                self._held = results[position:]
+            if not self._takes_more():
+                self._held = results[position:] if self._listening else []
                 return
 
     def _deliver_held(self) -> None:
-        if self.is_reading():
+        if self._takes_more():
             held, self._held = self._held, []
             self.deliver(held)
-        if self.is_reading():
+        if self._ending and not self._held:
+            self._end()
+        elif self._takes_more() and not self._closing:
             self._link.tcp.resume_reading()
 
     def _deliver_one(self, result: Result) -> None:
@@ -310,6 +328,7 @@ class TLSTransport(asyncio.Transport):
         except Exception as error:  # noqa: BLE001 (the program's own, whatever it is)
             context = {"message": f"{callback.__name__}() failed", "exception": error}
             self._link.loop.call_exception_handler({**context, "transport": self, "protocol": self._protocol})
+            self._discard()
             self._link.give_up(error)
             return None
 
@@ -321,25 +340,55 @@ class TLSTransport(asyncio.Transport):
 
     def close(self) -> None:
         """Send what is queued and close_notify, wait a bounded time for the peer's end, then close. RFC 9846 6.1."""
-        if not self._closing:
+        self._listening = False
+        self._held.clear()
+        if self._closing:
+            self._end_soon()
+        else:
             self._closing = True
-            self._held.clear()
             self._link.start_closing()
             self._finish_writing()
 
     def abort(self) -> None:
         """Close at once. What is queued is lost, and the peer sees a truncated connection."""
-        self.discard()
+        self._discard()
         self._link.abort()
+        self._end_soon()
 
-    def discard(self) -> None:
+    def _discard(self) -> None:
         """Nothing that waits here is sent or delivered any more."""
+        self.stop_writing()
+        self._listening = False
+        self._held.clear()
+
+    def stop_writing(self) -> None:
+        """The connection failed: nothing that waits here is sent any more."""
         self._closing = True
         self._queue.clear()
         self._queued = 0
-        self._held.clear()
 
     def lost(self, error: Exception | None) -> None:
         """The TCP transport is gone."""
-        self.discard()
-        self._call(self._protocol.connection_lost, error)
+        self.stop_writing()
+        self._ending, self._error = True, error
+        if self._writer_paused:
+            self._end()
+        else:
+            self._deliver_held()
+
+    def _end_soon(self) -> None:
+        """The program wrote or closed: it hears of the end, if it has come, though it does not read on."""
+        if self._ending:
+            self._link.loop.call_soon(self._end)
+
+    def _end(self) -> None:
+        """Tell the program of the end, once, and before it what came before it."""
+        if not self._ending:
+            return
+        self._ending = False
+        held, self._held = self._held, []
+        for result in held:
+            if self._listening:
+                self._deliver_one(result)
+        self._discard()
+        self._call(self._protocol.connection_lost, self._error)

@@ -4,8 +4,9 @@ Two threads may use one ``TLSSocket``, one reading and one writing. The state lo
 across blocking I/O; the write lock keeps sealed bytes in the order in which they were sealed. A reader that has
 something to send (the alert of an error, an answer to KeyUpdate) sends it only if it gets the write lock at once:
 whoever holds that lock sends it as well, so two sides that both wait for room cannot wait for each other. What the
-system did not take then leaves while the reader waits. The socket's own timeout is the writer's: a reader with another
-one polls.
+system did not take then leaves while the reader waits. Who ends the connection waits a bounded time for that lock, as
+no alert can stand inside a record, and cuts off a writer that holds it longer. The socket's own timeout is the
+writer's: a reader with another one polls.
 
 A refused TLS 1.3 client learns why only after its own handshake, and often only after a write has failed: what the peer
 had sent before is then still read, because the alert is in there.
@@ -340,7 +341,7 @@ class TLSSocket:
         does not read cannot stop us from reading, not even with tickets that nobody asked for.
         """
         while self._unsent or self._connection.wants_write:
-            if not self._writing.acquire(blocking=wait):
+            if not self._take_turn(wait):
                 return
             timeout = self._write_timeout() if wait else 0.0
             try:
@@ -356,6 +357,7 @@ class TLSSocket:
                 return
             except TimeoutError:
                 # Part of a record may have left: nothing can follow it.
+                self._shut(socket.SHUT_WR)
                 lost = ConnectionLost("timeout", seconds=timeout)
                 self._connection.lost(lost)
                 raise lost from None
@@ -363,6 +365,23 @@ class TLSSocket:
                 raise self._lost() from None
             finally:
                 self._writing.release()
+
+    def _take_turn(self, wait: bool) -> bool:
+        """Take the write lock, if it is to be had; who closes waits for no writer that is stuck."""
+        if wait and self._closed:
+            return self._cut_in(limits.SHUTDOWN_TIMEOUT)
+        return self._writing.acquire(blocking=wait)
+
+    def _cut_in(self, seconds: float) -> bool:
+        """Take the write lock within ``seconds``. A writer that is stuck then is woken: its record stays a part."""
+        if self._writing.acquire(timeout=seconds):
+            return True
+        self._shut(socket.SHUT_RDWR)
+        return False
+
+    def _shut(self, how: int) -> None:
+        with suppress(OSError):
+            self._sock.shutdown(how)
 
     def _write_timeout(self) -> float | None:
         """How long a write may wait for the peer to read: in the handshake no longer than its deadline."""
@@ -385,10 +404,20 @@ class TLSSocket:
         stage = "after the handshake" if self._connection.connected else f"waiting for {self._connection.waiting_for}"
         lost = ConnectionLost("reset", stage=stage)
         self._connection.lost(lost)
-        return lost
+        # Another thread may have ended it, and have woken this one.
+        return self._connection.error or lost
 
     def _abort(self, error: HandfastError) -> None:
         """Let the alert out, and keep a reset from overtaking it: stop writing, read a bounded while, close."""
+        if self._cut_in(limits.LINGER_TIMEOUT):
+            try:
+                self._say_why(error)
+            finally:
+                self._writing.release()
+        self._closed = True
+        self._sock.close()
+
+    def _say_why(self, error: HandfastError) -> None:
         try:
             if self._connection.wants_write:
                 self._sock.settimeout(limits.LINGER_TIMEOUT)
@@ -399,9 +428,7 @@ class TLSSocket:
                     pass
         except OSError:
             # The peer is gone, and with it whoever could have read the alert.
-            pass
-        self._closed = True
-        self._sock.close()
+            return
 
 
 def _poll(sock: socket.socket, events: int, timeout: float | None) -> int:

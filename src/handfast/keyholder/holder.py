@@ -2,7 +2,8 @@
 
 A caller is a user of this machine (a Unix socket, whose kernel says who is at the other end) or a name in a verified
 client certificate (TLS). Who is not on the list is told so and nothing more. Each caller has a bucket of signatures,
-and each connection a bound on the requests that wait; answers are sent as they are made, in any order.
+a part of the connections and of the log, and each connection a bound on the requests that wait; answers are sent as
+they are made, in any order. A connection on which nothing happens for a while is ended.
 """
 
 from __future__ import annotations
@@ -43,14 +44,34 @@ _UCRED = struct.Struct("3i")
 _FOR_THE_CONNECTION = bytes(4)
 
 
+class _Caller:
+    """What one caller has of everything that is bounded."""
+
+    def __init__(self, name: str, clock: Callable[[], float]) -> None:
+        self.name = name
+        self.connections = 0
+        self.signatures = TokenBucket(limits.HOLDER_SIGNATURES_AT_ONCE, limits.HOLDER_SIGNATURES_PER_SECOND, clock)
+        self._lines = TokenBucket(limits.LOGGED_FAILURES_AT_ONCE, limits.LOGGED_FAILURES_PER_SECOND, clock)
+        self._held_back = 0
+
+    def warn(self, what: str, *, level: int = logging.WARNING) -> None:
+        """A line in the log, unless there were too many of late."""
+        if not self._lines.take():
+            self._held_back += 1
+            return
+        more = f" ({self._held_back} more before this are not shown)" if self._held_back else ""
+        self._held_back = 0
+        _log.log(level, "%s: %s%s", self.name, what, more)
+
+
 class KeyHolder:
     """Signs with ``keys`` for those who connect; for one event loop. ``clock`` gives seconds that never go back."""
 
     def __init__(self, keys: Iterable[HeldKey], *, clock: Callable[[], float] = time.monotonic) -> None:
         self._keys = {key.key_id: key for key in keys}
         self._clock = clock
-        # The signatures that each caller may still ask for.
-        self._allowances: dict[str, TokenBucket] = {}
+        self._callers: dict[str, _Caller] = {}
+        self._strangers = _Caller("not on the list of callers", clock)
         self._servers: list[asyncio.AbstractServer] = []
         self._sockets: list[tuple[str, os.stat_result]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -64,12 +85,12 @@ class KeyHolder:
         A socket file that nobody listens at is replaced. Raises ConfigError file_exists, file_unwritable,
         and bad_option where the system does not say who connects.
         """
-        if not hasattr(socket, "SO_PEERCRED"):
+        if not (hasattr(socket, "SO_PEERCRED") and hasattr(os, "O_PATH")):
             reason = "this system does not say who is at the other end of a Unix socket"
             raise bad_option("a Unix socket", reason, "use TLS")
         name, allowed = os.fspath(path), frozenset([os.geteuid()] if uids is None else uids)
-        sock = _bind(name, mode)
-        self._sockets.append((name, os.stat(name)))
+        sock, status = _bind(name, mode)
+        self._sockets.append((name, status))
 
         async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             _, uid, _ = _UCRED.unpack(
@@ -128,69 +149,100 @@ class KeyHolder:
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
         try:
-            if known and self._served < limits.HOLDER_CONNECTIONS:
-                await self._serve(reader, writer, caller)
+            if not known:
+                self._strangers.warn(caller)
+                await _turn_away(reader, writer, Code.caller_refused)
             else:
-                _log.warning("%s: %s", caller, "too many connections" if known else "not on the list of callers")
-                await _turn_away(reader, writer, Code.busy if known else Code.caller_refused)
+                await self._admit(reader, writer, self._callers.setdefault(caller, _Caller(caller, self._clock)))
         except (asyncio.IncompleteReadError, OSError, HandfastError) as error:
-            _log.debug("%s: the connection ended: %s", caller, error)
+            _log.debug("%s: the connection ended: %s", caller, str(error) or "nothing happened on it")
         except asyncio.CancelledError:
             # Only ``close`` does this, and waits: for no caller who does not read, and nobody above is to be told.
             writer.transport.abort()
         finally:
             writer.close()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: str) -> None:
-        pending: dict[asyncio.Task[None], int] = {}
+    async def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: _Caller) -> None:
+        """Serve a connection if there is room for it, which it takes until it is gone."""
+        if self._served >= limits.HOLDER_CONNECTIONS or caller.connections >= limits.HOLDER_CONNECTIONS_PER_CALLER:
+            caller.warn("too many connections")
+            await _turn_away(reader, writer, Code.busy)
+            return
         self._served += 1
+        caller.connections += 1
+        try:
+            async with asyncio.timeout(limits.HOLDER_IDLE_TIMEOUT) as idle:
+                await self._serve(reader, writer, caller, idle)
+        except asyncio.CancelledError:
+            writer.transport.abort()
+            raise
+        finally:
+            await _let_go(writer)
+            self._served -= 1
+            caller.connections -= 1
+
+    async def _serve(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: _Caller, idle: asyncio.Timeout
+    ) -> None:
+        pending: dict[asyncio.Task[None], int] = {}
         try:
             while True:
                 raw = await read_frame(reader, limits.HOLDER_REQUEST_FRAME)
+                _postpone(idle)
                 waiting = sum(pending.values()) + len(raw)
                 if len(pending) >= limits.HOLDER_PENDING or waiting > limits.HOLDER_PENDING_BYTES:
                     # Nothing more is read until the caller takes what it has asked for.
                     writer.write(frame(_refusal(raw[1:5], Code.busy)))
                     await writer.drain()
                     continue
-                task = asyncio.create_task(self._handle(raw, writer, caller))
+                task = asyncio.create_task(self._handle(raw, writer, caller, idle))
                 pending[task] = len(raw)
                 task.add_done_callback(pending.pop)
         except FrameTooLarge as error:
-            _log.warning("%s: %s", caller, error)
+            caller.warn(str(error))
             await _turn_away(reader, writer, Code.malformed)
         finally:
-            self._served -= 1
             for task in pending:
                 task.cancel()
             await asyncio.gather(*pending, return_exceptions=True)
 
-    async def _handle(self, raw: bytes, writer: asyncio.StreamWriter, caller: str) -> None:
+    async def _handle(self, raw: bytes, writer: asyncio.StreamWriter, caller: _Caller, idle: asyncio.Timeout) -> None:
         answer = await self._answer(raw, caller)
         with suppress(OSError, HandfastError):
             writer.write(frame(answer))
             await writer.drain()
+            _postpone(idle)
 
-    def _allowance(self, caller: str) -> TokenBucket:
-        if caller not in self._allowances:
-            at_once, per_second = limits.HOLDER_SIGNATURES_AT_ONCE, limits.HOLDER_SIGNATURES_PER_SECOND
-            self._allowances[caller] = TokenBucket(at_once, per_second, self._clock)
-        return self._allowances[caller]
-
-    async def _answer(self, raw: bytes, caller: str) -> Answer:
+    async def _answer(self, raw: bytes, caller: _Caller) -> Answer:
         try:
-            if not self._allowance(caller).take():
+            if not caller.signatures.take():
                 raise Refused(Code.busy)
             order = judge(self._keys, raw)
             signature = await _signature(order, caller)
         except Refused as refused:
-            _log.warning("%s: %s", caller, refused.code.name)
+            caller.warn(refused.code.name)
             return _refusal(raw[1:5], refused.code)
         _log.info(
             "%s: signed as %s with %s, key %s",
-            caller, order.role, SignatureScheme.describe(order.scheme), order.key.key_id.hex(),
+            caller.name, order.role, SignatureScheme.describe(order.scheme), order.key.key_id.hex(),
         )  # fmt: skip
         return Answer(VERSION, int.from_bytes(raw[1:5], "big"), Code.signed, signature)
+
+
+def _postpone(idle: asyncio.Timeout) -> None:
+    """Something happened. Where the time is up already, nothing is changed by that."""
+    if not idle.expired():
+        idle.reschedule(asyncio.get_running_loop().time() + limits.HOLDER_IDLE_TIMEOUT)
+
+
+async def _let_go(writer: asyncio.StreamWriter) -> None:
+    """Close; what the caller does not take in time is lost."""
+    writer.close()
+    try:
+        async with asyncio.timeout(limits.LINGER_TIMEOUT):
+            await writer.wait_closed()
+    except (OSError, HandfastError):
+        writer.transport.abort()
 
 
 async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, code: Code) -> None:
@@ -204,16 +256,16 @@ async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
                 left -= len(data)
 
 
-async def _signature(order: Order, caller: str) -> bytes:
+async def _signature(order: Order, caller: _Caller) -> bytes:
     try:
         signature: object = order.key.signer.sign(order.scheme, order.content)
         if isawaitable(signature):
             signature = await signature
     except Exception as error:  # noqa: BLE001 (whatever the signer is, the caller gets an answer)
-        _log.error("%s: signing failed: %s", caller, escape(f"{type(error).__name__}: {error}"))
+        caller.warn(f"signing failed: {escape(f'{type(error).__name__}: {error}')}", level=logging.ERROR)
         raise Refused(Code.signing_failed) from None
     if not isinstance(signature, bytes) or not 0 < len(signature) <= limits.HOLDER_SIGNATURE:
-        _log.error("%s: the signer returned no signature", caller)
+        caller.warn("the signer returned no signature", level=logging.ERROR)
         raise Refused(Code.signing_failed)
     return signature
 
@@ -222,7 +274,7 @@ def _refusal(request_id: bytes, code: Code) -> Answer:
     return Answer(VERSION, int.from_bytes(request_id, "big"), code, b"")
 
 
-def _bind(path: str, mode: int) -> socket.socket:
+def _bind(path: str, mode: int) -> tuple[socket.socket, os.stat_result]:
     """A socket at ``path``, which nobody can connect to before it has its mode: it does not listen yet."""
     sock = socket.socket(socket.AF_UNIX)
     try:
@@ -236,11 +288,24 @@ def _bind(path: str, mode: int) -> socket.socket:
                     raise ConfigError("file_exists", path=escape(path)) from None
                 os.unlink(path)
                 sock.bind(path)
-            os.chmod(path, mode)
+            return sock, _set_mode(path, mode)
     except BaseException:
         sock.close()
         raise
-    return sock
+
+
+def _set_mode(path: str, mode: int) -> os.stat_result:
+    """Give a socket file its mode, and no other file that has its name by now. Its status. open(2), O_PATH."""
+    descriptor = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISSOCK(status.st_mode):
+            raise ConfigError("file_exists", path=escape(path))
+        # A descriptor of this kind takes no fchmod.
+        os.chmod(f"/proc/self/fd/{descriptor}", mode)
+    finally:
+        os.close(descriptor)
+    return status
 
 
 def _deserted(path: str) -> bool:

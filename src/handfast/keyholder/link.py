@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
     Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
+CLOSED = "the signer was closed"
+
 
 class Place:
     """Where a holder is: a Unix socket's path, or host and port and how to speak TLS with it."""
@@ -73,6 +75,7 @@ class Link:
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
         self._last_id = 0
         self._retired = False
+        self._used_at = asyncio.get_running_loop().time()
         # How many answers have come: tells a holder that is slow from one that is gone.
         self.heard = 0
         self._reading = asyncio.create_task(self._read())
@@ -80,7 +83,8 @@ class Link:
     @property
     def usable(self) -> bool:
         """Whether new requests may go over it."""
-        return not self._retired and not self._reading.done()
+        idle = not self._waiting and asyncio.get_running_loop().time() - self._used_at > limits.LINK_IDLE
+        return not (self._retired or self._reading.done() or idle)
 
     async def ask(self, key_id: bytes, scheme: int, parts: Parts) -> bytes:
         """The signature. Raises LocalFailure, NotAsked as long as nothing was written."""
@@ -100,6 +104,7 @@ class Link:
             return await answer
         finally:
             del self._waiting[request_id]
+            self._used_at = asyncio.get_running_loop().time()
             self._close_if_done()
 
     def retire(self) -> None:
@@ -117,7 +122,7 @@ class Link:
             self._reading.cancel()
 
     async def _read(self) -> None:
-        fail: Callable[[], HandfastError] = partial(self._lost, "the signer was closed")
+        fail: Callable[[], HandfastError] = partial(self._lost, CLOSED)
         try:
             while True:
                 self._take(decode(Answer, await read_frame(self._reader, limits.HOLDER_ANSWER_FRAME)))
@@ -170,6 +175,7 @@ class Client:
         self._room = asyncio.Semaphore(limits.HOLDER_PENDING // 2)
         self._pause = limits.RECONNECT_FIRST
         self._trouble = ""
+        self._closed = False
 
     async def sign(self, key_id: bytes, scheme: int, parts: Parts) -> bytes:
         """The holder's signature. Raises LocalFailure."""
@@ -190,15 +196,24 @@ class Client:
             if link is not None and link.heard == heard:
                 link.retire()
             raise LocalFailure("holder_timeout", holder=self._place, seconds=self._timeout) from None
+        except asyncio.CancelledError:
+            if not self._closed:
+                raise
+            code = "holder_unreachable" if link is None else "holder_lost"
+            raise LocalFailure(code, holder=self._place, reason=CLOSED) from None
 
     async def close(self) -> None:
-        """End the connection."""
+        """End the connection. Whoever is in ``sign`` is to be cancelled then, and it raises LocalFailure."""
+        self._closed = True
         if self._link is not None:
             await self._link.close()
 
     async def _connected(self) -> Link:
         async with self._connecting:
-            while self._link is None or not self._link.usable:
+            if self._link is not None and not self._link.usable:
+                self._link.retire()
+                self._link = None
+            while self._link is None:
                 try:
                     self._link = Link(await self._place.open(), self._place)
                 except (OSError, ConnectionLost) as error:

@@ -12,7 +12,6 @@ import asyncio
 import os
 import threading
 import weakref
-from concurrent.futures import CancelledError
 from concurrent.futures import TimeoutError as WaitTimeoutError
 from typing import TYPE_CHECKING, Self
 
@@ -20,7 +19,7 @@ from handfast import limits
 from handfast.credentials.credentials import Credentials
 from handfast.crypto import signatures
 from handfast.errors import ApiMisuse, ConfigError, LocalFailure
-from handfast.keyholder.link import Client, Place
+from handfast.keyholder.link import CLOSED, Client, Place
 from handfast.keyholder.protocol import key_id_of_certificate, parts_of
 from handfast.text import escape
 from handfast.x509 import files
@@ -41,6 +40,10 @@ class _Worker:
 
     def __init__(self, place: Place, timeout: float) -> None:
         self.pid = os.getpid()
+        self._place = place
+        # Nothing is given to a loop that was told to stop: nobody might ever run it.
+        self._handing = threading.Lock()
+        self._stopping = False
         self._client = Client(place, timeout)
         self._stopped = asyncio.Event()
         # Made here and not in the thread: where descriptors have run out, this fails, and somebody must hear of it.
@@ -59,16 +62,26 @@ class _Worker:
     async def _main(self) -> None:
         await self._stopped.wait()
         await self._client.close()
+        left = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
 
     def submit(self, key_id: bytes, scheme: int, parts: Parts) -> Future[bytes]:
-        """Have a request made in the thread."""
-        return asyncio.run_coroutine_threadsafe(self._client.sign(key_id, scheme, parts), self._loop)
+        """Have a request made in the thread. LocalFailure holder_unreachable if it was stopped."""
+        with self._handing:
+            if self._stopping:
+                raise LocalFailure("holder_unreachable", holder=self._place, reason=CLOSED)
+            return asyncio.run_coroutine_threadsafe(self._client.sign(key_id, scheme, parts), self._loop)
 
     def stop(self) -> None:
         """End the connection and the thread; a second call does nothing."""
-        if self.pid != os.getpid() or not self._thread.is_alive():
+        if self.pid != os.getpid():
             return
-        self._loop.call_soon_threadsafe(self._stopped.set)
+        with self._handing:
+            if not self._stopping:
+                self._stopping = True
+                self._loop.call_soon_threadsafe(self._stopped.set)
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -157,8 +170,6 @@ class RemoteSigner:
             return future.result(self._timeout + _GRACE)
         except WaitTimeoutError:
             raise LocalFailure("holder_timeout", holder=self._place, seconds=self._timeout) from None
-        except CancelledError:
-            raise LocalFailure("holder_lost", holder=self._place, reason="the signer was closed") from None
         finally:
             future.cancel()
 
