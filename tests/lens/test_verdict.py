@@ -181,6 +181,7 @@ def test_mutual_in_tls_12():
 )
 def test_what_a_handshake_failure_hints_at(settings, begins):
     client, _ = converse(client_config(groups=(NamedGroup.secp256r1,)), server_config(**settings))
+    assert client.error is not None
     assert client.error.code == "handshake_failure"
     assert client.outcome.hint(client.error).startswith(begins)
 
