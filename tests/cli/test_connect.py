@@ -73,6 +73,13 @@ def test_a_refusal_is_one_error_and_one_hint(run, pki):
     assert result.out == ""
 
 
+def test_a_tls_12_server_that_misses_a_certificate_is_understood(run, pki):
+    with https_server(ClientAuth.REQUIRE_AND_VERIFY) as port:
+        result = run("connect", "--tls", "1.2", url(port), *pki.trust)
+    assert result.is_error(1, "handshake_failure (40), because the client sent no certificate", "--cert and --key")
+    assert "suites" not in result.err
+
+
 def test_a_server_for_another_name_is_refused(run, pki):
     with https_server() as port:
         result = run("connect", url(port), *pki.trust, "--servername", "elsewhere.example")

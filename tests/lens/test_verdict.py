@@ -171,6 +171,21 @@ def test_mutual_in_tls_12():
     assert client == f"mutual TLS 1.2 OK: server {SERVER}; we showed {ALICE} and the server answered; {PARAMETERS_12}"
 
 
+@pytest.mark.parametrize(
+    ("settings", "begins"),
+    [
+        (TLS12, "the server requires a client certificate and got none"),
+        ({**TLS12, "groups": (NamedGroup.secp521r1,)}, "the peer found nothing acceptable"),
+    ],
+    ids=["no certificate", "no group"],
+)
+def test_what_a_handshake_failure_hints_at(settings, begins):
+    client, _ = converse(client_config(groups=(NamedGroup.secp256r1,)), server_config(**settings))
+    assert client.error is not None
+    assert client.error.code == "handshake_failure"
+    assert client.outcome.hint(client.error).startswith(begins)
+
+
 def test_a_certificate_that_is_missing_in_tls_12():
     client, server = verdicts(client_config(), server_config(**TLS12))
     refused = "server refused: handshake_failure (40), because the client sent no certificate"

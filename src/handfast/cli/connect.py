@@ -236,7 +236,7 @@ def _tell_failure(outcome: Outcome, error: HandfastError) -> None:
         what = error.what if isinstance(error, ConnectionLost) else outcome.line(error)
         if error.code == "too_slow":
             what += f"; the handshake stood {outcome.stage}"
-        ui.fail(what, error.fault, error.hint)
+        ui.fail(what, error.fault, outcome.hint(error))
     ui.note(outcome.line())
     raise error
 

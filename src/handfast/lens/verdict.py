@@ -112,6 +112,16 @@ class Outcome:
         said = self._server_line() if self.role is Role.SERVER else self._client_line()
         return f"{said}; {', '.join(self._parameters())}"
 
+    def hint(self, error: HandfastError) -> str:
+        """What to do about the error that ended the connection: the error's own hint, or what we know better.
+
+        A TLS 1.2 server has no other word for a missing certificate than handshake_failure, and when it asks for one,
+        versions, suites and groups are agreed upon.
+        """
+        if isinstance(error, PeerRejected) and error.code == "handshake_failure" and self._withheld(self.role):
+            return PeerRejected.catalogue["certificate_required"].hint
+        return error.hint
+
     def _server_line(self) -> str:
         version = ProtocolVersion.describe(self.info.version)
         peer = self.info.peer
@@ -201,13 +211,17 @@ class Outcome:
         """Which certificate, or lack of one, an alert about certificates speaks of."""
         if self._alerts.get(refuser.sends, _A.certificate_required) not in _ABOUT_CERTIFICATES:
             return ""
-        shown = self._chains.get(refuser.peer.sends)
-        if shown:
+        if shown := self._chains.get(refuser.peer.sends):
             return f", after the {refuser.peer} showed {self._identity(shown)}" + self._offer_to(refuser.peer)
-        if shown is None and self._ca_names is None:
+        if not self._withheld(refuser.peer):
             return ""
         reason = f" ({escape(self._reason_for_none)})" if self._reason_for_none and refuser is not self.role else ""
         return f", because the {refuser.peer} sent no certificate{reason}{self._offer_to(refuser.peer)}"
+
+    def _withheld(self, role: Role) -> bool:
+        """Whether a certificate was wanted of ``role``, and none came."""
+        chain = self._chains.get(role.sends)
+        return self._ca_names is not None if chain is None else not chain
 
     def _offer_to(self, role: Role) -> str:
         return f"; {self._offer()}" if role is Role.CLIENT else ""

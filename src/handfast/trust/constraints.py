@@ -23,19 +23,18 @@ from handfast.x509.purpose import Purpose
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from handfast.trust.case import Case
     from handfast.x509.certificates import Parsed
 
 _EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
 
 
-def constraint_problems(
-    below: Sequence[Parsed], certificate: Parsed, index: int | None, purpose: Purpose
-) -> Iterator[Reason]:
+def constraint_problems(below: Sequence[Parsed], certificate: Parsed, case: Case) -> Iterator[Reason]:
     """What the constraints of one CA forbid in the leaf, ``below[0]``."""
     constraints = certificate.extension(x509.NameConstraints)
     if constraints is None:
         return
-    who = certificate.subject_text
+    index, who = case.position(certificate), certificate.subject_text
     bases = [*(constraints.permitted_subtrees or ()), *(constraints.excluded_subtrees or ())]
     if any(isinstance(base, x509.DirectoryName) for base in bases):
         words = f"the CA {who} has name constraints on directory names, which handfast does not implement"
@@ -44,7 +43,7 @@ def constraint_problems(
         return
     permitted = _dns(constraints.permitted_subtrees)
     excluded = _dns(constraints.excluded_subtrees)
-    names = list(constrained_names(below[0], purpose))
+    names = list(constrained_names(below[0], case.presented.purpose))
     if len(names) * len(bases) > MAX_NAME_COMPARISONS:
         yield Reason("name_constraint", index, f"the CA {who} has too many name constraints for {len(names)} names")
         return

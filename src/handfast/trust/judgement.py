@@ -13,7 +13,6 @@ from handfast.errors import ConfigError
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
 from handfast.trust import analysis, paths, rules
 from handfast.trust.ocsp import ocsp_problems
-from handfast.trust.revocation import OcspPolicy
 from handfast.trust.revoked import revocation_problems
 from handfast.trust.verdict import Reason, Verdict, accept, refuse
 from handfast.x509 import names
@@ -23,30 +22,18 @@ from handfast.x509.purpose import Purpose
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handfast.trust.policy import PathPolicy
-    from handfast.trust.presented import PresentedChain
-    from handfast.trust.revocation import RevocationCheck
+    from handfast.trust.case import Case
 
 
-def judge(
-    presented: PresentedChain,
-    anchors: paths.Anchors,
-    policy: PathPolicy,
-    *,
-    check_name: bool,
-    known: Sequence[bytes] = (),
-    revocation: RevocationCheck | None = None,
-    ocsp: OcspPolicy = OcspPolicy.CHECK,
-) -> Verdict:
-    """The verdict under a policy; ``known``: intermediates that help to explain a refusal, never to accept."""
-    purpose = presented.purpose
-    if (count := len(presented.chain)) == 0:
+def judge(case: Case) -> Verdict:
+    chain, purpose, anchors = case.presented.chain, case.presented.purpose, case.anchors
+    if (count := len(chain)) == 0:
         return _refusal([Reason("certificate_required", None, "no certificate was presented")], purpose)
     if count > MAX_PRESENTED_CERTIFICATES:
         words = f"{count} certificates were presented; {MAX_PRESENTED_CERTIFICATES} are the most"
         return _refusal([Reason("too_many_certificates", None, words)], purpose)
     parsed: list[Parsed] = []
-    for index, certificate in enumerate(parse_all(presented.chain)):
+    for index, certificate in enumerate(parse_all(chain)):
         if isinstance(certificate, Malformed):
             return _refusal([Reason("malformed", index, f"certificate no. {index + 1}: {certificate}")], purpose)
         parsed.append(certificate)
@@ -55,53 +42,35 @@ def judge(
     if not len(anchors.roots):
         words = f"no root is trusted here: {anchors.roots.source}"
         return _refusal([Reason("no_roots", None, words)], purpose, parsed[0])
-    named = list(_name_problems(parsed[0], presented, policy, check_name=check_name))
+    named = list(_name_problems(parsed[0], case))
     try:
-        path = paths.find_path(parsed, anchors, presented, policy)
+        path = paths.find_path(parsed, case)
     except paths.NoPath as error:
-        unconnected = list(_unconnected(error, parsed, presented, anchors, policy, known))
-        return _refusal([*unconnected, *named], purpose, parsed[0])
-    return _judge_path(path, parsed, presented, policy, named, revocation, ocsp)
+        return _refusal([*_unconnected(error, parsed, case), *named], purpose, parsed[0])
+    return _judge_path(path, named, case)
 
 
-def _unconnected(
-    error: paths.NoPath,
-    parsed: list[Parsed],
-    presented: PresentedChain,
-    anchors: paths.Anchors,
-    policy: PathPolicy,
-    known: Sequence[bytes],
-) -> Iterator[Reason]:
+def _unconnected(error: paths.NoPath, parsed: list[Parsed], case: Case) -> list[Reason]:
     """Why there is no path."""
-    walk = analysis.follow(parsed, anchors, known)
+    walk = analysis.follow(parsed, case.anchors, case.known)
     found = [walk.end] if walk.end else []
-    trusted = walk.end is None
-    found += rules.path_problems(walk.path, parsed, presented.purpose, presented.at, policy, trusted=trusted)
-    yield from found or [_unexplained(error)]
+    found += rules.path_problems(walk.path, case, trusted=walk.end is None)
+    return found or [_unexplained(error)]
 
 
-def _judge_path(
-    path: list[Parsed],
-    parsed: list[Parsed],
-    presented: PresentedChain,
-    policy: PathPolicy,
-    named: Sequence[Reason],
-    revocation: RevocationCheck | None,
-    ocsp: OcspPolicy,
-) -> Verdict:
+def _judge_path(path: list[Parsed], named: Sequence[Reason], case: Case) -> Verdict:
     """The verdict on a path to a root; ``named`` is what is wrong with the names."""
-    purpose, at = presented.purpose, presented.at
-    problems = list(rules.path_problems(path, parsed, purpose, at, policy, trusted=True))
+    leaf = path[0]
+    problems = list(rules.path_problems(path, case, trusted=True))
     if paths.rests_on_edwards(path):
         problems += paths.line_problems(path)
     problems += named
-    if not problems and revocation is not None:
-        problems += revocation_problems(path, parsed, revocation, at)
     if not problems:
-        problems += ocsp_problems(path, presented, ocsp, revocation)
+        problems += revocation_problems(path, case)
+    if not problems:
+        problems += ocsp_problems(path, case)
     if problems:
-        return _refusal(problems, purpose, parsed[0])
-    leaf = parsed[0]
+        return _refusal(problems, case.presented.purpose, leaf)
     return accept(
         (certificate.encoded for certificate in path),
         explanation=f"{leaf.subject_text}, trusted through {path[-1].subject_text}",
@@ -117,21 +86,20 @@ def _unexplained(error: paths.NoPath) -> Reason:
     return Reason(code, None, f"the path check refuses it: {error}")
 
 
-def _name_problems(
-    leaf: Parsed, presented: PresentedChain, policy: PathPolicy, *, check_name: bool
-) -> Iterator[Reason]:
-    if presented.purpose is not Purpose.SERVER or not check_name:
+def _name_problems(leaf: Parsed, case: Case) -> Iterator[Reason]:
+    name, policy = case.presented.server_name, case.policy
+    if case.presented.purpose is not Purpose.SERVER or not case.check_name:
         return
-    if presented.server_name is None:
+    if name is None:
         yield Reason("name_mismatch", 0, "there is no name to compare the server's certificate with")
         return
     try:
-        fits = names.matches(leaf.names, presented.server_name, common_name_fallback=policy.common_name_fallback)
+        fits = names.matches(leaf.names, name, common_name_fallback=policy.common_name_fallback)
     except ConfigError as error:
         yield Reason("name_mismatch", 0, error.what)
         return
     if not fits:
-        yield analysis.name_problem(leaf, presented.server_name, policy)
+        yield analysis.name_problem(leaf, name, policy)
 
 
 def _refusal(reasons: Sequence[Reason], purpose: Purpose, leaf: Parsed | None = None) -> Verdict:

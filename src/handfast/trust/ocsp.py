@@ -36,8 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from handfast.trust.presented import PresentedChain
-    from handfast.trust.revocation import RevocationCheck
+    from handfast.trust.case import Case
 
 # In a responder's certificate.
 _PROCESSED = frozenset(
@@ -96,50 +95,46 @@ class Response:
         return signatures.verify_x509(key, algorithm, self.parsed.signature, self.parsed.tbs_response_bytes)
 
 
-def ocsp_problems(
-    path: Sequence[Parsed], presented: PresentedChain, policy: OcspPolicy, revocation: RevocationCheck | None
-) -> Iterator[Reason]:
+def ocsp_problems(path: Sequence[Parsed], case: Case) -> Iterator[Reason]:
     """What the response, or its absence, says against a path that was verified, leaf first and root last."""
-    if policy is OcspPolicy.IGNORE or len(path) == 1:
+    if case.ocsp is OcspPolicy.IGNORE or len(path) == 1:
         return
     leaf, issuer = path[:2]
-    if not presented.ocsp_response:
-        yield from _missing(leaf, presented, policy)
+    if not case.presented.ocsp_response:
+        yield from _missing(leaf, case)
         return
     try:
-        response = _believable(presented, leaf, issuer, revocation)
+        response = _believable(leaf, issuer, case)
     except Unacceptable as error:
         yield Reason("ocsp_bad", 0, f"the OCSP response that came with {title(leaf, 0)} {error}")
         return
     this = f"the OCSP response of {instant(response.this_update)} that came with it"
     yield from _status_problems(response, title(leaf, 0), this)
-    yield from _date_problems(response, this, presented.at)
+    yield from _date_problems(response, this, case.presented.at)
 
 
-def _missing(leaf: Parsed, presented: PresentedChain, policy: OcspPolicy) -> Iterator[Reason]:
+def _missing(leaf: Parsed, case: Case) -> Iterator[Reason]:
     promise = leaf.extension(x509.TLSFeature)
     promised = promise is not None and x509.TLSFeatureType.status_request in promise
-    if promised and presented.asked_for_ocsp_response:
+    if promised and case.presented.asked_for_ocsp_response:
         words = "says that it comes with an OCSP response (must-staple), and came without"
         yield Reason("ocsp_missing", 0, f"{title(leaf, 0)} {words}")
-    elif policy is OcspPolicy.REQUIRE:
+    elif case.ocsp is OcspPolicy.REQUIRE:
         yield Reason("ocsp_missing", 0, f"{title(leaf, 0)} came without an OCSP response, and one is required here")
 
 
 # Reading
 
 
-def _believable(
-    presented: PresentedChain, leaf: Parsed, issuer: Parsed, revocation: RevocationCheck | None
-) -> Response:
+def _believable(leaf: Parsed, issuer: Parsed, case: Case) -> Response:
     """The response, if it is about this leaf and signed by who may; Unacceptable whatever is wrong with it."""
-    if (size := len(presented.ocsp_response)) > limits.MAX_OCSP_RESPONSE:
+    if (size := len(case.presented.ocsp_response)) > limits.MAX_OCSP_RESPONSE:
         raise Unacceptable(f"has {size} bytes; {limits.MAX_OCSP_RESPONSE} are the most")
     try:
-        response = _read(presented.ocsp_response)
+        response = _read(case.presented.ocsp_response)
         if not response.is_about(leaf, issuer):
             raise Unacceptable("is about another one")
-        _check_signature(response, issuer, presented.at, revocation)
+        _check_signature(response, issuer, case)
     except Unacceptable:
         raise
     except Exception as error:  # noqa: BLE001 (the library raises errors of many kinds at whatever it cannot read)
@@ -176,12 +171,12 @@ def _read(encoded: bytes) -> Response:
 # The signature
 
 
-def _check_signature(response: Response, issuer: Parsed, at: datetime, revocation: RevocationCheck | None) -> None:
+def _check_signature(response: Response, issuer: Parsed, case: Case) -> None:
     """RFC 6960 3.2 and 4.2.2.2."""
     obstacle = f"names a signer that is neither {issuer.subject_text} nor has its certificate in it"
     candidates = [one for one in (issuer, *response.certificates) if response.names(one)]
     for signer in candidates[: limits.MAX_OCSP_RESPONDERS]:
-        obstacle = "" if signer is issuer else _responder_obstacle(signer, issuer, at, revocation)
+        obstacle = "" if signer is issuer else _responder_obstacle(signer, issuer, case)
         if not obstacle and not response.is_signed_by(signer):
             obstacle = f"has a signature that is not {signer.subject_text}'s, or rests on another hash than SHA-2"
         if not obstacle:
@@ -189,7 +184,7 @@ def _check_signature(response: Response, issuer: Parsed, at: datetime, revocatio
     raise Unacceptable(obstacle)
 
 
-def _responder_obstacle(responder: Parsed, issuer: Parsed, at: datetime, revocation: RevocationCheck | None) -> str:
+def _responder_obstacle(responder: Parsed, issuer: Parsed, case: Case) -> str:
     """Why a responder may not speak for the issuer; "" if it may."""
     who = f"is signed by {responder.subject_text}"
     purposes = responder.extension(x509.ExtendedKeyUsage)
@@ -200,15 +195,15 @@ def _responder_obstacle(responder: Parsed, issuer: Parsed, at: datetime, revocat
         return f"{who}, whose keyUsage lacks digitalSignature"
     if not _PROCESSED.issuperset(responder.critical):
         return f"{who}, which has a critical extension that handfast does not process"
-    if not responder.not_before <= at <= responder.not_after:
+    if not responder.not_before <= case.presented.at <= responder.not_after:
         return f"{who}, which is valid from {instant(responder.not_before)} to {instant(responder.not_after)} only"
     bits, exponent = responder.rsa or (limits.MIN_RSA_BITS, 3)
     if not limits.MIN_RSA_BITS <= bits <= limits.MAX_RSA_BITS or exponent >= limits.MAX_RSA_EXPONENT:
         return f"{who}, which has an RSA key of {bits} bits, or one with an unusual exponent"
     if responder.weak_hash or not issued(responder, issuer):
         return f"{who}, for which {issuer.subject_text} does not vouch"
-    if revocation is not None and responder.extension(x509.OCSPNoCheck) is None:
-        found = revocation_problems((responder, issuer), (), revocation, at)
+    if responder.extension(x509.OCSPNoCheck) is None:
+        found = revocation_problems((responder, issuer), case)
         if any(reason.code == "revoked" for reason in found):
             return f"{who}, which is revoked"
     return ""

@@ -35,8 +35,8 @@ from handfast.x509.usage import ca_purposes_allow, leaf_purposes_allow
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from handfast.trust.case import Case
     from handfast.trust.policy import PathPolicy
-    from handfast.trust.presented import PresentedChain
     from handfast.trust.roots import Roots
     from handfast.x509.purpose import Purpose
 
@@ -124,25 +124,22 @@ class Anchors:
         return objects
 
 
-def find_path(
-    parsed: Sequence[Parsed], anchors: Anchors, presented: PresentedChain, policy: PathPolicy
-) -> list[Parsed]:
+def find_path(parsed: Sequence[Parsed], case: Case) -> list[Parsed]:
     """A path from the leaf to a root, both included, or NoPath."""
-    path = anchors.memory.recall(presented, policy)
+    memory = case.anchors.memory
+    path = memory.recall(case.presented, case.policy)
     if path is None:
-        path = _build_path(parsed, anchors, presented, policy)
-        anchors.memory.keep(path, presented, policy)
+        path = _build_path(parsed, case)
+        memory.keep(path, case.presented, case.policy)
     return path
 
 
-def _build_path(
-    parsed: Sequence[Parsed], anchors: Anchors, presented: PresentedChain, policy: PathPolicy
-) -> list[Parsed]:
+def _build_path(parsed: Sequence[Parsed], case: Case) -> list[Parsed]:
     if any(certificate.edwards for certificate in parsed):
-        line = straight_line(parsed, anchors)
+        line = straight_line(parsed, case.anchors)
         if rests_on_edwards(line):
             return line
-    return _library_path(parsed, anchors, presented, policy)
+    return _library_path(parsed, case)
 
 
 def rests_on_edwards(path: Sequence[Parsed]) -> bool:
@@ -194,11 +191,10 @@ def issued(certificate: Parsed, issuer: Parsed) -> bool:
     return True
 
 
-def _library_path(
-    parsed: Sequence[Parsed], anchors: Anchors, presented: PresentedChain, policy: PathPolicy
-) -> list[Parsed]:
-    builder = anchors.builder(presented.purpose, policy, itself_trusted=parsed[0] in anchors)
-    verifier = builder.time(presented.at).build_client_verifier()
+def _library_path(parsed: Sequence[Parsed], case: Case) -> list[Parsed]:
+    anchors = case.anchors
+    builder = anchors.builder(case.presented.purpose, case.policy, itself_trusted=parsed[0] in anchors)
+    verifier = builder.time(case.presented.at).build_client_verifier()
     leaf, *others = (certificate.certificate for certificate in parsed)
     try:
         found = verifier.verify(leaf, others)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
+    from handfast.trust.case import Case
     from handfast.trust.crl import RevocationList
     from handfast.trust.revocation import RevocationCheck
     from handfast.x509.certificates import Parsed
@@ -28,14 +29,14 @@ if TYPE_CHECKING:
 _NOT_THE_PEERS = "this is no fault of the peer's"
 
 
-def revocation_problems(
-    path: Sequence[Parsed], presented: Sequence[Parsed], check: RevocationCheck, at: datetime
-) -> Iterator[Reason]:
+def revocation_problems(path: Sequence[Parsed], case: Case) -> Iterator[Reason]:
     """What the lists say against a path that was verified, leaf first and root last."""
-    positions = {certificate.encoded: index for index, certificate in enumerate(presented)}
+    check = case.revocation
+    if check is None:
+        return
     allowed = "revocation_unknown" if check.unknown is CrlUnknown.ALLOW else ""
     for certificate, issuer in pairwise(path):
-        found = _problems(certificate, positions.get(certificate.encoded), issuer, check, at)
+        found = _problems(certificate, case.position(certificate), issuer, check, case.presented.at)
         yield from (reason for reason in found if reason.code != allowed)
         if check.scope is CrlScope.LEAF:
             return

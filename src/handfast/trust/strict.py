@@ -13,15 +13,16 @@ from cryptography import x509
 from handfast.trust.verdict import Reason
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Sequence
 
+    from handfast.trust.case import Case
     from handfast.x509.certificates import Parsed
 
 
-def form_problems(path: Sequence[Parsed], positions: Mapping[bytes, int]) -> Iterator[Reason]:
+def form_problems(path: Sequence[Parsed], case: Case) -> Iterator[Reason]:
     """What is wrong with the form of a path's certificates, leaf first."""
     for depth, certificate in enumerate(path):
-        index = positions.get(certificate.encoded)
+        index = case.position(certificate)
         is_top = depth == len(path) - 1
         for missing in _missing(certificate, is_top=is_top):
             words = f"{certificate.subject_text} lacks {missing}, which RFC 5280 demands"

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from handfast.errors import ApiMisuse
+from handfast.trust.case import Case
 from handfast.trust.policy import PathPolicy, named_policy
 from handfast.trust.presented import PresentedChain
 from handfast.trust.revocation import CrlScope, CrlUnknown, OcspPolicy, RevocationCheck
@@ -13,7 +14,7 @@ from handfast.trust.verdict import Verdict, failed
 from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Callable
 
     from handfast.credentials.signers import Deferred
     from handfast.trust.paths import Anchors
@@ -113,19 +114,26 @@ class PathVerifier:
     def verify(self, presented: PresentedChain) -> Verdict:
         """The verdict, with the reasons for a refusal."""
         try:
-            from handfast.trust.judgement import judge
-
-            return judge(
-                presented,
-                self._anchors,
-                self.policy,
-                check_name=self.check_name,
-                known=self.known_intermediates,
-                revocation=self._revocation(),
-                ocsp=self.ocsp,
+            return self._judge(
+                Case(
+                    presented,
+                    self._anchors,
+                    self.policy,
+                    check_name=self.check_name,
+                    known=self.known_intermediates,
+                    revocation=self._revocation(),
+                    ocsp=self.ocsp,
+                )
             )
         except Exception as error:  # noqa: BLE001 (what cannot be judged is refused)
             return failed(error)
+
+    @cached_property
+    def _judge(self) -> Callable[[Case], Verdict]:
+        # Imported once and not in each call, which would cost as much as everything that is made for one.
+        from handfast.trust.judgement import judge
+
+        return judge
 
     def _revocation(self) -> RevocationCheck | None:
         crls = self.crls
