@@ -8,6 +8,7 @@ import click
 
 from handfast.cli import options, ui
 from handfast.crypto.new_keys import KEY_KINDS
+from handfast.errors import bad_option
 from handfast.pki.authority import CertificateAuthority
 from handfast.pki.faults import FAULTS, FaultNames, write_fault
 from handfast.pki.files import write_pki
@@ -74,7 +75,7 @@ def command(
         _make_fault(fault, names, directory, replace=replace)
         return
     if not names:
-        raise ui.bad_option("NAME", "is missing", "name what clients will connect to: handfast certs localhost")
+        raise bad_option("NAME", "is missing", "name what clients will connect to: handfast certs localhost")
     authority = CertificateAuthority.create(key=key_type)
     server = authority.server(*names, key=key_type, days=days)
     issued = authority.client(client, key=key_type, days=days)
@@ -87,7 +88,7 @@ def command(
 
 def _make_fault(fault: str, names: tuple[str, ...], directory: Path, *, replace: bool) -> None:
     if len(names) > 1:
-        raise ui.bad_option("NAME", "a fault has one host", "give one NAME, or none for localhost")
+        raise bad_option("NAME", "a fault has one host", "give one NAME, or none for localhost")
     wanted = FaultNames(host=names[0]) if names else FaultNames()
     made, paths = write_fault(fault, directory, wanted, replace=replace)
     for path in paths:

@@ -18,7 +18,7 @@ from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
 from handfast.cli.output import output_file, standard_output
 from handfast.cli.target import HttpOptions, Target, parse_address, parse_target, redirected
 from handfast.engine import ClientConfig
-from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError, PeerRejected
+from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError, PeerRejected, bad_option
 from handfast.events import Role
 from handfast.io import sockets
 from handfast.lens.verdict import Outcome
@@ -137,9 +137,9 @@ def command(
     wanted = parse_target(target)
     http = HttpOptions(method, data, headers, include, output)
     if wanted.path is None and http.given:
-        raise ui.bad_option("TARGET", "-X -d -H -i -o are for an https:// URL", f"did you mean https://{target} ?")
+        raise bad_option("TARGET", "-X -d -H -i -o are for an https:// URL", f"did you mean https://{target} ?")
     if early_data is not None and wanted.path is not None:
-        raise ui.bad_option("--early-data", "a request is not sent early by itself", f"give {wanted.authority} instead")
+        raise bad_option("--early-data", "a request is not sent early by itself", f"give {wanted.authority} instead")
     settings = options.server_verification(cacert, crl, ocsp, pin, trust_on_first_use, insecure=insecure)
     settings["post_handshake_auth"] = post_handshake_auth
     if wanted.path is not None:
@@ -251,7 +251,7 @@ def _open(target: Target, route: Route) -> tuple[socket.socket, str]:
 
     address = route.proxy.removeprefix("http://").rstrip("/")
     if "://" in address or "@" in address:
-        raise ui.bad_option("--proxy", "only http:// proxies without user names are known", "give http://HOST:PORT")
+        raise bad_option("--proxy", "only http:// proxies without user names are known", "give http://HOST:PORT")
     return through_proxy(parse_address(address, "--proxy"), host, port), server_name
 
 

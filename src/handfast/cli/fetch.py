@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import h11
 
 from handfast.cli import http, ui
+from handfast.errors import bad_option
 from handfast.text import escape
 from handfast.x509.files import read
 
@@ -29,7 +30,7 @@ def fetch(stream: http.Stream, target: Target, options: HttpOptions, write: Call
             elif options.include:
                 write(_head(part))
     except http.BadRequest as error:
-        raise ui.bad_option("-X or -H", str(error), "a method is a word, a header is 'Name: value'") from None
+        raise bad_option("-X or -H", str(error), "a method is a word, a header is 'Name: value'") from None
     except http.BadResponse as error:
         ui.fail(f"not a complete HTTP response: {error}", "the peer's fault", "does an HTTP server answer there?")
 
@@ -58,7 +59,7 @@ def _header(line: str) -> tuple[str, str]:
     if not colon and line.endswith(";"):
         name, colon = line[:-1], ":"
     if not colon or not name.strip():
-        raise ui.bad_option("-H", f"{escape(line)!r} is no header", "give 'Name: value'")
+        raise bad_option("-H", f"{escape(line)!r} is no header", "give 'Name: value'")
     return name.strip(), value.strip()
 
 

@@ -13,6 +13,7 @@ import click
 from handfast.cli import ui
 from handfast.cli.options import setuid
 from handfast.cli.words import DESCRIBER
+from handfast.errors import bad_option
 from handfast.files import append_private, create_private, errors_for
 from handfast.lens.keylog import KeyLog
 from handfast.lens.pcapng import CaptureFile, Flow
@@ -30,7 +31,7 @@ class Lenses:
         self, role: Role, trace: str | None, secrets: str | None, keylog: Path | None, pcapng: Path | None = None
     ) -> None:
         if secrets is not None and trace is None:
-            raise ui.bad_option("--secrets", "there is no --trace to show them in", "give --trace=bytes too")
+            raise bad_option("--secrets", "there is no --trace to show them in", "give --trace=bytes too")
         self._role = role
         self._trace: Any = trace or ("names" if _log_level() == "trace" else None)
         self._secrets: Any = secrets or "none"
@@ -62,7 +63,7 @@ class Lenses:
 
 def _open_keylog(path: Path) -> KeyLog:
     if setuid():
-        raise ui.bad_option("--keylog", "not for a program that runs with another user's rights", "leave it out")
+        raise bad_option("--keylog", "not for a program that runs with another user's rights", "leave it out")
     file = append_private(path)
     click.get_current_context().call_on_close(file.close)
     ui.note(f"appending keys to {path}: whoever has that file can read the connection")
@@ -77,7 +78,7 @@ def _store(written: int, line: str, path: Path) -> None:
 def open_capture(path: Path) -> CaptureFile:
     """A capture file that replaces an earlier one, and nothing else. Raises ConfigError."""
     if setuid():
-        raise ui.bad_option("--pcapng", "not for a program that runs with another user's rights", "leave it out")
+        raise bad_option("--pcapng", "not for a program that runs with another user's rights", "leave it out")
     file = create_private(path, replace=_is_capture(path))
     click.get_current_context().call_on_close(file.close)
     ui.note(f"writing packets and their keys to {path}: whoever has that file can read the connection")
@@ -116,7 +117,7 @@ def keylog_of_environment() -> Path | None:
 def _log_level() -> str:
     level = os.environ.get("HANDFAST_LOG", "")
     if level not in ("", "debug", "trace"):
-        raise ui.bad_option("$HANDFAST_LOG", f"unknown level {level!r}", "set it to debug or trace, or not at all")
+        raise bad_option("$HANDFAST_LOG", f"unknown level {level!r}", "set it to debug or trace, or not at all")
     return level
 
 

@@ -16,6 +16,7 @@ import click
 
 from handfast.cli import ui
 from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
+from handfast.errors import bad_option
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
 from handfast.trust.revocation import OcspPolicy
@@ -168,7 +169,7 @@ def credentials(
     if cert is None:
         for option, value in (("--key", key), ("--key-password-file", key_password_file)):
             if value is not None:
-                raise ui.bad_option(option, "there is no --cert that it could belong to", "give --cert too")
+                raise bad_option(option, "there is no --cert that it could belong to", "give --cert too")
         return ()
     kind = ReloadingCredentials if reload else Credentials
     return (kind.from_files(cert, key, key_password_file),)
@@ -202,7 +203,7 @@ def server_verification(
     other = "--cacert" if cacert is not None else "-k" if insecure else None
     if first_use is not None and other is not None:
         reason = f"{other} says whom to trust in another way"
-        raise ui.bad_option("--trust-on-first-use", reason, "leave one of them out")
+        raise bad_option("--trust-on-first-use", reason, "leave one of them out")
     asked: list[Verifier] = []
     if first_use is None and not (insecure and pins):
         asked.append(PathVerifier(roots(cacert), crls=crls(crl), ocsp=ocsp or OcspPolicy.CHECK))
@@ -242,7 +243,7 @@ def _version(text: str) -> int:
         name = ProtocolVersion.describe(version)
         if text in (name, name.replace(" ", "v"), name.removeprefix("TLS ")):
             return version
-    raise ui.bad_option("--tls", f"handfast does not speak {escape(text)!r}", "leave it out, or give 1.2 or 1.3")
+    raise bad_option("--tls", f"handfast does not speak {escape(text)!r}", "leave it out, or give 1.2 or 1.3")
 
 
 def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ...]:
@@ -251,10 +252,10 @@ def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ..
     try:
         numbers = tuple(registry.parse(name.strip()) for name in names.split(","))
     except KeyError as error:
-        raise ui.bad_option(option, f"unknown name {escape(str(error.args[0]))!r}", f"names are {spoken}") from None
+        raise bad_option(option, f"unknown name {escape(str(error.args[0]))!r}", f"names are {spoken}") from None
     for number in numbers:
         if number not in default:
-            raise ui.bad_option(option, f"handfast does not speak {registry.describe(number)}", f"it has {spoken}")
+            raise bad_option(option, f"handfast does not speak {registry.describe(number)}", f"it has {spoken}")
     return numbers
 
 
@@ -274,7 +275,7 @@ def _no_revocation(crl: Path | None, ocsp: str | None, reason: str, advice: str)
     """ConfigError for options that would do nothing."""
     for option, value in (("--crl", crl), ("--ocsp", ocsp)):
         if value is not None:
-            raise ui.bad_option(option, reason, advice)
+            raise bad_option(option, reason, advice)
 
 
 def crls(crl: Path | None) -> Crls | None:
@@ -297,7 +298,7 @@ def client_auth(
         return ClientAuth(mode) if mode is not None else ClientAuth.REQUEST, {}
     chosen = ClientAuth(mode) if mode is not None else ClientAuth.REQUIRE_AND_VERIFY
     if chosen is ClientAuth.NONE:
-        raise ui.bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
+        raise bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
     settings: dict[str, Any] = {"ask_for_ocsp_response": ocsp == OcspPolicy.CHECK}
     policy = ocsp or OcspPolicy.CHECK
     if reload:

@@ -16,7 +16,7 @@ from handfast.cli import http, options, ui, whoami
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.target import parse_address
 from handfast.engine import ClientAuth, ServerConfig
-from handfast.errors import ConfigError, HandfastError
+from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.events import Role
 from handfast.io import sockets
 from handfast.lens.log import address_text
@@ -91,10 +91,10 @@ def command(
     settings |= _sessions(resume=resume, early_data=early_data)
     at_once, later = (ClientAuth.NONE, mode) if require_later else (mode, None)
     if later is ClientAuth.NONE:
-        raise ui.bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
+        raise bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
     config = ServerConfig(credentials=identity, client_auth=at_once, **settings)
     if later is not None and ProtocolVersion.TLS13 not in config.spoken:
-        raise ui.bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
+        raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
     server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng), key_update=key_update, later=later)
     with _watcher(config) if reload else nullcontext(), listener_for(host, port, config, server) as listener:
         click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
@@ -117,7 +117,7 @@ def _sessions(*, resume: bool, early_data: bool) -> dict[str, Any]:
     from handfast.sessions.tickets import SealedTickets
 
     if early_data and not resume:
-        raise ui.bad_option("--early-data", "only a resumed session can send any", "give --resume too")
+        raise bad_option("--early-data", "only a resumed session can send any", "give --resume too")
     settings: dict[str, Any] = {"tickets": SealedTickets()} if resume else {}
     if early_data:
         # Nothing is answered before the client has completed its handshake, so what it sends early is no replay.
@@ -134,9 +134,7 @@ def listener_for(host: str, port: int, config: ServerConfig, server: Server) -> 
     try:
         return sockets.listen(host, port, config, timeout=limits.HTTP_IDLE_TIMEOUT, watch=server.watch)
     except OSError as error:
-        raise ui.bad_option(
-            "--listen", f"{host}:{port}: {ui.reason(error)}", "give another address, or port 0"
-        ) from None
+        raise bad_option("--listen", f"{host}:{port}: {ui.reason(error)}", "give another address, or port 0") from None
 
 
 class Server:

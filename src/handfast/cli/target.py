@@ -6,8 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from handfast.cli import ui
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.host_names import with_a_labels
 from handfast.text import escape
 
@@ -71,7 +70,7 @@ def _parse_url(text: str) -> Target:
     if not host:
         raise _bad_target(text, "it names no host")
     if url.username is not None:
-        raise ui.bad_option("TARGET", "user names in URLs are not supported", "give -H 'Authorization: ...'")
+        raise bad_option("TARGET", "user names in URLs are not supported", "give -H 'Authorization: ...'")
     path = (url.path or "/") + (f"?{url.query}" if url.query else "")
     if not path.isascii() or not path.isprintable() or " " in path:
         raise _bad_target(text, "its path has characters that must be percent-encoded")
@@ -84,9 +83,9 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
     bracketed = host.startswith("[") and host.endswith("]")
     hint = "give host:port, or an https:// URL" if option == "TARGET" else "give host:port"
     if not colon or not _is_port(number):
-        raise ui.bad_option(option, f"{escape(text)!r} does not end in :PORT", hint)
+        raise bad_option(option, f"{escape(text)!r} does not end in :PORT", hint)
     if ":" in host and not bracketed:
-        raise ui.bad_option(option, f"{escape(text)!r} is ambiguous", f"write the IPv6 address as [{host}]:{number}")
+        raise bad_option(option, f"{escape(text)!r} is ambiguous", f"write the IPv6 address as [{host}]:{number}")
     return host[1:-1] if bracketed else host, int(number)
 
 
@@ -105,7 +104,7 @@ def _host_name(host: str, text: str) -> str:
 
 
 def _bad_target(text: str, reason: str) -> ConfigError:
-    return ui.bad_option("TARGET", f"{escape(text)!r}: {reason}", "give an https:// URL, or host:port")
+    return bad_option("TARGET", f"{escape(text)!r}: {reason}", "give an https:// URL, or host:port")
 
 
 def redirected(target: Target, rules: tuple[str, ...]) -> tuple[str, int]:
@@ -128,5 +127,5 @@ def _split_rule(rule: str) -> list[str]:
         elif character not in "[]":
             parts[-1] += character
     if len(parts) != 4 or not all(_is_port(part) for part in (parts[1], parts[3]) if part):
-        raise ui.bad_option("--connect-to", f"{escape(rule)!r} is not HOST:PORT:TOHOST:TOPORT", "leave any part empty")
+        raise bad_option("--connect-to", f"{escape(rule)!r} is not HOST:PORT:TOHOST:TOPORT", "leave any part empty")
     return parts

@@ -46,11 +46,6 @@ class UsageErrorWithHint(click.UsageError):
         self.hint = hint
 
 
-def bad_option(option: str, reason: str, advice: str) -> ConfigError:
-    """The error for an option whose value cannot be used."""
-    return ConfigError("bad_option", option=option, reason=escape(reason), advice=advice)
-
-
 def note(text: str) -> None:
     """One line for the user that is not the output asked for."""
     _complain(f"handfast: {escape(text)}")
