@@ -1,4 +1,4 @@
-"""Resumed handshakes: what a returning client and its server pay. The other end is Python's ssl, and pyOpenSSL for ssl.
+"""Resumed handshakes: what a returning client and its server pay. The other end is handfast, as in the full ones.
 
 The sessions form a chain: each is of the ticket that the previous connection brought, so that none is used twice. The
 server issues one ticket in each handshake, and the client reads it; both count.
@@ -114,11 +114,9 @@ def rows(pki: Pki, *, rounds: int, count: int) -> Iterator[Row]:
     }
     timers: dict[Key, Timer] = {}
     for name, own in makers.items():
-        # ssl cannot choose its suite, and pyOpenSSL not its group: each needs a peer that chooses for it.
-        ssl_itself = name == "ssl"
-        peer = makers["pyOpenSSL" if ssl_itself else "ssl"]
-        timers[name, "client"] = Returning(own, peer, index=0, judge=1 if name == "pyOpenSSL" else 0)
-        timers[name, "server"] = Returning(peer, own, index=1, judge=0 if name == "pyOpenSSL" else 1)
+        # The other end chooses suite and group for those that cannot, and it knows whether it resumed.
+        timers[name, "client"] = Returning(own, handfast_resumable(pki), index=0, judge=1)
+        timers[name, "server"] = Returning(handfast_resumable(pki), own, index=1, judge=0)
     for side, step in Floor(pki).steps("resumed").items():
         timers[FLOOR, side] = partial(seconds_of, step)
     yield from interleave("resumed handshake", timers, slow=(), rounds=rounds, count=count)
