@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
 import socket
@@ -34,7 +35,7 @@ from handfast.registry import NamedGroup, SignatureScheme
 from handfast.wire.codec import decode, encode
 from tests import certificates
 from tests.aio.support import client_config, server_config
-from tests.keyholder.support import Running, close, held, remote
+from tests.keyholder.support import PATIENCE, Running, close, held, remote
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -543,3 +544,24 @@ def test_a_key_from_a_file_has_the_id_of_its_certificates(tmp_path: Path) -> Non
         path = tmp_path / "key"
         path.write_bytes(issued.key_pem)
         assert HeldKey.from_file(path, roles=[Role.SERVER]).key_id == key_id_of_certificate(issued.chain[0])
+
+
+@pytest.mark.parametrize("turns", range(7))
+def test_a_connection_that_comes_while_it_closes_is_ended(tmp_path: Path, turns: int) -> None:
+    async def main() -> bytes:
+        holder = KeyHolder([held(certificates.server())])
+        await holder.listen_unix(tmp_path / "s")
+        with socket.socket(socket.AF_UNIX) as caller:
+            caller.connect(str(tmp_path / "s"))
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            await holder.close()
+            caller.settimeout(PATIENCE)
+            try:
+                return caller.recv(1)
+            except ConnectionResetError:
+                return b""
+
+    # An unclosed transport would be a ResourceWarning, and that is an error.
+    assert asyncio.run(main()) == b""
+    gc.collect()

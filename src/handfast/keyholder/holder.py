@@ -64,6 +64,11 @@ class _Caller:
         _log.log(level, "%s: %s%s", self.name, what, more)
 
 
+# So many turns of the event loop after a connection was accepted it has its task: accepted, its transport made, its
+# protocol told, its task begun; and one to spare.
+_TURNS_TO_WELCOME = 5
+
+
 class KeyHolder:
     """Signs with ``keys`` for those who connect; for one event loop. ``clock`` gives seconds that never go back."""
 
@@ -72,7 +77,7 @@ class KeyHolder:
         self._clock = clock
         self._callers: dict[str, _Caller] = {}
         self._strangers = _Caller("not on the list of callers", clock)
-        self._servers: list[asyncio.AbstractServer] = []
+        self._servers: list[asyncio.Server] = []
         self._sockets: list[tuple[str, os.stat_result]] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self._served = 0
@@ -126,6 +131,13 @@ class KeyHolder:
 
     async def close(self) -> None:
         """Stop listening, end every connection, and remove the socket files."""
+        loop = asyncio.get_running_loop()
+        # First no more are accepted: a server that is closed loses those that it has accepted and not told of yet.
+        for server in self._servers:
+            for sock in server.sockets:
+                loop.remove_reader(sock)
+        for _ in range(_TURNS_TO_WELCOME):
+            await asyncio.sleep(0)
         for server in self._servers:
             server.close()
         for task in self._tasks:
