@@ -226,6 +226,27 @@ def test_a_connection_that_is_gone_before_it_is_asked(tmp_path: Path) -> None:
         assert len(tried) == 4
 
 
+def test_a_holder_that_is_gone_before_it_is_asked(tmp_path: Path) -> None:
+    with Running(path=tmp_path / "s"), identities(tmp_path / "s", timeout=0.2) as (server, _):
+        assert isinstance(server.signer, RemoteSigner)
+        place = server.signer._place
+        opened = place.open
+        ways = iter([opened])
+
+        async def open_once_and_lose() -> Any:
+            streams = await next(ways, nobody)()
+            streams[1].transport.abort()
+            return streams
+
+        async def nobody() -> Any:
+            raise ConnectionRefusedError(111, "Connection refused")
+
+        place.open = open_once_and_lose  # type: ignore[method-assign]
+        with pytest.raises(LocalFailure) as failed:
+            server.signer.sign(ECDSA, CONTENT)
+        assert failed.value.code == "holder_unreachable"
+
+
 def test_a_holder_that_comes_while_a_handshake_waits_for_it(tmp_path: Path) -> None:
     tried = threading.Event()
 

@@ -187,6 +187,7 @@ class Client:
                 with suppress(NotAsked):
                     return await link.ask(key_id, scheme, parts)
                 # It may have ended since it was last used; if a new one ends at once too, the holder wants none.
+                link = None
                 link = await self._connected()
                 heard = link.heard
                 return await link.ask(key_id, scheme, parts)
