@@ -1,4 +1,4 @@
-"""A limit on a rate: a burst passes, then a steady trickle."""
+"""Limits on a rate: a burst passes, then a steady trickle."""
 
 from __future__ import annotations
 
@@ -27,3 +27,19 @@ class TokenBucket:
             return False
         self._tokens -= 1
         return True
+
+
+class Throttle:
+    """Lets so many through as a bucket has tokens, and counts those that it holds back."""
+
+    def __init__(self, bucket: TokenBucket) -> None:
+        self._bucket = bucket
+        self._held_back = 0
+
+    def admit(self) -> int | None:
+        """How many were held back before this one, or None if it is held back too."""
+        if not self._bucket.take():
+            self._held_back += 1
+            return None
+        held_back, self._held_back = self._held_back, 0
+        return held_back

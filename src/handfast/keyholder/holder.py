@@ -30,7 +30,7 @@ from handfast.keyholder.keys import Order, Refused, judge
 from handfast.keyholder.protocol import VERSION, Answer, Code, FrameTooLarge, frame, read_frame
 from handfast.registry import SignatureScheme
 from handfast.text import escape
-from handfast.token_bucket import TokenBucket
+from handfast.token_bucket import Throttle, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -51,16 +51,15 @@ class _Caller:
         self.name = name
         self.connections = 0
         self.signatures = TokenBucket(limits.HOLDER_SIGNATURES_AT_ONCE, limits.HOLDER_SIGNATURES_PER_SECOND, clock)
-        self._lines = TokenBucket(limits.LOGGED_FAILURES_AT_ONCE, limits.LOGGED_FAILURES_PER_SECOND, clock)
-        self._held_back = 0
+        lines = TokenBucket(limits.LOGGED_FAILURES_AT_ONCE, limits.LOGGED_FAILURES_PER_SECOND, clock)
+        self._lines = Throttle(lines)
 
     def warn(self, what: str, *, level: int = logging.WARNING) -> None:
         """A line in the log, unless there were too many of late."""
-        if not self._lines.take():
-            self._held_back += 1
+        held_back = self._lines.admit()
+        if held_back is None:
             return
-        more = f" ({self._held_back} more before this are not shown)" if self._held_back else ""
-        self._held_back = 0
+        more = f" ({held_back} more before this are not shown)" if held_back else ""
         _log.log(level, "%s: %s%s", self.name, what, more)
 
 

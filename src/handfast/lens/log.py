@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from handfast.errors import HandfastError
 from handfast.limits import LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND
 from handfast.text import escape
-from handfast.token_bucket import TokenBucket
+from handfast.token_bucket import Throttle, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,17 +24,14 @@ class FailureLog:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._lock = threading.Lock()
-        self._room = TokenBucket(LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND, clock)
-        self._held_back = 0
+        self._lines = Throttle(TokenBucket(LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND, clock))
 
     def failure(self, peer_address: object, stage: str, error: BaseException) -> None:
         """Log that the handshake with ``peer_address`` failed at ``stage`` because of ``error``."""
         with self._lock:
-            if not self._room.take():
-                self._held_back += 1
-                return
-            held_back, self._held_back = self._held_back, 0
-        _warn(failure_line(peer_address, stage, error), held_back)
+            held_back = self._lines.admit()
+        if held_back is not None:
+            _warn(failure_line(peer_address, stage, error), held_back)
 
 
 def failure_line(peer_address: object, stage: str, error: BaseException) -> str:
