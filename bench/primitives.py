@@ -84,10 +84,10 @@ class Floor:
             early.binder_key().finished(DIGEST)
         handshake = early.handshake_secret(DIGEST)
         main = handshake.main_secret()
-        ends = [handshake.client_handshake_traffic_secret(DIGEST), handshake.server_handshake_traffic_secret(DIGEST)]
+        ends = handshake.traffic_secrets(DIGEST)
         for secret in ends:
             secret.finished(DIGEST)
-        ends += [main.client_application_traffic_secret(DIGEST), main.server_application_traffic_secret(DIGEST)]
+        ends += main.application_secrets(DIGEST)[:2]
         for secret in ends:
             protect(secret)
 

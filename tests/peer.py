@@ -100,8 +100,7 @@ class Server(Peer):
         self.send("ServerHello", self._hello(hello, group, public, psk))
         early_secret = EarlySecret(self.suite.hash) if psk is None else psk.early_secret
         handshake_secret = early_secret.handshake_secret(shared_secret)
-        client = handshake_secret.client_handshake_traffic_secret(self.transcript.digest())
-        server = handshake_secret.server_handshake_traffic_secret(self.transcript.digest())
+        client, server = handshake_secret.traffic_secrets(self.transcript.digest())
         self._write_pending()
         if hello.legacy_session_id and not retried:
             self.put(DUMMY_CHANGE_CIPHER_SPEC)
@@ -242,8 +241,7 @@ class Client(Peer):
         self.accepted = None if selected is None else self.psks[selected.selected_identity]
         early_secret = EarlySecret(self.suite.hash) if self.accepted is None else self.accepted.early_secret
         handshake_secret = early_secret.handshake_secret(shared_secret)
-        client = handshake_secret.client_handshake_traffic_secret(self.transcript.digest())
-        server = handshake_secret.server_handshake_traffic_secret(self.transcript.digest())
+        client, server = handshake_secret.traffic_secrets(self.transcript.digest())
         self._read_with(Epoch.HANDSHAKE, server)
         request = self._read_flight()
         secrets = self._application_secrets(handshake_secret)

@@ -392,13 +392,9 @@ class Peer:
     def _application_secrets(self, handshake_secret: HandshakeSecret) -> tuple[TrafficSecret, TrafficSecret]:
         """The application secrets of client and server."""
         self.main_secret: Any = handshake_secret.main_secret()
-        main_secret = self.main_secret
-        transcript_hash = self.transcript.digest()
-        self.exporter: ExporterSecret = main_secret.exporter_secret(transcript_hash)
-        self.application_secrets = (
-            main_secret.client_application_traffic_secret(transcript_hash),
-            main_secret.server_application_traffic_secret(transcript_hash),
-        )
+        self.exporter: ExporterSecret
+        *secrets, self.exporter = self.main_secret.application_secrets(self.transcript.digest())
+        self.application_secrets: tuple[TrafficSecret, TrafficSecret] = secrets[0], secrets[1]
         return self.application_secrets
 
 

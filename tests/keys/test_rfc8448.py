@@ -56,8 +56,7 @@ def test_key_schedule():
 
     transcript_hash = SHA256.digest(rfc.CLIENT_HELLO + rfc.SERVER_HELLO)
     assert transcript_hash == rfc.HASH_TO_SERVER_HELLO
-    client = handshake.client_handshake_traffic_secret(transcript_hash)
-    server = handshake.server_handshake_traffic_secret(transcript_hash)
+    client, server = handshake.traffic_secrets(transcript_hash)
     assert client.value == rfc.CLIENT_HANDSHAKE_TRAFFIC_SECRET
     assert server.value == rfc.SERVER_HANDSHAKE_TRAFFIC_SECRET
     assert client.key_and_iv(SUITE) == (rfc.CLIENT_HANDSHAKE_KEY, rfc.CLIENT_HANDSHAKE_IV)
@@ -73,13 +72,12 @@ def test_key_schedule():
 
     main = handshake.main_secret()
     assert main.value == rfc.MAIN_SECRET
-    client = main.client_application_traffic_secret(rfc.HASH_TO_SERVER_FINISHED)
-    server = main.server_application_traffic_secret(rfc.HASH_TO_SERVER_FINISHED)
+    client, server, exporter = main.application_secrets(rfc.HASH_TO_SERVER_FINISHED)
     assert client.value == rfc.CLIENT_APPLICATION_TRAFFIC_SECRET
     assert server.value == rfc.SERVER_APPLICATION_TRAFFIC_SECRET
     assert client.key_and_iv(SUITE) == (rfc.CLIENT_APPLICATION_KEY, rfc.CLIENT_APPLICATION_IV)
     assert server.key_and_iv(SUITE) == (rfc.SERVER_APPLICATION_KEY, rfc.SERVER_APPLICATION_IV)
-    assert main.exporter_secret(rfc.HASH_TO_SERVER_FINISHED).value == rfc.EXPORTER_SECRET
+    assert exporter.value == rfc.EXPORTER_SECRET
 
     assert SHA256.digest(transcript + rfc.CLIENT_FINISHED) == rfc.HASH_TO_CLIENT_FINISHED
     resumption = main.resumption_secret(rfc.HASH_TO_CLIENT_FINISHED)

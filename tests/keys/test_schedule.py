@@ -38,12 +38,9 @@ def derive_everything(hash_, psk, report):
         early.client_early_traffic_secret(transcript_hash)
         early.early_exporter_secret(transcript_hash)
     handshake = early.handshake_secret(b"\1" * 32)
-    handshake.client_handshake_traffic_secret(transcript_hash)
-    handshake.server_handshake_traffic_secret(transcript_hash)
+    handshake.traffic_secrets(transcript_hash)
     main = handshake.main_secret()
-    client = main.client_application_traffic_secret(transcript_hash)
-    server = main.server_application_traffic_secret(transcript_hash)
-    exporter = main.exporter_secret(transcript_hash)
+    client, server, exporter = main.application_secrets(transcript_hash)
     resumption = main.resumption_secret(transcript_hash)
     return client, server, exporter, resumption
 
@@ -92,17 +89,8 @@ def test_stages_have_their_own_derivations_only():
         "early_exporter_secret",
         "handshake_secret",
     }
-    assert derivations[handshake] == {
-        "client_handshake_traffic_secret",
-        "server_handshake_traffic_secret",
-        "main_secret",
-    }
-    assert derivations[main] == {
-        "client_application_traffic_secret",
-        "server_application_traffic_secret",
-        "exporter_secret",
-        "resumption_secret",
-    }
+    assert derivations[handshake] == {"traffic_secrets", "main_secret"}
+    assert derivations[main] == {"application_secrets", "resumption_secret"}
 
 
 @pytest.mark.parametrize("suite", SUITES_13.values(), ids=lambda suite: suite.name)

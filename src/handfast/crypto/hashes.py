@@ -9,7 +9,10 @@ hashed once, and each message goes on from copies of these states.
 from __future__ import annotations
 
 import hashlib
-from typing import Protocol, Self
+from typing import TYPE_CHECKING, Protocol, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 _INNER_PAD = bytes(byte ^ 0x36 for byte in range(256))
 _OUTER_PAD = bytes(byte ^ 0x5C for byte in range(256))
@@ -56,24 +59,40 @@ class Hash:
 
     def hmac(self, key: bytes, message: bytes) -> bytes:
         """HMAC of ``message``, ``size`` bytes. RFC 2104."""
-        new = self.new
-        if len(key) > self.block_size:
+        new, block_size = self.new, self.block_size
+        if len(key) > block_size:
             key = new(key).digest()
-        key = key.ljust(self.block_size, b"\0")
+        key = key.ljust(block_size, b"\0")
         return new(key.translate(_OUTER_PAD) + new(key.translate(_INNER_PAD) + message).digest()).digest()
 
     def pads(self, key: bytes) -> tuple[HashState, HashState]:
         """The hashes, under way, of the inner and the outer padded key of up to ``block_size`` bytes. RFC 2104."""
         key = key.ljust(self.block_size, b"\0")
-        return self.new(key.translate(_INNER_PAD)), self.new(key.translate(_OUTER_PAD))
+        new = self.new
+        return new(key.translate(_INNER_PAD)), new(key.translate(_OUTER_PAD))
 
 
 def mac(pads: tuple[HashState, HashState], message: bytes) -> bytes:
     """HMAC of ``message`` under the key that these are the ``pads`` of."""
-    inner, outer = pads[0].copy(), pads[1].copy()
+    inner, outer = pads
+    inner = inner.copy()
     inner.update(message)
+    outer = outer.copy()
     outer.update(inner.digest())
     return outer.digest()
+
+
+def macs(pads: tuple[HashState, HashState], starts: Iterable[bytes], end: bytes) -> list[bytes]:
+    """``mac`` for several messages, which all end alike."""
+    inner, outer = pads
+    found = []
+    for start in starts:
+        first = inner.copy()
+        first.update(start + end)
+        second = outer.copy()
+        second.update(first.digest())
+        found.append(second.digest())
+    return found
 
 
 SHA256 = Hash("SHA-256", hashlib.sha256, 32, 64)

@@ -9,13 +9,7 @@ from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate
-from handfast.handshake.finish import (
-    application_traffic,
-    check_finished,
-    handshake_traffic,
-    send_finished,
-    tell_negotiated,
-)
+from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
 from handfast.handshake.identity import (
     ProvenChain,
     certificate_kinds,
@@ -60,12 +54,13 @@ def client13(
 
     early_secret = hs.early_secret(suite) if session is None else session.early_secret
     handshake_secret = early_secret.handshake_secret(shared_secret)
-    handshake = handshake_traffic(hs, handshake_secret)
-    hs.read_with(handshake.server, suite, Epoch.HANDSHAKE, after=ServerHello)
+    # Each side's traffic secrets, named for who writes under them.
+    client_secret, server_secret = handshake_secret.traffic_secrets(hs.transcript.digest())
+    hs.read_with(server_secret, suite, Epoch.HANDSHAKE, after=ServerHello)
     # Until EncryptedExtensions answers early data, whatever we write is still under its keys.
     offered_early = hello.find(EarlyDataIndication) is not None
     if not offered_early:
-        hs.write_with(handshake.client, suite, Epoch.HANDSHAKE)
+        hs.write_with(client_secret, suite, Epoch.HANDSHAKE)
         if hello.legacy_session_id and not hs.info.retried:
             hs.records.write_change_cipher_spec()
 
@@ -73,7 +68,7 @@ def client13(
     hs.info.application_protocol = negotiate.check_encrypted_extensions(hello, encrypted_extensions)
     early = offered_early and early_data_accepted(hs, session, encrypted_extensions)
     if offered_early and not early:
-        hs.write_with(handshake.client, suite, Epoch.HANDSHAKE)
+        hs.write_with(client_secret, suite, Epoch.HANDSHAKE)
     tell_negotiated(hs, hello)
 
     request = proven = None
@@ -81,11 +76,11 @@ def client13(
         take_over(hs, session.peer, session.session.ocsp_response)
     else:
         request, proven = yield from server_identity(hs, hello)
-    yield from check_finished(hs, handshake.server)
+    yield from check_finished(hs, server_secret)
 
     main_secret = handshake_secret.main_secret()
-    application, exporter = application_traffic(hs, main_secret)
-    hs.read_with(application.server, suite, Epoch.APPLICATION, after=Finished)
+    client_application, server_application, exporter = main_secret.application_secrets(hs.transcript.digest())
+    hs.read_with(server_application, suite, Epoch.APPLICATION, after=Finished)
     hs.records.accepts_change_cipher_spec = False
 
     if proven is not None:
@@ -94,14 +89,14 @@ def client13(
         )
     if early:
         hs.send(EndOfEarlyData())
-        hs.write_with(handshake.client, suite, Epoch.HANDSHAKE)
+        hs.write_with(client_secret, suite, Epoch.HANDSHAKE)
     if request is not None:
         yield from client_identity(hs, request)
-    send_finished(hs, handshake.client)
+    send_finished(hs, client_secret)
     resumption = main_secret.resumption_secret(hs.transcript.digest())
-    hs.write_with(application.client, suite, Epoch.APPLICATION)
+    hs.write_with(client_application, suite, Epoch.APPLICATION)
     keep_ticket = ticket_keeper(hs, server_name, suite, resumption, session)
-    return Established(suite, application.server, application.client, exporter, keep_ticket)
+    return Established(suite, server_application, client_application, exporter, keep_ticket)
 
 
 def server_identity(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -14,33 +13,6 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
     from handfast.handshake.flow import Handshake, Step
-    from handfast.keys.schedule import ExporterSecret, HandshakeSecret, MainSecret, TrafficSecret
-
-
-@dataclass(frozen=True, slots=True)
-class Traffic:
-    """The traffic secrets of one epoch, by the role that writes under them."""
-
-    client: TrafficSecret = field(repr=False)
-    server: TrafficSecret = field(repr=False)
-
-
-def handshake_traffic(hs: Handshake, secret: HandshakeSecret) -> Traffic:
-    """After ServerHello. RFC 9846 7.1."""
-    transcript_hash = hs.transcript.digest()
-    return Traffic(
-        secret.client_handshake_traffic_secret(transcript_hash), secret.server_handshake_traffic_secret(transcript_hash)
-    )
-
-
-def application_traffic(hs: Handshake, secret: MainSecret) -> tuple[Traffic, ExporterSecret]:
-    """After the server's Finished. RFC 9846 7.1."""
-    transcript_hash = hs.transcript.digest()
-    traffic = Traffic(
-        secret.client_application_traffic_secret(transcript_hash),
-        secret.server_application_traffic_secret(transcript_hash),
-    )
-    return traffic, secret.exporter_secret(transcript_hash)
 
 
 class Authenticates(Protocol):

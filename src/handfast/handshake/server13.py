@@ -10,13 +10,7 @@ from handfast.events import Epoch
 from handfast.handshake import negotiate
 from handfast.handshake.by_name import no_such_name
 from handfast.handshake.config import ClientAuth
-from handfast.handshake.finish import (
-    application_traffic,
-    check_finished,
-    handshake_traffic,
-    send_finished,
-    tell_negotiated,
-)
+from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
 from handfast.handshake.identity import (
     ProvenChain,
     candidates,
@@ -79,10 +73,11 @@ def server13(
     hs.send(server_hello(hs, offer, suite_id, group, public, resumption))
     early_secret = hs.early_secret(suite) if resumption is None else resumption.early_secret
     handshake_secret = early_secret.handshake_secret(shared_secret)
-    handshake = handshake_traffic(hs, handshake_secret)
-    hs.write_with(handshake.server, suite, Epoch.HANDSHAKE)
+    # Each side's traffic secrets, named for who writes under them.
+    client_secret, server_secret = handshake_secret.traffic_secrets(hs.transcript.digest())
+    hs.write_with(server_secret, suite, Epoch.HANDSHAKE)
     if early is None:
-        hs.read_with(handshake.client, suite, Epoch.HANDSHAKE, after=ClientHello)
+        hs.read_with(client_secret, suite, Epoch.HANDSHAKE, after=ClientHello)
         skip_early_data(hs, offer)
     if offer.hello.legacy_session_id and not hs.info.retried:
         hs.records.write_change_cipher_spec()
@@ -95,25 +90,25 @@ def server13(
         take_over(hs, resumption.peer, resumption.state.ocsp_response)
     elif mine is not None:
         request = yield from server_identity(hs, offer, mine)
-    send_finished(hs, handshake.server)
+    send_finished(hs, server_secret)
     main_secret = handshake_secret.main_secret()
-    application, exporter = application_traffic(hs, main_secret)
-    hs.write_with(application.server, suite, Epoch.APPLICATION)
+    client_application, server_application, exporter = main_secret.application_secrets(hs.transcript.digest())
+    hs.write_with(server_application, suite, Epoch.APPLICATION)
 
     if early is not None:
         hs.may_write_early = True
         yield from hs.expect(EndOfEarlyData)
-        hs.end_early_data(handshake.client, suite, after=EndOfEarlyData)
+        hs.end_early_data(client_secret, suite, after=EndOfEarlyData)
     proven = None if request is None else (yield from client_identity(hs, request))
-    yield from check_finished(hs, handshake.client)
+    yield from check_finished(hs, client_secret)
     resumption_secret = main_secret.resumption_secret(hs.transcript.digest())
-    hs.read_with(application.client, suite, Epoch.APPLICATION, after=Finished)
+    hs.read_with(client_application, suite, Epoch.APPLICATION, after=Finished)
     hs.records.accepts_change_cipher_spec = False
 
     if request is not None:
         yield from judge_client(hs, hs.config.client_auth, proven)
     yield from send_tickets(hs, suite, resumption_secret, resumption, ticket_count)
-    return Established(suite, application.client, application.server, exporter)
+    return Established(suite, client_application, server_application, exporter)
 
 
 def server_hello(

@@ -22,9 +22,10 @@ secret and what is derived of it are constants of the hash; they are computed on
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Protocol
 
-from handfast.crypto.hashes import Hash, mac
+from handfast.crypto.hashes import Hash, mac, macs
 from handfast.crypto.suites import IV_LENGTH, Suite13
 from handfast.keys.hkdf import expand_label, extract, label_start
 
@@ -70,27 +71,47 @@ class _Stage(_Secret):
     __slots__ = ("_pads",)
 
     def __init__(self, name: str, hash_: Hash, value: bytes, report: Report | None) -> None:
-        super().__init__(name, hash_, value, report)
+        # Not super().__init__, which costs as much as a hash: ten secrets are made for each handshake.
+        self.name = name
+        self.hash = hash_
+        self.value = value
+        self._report = report
         self._pads = hash_.pads(value)
 
     def _derive(self, name: str, label: bytes, transcript_hash: bytes) -> bytes:
-        size = self.hash.size
-        value = mac(self._pads, label_start(label, size, len(transcript_hash)) + transcript_hash + b"\1")
+        return self._derive_each(((name, label),), transcript_hash)[0]
+
+    def _derive_each(self, wanted: tuple[tuple[str, bytes], ...], transcript_hash: bytes) -> list[bytes]:
+        """``_derive`` for several names and their labels at once."""
+        values = macs(self._pads, _starts(wanted, self.hash.size), transcript_hash + b"\1")
         if self._report is not None:
-            self._report(name, label.decode(), (self.name,), transcript_hash, value)
-        return value
+            for (name, label), value in zip(wanted, values, strict=True):
+                self._report(name, label.decode(), (self.name,), transcript_hash, value)
+        return values
+
+
+@cache
+def _starts(wanted: tuple[tuple[str, bytes], ...], size: int) -> tuple[bytes, ...]:
+    """What precedes the transcript hash in what is hashed for each of them."""
+    return tuple(label_start(label, size, size) for _, label in wanted)
 
 
 class _FinishedSecret(_Secret):
     """A secret that authenticates a transcript."""
 
-    __slots__ = ()
+    __slots__ = ("_pads",)
+
+    def __init__(self, name: str, hash_: Hash, value: bytes, report: Report | None) -> None:
+        self.name = name
+        self.hash = hash_
+        self.value = value
+        self._report = report
+        self._pads = hash_.pads(value)
 
     def finished(self, transcript_hash: bytes) -> bytes:
         """verify_data of Finished, or a PSK binder. RFC 9846 4.5.3."""
-        hmac = self.hash.hmac
-        finished_key = hmac(self.value, label_start(b"finished", self.hash.size, 0) + b"\1")
-        return hmac(finished_key, transcript_hash)
+        hash_ = self.hash
+        return hash_.hmac(mac(self._pads, label_start(b"finished", hash_.size, 0) + b"\1"), transcript_hash)
 
 
 class BinderKey(_FinishedSecret):
@@ -105,25 +126,29 @@ class TrafficSecret(_FinishedSecret):
     __slots__ = ("generation",)
 
     def __init__(self, name: str, hash_: Hash, value: bytes, report: Report | None = None, generation: int = 0) -> None:
-        # Not super().__init__, which costs as much as a hash: six of these are made for each handshake.
         self.name = name
         self.hash = hash_
         self.value = value
         self._report = report
+        self._pads = hash_.pads(value)
         self.generation = generation
 
     def key_and_iv(self, suite: Suite13) -> tuple[bytes, bytes]:
         """Traffic key and IV (12 bytes). RFC 9846 7.3."""
         length = suite.key_length
-        pads = self.hash.pads(self.value)
-        key = mac(pads, label_start(b"key", length, 0) + b"\1")
-        return key[:length], mac(pads, label_start(b"iv", IV_LENGTH, 0) + b"\1")[:IV_LENGTH]
+        key, iv = macs(self._pads, _key_and_iv_starts(length), b"\1")
+        return key[:length], iv[:IV_LENGTH]
 
     def updated(self) -> TrafficSecret:
         """The next generation, after KeyUpdate. RFC 9846 7.2."""
         generation = self.generation + 1
         name = f"{self.name.rpartition('_')[0]}_{generation}"
         return TrafficSecret(name, self.hash, self._derive(name, b"traffic upd", b""), self._report, generation)
+
+
+@cache
+def _key_and_iv_starts(key_length: int) -> tuple[bytes, bytes]:
+    return label_start(b"key", key_length, 0), label_start(b"iv", IV_LENGTH, 0)
 
 
 class ExporterSecret(_Secret):
@@ -151,25 +176,29 @@ class ResumptionSecret(_Secret):
         return value
 
 
+# What a stage derives of one transcript hash: the names of the secrets and their labels, in their order.
+_HANDSHAKE = ("client_handshake_traffic_secret", b"c hs traffic"), ("server_handshake_traffic_secret", b"s hs traffic")
+_APPLICATION = (
+    ("client_application_traffic_secret_0", b"c ap traffic"),
+    ("server_application_traffic_secret_0", b"s ap traffic"),
+    ("exporter_secret", b"exp master"),
+)
+
+
 class MainSecret(_Stage):
     """The third stage; made by HandshakeSecret."""
 
     __slots__ = ()
 
-    def client_application_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
-        """Generation 0; the transcript goes up to the server's Finished."""
-        name = "client_application_traffic_secret_0"
-        return TrafficSecret(name, self.hash, self._derive(name, b"c ap traffic", transcript_hash), self._report)
-
-    def server_application_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
-        """Generation 0; the transcript goes up to the server's Finished."""
-        name = "server_application_traffic_secret_0"
-        return TrafficSecret(name, self.hash, self._derive(name, b"s ap traffic", transcript_hash), self._report)
-
-    def exporter_secret(self, transcript_hash: bytes) -> ExporterSecret:
-        """The transcript goes up to the server's Finished."""
-        value = self._derive("exporter_secret", b"exp master", transcript_hash)
-        return ExporterSecret("exporter_secret", self.hash, value, self._report)
+    def application_secrets(self, transcript_hash: bytes) -> tuple[TrafficSecret, TrafficSecret, ExporterSecret]:
+        """The client's and the server's, of generation 0; the transcript goes up to the server's Finished."""
+        client, server, exporter = self._derive_each(_APPLICATION, transcript_hash)
+        hash_, report = self.hash, self._report
+        return (
+            TrafficSecret("client_application_traffic_secret_0", hash_, client, report),
+            TrafficSecret("server_application_traffic_secret_0", hash_, server, report),
+            ExporterSecret("exporter_secret", hash_, exporter, report),
+        )
 
     def resumption_secret(self, transcript_hash: bytes) -> ResumptionSecret:
         """The transcript goes up to the client's Finished."""
@@ -182,15 +211,13 @@ class HandshakeSecret(_Stage):
 
     __slots__ = ()
 
-    def client_handshake_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
-        """The transcript goes up to ServerHello."""
-        name = "client_handshake_traffic_secret"
-        return TrafficSecret(name, self.hash, self._derive(name, b"c hs traffic", transcript_hash), self._report)
-
-    def server_handshake_traffic_secret(self, transcript_hash: bytes) -> TrafficSecret:
-        """The transcript goes up to ServerHello."""
-        name = "server_handshake_traffic_secret"
-        return TrafficSecret(name, self.hash, self._derive(name, b"s hs traffic", transcript_hash), self._report)
+    def traffic_secrets(self, transcript_hash: bytes) -> tuple[TrafficSecret, TrafficSecret]:
+        """The client's and the server's; the transcript goes up to ServerHello."""
+        client, server = self._derive_each(_HANDSHAKE, transcript_hash)
+        return (
+            TrafficSecret("client_handshake_traffic_secret", self.hash, client, self._report),
+            TrafficSecret("server_handshake_traffic_secret", self.hash, server, self._report),
+        )
 
     def main_secret(self) -> MainSecret:
         """On to the last stage."""
