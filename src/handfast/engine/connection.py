@@ -146,13 +146,24 @@ class Connection:
                 if not self._escaped(error):
                     raise
             return self._take_results()
-        with Guard(self):
-            unwatched = self._post is not None and not self._watch.active
-            if unwatched and not self._read_closed:
-                self._receive_connected(data)
-            elif not self._read_closed:
+        # As ``Guard`` does, without one.
+        if self._busy:
+            raise ApiMisuse("reentrant")
+        self._raise_error()
+        self._busy = True
+        try:
+            if self._read_closed:
+                pass
+            elif self._post is None or self._watch.active:
                 self._records.feed(data)
                 self._pump()
+            else:
+                self._receive_connected(data)
+        except BaseException as error:
+            if not self._escaped(error):
+                raise
+        finally:
+            self._busy = False
         return self._take_results()
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
@@ -435,30 +446,25 @@ class Connection:
 
     def _pump(self) -> None:
         """Work through what is buffered, until bytes or an answer are missing."""
+        records = self._records
+        joiner = records.joiner
         while not self._read_closed:
             if self._post is None and isinstance(self._step, Need):
                 return
-            if self._take_message():
+            if joiner.buffer and self._take_message():
                 continue
-            record = self._records.read()
+            record = records.read()
             if record is None:
                 return
-            self._take_record(record)
+            if record.content_type != HANDSHAKE:
+                self._take_record(record)
 
     def _take_message(self) -> bool:
+        """Take the next message, if it is there whole. One that may not come now is refused before it is parsed."""
         joined = self._records.joiner.next()
         if joined is None:
             return False
         raw, record_indexes = joined
-        message = self._parse(raw, record_indexes)
-        if self._post is None:
-            self._resume(message)
-        elif (exchange := self._post.receive(message)) is not None and self._later is not None:
-            self._go_on(self._later, exchange, message)
-        return True
-
-    def _parse(self, raw: bytes, record_indexes: tuple[int, ...]) -> HandshakeMessage:
-        """Parse a message that may come now; one that may not is refused before its body is looked at."""
         step = self._step if self._post is None else self._post.expects
         if isinstance(step, Expect) and raw[0] not in step.types:
             if self._watch.active:
@@ -468,7 +474,11 @@ class Connection:
         message = parse_handshake(raw, self._handshake.messages)
         if self._watch.active:
             self._tell_message(message, raw, record_indexes)
-        return message
+        if self._post is None:
+            self._resume(message)
+        elif (exchange := self._post.receive(message)) is not None and self._later is not None:
+            self._go_on(self._later, exchange, message)
+        return True
 
     def _tell_message(self, message: HandshakeMessage, raw: bytes, record_indexes: tuple[int, ...]) -> None:
         now, direction = self._watch.time, self.info.role.peer.sends
@@ -490,8 +500,6 @@ class Connection:
             return
 
     def _take_record(self, record: Record) -> None:
-        if record.content_type == HANDSHAKE:
-            return
         if record.content_type == ALERT:
             self._take_alert(record)
         elif self._post is None:
@@ -524,7 +532,9 @@ class Connection:
             if other is None:
                 break
             content_type, rest, _ = other
-            self._take_record(self._records.opened(content_type, rest))
+            record = self._records.opened(content_type, rest)
+            if content_type != HANDSHAKE:
+                self._take_record(record)
             while self._take_message():
                 pass
             if self._read_closed:

@@ -24,7 +24,6 @@ from handfast.handshake.seams import unchanged
 from handfast.keys import keylog
 from handfast.keys.schedule import EarlySecret, Report, TrafficSecret
 from handfast.keys.transcript import Transcript
-from handfast.record.layer import Outgoing
 from handfast.record.protection import Protection13
 from handfast.trust.verdict import Verdict, as_verdict
 from handfast.wire.messages import MESSAGES, HandshakeMessage, Messages
@@ -37,7 +36,7 @@ if TYPE_CHECKING:
     from handfast.handshake.negotiate import CertificateWanted, HelloSeen
     from handfast.handshake.seams import Seams
     from handfast.keys.schedule import ExporterSecret
-    from handfast.record.layer import RecordLayer
+    from handfast.record.layer import Outgoing, RecordLayer
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verifiers import Verifier
 
@@ -128,13 +127,13 @@ class Handshake:
         sent: M = self.seams.edit(message)
         raw = encoded if encoded and self.seams.edit is unchanged else sent.encode()
         self.transcript.add(raw)
-        self._flight.append(Outgoing(sent, raw, []))
+        self._flight.append((sent, raw, []))
         return sent
 
     def send_after(self, message: HandshakeMessage) -> None:
         """Add a message to the flight that comes after the handshake, and so to no transcript."""
         message = self.seams.edit(message)
-        self._flight.append(Outgoing(message, message.encode(), []))
+        self._flight.append((message, message.encode(), []))
 
     def flush(self) -> None:
         """Write the flight."""
@@ -248,7 +247,8 @@ class Handshake:
     def tell(self, event: Event) -> None:
         """Tell what a message causes, in its place after the message, which may still wait in the flight."""
         if self._flight:
-            self._flight[-1].caused.append(event)
+            _, _, caused = self._flight[-1]
+            caused.append(event)
         else:
             self.watch.emit(event)
 

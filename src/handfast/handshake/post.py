@@ -9,7 +9,6 @@ from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved
 from handfast.events import Epoch, Role
 from handfast.handshake.flow import Expect
 from handfast.keys.established import ExtractedSecrets, TrafficKeys, TrafficSecrets
-from handfast.record.layer import Outgoing
 from handfast.record.protection import Protection13
 from handfast.registry import KeyUpdateRequest
 from handfast.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket
@@ -86,7 +85,7 @@ class PostHandshake:
         """Send KeyUpdate and write with the next keys. RFC 9846 4.7.3."""
         self._update_owed = False
         message = KeyUpdate(request)
-        self.records.write_messages([Outgoing(message, message.encode(), [])])
+        self.records.write_messages([(message, message.encode(), [])])
         secret = self.secrets.write = self.secrets.write.updated()
         self.records.change_write_keys(Protection13(self.suite, secret), Epoch.APPLICATION, self.suite.id)
         self._allow_plain()

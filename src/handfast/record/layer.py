@@ -8,6 +8,7 @@ possible, because each record costs a seal and an open.
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from handfast import limits
@@ -25,11 +26,16 @@ if TYPE_CHECKING:
     from handfast.wire.messages import HandshakeMessage
 
     Protection: TypeAlias = Protection13 | Protection12
+    # A message to write, its encoding, and the events that it causes, which are told after it is written.
+    Outgoing: TypeAlias = tuple[HandshakeMessage, bytes, list[Event]]
 
 HANDSHAKE = int(ContentType.handshake)
 APPLICATION_DATA = int(ContentType.application_data)
 CHANGE_CIPHER_SPEC = int(ContentType.change_cipher_spec)
 ALERT = int(ContentType.alert)
+
+# Content type, version, length of the body.
+_HEADER = Struct(">BHH")
 
 # How a client begins that speaks plain HTTP.
 HTTP_METHODS = tuple(
@@ -49,14 +55,6 @@ class Record(NamedTuple):
     content_type: int
     content: bytes
     protected: bool
-
-
-class Outgoing(NamedTuple):
-    """A message to write, its encoding, and the events that it causes, which are told after it is written."""
-
-    message: HandshakeMessage
-    raw: bytes
-    caused: list[Event]
 
 
 class RecordLayer:
@@ -152,24 +150,36 @@ class RecordLayer:
 
     def read(self) -> Record | None:
         """The next whole record that is not a change_cipher_spec, or None when more bytes are needed."""
+        incoming = self._incoming
         while True:
-            frame = self._next_frame()
-            if frame is None:
+            if len(incoming) < limits.RECORD_HEADER:
+                if incoming and not CHANGE_CIPHER_SPEC <= incoming[0] <= APPLICATION_DATA:
+                    self._refuse_foreign_bytes()
                 return None
-            header, body = frame
-            if header[0] == CHANGE_CIPHER_SPEC:
+            content_type, version, length = _HEADER.unpack_from(incoming)
+            # Every limit is at least this one.
+            usual = CHANGE_CIPHER_SPEC <= content_type <= APPLICATION_DATA and version >> 8 == 3
+            if not usual or length > limits.MAX_PLAINTEXT:
+                if not self._check_header(content_type, version, length):
+                    return None
+            end = limits.RECORD_HEADER + length
+            if len(incoming) < end:
+                return None
+            header, body = bytes(incoming[:5]), bytes(incoming[5:end])
+            del incoming[:end]
+            protection = self._read_protection
+            if content_type == CHANGE_CIPHER_SPEC:
                 self._take_change_cipher_spec(header, body)
-                continue
-            if self._read_protection is None:
-                if header[0] == APPLICATION_DATA and self._skippable is not None and self.joiner.empty:
-                    self._skip(self._skippable, header, body, BEFORE_KEYS)
-                    continue
-                return self._take_plaintext(header, body)
-            if header[0] not in self._read_protection.content_types:
-                self._refuse_plaintext(header, body)
-            record = self._take_protected(self._read_protection, header, body)
-            if record is not None:
-                return record
+            elif protection is None:
+                if content_type != APPLICATION_DATA or self._skippable is None or not self.joiner.empty:
+                    return self._take_plaintext(content_type, header, body)
+                self._skip(self._skippable, header, body, BEFORE_KEYS)
+            else:
+                if content_type not in protection.content_types:
+                    self._refuse_plaintext(header, body)
+                record = self._take_protected(protection, header, body)
+                if record is not None:
+                    return record
 
     def change_read_keys(self, protection: Protection, epoch: Epoch, suite: int, after: str) -> None:
         """Read with these keys from the next record on. Nothing of a message may be left over. RFC 9846 5.1."""
@@ -210,31 +220,21 @@ class RecordLayer:
         if not self.joiner.empty:
             raise PeerMisbehaved("message_spans_key_change", message=after)
 
-    def _next_frame(self) -> tuple[bytes, bytes] | None:
-        incoming = self._incoming
-        if not incoming:
-            return None
-        if not ContentType.change_cipher_spec <= incoming[0] <= ContentType.application_data:
+    def _check_header(self, content_type: int, version: int, length: int) -> bool:
+        """Whether this is a record all the same; if not it is refused, or more bytes must tell what it is."""
+        if not CHANGE_CIPHER_SPEC <= content_type <= APPLICATION_DATA:
             self._refuse_foreign_bytes()
-            return None
-        if len(incoming) < limits.RECORD_HEADER:
-            return None
-        if incoming[1] != 3 and self._read:
-            raise PeerMisbehaved("record_version", version=incoming[1] << 8 | incoming[2])
-        if incoming[1] != 3:
+            return False
+        if version >> 8 != 3 and self._read:
+            raise PeerMisbehaved("record_version", version=version)
+        if version >> 8 != 3:
             self._refuse_foreign_bytes()
-        length = incoming[3] << 8 | incoming[4]
-        limit = limits.MAX_CIPHERTEXT_13 if incoming[0] == APPLICATION_DATA else limits.MAX_PLAINTEXT
-        if self._read_protection is not None and incoming[0] in self._read_protection.content_types:
+        limit = limits.MAX_CIPHERTEXT_13 if content_type == APPLICATION_DATA else limits.MAX_PLAINTEXT
+        if self._read_protection is not None and content_type in self._read_protection.content_types:
             limit = self._read_protection.max_length
         if length > limit:
             raise PeerMisbehaved("record_overflow", length=length, limit=limit)
-        end = limits.RECORD_HEADER + length
-        if len(incoming) < end:
-            return None
-        header, body = bytes(incoming[:5]), bytes(incoming[5:end])
-        del incoming[:end]
-        return header, body
+        return True
 
     def _refuse_foreign_bytes(self) -> None:
         """Bytes that no TLS peer sends; at the start of a connection they tell what the peer does speak.
@@ -269,20 +269,20 @@ class RecordLayer:
         if self._change_cipher_specs > limits.MAX_CHANGE_CIPHER_SPECS:
             raise PeerMisbehaved("too_many_change_cipher_specs", limit=limits.MAX_CHANGE_CIPHER_SPECS)
 
-    def _take_plaintext(self, header: bytes, body: bytes) -> Record:
-        if header[0] == APPLICATION_DATA:
+    def _take_plaintext(self, content_type: int, header: bytes, body: bytes) -> Record:
+        if content_type == APPLICATION_DATA:
             self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, sealed=BEFORE_KEYS)
         else:
-            self._saw(Epoch.PLAINTEXT, header, body, header[0], body)
-        record = Record(header[0], body, protected=False)
-        self._check(record)
-        if header[0] == APPLICATION_DATA:
+            self._saw(Epoch.PLAINTEXT, header, body, content_type, body)
+        self._check(content_type, body)
+        if content_type == APPLICATION_DATA:
             raise PeerMisbehaved("early_application_data")
         self._skippable = None
-        if header[0] == HANDSHAKE and self._upcoming is not None:
-            raise PeerMisbehaved("missing_change_cipher_spec")
-        self._join(record)
-        return record
+        if content_type == HANDSHAKE:
+            if self._upcoming is not None:
+                raise PeerMisbehaved("missing_change_cipher_spec")
+            self.joiner.add(body, self._read - 1)
+        return Record(content_type, body, False)
 
     def _refuse_plaintext(self, header: bytes, body: bytes) -> None:
         """A plaintext record after keys are on is an error; an alert among them may at least be believed a little.
@@ -317,20 +317,19 @@ class RecordLayer:
         """Take the content of a protected record: check it, and join it if it is part of a message."""
         self._nothing_opened = False
         self._skippable = None
-        record = Record(content_type, content, protected=True)
-        self._check(record)
-        self._join(record)
-        return record
+        self._check(content_type, content)
+        if content_type == HANDSHAKE:
+            self.joiner.add(content, self._read - 1)
+        return Record(content_type, content, True)
 
-    def _check(self, record: Record) -> None:
-        content_type = record.content_type
+    def _check(self, content_type: int, content: bytes) -> None:
         if content_type not in (HANDSHAKE, ALERT, APPLICATION_DATA):
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(content_type))
         if content_type != HANDSHAKE and not self.joiner.empty:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.describe(content_type))
-        if len(record.content) > limits.MAX_PLAINTEXT:
-            raise PeerMisbehaved("record_overflow", length=len(record.content), limit=limits.MAX_PLAINTEXT)
-        if record.content:
+        if len(content) > limits.MAX_PLAINTEXT:
+            raise PeerMisbehaved("record_overflow", length=len(content), limit=limits.MAX_PLAINTEXT)
+        if content:
             self._empty_records = 0
             if content_type == APPLICATION_DATA:
                 self.key_updates = 0
@@ -340,10 +339,6 @@ class RecordLayer:
             self._empty_records += 1
             if self._empty_records > limits.MAX_EMPTY_RECORDS:
                 raise PeerMisbehaved("too_many_empty_records", limit=limits.MAX_EMPTY_RECORDS)
-
-    def _join(self, record: Record) -> None:
-        if record.content_type == HANDSHAKE:
-            self.joiner.add(record.content, self._read - 1)
 
     def _saw(
         self,
@@ -356,7 +351,7 @@ class RecordLayer:
         sealed: str = "",
     ) -> None:
         index = self._read
-        self._read += 1
+        self._read = index + 1
         if self.watch.active:
             now = self.watch.tick()
             self.watch.emit(
@@ -367,7 +362,7 @@ class RecordLayer:
 
     def write_messages(self, messages: Sequence[Outgoing]) -> None:
         """Write a flight, joined into as few records as the limit allows."""
-        flight = b"".join([message.raw for message in messages])
+        flight = b"".join([raw for _, raw, _ in messages])
         step = self.fragment_limit
         first = self._written
         for start in range(0, len(flight), step):

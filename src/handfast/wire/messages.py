@@ -312,6 +312,7 @@ def _selects_a_version(hello: bytes) -> bool:
 
 
 _SUPPORTED_VERSIONS = ExtensionType.supported_versions.to_bytes(2)
+_SERVER_HELLO = int(HandshakeType.server_hello)
 
 
 def parse_handshake(raw: bytes, messages: Messages = MESSAGES) -> HandshakeMessage:
@@ -319,13 +320,14 @@ def parse_handshake(raw: bytes, messages: Messages = MESSAGES) -> HandshakeMessa
 
     Raises BadMessage when the bytes do not decode or the type is unknown, PeerMisbehaved for a duplicate extension.
     """
-    if len(raw) < HANDSHAKE_HEADER:
-        missing = HANDSHAKE_HEADER - len(raw)
+    size = len(raw)
+    if size < HANDSHAKE_HEADER:
+        missing = HANDSHAKE_HEADER - size
         raise BadMessage("truncated", message="a handshake message", missing=missing, field="its header")
-    cls = message_class(raw, messages)
+    cls = messages.get(raw[0]) if raw[0] != _SERVER_HELLO else message_class(raw, messages)
     if cls is None:
         raise BadMessage("unknown_message", type=raw[0])
-    surplus = len(raw) - HANDSHAKE_HEADER - int.from_bytes(raw[1:HANDSHAKE_HEADER], "big")
+    surplus = size - HANDSHAKE_HEADER - (raw[1] << 16 | raw[2] << 8 | raw[3])
     if surplus < 0:
         raise BadMessage("truncated", message=cls.__name__, missing=-surplus, field="its body")
     if surplus > 0:
