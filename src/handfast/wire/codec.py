@@ -16,6 +16,9 @@ reader does not know where in a message it stands: it raises ``Undecodable``, ea
 its own name to the path, and ``decode`` turns that into the error of the catalogue. A message that parses pays nothing:
 what has a length first looks whether all is well, and only if not asks ``read_length`` what is wrong.
 
+A struct is read and written by a function in a straight line, which is compiled from the lines that its fields give for
+it. It takes only what is well-formed: on anything else it starts over field by field, and that says what is wrong.
+
 Lengths and bounds are bytes throughout, of vectors too, as in the RFC.
 """
 
@@ -79,6 +82,23 @@ def write_length(content: bytes, vector: Bounded) -> bytes:
     return length.to_bytes(vector.prefix, "big") + content
 
 
+def reading_length(vector: Bounded) -> list[str]:
+    """The lines of ``read_length``: they leave ``at`` and ``stop`` around the contents."""
+    p = vector.prefix
+    number = {1: "data[at - 1]", 2: "(data[at - 2] << 8 | data[at - 1])"}.get(p, f"int.from_bytes(data[at - {p} : at])")
+    bounds = f"{vector.minimum} <= stop - at <= {vector.maximum}"
+    return [f"at += {p}", f"stop = at + {number}", f"if stop > end or not {bounds}: raise ValueError"]
+
+
+def writing_length(vector: Bounded, name: str) -> list[str]:
+    """The lines of ``write_length``, for the contents in ``name``."""
+    return [
+        f"size = len({name})",
+        f"if not {vector.minimum} <= size <= {vector.maximum}: raise ValueError",
+        f"{name} = size.to_bytes({vector.prefix}, 'big') + {name}",
+    ]
+
+
 class Codec(Protocol):
     """One type of the presentation language."""
 
@@ -106,6 +126,13 @@ class UInt:
             truncated(stop - end)
         return int.from_bytes(data[at:stop], "big"), stop
 
+    def reading(self, name: str) -> list[str]:
+        number = {1: "data[at]", 2: "data[at] << 8 | data[at + 1]"}.get(self.size, "int.from_bytes(data[at:stop])")
+        return [f"stop = at + {self.size}", "if stop > end: raise ValueError", f"{name} = {number}", "at = stop"]
+
+    def writing(self, name: str) -> list[str]:
+        return [f"{name} = {name}.to_bytes({self.size}, 'big')"]
+
     def write(self, value: int) -> bytes:
         try:
             return value.to_bytes(self.size, "big")
@@ -126,6 +153,12 @@ class Fixed:
         if stop > end:
             truncated(stop - end)
         return data[at:stop], stop
+
+    def reading(self, name: str) -> list[str]:
+        return [f"stop = at + {self.size}", "if stop > end: raise ValueError", f"{name} = data[at:stop]", "at = stop"]
+
+    def writing(self, name: str) -> list[str]:
+        return [f"if len({name}) != {self.size}: raise ValueError"]
 
     def write(self, value: bytes) -> bytes:
         if len(value) != self.size:
@@ -151,6 +184,12 @@ class Opaque:
             read_length(data, at, end, self)
         return data[start:stop], stop
 
+    def reading(self, name: str) -> list[str]:
+        return [*reading_length(self), f"{name} = data[at:stop]", "at = stop"]
+
+    def writing(self, name: str) -> list[str]:
+        return writing_length(self, name)
+
     def write(self, value: bytes) -> bytes:
         return write_length(value, self)
 
@@ -162,6 +201,12 @@ class Remainder:
 
     def read(self, data: bytes, at: int, end: int) -> tuple[bytes, int]:
         return data[at:end], end
+
+    def reading(self, name: str) -> list[str]:
+        return [f"{name} = data[at:end]", "at = end"]
+
+    def writing(self, name: str) -> list[str]:
+        return []
 
     def write(self, value: bytes) -> bytes:
         return value
@@ -193,6 +238,22 @@ class Vector:
             truncated(self.size - left_over)
         return struct.unpack_from(f">{count}{self.letter}", data, start), stop
 
+    def reading(self, name: str) -> list[str] | None:
+        if not self.letter:
+            return None
+        return [
+            *reading_length(self),
+            f"count, left_over = divmod(stop - at, {self.size})",
+            "if left_over: raise ValueError",
+            f"{name} = unpack_from(f'>{{count}}{self.letter}', data, at)",
+            "at = stop",
+        ]
+
+    def writing(self, name: str) -> list[str] | None:
+        if not self.letter:
+            return None
+        return [f"{name} = pack(f'>{{len({name})}}{self.letter}', *{name})", *writing_length(self, name)]
+
     def _read_items(self, data: bytes, at: int, stop: int) -> tuple[Any, ...]:
         items: list[Any] = []
         read = self.item.read
@@ -222,31 +283,48 @@ class StructCodec:
     def __init__(self, cls: type[Struct], fields: tuple[tuple[str, Codec], ...]) -> None:
         self.cls = cls
         self.fields = fields
-        # Most structs have one field.
-        self.read, self.write = _one_field(cls, *fields[0]) if len(fields) == 1 else _several_fields(cls, fields)
+        self.read, self.write = _straight(cls, fields)
 
 
-def _one_field(cls: Any, name: str, codec: Codec) -> tuple[Reader, Writer]:
-    read_field, write_field = codec.read, codec.write
-
-    def read(data: bytes, at: int, end: int) -> tuple[Any, int]:
-        try:
-            value, at = read_field(data, at, end)
-        except Undecodable as error:
-            error.path.append(name)
-            raise
-        return cls(value), at
-
-    def write(value: Any) -> bytes:
-        try:
-            return write_field(getattr(value, name))
-        except ValueError as error:
-            raise ValueError(f"{cls.__name__}.{name}: {error}") from None
-
-    return read, write
+# What the straight functions stumble over; any other error is the same field by field.
+_STUMBLES = (ValueError, OverflowError, IndexError, struct.error, Undecodable)
 
 
-def _several_fields(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, Writer]:
+def _straight(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, Writer]:
+    """Reading and writing in a straight line: the lines of the fields, one after the other, in one function each."""
+    by_field = _by_field(cls, fields)
+    scope: dict[str, Any] = {"cls": cls, "STUMBLES": _STUMBLES}
+    scope |= {
+        "pack": struct.pack,
+        "unpack_from": struct.unpack_from,
+        "read_fields": by_field[0],
+        "write_fields": by_field[1],
+    }
+    reading, writing = [], []
+    for number, (name, codec) in enumerate(fields):
+        value = f"value{number}"
+        scope |= {f"read{number}": codec.read, f"write{number}": codec.write}
+        lines = codec.reading(value) if isinstance(codec, _INLINE) else None
+        reading += [f"{value}, at = read{number}(data, at, end)"] if lines is None else lines
+        lines = codec.writing(value) if isinstance(codec, _INLINE) else None
+        if lines is None:
+            writing.append(f"{value} = write{number}(struct.{name})")
+        else:
+            writing += [f"{value} = struct.{name}", *lines]
+    values = ", ".join(f"value{number}" for number in range(len(fields)))
+    reading.append(f"return cls({values}), at")
+    writing.append("return " + (values.replace(", ", " + ") or "b''"))
+    read = ["def read(data, at, end):", " start = at", " try:", *reading, " except STUMBLES:"]
+    write = ["def write(struct):", " try:", *writing, " except STUMBLES:"]
+    code = [*read, "return read_fields(data, start, end)", *write, "return write_fields(struct)"]
+    exec("\n".join(line if line[0] == " " or line[:3] == "def" else f"  {line}" for line in code), scope)
+    return scope["read"], scope["write"]
+
+
+_INLINE = UInt, Fixed, Opaque, Remainder, Vector
+
+
+def _by_field(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, Writer]:
     readers = tuple([codec.read for _, codec in fields])
     writers = tuple([(name, codec.write) for name, codec in fields])
 
