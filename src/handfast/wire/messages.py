@@ -19,7 +19,7 @@ from handfast.registry import (
     SignatureScheme,
 )
 from handfast.wire import extensions as ext
-from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Vector, decode, tls_struct
+from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Undecodable, Vector, decode, tls_struct
 from handfast.wire.extensions import Body, ExtensionBlock, ExtensionBody, Extensions, forms
 
 # The bytes before every message: its type and the length of the rest. RFC 9846 4.
@@ -36,6 +36,8 @@ class HandshakeMessage(Struct):
     EXTENSIONS: ClassVar[Mapping[int, type[ExtensionBody]]] = {}
 
     raw: bytes = field(default=b"", repr=False, compare=False)
+    # What a ClientHello has in common with others that came; None where nothing of that is kept.
+    shape: "Shape | None" = field(default=None, repr=False, compare=False)
 
     def encode(self) -> bytes:
         """The message with its 4-byte header. Raises ValueError when a field is outside its bounds. RFC 9846 4."""
@@ -107,6 +109,9 @@ class ClientHello(Extended, HandshakeMessage):
     @property
     def asked_name(self) -> str | None:
         """The host name that the client asks for; text of the peer. RFC 6066 3."""
+        return self._find_name() if self.shape is None else self.shape.asked_name
+
+    def _find_name(self) -> str | None:
         asked = self.find(ext.ServerNameList)
         for entry in () if asked is None else asked.server_name_list:
             if not entry.name_type:
@@ -313,6 +318,8 @@ def _selects_a_version(hello: bytes) -> bool:
 
 _SUPPORTED_VERSIONS = ExtensionType.supported_versions.to_bytes(2)
 _SERVER_HELLO = int(HandshakeType.server_hello)
+_KEY_SHARE, _PSKS = int(ExtensionType.key_share), int(ExtensionType.pre_shared_key)
+_TLS12 = int(ProtocolVersion.TLS12)
 
 
 def parse_handshake(raw: bytes, messages: Messages = MESSAGES) -> HandshakeMessage:
@@ -332,9 +339,118 @@ def parse_handshake(raw: bytes, messages: Messages = MESSAGES) -> HandshakeMessa
         raise BadMessage("truncated", message=cls.__name__, missing=-surplus, field="its body")
     if surplus > 0:
         raise BadMessage("trailing_bytes", message=cls.__name__, extra=surplus, field="its body")
+    kept = _known_hello(raw) if cls is ClientHello else _whole.get(raw) if cls in _REPEATED else None
+    if kept is not None and type(kept) is cls:
+        return kept
     message = decode(cls, raw, at=HANDSHAKE_HEADER)
     message.raw = raw
+    if len(raw) <= _MAX_KEPT_BYTES:
+        _keep(message)
     return message
+
+
+# Most peers say most things in every connection alike. Whole messages that came before are not parsed again, nor is
+# what hellos of one shape have in common; the objects are shared, and nobody changes a message that was parsed. Few are
+# kept, and none that is large, because strangers choose them.
+_MAX_KEPT = 256
+_MAX_KEPT_BYTES = 4096
+_REPEATED = (EncryptedExtensions, CertificateRequest, Certificate)
+_VARYING = (ext.Cookie, ext.SessionTicket, ext.EncryptedClientHello)
+_whole: dict[bytes, HandshakeMessage] = {}
+
+
+class Shape:
+    """What is the same in many hellos: all but the random, the session id, and the bodies of key_share and of PSKs."""
+
+    __slots__ = ("asked_name", "cipher_suites", "extensions", "legacy_compression_methods")
+
+    def __init__(self, hello: ClientHello) -> None:
+        self.cipher_suites = hello.cipher_suites
+        self.legacy_compression_methods = hello.legacy_compression_methods
+        self.extensions = hello.extensions
+        self.asked_name = hello.asked_name
+
+
+class _Layout:
+    """Where hellos of one length after the session id vary, counted from there, and what they are in between."""
+
+    __slots__ = ("psks", "share", "share_end")
+
+    def __init__(self, share: int, share_end: int, psks: int) -> None:
+        self.share = share
+        self.share_end = share_end
+        self.psks = psks
+
+    def constant(self, raw: bytes, at: int) -> bytes:
+        """What of ``raw``, whose session id ends at ``at``, all hellos of its shape have."""
+        return raw[at : at + self.share] + raw[at + self.share_end : at + self.psks]
+
+
+_layouts: dict[int, _Layout] = {}
+_shapes: dict[tuple[_Layout, bytes], Shape] = {}
+
+
+def _known_hello(raw: bytes) -> ClientHello | None:
+    """A hello of a shape that came before; None for any other, and for one that does not parse."""
+    at = _behind_session_id(raw)
+    layout = _layouts.get(len(raw) - at)
+    if layout is None or not at:
+        return None
+    shape = _shapes.get((layout, layout.constant(raw, at)))
+    if shape is None:
+        return None
+    share, share_end, psks, end = at + layout.share, at + layout.share_end, at + layout.psks, len(raw)
+    extensions = Extensions(shape.extensions)
+    try:
+        extensions[_KEY_SHARE], stop = ext.KeyShareClientHello.CODEC.read(raw, share, share_end)
+        if psks < end:
+            extensions[_PSKS], end = ext.OfferedPsks.CODEC.read(raw, psks, end)
+    except Undecodable:
+        return None
+    if stop != share_end or end != len(raw):
+        return None
+    suites, methods = shape.cipher_suites, shape.legacy_compression_methods
+    return ClientHello(_TLS12, raw[6:38], raw[39:at], suites, methods, extensions, raw=raw, shape=shape)
+
+
+def _behind_session_id(raw: bytes) -> int:
+    """Where the session id of a ClientHello ends; 0 for one that is no such hello as everybody sends."""
+    return 39 + raw[38] if len(raw) > 39 and raw[4:6] == b"\3\3" and raw[38] <= 32 else 0
+
+
+def _keep(message: HandshakeMessage) -> None:
+    if isinstance(message, _REPEATED):
+        if len(_whole) >= _MAX_KEPT:
+            _whole.clear()
+        _whole[message.raw] = message
+    elif isinstance(message, ClientHello):
+        _keep_shape(message)
+
+
+def _keep_shape(hello: ClientHello) -> None:
+    raw, at = hello.raw, _behind_session_id(hello.raw)
+    if not at or _KEY_SHARE not in hello.extensions or any(hello.find(cls) for cls in _VARYING):
+        return
+    start = at + 2 + 2 * len(hello.cipher_suites) + 1 + len(hello.legacy_compression_methods) + 2
+    share = share_end = psks = 0
+    for extension_type in hello.extensions:
+        end = start + 4 + int.from_bytes(raw[start + 2 : start + 4], "big")
+        if extension_type == _KEY_SHARE:
+            share, share_end = start + 4 - at, end - at
+        if extension_type == _PSKS:
+            psks = start + 4 - at
+        start = end
+    if psks and next(reversed(hello.extensions)) != _PSKS:
+        return
+    length = len(raw) - at
+    layout = _layouts.get(length)
+    if layout is None or (layout.share, layout.share_end, layout.psks) != (share, share_end, psks or length):
+        layout = _Layout(share, share_end, psks or length)
+    if len(_shapes) >= _MAX_KEPT:
+        _layouts.clear()
+        _shapes.clear()
+    _layouts[length] = layout
+    hello.shape = _shapes[layout, layout.constant(raw, at)] = Shape(hello)
 
 
 def message_hash(transcript_hash: bytes) -> bytes:
