@@ -116,7 +116,8 @@ def server_identity(
 def client_identity(hs: ClientHandshake, request: CertificateRequest) -> Generator[Step, Any, None]:
     """Who we are, as far as the server asked. RFC 9846 4.5."""
     mine = yield from client_choice(hs, negotiate.check_certificate_request(request))
-    yield from prove_identity(hs, mine, request)
+    form = negotiate.certificate_form(request, hs.config.certificate_compression)
+    yield from prove_identity(hs, mine, form)
 
 
 def early_data_accepted(hs: ClientHandshake, session: SessionOffer | None, answer: EncryptedExtensions) -> bool:

@@ -28,7 +28,7 @@ from handfast.wire.compression import ALGORITHMS, available
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials, CredentialsHandle
-    from handfast.handshake.negotiate import HelloSeen
+    from handfast.handshake.negotiate import Decision, HelloSeen
     from handfast.sessions.cache import Sessions
     from handfast.sessions.replay import ReplayGuard
     from handfast.sessions.tickets import Tickets
@@ -285,6 +285,11 @@ class ServerConfig(Config):
                 f"{self.client_auth} needs a verifier to judge client certificates",
                 "give --client-ca, or choose request or require_any",
             )
+
+    @cached_property
+    def decisions(self) -> dict[Any, Decision]:
+        """What hellos came to under this configuration, by their shape and the groups of their shares."""
+        return {}
 
     @cached_property
     def client_schemes(self) -> tuple[int, ...]:

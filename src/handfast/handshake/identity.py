@@ -61,11 +61,11 @@ Asking: TypeAlias = ClientHello | CertificateRequest
 
 
 def candidates(
-    hs: Handshake, asked: negotiate.HelloSeen | negotiate.CertificateWanted
+    hs: Handshake, asked: Callable[[], negotiate.HelloSeen | negotiate.CertificateWanted]
 ) -> Generator[Step, Any, Sequence[Credentials]]:
     """Our credentials to choose from: those of the configuration, or what its function gives for what was asked."""
     if callable(hs.config.credentials):
-        return (yield from hs.resolve(hs.config.credentials, asked))
+        return (yield from hs.resolve(hs.config.credentials, asked()))
     return [handle.current for handle in hs.config.credentials]
 
 
@@ -75,13 +75,18 @@ def client_choice(
     schemes_of: Callable[[Credentials], Iterable[int]] = client_schemes,
 ) -> Generator[Step, Any, Choice]:
     """Who we are to a server that asked. It has proven itself by now, so whoever must be asked may be."""
-    ours = yield from candidates(hs, replace(wanted, server_name=hs.info.server_name))
+    ours = yield from candidates(hs, lambda: replace(wanted, server_name=hs.info.server_name))
     anyway = hs.config.when_no_certificate_matches == "send_anyway"
     return choose_client_credentials(ours, wanted, at=_now(hs), anyway=anyway, schemes_of=schemes_of)
 
 
-def prove_identity(hs: Handshake, choice: Choice, asking: Asking) -> Generator[Step, Any, None]:
-    """Answer ``asking`` with Certificate and, unless it is empty, CertificateVerify. RFC 9846 4.5.1 and 4.5.2."""
+def prove_identity(
+    hs: Handshake, choice: Choice, form: negotiate.CertificateForm, context: bytes = b""
+) -> Generator[Step, Any, None]:
+    """Say who we are with Certificate and, unless it is empty, CertificateVerify. RFC 9846 4.5.1 and 4.5.2.
+
+    ``form`` and ``context`` are those of the message that this answers.
+    """
     credentials, scheme = choice.credentials, choice.scheme
     chain = () if credentials is None else credentials.chain
     if hs.watch.active:
@@ -89,10 +94,9 @@ def prove_identity(hs: Handshake, choice: Choice, asking: Asking) -> Generator[S
         names = hs.info.ca_names if hs.role is Role.CLIENT else None
         hs.watch.emit(CertificateChosen(now, hs.role.sends, chain, scheme, choice.reason, names, choice.considered))
     if credentials is None or scheme is None:
-        hs.send(Certificate(_context(asking), ()))
+        hs.send(Certificate(context, ()))
         return
-    form = negotiate.certificate_form(asking, hs.config.certificate_compression)
-    hs.send(certificate_message(credentials, _context(asking), form))
+    hs.send(certificate_message(credentials, context, form))
     content = proof_content(hs.role, hs.transcript.digest())
     signature = yield from hs.sign(credentials, scheme, content)
     sent = hs.send(CertificateVerify(scheme, signature)).signature

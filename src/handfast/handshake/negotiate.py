@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from handfast import limits
 from handfast.crypto.suites import SUITES_13
@@ -19,6 +19,7 @@ from handfast.registry import (
     NamedGroup,
     NameType,
     ProtocolVersion,
+    PskKeyExchangeMode,
     Registry,
     SignatureScheme,
 )
@@ -27,6 +28,7 @@ from handfast.wire.extensions import (
     CertificateCompressionAlgorithms,
     CertificateStatusRequest,
     CertificateStatusRequestCertificateRequest,
+    ClientTicketRequest,
     Cookie,
     EarlyDataIndication,
     ExtensionBody,
@@ -36,6 +38,7 @@ from handfast.wire.extensions import (
     NamedGroupList,
     OfferedPsks,
     OidFilters,
+    PostHandshakeAuth,
     ProtocolNameList,
     PskKeyExchangeModes,
     SelectedPsk,
@@ -54,6 +57,9 @@ from handfast.wire.messages import (
     HelloRetryRequest,
     ServerHello,
 )
+
+if TYPE_CHECKING:
+    from handfast.handshake.config import ServerConfig
 
 TLS12 = int(ProtocolVersion.TLS12)
 TLS13 = int(ProtocolVersion.TLS13)
@@ -238,14 +244,75 @@ def check_certificate_request(request: CertificateRequest, *, later: bool = Fals
 
 
 @dataclass(frozen=True, slots=True)
-class Offer:
-    """A ClientHello's offer, checked: numbers of their registries, key shares by group."""
+class Said:
+    """What a ClientHello says beside its key shares and PSKs: the same for all hellos of one shape.
 
-    hello: ClientHello
+    Numbers of their registries. ``schemes`` is None in a hello that is content with its PSKs; ``resumes`` says whether
+    it can resume in the one way that we do, with (EC)DHE, ``tickets`` how many it asks for, new and resumed.
+    """
+
     suites: tuple[int, ...]
     groups: tuple[int, ...]
-    shares: dict[int, bytes]
     protocols: tuple[bytes, ...]
+    schemes: tuple[int, ...] | None
+    names_server: bool
+    early_data: bool
+    post_handshake_auth: bool
+    resumes: bool
+    tickets: tuple[int, int] | None
+
+
+@dataclass(slots=True, eq=False)
+class Offer:
+    """A ClientHello's offer, checked: what it says, key shares by group."""
+
+    hello: ClientHello
+    said: Said
+    shares: dict[int, bytes]
+
+    @property
+    def protocols(self) -> tuple[bytes, ...]:
+        """The application protocols, as sent."""
+        return self.said.protocols
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a hello comes to under a configuration: numbers of their registries."""
+
+    said: Said
+    suite: int
+    group: int
+    protocol: str | None
+    form: CertificateForm
+
+
+def decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:
+    """What becomes of a hello of TLS 1.3. It is the same for all hellos of one shape with shares for the same groups."""
+    if hello.shape is None:
+        return _decide(config, hello)
+    shares = {share.group: share.key_exchange for share in require(hello, KeyShareClientHello).client_shares}
+    key = hello.shape, *shares
+    kept = config.decisions.get(key)
+    if kept is None:
+        kept, offer = _decide(config, hello)
+        if len(config.decisions) >= limits.DECISIONS_KEPT:
+            config.decisions.clear()
+        config.decisions[key] = kept
+        return kept, offer
+    _check_psk_form(hello)
+    return kept, Offer(hello, kept.said, shares)
+
+
+def _decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:
+    if hello.find(Cookie) is not None:
+        raise PeerMisbehaved("cookie_in_first_hello")
+    offer = check_client_hello(hello)
+    suite = choose_suite(config.suites, offer)
+    group = choose_group(config.groups, offer)
+    protocol = choose_protocol(config.application_protocols, offer, required=config.require_application_protocol)
+    form = certificate_form(hello, config.certificate_compression)
+    return Decision(offer.said, suite, group, protocol, form), offer
 
 
 def check_client_hello(hello: ClientHello) -> Offer:
@@ -261,19 +328,28 @@ def check_client_hello(hello: ClientHello) -> Offer:
     shares = _shares_by_group(require(hello, KeyShareClientHello), groups)
     if hello.find(OfferedPsks) is None:
         require(hello, SignatureSchemeList)
-    protocols = hello.find(ProtocolNameList)
-    return Offer(
-        hello,
+    protocols, schemes = hello.find(ProtocolNameList), hello.find(SignatureSchemeList)
+    modes, tickets = hello.find(PskKeyExchangeModes), hello.find(ClientTicketRequest)
+    said = Said(
         tuple(hello.cipher_suites),
         groups,
-        shares,
         () if protocols is None else tuple(protocols.protocol_name_list),
+        None if schemes is None else tuple(schemes.supported_signature_algorithms),
+        names_server=hello.find(ServerNameList) is not None,
+        early_data=hello.find(EarlyDataIndication) is not None,
+        post_handshake_auth=hello.find(PostHandshakeAuth) is not None,
+        resumes=modes is not None and PskKeyExchangeMode.psk_dhe_ke in modes.ke_modes,
+        tickets=None if tickets is None else (tickets.new_session_count, tickets.resumption_count),
     )
+    return Offer(hello, said, shares)
 
 
 def signature_schemes(offer: Offer) -> tuple[int, ...]:
     """What our certificate may be signed with; only a hello that is content with its PSKs leaves them out."""
-    return tuple(require(offer.hello, SignatureSchemeList).supported_signature_algorithms)
+    schemes = offer.said.schemes
+    return (
+        tuple(require(offer.hello, SignatureSchemeList).supported_signature_algorithms) if schemes is None else schemes
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -363,9 +439,9 @@ def choose_suite(ours: Sequence[int], offer: Offer) -> int:
     """Our most wanted suite among those offered. RFC 9846 4.2.2."""
     ours = [suite for suite in ours if suite in SUITES_13]
     for suite in ours:
-        if suite in offer.suites:
+        if suite in offer.said.suites:
             return suite
-    theirs = names(CipherSuite, offer.suites)
+    theirs = names(CipherSuite, offer.said.suites)
     raise PeerIncompatible("no_common_suite", theirs=theirs, ours=names(CipherSuite, ours))
 
 
@@ -375,9 +451,9 @@ def choose_group(ours: Sequence[int], offer: Offer) -> int:
         if group in offer.shares:
             return group
     for group in ours:
-        if group in offer.groups:
+        if group in offer.said.groups:
             return group
-    theirs = names(NamedGroup, offer.groups)
+    theirs = names(NamedGroup, offer.said.groups)
     raise PeerIncompatible("no_common_group", theirs=theirs, ours=names(NamedGroup, ours))
 
 

@@ -48,7 +48,8 @@ def answer_request(hs: ClientHandshake, secrets: TrafficSecrets) -> Exchange:
     hs.info.client_auth_requested = True
     hs.info.ca_names = wanted.ca_names
     mine = yield from client_choice(hs, wanted)
-    yield from prove_identity(hs, mine, request)
+    form = negotiate.certificate_form(request, hs.config.certificate_compression)
+    yield from prove_identity(hs, mine, form, request.certificate_request_context)
     send_finished(hs, secrets.write)
     hs.flush()
     return None

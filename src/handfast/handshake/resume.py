@@ -22,16 +22,13 @@ from handfast.handshake.by_name import may_have_credentials
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
 from handfast.handshake.needs import FirstUse, Issue, Redeem
-from handfast.registry import PskKeyExchangeMode
+from handfast.keys.transcript import Transcript
 from handfast.sessions.state import FORMAT, TicketState
 from handfast.trust.verifiers import policy_id
 from handfast.wire.extensions import (
-    ClientTicketRequest,
-    EarlyDataIndication,
     EarlyDataIndicationNewSessionTicket,
     Extensions,
     OfferedPsks,
-    PskKeyExchangeModes,
 )
 from handfast.wire.messages import NewSessionTicket
 
@@ -40,7 +37,6 @@ if TYPE_CHECKING:
     from handfast.handshake.flow import ServerHandshake, Step
     from handfast.handshake.negotiate import Offer
     from handfast.keys.schedule import EarlySecret, ExporterSecret, ResumptionSecret, TrafficSecret
-    from handfast.keys.transcript import Transcript
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,15 +80,17 @@ def server_policy(config: ServerConfig, server_name: str | None) -> bytes:
 
 
 def find_session(
-    hs: ServerHandshake, offer: Offer, suite: Suite13, before: Transcript
+    hs: ServerHandshake, offer: Offer, suite: Suite13, before: Transcript | None
 ) -> Generator[Step, Any, Resumption | None]:
     """The session that the client wants to resume, if we know it and it still holds. RFC 9846 4.3.11.
 
-    ``before`` is the transcript up to the hello of ``offer``, without it.
+    ``before`` is the transcript up to the hello of ``offer``, without it; None for an empty one.
     """
     config = hs.config
+    if config.tickets is None or not offer.said.resumes:
+        return None
     offered = offer.hello.find(OfferedPsks)
-    if offered is None or config.tickets is None or not takes_tickets(offer):
+    if offered is None:
         return None
     policy = server_policy(config, hs.info.server_name)
     for index, identity in enumerate(offered.identities[: limits.MAX_PSK_IDENTITIES]):
@@ -100,7 +98,7 @@ def find_session(
         if state is None or not still_good(state, config, suite, hs.info.server_name, hs.seams.clock()):
             continue
         early_secret = hs.early_secret(suite, state.psk)
-        binder = check_binder(hs, early_secret, offer, index, before, external=bool(state.external))
+        binder = check_binder(hs, early_secret, offer, index, before or Transcript(), external=bool(state.external))
         peer: VerifiedPeer | UnverifiedPeer | None = None
         if state.chain:
             proven = ProvenChain(state.chain, state.ocsp_response, config.asks_for_ocsp_response)
@@ -110,12 +108,6 @@ def find_session(
         hs.info.external_psk = bool(state.external)
         return Resumption(index, state, peer, early_secret, binder)
     return None
-
-
-def takes_tickets(offer: Offer) -> bool:
-    """Whether the client can resume in the one way that we do, with (EC)DHE. RFC 9846 4.3.9."""
-    modes = offer.hello.find(PskKeyExchangeModes)
-    return modes is not None and PskKeyExchangeMode.psk_dhe_ke in modes.ke_modes
 
 
 def still_good(state: TicketState, config: ServerConfig, suite: Suite13, server_name: str | None, now: float) -> bool:
@@ -160,7 +152,7 @@ def consider_early_data(
     hs: ServerHandshake, offer: Offer, resumption: Resumption | None, suite: Suite13
 ) -> Generator[Step, Any, EarlyData | None]:
     """Whether early data that the client announced is taken; if not, ``info.early_data`` says why. RFC 9846 4.3.10."""
-    if offer.hello.find(EarlyDataIndication) is None:
+    if not offer.said.early_data:
         return None
     reason = early_data_refusal(hs, offer, resumption, suite)
     guard = hs.config.replay_guard
@@ -237,12 +229,10 @@ def scope_and_start(guard: Any) -> tuple[bytes, float]:
 
 def tickets_to_send(config: ServerConfig, offer: Offer, *, resumed: bool) -> int:
     """How many, by what the client asked for. RFC 9149."""
-    if config.tickets is None or not takes_tickets(offer):
+    if config.tickets is None or not offer.said.resumes:
         return 0
-    asked = offer.hello.find(ClientTicketRequest)
-    if asked is None:
-        return config.ticket_count
-    return min(asked.resumption_count if resumed else asked.new_session_count, limits.MAX_TICKETS_SENT)
+    asked = offer.said.tickets
+    return config.ticket_count if asked is None else min(asked[resumed], limits.MAX_TICKETS_SENT)
 
 
 def send_tickets(

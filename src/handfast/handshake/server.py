@@ -6,7 +6,6 @@ from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
-from handfast.errors import PeerMisbehaved
 from handfast.handshake import negotiate, versions
 from handfast.handshake.by_name import policy_of
 from handfast.handshake.resume import find_session
@@ -15,10 +14,8 @@ from handfast.keys.established import Established
 from handfast.keys.transcript import Transcript
 from handfast.wire.extensions import (
     Cookie,
-    EarlyDataIndication,
     Extensions,
     KeyShareHelloRetryRequest,
-    PostHandshakeAuth,
     SupportedVersionsServerHello,
 )
 from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, HelloRetryRequest
@@ -46,20 +43,17 @@ def server(hs: ServerHandshake) -> Generator[Step, Any, Established | Establishe
         sentinel = negotiate.DOWNGRADE_SENTINELS[0] if negotiate.TLS13 in config.spoken else b""
         return (yield from server12(hs, hello, sentinel))
     hs.records.accepts_change_cipher_spec = True
-    hs.info.post_handshake_auth = hello.find(PostHandshakeAuth) is not None
-    if hello.find(Cookie) is not None:
-        raise PeerMisbehaved("cookie_in_first_hello")
-    offer = negotiate.check_client_hello(hello)
-    suite = negotiate.choose_suite(config.suites, offer)
-    group = negotiate.choose_group(config.groups, offer)
-    before = Transcript()
+    decision, offer = negotiate.decide(config, hello)
+    hs.info.post_handshake_auth = offer.said.post_handshake_auth
+    suite, group = decision.suite, decision.group
+    before = None
     if group not in offer.shares:
-        if hello.find(EarlyDataIndication) is not None:
+        if offer.said.early_data:
             hs.info.early_data = "rejected: the handshake needed a HelloRetryRequest"
             hs.records.skip_early_data(negotiate.skippable(config.max_early_data))
         offer, before = yield from retry(hs, offer, suite, group)
     resumption = yield from find_session(hs, offer, SUITES_13[suite], before)
-    return (yield from server13(hs, offer, suite, group, resumption))
+    return (yield from server13(hs, offer, decision, resumption))
 
 
 def retry(

@@ -73,7 +73,7 @@ def server12(hs: ServerHandshake, hello: ClientHello, sentinel: bytes) -> Genera
         return (yield from resumed_server12(hs, offer, resumption, sentinel))
     suites = negotiate12.common_suites(config.suites, offer)
     group = negotiate12.choose_group(config.groups, offer.groups)
-    ours = yield from candidates(hs, negotiate.seen(hello))
+    ours = yield from candidates(hs, lambda: negotiate.seen(hello))
     if not ours:
         raise no_such_name(hs.info.server_name)
     suite, mine = choose_server_credentials(ours, suites, offer, hs.info.server_name)

@@ -28,7 +28,6 @@ from handfast.registry import ExtensionType
 from handfast.wire.extensions import (
     CertificateAuthorities,
     CertificateCompressionAlgorithms,
-    ClientTicketRequest,
     EarlyDataIndication,
     ExtensionBody,
     Extensions,
@@ -37,7 +36,6 @@ from handfast.wire.extensions import (
     ProtocolNameList,
     SelectedPsk,
     ServerNameAcknowledged,
-    ServerNameList,
     ServerTicketRequestHint,
     SignatureSchemeList,
     SupportedVersionsServerHello,
@@ -56,14 +54,13 @@ if TYPE_CHECKING:
 
 
 def server13(
-    hs: ServerHandshake, offer: negotiate.Offer, suite_id: int, group: int, resumption: Resumption | None
+    hs: ServerHandshake, offer: negotiate.Offer, decision: negotiate.Decision, resumption: Resumption | None
 ) -> Generator[Step, Any, Established]:
     """What follows a ClientHello that has all we need; ``resumption`` is the session that it resumes."""
+    info, suite_id, group = hs.info, decision.suite, decision.group
     suite = SUITES_13[suite_id]
-    hs.info.version, hs.info.suite, hs.info.group = negotiate.TLS13, suite_id, group
-    hs.info.application_protocol = negotiate.choose_protocol(
-        hs.config.application_protocols, offer, required=hs.config.require_application_protocol
-    )
+    info.version, info.suite, info.group = negotiate.TLS13, suite_id, group
+    info.application_protocol = decision.protocol
     mine = None if resumption is not None else (yield from own_identity(hs, offer))
     public, shared_secret = hs.seams.encapsulate(group, offer.shares[group])
     hs.transcript.start(suite.hash)
@@ -89,7 +86,7 @@ def server13(
     if resumption is not None:
         take_over(hs, resumption.peer, resumption.state.ocsp_response)
     elif mine is not None:
-        request = yield from server_identity(hs, offer, mine)
+        request = yield from server_identity(hs, decision, mine)
     send_finished(hs, server_secret)
     main_secret = handshake_secret.main_secret()
     client_application, server_application, exporter = main_secret.application_secrets(hs.transcript.digest())
@@ -126,7 +123,7 @@ def server_hello(
 
 def skip_early_data(hs: ServerHandshake, offer: negotiate.Offer) -> None:
     """Early data that the client announced and that we do not take is passed over. RFC 9846 4.3.10."""
-    if offer.hello.find(EarlyDataIndication) is not None:
+    if offer.said.early_data:
         hs.records.skip_early_data(negotiate.skippable(hs.config.max_early_data))
 
 
@@ -135,32 +132,32 @@ def encrypted_extensions(
 ) -> EncryptedExtensions:
     """RFC 9846 4.4.1."""
     bodies: list[ExtensionBody] = []
-    if offer.hello.find(ServerNameList) is not None:
+    if offer.said.names_server:
         bodies.append(ServerNameAcknowledged())
     if hs.info.application_protocol is not None:
         bodies.append(ProtocolNameList((hs.info.application_protocol.encode(),)))
     if early:
         bodies.append(EarlyDataIndication())
-    if ticket_count and offer.hello.find(ClientTicketRequest) is not None:
+    if ticket_count and offer.said.tickets is not None:
         bodies.append(ServerTicketRequestHint(ticket_count))
     return EncryptedExtensions(Extensions.of(*bodies))
 
 
 def server_identity(
-    hs: ServerHandshake, offer: negotiate.Offer, mine: Choice
+    hs: ServerHandshake, decision: negotiate.Decision, mine: Choice
 ) -> Generator[Step, Any, CertificateRequest | None]:
     """What we want to know of the client, which is returned, and who we are. RFC 9846 4.4.2 and 4.5."""
     request = None
     if hs.config.client_auth is not ClientAuth.NONE:
         request = hs.send(certificate_request(hs))
-    yield from prove_identity(hs, mine, offer.hello)
+    yield from prove_identity(hs, mine, decision.form)
     return request
 
 
 def own_identity(hs: ServerHandshake, offer: negotiate.Offer) -> Generator[Step, Any, Choice]:
     """Who we are to this client. RFC 9846 4.5.1."""
     schemes = negotiate.signature_schemes(offer)
-    ours = yield from candidates(hs, negotiate.seen(offer.hello))
+    ours = yield from candidates(hs, lambda: negotiate.seen(offer.hello))
     if not ours:
         raise no_such_name(hs.info.server_name)
     return choose_server_credentials(ours, schemes, hs.info.server_name)
