@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from handfast.engine import ClientAuth, ClientConfig
 from handfast.errors import BadMessage, ConfigError, PeerMisbehaved
 from handfast.events import Direction, MessageSeen, Role
-from handfast.handshake.identity import certificate_message
+from handfast.handshake.identity import certificate_message, encoded_certificate
 from handfast.handshake.negotiate import CertificateForm
 from handfast.limits import MAX_HANDSHAKE_MESSAGE, MAX_ZSTD_WINDOW
 from handfast.registry import CertificateCompressionAlgorithm, ExtensionType
@@ -160,8 +160,8 @@ def test_the_compressed_form_is_made_once_for_each_form(monkeypatch):
 
     monkeypatch.setattr("handfast.handshake.identity.compress", counted)
     forms = [CertificateForm(algorithm, ocsp, False) for algorithm in ALL for ocsp in (False, True)]
-    first = [certificate_message(mine, b"", form) for form in forms]
-    assert [certificate_message(mine, b"", form) for form in forms] == first
+    first = [encoded_certificate(mine, b"", form) for form in forms]
+    assert [encoded_certificate(mine, b"", form) for form in forms] == first
     assert len(made) == len(forms)
     # One that answers a request with a context is like no other.
     for context in (b"1", b"1", b"2"):
@@ -169,7 +169,7 @@ def test_the_compressed_form_is_made_once_for_each_form(monkeypatch):
         assert isinstance(message, CompressedCertificate)
         assert decompress(message).certificate_request_context == context
     assert len(made) == len(forms) + 3
-    assert certificate_message(mine, b"", forms[0]) is first[0]
+    assert encoded_certificate(mine, b"", forms[0]) is first[0]
 
 
 @all_algorithms

@@ -29,7 +29,6 @@ if TYPE_CHECKING:
     from handfast.credentials.passwords import Password
     from handfast.crypto.pkcs12 import Bundle
     from handfast.crypto.signatures import PrivateKey, PublicKey
-    from handfast.wire.messages import CompressedCertificate
 
 
 class CredentialsHandle(Protocol):
@@ -56,10 +55,8 @@ class Credentials:
     signer: Signer
     ocsp_response: bytes = field(default=b"", repr=False)
     sct_list: tuple[bytes, ...] = field(default=(), repr=False)
-    # The chain as CompressedCertificate, in each form that was wanted so far; None where that is not smaller.
-    compressed: dict[object, CompressedCertificate | None] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    # The chain as an encoded Certificate, or CompressedCertificate, in each form that was wanted so far.
+    encoded: dict[object, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         size = sum(2 + len(timestamp) for timestamp in self.sct_list)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from handfast.sessions.replay import ReplayGuard
     from handfast.sessions.tickets import Tickets
     from handfast.trust.verifiers import Verifier
+    from handfast.wire.messages import CertificateRequest
 
 
 # The suites of each version, the highest version first.
@@ -289,6 +290,11 @@ class ServerConfig(Config):
     @cached_property
     def decisions(self) -> dict[Any, Decision]:
         """What hellos came to under this configuration, by their shape and the groups of their shares."""
+        return {}
+
+    @cached_property
+    def requests(self) -> dict[Any, tuple[CertificateRequest, bytes]]:
+        """What clients are asked for in a handshake, with its encoding, by what may change of it."""
         return {}
 
     @cached_property

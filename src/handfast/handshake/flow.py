@@ -26,7 +26,7 @@ from handfast.keys.schedule import EarlySecret, Report, TrafficSecret
 from handfast.keys.transcript import Transcript
 from handfast.record.protection import Protection13
 from handfast.trust.verdict import Verdict, as_verdict
-from handfast.wire.messages import MESSAGES, HandshakeMessage, Messages
+from handfast.wire.messages import MESSAGES, HandshakeMessage, Messages, parse_handshake
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials
@@ -124,11 +124,23 @@ class Handshake:
 
         ``encoded`` is its encoding, if the caller has that already.
         """
-        sent: M = self.seams.edit(message)
-        raw = encoded if encoded and self.seams.edit is unchanged else sent.encode()
+        edit = self.seams.edit
+        if edit is unchanged:
+            raw = encoded or message.encode()
+        else:
+            message = edit(message)
+            raw = message.encode()
         self.transcript.add(raw)
-        self._flight.append((sent, raw, []))
-        return sent
+        self._flight.append((message, raw, []))
+        return message
+
+    def send_encoded(self, raw: bytes) -> None:
+        """``send`` for a message that is encoded already, and made an object only where somebody looks at it."""
+        if self.watch.active or self.seams.edit is not unchanged:
+            self.send(parse_handshake(raw, self.messages), raw)
+            return
+        self.transcript.add(raw)
+        self._flight.append((None, raw, []))
 
     def send_after(self, message: HandshakeMessage) -> None:
         """Add a message to the flight that comes after the handshake, and so to no transcript."""

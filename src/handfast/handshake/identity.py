@@ -96,7 +96,7 @@ def prove_identity(
     if credentials is None or scheme is None:
         hs.send(Certificate(context, ()))
         return
-    hs.send(certificate_message(credentials, context, form))
+    hs.send_encoded(encoded_certificate(credentials, context, form))
     content = proof_content(hs.role, hs.transcript.digest())
     signature = yield from hs.sign(credentials, scheme, content)
     sent = hs.send(CertificateVerify(scheme, signature)).signature
@@ -110,21 +110,21 @@ def prove_identity(
 def certificate_message(
     credentials: Credentials, context: bytes, form: negotiate.CertificateForm
 ) -> Certificate | CompressedCertificate:
-    """Our chain in a form that its receiver accepts, compressed if that is smaller. RFC 9846 4.5.1, RFC 8879 4.
-
-    In a handshake the context is empty, and the compressed form always the same: it is made once.
-    """
+    """Our chain in a form that its receiver accepts, compressed if that is smaller. RFC 9846 4.5.1, RFC 8879 4."""
     leaf, *others = credentials.chain
     entries = [CertificateEntry(leaf, _staple(credentials, form)), *map(CertificateEntry, others)]
     certificate = Certificate(context, tuple(entries))
-    if form.compression is None:
-        return certificate
-    if context:
-        return compress(certificate, form.compression) or certificate
-    kept = credentials.compressed
-    if form not in kept:
-        kept[form] = compress(certificate, form.compression)
-    return kept[form] or certificate
+    return certificate if form.compression is None else compress(certificate, form.compression) or certificate
+
+
+def encoded_certificate(credentials: Credentials, context: bytes, form: negotiate.CertificateForm) -> bytes:
+    """The same, encoded. In a handshake the context is empty, and it is always the same: it is made once."""
+    raw = b"" if context else credentials.encoded.get(form, b"")
+    if not raw:
+        raw = certificate_message(credentials, context, form).encode()
+        if not context:
+            credentials.encoded[form] = raw
+    return raw
 
 
 def _staple(credentials: Credentials, form: negotiate.CertificateForm) -> Extensions:

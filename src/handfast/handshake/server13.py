@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
@@ -67,7 +68,7 @@ def server13(
     early = yield from consider_early_data(hs, offer, resumption, suite)
     if early is not None:
         hs.take_early_data(early.traffic, suite, early.limit, early.exporter)
-    hs.send(server_hello(hs, offer, suite_id, group, public, resumption))
+    hs.send_encoded(server_hello(hs, offer, suite_id, group, public, resumption))
     early_secret = hs.early_secret(suite) if resumption is None else resumption.early_secret
     handshake_secret = early_secret.handshake_secret(shared_secret)
     # Each side's traffic secrets, named for who writes under them.
@@ -80,7 +81,8 @@ def server13(
         hs.records.write_change_cipher_spec()
 
     ticket_count = tickets_to_send(hs.config, offer, resumed=resumption is not None)
-    hs.send(encrypted_extensions(hs, offer, ticket_count, early=early is not None))
+    hint = ticket_count if offer.said.tickets is not None else 0
+    hs.send_encoded(encrypted_extensions(offer.said.names_server, decision.protocol, early is not None, hint))
     tell_negotiated(hs, offer.hello)
     request = None
     if resumption is not None:
@@ -110,15 +112,27 @@ def server13(
 
 def server_hello(
     hs: ServerHandshake, offer: negotiate.Offer, suite: int, group: int, public: bytes, resumption: Resumption | None
-) -> ServerHello:
+) -> bytes:
     """RFC 9846 4.2.3."""
-    extensions = Extensions.of(
-        SupportedVersionsServerHello(negotiate.TLS13), KeyShareServerHello(KeyShareEntry(group, public))
-    )
-    if resumption is not None:
-        extensions[ExtensionType.pre_shared_key] = SelectedPsk(resumption.index)
-    random = hs.seams.random_bytes(32)
-    return ServerHello(negotiate.TLS12, random, offer.hello.legacy_session_id, suite, 0, extensions)
+    session_id = offer.hello.legacy_session_id
+    selected = None if resumption is None else resumption.index
+    to_random, to_id, to_public, rest = server_hello_around(suite, group, len(session_id), len(public), selected)
+    return to_random + hs.seams.random_bytes(32) + to_id + session_id + to_public + public + rest
+
+
+@lru_cache(maxsize=64)
+def server_hello_around(
+    suite: int, group: int, id_length: int, public_length: int, selected: int | None
+) -> tuple[bytes, bytes, bytes, bytes]:
+    """What stands around random, session id and public value in the encoding of such a ServerHello."""
+    share = KeyShareServerHello(KeyShareEntry(group, bytes(public_length)))
+    extensions = Extensions.of(SupportedVersionsServerHello(negotiate.TLS13), share)
+    end = b""
+    if selected is not None:
+        extensions[ExtensionType.pre_shared_key] = SelectedPsk(selected)
+        end = ExtensionType.pre_shared_key.to_bytes(2, "big") + b"\0\2" + selected.to_bytes(2, "big")
+    raw = ServerHello(negotiate.TLS12, bytes(32), bytes(id_length), suite, 0, extensions).encode()
+    return raw[:6], raw[38:39], raw[39 + id_length : len(raw) - len(end) - public_length], end
 
 
 def skip_early_data(hs: ServerHandshake, offer: negotiate.Offer) -> None:
@@ -127,20 +141,19 @@ def skip_early_data(hs: ServerHandshake, offer: negotiate.Offer) -> None:
         hs.records.skip_early_data(negotiate.skippable(hs.config.max_early_data))
 
 
-def encrypted_extensions(
-    hs: ServerHandshake, offer: negotiate.Offer, ticket_count: int, *, early: bool
-) -> EncryptedExtensions:
+@lru_cache(maxsize=64)
+def encrypted_extensions(names_server: bool, protocol: str | None, early: bool, ticket_hint: int) -> bytes:
     """RFC 9846 4.4.1."""
     bodies: list[ExtensionBody] = []
-    if offer.said.names_server:
+    if names_server:
         bodies.append(ServerNameAcknowledged())
-    if hs.info.application_protocol is not None:
-        bodies.append(ProtocolNameList((hs.info.application_protocol.encode(),)))
+    if protocol is not None:
+        bodies.append(ProtocolNameList((protocol.encode(),)))
     if early:
         bodies.append(EarlyDataIndication())
-    if ticket_count and offer.said.tickets is not None:
-        bodies.append(ServerTicketRequestHint(ticket_count))
-    return EncryptedExtensions(Extensions.of(*bodies))
+    if ticket_hint:
+        bodies.append(ServerTicketRequestHint(ticket_hint))
+    return EncryptedExtensions(Extensions.of(*bodies)).encode()
 
 
 def server_identity(
@@ -149,7 +162,8 @@ def server_identity(
     """What we want to know of the client, which is returned, and who we are. RFC 9846 4.4.2 and 4.5."""
     request = None
     if hs.config.client_auth is not ClientAuth.NONE:
-        request = hs.send(certificate_request(hs))
+        request, encoded = kept_certificate_request(hs)
+        request = hs.send(request, encoded)
     yield from prove_identity(hs, mine, decision.form)
     return request
 
@@ -177,6 +191,21 @@ def certificate_request(hs: ServerHandshake, context: bytes = b"") -> Certificat
     hs.info.client_auth_requested = True
     hs.info.ca_names = names
     return CertificateRequest(context, Extensions.of(*bodies))
+
+
+def kept_certificate_request(hs: ServerHandshake) -> tuple[CertificateRequest, bytes]:
+    """The request of a handshake and its encoding, which is the same as long as nothing is loaded anew."""
+    config = hs.config
+    names = tuple(config.ca_names or ())
+    key = names, config.asks_for_ocsp_response
+    kept = config.requests.get(key)
+    if kept is None:
+        request = certificate_request(hs)
+        config.requests.clear()
+        kept = config.requests[key] = request, request.encode()
+    hs.info.client_auth_requested = True
+    hs.info.ca_names = names
+    return kept
 
 
 def client_identity(hs: ServerHandshake, request: CertificateRequest) -> Generator[Step, Any, ProvenChain | None]:

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from handfast.wire.messages import HandshakeMessage
 
     Protection: TypeAlias = Protection13 | Protection12
-    # A message to write, its encoding, and the events that it causes, which are told after it is written.
-    Outgoing: TypeAlias = tuple[HandshakeMessage, bytes, list[Event]]
+    # A message to write, its encoding, and the events that it causes, which are told after it is written. There need be
+    # no message as long as nobody listens.
+    Outgoing: TypeAlias = tuple[HandshakeMessage | None, bytes, list[Event]]
 
 HANDSHAKE = int(ContentType.handshake)
 APPLICATION_DATA = int(ContentType.application_data)
@@ -431,7 +432,7 @@ class RecordLayer:
         position = 0
         for message, raw, caused in messages:
             begin, position = position, position + len(raw)
-            if start < position <= end:
+            if start < position <= end and message is not None:
                 records = tuple(
                     first + index
                     for index in range(begin // self.fragment_limit, (position - 1) // self.fragment_limit + 1)
