@@ -38,15 +38,13 @@ class Role(StrEnum):
     CLIENT = "client"
     SERVER = "server"
 
-    @property
-    def sends(self) -> Direction:
-        """The direction in which this role sends."""
-        return Direction.CLIENT_TO_SERVER if self is Role.CLIENT else Direction.SERVER_TO_CLIENT
+    # The direction in which this role sends, and the other role. Attributes, because each handshake asks for them often.
+    sends: Direction
+    peer: Role
 
-    @property
-    def peer(self) -> Role:
-        """The other role."""
-        return Role.SERVER if self is Role.CLIENT else Role.CLIENT
+
+Role.CLIENT.sends, Role.CLIENT.peer = Direction.CLIENT_TO_SERVER, Role.SERVER
+Role.SERVER.sends, Role.SERVER.peer = Direction.SERVER_TO_CLIENT, Role.CLIENT
 
 
 class Epoch(StrEnum):
@@ -288,7 +286,7 @@ class Watch:
     @property
     def wants_secrets(self) -> bool:
         """Whether derived secrets must be reported at all."""
-        return self.active or bool(self.sinks)
+        return self.active or len(self.sinks) > 0
 
     def emit(self, event: Event) -> None:
         """Tell every observer."""

@@ -32,7 +32,7 @@ from handfast.errors import (
 )
 from handfast.events import HandshakeComplete, MessageSeen, Observer, Resumed, Role, SecretSink, Waiting, Watch
 from handfast.handshake import seams as seam
-from handfast.handshake.flow import Expect, Handshake, Step, advance
+from handfast.handshake.flow import Expect, Handshake, Step, misused
 from handfast.handshake.info import ConnectionInfo
 from handfast.handshake.needs import Need
 from handfast.handshake.post import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED, PostHandshake
@@ -58,6 +58,26 @@ USER_CANCELED = int(AlertDescription.user_canceled)
 class Connection:
     """What both roles share. Make a ``ClientConnection`` or a ``ServerConnection``."""
 
+    # How every connection begins; what changes is set on the connection.
+    error: HandfastError | None = None
+    _machine: Generator[Step, Any, Any] | None = None
+    _step: Step | None = None
+    _asked_at = 0.0
+    _awaitable: Any = None
+    _post: PostHandshake | PostHandshake12 | None = None
+    _later: LaterAuthentication | None = None
+    _established: Established | Established12 | None = None
+    _received = 0
+    _user_canceled = 0
+    _warnings = 0
+    _read_closed = False
+    _write_closed = False
+    _busy = False
+    # Whether bytes that come are most likely application data, of which nobody hears but the application: then
+    # there is nobody who could call back in, and no need to look out for it.
+    _plain_reading = False
+    _answer: object = None
+
     def __init__(
         self,
         hands: type[Handshake],
@@ -67,37 +87,24 @@ class Connection:
         seams: seam.Seams,
     ) -> None:
         self.info = ConnectionInfo(hands.role)
-        self.error: HandfastError | None = None
         self.deadline = seams.monotonic() + config.handshake_timeout
         self._timeout = config.handshake_timeout
         self._seams = seams
         self._watch = Watch(observers, secret_sinks, seams.clock)
-        self._records = RecordLayer(hands.role, self._watch)
-        self._records.fragment_limit = config.max_fragment
+        self._records = RecordLayer(hands.role, self._watch, config.max_fragment)
         self._handshake = hands(config, self._records, self._watch, seams, self.info)
-        self._machine: Generator[Step, Any, Any] | None = None
-        self._step: Step | None = None
-        self._asked_at = 0.0
-        self._awaitable: Any = None
-        self._post: PostHandshake | PostHandshake12 | None = None
-        self._later: LaterAuthentication | None = None
-        self._established: Established | Established12 | None = None
         self._results: list[Result] = []
-        self._received = 0
-        self._user_canceled = 0
-        self._warnings = 0
-        self._read_closed = False
-        self._write_closed = False
-        self._busy = False
-        # Whether bytes that come are most likely application data, of which nobody hears but the application: then
-        # there is nobody who could call back in, and no need to look out for it.
-        self._plain_reading = False
-        self._answer: object = None
 
     def _start(self, machine: Generator[Step, Any, Established | Established12]) -> None:
         self._machine = machine
-        with Guard(self):
+        self._busy = True
+        try:
             self._resume(None)
+        except BaseException as error:
+            if not self._escaped(error):
+                raise
+        finally:
+            self._busy = False
         self._raise_error()
 
     # What the application sees
@@ -363,14 +370,16 @@ class Connection:
             return
         try:
             while True:
-                self._step = advance(machine, value)
-                if isinstance(self._step, Expect) or not self._ask(self._step):
+                step = self._step = machine.send(value)
+                if isinstance(step, Expect) or not self._ask(step):
                     # What was said so far need not wait with us.
                     self._handshake.flush()
                     return
                 value, self._answer = self._answer, None
         except StopIteration as finished:
             self._complete(finished.value)
+        except ApiMisuse as error:
+            raise misused(error) from None
 
     def _go_on(self, later: LaterAuthentication, exchange: Exchange, value: object) -> None:
         """Let an exchange after the handshake go on, then those in line, as far as they are answered at once."""
@@ -401,7 +410,7 @@ class Connection:
             answer = answer_without(need, error)
         finally:
             self._busy = before
-        if isinstance(answer, bytes | Verdict) or (answer is not DEFERRED and not inspect.isawaitable(answer)):
+        if isinstance(answer, (bytes, Verdict)) or (answer is not DEFERRED and not inspect.isawaitable(answer)):
             self._answer = answer
             return True
         self._awaitable = None if answer is DEFERRED else answer
@@ -423,8 +432,7 @@ class Connection:
 
     def _complete(self, established: Established | Established12) -> None:
         self._handshake.flush()
-        self._machine = None
-        self._step = None
+        self._machine = self._step = None
         self._established = established
         if isinstance(established, Established):
             post = self._post = PostHandshake(self.info.role, self._records, established)

@@ -67,22 +67,32 @@ _expecting = cache(Expect)
 Step: TypeAlias = Expect | Need
 
 
-def advance(machine: Generator[Step, Any, Any], value: object) -> Step:
-    """The next step of a handshake, or its StopIteration.
+def misused(error: ApiMisuse) -> LocalFailure:
+    """A misuse that is met in the middle of a handshake, say in a property of somebody's verifier.
 
-    A misuse that is met in its middle, say in a property of somebody's verifier, is no fault of who called the
-    connection, which must not live on with a handshake that broke off.
+    It is no fault of who called the connection, which must not live on with a handshake that broke off.
     """
-    try:
-        return machine.send(value)
-    except ApiMisuse as error:
-        raise LocalFailure("internal_error", reason=f"{type(error).__name__}: {error}") from None
+    return LocalFailure("internal_error", reason=f"{type(error).__name__}: {error}")
 
 
 class Handshake:
     """The hands of a handshake, in either role; what only one role does takes the hands of that role."""
 
     role: ClassVar[Role]
+
+    # How every handshake begins; what changes is set on its hands.
+    client_random = b""
+    # While not None, application data may come before the handshake is over: so many bytes more of it.
+    early_data_left: int | None = None
+    # Whether a server may answer it before the handshake is over: the client is known, and was asked for nothing.
+    may_write_early = False
+    early_exporter: ExporterSecret | None = None
+    # How the version in use spells its messages, and what it calls its secrets.
+    messages = MESSAGES
+    _secret_names = keylog.SECRETS
+    # Whether an alert may be a mere warning, which TLS 1.3 does not know.
+    takes_warnings = False
+    _held: HandshakeMessage | None = None
 
     def __init__(self, config: Config, records: RecordLayer, watch: Watch, seams: Seams, info: ConnectionInfo) -> None:
         self.info = info
@@ -91,19 +101,7 @@ class Handshake:
         self.seams = seams
         self.transcript = Transcript()
         self.config = config
-        self.client_random = b""
-        # While not None, application data may come before the handshake is over: so many bytes more of it.
-        self.early_data_left: int | None = None
-        # Whether a server may answer it before the handshake is over: the client is known, and was asked for nothing.
-        self.may_write_early = False
-        self.early_exporter: ExporterSecret | None = None
-        # How the version in use spells its messages, and what it calls its secrets.
-        self.messages = MESSAGES
-        self._secret_names = keylog.SECRETS
-        # Whether an alert may be a mere warning, which TLS 1.3 does not know.
-        self.takes_warnings = False
         self._flight: list[Outgoing] = []
-        self._held: HandshakeMessage | None = None
 
     def continued(self) -> Self:
         """Hands for an exchange after this handshake: its transcript starts with this one's. RFC 9846 4.5."""

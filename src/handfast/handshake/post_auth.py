@@ -22,7 +22,7 @@ from handfast.errors import ApiMisuse, PeerMisbehaved
 from handfast.events import Role
 from handfast.handshake import negotiate
 from handfast.handshake.finish import check_finished, send_finished
-from handfast.handshake.flow import ClientHandshake, Expect, Handshake, ServerHandshake, Step, advance
+from handfast.handshake.flow import ClientHandshake, Expect, Handshake, ServerHandshake, Step, misused
 from handfast.handshake.identity import client_choice, judge_client, prove_identity
 from handfast.handshake.server13 import certificate_request, client_identity
 from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMessage
@@ -142,9 +142,11 @@ class LaterAuthentication:
     def go_on(self, exchange: Exchange, value: object) -> Answered | None:
         """Let the exchange go on, to its end or to where it waits: for a message of its answer, or in line."""
         try:
-            step = advance(exchange, value)
+            step = exchange.send(value)
         except StopIteration as finished:
             return cast("Answered | None", finished.value)
+        except ApiMisuse as error:
+            raise misused(error) from None
         if isinstance(step, Expect):
             self._receiving, self.step = exchange, step
         else:

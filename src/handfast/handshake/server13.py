@@ -100,13 +100,16 @@ def server13(
         hs.end_early_data(client_secret, suite, after=EndOfEarlyData)
     proven = None if request is None else (yield from client_identity(hs, request))
     yield from check_finished(hs, client_secret)
-    resumption_secret = main_secret.resumption_secret(hs.transcript.digest())
+    resumption_secret = None
+    if ticket_count or hs.watch.wants_secrets:
+        resumption_secret = main_secret.resumption_secret(hs.transcript.digest())
     hs.read_with(client_application, suite, Epoch.APPLICATION, after=Finished)
     hs.records.accepts_change_cipher_spec = False
 
     if request is not None:
         yield from judge_client(hs, hs.config.client_auth, proven)
-    yield from send_tickets(hs, suite, resumption_secret, resumption, ticket_count)
+    if resumption_secret is not None:
+        yield from send_tickets(hs, suite, resumption_secret, resumption, ticket_count)
     return Established(suite, client_application, server_application, exporter)
 
 

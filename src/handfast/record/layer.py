@@ -61,33 +61,35 @@ class Record(NamedTuple):
 class RecordLayer:
     """Both directions of one connection's records, from the side of ``role``."""
 
-    def __init__(self, role: Role, watch: Watch) -> None:
+    # How every connection begins; what changes is set on the layer.
+    # Whether a change_cipher_spec may come now: between the first ClientHello and the peer's Finished.
+    accepts_change_cipher_spec = False
+    # What the next one puts on, where it means that keys change; and why one is refused that may not come now.
+    _upcoming: tuple[Protection, Epoch, int] | None = None
+    _no_change_cipher_spec = "late_change_cipher_spec"
+    write_protection: Protection | None = None
+    _read_protection: Protection | None = None
+    _write_epoch = Epoch.PLAINTEXT
+    _read_epoch = Epoch.PLAINTEXT
+    _written = 0
+    _read = 0
+    _change_cipher_specs = 0
+    _empty_records = 0
+    # KeyUpdates of the peer since application data came.
+    key_updates = 0
+    _nothing_opened = True
+    # How much more of refused early data is passed over; None once that is over.
+    _skippable: int | None = None
+
+    def __init__(self, role: Role, watch: Watch, fragment_limit: int) -> None:
         self.sends = role.sends
         self.receives = role.peer.sends
         self.watch = watch
         self.joiner = HandshakeJoiner(tracking=watch.active)
-        self.fragment_limit = limits.MAX_PLAINTEXT
-        # Whether a change_cipher_spec may come now: between the first ClientHello and the peer's Finished.
-        self.accepts_change_cipher_spec = False
-        # What the next one puts on, where it means that keys change; and why one is refused that may not come now.
-        self._upcoming: tuple[Protection, Epoch, int] | None = None
-        self._no_change_cipher_spec = "late_change_cipher_spec"
-        self.write_protection: Protection | None = None
-        self._read_protection: Protection | None = None
+        self.fragment_limit = fragment_limit
         self._incoming = bytearray()
         # The bytes that the transport must carry now.
         self.outgoing: list[bytes] = []
-        self._write_epoch = Epoch.PLAINTEXT
-        self._read_epoch = Epoch.PLAINTEXT
-        self._written = 0
-        self._read = 0
-        self._change_cipher_specs = 0
-        self._empty_records = 0
-        # KeyUpdates of the peer since application data came.
-        self.key_updates = 0
-        self._nothing_opened = True
-        # How much more of refused early data is passed over; None once that is over.
-        self._skippable: int | None = None
 
     # Reading
 
@@ -331,7 +333,8 @@ class RecordLayer:
         if len(content) > limits.MAX_PLAINTEXT:
             raise PeerMisbehaved("record_overflow", length=len(content), limit=limits.MAX_PLAINTEXT)
         if content:
-            self._empty_records = 0
+            if self._empty_records:
+                self._empty_records = 0
             if content_type == APPLICATION_DATA:
                 self.key_updates = 0
         elif content_type != APPLICATION_DATA:
@@ -367,7 +370,7 @@ class RecordLayer:
         step = self.fragment_limit
         first = self._written
         for start in range(0, len(flight), step):
-            self._write(HANDSHAKE, flight[start : start + step])
+            self._write(HANDSHAKE, flight[start : start + step] if len(flight) > step else flight)
             if self.watch.active:
                 self._tell_messages(messages, start, min(start + step, len(flight)), first)
 
