@@ -245,7 +245,7 @@ def test_the_client_binds_its_hello_to_the_ticket() -> None:
     hello.extensions = Extensions(
         {number: body for number, body in hello.extensions.items() if number != ExtensionType.pre_shared_key}
     )
-    bound = with_psk(hello, offer, Transcript(), simple.CLOCK + AGE)
+    bound = with_psk(hello, hello.encode(), offer, Transcript(), simple.CLOCK + AGE)
     assert bound.hello.extensions[ExtensionType.pre_shared_key] == expected
     assert bound.encoded == bound.hello.encode() == rfc8448_resumed.CLIENT_HELLO_RECORD[HEADER:]
 

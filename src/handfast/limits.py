@@ -18,6 +18,8 @@ MAX_CIPHERTEXT_12 = 2**14 + 2048
 MAX_HANDSHAKE_MESSAGE = 64 * 1024
 # A ClientHello comes before anything is known of the peer; browsers with hybrid shares send under 2 KiB.
 MAX_CLIENT_HELLO = 32 * 1024
+# A client's configuration keeps the encoded hellos for so many servers.
+HELLOS_KEPT = 256
 # What hellos of so many shapes came to is kept by a server's configuration.
 DECISIONS_KEPT = 256
 # All messages of one handshake: two certificate chains at their bound and room for the rest.

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from handfast import limits
 from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
@@ -120,8 +121,46 @@ def make_offer(
 ) -> ClientOffer:
     """Send the first ClientHello. RFC 9846 4.2.2."""
     config = hs.config
+    speaks_13 = negotiate.TLS13 in config.spoken
+    shares = {group: hs.seams.generate(group) for group in config.first_groups} if speaks_13 else {}
+    hs.info.post_handshake_auth = config.post_handshake_auth and speaks_13
+    session_id = b"" if session_12 is None else session_12.session.session_id
+    # One that names nothing shows by its echo that a ticket was accepted (RFC 5077 3.4), and makes a handshake of TLS
+    # 1.3 look like a resumption of TLS 1.2 to middleboxes (RFC 9846 D.4).
+    if not session_id and (speaks_13 or session_12 is not None):
+        session_id = hs.seams.random_bytes(32)
+    # All that the hello says depends on this and on what never changes, but for randomness and for what sessions bring.
+    key = server_name, early, tuple(config.ca_names or ()), config.asks_for_ocsp_response
+    pattern = config.hellos.get(key) if session_12 is None else None
+    if pattern is None:
+        extensions = first_extensions(hs, server_name, session_12, shares, early=early)
+        pattern = HelloPattern(
+            ClientHello(negotiate.TLS12, bytes(32), session_id, config.spoken_suites, b"\0", extensions)
+        )
+        if session_12 is None:
+            if len(config.hellos) >= limits.HELLOS_KEPT:
+                config.hellos.clear()
+            config.hellos[key] = pattern
+    hello, encoded = pattern.hello(hs.client_random, session_id, [share.public for share in shares.values()])
+    if session is None:
+        hello = hs.send(hello, encoded)
+    else:
+        hello = send_with_psk(hs, hello, encoded, session)
+    hs.client_random = hello.random
+    return ClientOffer(hello, shares, session)
+
+
+def first_extensions(
+    hs: ClientHandshake,
+    server_name: str | None,
+    session_12: SessionOffer12 | None,
+    shares: dict[int, KeyShare],
+    *,
+    early: bool,
+) -> Extensions:
+    """The extensions of the first ClientHello, without PSKs. RFC 9846 4.3."""
+    config = hs.config
     speaks_12, speaks_13 = negotiate.TLS12 in config.spoken, negotiate.TLS13 in config.spoken
-    shares = {group: hs.seams.generate(group) for group in key_share_groups(config)} if speaks_13 else {}
     bodies: list[ExtensionBody] = []
     name = sni(server_name)
     if name is not None:
@@ -139,17 +178,40 @@ def make_offer(
     bodies += certificate_wishes(hs, compression=speaks_13)
     if speaks_13:
         bodies += only_for_13(config, early=early)
-    hs.info.post_handshake_auth = config.post_handshake_auth and speaks_13
-    session_id = b"" if session_12 is None else session_12.session.session_id
-    # One that names nothing shows by its echo that a ticket was accepted (RFC 5077 3.4), and makes a handshake of TLS
-    # 1.3 look like a resumption of TLS 1.2 to middleboxes (RFC 9846 D.4).
-    if not session_id and (speaks_13 or session_12 is not None):
-        session_id = hs.seams.random_bytes(32)
-    suites = config.spoken_suites
-    hello = ClientHello(negotiate.TLS12, hs.client_random, session_id, suites, b"\x00", Extensions.of(*bodies))
-    hello = hs.send(hello) if session is None else send_with_psk(hs, hello, session)
-    hs.client_random = hello.random
-    return ClientOffer(hello, shares, session)
+    return Extensions.of(*bodies)
+
+
+class HelloPattern:
+    """A ClientHello without its random, its session id and the public values of its key shares, encoded once."""
+
+    __slots__ = ("_extensions", "_groups", "_id_length", "_parts", "_suites", "_to_id", "_to_random")
+
+    def __init__(self, hello: ClientHello) -> None:
+        raw = hello.encode()
+        key_share = hello.find(KeyShareClientHello)
+        entries = () if key_share is None else key_share.client_shares
+        self._extensions = hello.extensions
+        self._suites = hello.cipher_suites
+        self._groups = [entry.group for entry in entries]
+        self._to_random, self._to_id, at = raw[:6], raw[38:39], 39 + raw[38]
+        # What stands before each public value, and after the last one.
+        self._parts: list[bytes] = []
+        for entry in entries:
+            start = raw.index(entry.key_exchange, at)
+            self._parts.append(raw[at:start])
+            at = start + len(entry.key_exchange)
+        self._parts.append(raw[at:])
+
+    def hello(self, random: bytes, session_id: bytes, publics: Sequence[bytes]) -> tuple[ClientHello, bytes]:
+        """The hello with these, and its encoding."""
+        extensions = Extensions(self._extensions)
+        if publics:
+            entries = [KeyShareEntry(*pair) for pair in zip(self._groups, publics, strict=True)]
+            extensions[ExtensionType.key_share] = KeyShareClientHello(tuple(entries))
+        parts = [self._to_random, random, self._to_id, session_id, self._parts[0]]
+        for public, part in zip(publics, self._parts[1:], strict=True):
+            parts += (public, part)
+        return ClientHello(negotiate.TLS12, random, session_id, self._suites, b"\0", extensions), b"".join(parts)
 
 
 def only_for_13(config: ClientConfig, *, early: bool) -> list[ExtensionBody]:
@@ -183,16 +245,6 @@ def send_early_data(hs: ClientHandshake, offer: ClientOffer, data: bytes) -> Non
     hs.records.write_application_data(data)
 
 
-def key_share_groups(config: ClientConfig) -> tuple[int, ...]:
-    """The groups that the first hello has shares for."""
-    if config.key_share_groups is not None:
-        return tuple(config.key_share_groups)
-    first = config.groups[0]
-    if first in CLASSICAL_GROUPS:
-        return (first,)
-    return (first, *[group for group in config.groups if group in CLASSICAL_GROUPS][:1])
-
-
 def key_shares(shares: dict[int, KeyShare]) -> KeyShareClientHello:
     """RFC 9846 4.3.8."""
     return KeyShareClientHello(tuple(KeyShareEntry(group, share.public) for group, share in shares.items()))
@@ -221,6 +273,6 @@ def answer_retry(hs: ClientHandshake, offer: ClientOffer, retry: HelloRetryReque
     if offer.hello.legacy_session_id and ExtensionType.early_data not in offer.hello.extensions:
         hs.records.write_change_cipher_spec()
     second = replace(offer.hello, extensions=extensions)
-    second = hs.send(second) if session is None else send_with_psk(hs, second, session)
+    second = hs.send(second) if session is None else send_with_psk(hs, second, second.encode(), session)
     hs.flush()
     return ClientOffer(second, shares, session)

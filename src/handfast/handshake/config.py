@@ -28,6 +28,7 @@ from handfast.wire.compression import ALGORITHMS, available
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials, CredentialsHandle
+    from handfast.handshake.client import HelloPattern
     from handfast.handshake.negotiate import Decision, HelloSeen
     from handfast.sessions.cache import Sessions
     from handfast.sessions.replay import ReplayGuard
@@ -219,6 +220,21 @@ class ClientConfig(Config):
             _refuse("key_share_groups", f"{NamedGroup.describe(outside[0])} is not in groups", "add it there")
         if self.ticket_request is not None and not all(0 <= count <= 255 for count in self.ticket_request):
             _refuse("ticket_request", f"{self.ticket_request} does not hold two numbers up to 255", "RFC 9149 3")
+
+    @cached_property
+    def first_groups(self) -> tuple[int, ...]:
+        """The groups that the first hello has shares for."""
+        if self.key_share_groups is not None:
+            return tuple(self.key_share_groups)
+        first = self.groups[0]
+        if first in CLASSICAL_GROUPS:
+            return (first,)
+        return (first, *[group for group in self.groups if group in CLASSICAL_GROUPS][:1])
+
+    @cached_property
+    def hellos(self) -> dict[Any, HelloPattern]:
+        """First hellos as they were sent before, by all that may change of them."""
+        return {}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,7 +7,8 @@ for the same name, by the verifier of this connection. RFC 9846 2.2, 4.3.11, 4.7
 from __future__ import annotations
 
 from collections.abc import Callable, Generator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handfast import limits
@@ -16,7 +17,7 @@ from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.handshake import negotiate
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
-from handfast.handshake.resume import trusted_under, without_binders
+from handfast.handshake.resume import trusted_under
 from handfast.registry import ExtensionType
 from handfast.sessions.state import ClientSession
 from handfast.wire.extensions import (
@@ -25,7 +26,7 @@ from handfast.wire.extensions import (
     OfferedPsks,
     PskIdentity,
 )
-from handfast.wire.messages import ClientHello, NewSessionTicket
+from handfast.wire.messages import HANDSHAKE_HEADER, ClientHello, NewSessionTicket
 
 if TYPE_CHECKING:
     from handfast.handshake.config import ClientConfig
@@ -33,6 +34,10 @@ if TYPE_CHECKING:
     from handfast.keys.schedule import EarlySecret, ResumptionSecret
     from handfast.keys.transcript import Transcript
     from handfast.trust.verifiers import Verifier
+
+
+# The header of an extension.
+_PSKS = Struct(">HH")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,29 +133,40 @@ class BoundHello(NamedTuple):
     binder: bytes
 
 
-def with_psk(hello: ClientHello, offer: SessionOffer, before: Transcript, now: float) -> BoundHello:
+def with_psk(hello: ClientHello, raw: bytes, offer: SessionOffer, before: Transcript, now: float) -> BoundHello:
     """The hello with pre_shared_key as its last extension, bound to all before it. RFC 9846 4.3.11.2.
 
-    ``before`` is the transcript up to this hello.
+    ``raw`` is its encoding so far, ``before`` the transcript up to this hello.
     """
-    hash_ = offer.suite.hash
-    identity = PskIdentity(offer.session.ticket, offer.session.obfuscated_age(now))
-    unbound = OfferedPsks((identity,), (bytes(hash_.size),))
-    extensions = Extensions(hello.extensions)
-    extensions[ExtensionType.pre_shared_key] = unbound
-    start = without_binders(replace(hello, extensions=extensions).encode(), unbound)
+    hash_, ticket = offer.suite.hash, offer.session.ticket
+    age = offer.session.obfuscated_age(now)
+    # Its encoding stays as it is, but for two lengths and for what comes behind it.
+    identities = len(ticket).to_bytes(2, "big") + ticket + age.to_bytes(4, "big")
+    size = 2 + len(identities) + 2 + 1 + hash_.size
+    at = HANDSHAKE_HEADER + 2 + 32 + 1 + len(hello.legacy_session_id) + 2 + 2 * len(hello.cipher_suites) + 2
+    start = b"%b%b%b%b%b%b%b%b" % (
+        raw[:1],
+        (len(raw) - HANDSHAKE_HEADER + 4 + size).to_bytes(3, "big"),
+        raw[HANDSHAKE_HEADER:at],
+        (len(raw) - at - 2 + 4 + size).to_bytes(2, "big"),
+        raw[at + 2 :],
+        _PSKS.pack(ExtensionType.pre_shared_key, size),
+        len(identities).to_bytes(2, "big"),
+        identities,
+    )
     transcript_hash = before.digest_with(hash_, start)
     binder = offer.early_secret.binder_key().finished(transcript_hash)
-    extensions[ExtensionType.pre_shared_key] = OfferedPsks((identity,), (binder,))
-    # The binders are all that follows, so the hello need not be encoded a second time.
-    binders = len(binder).to_bytes(1, "big") + binder
-    encoded = start + len(binders).to_bytes(2, "big") + binders
-    return BoundHello(replace(hello, extensions=extensions), encoded, transcript_hash, binder)
+    extensions = Extensions(hello.extensions)
+    extensions[ExtensionType.pre_shared_key] = OfferedPsks((PskIdentity(ticket, age),), (binder,))
+    version, suites, methods = hello.legacy_version, hello.cipher_suites, hello.legacy_compression_methods
+    bound = ClientHello(version, hello.random, hello.legacy_session_id, suites, methods, extensions)
+    encoded = start + (1 + hash_.size).to_bytes(2, "big") + hash_.size.to_bytes(1, "big") + binder
+    return BoundHello(bound, encoded, transcript_hash, binder)
 
 
-def send_with_psk(hs: ClientHandshake, hello: ClientHello, offer: SessionOffer) -> ClientHello:
-    """Send the hello with its PSK."""
-    bound = with_psk(hello, offer, hs.transcript, hs.seams.clock())
+def send_with_psk(hs: ClientHandshake, hello: ClientHello, raw: bytes, offer: SessionOffer) -> ClientHello:
+    """Send the hello, whose encoding so far is ``raw``, with its PSK."""
+    bound = with_psk(hello, raw, offer, hs.transcript, hs.seams.clock())
     sent = hs.send(bound.hello, bound.encoded)
     hs.checked(hs.role.sends, "PSK binder", bound.transcript_hash, bound.binder, bound.binder, True)
     return sent

@@ -63,8 +63,9 @@ class Transcript:
 
     def digest_with(self, hash_function: Hash, partial: bytes) -> bytes:
         """Transcript-Hash of all messages so far and of the beginning of one more. RFC 9846 4.3.11.2."""
+        if self._running is None:
+            return hash_function.digest(b"".join((*self._pending, partial)))
         other = self.copy()
-        other.start(hash_function)
         other.add(partial)
         return other.digest()
 
