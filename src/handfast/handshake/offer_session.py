@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -64,9 +65,14 @@ def partition(config: ClientConfig, server_name: str) -> bytes:
     What a function will say of that nobody knows, so its sessions stay with the configuration that holds it.
     """
     chains = own_chains(config)
-    identities = [config.own_id] if chains is None else [SHA256.digest(b"".join(chain)) for chain in chains]
+    identities = [config.own_id] if chains is None else map(_identity, chains)
     protocols = ",".join(config.application_protocols)
     return trusted_under(config, server_name, str(config.enforce_verdict), protocols, *identities)
+
+
+@lru_cache(maxsize=64)
+def _identity(chain: tuple[bytes, ...]) -> bytes:
+    return SHA256.digest(b"".join(chain))
 
 
 def own_chains(config: ClientConfig) -> list[tuple[bytes, ...]] | None:

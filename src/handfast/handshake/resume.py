@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Generator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,12 @@ def trusted_under(config: Config, *parts: str | bytes) -> bytes:
     sessions stay with the configuration that holds it.
     """
     own = policy_id(config.verifier)
-    verifier = b"?" + config.own_id if own is None else b"=" + own
-    encoded = [part.encode() if isinstance(part, str) else part for part in (verifier, *parts)]
+    return _trusted_under(b"?" + config.own_id if own is None else b"=" + own, *parts)
+
+
+@lru_cache(maxsize=256)
+def _trusted_under(*parts: str | bytes) -> bytes:
+    encoded = [part.encode() if isinstance(part, str) else part for part in parts]
     return SHA256.digest(b"".join(len(part).to_bytes(4, "big") + part for part in encoded))
 
 

@@ -5,6 +5,10 @@ issuers, CA flags, purposes and constraints do not change. The one thing that do
 used only while all its certificates are valid; after that another way is looked for, as if nothing were remembered.
 Whatever else a verdict rests on, the rules, the name and revocation, is judged after this, each time.
 
+Where nothing is looked up elsewhere, neither a list of revoked certificates nor an OCSP response, a whole verdict that
+accepts rests on the same and on the names that were asked for. It too is kept for the time in which all its
+certificates are valid.
+
 Only what led to a root is kept, so nobody can fill a memory whom its roots do not vouch for. It forgets the oldest path
 first, and never holds a chain that is unusually long.
 """
@@ -13,15 +17,47 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handfast.limits import MAX_STORED_CHAIN
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from handfast.trust.policy import PathPolicy
     from handfast.trust.presented import PresentedChain
+    from handfast.trust.verdict import Verdict
     from handfast.x509.certificates import Parsed
     from handfast.x509.purpose import Purpose
+
+
+class Accepted(NamedTuple):
+    """A verdict that accepts, and the time in which it holds."""
+
+    since: datetime
+    until: datetime
+    verdict: Verdict
+
+
+class AcceptedChains:
+    """Up to ``capacity`` verdicts that accept, by all that they rest on but the time."""
+
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._accepted: dict[object, Accepted] = {}
+        self.get = self._accepted.get
+
+    def keep(self, key: tuple[Any, ...], verdict: Verdict) -> None:
+        """Remember a verdict on the chain that stands first in ``key``."""
+        from handfast.x509.certificates import parse
+
+        if sum(map(len, key[0])) > MAX_STORED_CHAIN:
+            return
+        path = [parse(certificate) for certificate in verdict.path]
+        if len(self._accepted) >= self._capacity:
+            self._accepted.clear()
+        since, until = max(one.not_before for one in path), min(one.not_after for one in path)
+        self._accepted[key] = Accepted(since, until, verdict)
 
 
 class PathMemory:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from handfast.errors import ApiMisuse
 from handfast.trust.case import Case
+from handfast.trust.path_memory import AcceptedChains
 from handfast.trust.policy import PathPolicy, named_policy
 from handfast.trust.presented import PresentedChain
 from handfast.trust.revocation import CrlScope, CrlUnknown, OcspPolicy, RevocationCheck
@@ -58,8 +59,8 @@ class PathVerifier:
     (must-staple, RFC 7633); "require", by which one is asked for and must come.
 
     With ``remember_paths`` the paths of so many chains are kept, from 0 (none) up, and who comes back with the same
-    chain costs no signature checks along it; dates, names, purposes and revocation are judged anew all the same. It
-    pays where the same peers return: each path takes some kilobytes of memory.
+    chain costs no signature checks along it. Whatever may have changed since, dates, names and revocation, is looked at
+    anew all the same. It pays where the same peers return: each path takes some kilobytes of memory.
     """
 
     def __init__(
@@ -92,6 +93,7 @@ class PathVerifier:
         if remember_paths < 0:
             raise ApiMisuse("bad_argument", reason=f"remember_paths is a number of paths, not {remember_paths}")
         self._remember_paths = remember_paths
+        self._accepted = AcceptedChains(remember_paths) if remember_paths else None
 
     def __repr__(self) -> str:
         return f"PathVerifier({self.roots.source})"
@@ -114,19 +116,31 @@ class PathVerifier:
     def verify(self, presented: PresentedChain) -> Verdict:
         """The verdict, with the reasons for a refusal."""
         try:
-            return self._judge(
-                Case(
-                    presented,
-                    self._anchors,
-                    self.policy,
-                    check_name=self.check_name,
-                    known=self.known_intermediates,
-                    revocation=self._revocation(),
-                    ocsp=self.ocsp,
-                )
-            )
+            if self._accepted is None or self.crls is not None or presented.ocsp_response:
+                return self._judge(self._case(presented))
+            # All that is left to change of a yes is the time: the rest of what it rests on is in the key.
+            key = presented.chain, presented.server_name, presented.purpose, presented.asked_for_ocsp_response
+            key += self.check_name, self.ocsp, self.policy
+            kept = self._accepted.get(key)
+            if kept is not None and kept.since <= presented.at <= kept.until:
+                return kept.verdict
+            verdict = self._judge(self._case(presented))
+            if verdict.accepted:
+                self._accepted.keep(key, verdict)
+            return verdict
         except Exception as error:  # noqa: BLE001 (what cannot be judged is refused)
             return failed(error)
+
+    def _case(self, presented: PresentedChain) -> Case:
+        return Case(
+            presented,
+            self._anchors,
+            self.policy,
+            check_name=self.check_name,
+            known=self.known_intermediates,
+            revocation=self._revocation(),
+            ocsp=self.ocsp,
+        )
 
     @cached_property
     def _judge(self) -> Callable[[Case], Verdict]:
