@@ -88,7 +88,7 @@ def test_whoami_tells_the_three_requests_apart(run, pki, mode, settings, names, 
     ],
 )
 def test_routes(request_, status, body):
-    reply = answer(ConnectionInfo(Role.SERVER, 0x0304, 0x1301), request_)
+    reply = answer(ConnectionInfo(Role.SERVER, version=0x0304, suite=0x1301), request_)
     assert reply.status == status
     assert body in reply.body
 

@@ -42,7 +42,7 @@ from handfast.record.layer import ALERT, HANDSHAKE, Record, RecordLayer
 from handfast.registry import AlertDescription, AlertLevel, HandshakeType
 from handfast.trust.verdict import Verdict
 from handfast.wire.alerts import Alert
-from handfast.wire.messages import HandshakeMessage, parse_handshake
+from handfast.wire.messages import parse_handshake, parse_or_recall
 
 if TYPE_CHECKING:
     from handfast.handshake.config import Config
@@ -373,7 +373,8 @@ class Connection:
                 step = self._step = machine.send(value)
                 if isinstance(step, Expect) or not self._ask(step):
                     # What was said so far need not wait with us.
-                    self._handshake.flush()
+                    if self._handshake.flight:
+                        self._handshake.flush()
                     return
                 value, self._answer = self._answer, None
         except StopIteration as finished:
@@ -469,40 +470,42 @@ class Connection:
 
     def _take_message(self) -> bool:
         """Take the next message, if it is there whole. One that may not come now is refused before it is parsed."""
-        joined = self._records.joiner.next()
-        if joined is None:
+        raw = self._records.joiner.next()
+        if raw is None:
             return False
-        raw, record_indexes = joined
-        step = self._step if self._post is None else self._post.expects
+        post = self._post
+        step = self._step if post is None else post.expects
         if isinstance(step, Expect) and raw[0] not in step.types:
             if self._watch.active:
-                self._tell_if_it_decodes(raw, record_indexes)
+                self._tell_if_it_decodes(raw)
             name = HandshakeType.describe(raw[0])
             raise PeerMisbehaved("unexpected_message", message=name, expected=step.names)
-        message = parse_handshake(raw, self._handshake.messages)
+        message = parse_or_recall(raw, self._handshake.messages)
         if self._watch.active:
-            self._tell_message(message, raw, record_indexes)
-        if self._post is None:
+            self._tell_message(raw)
+        if post is None:
             self._resume(message)
-        elif (exchange := self._post.receive(message)) is not None and self._later is not None:
+        elif (exchange := post.receive(message)) is not None and self._later is not None:
             self._go_on(self._later, exchange, message)
         return True
 
-    def _tell_message(self, message: HandshakeMessage, raw: bytes, record_indexes: tuple[int, ...]) -> None:
+    def _tell_message(self, raw: bytes) -> None:
+        """Tell of the message that the joiner gave last. Observers get one of their own: ours may be shared."""
+        message, records = parse_handshake(raw, self._handshake.messages), self._records
         now, direction = self._watch.time, self.info.role.peer.sends
-        self._watch.emit(MessageSeen(now, direction, self._records.read_epoch, message, raw, record_indexes))
+        self._watch.emit(MessageSeen(now, direction, records.read_epoch, message, raw, records.joiner.records))
 
-    def _tell_if_it_decodes(self, raw: bytes, record_indexes: tuple[int, ...]) -> None:
+    def _tell_if_it_decodes(self, raw: bytes) -> None:
         try:
-            self._tell_message(parse_handshake(raw, self._handshake.messages), raw, record_indexes)
+            self._tell_message(raw)
         except (BadMessage, PeerMisbehaved):
             return
 
     def _tell_rest(self) -> None:
         """Tell of the messages behind the one that ended the connection: they came in the same record."""
         try:
-            while (joined := self._records.joiner.next()) is not None:
-                self._tell_if_it_decodes(*joined)
+            while (raw := self._records.joiner.next()) is not None:
+                self._tell_if_it_decodes(raw)
         except PeerMisbehaved:
             # What comes next is larger than any message may be.
             return

@@ -27,7 +27,7 @@ class EarlyData:
     data: bytes | bytearray = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class HandshakeDone:
     """This side may send and receive application data now."""
 

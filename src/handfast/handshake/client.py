@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from handfast.trust.verifiers import Verifier
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ClientOffer:
     """The hello as sent, the private halves of its key shares by group, and the session that it offers to resume."""
 

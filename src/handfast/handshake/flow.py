@@ -101,7 +101,7 @@ class Handshake:
         self.seams = seams
         self.transcript = Transcript()
         self.config = config
-        self._flight: list[Outgoing] = []
+        self.flight: list[Outgoing] = []
 
     def continued(self) -> Self:
         """Hands for an exchange after this handshake: its transcript starts with this one's. RFC 9846 4.5."""
@@ -129,7 +129,7 @@ class Handshake:
             message = edit(message)
             raw = message.encode()
         self.transcript.add(raw)
-        self._flight.append((message, raw, []))
+        self.flight.append((message, raw, []))
         return message
 
     def send_encoded(self, raw: bytes) -> None:
@@ -138,18 +138,18 @@ class Handshake:
             self.send(parse_handshake(raw, self.messages), raw)
             return
         self.transcript.add(raw)
-        self._flight.append((None, raw, []))
+        self.flight.append((None, raw, []))
 
     def send_after(self, message: HandshakeMessage) -> None:
         """Add a message to the flight that comes after the handshake, and so to no transcript."""
         message = self.seams.edit(message)
-        self._flight.append((message, message.encode(), []))
+        self.flight.append((message, message.encode(), []))
 
     def flush(self) -> None:
         """Write the flight."""
-        if self._flight:
-            self.records.write_messages(self._flight)
-            self._flight = []
+        if self.flight:
+            self.records.write_messages(self.flight)
+            self.flight = []
 
     @overload
     def expect(self, kind: type[M], /) -> Generator[Step, Any, M]: ...
@@ -256,8 +256,8 @@ class Handshake:
 
     def tell(self, event: Event) -> None:
         """Tell what a message causes, in its place after the message, which may still wait in the flight."""
-        if self._flight:
-            _, _, caused = self._flight[-1]
+        if self.flight:
+            _, _, caused = self.flight[-1]
             caused.append(event)
         else:
             self.watch.emit(event)

@@ -183,7 +183,7 @@ def receive_certificate(hs: Handshake, asking: Asking) -> Generator[Step, Any, C
 # Checking
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ProvenChain:
     """A chain whose leaf's key the peer proved to hold. Nothing more is known of it yet."""
 

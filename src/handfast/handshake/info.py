@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from handfast.errors import ApiMisuse
 from handfast.events import Role
@@ -48,7 +48,8 @@ class VerifiedPeer:
             raise ApiMisuse("bad_argument", reason="a VerifiedPeer is only made by the check of a peer's identity")
 
 
-@dataclass(slots=True)
+# Not slots: what every connection begins with stands on the class.
+@dataclass(init=False)
 class ConnectionInfo:
     """The parameters of a connection, filled in as they become known.
 
@@ -101,6 +102,10 @@ class ConnectionInfo:
     post_handshake_auth: bool = False
     complete: bool = False
     policy: Callable[[str], bool] | None = field(default=None, repr=False, compare=False)
+
+    def __init__(self, role: Role, **known: Any) -> None:
+        self.role = role
+        vars(self).update(known)
 
     @property
     def verified_peer(self) -> VerifiedPeer | None:

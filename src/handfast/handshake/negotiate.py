@@ -164,7 +164,7 @@ def check_retry(hello: ClientHello, retry: HelloRetryRequest) -> int | None:
     return wanted.selected_group
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class ServerChoice:
     """What a ServerHello settled: numbers of their registries, the server's public value, whether it took our PSK."""
 

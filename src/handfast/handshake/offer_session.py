@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 _PSKS = Struct(">HH")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class SessionOffer:
     """A session that is offered, the server it speaks of, and the secret that it starts the key schedule with.
 

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from handfast.keys.schedule import EarlySecret, ExporterSecret, ResumptionSecret, TrafficSecret
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Resumption:
     """The PSK that this handshake rests on: which identity it was, what it stood for, and who the peer therefore is."""
 
@@ -51,7 +51,7 @@ class Resumption:
     binder: bytes = field(repr=False)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EarlyData:
     """The secrets of early data that is accepted, and how many bytes of it may come."""
 

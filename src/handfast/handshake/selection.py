@@ -31,7 +31,7 @@ _KEY_USAGE = bytes.fromhex("0603551d0f")
 _EXTENDED_KEY_USAGE = bytes.fromhex("0603551d25")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Choice:
     """The certificate we show and the scheme we sign with, or neither; ``reason`` says why.
 

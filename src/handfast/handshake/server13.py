@@ -166,7 +166,7 @@ def server_identity(
     request = None
     if hs.config.client_auth is not ClientAuth.NONE:
         request, encoded = kept_certificate_request(hs)
-        request = hs.send(request, encoded)
+        hs.send_encoded(encoded)
     yield from prove_identity(hs, mine, decision.form)
     return request
 

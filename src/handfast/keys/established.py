@@ -34,7 +34,7 @@ class ExtractedSecrets:
     write: TrafficKeys
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Established:
     """What a connected side keeps. RFC 9846 7.1: ``read`` and ``write`` are the application traffic secrets.
 

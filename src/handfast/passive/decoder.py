@@ -228,8 +228,8 @@ class Decoder:
 
     def _messages(self, direction: Direction, side: _Side) -> None:
         try:
-            while (joined := side.joiner.next()) is not None:
-                self._message(direction, side, *joined)
+            while (raw := side.joiner.next()) is not None:
+                self._message(direction, side, raw, side.joiner.records)
         except PeerMisbehaved:
             # Too large to be a message. Where the next one starts is unknown; the next record is a good guess.
             self._proofs.whole = False

@@ -5,18 +5,22 @@ RFC 9846 5.1. A message is judged by its 4-byte header before its body is buffer
 
 from __future__ import annotations
 
+import math
+from struct import Struct
+
 from handfast import limits
 from handfast.errors import PeerMisbehaved
 from handfast.registry import HandshakeType
 
 HEADER = 4
+_TYPE_AND_LENGTH = Struct(">I")
 _CLIENT_HELLO = int(HandshakeType.client_hello)
 
 
 class HandshakeJoiner:
     """Joins record contents into messages and keeps count of what the peer made us read."""
 
-    __slots__ = ("_at", "_counting", "_records", "_total", "_tracking", "buffer")
+    __slots__ = ("_at", "_left", "_records", "_tracking", "buffer", "records")
 
     def __init__(self, *, tracking: bool) -> None:
         """``tracking``: whether to tell which records a message came in."""
@@ -27,8 +31,10 @@ class HandshakeJoiner:
         self._at = 0
         # (record index, bytes of the buffer that were there before it), to tell which records a message came in.
         self._records: list[tuple[int, int]] = []
-        self._total = 0
-        self._counting = True
+        # The indexes of the records that the last message came in, if tracked.
+        self.records: tuple[int, ...] = ()
+        # How many bytes of messages may still come.
+        self._left: float = limits.MAX_HANDSHAKE_BYTES
 
     @property
     def empty(self) -> bool:
@@ -46,8 +52,8 @@ class HandshakeJoiner:
             self.buffer, self._at = bytearray(self.buffer[self._at :]), 0
         self.buffer += content
 
-    def next(self) -> tuple[bytes, tuple[int, ...]] | None:
-        """The next whole message with its header, and its records' indexes if tracked; None when more must come.
+    def next(self) -> bytes | None:
+        """The next whole message with its header; None when more must come. ``records`` says where it came in.
 
         Raises PeerMisbehaved when the message or the handshake exceeds its limit.
         """
@@ -55,22 +61,31 @@ class HandshakeJoiner:
         waiting = len(buffer) - at
         if waiting < HEADER:
             return None
-        length = HEADER + (buffer[at + 1] << 16 | buffer[at + 2] << 8 | buffer[at + 3])
-        limit = limits.MAX_CLIENT_HELLO if buffer[at] == _CLIENT_HELLO else limits.MAX_HANDSHAKE_MESSAGE
-        if length > limit:
-            raise PeerMisbehaved("message_too_large", length=length, limit=limit)
+        [word] = _TYPE_AND_LENGTH.unpack_from(buffer, at)
+        length = HEADER + (word & 0xFFFFFF)
+        # Either limit is at least this one.
+        if length > limits.MAX_CLIENT_HELLO:
+            limit = limits.MAX_CLIENT_HELLO if buffer[at] == _CLIENT_HELLO else limits.MAX_HANDSHAKE_MESSAGE
+            if length > limit:
+                raise PeerMisbehaved("message_too_large", length=length, limit=limit)
         if waiting < length:
             return None
-        self._total += length
-        if self._counting and self._total > limits.MAX_HANDSHAKE_BYTES:
+        self._left -= length
+        if self._left < 0:
             raise PeerMisbehaved("handshake_too_large", limit=limits.MAX_HANDSHAKE_BYTES)
-        raw = bytes(buffer[at : at + length])
-        self.buffer, self._at = (buffer, at + length) if waiting > length else (b"", 0)
-        return raw, self._take_records(length) if self._tracking else ()
+        if waiting > length:
+            self._at = at + length
+            raw = bytes(buffer[at : at + length])
+        else:
+            raw = bytes(buffer[at:] if at else buffer)
+            self.buffer, self._at = b"", 0
+        if self._tracking:
+            self.records = self._take_records(length)
+        return raw
 
     def handshake_over(self) -> None:
         """Stop counting towards the handshake's limit: what follows is bounded by rules of its own."""
-        self._counting = False
+        self._left = math.inf
 
     def _take_records(self, length: int) -> tuple[int, ...]:
         """The records that the first ``length`` bytes came in; the last of them may also hold the next message."""

@@ -331,7 +331,7 @@ def parse_handshake(raw: bytes, messages: Messages = MESSAGES) -> HandshakeMessa
     if size < HANDSHAKE_HEADER:
         missing = HANDSHAKE_HEADER - size
         raise BadMessage("truncated", message="a handshake message", missing=missing, field="its header")
-    cls = messages.get(raw[0]) if raw[0] != _SERVER_HELLO else message_class(raw, messages)
+    cls = message_class(raw, messages)
     if cls is None:
         raise BadMessage("unknown_message", type=raw[0])
     surplus = size - HANDSHAKE_HEADER - (raw[1] << 16 | raw[2] << 8 | raw[3])
@@ -339,22 +339,37 @@ def parse_handshake(raw: bytes, messages: Messages = MESSAGES) -> HandshakeMessa
         raise BadMessage("truncated", message=cls.__name__, missing=-surplus, field="its body")
     if surplus > 0:
         raise BadMessage("trailing_bytes", message=cls.__name__, extra=surplus, field="its body")
-    kept = _known_hello(raw) if cls is ClientHello else _whole.get(raw) if cls in _REPEATED else None
-    if kept is not None and type(kept) is cls:
-        return kept
     message = decode(cls, raw, at=HANDSHAKE_HEADER)
     message.raw = raw
-    if len(raw) <= _MAX_KEPT_BYTES:
+    return message
+
+
+def parse_or_recall(raw: bytes, messages: Messages) -> HandshakeMessage:
+    """``parse_handshake`` of a header and exactly its body, for a connection: the message may be one that came before.
+
+    It is shared with other connections, so it must not be changed, nor given to anybody who might.
+    """
+    handshake_type = raw[0]
+    cls = messages.get(handshake_type) if handshake_type != _SERVER_HELLO else message_class(raw, messages)
+    if cls is None:
+        raise BadMessage("unknown_message", type=handshake_type)
+    repeated = cls in _REPEATED
+    if repeated:
+        kept = _known_hello(raw) if cls is ClientHello else _whole.get(raw)
+        if kept is not None and type(kept) is cls:
+            return kept
+    message = decode(cls, raw, at=HANDSHAKE_HEADER)
+    message.raw = raw
+    if repeated and len(raw) <= _MAX_KEPT_BYTES:
         _keep(message)
     return message
 
 
 # Most peers say most things in every connection alike. Whole messages that came before are not parsed again, nor is
-# what hellos of one shape have in common; the objects are shared, and nobody changes a message that was parsed. Few are
-# kept, and none that is large, because strangers choose them.
+# what hellos of one shape have in common. Few are kept, and none that is large, because strangers choose them.
 _MAX_KEPT = 256
 _MAX_KEPT_BYTES = 4096
-_REPEATED = (EncryptedExtensions, CertificateRequest, Certificate)
+_REPEATED = frozenset((ClientHello, EncryptedExtensions, CertificateRequest, Certificate))
 _VARYING = (ext.Cookie, ext.SessionTicket, ext.EncryptedClientHello)
 _whole: dict[bytes, HandshakeMessage] = {}
 
@@ -419,12 +434,12 @@ def _behind_session_id(raw: bytes) -> int:
 
 
 def _keep(message: HandshakeMessage) -> None:
-    if isinstance(message, _REPEATED):
-        if len(_whole) >= _MAX_KEPT:
-            _whole.clear()
-        _whole[message.raw] = message
-    elif isinstance(message, ClientHello):
+    if isinstance(message, ClientHello):
         _keep_shape(message)
+        return
+    if len(_whole) >= _MAX_KEPT:
+        _whole.clear()
+    _whole[message.raw] = message
 
 
 def _keep_shape(hello: ClientHello) -> None:
