@@ -268,7 +268,7 @@ class Watch:
     ``time`` is that of the last record: what the bytes alone decide happens then, whenever it is worked out.
     """
 
-    __slots__ = ("_ended", "active", "clock", "observers", "sinks", "time")
+    __slots__ = ("_ended", "active", "clock", "observers", "sinks", "time", "wants_secrets")
 
     def __init__(self, observers: Iterable[Observer], sinks: Iterable[SecretSink], clock: Callable[[], float]) -> None:
         self.observers = list(observers)
@@ -276,17 +276,14 @@ class Watch:
         self.clock = clock
         self.time = 0.0
         self.active = bool(self.observers)
+        # Whether derived secrets must be reported at all.
+        self.wants_secrets = bool(self.observers or self.sinks)
         self._ended: tuple[Direction, ...] = ()
 
     def tick(self) -> float:
         """The time of a record that crosses the wire now."""
         self.time = self.clock()
         return self.time
-
-    @property
-    def wants_secrets(self) -> bool:
-        """Whether derived secrets must be reported at all."""
-        return self.active or len(self.sinks) > 0
 
     def emit(self, event: Event) -> None:
         """Tell every observer."""
@@ -295,7 +292,7 @@ class Watch:
                 observer(event)
             except Exception:  # noqa: BLE001 (watching must not change what is watched)
                 self.observers.remove(observer)
-                self.active = bool(self.observers)
+                self._count()
                 _report_broken(observer)
 
     def alert(
@@ -330,7 +327,12 @@ class Watch:
                 sink(secret)
             except Exception:  # noqa: BLE001 (as above)
                 self.sinks.remove(sink)
+                self._count()
                 _report_broken(sink)
+
+    def _count(self) -> None:
+        self.active = bool(self.observers)
+        self.wants_secrets = bool(self.observers or self.sinks)
 
 
 def _report_broken(listener: object) -> None:

@@ -226,7 +226,8 @@ class Handshake:
 
     def write_with(self, secret: TrafficSecret, suite: Suite13, epoch: Epoch) -> None:
         """Write what is still to be written, then switch the write keys."""
-        self.flush()
+        if self.flight:
+            self.flush()
         self.records.change_write_keys(Protection13(suite, secret), epoch, suite.id)
 
     def take_early_data(self, secret: TrafficSecret, suite: Suite13, limit: int, exporter: ExporterSecret) -> None:

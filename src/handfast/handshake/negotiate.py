@@ -291,8 +291,9 @@ def decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:
     """What becomes of a hello of TLS 1.3. It is the same for all hellos of one shape with shares for the same groups."""
     if hello.shape is None:
         return _decide(config, hello)
-    shares = {share.group: share.key_exchange for share in require(hello, KeyShareClientHello).client_shares}
-    key = hello.shape, *shares
+    # Two shares for one group would be refused, and are two in the key.
+    entries = require(hello, KeyShareClientHello).client_shares
+    key = hello.shape, *[share.group for share in entries]
     kept = config.decisions.get(key)
     if kept is None:
         kept, offer = _decide(config, hello)
@@ -300,8 +301,9 @@ def decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:
             config.decisions.clear()
         config.decisions[key] = kept
         return kept, offer
-    _check_psk_form(hello)
-    return kept, Offer(hello, kept.said, shares)
+    if ExtensionType.pre_shared_key in hello.extensions:
+        _check_psk_form(hello)
+    return kept, Offer(hello, kept.said, {share.group: share.key_exchange for share in entries})
 
 
 def _decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:

@@ -170,6 +170,7 @@ class RecordLayer:
                 return None
             header, body = bytes(incoming[:5]), bytes(incoming[5:end])
             del incoming[:end]
+            self._read += 1
             protection = self._read_protection
             if content_type == CHANGE_CIPHER_SPEC:
                 self._take_change_cipher_spec(header, body)
@@ -273,10 +274,11 @@ class RecordLayer:
             raise PeerMisbehaved("too_many_change_cipher_specs", limit=limits.MAX_CHANGE_CIPHER_SPECS)
 
     def _take_plaintext(self, content_type: int, header: bytes, body: bytes) -> Record:
-        if content_type == APPLICATION_DATA:
-            self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, sealed=BEFORE_KEYS)
-        else:
-            self._saw(Epoch.PLAINTEXT, header, body, content_type, body)
+        if self.watch.active:
+            if content_type == APPLICATION_DATA:
+                self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, sealed=BEFORE_KEYS)
+            else:
+                self._saw(Epoch.PLAINTEXT, header, body, content_type, body)
         self._check(content_type, body)
         if content_type == APPLICATION_DATA:
             raise PeerMisbehaved("early_application_data")
@@ -313,7 +315,8 @@ class RecordLayer:
                 return None
             self._saw(self._read_epoch, header, body, header[0], sealed=error.what)
             raise
-        self._saw(self._read_epoch, header, body, content_type, content, padding)
+        if self.watch.active:
+            self._saw(self._read_epoch, header, body, content_type, content, padding)
         return self.opened(content_type, content)
 
     def opened(self, content_type: int, content: bytes) -> Record:
@@ -326,6 +329,9 @@ class RecordLayer:
         return Record(content_type, content, True)
 
     def _check(self, content_type: int, content: bytes) -> None:
+        if content_type == HANDSHAKE and 0 < len(content) <= limits.MAX_PLAINTEXT:
+            self._empty_records = 0
+            return
         if content_type not in (HANDSHAKE, ALERT, APPLICATION_DATA):
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(content_type))
         if content_type != HANDSHAKE and not self.joiner.empty:
@@ -333,8 +339,7 @@ class RecordLayer:
         if len(content) > limits.MAX_PLAINTEXT:
             raise PeerMisbehaved("record_overflow", length=len(content), limit=limits.MAX_PLAINTEXT)
         if content:
-            if self._empty_records:
-                self._empty_records = 0
+            self._empty_records = 0
             if content_type == APPLICATION_DATA:
                 self.key_updates = 0
         elif content_type != APPLICATION_DATA:
@@ -354,10 +359,8 @@ class RecordLayer:
         padding: int = 0,
         sealed: str = "",
     ) -> None:
-        index = self._read
-        self._read = index + 1
         if self.watch.active:
-            now = self.watch.tick()
+            now, index = self.watch.tick(), self._read - 1
             self.watch.emit(
                 RecordSeen(now, self.receives, index, epoch, header, body, content_type, content, padding, sealed)
             )
@@ -417,16 +420,16 @@ class RecordLayer:
             # RFC 9846 5.1: the first ClientHello may say 0x0301, every other plaintext record 0x0303.
             first_hello = self.sends is Direction.CLIENT_TO_SERVER and self._written == 0
             header = b"%c\x03%c" % (content_type, 1 if first_hello else 3) + len(content).to_bytes(2, "big")
-            self._send(header + content, content_type, content, Epoch.PLAINTEXT)
+            record = header + content
         else:
-            self._send(self.write_protection.seal(content_type, content), content_type, content, self._write_epoch)
+            record = self.write_protection.seal(content_type, content)
+        self._send(record, content_type, content, self._write_epoch)
 
     def _send(self, record: bytes, content_type: int, content: bytes, epoch: Epoch) -> None:
-        index = self._written
-        self._written += 1
         self.outgoing.append(record)
+        self._written += 1
         if self.watch.active:
-            header, body = record[:5], record[5:]
+            header, body, index = record[:5], record[5:], self._written - 1
             now = self.watch.tick()
             self.watch.emit(RecordSeen(now, self.sends, index, epoch, header, body, content_type, content))
 
