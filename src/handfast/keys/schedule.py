@@ -59,7 +59,7 @@ class _Secret:
 
     def _extract(self, name: str, salt_name: str, salt: bytes, input_name: str, input_: bytes) -> bytes:
         """HKDF-Extract, reported."""
-        value = extract(self.hash, salt, input_)
+        value = self.hash.hmac(salt, input_)
         if self._report is not None:
             self._report(name, "", (salt_name, input_name), b"", value)
         return value
@@ -79,7 +79,11 @@ class _Stage(_Secret):
         self._pads = hash_.pads(value)
 
     def _derive(self, name: str, label: bytes, transcript_hash: bytes) -> bytes:
-        return self._derive_each(((name, label),), transcript_hash)[0]
+        size = self.hash.size
+        value = mac(self._pads, label_start(label, size, len(transcript_hash)) + transcript_hash + b"\1")
+        if self._report is not None:
+            self._report(name, label.decode(), (self.name,), transcript_hash, value)
+        return value
 
     def _derive_each(self, wanted: tuple[tuple[str, bytes], ...], transcript_hash: bytes) -> list[bytes]:
         """``_derive`` for several names and their labels at once."""

@@ -369,7 +369,7 @@ class RecordLayer:
 
     def write_messages(self, messages: Sequence[Outgoing]) -> None:
         """Write a flight, joined into as few records as the limit allows."""
-        flight = b"".join([raw for _, raw, _ in messages])
+        flight = messages[0][1] if len(messages) == 1 else b"".join([raw for _, raw, _ in messages])
         step = self.fragment_limit
         first = self._written
         for start in range(0, len(flight), step):

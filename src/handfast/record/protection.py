@@ -71,11 +71,10 @@ class Protection13:
     def __init__(self, suite: Suite13, secret: TrafficSecret) -> None:
         key, iv = secret.key_and_iv(suite)
         self.suite = suite
-        self.records = 0
-        self.limit = suite.records_per_key
-        self.plain_until = 0
+        self.records = self.plain_until = 0
+        self.limit = limit = suite.records_per_key
         # A peer may go by the RFC's 2^24.5 where we stop at 2^24; nobody may go to twice our limit.
-        self._opening_limit = 2 * suite.records_per_key
+        self._opening_limit = 2 * limit
         self._aead = suite.aead(key)
         self._iv = int.from_bytes(iv, "big")
 
@@ -84,7 +83,10 @@ class Protection13:
 
     def seal(self, content_type: int, content: bytes, padding: int = 0) -> bytes:
         """One whole record of up to 2^14 bytes of content. RFC 9846 5.2. Raises LocalFailure key_exhausted."""
-        number = self._take_numbers(1)
+        number = self.records
+        if number >= self.limit:
+            raise LocalFailure("key_exhausted", limit=self.limit)
+        self.records = number + 1
         header = _header(len(content) + padding)
         inner = content + content_type.to_bytes(1 + padding, "little")
         return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), inner, header)

@@ -358,7 +358,13 @@ def parse_or_recall(raw: bytes, messages: Messages) -> HandshakeMessage:
         kept = _known_hello(raw) if cls is ClientHello else _whole.get(raw)
         if kept is not None and type(kept) is cls:
             return kept
-    message = decode(cls, raw, at=HANDSHAKE_HEADER)
+    try:
+        message, stopped = cls.CODEC.read(raw, HANDSHAKE_HEADER, len(raw))
+    except Undecodable:
+        stopped = 0
+    if stopped != len(raw):
+        # It says what is wrong.
+        message = decode(cls, raw, at=HANDSHAKE_HEADER)
     message.raw = raw
     if repeated and len(raw) <= _MAX_KEPT_BYTES:
         _keep(message)
