@@ -381,19 +381,29 @@ _whole: dict[bytes, HandshakeMessage] = {}
 
 
 class Shape:
-    """What is the same in many hellos: all but the random, the session id, and the bodies of key_share and of PSKs."""
+    """What is the same in many hellos: all but the random, the session id, key shares and PSKs.
 
-    __slots__ = ("asked_name", "cipher_suites", "extensions", "legacy_compression_methods")
+    ``group`` is that of the only key share, None where there are several or none.
+    """
+
+    __slots__ = ("asked_name", "cipher_suites", "extensions", "group", "legacy_compression_methods")
 
     def __init__(self, hello: ClientHello) -> None:
         self.cipher_suites = hello.cipher_suites
         self.legacy_compression_methods = hello.legacy_compression_methods
         self.extensions = hello.extensions
         self.asked_name = hello.asked_name
+        self.group = _only_group(hello)
+
+
+def _only_group(hello: ClientHello) -> int | None:
+    share = hello.find(ext.KeyShareClientHello)
+    return None if share is None or len(share.client_shares) != 1 else share.client_shares[0].group
 
 
 class _Layout:
-    """Where hellos of one length after the session id vary, counted from there, and what they are in between."""
+    """Where hellos of one length after the session id vary, counted from there: in the value of their only key share, or
+    in the body of key_share, and in the body of pre_shared_key behind all others."""
 
     __slots__ = ("psks", "share", "share_end")
 
@@ -423,12 +433,18 @@ def _known_hello(raw: bytes) -> ClientHello | None:
     share, share_end, psks, end = at + layout.share, at + layout.share_end, at + layout.psks, len(raw)
     extensions = Extensions(shape.extensions)
     try:
-        extensions[_KEY_SHARE], stop = ext.KeyShareClientHello.CODEC.read(raw, share, share_end)
+        if shape.group is not None:
+            entry = ext.KeyShareEntry(shape.group, raw[share:share_end])
+            extensions[_KEY_SHARE] = ext.KeyShareClientHello((entry,))
+        else:
+            extensions[_KEY_SHARE], share = ext.KeyShareClientHello.CODEC.read(raw, share, share_end)
+            if share != share_end:
+                return None
         if psks < end:
             extensions[_PSKS], end = ext.OfferedPsks.CODEC.read(raw, psks, end)
     except Undecodable:
         return None
-    if stop != share_end or end != len(raw):
+    if end != len(raw):
         return None
     suites, methods = shape.cipher_suites, shape.legacy_compression_methods
     return ClientHello(_TLS12, raw[6:38], raw[39:at], suites, methods, extensions, raw=raw, shape=shape)
@@ -457,7 +473,8 @@ def _keep_shape(hello: ClientHello) -> None:
     for extension_type in hello.extensions:
         end = start + 4 + int.from_bytes(raw[start + 2 : start + 4], "big")
         if extension_type == _KEY_SHARE:
-            share, share_end = start + 4 - at, end - at
+            # Before the value of a single share stand two lengths and its group.
+            share, share_end = start + 4 - at + (0 if _only_group(hello) is None else 6), end - at
         if extension_type == _PSKS:
             psks = start + 4 - at
         start = end
