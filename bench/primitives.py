@@ -84,7 +84,7 @@ class Floor:
             early.binder_key().finished(DIGEST)
         handshake = early.handshake_secret(DIGEST)
         main = handshake.main_secret()
-        ends = handshake.traffic_secrets(DIGEST)
+        ends = [*handshake.traffic_secrets(DIGEST)]
         for secret in ends:
             secret.finished(DIGEST)
         ends += main.application_secrets(DIGEST)[:2]

@@ -38,7 +38,7 @@ class Role(StrEnum):
     CLIENT = "client"
     SERVER = "server"
 
-    # The direction in which this role sends, and the other role. Attributes, because each handshake asks for them often.
+    # The direction in which this role sends, and the other role: attributes, because handshakes ask for them often.
     sends: Direction
     peer: Role
 

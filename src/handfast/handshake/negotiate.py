@@ -288,7 +288,7 @@ class Decision:
 
 
 def decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:
-    """What becomes of a hello of TLS 1.3. It is the same for all hellos of one shape with shares for the same groups."""
+    """What becomes of a hello of TLS 1.3: the same for all of one shape with shares for the same groups."""
     if hello.shape is None:
         return _decide(config, hello)
     # Two shares for one group would be refused, and are two in the key.

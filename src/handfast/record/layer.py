@@ -161,10 +161,10 @@ class RecordLayer:
                 return None
             content_type, version, length = _HEADER.unpack_from(incoming)
             # Every limit is at least this one.
-            usual = CHANGE_CIPHER_SPEC <= content_type <= APPLICATION_DATA and version >> 8 == 3
-            if not usual or length > limits.MAX_PLAINTEXT:
-                if not self._check_header(content_type, version, length):
-                    return None
+            usual = version >> 8 == 3 and length <= limits.MAX_PLAINTEXT
+            usual = usual and CHANGE_CIPHER_SPEC <= content_type <= APPLICATION_DATA
+            if not usual and not self._check_header(content_type, version, length):
+                return None
             end = limits.RECORD_HEADER + length
             if len(incoming) < end:
                 return None

@@ -119,8 +119,8 @@ class PathVerifier:
             if self._accepted is None or self.crls is not None or presented.ocsp_response:
                 return self._judge(self._case(presented))
             # All that is left to change of a yes is the time: the rest of what it rests on is in the key.
-            key = presented.chain, presented.server_name, presented.purpose, presented.asked_for_ocsp_response
-            key += self.check_name, self.ocsp, self.policy
+            asked = presented.server_name, presented.purpose, presented.asked_for_ocsp_response
+            key = presented.chain, *asked, self.check_name, self.ocsp, self.policy
             kept = self._accepted.get(key)
             if kept is not None and kept.since <= presented.at <= kept.until:
                 return kept.verdict

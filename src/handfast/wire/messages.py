@@ -358,11 +358,13 @@ def parse_or_recall(raw: bytes, messages: Messages) -> HandshakeMessage:
         kept = _known_hello(raw) if cls is ClientHello else _whole.get(raw)
         if kept is not None and type(kept) is cls:
             return kept
+    message: HandshakeMessage
     try:
         message, stopped = cls.CODEC.read(raw, HANDSHAKE_HEADER, len(raw))
+        whole = stopped == len(raw)
     except Undecodable:
-        stopped = 0
-    if stopped != len(raw):
+        whole = False
+    if not whole:
         # It says what is wrong.
         message = decode(cls, raw, at=HANDSHAKE_HEADER)
     message.raw = raw
@@ -402,8 +404,10 @@ def _only_group(hello: ClientHello) -> int | None:
 
 
 class _Layout:
-    """Where hellos of one length after the session id vary, counted from there: in the value of their only key share, or
-    in the body of key_share, and in the body of pre_shared_key behind all others."""
+    """Where hellos of one length after the session id vary, counted from there.
+
+    It is in the value of their only key share, or the body of key_share, and in the body of pre_shared_key at the end.
+    """
 
     __slots__ = ("psks", "share", "share_end")
 
