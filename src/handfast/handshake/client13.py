@@ -93,9 +93,11 @@ def client13(
     if request is not None:
         yield from client_identity(hs, request)
     send_finished(hs, client_secret)
-    resumption = main_secret.resumption_secret(hs.transcript.digest())
+    resumption = None
+    if hs.config.sessions is not None or hs.watch.wants_secrets:
+        resumption = main_secret.resumption_secret(hs.transcript.digest())
     hs.write_with(client_application, suite, Epoch.APPLICATION)
-    keep_ticket = ticket_keeper(hs, server_name, suite, resumption, session)
+    keep_ticket = None if resumption is None else ticket_keeper(hs, server_name, suite, resumption, session)
     return Established(suite, server_application, client_application, exporter, keep_ticket)
 
 

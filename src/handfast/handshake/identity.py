@@ -236,13 +236,14 @@ def _note_staple(hs: Handshake, leaf: CertificateEntry) -> bytes:
 
 def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, offered: Collection[int]) -> bool:
     """Whether the signature is one of ``content`` by the certificate's key, under a scheme that may be used here."""
-    scheme = SignatureScheme.describe(proof.algorithm)
+    name = SignatureScheme.describe
     if proof.algorithm not in offered:
-        raise PeerMisbehaved("scheme_not_offered", message="CertificateVerify", scheme=scheme)
+        raise PeerMisbehaved("scheme_not_offered", message="CertificateVerify", scheme=name(proof.algorithm))
     if proof.algorithm in signatures.CERTIFICATE_ONLY:
-        raise PeerMisbehaved("scheme_forbidden", scheme=scheme)
+        raise PeerMisbehaved("scheme_forbidden", scheme=name(proof.algorithm))
     key = leaf_key(certificate)
     if not signatures.scheme_fits(key, proof.algorithm):
+        scheme = name(proof.algorithm)
         raise PeerMisbehaved("scheme_for_other_key", message="CertificateVerify", scheme=scheme, key=key.name)
     return signatures.verify(key, proof.algorithm, proof.signature, content)
 
