@@ -18,19 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.credentials.signers import DEFERRED
-from handfast.engine import channel_bindings
+from handfast.engine import channel_bindings, telling
 from handfast.engine.failures import Guard, answer_without, log_bug
 from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated, PeerClosed, Result
 from handfast.errors import (
     ApiMisuse,
-    BadMessage,
     ConnectionLost,
     HandfastError,
     LocalFailure,
     PeerMisbehaved,
     PeerRejected,
 )
-from handfast.events import HandshakeComplete, MessageSeen, Observer, Resumed, Role, SecretSink, Waiting, Watch
+from handfast.events import HandshakeComplete, Observer, Resumed, Role, SecretSink, Waiting, Watch
 from handfast.handshake import seams as seam
 from handfast.handshake.flow import Expect, Handshake, Step, misused
 from handfast.handshake.info import ConnectionInfo
@@ -42,7 +41,7 @@ from handfast.record.layer import ALERT, HANDSHAKE, Record, RecordLayer
 from handfast.registry import AlertDescription, AlertLevel, HandshakeType
 from handfast.trust.verdict import Verdict
 from handfast.wire.alerts import Alert
-from handfast.wire.messages import parse_handshake, parse_or_recall
+from handfast.wire.messages import parse_or_recall
 
 if TYPE_CHECKING:
     from handfast.handshake.config import Config
@@ -477,38 +476,17 @@ class Connection:
         step = self._step if post is None else post.expects
         if isinstance(step, Expect) and raw[0] not in step.types:
             if self._watch.active:
-                self._tell_if_it_decodes(raw)
+                telling.tell_if_it_decodes(self, raw)
             name = HandshakeType.describe(raw[0])
             raise PeerMisbehaved("unexpected_message", message=name, expected=step.names)
         message = parse_or_recall(raw, self._handshake.messages)
         if self._watch.active:
-            self._tell_message(raw)
+            telling.tell_message(self, raw)
         if post is None:
             self._resume(message)
         elif (exchange := post.receive(message)) is not None and self._later is not None:
             self._go_on(self._later, exchange, message)
         return True
-
-    def _tell_message(self, raw: bytes) -> None:
-        """Tell of the message that the joiner gave last. Observers get one of their own: ours may be shared."""
-        message, records = parse_handshake(raw, self._handshake.messages), self._records
-        now, direction = self._watch.time, self.info.role.peer.sends
-        self._watch.emit(MessageSeen(now, direction, records.read_epoch, message, raw, records.joiner.records))
-
-    def _tell_if_it_decodes(self, raw: bytes) -> None:
-        try:
-            self._tell_message(raw)
-        except (BadMessage, PeerMisbehaved):
-            return
-
-    def _tell_rest(self) -> None:
-        """Tell of the messages behind the one that ended the connection: they came in the same record."""
-        try:
-            while (raw := self._records.joiner.next()) is not None:
-                self._tell_if_it_decodes(raw)
-        except PeerMisbehaved:
-            # What comes next is larger than any message may be.
-            return
 
     def _take_record(self, record: Record) -> None:
         if record.content_type == ALERT:
@@ -615,7 +593,7 @@ class Connection:
         self.error, self._machine = error, None
         self._end_plain()
         if self._watch.active:
-            self._tell_rest()
+            telling.tell_rest(self)
         if error.alert is not None and not self._write_closed:
             self._write_alert(error.alert, error)
             if error.alert == USER_CANCELED:

@@ -93,9 +93,8 @@ def client13(
     if request is not None:
         yield from client_identity(hs, request)
     send_finished(hs, client_secret)
-    resumption = None
-    if hs.config.sessions is not None or hs.watch.wants_secrets:
-        resumption = main_secret.resumption_secret(hs.transcript.digest())
+    wanted = hs.config.sessions is not None or hs.watch.wants_secrets
+    resumption = main_secret.resumption_secret(hs.transcript.digest()) if wanted else None
     hs.write_with(client_application, suite, Epoch.APPLICATION)
     keep_ticket = None if resumption is None else ticket_keeper(hs, server_name, suite, resumption, session)
     return Established(suite, server_application, client_application, exporter, keep_ticket)

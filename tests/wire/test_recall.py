@@ -1,0 +1,142 @@
+"""Messages that are recalled are what they would be if they were parsed and looked at anew."""
+
+from __future__ import annotations
+
+import pytest
+
+from handfast import ClientConfig, ClientConnection, PathVerifier, Roots, limits
+from handfast.crypto.groups import generate
+from handfast.errors import HandfastError
+from handfast.handshake import negotiate
+from handfast.handshake.config import ServerConfig
+from handfast.wire import messages as m
+from handfast.wire.extensions import (
+    Extensions,
+    KeyShareClientHello,
+    KeyShareEntry,
+    NamedGroupList,
+    OfferedPsks,
+    ProtocolNameList,
+    PskIdentity,
+    PskKeyExchangeModes,
+    ServerName,
+    ServerNameList,
+    SignatureSchemeList,
+    SupportedVersionsClientHello,
+)
+from tests.certificates import ca
+from tests.certificates import server as server_certificate
+from tests.lens.connections import credentials
+
+GROUPS = (0x001D, 0x0017)
+
+
+def hello(fill: int, *, groups=GROUPS[:1], psks: int = 0, session_id: int = 32, name: bytes = b"example.com") -> bytes:
+    extensions = Extensions.of(
+        ServerNameList((ServerName(0, name),)),
+        NamedGroupList(GROUPS),
+        SignatureSchemeList((0x0403, 0x0804)),
+        SupportedVersionsClientHello((0x0304, 0x0303)),
+        KeyShareClientHello(tuple(KeyShareEntry(group, generate(group).public) for group in groups)),
+        ProtocolNameList((b"h2", b"http/1.1")),
+        PskKeyExchangeModes((1,)),
+    )
+    if psks:
+        identities = tuple(PskIdentity(bytes((fill, index)) * 8, index) for index in range(psks))
+        extensions[OfferedPsks.EXTENSION_TYPE] = OfferedPsks(identities, (bytes((fill,)) * 32,) * psks)
+    return m.ClientHello(
+        0x0303, bytes((fill,)) * 32, bytes((fill,)) * session_id, (0x1301, 0x1302), b"\0", extensions
+    ).encode()
+
+
+SHAPES = {
+    "one share": {},
+    "two shares": {"groups": GROUPS},
+    "no session id": {"session_id": 0},
+    "a PSK": {"psks": 1},
+    "two PSKs and two shares": {"psks": 2, "groups": GROUPS},
+}
+
+
+def config() -> ServerConfig:
+    return ServerConfig(credentials=credentials(server_certificate()), application_protocols=("h2",))
+
+
+def recall(raw: bytes) -> m.ClientHello:
+    message = m.parse_or_recall(raw, m.MESSAGES)
+    assert isinstance(message, m.ClientHello)
+    return message
+
+
+def outcome(call, *arguments):
+    try:
+        return call(*arguments)
+    except HandfastError as error:
+        return type(error), error.code, error.what
+
+
+def decided(decide, ours, message):
+    if not isinstance(message, m.ClientHello):
+        return message
+    found = outcome(decide, ours, message)
+    return (found[0], found[1].said, found[1].shares) if isinstance(found[0], negotiate.Decision) else found
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_what_is_recalled_is_what_is_parsed(shape):
+    first, second = hello(1, **shape), hello(2, **shape)
+    seen = recall(first)
+    recalled = recall(second)
+    assert seen.shape is not None
+    assert recalled.shape is seen.shape
+    assert (recalled, recalled.raw) == (m.parse_handshake(second), second)
+    parsed = m.parse_handshake(second)
+    assert isinstance(parsed, m.ClientHello)
+    assert list(recalled.extensions) == list(parsed.extensions)
+    assert recalled.asked_name == "example.com"
+
+
+@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+def test_no_changed_byte_is_missed(shape):
+    """Each byte of a hello, changed by each of a few values, comes to what it would come to without any memory."""
+    ours = config()
+    raw = hello(3, **shape)
+    negotiate.decide(ours, recall(hello(4, **shape)))
+    for at in range(4, len(raw)):
+        for change in (1, 2, 0x80, 0xFF):
+            changed = raw[:at] + bytes((raw[at] ^ change,)) + raw[at + 1 :]
+            fresh = outcome(m.parse_handshake, changed)
+            recalled = outcome(m.parse_or_recall, changed, m.MESSAGES)
+            assert recalled == fresh
+            assert decided(negotiate.decide, ours, recalled) == decided(negotiate._decide, ours, fresh)
+
+
+def test_two_shares_for_one_group_are_refused_however_often_they_come():
+    ours = config()
+    negotiate.decide(ours, recall(hello(5)))
+    for _ in range(2):
+        message = recall(hello(6, groups=(0x001D, 0x001D)))
+        assert outcome(negotiate.decide, ours, message)[1] == "duplicate_key_share"
+
+
+def test_only_so_much_is_kept():
+    ours = config()
+    for number in range(2 * limits.DECISIONS_KEPT):
+        message = recall(hello(7, name=b"host%d.example" % number))
+        negotiate.decide(ours, message)
+        assert len(m._shapes) <= m._MAX_KEPT
+        assert len(ours.decisions) <= limits.DECISIONS_KEPT
+
+
+def test_a_client_keeps_only_so_many_hellos():
+    ours = ClientConfig(verifier=PathVerifier(Roots.from_der([ca().certificate_der])))
+    for number in range(2 * limits.HELLOS_KEPT):
+        raw = ClientConnection(ours, server_name=f"host{number}.example").outgoing()[5:]
+        assert recall(raw).asked_name == f"host{number}.example"
+        assert len(ours.hellos) <= limits.HELLOS_KEPT
+
+
+def test_what_observers_and_edits_get_is_their_own():
+    raw = m.EncryptedExtensions().encode()
+    assert m.parse_or_recall(raw, m.MESSAGES) is m.parse_or_recall(raw, m.MESSAGES)
+    assert m.parse_handshake(raw) is not m.parse_handshake(raw)
