@@ -85,6 +85,7 @@ def decided(decide, ours, message):
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
 def test_what_is_recalled_is_what_is_parsed(shape):
     first, second = hello(1, **shape), hello(2, **shape)
+    recall(first)
     seen = recall(first)
     recalled = recall(second)
     assert seen.shape is not None
@@ -101,7 +102,8 @@ def test_no_changed_byte_is_missed(shape):
     """Each byte of a hello, changed by each of a few values, comes to what it would come to without any memory."""
     ours = config()
     raw = hello(3, **shape)
-    negotiate.decide(ours, recall(hello(4, **shape)))
+    for _ in range(2):
+        negotiate.decide(ours, recall(hello(4, **shape)))
     for at in range(4, len(raw)):
         for change in (1, 2, 0x80, 0xFF):
             changed = raw[:at] + bytes((raw[at] ^ change,)) + raw[at + 1 :]
@@ -113,7 +115,8 @@ def test_no_changed_byte_is_missed(shape):
 
 def test_two_shares_for_one_group_are_refused_however_often_they_come():
     ours = config()
-    negotiate.decide(ours, recall(hello(5)))
+    for _ in range(2):
+        negotiate.decide(ours, recall(hello(5)))
     for _ in range(2):
         message = recall(hello(6, groups=(0x001D, 0x001D)))
         assert outcome(negotiate.decide, ours, message)[1] == "duplicate_key_share"
@@ -124,7 +127,9 @@ def test_only_so_much_is_kept():
     for number in range(2 * limits.DECISIONS_KEPT):
         message = recall(hello(7, name=b"host%d.example" % number))
         negotiate.decide(ours, message)
+        negotiate.decide(ours, recall(hello(7, name=b"host%d.example" % number)))
         assert len(m._shapes) <= m._MAX_KEPT
+        assert len(m._once) <= m._MAX_KEPT
         assert len(ours.decisions) <= limits.DECISIONS_KEPT
 
 

@@ -423,6 +423,8 @@ class _Layout:
 
 _layouts: dict[int, _Layout] = {}
 _shapes: dict[tuple[_Layout, bytes], Shape] = {}
+# The constant bytes of hellos that came once, as numbers: what comes a second time is kept.
+_once: set[int] = set()
 
 
 def _known_hello(raw: bytes) -> ClientHello | None:
@@ -485,6 +487,13 @@ def _keep_shape(hello: ClientHello) -> None:
     if psks and next(reversed(hello.extensions)) != _PSKS:
         return
     length = len(raw) - at
+    # Hellos that are new each time, as browsers make them, leave no more than a number.
+    number = hash((raw[at : at + share], raw[at + share_end : at + (psks or length)]))
+    if number not in _once:
+        if len(_once) >= _MAX_KEPT:
+            _once.clear()
+        _once.add(number)
+        return
     layout = _layouts.get(length)
     if layout is None or (layout.share, layout.share_end, layout.psks) != (share, share_end, psks or length):
         layout = _Layout(share, share_end, psks or length)
