@@ -18,10 +18,17 @@ MAX_CIPHERTEXT_12 = 2**14 + 2048
 MAX_HANDSHAKE_MESSAGE = 64 * 1024
 # A ClientHello comes before anything is known of the peer; browsers with hybrid shares send under 2 KiB.
 MAX_CLIENT_HELLO = 32 * 1024
-# A client's configuration keeps the encoded hellos for so many servers.
+# Messages and shapes of hellos that came before and are not parsed again: how many of each kind, the longest, and bytes
+# of each kind. Strangers choose them, and what is parsed takes up to some forty times its bytes.
+RECALLED_MESSAGES = 256
+MAX_RECALLED_MESSAGE = 4096
+RECALLED_BYTES = 256 * 1024
+# What a server's configuration remembers of the shapes of hellos, and a client's of the servers that it talks to: how
+# many, and bytes.
+NEGOTIATIONS_KEPT = 256
+NEGOTIATIONS_KEPT_BYTES = 128 * 1024
 HELLOS_KEPT = 256
-# What hellos of so many shapes came to is kept by a server's configuration.
-DECISIONS_KEPT = 256
+HELLOS_KEPT_BYTES = 512 * 1024
 # All messages of one handshake: two certificate chains at their bound and room for the rest.
 MAX_HANDSHAKE_BYTES = 256 * 1024
 
@@ -49,6 +56,8 @@ HELD_DATA = 1024 * 1024
 
 # Presented certificates are looked at before any trust exists: bound their number and the work each can cause.
 MAX_PRESENTED_CERTIFICATES = 10
+# Paths that a verifier remembers unless it is told another number; each is of a chain of at most MAX_STORED_CHAIN.
+REMEMBERED_PATHS = 64
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
 MAX_RSA_EXPONENT = 2**32

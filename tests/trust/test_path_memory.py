@@ -15,14 +15,15 @@ import pytest
 
 from handfast.errors import ApiMisuse
 from handfast.handshake.config import ClientAuth
-from handfast.limits import MAX_STORED_CHAIN
+from handfast.limits import MAX_STORED_CHAIN, REMEMBERED_PATHS
 from handfast.pki.faults import FAULTS, build_fault
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
 from handfast.trust import paths
 from handfast.trust.path_memory import PathMemory
+from handfast.trust.policy import named_policy
 from handfast.trust.presented import PresentedChain
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation import Crls, OcspPolicy
 from handfast.trust.roots import Roots
 from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
@@ -62,7 +63,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
 def test_no_verdict_differs(name: str, policy: str) -> None:
     made = build_fault(name, now=NOW)
     roots = Roots.from_der(made.roots)
-    remembering, plain = PathVerifier(roots, policy=policy, remember_paths=8), PathVerifier(roots, policy=policy)
+    remembering, plain = PathVerifier(roots, policy=policy), PathVerifier(roots, policy=policy, remember_paths=0)
     asked = []
     if made.server is not None:
         asked.append(PresentedChain(chain=made.server.chain, purpose=Purpose.SERVER, server_name=made.host, at=NOW))
@@ -88,15 +89,97 @@ def test_a_chain_is_built_once(built: list[bytes]) -> None:
     assert built == [one.der, other.der]
 
 
-def test_nothing_is_remembered_unless_asked(built: list[bytes]) -> None:
+def test_zero_remembers_nothing(built: list[bytes]) -> None:
     trusted = root()
     leaf = server(trusted)
-    for _ in range(2):
-        assert trusting(trusted, remember=0).verify(presented(leaf))
-    verifier = PathVerifier(Roots.from_der([trusted.der]))
-    for _ in range(2):
+    verifier = trusting(trusted, remember=0)
+    for _ in range(3):
         assert verifier.verify(presented(leaf))
-    assert built == [leaf.der] * 4
+    assert built == [leaf.der] * 3
+
+
+def test_some_are_remembered_by_default(built: list[bytes]) -> None:
+    trusted = root()
+    leaves = [server(trusted) for _ in range(REMEMBERED_PATHS)]
+    verifier = PathVerifier(Roots.from_der([trusted.der]))
+    for leaf in leaves * 2:
+        assert verifier.verify(presented(leaf))
+    assert built == [leaf.der for leaf in leaves]
+    assert len(verifier._accepted) == REMEMBERED_PATHS
+
+
+def judged_by(monkeypatch: pytest.MonkeyPatch, verifier: PathVerifier) -> list[PresentedChain]:
+    """The chains that are judged from here on, and not answered by a verdict that was kept."""
+    judged: list[PresentedChain] = []
+    judge = verifier._judge
+
+    def counted(case: Any) -> Verdict:
+        judged.append(case.presented)
+        return judge(case)
+
+    monkeypatch.setitem(vars(verifier), "_judge", counted)
+    return judged
+
+
+def test_a_verdict_is_kept_for_what_it_rests_on_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    trusted = root()
+    leaf = server(trusted, dns("localhost", "other.example"), not_after=NOW + DAY)
+    verifier = trusting(trusted)
+    judged = judged_by(monkeypatch, verifier)
+    first = presented(leaf)
+    assert verifier.verify(first)
+    assert verifier.verify(replace(first, at=NOW + DAY / 2))
+    assert len(judged) == 1
+    # Another name, wish, purpose or time is judged by itself; so is a chain of other bytes.
+    others = [
+        replace(first, server_name="other.example"),
+        replace(first, asked_for_ocsp_response=True),
+        replace(first, purpose=Purpose.CLIENT, server_name=None),
+        replace(first, at=NOW + 2 * DAY),
+        replace(first, chain=(*first.chain, trusted.der)),
+        replace(first, chain=server(trusted).chain),
+    ]
+    for one in others:
+        verifier.verify(one)
+    assert judged[1:] == others
+    # A refusal is judged each time.
+    assert not verifier.verify(others[3])
+    assert judged[-1] is others[3]
+    assert len(judged) == len(others) + 2
+
+
+def test_a_setting_that_changes_is_another_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
+    trusted = root()
+    leaf = server(trusted)
+    verifier = trusting(trusted)
+    judged = judged_by(monkeypatch, verifier)
+    assert verifier.verify(presented(leaf))
+    changes: dict[str, Any] = {
+        "policy": named_policy("strict"),
+        "check_name": False,
+        "ocsp": OcspPolicy.IGNORE,
+        "crls": Crls.from_der([crl(trusted)]),
+    }
+    for name, value in changes.items():
+        setattr(verifier, name, value)
+        assert verifier.verify(presented(leaf))
+    assert len(judged) == 1 + len(changes)
+    with pytest.raises(AttributeError):
+        verifier.roots = Roots.from_der([])  # type: ignore[misc]
+
+
+def test_neither_lists_nor_a_response_are_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    trusted = root()
+    leaf = server(trusted)
+    verifier = trusting(trusted)
+    assert verifier.verify(presented(leaf))
+    judged = judged_by(monkeypatch, verifier)
+    for _ in range(2):
+        assert not verifier.verify(replace(presented(leaf), ocsp_response=b"no response"))
+    verifier.crls = Crls.from_der([crl(trusted, entry(leaf))])
+    for _ in range(2):
+        assert verifier.verify(presented(leaf)).code == "revoked"
+    assert len(judged) == 4
 
 
 def test_what_was_refused_is_not_remembered(built: list[bytes]) -> None:

@@ -10,6 +10,7 @@ from handfast.errors import HandfastError
 from handfast.handshake import negotiate
 from handfast.handshake.config import ServerConfig
 from handfast.wire import messages as m
+from handfast.wire import recall as recall_module
 from handfast.wire.extensions import (
     Extensions,
     KeyShareClientHello,
@@ -63,7 +64,7 @@ def config() -> ServerConfig:
 
 
 def recall(raw: bytes) -> m.ClientHello:
-    message = m.parse_or_recall(raw, m.MESSAGES)
+    message = recall_module.parse_or_recall(raw, m.MESSAGES)
     assert isinstance(message, m.ClientHello)
     return message
 
@@ -108,7 +109,7 @@ def test_no_changed_byte_is_missed(shape):
         for change in (1, 2, 0x80, 0xFF):
             changed = raw[:at] + bytes((raw[at] ^ change,)) + raw[at + 1 :]
             fresh = outcome(m.parse_handshake, changed)
-            recalled = outcome(m.parse_or_recall, changed, m.MESSAGES)
+            recalled = outcome(recall_module.parse_or_recall, changed, m.MESSAGES)
             assert recalled == fresh
             assert decided(negotiate.decide, ours, recalled) == decided(negotiate._decide, ours, fresh)
 
@@ -124,13 +125,15 @@ def test_two_shares_for_one_group_are_refused_however_often_they_come():
 
 def test_only_so_much_is_kept():
     ours = config()
-    for number in range(2 * limits.DECISIONS_KEPT):
+    for number in range(2 * limits.NEGOTIATIONS_KEPT):
         message = recall(hello(7, name=b"host%d.example" % number))
         negotiate.decide(ours, message)
         negotiate.decide(ours, recall(hello(7, name=b"host%d.example" % number)))
-        assert len(m._shapes) <= m._MAX_KEPT
-        assert len(m._once) <= m._MAX_KEPT
-        assert len(ours.decisions) <= limits.DECISIONS_KEPT
+        for memory in (recall_module._shapes, recall_module._seen_once, recall_module._layouts):
+            assert len(memory) <= limits.RECALLED_MESSAGES
+            assert memory.size <= limits.RECALLED_BYTES
+        assert len(ours.decisions) <= limits.NEGOTIATIONS_KEPT
+        assert ours.decisions.size <= limits.NEGOTIATIONS_KEPT_BYTES
 
 
 def test_a_client_keeps_only_so_many_hellos():
@@ -143,5 +146,5 @@ def test_a_client_keeps_only_so_many_hellos():
 
 def test_what_observers_and_edits_get_is_their_own():
     raw = m.EncryptedExtensions().encode()
-    assert m.parse_or_recall(raw, m.MESSAGES) is m.parse_or_recall(raw, m.MESSAGES)
+    assert recall_module.parse_or_recall(raw, m.MESSAGES) is recall_module.parse_or_recall(raw, m.MESSAGES)
     assert m.parse_handshake(raw) is not m.parse_handshake(raw)

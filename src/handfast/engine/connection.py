@@ -41,7 +41,7 @@ from handfast.record.layer import ALERT, HANDSHAKE, Record, RecordLayer
 from handfast.registry import AlertDescription, AlertLevel, HandshakeType
 from handfast.trust.verdict import Verdict
 from handfast.wire.alerts import Alert
-from handfast.wire.messages import parse_or_recall
+from handfast.wire.recall import parse_or_recall
 
 if TYPE_CHECKING:
     from handfast.handshake.config import Config

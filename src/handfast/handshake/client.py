@@ -6,7 +6,6 @@ from collections.abc import Generator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from handfast import limits
 from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
@@ -138,9 +137,7 @@ def make_offer(
             ClientHello(negotiate.TLS12, bytes(32), session_id, config.spoken_suites, b"\0", extensions)
         )
         if session_12 is None:
-            if len(config.hellos) >= limits.HELLOS_KEPT:
-                config.hellos.clear()
-            config.hellos[key] = pattern
+            config.hellos.keep(key, pattern, pattern.size)
     hello, encoded = pattern.hello(hs.client_random, session_id, [share.public for share in shares.values()])
     if session is None:
         hello = hs.send(hello, encoded)
@@ -184,10 +181,11 @@ def first_extensions(
 class HelloPattern:
     """A ClientHello without its random, its session id and the public values of its key shares, encoded once."""
 
-    __slots__ = ("_extensions", "_groups", "_id_length", "_parts", "_suites", "_to_id", "_to_random")
+    __slots__ = ("_extensions", "_groups", "_parts", "_suites", "_to_id", "_to_random", "size")
 
     def __init__(self, hello: ClientHello) -> None:
         raw = hello.encode()
+        self.size = len(raw)
         key_share = hello.find(KeyShareClientHello)
         entries = () if key_share is None else key_share.client_shares
         self._extensions = hello.extensions

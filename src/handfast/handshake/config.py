@@ -16,6 +16,7 @@ from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import ApiMisuse, ConfigError, bad_option
 from handfast.handshake.by_name import ByName
+from handfast.memory import Memory
 from handfast.registry import (
     CertificateCompressionAlgorithm,
     CipherSuite,
@@ -232,9 +233,9 @@ class ClientConfig(Config):
         return (first, *[group for group in self.groups if group in CLASSICAL_GROUPS][:1])
 
     @cached_property
-    def hellos(self) -> dict[Any, HelloPattern]:
+    def hellos(self) -> Memory[Any, HelloPattern]:
         """First hellos as they were sent before, by all that may change of them."""
-        return {}
+        return Memory(limits.HELLOS_KEPT, limits.HELLOS_KEPT_BYTES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,14 +305,14 @@ class ServerConfig(Config):
             )
 
     @cached_property
-    def decisions(self) -> dict[Any, Decision]:
+    def decisions(self) -> Memory[Any, Decision]:
         """What hellos came to under this configuration, by their shape and the groups of their shares."""
-        return {}
+        return Memory(limits.NEGOTIATIONS_KEPT, limits.NEGOTIATIONS_KEPT_BYTES)
 
     @cached_property
-    def requests(self) -> dict[Any, tuple[CertificateRequest, bytes]]:
+    def requests(self) -> Memory[Any, tuple[CertificateRequest, bytes]]:
         """What clients are asked for in a handshake, with its encoding, by what may change of it."""
-        return {}
+        return Memory(1, limits.MAX_HANDSHAKE_MESSAGE)
 
     @cached_property
     def client_schemes(self) -> tuple[int, ...]:

@@ -297,9 +297,7 @@ def decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:
     kept = config.decisions.get(key)
     if kept is None:
         kept, offer = _decide(config, hello)
-        if len(config.decisions) >= limits.DECISIONS_KEPT:
-            config.decisions.clear()
-        config.decisions[key] = kept
+        config.decisions.keep(key, kept, 256 + 8 * len(key))
         return kept, offer
     if ExtensionType.pre_shared_key in hello.extensions:
         _check_psk_form(hello)

@@ -204,8 +204,8 @@ def kept_certificate_request(hs: ServerHandshake) -> tuple[CertificateRequest, b
     kept = config.requests.get(key)
     if kept is None:
         request = certificate_request(hs)
-        config.requests.clear()
-        kept = config.requests[key] = request, request.encode()
+        kept = request, request.encode()
+        config.requests.keep(key, kept, len(kept[1]))
     hs.info.client_auth_requested = True
     hs.info.ca_names = names
     return kept

@@ -1,4 +1,4 @@
-"""Paths that were found once, so that whoever comes back with the same chain costs no signatures. Off unless asked for.
+"""Paths that were found once, so that a peer that comes back with the same chain costs no signatures.
 
 That these certificates lead to a root is a fact of their bytes, of the roots and of the policy: signatures, names of
 issuers, CA flags, purposes and constraints do not change. The one thing that does is the time, so a remembered path is
@@ -6,18 +6,18 @@ used only while all its certificates are valid; after that another way is looked
 Whatever else a verdict rests on, the rules, the name and revocation, is judged after this, each time.
 
 Where nothing is looked up elsewhere, neither a list of revoked certificates nor an OCSP response, a whole verdict that
-accepts rests on the same and on the names that were asked for. It too is kept for the time in which all its
-certificates are valid.
+accepts rests on the same, on the name that was asked for and on the verifier's settings. The verifier keeps it by all
+of that, and uses it only while all certificates of its path are valid.
 
-Only what led to a root is kept, so nobody can fill a memory whom its roots do not vouch for. It forgets the oldest path
-first, and never holds a chain that is unusually long.
+Only what led to a root is kept, so only a peer for which the roots vouch can fill a memory. It holds no chain of more
+than 16 KiB.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from handfast.limits import MAX_STORED_CHAIN
 
@@ -39,25 +39,12 @@ class Accepted(NamedTuple):
     verdict: Verdict
 
 
-class AcceptedChains:
-    """Up to ``capacity`` verdicts that accept, by all that they rest on but the time."""
+def accepted(verdict: Verdict) -> Accepted:
+    """A verdict that accepts, with the time in which all certificates of its path are valid."""
+    from handfast.x509.certificates import parse
 
-    def __init__(self, capacity: int) -> None:
-        self._capacity = capacity
-        self._accepted: dict[object, Accepted] = {}
-        self.get = self._accepted.get
-
-    def keep(self, key: tuple[Any, ...], verdict: Verdict) -> None:
-        """Remember a verdict on the chain that stands first in ``key``."""
-        from handfast.x509.certificates import parse
-
-        if sum(map(len, key[0])) > MAX_STORED_CHAIN:
-            return
-        path = [parse(certificate) for certificate in verdict.path]
-        if len(self._accepted) >= self._capacity:
-            self._accepted.clear()
-        since, until = max(one.not_before for one in path), min(one.not_after for one in path)
-        self._accepted[key] = Accepted(since, until, verdict)
+    path = [parse(certificate) for certificate in verdict.path]
+    return Accepted(max(one.not_before for one in path), min(one.not_after for one in path), verdict)
 
 
 class PathMemory:

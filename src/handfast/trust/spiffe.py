@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from handfast import limits
 from handfast.errors import ConfigError, bad_option
+from handfast.limits import REMEMBERED_PATHS
 from handfast.text import escape, listed
 from handfast.trust.leaf import leaf_or_refusal, refuse_leaf
 from handfast.trust.verdict import Verdict, failed
@@ -73,7 +74,7 @@ class SpiffeVerifier:
         path_prefix: str = "",
         allow: Callable[[str], bool] | None = None,
         policy: str = "handfast",
-        remember_paths: int = 0,
+        remember_paths: int = REMEMBERED_PATHS,
     ) -> None:
         for domain in bundles:
             if not _is_trust_domain(domain):

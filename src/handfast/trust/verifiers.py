@@ -6,8 +6,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
 from handfast.errors import ApiMisuse
+from handfast.limits import MAX_STORED_CHAIN, REMEMBERED_PATHS
+from handfast.memory import Memory
 from handfast.trust.case import Case
-from handfast.trust.path_memory import AcceptedChains
+from handfast.trust.path_memory import accepted
 from handfast.trust.policy import PathPolicy, named_policy
 from handfast.trust.presented import PresentedChain
 from handfast.trust.revocation import CrlScope, CrlUnknown, OcspPolicy, RevocationCheck
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from handfast.credentials.signers import Deferred
+    from handfast.trust.path_memory import Accepted
     from handfast.trust.paths import Anchors
     from handfast.trust.revocation import Crls
     from handfast.trust.roots import Roots
@@ -58,9 +61,9 @@ class PathVerifier:
     which one that came must be good, and must have come if it was asked for and the certificate promises it
     (must-staple, RFC 7633); "require", by which one is asked for and must come.
 
-    With ``remember_paths`` the paths of so many chains are kept, from 0 (none) up, and who comes back with the same
-    chain costs no signature checks along it. Whatever may have changed since, dates, names and revocation, is looked at
-    anew all the same. It pays where the same peers return: each path takes some kilobytes of memory.
+    ``remember_paths`` is how many paths are remembered, 64 if nothing is said: a peer that comes back with the same
+    chain then costs no signature checks along it. Dates, names, purposes and revocation are judged each time all the
+    same. Each path takes some kilobytes of memory; 0 remembers none.
     """
 
     def __init__(
@@ -74,12 +77,12 @@ class PathVerifier:
         crl_scope: CrlScope | str = CrlScope.CHAIN,
         crl_unknown: CrlUnknown | str = CrlUnknown.REFUSE,
         ocsp: OcspPolicy | str = OcspPolicy.CHECK,
-        remember_paths: int = 0,
+        remember_paths: int = REMEMBERED_PATHS,
     ) -> None:
         if not hasattr(roots, "certificates"):
             reason = f"roots are handfast.Roots, as Roots.from_file(...) makes them, not {type(roots).__name__}"
             raise ApiMisuse("bad_argument", reason=reason)
-        self.roots = roots
+        self._roots = roots
         self.policy = named_policy(policy)
         self.check_name = check_name
         self.known_intermediates = known_intermediates
@@ -93,10 +96,15 @@ class PathVerifier:
         if remember_paths < 0:
             raise ApiMisuse("bad_argument", reason=f"remember_paths is a number of paths, not {remember_paths}")
         self._remember_paths = remember_paths
-        self._accepted = AcceptedChains(remember_paths) if remember_paths else None
+        self._accepted: Memory[tuple[object, ...], Accepted] = Memory(remember_paths, remember_paths * MAX_STORED_CHAIN)
 
     def __repr__(self) -> str:
         return f"PathVerifier({self.roots.source})"
+
+    @property
+    def roots(self) -> Roots:
+        """What is trusted. It cannot be replaced: other roots take another verifier, as ``ReloadingVerifier`` makes."""
+        return self._roots
 
     @cached_property
     def policy_id(self) -> bytes:
@@ -116,17 +124,18 @@ class PathVerifier:
     def verify(self, presented: PresentedChain) -> Verdict:
         """The verdict, with the reasons for a refusal."""
         try:
-            if self._accepted is None or self.crls is not None or presented.ocsp_response:
+            if self.crls is not None or presented.ocsp_response:
                 return self._judge(self._case(presented))
-            # All that is left to change of a yes is the time: the rest of what it rests on is in the key.
+            # Without those a verdict that accepts rests on these and on the time alone.
             asked = presented.server_name, presented.purpose, presented.asked_for_ocsp_response
             key = presented.chain, *asked, self.check_name, self.ocsp, self.policy
             kept = self._accepted.get(key)
             if kept is not None and kept.since <= presented.at <= kept.until:
                 return kept.verdict
             verdict = self._judge(self._case(presented))
-            if verdict.accepted:
-                self._accepted.keep(key, verdict)
+            size = sum(map(len, presented.chain))
+            if verdict.accepted and size <= MAX_STORED_CHAIN:
+                self._accepted.keep(key, accepted(verdict), size)
             return verdict
         except Exception as error:  # noqa: BLE001 (what cannot be judged is refused)
             return failed(error)

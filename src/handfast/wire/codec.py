@@ -276,52 +276,78 @@ class Vector:
 
 
 class StructCodec:
-    """``struct { ... }``: the fields in order. RFC 9846 3.6."""
+    """``struct { ... }``: the fields in order. RFC 9846 3.6. Its functions are compiled when it is first used."""
 
     __slots__ = ("cls", "fields", "read", "write")
 
     def __init__(self, cls: type[Struct], fields: tuple[tuple[str, Codec], ...]) -> None:
         self.cls = cls
         self.fields = fields
-        self.read, self.write = _straight(cls, fields)
+        self.read: Reader = self._first_read
+        self.write: Writer = self._first_write
+
+    def compiled(self) -> StructCodec:
+        """This codec, with the functions that read and write in a straight line."""
+        if self.read == self._first_read:
+            self.read, self.write = _straight(self.cls, self.fields)
+        return self
+
+    def _first_read(self, data: bytes, at: int, end: int) -> tuple[Any, int]:
+        return self.compiled().read(data, at, end)
+
+    def _first_write(self, value: Any) -> bytes:
+        return self.compiled().write(value)
 
 
-# What the straight functions stumble over; any other error is the same field by field.
-_STUMBLES = (ValueError, OverflowError, IndexError, struct.error, Undecodable)
+# What a straight-line function raises for what is not well-formed. The function for field by field then says the error.
+_NOT_WELL_FORMED = (ValueError, OverflowError, IndexError, struct.error, Undecodable)
+# The types that give the lines of their fields; of any other the function is called.
+_WITH_LINES = UInt, Fixed, Opaque, Remainder, Vector
 
 
 def _straight(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, Writer]:
     """Reading and writing in a straight line: the lines of the fields, one after the other, in one function each."""
-    by_field = _by_field(cls, fields)
-    scope: dict[str, Any] = {"cls": cls, "STUMBLES": _STUMBLES}
-    scope |= {
+    read_fields, write_fields = _by_field(cls, fields)
+    scope: dict[str, Any] = {
+        "cls": cls,
+        "NOT_WELL_FORMED": _NOT_WELL_FORMED,
         "pack": struct.pack,
         "unpack_from": struct.unpack_from,
-        "read_fields": by_field[0],
-        "write_fields": by_field[1],
+        "read_fields": read_fields,
+        "write_fields": write_fields,
     }
     reading, writing = [], []
     for number, (name, codec) in enumerate(fields):
         value = f"value{number}"
-        scope |= {f"read{number}": codec.read, f"write{number}": codec.write}
-        lines = codec.reading(value) if isinstance(codec, _INLINE) else None
+        one = codec.compiled() if isinstance(codec, StructCodec) else codec
+        scope |= {f"read{number}": one.read, f"write{number}": one.write}
+        lines = codec.reading(value) if isinstance(codec, _WITH_LINES) else None
         reading += [f"{value}, at = read{number}(data, at, end)"] if lines is None else lines
-        lines = codec.writing(value) if isinstance(codec, _INLINE) else None
-        if lines is None:
-            writing.append(f"{value} = write{number}(struct.{name})")
-        else:
-            writing += [f"{value} = struct.{name}", *lines]
-    values = ", ".join(f"value{number}" for number in range(len(fields)))
-    reading.append(f"return cls({values}), at")
-    writing.append("return " + (values.replace(", ", " + ") or "b''"))
-    read = ["def read(data, at, end):", " start = at", " try:", *reading, " except STUMBLES:"]
-    write = ["def write(struct):", " try:", *writing, " except STUMBLES:"]
-    code = [*read, "return read_fields(data, start, end)", *write, "return write_fields(struct)"]
-    exec("\n".join(line if line[0] == " " or line[:3] == "def" else f"  {line}" for line in code), scope)
+        lines = codec.writing(value) if isinstance(codec, _WITH_LINES) else None
+        called = [f"{value} = write{number}(struct.{name})"]
+        writing += called if lines is None else [f"{value} = struct.{name}", *lines]
+    values = [f"value{number}" for number in range(len(fields))]
+    reading.append(f"return cls({', '.join(values)}), at")
+    writing.append(f"return {' + '.join(values) or repr(b'')}")
+    exec(  # The text is made of the declarations alone.
+        "\n".join(
+            (
+                "def read(data, at, end):",
+                "    start = at",
+                *_attempt(reading, "return read_fields(data, start, end)"),
+                "def write(struct):",
+                *_attempt(writing, "return write_fields(struct)"),
+            )
+        ),
+        scope,
+    )
     return scope["read"], scope["write"]
 
 
-_INLINE = UInt, Fixed, Opaque, Remainder, Vector
+def _attempt(lines: list[str], otherwise: str) -> list[str]:
+    """The body of a function that does ``lines``, and ``otherwise`` where what it is given is not well-formed."""
+    body = [f"        {line}" for line in lines]
+    return ["    try:", *body, "    except NOT_WELL_FORMED:", f"        {otherwise}"]
 
 
 def _by_field(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, Writer]:

@@ -19,7 +19,7 @@ from handfast.registry import (
     SignatureScheme,
 )
 from handfast.wire import extensions as ext
-from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Undecodable, Vector, decode, tls_struct
+from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Vector, decode, tls_struct
 from handfast.wire.extensions import Body, ExtensionBlock, ExtensionBody, Extensions, forms
 
 # The bytes before every message: its type and the length of the rest. RFC 9846 4.
@@ -36,8 +36,6 @@ class HandshakeMessage(Struct):
     EXTENSIONS: ClassVar[Mapping[int, type[ExtensionBody]]] = {}
 
     raw: bytes = field(default=b"", repr=False, compare=False)
-    # What a ClientHello has in common with others that came; None where nothing of that is kept.
-    shape: "Shape | None" = field(default=None, repr=False, compare=False)
 
     def encode(self) -> bytes:
         """The message with its 4-byte header. Raises ValueError when a field is outside its bounds. RFC 9846 4."""
@@ -60,9 +58,28 @@ class Extended:
         return body if isinstance(body, cls) else None
 
 
+class HelloShape:
+    """What is the same in many ClientHellos: all but the random, the session id, key shares and PSKs.
+
+    ``group`` is that of the only key share, None where there are several or none.
+    """
+
+    __slots__ = ("asked_name", "cipher_suites", "extensions", "group", "legacy_compression_methods")
+
+    def __init__(self, hello: "ClientHello") -> None:
+        self.cipher_suites = hello.cipher_suites
+        self.legacy_compression_methods = hello.legacy_compression_methods
+        self.extensions = hello.extensions
+        self.asked_name = hello.asked_name
+        self.group = hello.only_group
+
+
 @tls_struct
 class ClientHello(Extended, HandshakeMessage):
-    """RFC 9846 4.2.2. A hello from before extensions has none."""
+    """RFC 9846 4.2.2. A hello from before extensions has none.
+
+    ``shape`` is what it has in common with hellos that came before; None where nothing of that is kept (``recall``).
+    """
 
     HANDSHAKE_TYPE = HandshakeType.client_hello
     EXTENSIONS = forms(
@@ -105,11 +122,18 @@ class ClientHello(Extended, HandshakeMessage):
     cipher_suites: Annotated[tuple[int, ...], Vector(UInt(2, CipherSuite), 2, 2**16 - 2)]
     legacy_compression_methods: Annotated[bytes, Opaque(1, 2**8 - 1)]
     extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, 7, absent=True)] = field(default_factory=Extensions)
+    shape: HelloShape | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     @property
     def asked_name(self) -> str | None:
         """The host name that the client asks for; text of the peer. RFC 6066 3."""
         return self._find_name() if self.shape is None else self.shape.asked_name
+
+    @property
+    def only_group(self) -> int | None:
+        """The group of the only key share; None where there are several or none."""
+        share = self.find(ext.KeyShareClientHello)
+        return None if share is None or len(share.client_shares) != 1 else share.client_shares[0].group
 
     def _find_name(self) -> str | None:
         asked = self.find(ext.ServerNameList)
@@ -317,9 +341,6 @@ def _selects_a_version(hello: bytes) -> bool:
 
 
 _SUPPORTED_VERSIONS = ExtensionType.supported_versions.to_bytes(2)
-_SERVER_HELLO = int(HandshakeType.server_hello)
-_KEY_SHARE, _PSKS = int(ExtensionType.key_share), int(ExtensionType.pre_shared_key)
-_TLS12 = int(ProtocolVersion.TLS12)
 
 
 def parse_handshake(raw: bytes, messages: Messages = MESSAGES) -> HandshakeMessage:
@@ -342,166 +363,6 @@ def parse_handshake(raw: bytes, messages: Messages = MESSAGES) -> HandshakeMessa
     message = decode(cls, raw, at=HANDSHAKE_HEADER)
     message.raw = raw
     return message
-
-
-def parse_or_recall(raw: bytes, messages: Messages) -> HandshakeMessage:
-    """``parse_handshake`` of a header and exactly its body, for a connection: the message may be one that came before.
-
-    It is shared with other connections, so it must not be changed, nor given to anybody who might.
-    """
-    handshake_type = raw[0]
-    cls = messages.get(handshake_type) if handshake_type != _SERVER_HELLO else message_class(raw, messages)
-    if cls is None:
-        raise BadMessage("unknown_message", type=handshake_type)
-    repeated = cls in _REPEATED
-    if repeated:
-        kept = _known_hello(raw) if cls is ClientHello else _whole.get(raw)
-        if kept is not None and type(kept) is cls:
-            return kept
-    message: HandshakeMessage
-    try:
-        message, stopped = cls.CODEC.read(raw, HANDSHAKE_HEADER, len(raw))
-        whole = stopped == len(raw)
-    except Undecodable:
-        whole = False
-    if not whole:
-        # It says what is wrong.
-        message = decode(cls, raw, at=HANDSHAKE_HEADER)
-    message.raw = raw
-    if repeated and len(raw) <= _MAX_KEPT_BYTES:
-        _keep(message)
-    return message
-
-
-# Most peers say most things in every connection alike. Whole messages that came before are not parsed again, nor is
-# what hellos of one shape have in common. Few are kept, and none that is large, because strangers choose them.
-_MAX_KEPT = 256
-_MAX_KEPT_BYTES = 4096
-_REPEATED = frozenset((ClientHello, EncryptedExtensions, CertificateRequest, Certificate))
-_VARYING = (ext.Cookie, ext.SessionTicket, ext.EncryptedClientHello)
-_whole: dict[bytes, HandshakeMessage] = {}
-
-
-class Shape:
-    """What is the same in many hellos: all but the random, the session id, key shares and PSKs.
-
-    ``group`` is that of the only key share, None where there are several or none.
-    """
-
-    __slots__ = ("asked_name", "cipher_suites", "extensions", "group", "legacy_compression_methods")
-
-    def __init__(self, hello: ClientHello) -> None:
-        self.cipher_suites = hello.cipher_suites
-        self.legacy_compression_methods = hello.legacy_compression_methods
-        self.extensions = hello.extensions
-        self.asked_name = hello.asked_name
-        self.group = _only_group(hello)
-
-
-def _only_group(hello: ClientHello) -> int | None:
-    share = hello.find(ext.KeyShareClientHello)
-    return None if share is None or len(share.client_shares) != 1 else share.client_shares[0].group
-
-
-class _Layout:
-    """Where hellos of one length after the session id vary, counted from there.
-
-    It is in the value of their only key share, or the body of key_share, and in the body of pre_shared_key at the end.
-    """
-
-    __slots__ = ("psks", "share", "share_end")
-
-    def __init__(self, share: int, share_end: int, psks: int) -> None:
-        self.share = share
-        self.share_end = share_end
-        self.psks = psks
-
-    def constant(self, raw: bytes, at: int) -> bytes:
-        """What of ``raw``, whose session id ends at ``at``, all hellos of its shape have."""
-        return raw[at : at + self.share] + raw[at + self.share_end : at + self.psks]
-
-
-_layouts: dict[int, _Layout] = {}
-_shapes: dict[tuple[_Layout, bytes], Shape] = {}
-# The constant bytes of hellos that came once, as numbers: what comes a second time is kept.
-_once: set[int] = set()
-
-
-def _known_hello(raw: bytes) -> ClientHello | None:
-    """A hello of a shape that came before; None for any other, and for one that does not parse."""
-    at = _behind_session_id(raw)
-    layout = _layouts.get(len(raw) - at)
-    if layout is None or not at:
-        return None
-    shape = _shapes.get((layout, layout.constant(raw, at)))
-    if shape is None:
-        return None
-    share, share_end, psks, end = at + layout.share, at + layout.share_end, at + layout.psks, len(raw)
-    extensions = Extensions(shape.extensions)
-    try:
-        if shape.group is not None:
-            entry = ext.KeyShareEntry(shape.group, raw[share:share_end])
-            extensions[_KEY_SHARE] = ext.KeyShareClientHello((entry,))
-        else:
-            extensions[_KEY_SHARE], share = ext.KeyShareClientHello.CODEC.read(raw, share, share_end)
-            if share != share_end:
-                return None
-        if psks < end:
-            extensions[_PSKS], end = ext.OfferedPsks.CODEC.read(raw, psks, end)
-    except Undecodable:
-        return None
-    if end != len(raw):
-        return None
-    suites, methods = shape.cipher_suites, shape.legacy_compression_methods
-    return ClientHello(_TLS12, raw[6:38], raw[39:at], suites, methods, extensions, raw=raw, shape=shape)
-
-
-def _behind_session_id(raw: bytes) -> int:
-    """Where the session id of a ClientHello ends; 0 for one that is no such hello as everybody sends."""
-    return 39 + raw[38] if len(raw) > 39 and raw[4:6] == b"\3\3" and raw[38] <= 32 else 0
-
-
-def _keep(message: HandshakeMessage) -> None:
-    if isinstance(message, ClientHello):
-        _keep_shape(message)
-        return
-    if len(_whole) >= _MAX_KEPT:
-        _whole.clear()
-    _whole[message.raw] = message
-
-
-def _keep_shape(hello: ClientHello) -> None:
-    raw, at = hello.raw, _behind_session_id(hello.raw)
-    if not at or _KEY_SHARE not in hello.extensions or any(hello.find(cls) for cls in _VARYING):
-        return
-    start = at + 2 + 2 * len(hello.cipher_suites) + 1 + len(hello.legacy_compression_methods) + 2
-    share = share_end = psks = 0
-    for extension_type in hello.extensions:
-        end = start + 4 + int.from_bytes(raw[start + 2 : start + 4], "big")
-        if extension_type == _KEY_SHARE:
-            # Before the value of a single share stand two lengths and its group.
-            share, share_end = start + 4 - at + (0 if _only_group(hello) is None else 6), end - at
-        if extension_type == _PSKS:
-            psks = start + 4 - at
-        start = end
-    if psks and next(reversed(hello.extensions)) != _PSKS:
-        return
-    length = len(raw) - at
-    # Hellos that are new each time, as browsers make them, leave no more than a number.
-    number = hash((raw[at : at + share], raw[at + share_end : at + (psks or length)]))
-    if number not in _once:
-        if len(_once) >= _MAX_KEPT:
-            _once.clear()
-        _once.add(number)
-        return
-    layout = _layouts.get(length)
-    if layout is None or (layout.share, layout.share_end, layout.psks) != (share, share_end, psks or length):
-        layout = _Layout(share, share_end, psks or length)
-    if len(_shapes) >= _MAX_KEPT:
-        _layouts.clear()
-        _shapes.clear()
-    _layouts[length] = layout
-    hello.shape = _shapes[layout, layout.constant(raw, at)] = Shape(hello)
 
 
 def message_hash(transcript_hash: bytes) -> bytes:
