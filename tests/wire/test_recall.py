@@ -142,9 +142,28 @@ def test_a_client_keeps_only_so_many_hellos():
         raw = ClientConnection(ours, server_name=f"host{number}.example").outgoing()[5:]
         assert recall(raw).asked_name == f"host{number}.example"
         assert len(ours.hellos) <= limits.HELLOS_KEPT
+        assert ours.hellos.size <= limits.HELLOS_KEPT_BYTES
 
 
 def test_what_observers_and_edits_get_is_their_own():
     raw = m.EncryptedExtensions().encode()
     assert recall_module.parse_or_recall(raw, m.MESSAGES) is recall_module.parse_or_recall(raw, m.MESSAGES)
     assert m.parse_handshake(raw) is not m.parse_handshake(raw)
+
+
+def test_a_long_message_is_not_kept():
+    for size, kept in ((limits.MAX_RECALLED_MESSAGE, True), (limits.MAX_RECALLED_MESSAGE + 1, False)):
+        plain = hello(8, name=b"x")
+        raw = hello(8, name=b"x" * (1 + size - len(plain)))
+        assert len(raw) == size
+        recall(raw)
+        recall(raw)
+        assert (recall(raw).shape is not None) is kept
+
+
+def test_a_refused_hello_leaves_nothing():
+    ours = config()
+    for _ in range(3):
+        message = recall(hello(9, groups=(0x001D, 0x001D)))
+        assert outcome(negotiate.decide, ours, message)[1] == "duplicate_key_share"
+    assert len(ours.decisions) == 0

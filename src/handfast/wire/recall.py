@@ -37,8 +37,6 @@ _KEY_SHARE, _PSKS = int(ExtensionType.key_share), int(ExtensionType.pre_shared_k
 _TLS12 = int(ProtocolVersion.TLS12)
 _RECALLED_WHOLE = frozenset((EncryptedExtensions, CertificateRequest, Certificate))
 M = TypeVar("M", bound=HandshakeMessage)
-# A hello with one of these is new each time.
-_VARYING = (ext.Cookie, ext.SessionTicket, ext.EncryptedClientHello)
 
 
 def parse_or_recall(raw: bytes, messages: Messages) -> HandshakeMessage:
@@ -64,12 +62,14 @@ def parse_or_recall(raw: bytes, messages: Messages) -> HandshakeMessage:
 
 
 def _parse(cls: type[M], raw: bytes) -> M:
+    message: M | None = None
     try:
-        message, stopped = cls.CODEC.read(raw, HANDSHAKE_HEADER, len(raw))
-        whole = stopped == len(raw)
+        parsed, stopped = cls.CODEC.read(raw, HANDSHAKE_HEADER, len(raw))
+        if stopped == len(raw):
+            message = parsed
     except Undecodable:
-        whole = False
-    if not whole:
+        pass
+    if message is None:
         # It says what is wrong.
         message = decode(cls, raw, at=HANDSHAKE_HEADER)
     message.raw = raw
@@ -130,7 +130,7 @@ def _recall_hello(raw: bytes) -> ClientHello | None:
 def _keep_hello(hello: ClientHello) -> ClientHello:
     """Remember the shape of ``hello``, which is returned, if it comes for the second time."""
     raw, at = hello.raw, _behind_session_id(hello.raw)
-    if not at or len(raw) > limits.MAX_RECALLED_MESSAGE or any(hello.find(cls) for cls in _VARYING):
+    if not at or len(raw) > limits.MAX_RECALLED_MESSAGE:
         return hello
     layout = _layout_of(hello, at)
     if layout is None:
