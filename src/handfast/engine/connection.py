@@ -72,8 +72,9 @@ class Connection:
     _read_closed = False
     _write_closed = False
     _busy = False
-    # Whether bytes that come are most likely application data, of which nobody hears but the application: then
-    # there is nobody who could call back in, and no need to look out for it.
+    # Whether bytes that come are most likely application data, of which nobody hears but the application: then runs of
+    # records are opened in one go. And whether, besides, nobody could call back in: there is no need to look out for it.
+    _opens_runs = False
     _plain_reading = False
     _answer: object = None
 
@@ -160,11 +161,11 @@ class Connection:
         try:
             if self._read_closed:
                 pass
-            elif self._post is None or self._watch.active:
+            elif self._opens_runs:
+                self._receive_connected(data)
+            else:
                 self._records.feed(data)
                 self._pump()
-            else:
-                self._receive_connected(data)
         except BaseException as error:
             if not self._escaped(error):
                 raise
@@ -446,47 +447,59 @@ class Connection:
         self.info.complete = True
         if self._later is not None:
             self._end_plain()
-        else:
-            self._plain_reading = not self._watch.wants_secrets
+        # What a client gets first are most often tickets, and a run would be tried in vain.
+        if self.info.role is Role.SERVER:
+            self._expect_data()
         self._results.append(HandshakeDone(self.info))
         if self._watch.active:
             self._watch.emit(HandshakeComplete(self._watch.clock(), self.info))
 
+    def _expect_data(self) -> None:
+        """From now on what comes is most likely application data."""
+        self._opens_runs = not self._watch.active
+        self._plain_reading = self._later is None and not self._watch.wants_secrets
+
     def _pump(self) -> None:
         """Work through what is buffered, until bytes or an answer are missing."""
         records = self._records
-        joiner = records.joiner
-        while not self._read_closed:
-            if self._post is None and isinstance(self._step, Need):
+        self._take_messages()
+        while True:
+            if self._read_closed or (self._post is None and isinstance(self._step, Need)):
                 return
-            if joiner.buffer and self._take_message():
-                continue
             record = records.read()
             if record is None:
                 return
-            if record.content_type != HANDSHAKE:
+            if record.content_type == HANDSHAKE:
+                self._take_messages()
+            else:
                 self._take_record(record)
 
-    def _take_message(self) -> bool:
-        """Take the next message, if it is there whole. One that may not come now is refused before it is parsed."""
-        raw = self._records.joiner.next()
-        if raw is None:
-            return False
-        post = self._post
-        step = self._step if post is None else post.expects
-        if isinstance(step, Expect) and raw[0] not in step.types:
-            if self._watch.active:
-                telling.tell_if_it_decodes(self, raw)
-            name = HandshakeType.describe(raw[0])
-            raise PeerMisbehaved("unexpected_message", message=name, expected=step.names)
-        message = parse_or_recall(raw, self._handshake.messages)
-        if self._watch.active:
-            telling.tell_message(self, raw)
-        if post is None:
-            self._resume(message)
-        elif (exchange := post.receive(message)) is not None and self._later is not None:
-            self._go_on(self._later, exchange, message)
-        return True
+    def _take_messages(self) -> None:
+        """Take the messages that are there whole, until an answer is missing.
+
+        One that may not come now is refused before it is parsed.
+        """
+        joiner, hands, watch = self._records.joiner, self._handshake, self._watch
+        while joiner.buffer:
+            post = self._post
+            step = self._step if post is None else post.expects
+            if not isinstance(step, Expect):
+                return
+            raw = joiner.next()
+            if raw is None:
+                return
+            if raw[0] not in step.types:
+                if watch.active:
+                    telling.tell_if_it_decodes(self, raw)
+                name = HandshakeType.describe(raw[0])
+                raise PeerMisbehaved("unexpected_message", message=name, expected=step.names)
+            message = parse_or_recall(raw, hands.messages)
+            if watch.active:
+                telling.tell_message(self, raw)
+            if post is None:
+                self._resume(message)
+            elif (exchange := post.receive(message)) is not None and self._later is not None:
+                self._go_on(self._later, exchange, message)
 
     def _take_record(self, record: Record) -> None:
         if record.content_type == ALERT:
@@ -510,6 +523,8 @@ class Connection:
         self._received += len(content)
         if self._later is not None:
             self._later.refuse_data()
+        if not self._opens_runs:
+            self._expect_data()
         self._results.append(Data(content))
 
     def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
@@ -524,8 +539,7 @@ class Connection:
             record = self._records.opened(content_type, rest)
             if content_type != HANDSHAKE:
                 self._take_record(record)
-            while self._take_message():
-                pass
+            self._take_messages()
             if self._read_closed:
                 return
             data = b""
