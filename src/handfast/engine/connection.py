@@ -462,7 +462,8 @@ class Connection:
     def _pump(self) -> None:
         """Work through what is buffered, until bytes or an answer are missing."""
         records = self._records
-        self._take_messages()
+        if records.joiner.buffer:
+            self._take_messages()
         while True:
             if self._read_closed or (self._post is None and isinstance(self._step, Need)):
                 return
@@ -479,7 +480,7 @@ class Connection:
 
         One that may not come now is refused before it is parsed.
         """
-        joiner, hands, watch = self._records.joiner, self._handshake, self._watch
+        joiner, watch = self._records.joiner, self._watch
         while joiner.buffer:
             post = self._post
             step = self._step if post is None else post.expects
@@ -493,7 +494,7 @@ class Connection:
                     telling.tell_if_it_decodes(self, raw)
                 name = HandshakeType.describe(raw[0])
                 raise PeerMisbehaved("unexpected_message", message=name, expected=step.names)
-            message = parse_or_recall(raw, hands.messages)
+            message = parse_or_recall(raw, self._handshake.messages)
             if watch.active:
                 telling.tell_message(self, raw)
             if post is None:
