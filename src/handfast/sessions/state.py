@@ -124,7 +124,8 @@ def decode_chain(data: bytes, at: int, count: int) -> tuple[bytes, ...] | None:
     return tuple(chain) if at == len(data) else None
 
 
-@dataclass(frozen=True, slots=True)
+# Nobody changes one; to have that enforced would triple the cost of making it.
+@dataclass(slots=True, unsafe_hash=True)
 class ClientSession:
     """What a client keeps of a NewSessionTicket. Times are seconds since the Unix epoch.
 

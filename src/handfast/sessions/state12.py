@@ -63,7 +63,7 @@ class TicketState12:
         return None if chain is None else cls(*fields, chain)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ClientSession12:
     """What a client keeps of a session. Times are seconds since the Unix epoch.
 
