@@ -73,7 +73,7 @@ class Connection:
     _write_closed = False
     _busy = False
     # Whether bytes that come are most likely application data, of which nobody hears but the application: then runs of
-    # records are opened in one go. And whether, besides, nobody could call back in: there is no need to look out for it.
+    # records are opened in one go. And whether, besides, nobody can call back in: then there is no need to look out.
     _opens_runs = False
     _plain_reading = False
     _answer: object = None
@@ -228,8 +228,7 @@ class Connection:
         """Answer the pending need. Raises ApiMisuse for a need that is not the pending one."""
         with Guard(self):
             self._check_need(need)
-            self._resume(value)
-            self._pump()
+            self._take_answer(value)
         return self._take_results()
 
     def fail(self, need: Need, error: BaseException) -> list[Result]:
@@ -239,8 +238,7 @@ class Connection:
         """
         with Guard(self):
             self._check_need(need)
-            self._resume(answer_without(need, error))
-            self._pump()
+            self._take_answer(answer_without(need, error))
         return self._take_results()
 
     def close(self) -> None:
@@ -329,14 +327,8 @@ class Connection:
             raise ApiMisuse("no_exporter")
         if kind == channel_bindings.TLS_EXPORTER:
             return self.export(channel_bindings.EXPORTER_LABEL, b"", channel_bindings.EXPORTER_LENGTH)
-        if kind == channel_bindings.TLS_UNIQUE:
-            return channel_bindings.unique(self._established)
-        if kind != channel_bindings.TLS_SERVER_END_POINT:
-            raise ApiMisuse("no_channel_binding", kind=repr(kind), reason="it is not known")
         chain = self.info.presented if self.info.role is Role.CLIENT else self.info.shown
-        if not chain:
-            raise ApiMisuse("no_channel_binding", kind=kind, reason="the server showed no certificate")
-        return channel_bindings.server_end_point(chain[0])
+        return channel_bindings.without_exporter(kind, self._established, chain)
 
     def extract_secrets(self) -> ExtractedSecrets:
         """Give the traffic keys away, for TLS in the kernel: from now on every call raises ApiMisuse secrets_extracted.
@@ -360,13 +352,18 @@ class Connection:
 
     # Driving
 
+    def _take_answer(self, value: object) -> None:
+        """Let whoever waited for a need go on: the handshake, or an exchange after it."""
+        if self._later is None:
+            self._resume(value)
+        else:
+            self._go_on(self._later, self._leave_line(self._later), value)
+        self._pump()
+
     def _resume(self, value: object) -> None:
         """Let the handshake go on with ``value``, through every need that is answered at once."""
         machine = self._machine
         if machine is None:
-            return
-        if self._later is not None:
-            self._go_on(self._later, self._leave_line(self._later), value)
             return
         try:
             while True:
