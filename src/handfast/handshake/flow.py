@@ -22,7 +22,7 @@ from handfast.handshake.by_name import no_such_name
 from handfast.handshake.needs import Choose, Judge, Need, Resolve, Sign
 from handfast.handshake.seams import unchanged
 from handfast.keys import keylog
-from handfast.keys.schedule import EarlySecret, Report, TrafficSecret
+from handfast.keys.schedule import EarlySecret, Report, TrafficSecret, early_secret_without_psk
 from handfast.keys.transcript import Transcript
 from handfast.record.protection import Protection13
 from handfast.trust.verdict import Verdict, as_verdict
@@ -217,7 +217,10 @@ class Handshake:
 
     def early_secret(self, suite: Suite13, psk: bytes | None = None) -> EarlySecret:
         """The start of the key schedule, which reports every secret if anyone wants to know. RFC 9846 7.1."""
-        return EarlySecret(suite.hash, psk, report=self.report)
+        report = self.report
+        if psk is None and report is None:
+            return early_secret_without_psk(suite.hash)
+        return EarlySecret(suite.hash, psk, report)
 
     @property
     def report(self) -> Report | None:
