@@ -151,9 +151,11 @@ def https_server(client_auth: ClientAuth = ClientAuth.REQUEST, **settings: Any) 
 
 
 @contextmanager
-def tls_server(talk: Callable[[sockets.TLSSocket], object], **settings: Any) -> Iterator[int]:
+def tls_server(
+    talk: Callable[[sockets.TLSSocket], object], client_auth: ClientAuth = ClientAuth.NONE, **settings: Any
+) -> Iterator[int]:
     """A TLS server that has one connection, with which ``talk`` does what it likes; gives its port."""
-    with sockets.listen("127.0.0.1", 0, server_config(ClientAuth.NONE, **settings), timeout=10) as listener:
+    with sockets.listen("127.0.0.1", 0, server_config(client_auth, **settings), timeout=10) as listener:
 
         def accept() -> None:
             with listener.accept() as tls:

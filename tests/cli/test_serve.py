@@ -283,4 +283,4 @@ def test_a_client_that_is_refused_later(run, pki):
         refused = run("connect", f"https://localhost:{port}/", *pki.alice, "--post-handshake-auth")
     assert refused.status == 1
     assert "unknown_ca" in refused.err
-    assert "server refused: unknown_ca (48), because of the client CN=alice" in said[1]
+    assert "server refused the client's certificate, unknown_ca (48): CN=alice" in said[1]

@@ -17,9 +17,9 @@ from handfast.events import Role
 from handfast.files import append_private, create_private
 from handfast.io import sockets
 from handfast.lens.keylog import KeyLog
+from handfast.lens.outcome import Outcome
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
-from handfast.lens.verdict import Outcome
 from handfast.pki.authority import CertificateAuthority
 from handfast.pki.files import write_pki
 from handfast.trust.roots import Roots
@@ -115,7 +115,7 @@ class Demo:
             return sockets.listen(_HOST, 0, config, watch=self._watch)
 
     def _watch(self, _address: object) -> tuple[Sequence[Observer], Sequence[SecretSink]]:
-        self._outcomes.append(Outcome(Role.SERVER, words.DESCRIBER))
+        self._outcomes.append(Outcome(Role.SERVER))
         return self._outcomes[-1:], ()
 
     def serve(self, listener: sockets.Listener) -> None:
@@ -156,7 +156,7 @@ class Demo:
             parts = list(http.request(tls, request))
         body = b"".join(part for part in parts if isinstance(part, bytes))
         click.echo(f"Body:\n{body.decode().rstrip()}")
-        ui.heading(self._outcomes[-1].line())
+        ui.heading(words.verdict_line(self._outcomes[-1]))
 
 
 class Announcing:

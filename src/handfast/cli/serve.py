@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handfast import limits
-from handfast.cli import http, options, ui, whoami
+from handfast.cli import http, options, ui, whoami, words
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.target import parse_address
 from handfast.engine import ClientAuth, ServerConfig
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo
     from handfast.events import Observer, SecretSink
     from handfast.io.watching import Watcher
-    from handfast.lens.verdict import Outcome
+    from handfast.lens.outcome import Outcome
 
 _ACCEPT_PAUSE = 0.05
 _MODES = [mode.value for mode in ClientAuth]
@@ -186,7 +186,7 @@ class Server:
         try:
             with tls:
                 tls.handshake()
-                self._say(f"{address_text(tls.peer_address)}: {outcome.line()}")
+                self._say(f"{address_text(tls.peer_address)}: {words.verdict_line(outcome)}")
                 if self._key_update:
                     tls.update_keys(request=True)
                 http.serve(tls, lambda request: self._reply(tls, outcome, request))
@@ -204,9 +204,9 @@ class Server:
             try:
                 tls.request_client_certificate(client_auth=mode)
             except HandfastError as error:
-                self._say(f"{address_text(tls.peer_address)}: {outcome.line(error)}")
+                self._say(f"{address_text(tls.peer_address)}: {words.verdict_line(outcome, error)}")
                 raise
-            self._say(f"{address_text(tls.peer_address)}: {outcome.line()}")
+            self._say(f"{address_text(tls.peer_address)}: {words.verdict_line(outcome)}")
         elif mode.requires_certificate:
             return http.Reply(
                 403,
