@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import socket
 import stat
 import threading
@@ -486,6 +487,74 @@ def test_a_refused_session_says_why_even_while_it_writes(pki):
     with https_server(ClientAuth.REQUIRE_AND_VERIFY, verifier=verifier(certificates.other_ca())) as port:
         result = finish(start("connect", f"localhost:{port}", *pki.alice, stdin=-1), "GET / HTTP/1.0\r\n\r\n" * 5000)
     assert result.is_error(1, "server refused: unknown_ca (48), after the client showed CN=alice,O=handfast")
+
+
+@contextlib.contextmanager
+def on_a_terminal(*arguments):
+    """The program on a terminal of its own: its process, and what reads from and writes to that terminal."""
+    controller, terminal = os.openpty()
+    process = start(*arguments, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    try:
+        yield process, controller
+    finally:
+        process.kill()
+        process.wait(30)
+        os.close(controller)
+
+
+def shown_until(controller, words):
+    """What the terminal shows until it shows the words, or has ended."""
+    shown = ""
+    while words not in " ".join(shown.split()):
+        try:
+            shown += os.read(controller, 65536).decode()
+        except OSError:
+            break
+    return shown
+
+
+def test_an_interactive_session_says_that_it_is_connected(pki):
+    with (
+        tls_server(lambda tls: tls.sendall(b"you: " + tls.recv())) as port,
+        on_a_terminal("connect", f"localhost:{port}", *pki.trust) as (process, controller),
+    ):
+        assert f"connected to 127.0.0.1:{port} by TLS 1.3" in " ".join(shown_until(controller, "ends it").split())
+        os.write(controller, b"hello\n")
+        shown = shown_until(controller, "http/1.1")
+        assert process.wait(30) == 0
+    assert "you: hello" in shown
+    assert "TLS 1.3 OK, one-way" in shown
+
+
+def test_ctrl_c_still_tells_the_verdict(pki):
+    with (
+        tls_server(lambda tls: tls.recv()) as port,
+        on_a_terminal("connect", f"localhost:{port}", *pki.trust) as (process, controller),
+    ):
+        shown_until(controller, "ends it")
+        process.send_signal(signal.SIGINT)
+        shown = shown_until(controller, "http/1.1")
+        assert process.wait(30) == 130
+    assert "handfast: TLS 1.3 OK, one-way: server CN=localhost" in shown
+
+
+def test_a_body_without_a_newline_does_not_swallow_the_verdict(run, pki):
+    def talk(tls):
+        tls.recv()
+        tls.sendall(OK + b"Content-Length: 4\r\n\r\nbody")
+
+    with (
+        tls_server(talk) as port,
+        on_a_terminal("connect", url(port), *pki.trust) as (process, controller),
+    ):
+        shown = shown_until(controller, "http/1.1")
+        assert process.wait(30) == 0
+    assert "body\r\nhandfast: TLS 1.3 OK" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    # What goes into a file or a pipe stays what it was.
+    with tls_server(talk) as port:
+        assert run("connect", url(port), *pki.trust).out == "body"
 
 
 # A proxy

@@ -15,13 +15,15 @@ import click
 from handfast.cli import options, ui, words
 from handfast.cli.deadline import deadline
 from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
-from handfast.cli.output import output_file, standard_output
+from handfast.cli.output import ScreenLine, output_file, standard_output
 from handfast.cli.target import HttpOptions, Target, parse_address, parse_target, redirected
 from handfast.engine import ClientConfig
 from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError, PeerRejected, bad_option
 from handfast.events import Role
 from handfast.io import sockets
+from handfast.lens.log import address_text
 from handfast.lens.outcome import Cause, Manner, Outcome
+from handfast.registry import ProtocolVersion
 from handfast.sessions.cache import SessionCache
 from handfast.trust.verifiers import PathVerifier
 from handfast.x509.files import read
@@ -64,8 +66,8 @@ class Conversation:
         "handfast connect --trace https://example.com/",
         "handfast connect --trace=bytes --secrets https://localhost:1337/ --cacert handfast-demo/ca.pem",
         "handfast connect https://localhost:1337/whoami --cacert ca.pem --cert client.pem --key client.key",
-        "handfast connect --resume --trace https://example.com/     (connects twice)",
-        "handfast connect localhost:1337 --cacert ca.pem      (type, and read what comes back)",
+        "handfast connect --resume --trace https://example.com/  (connects twice)",
+        "handfast connect localhost:1337 --cacert ca.pem  (type, and read what comes back)",
     ),
 )
 @click.argument("target")
@@ -196,10 +198,14 @@ def _run(target: Target, route: Route, config: ClientConfig, lenses: Lenses, con
             ui.note(f"early data: {tls.info.early_data}")
         if conversation.key_update:
             tls.update_keys(request=True)
-        if target.path is None:
-            _session(tls, write)
-        else:
-            _request(tls, target, http, write, outcome)
+        screen = ScreenLine(write)
+        try:
+            if target.path is None:
+                _session(tls, screen)
+            else:
+                _request(tls, target, http, screen, outcome)
+        finally:
+            screen.end(shown=http.output is None)
 
 
 @contextmanager
@@ -281,6 +287,9 @@ def _open(target: Target, route: Route) -> tuple[socket.socket, str]:
 def _session(tls: sockets.TLSSocket, write: Callable[[bytes], None]) -> None:
     from handfast.cli.session import run_session
 
+    if sys.stdin is not None and sys.stdin.isatty():
+        spoken = ProtocolVersion.describe(tls.info.version)
+        ui.note(f"connected to {address_text(tls.peer_address)} by {spoken}; what you type is sent, Ctrl-D ends it")
     # A program without standard input has None there.
     with open(os.devnull, "rb") as nothing:
         run_session(tls, (sys.stdin or nothing).fileno(), write)
