@@ -138,7 +138,7 @@ def pki(tmp_path: Path) -> Pki:
 @contextmanager
 def https_server(client_auth: ClientAuth = ClientAuth.REQUEST, **settings: Any) -> Iterator[int]:
     """What ``handfast serve`` runs, in threads of this process; gives its port."""
-    server = Server(Lenses(Role.SERVER, None, None, None), say=lambda _line: None)
+    server = Server(Lenses(Role.SERVER, None, None, None), say=lambda _line: None, access=lambda _line: None)
     config = server_config(client_auth, **settings)
     with sockets.listen("127.0.0.1", 0, config, timeout=10, watch=server.watch) as listener:
         thread = threading.Thread(target=server.run, args=(listener,))
@@ -151,9 +151,11 @@ def https_server(client_auth: ClientAuth = ClientAuth.REQUEST, **settings: Any) 
 
 
 @contextmanager
-def tls_server(talk: Callable[[sockets.TLSSocket], object], **settings: Any) -> Iterator[int]:
+def tls_server(
+    talk: Callable[[sockets.TLSSocket], object], client_auth: ClientAuth = ClientAuth.NONE, **settings: Any
+) -> Iterator[int]:
     """A TLS server that has one connection, with which ``talk`` does what it likes; gives its port."""
-    with sockets.listen("127.0.0.1", 0, server_config(ClientAuth.NONE, **settings), timeout=10) as listener:
+    with sockets.listen("127.0.0.1", 0, server_config(client_auth, **settings), timeout=10) as listener:
 
         def accept() -> None:
             with listener.accept() as tls:

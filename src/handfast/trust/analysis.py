@@ -102,6 +102,14 @@ def _namesake(last: Parsed, index: int, issuer: Parsed, *, trusted: bool) -> Rea
 
 def _unknown(last: Parsed, index: int, anchors: Anchors, known: Sequence[bytes]) -> Reason:
     issuer = last.issuer_text
+    if twin := _same_text(last, anchors):
+        ours, theirs = distinguished_names.written_as(twin), distinguished_names.written_as(last.issuer)
+        how = f" ({theirs} in the certificate, {ours} in the root)" if ours != theirs else ""
+        words = (
+            f"{title(last, index)} was issued by {issuer}, which is the name of a trusted root by its text, and not by"
+            f" its bytes: the two are encoded differently{how}"
+        )
+        return Reason("unknown_issuer", index, words)
     facts = f"{title(last, index)} was issued by {issuer}, which was not sent and is not among {_roots(anchors)}"
     if evidence := _missing_evidence(last, anchors, known):
         return Reason("missing_intermediate", index, f"{facts}; it is an intermediate: {evidence}")
@@ -109,6 +117,12 @@ def _unknown(last: Parsed, index: int, anchors: Anchors, known: Sequence[bytes])
         return Reason("unknown_issuer", index, f"{facts}; it is a root, authorityKeyIdentifier says")
     doubt = "either it is a CA that is not trusted here, or an intermediate that should have been sent"
     return Reason("unknown_issuer", index, f"{facts}; {doubt}{_remark(last)}")
+
+
+def _same_text(last: Parsed, anchors: Anchors) -> bytes:
+    """The root's name that reads as the issuer's and is other bytes; b"" if there is none."""
+    names = (name for name in anchors.roots.names() if distinguished_names.written_as(name))
+    return next((name for name in names if distinguished_names.rfc4514(name) == last.issuer_text), b"")
 
 
 def _missing_evidence(last: Parsed, anchors: Anchors, known: Sequence[bytes]) -> str:
