@@ -137,12 +137,7 @@ class TLSSocket:
 
     def handshake(self) -> ConnectionInfo:
         """Complete the handshake, if it is not. A server's failure is logged once too, on the logger ``handfast``."""
-        failed = self._connection.error
-        if failed is not None:
-            # An ApiMisuse says that its secrets were extracted: what comes now is for somebody else to read.
-            if not isinstance(failed, ApiMisuse) and not self._closed:
-                self._abort(failed)
-            raise failed.with_traceback(None)
+        self._raise_failed()
         if not self._connection.connected:
             try:
                 self._shake_hands()
@@ -150,6 +145,9 @@ class TLSSocket:
                 if isinstance(self._connection, ServerConnection):
                     log_failure(self.peer_address, f"waiting for {self._connection.waiting_for}", error)
                 raise
+            if not self._received:
+                # A fault that came right behind the handshake; what came between the two is received first.
+                self._raise_failed()
         return self.info
 
     def recv(self, size: int = RECEIVE_SIZE) -> bytes:
@@ -157,9 +155,10 @@ class TLSSocket:
 
         Raises ConnectionLost unexpected_eof where it ended without close_notify, and PeerRejected for an alert.
         """
-        if not self._received or not self.info.complete:
+        if not self.info.complete:
             self.handshake()
         while not self._received:
+            self._raise_failed()
             if self._peer_closed:
                 return b""
             self._receive_some(self._timeout)
@@ -218,6 +217,7 @@ class TLSSocket:
                 raise ConnectionLost("no_answer", did="closed its side")
             if sum(map(len, self._received)) > limits.HELD_DATA:
                 raise ConnectionLost("no_answer", did=f"sent more than {limits.HELD_DATA} bytes of data")
+            self._raise_failed()
             self._receive_some(self._timeout)
         return self._answers.pop(context)
 
@@ -250,10 +250,21 @@ class TLSSocket:
 
     # Moving bytes
 
+    def _raise_failed(self) -> None:
+        """Raise the error that ended the connection, if one did, once its alert has left."""
+        failed = self._connection.error
+        if failed is not None:
+            # An ApiMisuse says that its secrets were extracted: what comes now is for somebody else to read.
+            if not isinstance(failed, ApiMisuse) and not self._closed:
+                self._abort(failed)
+            raise failed.with_traceback(None)
+
     def _shake_hands(self) -> None:
         connection = self._connection
         self._flush()
-        while not connection.connected:
+        while not self.info.complete:
+            # One that early data came before is still to be raised.
+            self._raise_failed()
             if connection.need is not None:
                 self._answer(connection.need)
                 continue
