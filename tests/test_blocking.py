@@ -180,3 +180,37 @@ def test_a_fault_behind_data_ends_a_request_for_a_certificate() -> None:
         peer.sock.sendall(rest + BAD_RECORD)
         assert asker.ends_within(LIMIT)
         assert isinstance(asker.error, PeerMisbehaved)
+
+
+# Threads
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_two_threads_that_start_on_a_fresh_connection_share_its_handshake(version: ProtocolVersion) -> None:
+    for _ in range(15):
+        tls, peer = pair(
+            ServerConnection(server_config(version)), ClientConnection(client_config(version), server_name="localhost")
+        )
+        with peer.sock, tls:
+            start = threading.Barrier(2)
+            received: list[bytes] = []
+
+            def read(tls: sockets.TLSSocket = tls, start: Any = start, received: list[bytes] = received) -> None:
+                start.wait(LIMIT)
+                received.append(tls.recv())
+
+            def write(tls: sockets.TLSSocket = tls, start: Any = start) -> None:
+                start.wait(LIMIT)
+                tls.sendall(b"hello")
+
+            threads = [Doing(read), Doing(write)]
+            peer.flight()
+            while not peer.connection.connected:
+                peer.read()
+                peer.flight()
+            peer.connection.send(b"data")
+            peer.flight()
+            for thread in threads:
+                assert thread.ends_within(LIMIT)
+                assert thread.error is None
+            assert received == [b"data"]

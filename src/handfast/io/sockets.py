@@ -1,12 +1,12 @@
 """TLS over blocking sockets: a shell that moves bytes and knows no protocol.
 
-Two threads may use one ``TLSSocket``, one reading and one writing. The state lock guards the engine and is never held
-across blocking I/O; the write lock keeps sealed bytes in the order in which they were sealed. A reader that has
-something to send (the alert of an error, an answer to KeyUpdate) sends it only if it gets the write lock at once:
-whoever holds that lock sends it as well, so two sides that both wait for room cannot wait for each other. What the
-system did not take then leaves while the reader waits. Who ends the connection waits a bounded time for that lock, as
-no alert can stand inside a record, and cuts off a writer that holds it longer. The socket's own timeout is the
-writer's: a reader with another one polls.
+Two threads may use one ``TLSSocket``, one reading and one writing. Whichever needs the handshake first makes it, under
+a lock for which the other waits. The state lock guards the engine and is never held across blocking I/O; the write lock
+keeps sealed bytes in the order in which they were sealed. A reader that has something to send (the alert of an error,
+an answer to KeyUpdate) sends it only if it gets the write lock at once: whoever holds that lock sends it as well, so
+two sides that both wait for room cannot wait for each other. What the system did not take then leaves while the reader
+waits. Who ends the connection waits a bounded time for that lock, as no alert can stand inside a record, and cuts off a
+writer that holds it longer. The socket's own timeout is the writer's: a reader with another one polls.
 
 A refused TLS 1.3 client learns why only after its own handshake, and often only after a write has failed: what the peer
 had sent before is then still read, because the alert is in there.
@@ -96,6 +96,8 @@ class TLSSocket:
         self._connection = connection
         self._timeout = timeout
         self._on_need = on_need
+        # Held by the thread that shakes hands. A callback of the handshake that uses the socket gets an error.
+        self._handshaking = threading.RLock()
         self._state = threading.Lock()
         self._writing = threading.Lock()
         self._received: deque[memoryview] = deque()
@@ -137,17 +139,11 @@ class TLSSocket:
 
     def handshake(self) -> ConnectionInfo:
         """Complete the handshake, if it is not. A server's failure is logged once too, on the logger ``handfast``."""
-        self._raise_failed()
         if not self._connection.connected:
-            try:
-                self._shake_hands()
-            except HandfastError as error:
-                if isinstance(self._connection, ServerConnection):
-                    log_failure(self.peer_address, f"waiting for {self._connection.waiting_for}", error)
-                raise
-            if not self._received:
-                # A fault that came right behind the handshake; what came between the two is received first.
+            with self._handshaking:
                 self._raise_failed()
+                if not self.info.complete:
+                    self._shake_hands()
         return self.info
 
     def recv(self, size: int = RECEIVE_SIZE) -> bytes:
@@ -260,6 +256,17 @@ class TLSSocket:
             raise failed.with_traceback(None)
 
     def _shake_hands(self) -> None:
+        try:
+            self._complete_handshake()
+        except HandfastError as error:
+            if isinstance(self._connection, ServerConnection):
+                log_failure(self.peer_address, f"waiting for {self._connection.waiting_for}", error)
+            raise
+        if not self._received:
+            # A fault that came right behind the handshake; what came between the two is received first.
+            self._raise_failed()
+
+    def _complete_handshake(self) -> None:
         connection = self._connection
         self._flush()
         while not self.info.complete:
