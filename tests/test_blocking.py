@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import select
+import signal
 import socket
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +14,7 @@ import pytest
 import handfast
 from handfast import ClientConfig, ClientConnection, ServerConfig, ServerConnection, limits
 from handfast.engine import Connection
-from handfast.errors import HandfastError, PeerMisbehaved
+from handfast.errors import ConnectionLost, HandfastError, PeerMisbehaved
 from handfast.io import sockets
 from handfast.registry import ProtocolVersion
 from handfast.sessions.cache import SessionCache
@@ -59,8 +62,10 @@ class ByHand:
         data = self.sock.recv(1 << 18)
         if data:
             self.connection.receive(data)
-            if self.connection.error is not None:
-                raise self.connection.error
+        else:
+            self.connection.eof()
+        if self.connection.error is not None:
+            raise self.connection.error
         return bool(data)
 
     def read_to_end(self) -> None:
@@ -214,3 +219,65 @@ def test_two_threads_that_start_on_a_fresh_connection_share_its_handshake(versio
                 assert thread.ends_within(LIMIT)
                 assert thread.error is None
             assert received == [b"data"]
+
+
+# Interruptions
+
+
+class Interrupted(Exception):
+    """What the handler of a signal raises."""
+
+
+def interrupt(number: int, frame: object) -> None:
+    raise Interrupted
+
+
+def time_out(number: int, frame: object) -> None:
+    raise TimeoutError
+
+
+def ready(version: ProtocolVersion = ProtocolVersion.TLS13) -> tuple[sockets.TLSSocket, ByHand]:
+    """Both after the handshake."""
+    tls, peer = pair(
+        ServerConnection(server_config(version)), ClientConnection(client_config(version), server_name="localhost")
+    )
+    peer.flight()
+    shaking = Doing(tls.handshake)
+    while not peer.connection.connected:
+        peer.read()
+        peer.flight()
+    assert shaking.ends_within(LIMIT)
+    return tls, peer
+
+
+@pytest.mark.parametrize("raises", [interrupt, signal.default_int_handler, time_out])
+@pytest.mark.parametrize(
+    "write", [lambda tls: tls.sendall(bytes(1_000_000)), lambda tls: tls.sendall(bytes(limits.SEAL_STEP))]
+)
+def test_an_interrupted_write_ends_the_connection(raises: Any, write: Callable[[sockets.TLSSocket], None]) -> None:
+    tls, peer = ready()
+    tls._sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+    main = threading.main_thread().ident
+    assert main is not None
+
+    def when_it_is_stuck() -> None:
+        while not sockets._poll(peer.sock, select.POLLIN, LIMIT) or sockets._poll(tls._sock, select.POLLOUT, 0):
+            time.sleep(0.001)
+        signal.pthread_kill(main, signal.SIGUSR1)
+
+    before = signal.signal(signal.SIGUSR1, raises)
+    try:
+        with peer.sock, tls:
+            killer = Doing(when_it_is_stuck)
+            with pytest.raises((Interrupted, KeyboardInterrupt, TimeoutError)):
+                write(tls)
+            assert killer.ends_within(LIMIT)
+            for call in (lambda: tls.sendall(b"more"), tls.recv):
+                with pytest.raises(ConnectionLost):
+                    call()
+            # What came is the beginning of the data, and then an end in the middle of a record.
+            with pytest.raises(ConnectionLost) as cut:
+                peer.read_to_end()
+            assert cut.value.details["cut"]
+    finally:
+        signal.signal(signal.SIGUSR1, before)

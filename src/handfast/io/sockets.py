@@ -171,14 +171,23 @@ class TLSSocket:
         return not self._peer_closed and self._receive_some(seconds, quiet=True)
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
-        """Send application data of any size; blocks while the peer does not read."""
+        """Send application data of any size; blocks while the peer does not read.
+
+        An exception of a signal's handler that ends it ends the connection: nobody can tell what has left.
+        """
         self.handshake()
         view = memoryview(data).cast("B")
         # Sealed in steps, so that a large write is not all in memory as ciphertext before the first byte leaves.
-        for start in range(0, len(view), limits.SEAL_STEP):
-            with self._state:
-                self._connection.send(view[start : start + limits.SEAL_STEP])
-            self._flush()
+        try:
+            for start in range(0, len(view), limits.SEAL_STEP):
+                with self._state:
+                    self._connection.send(view[start : start + limits.SEAL_STEP])
+                self._flush()
+        except HandfastError:
+            raise
+        except BaseException:
+            self._interrupted()
+            raise
 
     def shutdown_write(self) -> None:
         """Send close_notify: the peer sees the end of our data, and may still send its own. RFC 9846 6.1."""
@@ -300,6 +309,9 @@ class TLSSocket:
                 self._sock.settimeout(timeout)
                 data = self._sock.recv(RECEIVE_SIZE)
         except TimeoutError:
+            if timeout is None:
+                # A signal's handler raised it.
+                raise
             if quiet:
                 return False
             raise ConnectionLost("timeout", seconds=timeout) from None
@@ -361,8 +373,8 @@ class TLSSocket:
         while self._unsent or self._connection.wants_write:
             if not self._take_turn(wait):
                 return
-            timeout = self._write_timeout() if wait else 0.0
             try:
+                timeout = self._write_timeout() if wait else 0.0
                 with self._state:
                     self._unsent += self._connection.outgoing()
                 self._sock.settimeout(timeout)
@@ -374,15 +386,27 @@ class TLSSocket:
             except BlockingIOError:
                 return
             except TimeoutError:
-                # Part of a record may have left: nothing can follow it.
-                self._shut(socket.SHUT_WR)
-                lost = ConnectionLost("timeout", seconds=timeout)
-                self._connection.lost(lost)
-                raise lost from None
+                if timeout is None:
+                    self._interrupted()
+                    raise
+                raise self._cut_off(ConnectionLost("timeout", seconds=timeout)) from None
             except OSError:
                 raise self._lost() from None
+            except BaseException:
+                self._interrupted()
+                raise
             finally:
                 self._writing.release()
+
+    def _cut_off(self, lost: ConnectionLost) -> ConnectionLost:
+        """A write ended in the middle. Part of a record may have left: nothing can follow it."""
+        self._shut(socket.SHUT_WR)
+        self._connection.lost(lost)
+        return lost
+
+    def _interrupted(self) -> None:
+        """An exception that is none of the socket's, as a signal's handler raises it, ended a write."""
+        self._cut_off(ConnectionLost("interrupted"))
 
     def _take_turn(self, wait: bool) -> bool:
         """Take the write lock, if it is to be had; who closes waits for no writer that is stuck."""
@@ -427,13 +451,15 @@ class TLSSocket:
 
     def _abort(self, error: HandfastError) -> None:
         """Let the alert out, and keep a reset from overtaking it: stop writing, read a bounded while, close."""
-        if self._cut_in(limits.LINGER_TIMEOUT):
-            try:
-                self._say_why(error)
-            finally:
-                self._writing.release()
-        self._closed = True
-        self._sock.close()
+        try:
+            if self._cut_in(limits.LINGER_TIMEOUT):
+                try:
+                    self._say_why(error)
+                finally:
+                    self._writing.release()
+        finally:
+            self._closed = True
+            self._sock.close()
 
     def _say_why(self, error: HandfastError) -> None:
         try:
