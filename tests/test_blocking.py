@@ -14,7 +14,7 @@ import pytest
 import handfast
 from handfast import ClientConfig, ClientConnection, ServerConfig, ServerConnection, limits
 from handfast.engine import Connection
-from handfast.errors import ConnectionLost, HandfastError, PeerMisbehaved
+from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, PeerMisbehaved
 from handfast.io import sockets
 from handfast.registry import ProtocolVersion
 from handfast.sessions.cache import SessionCache
@@ -42,7 +42,7 @@ def client_config(version: ProtocolVersion = ProtocolVersion.TLS13, **options: A
 
 def server_config(version: ProtocolVersion = ProtocolVersion.TLS13, **options: Any) -> ServerConfig:
     credentials = [identity(certificates.server())]
-    return ServerConfig(credentials=credentials, versions=(version,), handshake_timeout=FOREVER, **options)
+    return ServerConfig(credentials=credentials, versions=(version,), **{"handshake_timeout": FOREVER} | options)
 
 
 class ByHand:
@@ -281,3 +281,49 @@ def test_an_interrupted_write_ends_the_connection(raises: Any, write: Callable[[
             assert cut.value.details["cut"]
     finally:
         signal.signal(signal.SIGUSR1, before)
+
+
+# Arguments
+
+
+def test_a_negative_size_is_refused() -> None:
+    tls, peer = ready()
+    with peer.sock, tls:
+        peer.connection.send(b"data")
+        peer.flight()
+        for size in (-1, -65536):
+            with pytest.raises(ValueError, match="negative"):
+                tls.recv(size)
+        assert tls.recv(0) == b""
+        assert tls.recv(4) == b"data"
+        # At once, as nothing is asked for.
+        assert tls.recv(0) == b""
+
+
+def test_a_negative_time_is_refused() -> None:
+    tls, peer = ready()
+    with peer.sock, tls, pytest.raises(ValueError, match="negative"):
+        tls.wait(-1)
+    config = server_config()
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        for timeout in (-1, float("nan")):
+            with pytest.raises(ValueError, match="timeout"):
+                sockets.TLSSocket(ours, ServerConnection(config), timeout=timeout)
+            with pytest.raises(ValueError, match="timeout"):
+                sockets.Listener(ours, config, timeout=timeout)
+            with pytest.raises(ValueError, match="timeout"):
+                handfast.connect("127.0.0.1", 1, client_config(), timeout=timeout)
+            with pytest.raises(ValueError, match="timeout"):
+                handfast.listen("127.0.0.1", 0, config, timeout=timeout)
+            with pytest.raises(HandfastError, match="handshake_timeout"):
+                server_config(handshake_timeout=timeout)
+
+
+def test_a_negative_or_vast_length_of_keying_material_is_refused() -> None:
+    for version in BOTH:
+        tls, peer = ready(version)
+        with peer.sock, tls:
+            for length in (-1, 2**16):
+                with pytest.raises(ApiMisuse):
+                    tls.export("label", None, length)

@@ -28,6 +28,7 @@ from handfast.credentials.signers import awaits_always
 from handfast.engine import ClientConnection, Connection, Data, EarlyData, PeerAuthenticated, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.handshake.config import ClientConfig, ServerConfig, demand
+from handfast.io.arguments import check_seconds
 from handfast.lens.log import log_failure
 
 if TYPE_CHECKING:
@@ -92,6 +93,7 @@ class TLSSocket:
         timeout: float | None = None,
         on_need: NeedHandler = refuse_to_wait,
     ) -> None:
+        check_seconds("timeout", timeout)
         self._sock = sock
         self._connection = connection
         self._timeout = timeout
@@ -149,13 +151,16 @@ class TLSSocket:
     def recv(self, size: int = RECEIVE_SIZE) -> bytes:
         """Up to ``size`` bytes of application data; b"" once the peer has closed its side in order.
 
-        Raises ConnectionLost unexpected_eof where it ended without close_notify, and PeerRejected for an alert.
+        Raises ConnectionLost unexpected_eof where it ended without close_notify, and PeerRejected for an alert, and
+        ValueError for a negative ``size``.
         """
+        if size < 0:
+            raise ValueError("negative size in recv")
         if not self.info.complete:
             self.handshake()
         while not self._received:
             self._raise_failed()
-            if self._peer_closed:
+            if self._peer_closed or not size:
                 return b""
             self._receive_some(self._timeout)
         chunk = self._received[0]
@@ -167,6 +172,7 @@ class TLSSocket:
 
     def wait(self, seconds: float) -> bool:
         """Take what comes within ``seconds``, if anything does: data for ``recv``, or a message to the engine."""
+        check_seconds("seconds", seconds)
         self.handshake()
         return not self._peer_closed and self._receive_some(seconds, quiet=True)
 
@@ -518,6 +524,7 @@ def connect(
     ``early_data`` and what becomes of it is as in ``ClientConnection``: see ``info.early_data``.
     """
     demand(ClientConfig, config)
+    check_seconds("timeout", timeout)
     refuse_coroutines(config, on_need)
     return client(
         open_tcp(host, port, timeout),
@@ -579,6 +586,7 @@ class Listener:
         on_need: NeedHandler = refuse_to_wait,
     ) -> None:
         demand(ServerConfig, config)
+        check_seconds("timeout", timeout)
         refuse_coroutines(config, on_need)
         self._sock = sock
         self.config = config
@@ -628,6 +636,7 @@ def listen(
 ) -> Listener:
     """Listen on ``host`` and ``port`` (0 for any free one; see ``address``). Raises OSError if the port is taken."""
     demand(ServerConfig, config)
+    check_seconds("timeout", timeout)
     refuse_coroutines(config, on_need)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=128)
