@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from handfast.cli.target import parse_address
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.events import Role
+from handfast.fork import renew_in_children
 from handfast.io import sockets
 from handfast.lens.log import address_text
 from handfast.registry import ProtocolVersion
@@ -143,6 +145,8 @@ class Server:
     With ``later``, clients are asked for their certificate at their first request, and under this mode.
     """
 
+    _room: threading.BoundedSemaphore
+
     def __init__(
         self,
         lenses: Lenses,
@@ -155,7 +159,7 @@ class Server:
         self._key_update = key_update
         self._say = say
         self._later = later
-        self._room = threading.BoundedSemaphore(limits.SERVE_CONNECTIONS)
+        renew_in_children(self, _room=partial(threading.BoundedSemaphore, limits.SERVE_CONNECTIONS))
         self._outcomes: list[Outcome] = []
         self._listening: Any = None
 

@@ -27,6 +27,7 @@ from handfast import limits
 from handfast.credentials.signers import awaits_always
 from handfast.engine import ClientConnection, Connection, Data, EarlyData, PeerAuthenticated, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
+from handfast.fork import renew_in_children
 from handfast.handshake.config import ClientConfig, ServerConfig, demand
 from handfast.io.arguments import check_seconds
 from handfast.lens.log import log_failure
@@ -85,6 +86,11 @@ class TLSSocket:
     shown that it is there, so that nothing of it is a replay.
     """
 
+    # Held by the thread that shakes hands. A callback of the handshake that uses the socket gets an error.
+    _handshaking: threading.RLock
+    _state: threading.Lock
+    _writing: threading.Lock
+
     def __init__(
         self,
         sock: socket.socket,
@@ -98,10 +104,7 @@ class TLSSocket:
         self._connection = connection
         self._timeout = timeout
         self._on_need = on_need
-        # Held by the thread that shakes hands. A callback of the handshake that uses the socket gets an error.
-        self._handshaking = threading.RLock()
-        self._state = threading.Lock()
-        self._writing = threading.Lock()
+        renew_in_children(self, _handshaking=threading.RLock, _state=threading.Lock, _writing=threading.Lock)
         self._received: deque[memoryview] = deque()
         self._unsent = bytearray()
         # Who answered requests made after the handshake, by context, until whoever asked takes it.
