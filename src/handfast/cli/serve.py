@@ -7,6 +7,7 @@ import threading
 import time
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +20,7 @@ from handfast.cli.target import parse_address
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.events import Role
+from handfast.fork import renew_in_children
 from handfast.io import sockets
 from handfast.lens.log import address_text
 from handfast.registry import ProtocolVersion
@@ -162,6 +164,8 @@ class Server:
     of connections, ``access`` of requests.
     """
 
+    _room: threading.BoundedSemaphore
+
     def __init__(
         self,
         lenses: Lenses,
@@ -176,7 +180,7 @@ class Server:
         self._say = say
         self._access = access
         self._later = later
-        self._room = threading.BoundedSemaphore(limits.SERVE_CONNECTIONS)
+        renew_in_children(self, _room=partial(threading.BoundedSemaphore, limits.SERVE_CONNECTIONS))
         self._outcomes: list[Outcome] = []
         self._listening: Any = None
 

@@ -149,7 +149,7 @@ class Config:
                 "leave it out",
             )
         _check_word("unexpected_eof", self.unexpected_eof, "error", "end")
-        if self.handshake_timeout <= 0:
+        if not self.handshake_timeout > 0:
             _refuse("handshake_timeout", f"{self.handshake_timeout} is not positive", "give seconds")
         _check_handles(self.credentials, self.verifier)
         if not self.spoken:
