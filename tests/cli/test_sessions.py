@@ -13,6 +13,7 @@ from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets
 from tests.cli.conftest import finish, https_server, start
 from tests.lens.connections import server_config
+from tests.waiting import LIMIT
 
 MUTUAL = ClientAuth.REQUIRE_AND_VERIFY
 
@@ -89,7 +90,7 @@ def test_serve_gives_tickets_and_resumes(pki):
         result = finish(start("connect", "--resume", f"https://localhost:{port}/", *pki.alice))
     finally:
         server.terminate()
-        said = server.communicate(timeout=10)[1]
+        said = server.communicate(timeout=LIMIT)[1]
     assert result.complaints[-1].endswith("resumed")
     assert re.search(r"mutual TLS 1.3 OK: client CN=alice.*resumed$", said, re.MULTILINE)
 
@@ -119,13 +120,13 @@ def test_a_client_that_does_not_read_its_tickets_holds_nobody_up():
     received = bytearray()
 
     def serve():
-        with sockets.TLSSocket(far, ServerConnection(config), timeout=10) as tls:
+        with sockets.TLSSocket(far, ServerConnection(config), timeout=LIMIT) as tls:
             while len(received) < len(upload):
                 received.extend(tls.recv())
 
     thread = threading.Thread(target=serve)
     thread.start()
-    with sockets.client(near, client_config(), server_name="localhost", timeout=10) as tls:
+    with sockets.client(near, client_config(), server_name="localhost", timeout=LIMIT) as tls:
         tls.sendall(upload)
-        thread.join(10)
+        thread.join(LIMIT)
     assert len(received) == len(upload)

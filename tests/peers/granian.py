@@ -12,10 +12,11 @@ import time
 from pathlib import Path
 from typing import Self
 
-from tests.peers.base import LIMIT, Cannot, ClientAuth, Options, Outcome, PeerFailed, first, missing
+from tests.peers.base import Cannot, ClientAuth, Options, Outcome, PeerFailed, first, missing
 from tests.peers.hosted import PROGRAMS, beside_python
 from tests.peers.nginx import require_possible
 from tests.peers.relayed import RelayedServer
+from tests.waiting import LIMIT
 
 MOST_RUNNING = 3
 SETTLED = re.compile(r"served\||handshake failed")

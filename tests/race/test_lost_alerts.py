@@ -23,8 +23,9 @@ from handfast import aio
 from handfast.errors import HandfastError, PeerRejected
 from handfast.pki.authority import CertificateAuthority, Issued
 from tests import certificates
-from tests.peers.base import LIMIT, REQUEST, missing
+from tests.peers.base import REQUEST, missing
 from tests.race.servers import SERVERS, Place
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator

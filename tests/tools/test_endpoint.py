@@ -18,6 +18,7 @@ from handfast.tools.endpoint.__main__ import DONE, FAILED, USAGE, main
 from handfast.tools.endpoint.flags import parse
 from tests import certificates
 from tests.listening import ANY_PORT, LOCALHOST, Listening
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -366,7 +367,7 @@ def test_the_program(scene):
         clients = [*scene.client, "--connect", address, "--count", "2", "--send", "x", "--expect-bytes", "1"]
         outcomes = list(run_each(parse(clients)))
         lines = [json.loads(line) for line in program.stdout]
-        assert program.wait(10) == DONE
+        assert program.wait(LIMIT) == DONE
     assert [outcome.ok for outcome in outcomes] == [True, True]
     assert [line["outcome"] for line in lines] == ["ok", "ok"]
     assert lines[0]["role"] == "server"
