@@ -33,6 +33,7 @@ from tests.aio.support import (
     server_by_hand,
     server_config,
 )
+from tests.ports import own_port
 from tests.waiting import TEST_LIMIT, with_growing
 
 if TYPE_CHECKING:
@@ -387,9 +388,10 @@ def test_a_protocol_that_raises(run: Runner, when: str) -> None:
 
 
 def test_nobody_listens(run: Runner) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as reserved:
-        port = reserved.getsockname()[1]
-    with pytest.raises(ConnectionLost, match=rf"cannot connect to 127.0.0.1:{port}: Connection refused"):
+    with (
+        own_port() as port,
+        pytest.raises(ConnectionLost, match=rf"cannot connect to 127.0.0.1:{port}: Connection refused"),
+    ):
         run(aio.open_connection("127.0.0.1", port, client_config()))
 
 

@@ -109,7 +109,7 @@ def test_the_program(run, pki):
     assert server.stderr is not None
     lines: list[str] = []
     said: list[str] = []
-    bound = threading.Timer(20, server.kill)
+    bound = threading.Timer(LIMIT, server.kill)
     bound.start()
     while len(said) < 3:
         lines.append(server.stderr.readline())
@@ -140,7 +140,7 @@ def test_a_revoked_client(run, pki, in_directory):
     port = server.stdout.readline().rpartition(":")[2].partition("/")[0]
     refused = run("connect", f"https://localhost:{port}/", *pki.alice)
     assert refused.is_error(1, "certificate_revoked (44)")
-    bound = threading.Timer(20, server.kill)
+    bound = threading.Timer(LIMIT, server.kill)
     bound.start()
     assert "CN=alice,O=handfast was revoked on" in server.stderr.readline()
     bound.cancel()

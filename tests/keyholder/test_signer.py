@@ -6,7 +6,6 @@ import asyncio
 import errno
 import gc
 import os
-import socket
 import threading
 from contextlib import contextmanager
 from functools import partial
@@ -38,6 +37,7 @@ from tests import certificates
 from tests.aio.conftest import Runner, run
 from tests.aio.support import Made, Recorder, client_config, connected, listening, server_config
 from tests.keyholder.support import Running, close, held, remote
+from tests.ports import own_port
 from tests.waiting import LIMIT, with_growing
 
 if TYPE_CHECKING:
@@ -682,10 +682,8 @@ def test_a_holder_under_another_name_gets_no_request(tmp_path: Path) -> None:
 
 
 def test_a_port_where_nobody_listens() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as gone:
-        address = gone.getsockname()
     refused = pytest.raises(LocalFailure, match="cannot be reached")
-    with identities(address, tls=client_config(), timeout=0.1) as (server, _), refused:
+    with own_port() as port, identities(("127.0.0.1", port), tls=client_config(), timeout=0.1) as (server, _), refused:
         server.signer.sign(ECDSA, CONTENT)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
 from tests.peers.base import RESPONSE, PeerFailed, require_peer
+from tests.ports import own_port
 from tests.waiting import LIMIT, TEST_LIMIT, until
 
 if TYPE_CHECKING:
@@ -81,16 +82,6 @@ def process(command: list[str], **options: object) -> Iterator[subprocess.Popen[
                 running.wait(LIMIT)
             except subprocess.TimeoutExpired:
                 running.kill()
-
-
-@contextlib.contextmanager
-def own_port() -> Iterator[int]:
-    """A port for a server that takes none of the kernel's choice: bound here as well, so that nobody else gets it."""
-    with socket.socket() as bound:
-        # Linux lets two sockets bind one port if both say this and neither listens yet.
-        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        bound.bind(("127.0.0.1", 0))
-        yield bound.getsockname()[1]
 
 
 def wait_for(running: subprocess.Popen[bytes], port: int) -> None:
