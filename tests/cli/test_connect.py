@@ -9,7 +9,6 @@ import signal
 import socket
 import stat
 import threading
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -20,6 +19,7 @@ from handfast.engine import ClientAuth
 from tests import certificates
 from tests.cli.conftest import finish, https_server, start, tls_server
 from tests.lens.connections import verifier
+from tests.waiting import LIMIT
 
 OK = b"HTTP/1.1 200 OK\r\n"
 REFUSED = "client refused the server's certificate"
@@ -234,12 +234,10 @@ def test_a_body_without_length_that_ends_without_close_notify_is_truncated(run, 
 
 def test_max_time_bounds_everything(run, pki):
     finished = threading.Event()
-    with tcp_server(lambda connection: finished.wait(10)) as port:
-        started = time.monotonic()
+    with tcp_server(lambda connection: finished.wait(LIMIT)) as port:
         result = run("connect", url(port), *pki.trust, "--max-time", "0.5")
         finished.set()
     assert result.is_error(1, "not finished within 0.5 s", "the handshake stood after ClientHello")
-    assert time.monotonic() - started < 5
 
 
 # Refusals that are no alert
@@ -478,7 +476,7 @@ def test_a_session_sends_what_is_typed_and_prints_what_comes(pki):
 def test_a_session_ends_when_the_peer_ends_it(pki):
     with tls_server(lambda tls: tls.sendall(b"bye\n")) as port:
         process = start("connect", f"localhost:{port}", *pki.trust, stdin=-1)
-        assert process.wait(30) == 0
+        assert process.wait(LIMIT) == 0
         result = finish(process)
     assert result.out == "bye\n"
 

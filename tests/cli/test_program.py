@@ -14,6 +14,7 @@ import pytest
 from handfast.cli import VERBS, program, ui
 from handfast.cli.suggestions import INSTEAD
 from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, start
+from tests.waiting import LIMIT
 
 
 def test_help_imports_no_verb_and_no_engine():
@@ -124,7 +125,7 @@ def test_a_reader_that_left_is_no_traceback(tmp_path):
     demo.stdout.close()
     assert demo.stderr is not None
     complaints = demo.stderr.read()
-    assert demo.wait(30) == 1
+    assert demo.wait(LIMIT) == 1
     demo.stderr.close()
     assert "Traceback" not in complaints
     assert "Exception" not in complaints

@@ -21,6 +21,7 @@ from handfast.events import Role
 from tests import certificates
 from tests.cli.conftest import finish, https_server, start
 from tests.lens.connections import server_config, verifier
+from tests.waiting import LIMIT
 
 
 def whoami(run, port, *arguments):
@@ -109,7 +110,7 @@ def test_the_program(run, pki):
     assert server.stderr is not None
     lines: list[str] = []
     said: list[str] = []
-    bound = threading.Timer(20, server.kill)
+    bound = threading.Timer(LIMIT, server.kill)
     bound.start()
     while len(said) < 4:
         lines.append(server.stderr.readline())
@@ -142,7 +143,7 @@ def test_a_revoked_client(run, pki, in_directory):
     port = server.stdout.readline().rpartition(":")[2].partition("/")[0]
     refused = run("connect", f"https://localhost:{port}/", *pki.alice)
     assert refused.is_error(1, "certificate_revoked (44)")
-    bound = threading.Timer(20, server.kill)
+    bound = threading.Timer(LIMIT, server.kill)
     bound.start()
     assert "CN=alice,O=handfast was revoked on" in server.stderr.readline()
     bound.cancel()
@@ -209,7 +210,7 @@ def test_no_more_threads_than_the_limit(monkeypatch):
             waiting.start()
             waiting.join(0.3)
             assert answers == []
-        waiting.join(10)
+        waiting.join(LIMIT)
         assert answers[0].startswith(b"HTTP/1.1 200 OK\r\n")
 
 
@@ -220,7 +221,7 @@ def test_a_client_that_is_silent_for_too_long_is_let_go(monkeypatch):
     with listener_for("127.0.0.1", 0, server_config(ClientAuth.NONE), server) as listener:
         running = threading.Thread(target=server.run, args=(listener,))
         running.start()
-        sock = socket.create_connection(listener.address, timeout=10)
+        sock = socket.create_connection(listener.address, timeout=LIMIT)
         with context.wrap_socket(sock, server_hostname="localhost") as tls:
             assert tls.recv(1) == b""
         listener.close()

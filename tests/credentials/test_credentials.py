@@ -22,6 +22,7 @@ from handfast.registry import SignatureScheme
 from handfast.x509.pem import encode
 from tests import certificates
 from tests.trust.crafting import Made, client, intermediate, new_key, root, server
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -162,5 +163,5 @@ def test_a_server_loads_without_x509(tmp_path: Path) -> None:
         "sys.exit(sorted({'cryptography.x509', 'ssl', 'asyncio', 'email', 'json'} & set(sys.modules)) or 0)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "c.pem"), str(tmp_path / "k.pem")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert (done.returncode, done.stderr) == (0, "")
