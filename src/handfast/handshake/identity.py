@@ -312,7 +312,10 @@ def judge_restored(
 
 
 def take_over(hs: Handshake, peer: VerifiedPeer | UnverifiedPeer | None, ocsp_response: bytes) -> None:
-    """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf."""
+    """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf.
+
+    For after the peer's Finished alone: until then a hello, or a whole flight, may be one that somebody recorded.
+    """
     hs.info.resumed = True
     hs.info.ocsp_response = ocsp_response
     hs.info.peer = peer
