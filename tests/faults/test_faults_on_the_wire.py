@@ -226,6 +226,13 @@ def _in_wrong_order(scene: Scene, role: Role) -> Issued:
     return wrong_order(scene.server(issuer) if role is Role.SERVER else scene.client(issuer))
 
 
+class Careless(Credentials):
+    """Not looked at, neither as files nor when they are put together."""
+
+    def __post_init__(self) -> None:
+        pass
+
+
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("build", [_with_other_key, _in_wrong_order])
 def test_a_stack_that_does_not_look_at_its_files(
@@ -234,7 +241,7 @@ def test_a_stack_that_does_not_look_at_its_files(
     """It shows a certificate whose key it does not have: that is no matter of trust any more."""
     scene = Scene(names, datetime.now(UTC))
     culprit = build(scene, role)
-    careless = Credentials(culprit.chain, LocalSigner(culprit.key))
+    careless = Careless(culprit.chain, LocalSigner(culprit.key))
     meeting = Settings(scene.case(), instead={role: careless}).meet()
     refusal, told = meeting.error(other(role)), meeting.error(role)
     assert isinstance(refusal, PeerMisbehaved)
