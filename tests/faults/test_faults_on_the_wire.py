@@ -20,6 +20,7 @@ from handfast.pki.fault_scene import Scene, general_names, with_other_key, wrong
 from handfast.pki.faults import FAULTS, Fault, FaultNames, FaultSet, Role, build_fault, write_fault
 from handfast.registry import AlertDescription
 from handfast.x509 import pem
+from tests import certificates
 
 from .meeting import Settings, new_seed, other, random_names
 
@@ -226,13 +227,6 @@ def _in_wrong_order(scene: Scene, role: Role) -> Issued:
     return wrong_order(scene.server(issuer) if role is Role.SERVER else scene.client(issuer))
 
 
-class Careless(Credentials):
-    """Not looked at, neither as files nor when they are put together."""
-
-    def __post_init__(self) -> None:
-        pass
-
-
 @pytest.mark.parametrize("role", Role)
 @pytest.mark.parametrize("build", [_with_other_key, _in_wrong_order])
 def test_a_stack_that_does_not_look_at_its_files(
@@ -241,7 +235,7 @@ def test_a_stack_that_does_not_look_at_its_files(
     """It shows a certificate whose key it does not have: that is no matter of trust any more."""
     scene = Scene(names, datetime.now(UTC))
     culprit = build(scene, role)
-    careless = Careless(culprit.chain, LocalSigner(culprit.key))
+    careless = certificates.Careless(culprit.chain, LocalSigner(culprit.key))
     meeting = Settings(scene.case(), instead={role: careless}).meet()
     refusal, told = meeting.error(other(role)), meeting.error(role)
     assert isinstance(refusal, PeerMisbehaved)
