@@ -15,7 +15,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast import ClientAuth, HeldKey, KeyHolder, aio, limits
+from handfast.credentials.signers import LocalSigner
 from handfast.crypto import signatures
+from handfast.crypto.private_keys import public_key_info_of
 from handfast.errors import ConfigError
 from handfast.events import Role
 from handfast.keyholder.protocol import (
@@ -108,6 +110,13 @@ def test_it_signs_what_a_handshake_needs(tmp_path: Path) -> None:
     assert (answer.code, answer.request_id) == (Code.signed, 1)
     key = signatures.certificate_public_key(ISSUED.chain[0])
     assert signatures.verify(key, ECDSA, answer.signature, compose(PROOF)[1])
+
+
+def test_a_held_key_is_the_one_that_it_is_called_by() -> None:
+    issued, other = certificates.server(), certificates.client()
+    with pytest.raises(ConfigError) as refused:
+        HeldKey(LocalSigner(issued.key), public_key_info_of(other.key), [Role.SERVER])
+    assert refused.value.code == "key_mismatch"
 
 
 def test_tls12_is_signed_where_the_key_is_for_it(tmp_path: Path) -> None:

@@ -68,6 +68,11 @@ class LocalSigner:
     def __repr__(self) -> str:
         return f"LocalSigner({self._public_key.name})"
 
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half of its key."""
+        return self._public_key
+
     def sign(self, scheme: int, message: bytes) -> bytes:
         """The signature. RFC 9846 4.3.3. Raises LocalFailure signing_failed if key and scheme do not go together."""
         return signatures.sign(self._private_key, scheme, message)

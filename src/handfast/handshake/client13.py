@@ -72,11 +72,11 @@ def client13(
     tell_negotiated(hs, hello)
 
     asked = proven = None
-    if session is not None:
-        take_over(hs, session.peer, session.session.ocsp_response)
-    else:
+    if session is None:
         asked, proven = yield from server_identity(hs, hello)
     yield from check_finished(hs, server_secret)
+    if session is not None:
+        take_over(hs, session.peer, session.session.ocsp_response)
 
     main_secret = handshake_secret.main_secret()
     client_application, server_application, exporter = main_secret.application_secrets(hs.transcript.digest())

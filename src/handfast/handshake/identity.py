@@ -251,13 +251,10 @@ def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, of
 def leaf_key(certificate: bytes) -> PublicKey:
     """The key of the certificate that the peer shows, if it can be computed with at a bounded cost."""
     try:
-        key = signatures.certificate_public_key(certificate)
+        return signatures.certificate_public_key(certificate)
     except signatures.UnusableKey as error:
         words = f"the presented certificate is unusable: {error}"
         raise refuse(error.code, words, certificate_index=0).error() from None
-    if key.bits > limits.MAX_RSA_BITS:
-        raise refuse("weak_key", f"the {key.name} key exceeds {limits.MAX_RSA_BITS} bits", certificate_index=0).error()
-    return key
 
 
 def judge_identity(
@@ -312,7 +309,10 @@ def judge_restored(
 
 
 def take_over(hs: Handshake, peer: VerifiedPeer | UnverifiedPeer | None, ocsp_response: bytes) -> None:
-    """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf."""
+    """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf.
+
+    For after the peer's Finished alone: until then a hello, or a whole flight, may be one that somebody recorded.
+    """
     hs.info.resumed = True
     hs.info.ocsp_response = ocsp_response
     hs.info.peer = peer

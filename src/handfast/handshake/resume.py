@@ -181,6 +181,8 @@ def consider_early_data(
         hs.info.early_data = f"rejected: {reason}"
         return None
     hs.info.early_data = "accepted"
+    if (peer := resumption.peer) is not None:
+        hs.info.session_peer = UnverifiedPeer(peer.chain, peer.verdict)
     hello_hash = hs.transcript.digest()
     early_secret = resumption.early_secret
     return EarlyData(

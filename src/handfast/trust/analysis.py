@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from handfast.crypto.signatures import may_verify
 from handfast.limits import MAX_ANALYSIS_SIGNATURES
 from handfast.text import listed
 from handfast.trust.paths import issued
@@ -54,9 +55,9 @@ def follow(presented: Sequence[Parsed], anchors: Anchors, known: Sequence[bytes]
         last = path[-1]
         roots = anchors.named(last.issuer)
         others = [one for one in presented if one.subject == last.issuer and not _already(one, path)]
-        candidates = [*roots, *others][:budget]
+        candidates = [*((one, True) for one in roots), *((one, False) for one in others)][:budget]
         budget -= len(candidates)
-        issuer = next((one for one in candidates if issued(last, one)), None)
+        issuer = next((one for one, trusted in candidates if issued(last, one, trusted=trusted)), None)
         if issuer is None:
             return Walk(path, _dead_end(last, presented, roots, others, anchors, known))
         path.append(issuer)
@@ -90,6 +91,9 @@ def _dead_end(
 
 def _namesake(last: Parsed, index: int, issuer: Parsed, *, trusted: bool) -> Reason:
     where = "a trusted root" if trusted else "another certificate that was sent"
+    if not trusted and not may_verify(issuer.public_key_info):
+        words = f"has the name of {title(last, index)}'s issuer, and a key of a kind that is not computed with"
+        return Reason("unsupported_key", index, f"{where} {words}")
     if _same_key_identifier(last, issuer):
         words = f"{title(last, index)} is damaged: its signature does not verify, though it names the key of {where}"
         return Reason("bad_signature", index, words)
