@@ -241,6 +241,13 @@ def verify_x509(key: PublicKey, algorithm: str, signature: bytes, message: bytes
     return True
 
 
+def uncompressed_point(key: PublicKey) -> bytes:
+    """The point that is this key of a NIST curve. SEC 1 2.3.3."""
+    numbers: ec.EllipticCurvePublicNumbers = key._key.public_numbers()
+    size = (key.bits + 7) // 8
+    return b"\4" + numbers.x.to_bytes(size, "big") + numbers.y.to_bytes(size, "big")
+
+
 def load_public_key(spki: bytes) -> PublicKey:
     """The key of a DER SubjectPublicKeyInfo. RFC 5280 4.1.2.7. Raises UnusableKey.
 

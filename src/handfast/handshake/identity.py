@@ -47,6 +47,7 @@ from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials
+    from handfast.crypto.provider import Verify
     from handfast.crypto.signatures import PublicKey
     from handfast.handshake.config import ClientAuth
     from handfast.handshake.flow import ClientHandshake, Handshake, ServerHandshake, Step
@@ -206,7 +207,7 @@ def check_identity(
     ocsp_response = _note_staple(hs, certificate.certificate_list[0])
     content = proof_content(hs.role.peer, hs.transcript.digest())
     proof = yield from hs.expect(CertificateVerify)
-    ok = check_proof(chain[0], proof, content, offered)
+    ok = check_proof(hs.crypto.verify, chain[0], proof, content, offered)
     if hs.watch.active:
         hs.checked(hs.role.peer.sends, "CertificateVerify", content, b"", proof.signature, ok)
     if not ok:
@@ -234,7 +235,9 @@ def _note_staple(hs: Handshake, leaf: CertificateEntry) -> bytes:
     return hs.info.ocsp_response
 
 
-def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, offered: Collection[int]) -> bool:
+def check_proof(
+    verify: Verify, certificate: bytes, proof: CertificateVerify, content: bytes, offered: Collection[int]
+) -> bool:
     """Whether the signature is one of ``content`` by the certificate's key, under a scheme that may be used here."""
     name = SignatureScheme.describe
     if proof.algorithm not in offered:
@@ -245,7 +248,7 @@ def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, of
     if not signatures.scheme_fits(key, proof.algorithm):
         scheme = name(proof.algorithm)
         raise PeerMisbehaved("scheme_for_other_key", message="CertificateVerify", scheme=scheme, key=key.name)
-    return signatures.verify(key, proof.algorithm, proof.signature, content)
+    return verify(key, proof.algorithm, proof.signature, content)
 
 
 def leaf_key(certificate: bytes) -> PublicKey:

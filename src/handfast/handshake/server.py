@@ -35,6 +35,7 @@ def server(hs: ServerHandshake) -> Generator[Step, Any, Established | Establishe
     base = hs.config
     if base.choose_config is not None:
         hs.config = yield from hs.choose(base.choose_config, negotiate.seen(hello))
+        hs.use(hs.config.crypto)
     config = hs.config
     hs.info.policy = policy_of(base, config, asked_name)
     if versions.choose_version(config.spoken, hello) == negotiate.TLS12:
