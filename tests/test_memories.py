@@ -48,11 +48,11 @@ class Repeatable:
         return hashlib.shake_128(b"%d" % next(self._numbers)).digest(length)
 
     def generate(self, group: int) -> groups.KeyShare:
-        public = self.random_bytes(groups._AVAILABLE[group].client_length)
+        public = self.random_bytes(groups.EXCHANGES[group].client_length)
         return groups.KeyShare(group, public, lambda peer: self.agree(public, peer))
 
     def encapsulate(self, group: int, peer: bytes) -> tuple[bytes, bytes]:
-        public = self.random_bytes(groups._AVAILABLE[group].server_length)
+        public = self.random_bytes(groups.EXCHANGES[group].server_length)
         return public, self.agree(public, peer)
 
     def agree(self, own: bytes, peer: bytes) -> bytes:
