@@ -85,7 +85,12 @@ def to_a_server(version: ProtocolVersion, *behind: bytes) -> tuple[sockets.TLSSo
         ServerConnection(server_config(version)), ClientConnection(client_config(version), server_name="localhost")
     )
     peer.flight()
-    threading.Thread(target=lambda: (peer.read(), peer.flight(*behind)), daemon=True).start()
+
+    def answer() -> None:
+        peer.read()
+        peer.flight(*behind)
+
+    threading.Thread(target=answer, daemon=True).start()
     return tls, peer
 
 

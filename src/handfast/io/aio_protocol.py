@@ -337,7 +337,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def _set_connected(self, results: list[Result]) -> None:
         self._stage = Stage.CONNECTED
         self._stop_timer()
-        self.transport.deliver(results)
+        self.transport.opened(results)
         self._opened()
 
     def _flush(self) -> None:

@@ -248,7 +248,8 @@ class TLSTransport(asyncio.Transport):
         """Give nothing to the protocol until ``resume_reading``."""
         if self._takes_more():
             self._reader_paused = True
-            if not self._closing:
+            # The handshake reads on, whatever the program does when early data comes.
+            if not self._closing and self.info.complete:
                 self._link.tcp.pause_reading()
 
     def resume_reading(self) -> None:
@@ -276,6 +277,20 @@ class TLSTransport(asyncio.Transport):
         if later and self._early:
             later[1:1], self._early = self._early, []
         return later
+
+    def opened(self, results: list[Result]) -> None:
+        """The handshake is complete: tell the protocol, then do what it asked for while early data came."""
+        closing, ended = self._closing, self._closing or self._eof
+        if self._reader_paused:
+            self._link.tcp.pause_reading()
+        self._deliver_one(results[0])
+        if not self._link.tcp.is_closing():
+            if closing:
+                self._link.start_closing()
+            if ended:
+                self._finish_writing()
+        if self._listening:
+            self.deliver(results[1:])
 
     def deliver(self, results: list[Result]) -> None:
         """Give the engine's results to the protocol."""

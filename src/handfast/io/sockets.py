@@ -380,10 +380,12 @@ class TLSSocket:
         does not read cannot stop us from reading, not even with tickets that nobody asked for.
         """
         while self._unsent or self._connection.wants_write:
+            timeout: float | None = 0.0
             if not self._take_turn(wait):
                 return
             try:
-                timeout = self._write_timeout() if wait else 0.0
+                if wait:
+                    timeout = self._write_timeout()
                 with self._state:
                     self._unsent += self._connection.outgoing()
                 self._sock.settimeout(timeout)
