@@ -30,7 +30,7 @@ from functools import partial
 from typing import TYPE_CHECKING, TypeAlias, cast
 
 from handfast import limits
-from handfast.engine import HandshakeDone, PeerAuthenticated, ServerConnection
+from handfast.engine import HandshakeDone, PeerAuthenticated, PeerClosed, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.io.aio_transport import TLSTransport
 
@@ -110,6 +110,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "_answering",
         "_buffer",
         "_error",
+        "_held_end",
         "_peer_ended",
         "_requested",
         "_setup",
@@ -137,6 +138,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._peer_ended = False
         # Who waits for a client's answer to a request after the handshake, by context.
         self._requested: dict[bytes, asyncio.Future[VerifiedPeer | UnverifiedPeer | None]] = {}
+        self._held_end: list[Result] = []
         # Whether the TCP transport takes more. The transport above seals nothing while it does not.
         self.has_room = True
 
@@ -316,15 +318,25 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._ask(connection.need)
 
     def _take_answers(self, results: list[Result]) -> list[Result]:
-        """Tell those who asked a client who it is, and return the other results."""
+        """Tell those who asked a client who it is, and return the other results, in order.
+
+        The client's end waits while an answer that came before it is judged.
+        """
         for result in results:
             if isinstance(result, PeerAuthenticated):
-                answer = self._requested.pop(result.context)
-                if not answer.done():
+                answer = self._requested.pop(result.context, None)
+                if answer is not None and not answer.done():
                     answer.set_result(result.peer)
-        if self.connection.peer_closed:
-            self._give_up_requests(ConnectionLost("no_answer", did="closed its side"))
-        return [result for result in results if not isinstance(result, PeerAuthenticated)]
+        others = [result for result in results if not isinstance(result, PeerAuthenticated)]
+        if not self.connection.peer_closed:
+            return others
+        others += self._held_end
+        if self.connection.need is not None:
+            self._held_end = [result for result in others if isinstance(result, PeerClosed)]
+            return [result for result in others if not isinstance(result, PeerClosed)]
+        self._held_end = []
+        self._give_up_requests(ConnectionLost("no_answer", did="closed its side"))
+        return others
 
     def _give_up_requests(self, error: Exception) -> None:
         for answer in self._requested.values():

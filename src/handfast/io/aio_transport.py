@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from handfast import limits
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
-from handfast.engine import Data, EarlyData, HandshakeDone
+from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
 from handfast.registry import ProtocolVersion
 
 if TYPE_CHECKING:
@@ -321,7 +321,7 @@ class TLSTransport(asyncio.Transport):
                 self._call(protocol.data_received, bytes(result.data))
         elif isinstance(result, HandshakeDone):
             self._call(protocol.connection_made, self)
-        elif not self._call(protocol.eof_received):
+        elif isinstance(result, PeerClosed) and not self._call(protocol.eof_received):
             self.close()
 
     def _fill_buffers(self, data: bytes | bytearray) -> None:
