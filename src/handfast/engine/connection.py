@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from handfast import limits
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import channel_bindings, telling
-from handfast.engine.failures import Guard, answer_without, log_bug
+from handfast.engine.failures import Guard, answer_without, cut_by_eof, log_bug
 from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated, PeerClosed, Result
 from handfast.errors import (
     ApiMisuse,
@@ -69,6 +69,7 @@ class Connection:
     _received = 0
     _user_canceled = 0
     _warnings = 0
+    _transport_ended = False
     _read_closed = False
     _write_closed = False
     _busy = False
@@ -229,6 +230,7 @@ class Connection:
             self._check_need(need)
             self._resume(value)
             self._pump()
+            self._take_eof()
         return self._take_results()
 
     def fail(self, need: Need, error: BaseException) -> list[Result]:
@@ -240,6 +242,7 @@ class Connection:
             self._check_need(need)
             self._resume(answer_without(need, error))
             self._pump()
+            self._take_eof()
         return self._take_results()
 
     def close(self) -> None:
@@ -260,18 +263,11 @@ class Connection:
         """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1.
 
         Where the configuration says ``unexpected_eof="end"`` it is a PeerClosed after the handshake, unless it cuts a
-        record or a message.
+        record or a message. While a need holds up the handshake, the end waits behind the bytes that came before it.
         """
         with Guard(self):
-            if not self._read_closed:
-                self._read_closed = True
-                self._end_plain()
-                self._tell_ended(self.info.role.peer, "eof")
-                cut = self._cut()
-                if self._post is None or cut or self._handshake.config.unexpected_eof != "end":
-                    self._write_closed = True
-                    raise self._unexpected_eof(cut)
-                self._results.append(PeerClosed(close_notify=False))
+            self._transport_ended = True
+            self._take_eof()
         return self._take_results()
 
     def timed_out(self) -> None:
@@ -566,18 +562,22 @@ class Connection:
             raise ConnectionLost("eof_in_handshake", stage=f"a close_notify; we waited for {self.waiting_for}")
         self._results.append(PeerClosed())
 
-    def _cut(self) -> str:
-        """What an end of the transport would cut now: a record, a message, or "" for nothing."""
-        if self._records.buffered:
-            return "record"
-        answering = self._later is not None and self._later.step is not None
-        return "" if self._records.joiner.empty and not answering else "message"
-
-    def _unexpected_eof(self, cut: str) -> ConnectionLost:
+    def _take_eof(self) -> None:
+        """Judge the transport's end, if it has come and all that came before it is read."""
+        cut = cut_by_eof(self._records, self._later)
+        unread = cut and self._post is None and isinstance(self._step, Need)
+        if not self._transport_ended or self._read_closed or unread:
+            return
+        self._read_closed = True
+        self._end_plain()
+        self._tell_ended(self.info.role.peer, "eof")
         if self._post is None:
-            return ConnectionLost("eof_in_handshake", stage=f"we had waited for {self.waiting_for}")
-        where = f" and in the middle of a {cut}" if cut else ""
-        return ConnectionLost("unexpected_eof", received=self._received, cut=bool(cut), where=where)
+            raise ConnectionLost("eof_in_handshake", stage=f"we had waited for {self.waiting_for}")
+        if cut or self._handshake.config.unexpected_eof != "end":
+            self._write_closed = True
+            where = f" and in the middle of a {cut}" if cut else ""
+            raise ConnectionLost("unexpected_eof", received=self._received, cut=bool(cut), where=where)
+        self._results.append(PeerClosed(close_notify=False))
 
     def _write_alert(self, description: int, error: HandfastError | None) -> None:
         warning = description in (CLOSE_NOTIFY, USER_CANCELED)

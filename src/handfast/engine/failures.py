@@ -10,6 +10,8 @@ from handfast.handshake.needs import Need, Sign
 
 if TYPE_CHECKING:
     from handfast.engine.connection import Connection
+    from handfast.handshake.post_auth import LaterAuthentication
+    from handfast.record.layer import RecordLayer
 
 
 class Guard:
@@ -33,6 +35,14 @@ class Guard:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         self._connection._busy = False
         return error is not None and self._connection._escaped(error)
+
+
+def cut_by_eof(records: RecordLayer, later: LaterAuthentication | None) -> str:
+    """What an end of the transport would cut now: a record, a message, or "" for nothing."""
+    if records.buffered:
+        return "record"
+    answering = later is not None and later.step is not None
+    return "" if records.joiner.empty and not answering else "message"
 
 
 def log_bug(error: BaseException) -> None:
