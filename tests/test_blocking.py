@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import signal
 import socket
+import struct
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -332,3 +334,21 @@ def test_a_negative_or_vast_length_of_keying_material_is_refused() -> None:
             for length in (-1, 2**16):
                 with pytest.raises(ApiMisuse):
                     tls.export("label", None, length)
+
+
+# The log
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_bare_probe_is_one_line_for_debugging(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "handfast")
+    with handfast.listen("127.0.0.1", 0, server_config()) as listener:
+        probe = socket.create_connection(listener.address)
+        if how == "reset":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        probe.close()
+        with listener.accept() as tls, pytest.raises(ConnectionLost):
+            tls.handshake()
+    (record,) = [record for record in caplog.records if record.name == "handfast"]
+    assert record.levelname == "DEBUG"
+    assert record.getMessage().endswith(": closed before its first byte")

@@ -437,3 +437,20 @@ def test_the_write_key_is_exhausted(run: Runner, monkeypatch: pytest.MonkeyPatch
             assert isinstance(await server.lost, PeerRejected)
 
     run(main())
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_bare_probe_is_one_line_for_debugging(run: Runner, caplog: pytest.LogCaptureFixture, how: str) -> None:
+    def lines() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if record.name == "handfast"]
+
+    async def main() -> None:
+        async with listening(await aio.create_server(Recorder, "127.0.0.1", 0, server_config())) as port:
+            peer = await ByHand.connect(port)
+            peer.reset() if how == "reset" else peer.sock.close()
+            while not lines():
+                await asyncio.sleep(0)
+
+    with caplog.at_level(logging.DEBUG, "handfast"):
+        run(main())
+    assert [record.levelname for record in lines()] == ["DEBUG"]

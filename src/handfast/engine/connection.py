@@ -130,6 +130,11 @@ class Connection:
         return self._read_closed
 
     @property
+    def heard(self) -> bool:
+        """Whether any byte of the peer has come, for the log of a handshake that failed."""
+        return self._records.heard
+
+    @property
     def waiting_for(self) -> str:
         """What the handshake waits for, in words."""
         if isinstance(self._step, Expect):
@@ -281,6 +286,7 @@ class Connection:
         """The shell lost the transport: from now on every call raises ``error``, unless one is pending already."""
         if self.error is None:
             self.error = error
+            error.hint_to(server=self.info.role is Role.SERVER)
             self._end_plain()
             self._tell_ended(self.info.role.peer, "reset")
 
@@ -591,6 +597,7 @@ class Connection:
         """The connection is dead: tell the peer what it may know, and keep the error without the frames it passed."""
         error.__traceback__ = error.__context__ = error.__cause__ = None
         self.error, self._machine = error, None
+        error.hint_to(server=self.info.role is Role.SERVER)
         self._end_plain()
         if self._watch.active:
             telling.tell_rest(self)

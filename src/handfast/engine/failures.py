@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from handfast import limits
+from handfast import limits, logs
 from handfast.errors import ApiMisuse, HandfastError, LocalFailure
 from handfast.handshake.needs import Need, Sign
 
@@ -47,20 +48,21 @@ def cut_by_eof(records: RecordLayer, later: LaterAuthentication | None) -> str:
 
 def log_bug(error: BaseException) -> None:
     """The traceback as text: a log handler that captures locals must not get at ours."""
-    import logging
     import traceback
 
-    logging.getLogger("handfast").error("internal error:\n%s", "".join(traceback.format_exception(error)))
+    logs.warn(
+        "internal errors",
+        lambda: "internal error:\n" + "".join(traceback.format_exception(error)),
+        logging.ERROR,
+    )
 
 
 def answer_without(need: Need, error: BaseException) -> object:
     """What a need comes to whose owner failed: None where the handshake can do without."""
     if need.essential:
         raise _need_failed(need, error) from None
-    import logging
-
     reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
-    logging.getLogger("handfast").warning("%s failed, and was done without: %s", type(need).__name__, reason)
+    logs.warn("failures of stores", lambda: f"{type(need).__name__} failed, and was done without: {reason}")
     return None
 
 

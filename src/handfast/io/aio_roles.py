@@ -87,7 +87,8 @@ class ServerProtocol(TLSProtocol):
 
     def _refused(self, error: Exception | None) -> None:
         if error is not None:
-            log_failure(self._peer_address, f"waiting for {self.connection.waiting_for}", error)
+            stage = f"waiting for {self.connection.waiting_for}"
+            log_failure(self._peer_address, stage, error, heard=self.connection.heard)
 
 
 def _duplicate(sock: Any) -> socket.socket | None:

@@ -278,7 +278,9 @@ class TLSSocket:
             self._complete_handshake()
         except HandfastError as error:
             if isinstance(self._connection, ServerConnection):
-                log_failure(self.peer_address, f"waiting for {self._connection.waiting_for}", error)
+                connection = self._connection
+                stage = f"waiting for {connection.waiting_for}"
+                log_failure(self.peer_address, stage, error, heard=connection.heard)
             raise
         if not self._received:
             # A fault that came right behind the handshake; what came between the two is received first.

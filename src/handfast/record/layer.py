@@ -98,6 +98,11 @@ class RecordLayer:
         self._incoming += data
 
     @property
+    def heard(self) -> bool:
+        """Whether any byte has come."""
+        return bool(self._read or self._incoming)
+
+    @property
     def buffered(self) -> int:
         """Bytes received that are not yet a whole record."""
         return len(self._incoming)
