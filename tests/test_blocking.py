@@ -17,7 +17,7 @@ import handfast
 from handfast import ClientConfig, ClientConnection, ServerConfig, ServerConnection, limits
 from handfast.engine import Connection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, PeerMisbehaved
-from handfast.io import sockets
+from handfast.io import sockets, tls_socket
 from handfast.registry import ProtocolVersion
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
@@ -268,7 +268,7 @@ def test_an_interrupted_write_ends_the_connection(raises: Any, write: Callable[[
     assert main is not None
 
     def when_it_is_stuck() -> None:
-        while not sockets._poll(peer.sock, select.POLLIN, LIMIT) or sockets._poll(tls._sock, select.POLLOUT, 0):
+        while not tls_socket._poll(peer.sock, select.POLLIN, LIMIT) or tls_socket._poll(tls._sock, select.POLLOUT, 0):
             time.sleep(0.001)
         signal.pthread_kill(main, signal.SIGUSR1)
 
@@ -352,3 +352,41 @@ def test_a_bare_probe_is_one_line_for_debugging(how: str, caplog: pytest.LogCapt
     (record,) = [record for record in caplog.records if record.name == "handfast"]
     assert record.levelname == "DEBUG"
     assert record.getMessage().endswith(": closed before its first byte")
+
+
+# Going on in plaintext
+
+
+def test_a_socket_goes_on_in_plaintext() -> None:
+    tls, peer = ready()
+    with peer.sock, tls:
+        peer.connection.send(b"data")
+        peer.connection.close()
+        peer.flight(b"plain")
+        sock = tls.unwrap()
+        assert tls.recv() == b"data"
+        assert tls.recv() == b""
+        assert tls.trailing_data == b"plain"
+        peer.read()
+        assert peer.connection.peer_closed
+        sock.sendall(b"plain too")
+        assert peer.sock.recv(100) == b"plain too"
+        peer.sock.sendall(b"and so on")
+        assert sock.recv(100) == b"and so on"
+        tls.close()
+        # It is no longer the TLS socket's to close.
+        sock.sendall(b"still")
+        assert peer.sock.recv(100) == b"still"
+        sock.close()
+
+
+def test_a_socket_is_not_left_while_data_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HELD_DATA", 1000)
+    tls, peer = ready()
+    with peer.sock, tls:
+        peer.connection.send(bytes(2000))
+        peer.flight()
+        with pytest.raises(ApiMisuse) as caught:
+            tls.unwrap()
+        assert caught.value.code == "still_connected"
+        assert tls.recv() == bytes(2000)

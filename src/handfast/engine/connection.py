@@ -130,6 +130,14 @@ class Connection:
         return self._read_closed
 
     @property
+    def trailing_data(self) -> bytes:
+        """What came behind the peer's close_notify: plaintext, for a protocol that goes on without TLS.
+
+        Raises ApiMisuse trailing_data_lost after more than ``limits.TRAILING_DATA`` bytes.
+        """
+        return self._records.trailing_data if self._read_closed and self.error is None else b""
+
+    @property
     def heard(self) -> bool:
         """Whether any byte of the peer has come, for the log of a handshake that failed."""
         return self._records.heard
@@ -165,7 +173,7 @@ class Connection:
         self._busy = True
         try:
             if self._read_closed:
-                pass
+                self._records.keep_trailing_data(data)
             elif self._post is None or self._watch.active:
                 self._records.feed(data)
                 self._pump()
@@ -330,14 +338,7 @@ class Connection:
             raise ApiMisuse("no_exporter")
         if kind == channel_bindings.TLS_EXPORTER:
             return self.export(channel_bindings.EXPORTER_LABEL, b"", channel_bindings.EXPORTER_LENGTH)
-        if kind == channel_bindings.TLS_UNIQUE:
-            return channel_bindings.unique(self._established)
-        if kind != channel_bindings.TLS_SERVER_END_POINT:
-            raise ApiMisuse("no_channel_binding", kind=repr(kind), reason="it is not known")
-        chain = self.info.presented if self.info.role is Role.CLIENT else self.info.shown
-        if not chain:
-            raise ApiMisuse("no_channel_binding", kind=kind, reason="the server showed no certificate")
-        return channel_bindings.server_end_point(chain[0])
+        return channel_bindings.of(kind, self._established, self.info)
 
     def extract_secrets(self) -> ExtractedSecrets:
         """Give the traffic keys away, for TLS in the kernel: from now on every call raises ApiMisuse secrets_extracted.
@@ -566,6 +567,7 @@ class Connection:
         if self._post is None:
             self._write_closed = True
             raise ConnectionLost("eof_in_handshake", stage=f"a close_notify; we waited for {self.waiting_for}")
+        self._records.keep_trailing_data()
         self._results.append(PeerClosed())
 
     def _take_eof(self) -> None:

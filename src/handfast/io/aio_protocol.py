@@ -192,6 +192,27 @@ class TLSProtocol(asyncio.BufferedProtocol):
         else:
             self._end_tcp_writing()
 
+    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """Send close_notify and give the TCP transport away."""
+        if self._stage is not Stage.CONNECTED or not self.connection.peer_closed or self._held_end:
+            raise ApiMisuse("still_connected", reason="the peer has not ended it")
+        trailing = self.connection.trailing_data
+        self.connection.close()
+        self._flush()
+        self._stage = Stage.LOST
+        self._stop_waiting()
+        tcp = self.tcp
+        tcp.set_protocol(protocol)
+        tcp.set_write_buffer_limits()
+        protocol.connection_made(tcp)
+        if trailing:
+            protocol.data_received(trailing)
+        if self._peer_ended and not protocol.eof_received():
+            tcp.close()
+        elif not self._peer_ended:
+            tcp.resume_reading()
+        return tcp
+
     def abort(self) -> None:
         """Close the TCP transport without a word."""
         if self._stage is not Stage.LOST:
@@ -327,7 +348,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
                 answer = self._requested.pop(result.context, None)
                 if answer is not None and not answer.done():
                     answer.set_result(result.peer)
-        others = [result for result in results if not isinstance(result, PeerAuthenticated)]
+        others: list[Result] = [result for result in results if not isinstance(result, PeerAuthenticated)]
         if not self.connection.peer_closed:
             return others
         others += self._held_end

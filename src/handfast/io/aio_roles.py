@@ -51,6 +51,12 @@ class ClientProtocol(TLSProtocol):
             if self._duplicate is not None:
                 self._duplicate.close()
 
+    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        tcp = super().unwrap(protocol)
+        if self._duplicate is not None:
+            self._duplicate.close()
+        return tcp
+
     def _opened(self) -> None:
         if not self._established.done():
             self._established.set_result(None)

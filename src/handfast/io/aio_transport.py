@@ -22,6 +22,7 @@ from handfast import limits
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
+from handfast.errors import ApiMisuse
 from handfast.registry import ProtocolVersion
 
 if TYPE_CHECKING:
@@ -116,6 +117,24 @@ class TLSTransport(asyncio.Transport):
         ends the connection, if one does, or ConnectionLost no_answer.
         """
         return self._link.request_client_certificate(client_auth)
+
+    @property
+    def trailing_data(self) -> bytes:
+        """What came behind the peer's close_notify, in plaintext. Raises ApiMisuse trailing_data_lost."""
+        return self._link.connection.trailing_data
+
+    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """End TLS after the peer's end, and give the TCP transport to ``protocol``, for plaintext. RFC 9846 6.1.
+
+        For ``eof_received``, or later if that returned true. Sends close_notify, and gives ``trailing_data`` to the
+        protocol as the first that it receives; the present protocol hears nothing more. Raises ApiMisuse
+        still_connected before the peer's end and while anything waits to be sent, and trailing_data_lost.
+        """
+        if self._queue or self._closing:
+            raise ApiMisuse("still_connected", reason="data waits to be sent" if self._queue else "it is closing")
+        tcp = self._link.unwrap(protocol)
+        self._discard()
+        return tcp
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Give what comes from now on to this protocol, an ``asyncio.Protocol`` or ``asyncio.BufferedProtocol``."""
