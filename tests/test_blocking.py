@@ -390,3 +390,24 @@ def test_a_socket_is_not_left_while_data_comes(monkeypatch: pytest.MonkeyPatch) 
             tls.unwrap()
         assert caught.value.code == "still_connected"
         assert tls.recv() == bytes(2000)
+
+
+def test_observers_are_made_by_a_factory_that_is_given_the_peers_address() -> None:
+    told: list[tuple[Any, list[object]]] = []
+
+    def observe(address: Any) -> Any:
+        told.append((address, []))
+        return [told[-1][1].append], []
+
+    with handfast.listen("127.0.0.1", 0, server_config(), observe=observe) as listener:
+        connecting = Doing(
+            lambda: handfast.connect(
+                "127.0.0.1", listener.address[1], client_config(), server_name="localhost", observe=observe
+            ).close()
+        )
+        with listener.accept() as tls:
+            tls.handshake()
+            assert connecting.ends_within(LIMIT)
+            assert connecting.error is None
+            assert {address for address, _ in told} == {listener.address, tls.peer_address}
+    assert all(events for _, events in told)

@@ -460,6 +460,7 @@ class Plain(Recorder):
     """What goes on in plaintext."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.tcp = transport
 
 

@@ -318,11 +318,13 @@ def test_a_deferred_need_without_an_owner(run: Runner) -> None:
 
 
 def test_an_owner_that_is_not_a_coroutine_function(run: Runner) -> None:
+    no_coroutine: Any = lambda need: accept()  # noqa: E731 (the wrong kind of function, on purpose)
+
     async def main() -> None:
         async with listening(await aio.create_server(Recorder, "127.0.0.1", 0, server_config())) as port:
             config = client_config(verifier=Deferring())
             with pytest.raises(LocalFailure, match="judge failed: TypeError"):
-                await aio.open_connection("127.0.0.1", port, config, on_need=lambda need: accept())
+                await aio.open_connection("127.0.0.1", port, config, on_need=no_coroutine)
 
     run(main())
 

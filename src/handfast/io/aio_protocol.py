@@ -27,7 +27,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from handfast import limits
 from handfast.engine import HandshakeDone, PeerAuthenticated, PeerClosed, ServerConnection
@@ -111,6 +111,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "_buffer",
         "_error",
         "_held_end",
+        "_make_connection",
         "_peer_ended",
         "_requested",
         "_setup",
@@ -123,11 +124,13 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "transport",
     )
 
+    connection: Connection
     tcp: asyncio.Transport
 
-    def __init__(self, setup: Setup, connection: Connection, protocol: asyncio.BaseProtocol) -> None:
+    def __init__(self, setup: Setup, connection: Callable[[Any], Connection], protocol: asyncio.BaseProtocol) -> None:
+        """``connection`` makes the engine's, given the peer's address."""
         self._setup = setup
-        self.connection = connection
+        self._make_connection = connection
         self.transport = TLSTransport(self, protocol)
         self._stage = Stage.NEW
         self._error: Exception | None = None
@@ -227,8 +230,14 @@ class TLSProtocol(asyncio.BufferedProtocol):
     # For the TCP transport below
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._stage = Stage.HANDSHAKE
         self.tcp = cast(asyncio.Transport, transport)
+        try:
+            self.connection = self._make_connection(transport.get_extra_info("peername"))
+        except Exception as error:  # noqa: BLE001 (the program's own, which chose who watches)
+            self._error = error
+            self.tcp.abort()
+            return
+        self._stage = Stage.HANDSHAKE
         self.tcp.set_write_buffer_limits(limits.SEAL_STEP)
         self._set_timer(self._setup.handshake_timeout, self._on_handshake_timeout)
         self._after([])
@@ -281,13 +290,14 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._stage is Stage.LOST:
             return
-        if self._error is None and exc is not None:
+        began = self._stage is not Stage.NEW
+        if began and self._error is None and exc is not None:
             self._error = self._explain(exc)
         _receive_buffer.take_back(self)
         self._stage = Stage.LOST
         self.has_room = False
         self._stop_waiting()
-        if self.connection.info.complete:
+        if began and self.connection.info.complete:
             self.transport.lost(self._error)
         else:
             self._refused(self._error)

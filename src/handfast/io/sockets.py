@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from handfast.engine import ClientConnection, ServerConnection
 from handfast.errors import ConnectionLost
 from handfast.handshake.config import ClientConfig, ServerConfig, demand
-from handfast.io.arguments import check_seconds
+from handfast.io.arguments import ObserverFactory, check_seconds, observed
 from handfast.io.tls_socket import NeedHandler, TLSSocket, refuse_coroutines, refuse_to_wait
 
 if TYPE_CHECKING:
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from handfast.events import Observer, SecretSink
 
 __all__ = ["Listener", "TLSSocket", "client", "connect", "listen", "open_tcp"]
-
-# Given the address of a new peer, gives the observers and secret sinks for its connection.
-WatchFactory = Callable[[Any], "tuple[Sequence[Observer], Sequence[SecretSink]]"]
 
 
 def connect(
@@ -32,6 +29,7 @@ def connect(
     server_name: str | None = None,
     early_data: bytes = b"",
     timeout: float | None = None,
+    observe: ObserverFactory | None = None,
     observers: Sequence[Observer] = (),
     secret_sinks: Sequence[SecretSink] = (),
     on_need: NeedHandler = refuse_to_wait,
@@ -49,6 +47,7 @@ def connect(
         server_name=server_name or host,
         early_data=early_data,
         timeout=timeout,
+        observe=observe,
         observers=observers,
         secret_sinks=secret_sinks,
         on_need=on_need,
@@ -72,6 +71,7 @@ def client(
     server_name: str | None,
     early_data: bytes = b"",
     timeout: float | None = None,
+    observe: ObserverFactory | None = None,
     observers: Sequence[Observer] = (),
     secret_sinks: Sequence[SecretSink] = (),
     on_need: NeedHandler = refuse_to_wait,
@@ -79,9 +79,8 @@ def client(
     """A TLS client over a socket that is connected already; the handshake is complete when it returns."""
     try:
         refuse_coroutines(config, on_need)
-        connection = ClientConnection(
-            config, server_name=server_name, early_data=early_data, observers=observers, secret_sinks=secret_sinks
-        )
+        watching = observed(observe, None if observe is None else sock.getpeername(), observers, secret_sinks)
+        connection = ClientConnection(config, server_name=server_name, early_data=early_data, **watching)
         tls = TLSSocket(sock, connection, timeout=timeout, on_need=on_need)
         tls.handshake()
     except BaseException:
@@ -99,7 +98,7 @@ class Listener:
         config: ServerConfig,
         *,
         timeout: float | None = None,
-        watch: WatchFactory | None = None,
+        observe: ObserverFactory | None = None,
         on_need: NeedHandler = refuse_to_wait,
     ) -> None:
         demand(ServerConfig, config)
@@ -108,7 +107,7 @@ class Listener:
         self._sock = sock
         self.config = config
         self._timeout = timeout
-        self._watch = watch
+        self._observe = observe
         self._on_need = on_need
         self.address: Any = sock.getsockname()
 
@@ -130,8 +129,7 @@ class Listener:
         Raises OSError when the listener is closed.
         """
         sock, address = self._sock.accept()
-        observers, sinks = ((), ()) if self._watch is None else self._watch(address)
-        connection = ServerConnection(self.config, observers=observers, secret_sinks=sinks)
+        connection = ServerConnection(self.config, **observed(self._observe, address, (), ()))
         return TLSSocket(sock, connection, timeout=self._timeout, on_need=self._on_need)
 
     def close(self) -> None:
@@ -148,7 +146,7 @@ def listen(
     config: ServerConfig,
     *,
     timeout: float | None = None,
-    watch: WatchFactory | None = None,
+    observe: ObserverFactory | None = None,
     on_need: NeedHandler = refuse_to_wait,
 ) -> Listener:
     """Listen on ``host`` and ``port`` (0 for any free one; see ``address``). Raises OSError if the port is taken."""
@@ -157,4 +155,4 @@ def listen(
     refuse_coroutines(config, on_need)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=128)
-    return Listener(sock, config, timeout=timeout, watch=watch, on_need=on_need)
+    return Listener(sock, config, timeout=timeout, observe=observe, on_need=on_need)
