@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from handfast import logs
 from tests.waiting import TEST_LIMIT
 
 if TYPE_CHECKING:
@@ -68,6 +69,12 @@ class Files:
     def roots(self, *authorities: CertificateAuthority) -> Path:
         """One file that holds these roots."""
         return self.write(b"".join(authority.certificate_pem for authority in authorities))
+
+
+@pytest.fixture(autouse=True)
+def _logs_are_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What other tests have logged holds back nothing of this one."""
+    monkeypatch.setattr(logs, "_kinds", {})
 
 
 @pytest.fixture

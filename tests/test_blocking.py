@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import select
 import signal
 import socket
+import struct
 import threading
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,7 +17,7 @@ import handfast
 from handfast import ClientConfig, ClientConnection, ServerConfig, ServerConnection, limits
 from handfast.engine import Connection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, PeerMisbehaved
-from handfast.io import sockets
+from handfast.io import sockets, tls_socket
 from handfast.registry import ProtocolVersion
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
@@ -85,7 +87,12 @@ def to_a_server(version: ProtocolVersion, *behind: bytes) -> tuple[sockets.TLSSo
         ServerConnection(server_config(version)), ClientConnection(client_config(version), server_name="localhost")
     )
     peer.flight()
-    threading.Thread(target=lambda: (peer.read(), peer.flight(*behind)), daemon=True).start()
+
+    def answer() -> None:
+        peer.read()
+        peer.flight(*behind)
+
+    threading.Thread(target=answer, daemon=True).start()
     return tls, peer
 
 
@@ -261,7 +268,7 @@ def test_an_interrupted_write_ends_the_connection(raises: Any, write: Callable[[
     assert main is not None
 
     def when_it_is_stuck() -> None:
-        while not sockets._poll(peer.sock, select.POLLIN, LIMIT) or sockets._poll(tls._sock, select.POLLOUT, 0):
+        while not tls_socket._poll(peer.sock, select.POLLIN, LIMIT) or tls_socket._poll(tls._sock, select.POLLOUT, 0):
             time.sleep(0.001)
         signal.pthread_kill(main, signal.SIGUSR1)
 
@@ -327,3 +334,80 @@ def test_a_negative_or_vast_length_of_keying_material_is_refused() -> None:
             for length in (-1, 2**16):
                 with pytest.raises(ApiMisuse):
                     tls.export("label", None, length)
+
+
+# The log
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_bare_probe_is_one_line_for_debugging(how: str, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, "handfast")
+    with handfast.listen("127.0.0.1", 0, server_config()) as listener:
+        probe = socket.create_connection(listener.address)
+        if how == "reset":
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        probe.close()
+        with listener.accept() as tls, pytest.raises(ConnectionLost):
+            tls.handshake()
+    (record,) = [record for record in caplog.records if record.name == "handfast"]
+    assert record.levelname == "DEBUG"
+    assert record.getMessage().endswith(": closed before its first byte")
+
+
+# Going on in plaintext
+
+
+def test_a_socket_goes_on_in_plaintext() -> None:
+    tls, peer = ready()
+    with peer.sock, tls:
+        peer.connection.send(b"data")
+        peer.connection.close()
+        peer.flight(b"plain")
+        sock = tls.unwrap()
+        assert tls.recv() == b"data"
+        assert tls.recv() == b""
+        assert tls.trailing_data == b"plain"
+        peer.read()
+        assert peer.connection.peer_closed
+        sock.sendall(b"plain too")
+        assert peer.sock.recv(100) == b"plain too"
+        peer.sock.sendall(b"and so on")
+        assert sock.recv(100) == b"and so on"
+        tls.close()
+        # It is no longer the TLS socket's to close.
+        sock.sendall(b"still")
+        assert peer.sock.recv(100) == b"still"
+        sock.close()
+
+
+def test_a_socket_is_not_left_while_data_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "HELD_DATA", 1000)
+    tls, peer = ready()
+    with peer.sock, tls:
+        peer.connection.send(bytes(2000))
+        peer.flight()
+        with pytest.raises(ApiMisuse) as caught:
+            tls.unwrap()
+        assert caught.value.code == "still_connected"
+        assert tls.recv() == bytes(2000)
+
+
+def test_observers_are_made_by_a_factory_that_is_given_the_peers_address() -> None:
+    told: list[tuple[Any, list[object]]] = []
+
+    def observe(address: Any) -> Any:
+        told.append((address, []))
+        return [told[-1][1].append], []
+
+    with handfast.listen("127.0.0.1", 0, server_config(), observe=observe) as listener:
+        connecting = Doing(
+            lambda: handfast.connect(
+                "127.0.0.1", listener.address[1], client_config(), server_name="localhost", observe=observe
+            ).close()
+        )
+        with listener.accept() as tls:
+            tls.handshake()
+            assert connecting.ends_within(LIMIT)
+            assert connecting.error is None
+            assert {address for address, _ in told} == {listener.address, tls.peer_address}
+    assert all(events for _, events in told)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     )
     from handfast.errors import HandfastError
     from handfast.io.lookup import info
-    from handfast.io.sockets import TLSSocket, connect, listen
+    from handfast.io.sockets import Listener, TLSSocket, connect, listen
     from handfast.io.watching import Watcher
     from handfast.keyholder.holder import KeyHolder
     from handfast.keyholder.keys import HeldKey
@@ -77,7 +77,7 @@ _HOME = {
     ),
     "handfast.errors": ("HandfastError",),
     "handfast.io.lookup": ("info",),
-    "handfast.io.sockets": ("TLSSocket", "connect", "listen"),
+    "handfast.io.sockets": ("Listener", "TLSSocket", "connect", "listen"),
     "handfast.keyholder.holder": ("KeyHolder",),
     "handfast.keyholder.keys": ("HeldKey",),
     "handfast.keyholder.signer": ("RemoteSigner",),
@@ -122,6 +122,7 @@ __all__ = [
     "HeldKey",
     "HelloSeen",
     "KeyHolder",
+    "Listener",
     "LocalSigner",
     "MemoryReplayGuard",
     "PathVerifier",

@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+from handfast import logs
 from handfast.errors import HandfastError
 from handfast.registry import AlertDescription
 
@@ -342,7 +343,5 @@ class Watch:
 
 
 def _report_broken(listener: object) -> None:
-    import logging
-
-    # Not logger.exception: the traceback of a sink could show what it was given.
-    logging.getLogger("handfast").warning("%r raised and was detached from its connection", listener)
+    # No traceback: that of a sink could show what it was given.
+    logs.warn("failures of observers", lambda: f"{listener!r} raised and was detached from its connection")

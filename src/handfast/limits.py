@@ -109,6 +109,9 @@ SKIPPED_EARLY_DATA = 16 * 1024
 
 # From the first byte to the peer's Finished and verdict.
 HANDSHAKE_TIMEOUT = 30.0
+# Bytes behind the peer's close_notify that are kept for a protocol that goes on in plaintext: the most that a shell of
+# ours reads at once.
+TRAILING_DATA = 256 * 1024
 # After close_notify, how long to wait for the peer's; after a fatal alert, how long and how much a server still reads
 # so that the alert is not overtaken by a reset.
 SHUTDOWN_TIMEOUT = 5.0

@@ -441,3 +441,75 @@ def test_the_write_key_is_exhausted(run: Runner, monkeypatch: pytest.MonkeyPatch
             assert isinstance(await server.lost, PeerRejected)
 
     run(main())
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+def test_a_bare_probe_is_one_line_for_debugging(run: Runner, caplog: pytest.LogCaptureFixture, how: str) -> None:
+    def lines() -> list[logging.LogRecord]:
+        return [record for record in caplog.records if record.name == "handfast"]
+
+    async def main() -> None:
+        async with listening(await aio.create_server(Recorder, "127.0.0.1", 0, server_config())) as port:
+            peer = await ByHand.connect(port)
+            peer.reset() if how == "reset" else peer.sock.close()
+            while not lines():
+                await asyncio.sleep(0)
+
+    with caplog.at_level(logging.DEBUG, "handfast"):
+        run(main())
+    assert [record.levelname for record in lines()] == ["DEBUG"]
+
+
+class Plain(Recorder):
+    """What goes on in plaintext."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.tcp = transport
+
+
+class Leaves(Recorder):
+    """Leaves TLS when its peer does."""
+
+    plain: Plain
+
+    def eof_received(self) -> bool:
+        super().eof_received()
+        self.plain = Plain()
+        self.transport.unwrap(self.plain)
+        return False
+
+
+@pytest.mark.parametrize("ended", [False, True])
+def test_a_transport_goes_on_in_plaintext(run: Runner, ended: bool) -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        made = Made(Leaves)
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            (near,) = made.all
+            assert isinstance(near, Leaves)
+            with pytest.raises(ApiMisuse) as early:
+                (await near.made).unwrap(Plain())
+            assert early.value.code == "still_connected"
+            peer.connection.send(b"data")
+            peer.connection.close()
+            await loop.sock_sendall(peer.sock, peer.connection.outgoing() + b"plain")
+            if ended:
+                peer.sock.shutdown(socket.SHUT_WR)
+            await near.until(lambda: "eof" in near.told)
+            plain = near.plain
+            await plain.until(lambda: plain.data == b"plain")
+            while not peer.connection.peer_closed:
+                assert await peer.read()
+            if not ended:
+                plain.tcp.write(b"plain too")
+                assert await loop.sock_recv(peer.sock, 100) == b"plain too"
+                await loop.sock_sendall(peer.sock, b" and so on")
+                await plain.until(lambda: plain.data == b"plain and so on")
+            peer.sock.close()
+            assert await plain.lost is None
+            assert near.told == ["made", "data", "eof"]
+
+    run(main())

@@ -211,7 +211,7 @@ class Pausing(HalfOpen):
 def test_what_was_decrypted_is_held_while_reading_is_paused(run: Runner) -> None:
     async def main() -> None:
         # Somebody who watches gets every record by itself, so that several results come out of one read.
-        watch = {"watch": lambda: ((lambda event: None,), ())}
+        watch = {"observe": lambda address: ((lambda event: None,), ())}
         async with connected(server=Pausing, server_options=watch) as (client, server):
             for text in (b"one", b"two", b"three"):
                 client.transport._link.connection.send(text)

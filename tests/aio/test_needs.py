@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import tracemalloc
 from typing import TYPE_CHECKING, Any
 
@@ -318,10 +319,48 @@ def test_a_deferred_need_without_an_owner(run: Runner) -> None:
 
 
 def test_an_owner_that_is_not_a_coroutine_function(run: Runner) -> None:
+    no_coroutine: Any = lambda need: accept()  # noqa: E731 (the wrong kind of function, on purpose)
+
     async def main() -> None:
         async with listening(await aio.create_server(Recorder, "127.0.0.1", 0, server_config())) as port:
             config = client_config(verifier=Deferring())
             with pytest.raises(LocalFailure, match="judge failed: TypeError"):
-                await aio.open_connection("127.0.0.1", port, config, on_need=lambda need: accept())
+                await aio.open_connection("127.0.0.1", port, config, on_need=no_coroutine)
+
+    run(main())
+
+
+@pytest.mark.parametrize("ends", ["close_notify", "eof", "eof allowed", "cut"])
+def test_what_came_before_the_end_is_delivered_once_the_verdict_is_there(run: Runner, ends: str) -> None:
+    async def main() -> None:
+        judge = Pending()
+        options = {"unexpected_eof": "end"} if ends == "eof allowed" else {}
+        config = server_config(client_auth=MUTUAL, verifier=judge, **options)
+        made = Made()
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, config)) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            await judge.asked.wait()
+            (far,) = made.all
+            peer.connection.send(b"data")
+            if ends == "close_notify":
+                peer.connection.close()
+            sealed = peer.connection.outgoing() + b"\x17\x03\x03" * (ends == "cut")
+            await asyncio.get_running_loop().sock_sendall(peer.sock, sealed)
+            peer.sock.shutdown(socket.SHUT_WR)
+            # The server reads all of it before there is a verdict: then its loop has nothing to do.
+            for _ in range(50):
+                await asyncio.sleep(0)
+            assert far.told == []
+            judge.verdict.set_result(accept())
+            error = await far.lost
+            assert far.data == b"data"
+            if ends in ("close_notify", "eof allowed"):
+                assert error is None
+                assert far.told == ["made", "data", "eof", "lost"]
+            else:
+                assert isinstance(error, ConnectionLost)
+                assert (error.code, error.details["cut"]) == ("unexpected_eof", ends == "cut")
+            peer.sock.close()
 
     run(main())

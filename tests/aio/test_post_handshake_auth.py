@@ -11,7 +11,7 @@ import pytest
 from handfast import ClientAuth, Credentials, UnverifiedPeer, Verdict, VerifiedPeer, aio, info, limits, refuse
 from handfast.errors import ApiMisuse, CertificateRejected, ConnectionLost, LocalFailure, PeerRejected
 from tests import certificates
-from tests.aio.support import Made, Recorder, client_config, identity, listening, server_config, verifier
+from tests.aio.support import HalfOpen, Made, Recorder, client_config, identity, listening, server_config, verifier
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -280,5 +280,79 @@ def test_nobody_is_asked_over_a_connection_that_is_gone(run: Runner) -> None:
             with pytest.raises(ConnectionLost) as caught:
                 await far.transport.request_client_certificate(client_auth=ClientAuth.REQUEST)
             assert caught.value.code == "no_answer"
+
+    run(main())
+
+
+async def closed(end: Recorder) -> None:
+    """Until the peer's close_notify has come, told or not."""
+    while not end.transport._link.connection.peer_closed:
+        await asyncio.sleep(0)
+
+
+@pytest.mark.parametrize("kind", [Recorder, HalfOpen])
+@pytest.mark.parametrize("requests", [1, 2])
+def test_an_answer_that_the_clients_close_follows_is_delivered_and_then_the_close(
+    run: Runner, kind: Callable[[], Recorder], requests: int
+) -> None:
+    async def main() -> None:
+        gate = Gate()
+        async with connected(server=kind, verifier=SlowVerifier(gate)) as (near, far):
+            answers = [far.transport.request_client_certificate() for _ in range(requests)]
+            far.transport.write(b"asked")
+            await near.until(lambda: near.data)
+            # The client has seen every request, and answered; none of its answers is judged.
+            await gate.asked.wait()
+            near.transport.write(b"data")
+            near.transport.write_eof()
+            await closed(far)
+            gate.open.set()
+            for answer in answers:
+                peer = await answer
+                assert isinstance(peer, VerifiedPeer)
+                assert peer.chain == ALICE
+            await far.until(lambda: "eof" in far.told)
+            assert far.told[:3] == ["made", "data", "eof"]
+            far.transport.close()
+            await far.lost
+            assert far.told == ["made", "data", "eof", "lost"]
+
+    run(main())
+
+
+class Counting(HalfOpen):
+    """Counts the ends that it is told of."""
+
+    ends = 0
+
+    def eof_received(self) -> bool:
+        self.ends += 1
+        return super().eof_received()
+
+
+def test_the_end_is_told_once_though_a_request_is_not_answered(run: Runner) -> None:
+    async def main() -> None:
+        judging, signing = Gate(), Gate()
+        mine = Credentials(ALICE, SlowSigner(signing))
+        async with connected(server=Counting, client={"credentials": [mine]}, verifier=SlowVerifier(judging)) as ends:
+            near, far = ends
+            assert isinstance(far, Counting)
+            first = far.transport.request_client_certificate()
+            signing.open.set()
+            await judging.asked.wait()
+            signing.open.clear()
+            second = far.transport.request_client_certificate()
+            # The client's signer keeps it from answering again, and it leaves.
+            near.transport.write_eof()
+            await closed(far)
+            judging.open.set()
+            assert isinstance(await first, VerifiedPeer)
+            with pytest.raises(ConnectionLost) as caught:
+                await second
+            assert caught.value.code == "no_answer"
+            await far.until(lambda: far.ends)
+            far.transport.close()
+            await far.lost
+            assert far.ends == 1
 
     run(main())

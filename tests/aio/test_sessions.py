@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast import aio
+from handfast.errors import ConnectionLost
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets
@@ -147,3 +148,90 @@ def test_the_verifier_is_asked_again_when_a_session_is_resumed(run: Runner) -> N
     info, _, _ = run(twice(Recorder, sessions_config(verifier=counting)))
     # Once in the handshake, and once more when its session is resumed.
     assert (info.resumed, Counting.asked) == (True, 2)
+
+
+@pytest.mark.parametrize("how", ["close", "write_eof"])
+@pytest.mark.parametrize("size", [1, 200_000])
+def test_an_end_in_early_data_received_comes_once_the_handshake_is_done(run: Runner, how: str, size: int) -> None:
+    class Ends(Recorder):
+        def early_data_received(self, transport: aio.TLSTransport, data: bytes) -> None:
+            transport.write(bytes(size))
+            getattr(transport, how)()
+
+    async def main() -> None:
+        made = Made()
+        client = client_config(sessions=SessionCache(), early_data_with_client_identity=True)
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, sessions_config())) as port:
+            await once(made, port, client)
+            made.kind = Ends
+            reader, writer = await aio.open_connection(
+                "127.0.0.1", port, client, server_name="localhost", early_data=EARLY
+            )
+            assert await reader.read() == bytes(size)
+            far = made.all[-1]
+            if how == "write_eof":
+                # The other direction stays open.
+                writer.write(b"more")
+                await far.until(lambda: far.data == b"more")
+            writer.close()
+            await writer.wait_closed()
+            assert await far.lost is None
+            assert [told for told in far.told if told not in ("pause", "resume")] == (
+                ["made", "lost"] if how == "close" else ["made", "data", "eof", "lost"]
+            )
+
+    run(main())
+
+
+def test_a_pause_in_early_data_received_holds_data_and_not_the_handshake(run: Runner) -> None:
+    class Pauses(Recorder):
+        def early_data_received(self, transport: aio.TLSTransport, data: bytes) -> None:
+            transport.pause_reading()
+
+    async def main() -> None:
+        made = Made()
+        client = client_config(sessions=SessionCache(), early_data_with_client_identity=True)
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, sessions_config())) as port:
+            await once(made, port, client)
+            made.kind = Pauses
+            _, writer = await aio.open_connection("127.0.0.1", port, client, server_name="localhost", early_data=EARLY)
+            writer.write(b"later")
+            far = made.all[-1]
+            transport = await far.made
+            assert far.told == ["made"]
+            transport.resume_reading()
+            await far.until(lambda: far.data == b"later")
+            writer.close()
+            await far.lost
+            await writer.wait_closed()
+
+    run(main())
+
+
+def test_an_abort_in_early_data_received(run: Runner) -> None:
+    class Aborts(Recorder):
+        def early_data_received(self, transport: aio.TLSTransport, data: bytes) -> None:
+            transport.abort()
+
+    options: dict[str, Any] = {"server_name": "localhost", "early_data": EARLY}
+
+    async def main() -> None:
+        made = Made()
+        client = client_config(sessions=SessionCache(), early_data_with_client_identity=True)
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, sessions_config())) as port:
+            await once(made, port, client)
+            made.kind = Aborts
+
+            async def meet() -> bytes:
+                reader, _ = await aio.open_connection("127.0.0.1", port, client, **options)
+                return await reader.read()
+
+            with pytest.raises(ConnectionLost):
+                await meet()
+            far = made.all[-1]
+            # Who is not told of the beginning is not told of the end.
+            if far.told:
+                await far.lost
+            assert far.told in ([], ["made", "lost"])
+
+    run(main())

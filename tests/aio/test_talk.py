@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import random
 from typing import TYPE_CHECKING, Any
 
@@ -10,10 +11,10 @@ import pytest
 
 import handfast
 from handfast import VerifiedPeer, aio
-from handfast.errors import ApiMisuse
+from handfast.errors import ApiMisuse, HandfastError
 from handfast.registry import CipherSuite, NamedGroup
 from tests import certificates
-from tests.aio.support import MUTUAL, HalfOpen, Recorder, client_config, connected, listening, server_config
+from tests.aio.support import MUTUAL, HalfOpen, Made, Recorder, client_config, connected, listening, server_config
 
 if TYPE_CHECKING:
     from tests.aio.conftest import Runner
@@ -249,11 +250,62 @@ def test_what_was_written_may_change_afterwards(run: Runner, kind: type) -> None
 @pytest.mark.parametrize(
     ("host", "options", "message"),
     [
-        ("localhost", {"ssl": True}, "belongs to the loop's own TLS"),
-        ("localhost", {"server_hostname": "x"}, "belongs to the loop's own TLS"),
         (None, {}, "server_name must say"),
     ],
 )
 def test_what_would_be_ignored_is_refused(run: Runner, host: str | None, options: dict[str, Any], message: str) -> None:
     with pytest.raises(ApiMisuse, match=message):
         run(aio.open_connection(host, 1, client_config(), **options))
+
+
+@pytest.mark.parametrize("call", [aio.open_connection, aio.create_connection, aio.start_server, aio.create_server])
+def test_every_argument_is_named_and_others_are_refused(call: Any) -> None:
+    parameters = inspect.signature(call).parameters.values()
+    assert not [parameter for parameter in parameters if parameter.kind is inspect.Parameter.VAR_KEYWORD]
+    # What would be the loop's own TLS can be given to none of them.
+    assert not {"ssl", "server_hostname"} & {parameter.name for parameter in parameters}
+    assert "observe" in {parameter.name for parameter in parameters}
+
+
+def test_observers_are_made_by_a_factory_that_is_given_the_peers_address(run: Runner) -> None:
+    told: list[tuple[str, Any, list[object]]] = []
+
+    def observing(role: str) -> Any:
+        def observe(address: Any) -> Any:
+            told.append((role, address, []))
+            return [told[-1][2].append], []
+
+        return observe
+
+    async def main() -> None:
+        made = Made()
+        server = await aio.create_server(made, "127.0.0.1", 0, server_config(), observe=observing("server"))
+        async with listening(server) as port:
+            transport, protocol = await aio.create_connection(
+                Recorder, "127.0.0.1", port, client_config(), observe=observing("client")
+            )
+            far = await made.all[0].made
+            addresses = {"client": transport.get_extra_info("peername"), "server": far.get_extra_info("peername")}
+            assert {role: address for role, address, _ in told} == addresses
+            assert all(events for _, _, events in told)
+            transport.close()
+            await protocol.lost
+            await made.all[0].lost
+
+    run(main())
+
+
+def test_an_observer_factory_that_fails_ends_its_connection_alone(run: Runner, caplog: Any) -> None:
+    def fails(address: Any) -> Any:
+        raise ZeroDivisionError("no observer today")
+
+    async def main() -> None:
+        server = await aio.create_server(Recorder, "127.0.0.1", 0, server_config(), observe=fails)
+        async with listening(server) as port:
+            with pytest.raises(HandfastError):
+                await aio.open_connection("127.0.0.1", port, client_config())
+            with pytest.raises(ZeroDivisionError):
+                await aio.open_connection("127.0.0.1", port, client_config(), observe=fails)
+
+    run(main())
+    assert "no observer today" in caplog.text

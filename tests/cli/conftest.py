@@ -141,7 +141,7 @@ def https_server(client_auth: ClientAuth = ClientAuth.REQUEST, **settings: Any) 
     """What ``handfast serve`` runs, in threads of this process; gives its port."""
     server = Server(Lenses(Role.SERVER, None, None, None), say=lambda _line: None, access=lambda _line: None)
     config = server_config(client_auth, **settings)
-    with sockets.listen("127.0.0.1", 0, config, timeout=LIMIT, watch=server.watch) as listener:
+    with sockets.listen("127.0.0.1", 0, config, timeout=LIMIT, observe=server.watch) as listener:
         thread = threading.Thread(target=server.run, args=(listener,))
         thread.start()
         try:

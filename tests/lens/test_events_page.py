@@ -22,7 +22,7 @@ config = handfast.ClientConfig(verifier=handfast.PathVerifier(handfast.Roots.fro
 own = handfast.Credentials.from_files("server.pem", "server.key")
 received, watched = [], []
 listener = handfast.listen(
-    "127.0.0.1", 0, handfast.ServerConfig(credentials=[own]), watch=lambda address: ([watched.append], [])
+    "127.0.0.1", 0, handfast.ServerConfig(credentials=[own]), observe=lambda address: ([watched.append], [])
 )
 
 def serve():

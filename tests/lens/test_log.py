@@ -6,8 +6,9 @@ import logging
 
 import pytest
 
-from handfast import limits
-from handfast.errors import ConnectionLost, PeerMisbehaved, PeerRejected
+import handfast
+from handfast import limits, logs
+from handfast.errors import ConnectionLost, HandfastError, PeerMisbehaved, PeerRejected
 from handfast.lens import log
 from handfast.lens.log import FailureLog, address_text, failure_line, log_failure
 
@@ -103,3 +104,85 @@ def test_an_error_that_is_not_ours_is_named():
 )
 def test_addresses(address, text):
     assert address_text(address) == text
+
+
+def test_a_close_before_the_first_byte_is_a_line_for_debugging(caplog):
+    caplog.set_level(logging.DEBUG, "handfast")
+    for error in (ConnectionLost("eof_in_handshake", stage="nothing"), ConnectionLost("reset", stage="nothing")):
+        FailureLog().failure(("192.0.2.7", 4711), "waiting", error, heard=False)
+    assert [(record.levelname, record.getMessage()) for record in caplog.records] == [
+        ("DEBUG", "192.0.2.7:4711: closed before its first byte")
+    ] * 2
+    FailureLog().failure("peer", "", ConnectionLost("handshake_timeout", seconds=1, waiting="x"), heard=False)
+    assert caplog.records[-1].levelname == "WARNING"
+
+
+def test_a_flood_of_one_kind_holds_back_no_other(messages):
+    for number in range(limits.LOGGED_FAILURES_AT_ONCE + 5):
+        logs.warn("ones", f"one {number}".strip)
+    assert len(messages()) == limits.LOGGED_FAILURES_AT_ONCE
+    logs.warn("others", lambda: "another")
+    assert messages()[-1] == "another"
+
+
+class Broken:
+    """A store, a replay guard and an observer that fail."""
+
+    scope = since = property(lambda self: 1 / 0)
+
+    def __call__(self, *_):
+        raise ZeroDivisionError
+
+    issue = redeem = take = put = first_use = __call__
+
+
+def broken_sessions():
+    from tests import certificates
+    from tests.aio.support import identity, verifier
+
+    server = handfast.ServerConfig(
+        credentials=[identity(certificates.server())], tickets=Broken(), max_early_data=1, replay_guard=Broken()
+    )
+    return server, handfast.ClientConfig(verifier=verifier(), sessions=Broken())
+
+
+def meet(server_config, client_config, **options):
+    server = handfast.ServerConnection(server_config, **options)
+    client = handfast.ClientConnection(client_config, server_name="localhost")
+    while not (client.connected and server.connected):
+        server.receive(client.outgoing())
+        client.receive(server.outgoing())
+
+
+def test_stores_and_observers_that_fail_cannot_flood_the_log(messages):
+    server, client = broken_sessions()
+    for _ in range(3 * limits.LOGGED_FAILURES_AT_ONCE):
+        meet(server, client, observers=[Broken()])
+    lines = messages()
+    # A token or two may come while this runs.
+    assert len([line for line in lines if "detached" in line]) <= limits.LOGGED_FAILURES_AT_ONCE + 10
+    assert 1 < len([line for line in lines if "done without" in line]) <= limits.LOGGED_FAILURES_AT_ONCE + 10
+
+
+def end(connection, first):
+    connection.receive(first)
+    connection.eof()
+
+
+@pytest.mark.parametrize(
+    ("first", "code"), [(b"SSH-2.0-OpenSSH_9.9\r\n", "not_tls"), (b"\x16\x03\x01", "eof_in_handshake")]
+)
+def test_a_servers_hint_is_for_a_server(first, code):
+    server, client = broken_sessions()
+    hints = []
+    for connection in (
+        handfast.ServerConnection(server),
+        handfast.ClientConnection(client, server_name="localhost"),
+    ):
+        with pytest.raises(HandfastError) as failed:
+            end(connection, first)
+        assert failed.value.code == code
+        hints.append(failed.value.hint)
+    assert "the client" in hints[0]
+    assert "the client" not in hints[1]
+    assert hints[0] != hints[1]

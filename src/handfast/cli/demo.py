@@ -112,10 +112,10 @@ class Demo:
             application_protocols=_HTTP,
         )
         try:
-            return sockets.listen(_HOST, port, config, watch=self._watch)
+            return sockets.listen(_HOST, port, config, observe=self._watch)
         except OSError as error:
             ui.note(f"port {port} cannot be used ({ui.reason(error)}), taking a free one")
-            return sockets.listen(_HOST, 0, config, watch=self._watch)
+            return sockets.listen(_HOST, 0, config, observe=self._watch)
 
     def _watch(self, _address: object) -> tuple[Sequence[Observer], Sequence[SecretSink]]:
         self._outcomes.append(Outcome(Role.SERVER))

@@ -152,7 +152,7 @@ def _sessions(*, resume: bool, early_data: bool) -> dict[str, Any]:
 def listener_for(host: str, port: int, config: ServerConfig, server: Server) -> sockets.Listener:
     """Listens on the address for ``server``. Raises ConfigError when it cannot be had."""
     try:
-        return sockets.listen(host, port, config, timeout=limits.HTTP_IDLE_TIMEOUT, watch=server.watch)
+        return sockets.listen(host, port, config, timeout=limits.HTTP_IDLE_TIMEOUT, observe=server.watch)
     except OSError as error:
         raise bad_option("--listen", f"{host}:{port}: {ui.reason(error)}", "give another address, or port 0") from None
 

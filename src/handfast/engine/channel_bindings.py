@@ -11,9 +11,11 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from handfast.errors import ApiMisuse
+from handfast.events import Role
 from handfast.keys.established import Established
 
 if TYPE_CHECKING:
+    from handfast.handshake.info import ConnectionInfo
     from handfast.keys.established12 import Established12
 
 TLS_EXPORTER = "tls-exporter"
@@ -24,15 +26,16 @@ EXPORTER_LABEL = "EXPORTER-Channel-Binding"
 EXPORTER_LENGTH = 32
 
 
-def without_exporter(kind: str, established: Established | Established12, server_chain: tuple[bytes, ...]) -> bytes:
-    """``tls-unique`` or ``tls-server-end-point``. Raises ApiMisuse no_channel_binding where there is none."""
+def of(kind: str, established: Established | Established12, info: ConnectionInfo) -> bytes:
+    """The channel binding of this kind, which is not ``tls-exporter``. Raises ApiMisuse no_channel_binding."""
     if kind == TLS_UNIQUE:
         return unique(established)
     if kind != TLS_SERVER_END_POINT:
         raise ApiMisuse("no_channel_binding", kind=repr(kind), reason="it is not known")
-    if not server_chain:
+    chain = info.presented if info.role is Role.CLIENT else info.shown
+    if not chain:
         raise ApiMisuse("no_channel_binding", kind=kind, reason="the server showed no certificate")
-    return server_end_point(server_chain[0])
+    return server_end_point(chain[0])
 
 
 def unique(established: Established | Established12) -> bytes:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from handfast import limits
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import channel_bindings, telling
-from handfast.engine.failures import Guard, answer_without, log_bug
+from handfast.engine.failures import Guard, answer_without, cut_by_eof, log_bug
 from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated, PeerClosed, Result
 from handfast.errors import (
     ApiMisuse,
@@ -69,6 +69,7 @@ class Connection:
     _received = 0
     _user_canceled = 0
     _warnings = 0
+    _transport_ended = False
     _read_closed = False
     _write_closed = False
     _busy = False
@@ -130,6 +131,19 @@ class Connection:
         return self._read_closed
 
     @property
+    def trailing_data(self) -> bytes:
+        """What came behind the peer's close_notify: plaintext, for a protocol that goes on without TLS.
+
+        Raises ApiMisuse trailing_data_lost after more than ``limits.TRAILING_DATA`` bytes.
+        """
+        return self._records.trailing_data if self._read_closed and self.error is None else b""
+
+    @property
+    def heard(self) -> bool:
+        """Whether any byte of the peer has come, for the log of a handshake that failed."""
+        return self._records.heard
+
+    @property
     def waiting_for(self) -> str:
         """What the handshake waits for, in words."""
         if isinstance(self._step, Expect):
@@ -160,7 +174,7 @@ class Connection:
         self._busy = True
         try:
             if self._read_closed:
-                pass
+                self._records.keep_trailing_data(data)
             elif self._opens_runs:
                 self._receive_connected(data)
             else:
@@ -259,18 +273,11 @@ class Connection:
         """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1.
 
         Where the configuration says ``unexpected_eof="end"`` it is a PeerClosed after the handshake, unless it cuts a
-        record or a message.
+        record or a message. While a need holds up the handshake, the end waits behind the bytes that came before it.
         """
         with Guard(self):
-            if not self._read_closed:
-                self._read_closed = True
-                self._end_plain()
-                self._tell_ended(self.info.role.peer, "eof")
-                cut = self._cut()
-                if self._post is None or cut or self._handshake.config.unexpected_eof != "end":
-                    self._write_closed = True
-                    raise self._unexpected_eof(cut)
-                self._results.append(PeerClosed(close_notify=False))
+            self._transport_ended = True
+            self._take_eof()
         return self._take_results()
 
     def timed_out(self) -> None:
@@ -284,6 +291,7 @@ class Connection:
         """The shell lost the transport: from now on every call raises ``error``, unless one is pending already."""
         if self.error is None:
             self.error = error
+            error.hint_to(server=self.info.role is Role.SERVER)
             self._end_plain()
             self._tell_ended(self.info.role.peer, "reset")
 
@@ -327,8 +335,7 @@ class Connection:
             raise ApiMisuse("no_exporter")
         if kind == channel_bindings.TLS_EXPORTER:
             return self.export(channel_bindings.EXPORTER_LABEL, b"", channel_bindings.EXPORTER_LENGTH)
-        chain = self.info.presented if self.info.role is Role.CLIENT else self.info.shown
-        return channel_bindings.without_exporter(kind, self._established, chain)
+        return channel_bindings.of(kind, self._established, self.info)
 
     def extract_secrets(self) -> ExtractedSecrets:
         """Give the traffic keys away, for TLS in the kernel: from now on every call raises ApiMisuse secrets_extracted.
@@ -359,6 +366,7 @@ class Connection:
         else:
             self._go_on(self._later, self._leave_line(self._later), value)
         self._pump()
+        self._take_eof()
 
     def _resume(self, value: object) -> None:
         """Let the handshake go on with ``value``, through every need that is answered at once."""
@@ -576,20 +584,25 @@ class Connection:
         if self._post is None:
             self._write_closed = True
             raise ConnectionLost("eof_in_handshake", stage=f"a close_notify; we waited for {self.waiting_for}")
+        self._records.keep_trailing_data()
         self._results.append(PeerClosed())
 
-    def _cut(self) -> str:
-        """What an end of the transport would cut now: a record, a message, or "" for nothing."""
-        if self._records.buffered:
-            return "record"
-        answering = self._later is not None and self._later.step is not None
-        return "" if self._records.joiner.empty and not answering else "message"
-
-    def _unexpected_eof(self, cut: str) -> ConnectionLost:
+    def _take_eof(self) -> None:
+        """Judge the transport's end, if it has come and all that came before it is read."""
+        cut = cut_by_eof(self._records, self._later)
+        unread = cut and self._post is None and isinstance(self._step, Need)
+        if not self._transport_ended or self._read_closed or unread:
+            return
+        self._read_closed = True
+        self._end_plain()
+        self._tell_ended(self.info.role.peer, "eof")
         if self._post is None:
-            return ConnectionLost("eof_in_handshake", stage=f"we had waited for {self.waiting_for}")
-        where = f" and in the middle of a {cut}" if cut else ""
-        return ConnectionLost("unexpected_eof", received=self._received, cut=bool(cut), where=where)
+            raise ConnectionLost("eof_in_handshake", stage=f"we had waited for {self.waiting_for}")
+        if cut or self._handshake.config.unexpected_eof != "end":
+            self._write_closed = True
+            where = f" and in the middle of a {cut}" if cut else ""
+            raise ConnectionLost("unexpected_eof", received=self._received, cut=bool(cut), where=where)
+        self._results.append(PeerClosed(close_notify=False))
 
     def _write_alert(self, description: int, error: HandfastError | None) -> None:
         warning = description in (CLOSE_NOTIFY, USER_CANCELED)
@@ -603,6 +616,7 @@ class Connection:
         """The connection is dead: tell the peer what it may know, and keep the error without the frames it passed."""
         error.__traceback__ = error.__context__ = error.__cause__ = None
         self.error, self._machine = error, None
+        error.hint_to(server=self.info.role is Role.SERVER)
         self._end_plain()
         if self._watch.active:
             telling.tell_rest(self)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING
 
-from handfast import limits
+from handfast import limits, logs
 from handfast.errors import ApiMisuse, HandfastError, LocalFailure
 from handfast.handshake.needs import Need, Sign
 
 if TYPE_CHECKING:
     from handfast.engine.connection import Connection
+    from handfast.handshake.post_auth import LaterAuthentication
+    from handfast.record.layer import RecordLayer
 
 
 class Guard:
@@ -35,22 +38,31 @@ class Guard:
         return error is not None and self._connection._escaped(error)
 
 
+def cut_by_eof(records: RecordLayer, later: LaterAuthentication | None) -> str:
+    """What an end of the transport would cut now: a record, a message, or "" for nothing."""
+    if records.buffered:
+        return "record"
+    answering = later is not None and later.step is not None
+    return "" if records.joiner.empty and not answering else "message"
+
+
 def log_bug(error: BaseException) -> None:
     """The traceback as text: a log handler that captures locals must not get at ours."""
-    import logging
     import traceback
 
-    logging.getLogger("handfast").error("internal error:\n%s", "".join(traceback.format_exception(error)))
+    logs.warn(
+        "internal errors",
+        lambda: "internal error:\n" + "".join(traceback.format_exception(error)),
+        logging.ERROR,
+    )
 
 
 def answer_without(need: Need, error: BaseException) -> object:
     """What a need comes to whose owner failed: None where the handshake can do without."""
     if need.essential:
         raise _need_failed(need, error) from None
-    import logging
-
     reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
-    logging.getLogger("handfast").warning("%s failed, and was done without: %s", type(need).__name__, reason)
+    logs.warn("failures of stores", lambda: f"{type(need).__name__} failed, and was done without: {reason}")
     return None
 
 

@@ -25,7 +25,8 @@ class Fault(StrEnum):
 class Entry(NamedTuple):
     """One line of the catalogue; ``what`` is a format string for the details that the raiser gives.
 
-    ``meaning`` says what the code stands for where ``what`` is made of details alone.
+    ``meaning`` says what the code stands for where ``what`` is made of details alone. ``server_hint`` is the hint for
+    who runs a server, where that is another than a client's.
     """
 
     alert: AlertDescription | None
@@ -33,6 +34,7 @@ class Entry(NamedTuple):
     rfc: str = ""
     hint: str = ""
     meaning: str = ""
+    server_hint: str = ""
 
 
 class HandfastError(Exception):
@@ -56,6 +58,12 @@ class HandfastError(Exception):
         self.what = entry.what.format(**details)
         self.hint = (entry.hint or self.default_hint).format(**details)
         super().__init__(self.what)
+
+    def hint_to(self, *, server: bool) -> None:
+        """Give the hint to who runs this side: what a server can do may be something else than what a client can."""
+        entry = self.catalogue[self.code]
+        if server and entry.server_hint:
+            self.hint = entry.server_hint.format(**self.details)
 
     def explain(self) -> str:
         """The error as a paragraph: what, whose fault, where the RFC says so, and what to do."""

@@ -257,6 +257,18 @@ class ApiMisuse(HandfastError):
         "nobody_answers": Entry(
             None, "{need} was deferred, and nobody is there to answer it", "", "give on_need, a coroutine function"
         ),
+        "trailing_data_lost": Entry(
+            None,
+            "more than {limit} bytes came behind the peer's close_notify, and the rest of them is lost",
+            "",
+            "read no more from the transport once peer_closed is True",
+        ),
+        "still_connected": Entry(
+            None,
+            "TLS cannot be left now: {reason}",
+            "RFC 9846 6.1",
+            "receive until the peer's end, then leave",
+        ),
         "cannot_request": Entry(
             None,
             "no certificate can be requested now: {reason}",

@@ -283,6 +283,7 @@ class BadMessage(HandfastError):
             "the peer does not speak TLS: its first bytes are {start}",
             "RFC 9846 5.1",
             "is this the TLS port? {guess}",
+            server_hint="the client has to speak TLS to this port: look at what it was told to connect to",
         ),
         "http_request": Entry(
             Alert.unexpected_message,

@@ -70,6 +70,15 @@ class CertificateRejected(HandfastError):
             self.fault = Fault.OURS
 
 
+_SERVER_HINTS = {
+    "unknown_ca": "the client does not trust the CA of our certificate, or an intermediate was not sent; give the"
+    " client the CA, and send the intermediates",
+    "protocol_version": "the client speaks no version that we speak; the configuration's versions, or --tls, say which",
+    "missing_extension": "the client misses an extension of ours; --trace=fields shows what was sent",
+    "handshake_failure": "the client found nothing acceptable: compare versions, suites, groups and signature schemes",
+}
+
+
 class PeerRejected(HandfastError):
     """The peer sent a fatal alert, which is its whole explanation; ``code`` is its name.
 
@@ -78,7 +87,13 @@ class PeerRejected(HandfastError):
 
     fault = Fault.DECISION
     catalogue: ClassVar[Mapping[str, Entry]] = {
-        name: Entry(None, "the peer refused with the alert {alert}{stage}", "RFC 9846 6.2", hint)
+        name: Entry(
+            None,
+            "the peer refused with the alert {alert}{stage}",
+            "RFC 9846 6.2",
+            hint,
+            server_hint=_SERVER_HINTS.get(name, ""),
+        )
         for name, hint in {
             "unexpected_message": "the peer did not expect our message; --trace shows which it was",
             "bad_record_mac": "the peer could not decrypt our record; Go peers also say this when a peer's plaintext"
@@ -134,6 +149,8 @@ class ConnectionLost(HandfastError):
             "the peer closed the connection during the handshake, after {stage}",
             "",
             "it said nothing; its log, or a server that speaks TLS at this address, may tell",
+            server_hint="see the client's log: a scanner or a check that the port is open leaves so, and a client that"
+            " does not trust our certificate may",
         ),
         "reset": Entry(None, "the connection was reset {stage}", "", "the peer's process ended or closed in a hurry"),
         "connect_failed": Entry(
@@ -144,6 +161,7 @@ class ConnectionLost(HandfastError):
             "the handshake did not finish within {seconds:g} s, waiting for {waiting}",
             "",
             "the peer is silent or slow; is this the TLS port?",
+            server_hint="the client is silent or slow, as a scanner is; handshake_timeout says how long it may be",
         ),
         "given_up": Entry(
             Alert.user_canceled,

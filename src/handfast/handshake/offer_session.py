@@ -12,7 +12,7 @@ from functools import lru_cache
 from struct import Struct
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from handfast import limits
+from handfast import limits, logs
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.handshake import negotiate
@@ -242,8 +242,6 @@ def quietly(call: Callable[..., object], *arguments: object) -> object:
     try:
         return call(*arguments)
     except Exception as error:  # noqa: BLE001 (whatever it raises: a session is only a convenience)
-        import logging
-
         reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
-        logging.getLogger("handfast").warning("the store of sessions failed, and was done without: %s", reason)
+        logs.warn("failures of stores", lambda: f"the store of sessions failed, and was done without: {reason}")
         return None

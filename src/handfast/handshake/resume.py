@@ -15,7 +15,7 @@ from functools import lru_cache
 from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
-from handfast import limits
+from handfast import limits, logs
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.errors import PeerMisbehaved
@@ -236,9 +236,8 @@ def scope_and_start(guard: Any) -> tuple[bytes, float]:
     try:
         scope, since = guard.scope, float(guard.since)
     except Exception as error:  # noqa: BLE001 (whatever it raises, the early data is refused and the handshake goes on)
-        import logging
-
-        logging.getLogger("handfast").warning("the replay guard failed: %s", type(error).__name__)
+        reason = type(error).__name__
+        logs.warn("failures of stores", lambda: f"the replay guard failed: {reason}")
         return b"", math.inf
     usable = isinstance(scope, bytes) and 1 <= len(scope) <= 255 and not math.isnan(since)
     return (scope, since) if usable else (b"", math.inf)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
@@ -18,7 +19,7 @@ from handfast.handshake.config import ClientConfig, ServerConfig, demand
 from handfast.io.aio_protocol import NeedHandler, Setup, refuse_deferred
 from handfast.io.aio_roles import ClientProtocol, ServerProtocol
 from handfast.io.aio_transport import TLSTransport
-from handfast.io.arguments import check_seconds
+from handfast.io.arguments import ObserverFactory, check_seconds, observed
 
 if TYPE_CHECKING:
     from handfast.events import Observer, SecretSink
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
 P = TypeVar("P", bound=asyncio.BaseProtocol)
 
 ConnectedCallback: TypeAlias = "Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None] | None]"
-WatchFactory: TypeAlias = "Callable[[], tuple[Sequence[Observer], Sequence[SecretSink]]]"
-"""Gives the observers and secret sinks for one new connection of a server."""
 
 
 async def create_connection(
@@ -40,34 +39,66 @@ async def create_connection(
     early_data: bytes = b"",
     shutdown_timeout: float = limits.SHUTDOWN_TIMEOUT,
     on_need: NeedHandler = refuse_deferred,
+    observe: ObserverFactory | None = None,
     observers: Sequence[Observer] = (),
     secret_sinks: Sequence[SecretSink] = (),
-    **tcp_options: Any,
+    sock: socket.socket | None = None,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    local_addr: tuple[str, int] | None = None,
+    happy_eyeballs_delay: float | None = None,
+    interleave: int | None = None,
 ) -> tuple[TLSTransport, P]:
     """Connect and complete a TLS handshake; the certificate must be for ``server_name``, or else ``host``.
 
-    ``early_data`` and what becomes of it is as in ``ClientConnection``: see ``info.early_data``. ``tcp_options`` go to
-    the loop's own create_connection: ``sock``, ``family``, ``local_addr``, ... Raises
-    HandfastError, and nothing else for what a peer or a network can do. Cancelling it closes the connection.
+    ``early_data`` and what becomes of it is as in ``ClientConnection``: see ``info.early_data``. From ``sock`` on the
+    arguments are those of the loop's own create_connection. Raises HandfastError, and nothing else for what a peer or
+    a network can do. Cancelling it closes the connection.
     """
     demand(ClientConfig, config)
     check_seconds("shutdown_timeout", shutdown_timeout)
-    _check_options(tcp_options)
     name = server_name or host
     if name is None:
         raise ApiMisuse("bad_argument", reason="without a host, server_name must say who the peer has to be")
     loop = asyncio.get_running_loop()
     setup = Setup(loop, config.handshake_timeout, shutdown_timeout, on_need)
-    connection = ClientConnection(
-        config, server_name=name, early_data=early_data, observers=observers, secret_sinks=secret_sinks
-    )
+
+    def make(address: Any) -> ClientConnection:
+        watching = observed(observe, address, observers, secret_sinks)
+        return ClientConnection(config, server_name=name, early_data=early_data, **watching)
+
+    # Where nobody wants to know the address, what is wrong with the arguments is told before anybody is connected.
+    made = None if observe is not None else make(None)
     protocol = protocol_factory()
-    link = ClientProtocol(setup, connection, protocol)
+    link = ClientProtocol(setup, lambda address: made or make(address), protocol)
     transport = link.transport
+    options = _given(
+        sock=sock,
+        family=family,
+        proto=proto,
+        flags=flags,
+        local_addr=local_addr,
+        happy_eyeballs_delay=happy_eyeballs_delay,
+        interleave=interleave,
+    )
+    await _connect(loop, link, host, port, options, name)
+    await link.established()
+    return transport, protocol
+
+
+async def _connect(
+    loop: asyncio.AbstractEventLoop,
+    link: ClientProtocol,
+    host: str | None,
+    port: int | None,
+    options: dict[str, Any],
+    name: str,
+) -> None:
     # Its declared types know nothing of a host that is left out for ``sock``.
     connect: Callable[..., Awaitable[object]] = loop.create_connection
     try:
-        await connect(lambda: link, host, port, **tcp_options)
+        await connect(lambda: link, host, port, **options)
     except OSError as error:
         reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or str(error)
         raise ConnectionLost("connect_failed", address=f"{host or name}:{port}", reason=reason) from None
@@ -77,8 +108,6 @@ async def create_connection(
     except BaseException:
         link.abandon()
         raise
-    await link.established()
-    return transport, protocol
 
 
 async def create_server(
@@ -89,8 +118,14 @@ async def create_server(
     *,
     shutdown_timeout: float = limits.SHUTDOWN_TIMEOUT,
     on_need: NeedHandler = refuse_deferred,
-    watch: WatchFactory | None = None,
-    **tcp_options: Any,
+    observe: ObserverFactory | None = None,
+    sock: socket.socket | None = None,
+    family: int = socket.AF_UNSPEC,
+    flags: int = socket.AI_PASSIVE,
+    backlog: int = 100,
+    reuse_address: bool | None = None,
+    reuse_port: bool | None = None,
+    start_serving: bool = True,
 ) -> asyncio.Server:
     """Listen; each connection whose handshake is complete gets a protocol. A failed handshake is logged, no more.
 
@@ -98,31 +133,74 @@ async def create_server(
     has one, before its ``connection_made``, and may be answered at once; else it waits for the end of the handshake,
     after which it can be no replay, and is the first that ``data_received`` gets.
 
-    ``tcp_options`` go to the loop's own create_server: ``sock``, ``backlog``, ``reuse_port``, ``start_serving``, ...
-    Raises OSError if the port is taken.
+    ``observe`` is called with the address of each new peer. From ``sock`` on the arguments are those of the loop's own
+    create_server. Raises OSError if the port is taken.
     """
     demand(ServerConfig, config)
     check_seconds("shutdown_timeout", shutdown_timeout)
-    _check_options(tcp_options)
     loop = asyncio.get_running_loop()
     setup = Setup(loop, config.handshake_timeout, shutdown_timeout, on_need)
 
-    def accepted() -> ServerProtocol:
-        observers, sinks = ((), ()) if watch is None else watch()
-        connection = ServerConnection(config, observers=observers, secret_sinks=sinks)
-        return ServerProtocol(setup, connection, protocol_factory())
+    def make(address: Any) -> ServerConnection:
+        return ServerConnection(config, **observed(observe, address, (), ()))
 
-    return await loop.create_server(accepted, host, port, **tcp_options)
+    options = _given(sock=sock, family=family, reuse_address=reuse_address, reuse_port=reuse_port)
+    return await loop.create_server(
+        lambda: ServerProtocol(setup, make, protocol_factory()),
+        host,
+        port,
+        flags=flags,
+        backlog=backlog,
+        start_serving=start_serving,
+        **options,
+    )
 
 
 async def open_connection(
-    host: str | None, port: int | None, config: ClientConfig, *, limit: int = 64 * 1024, **options: Any
+    host: str | None,
+    port: int | None,
+    config: ClientConfig,
+    *,
+    limit: int = 64 * 1024,
+    server_name: str | None = None,
+    early_data: bytes = b"",
+    shutdown_timeout: float = limits.SHUTDOWN_TIMEOUT,
+    on_need: NeedHandler = refuse_deferred,
+    observe: ObserverFactory | None = None,
+    observers: Sequence[Observer] = (),
+    secret_sinks: Sequence[SecretSink] = (),
+    sock: socket.socket | None = None,
+    family: int = 0,
+    proto: int = 0,
+    flags: int = 0,
+    local_addr: tuple[str, int] | None = None,
+    happy_eyeballs_delay: float | None = None,
+    interleave: int | None = None,
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """As ``create_connection``, with streams. The reader buffers twice ``limit`` bytes before it stops the peer."""
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=limit, loop=loop)
     protocol = asyncio.StreamReaderProtocol(reader, loop=loop)
-    transport, _ = await create_connection(lambda: protocol, host, port, config, **options)
+    transport, _ = await create_connection(
+        lambda: protocol,
+        host,
+        port,
+        config,
+        server_name=server_name,
+        early_data=early_data,
+        shutdown_timeout=shutdown_timeout,
+        on_need=on_need,
+        observe=observe,
+        observers=observers,
+        secret_sinks=secret_sinks,
+        sock=sock,
+        family=family,
+        proto=proto,
+        flags=flags,
+        local_addr=local_addr,
+        happy_eyeballs_delay=happy_eyeballs_delay,
+        interleave=interleave,
+    )
     return reader, asyncio.StreamWriter(transport, protocol, reader, loop)
 
 
@@ -133,7 +211,16 @@ async def start_server(
     config: ServerConfig,
     *,
     limit: int = 64 * 1024,
-    **options: Any,
+    shutdown_timeout: float = limits.SHUTDOWN_TIMEOUT,
+    on_need: NeedHandler = refuse_deferred,
+    observe: ObserverFactory | None = None,
+    sock: socket.socket | None = None,
+    family: int = socket.AF_UNSPEC,
+    flags: int = socket.AI_PASSIVE,
+    backlog: int = 100,
+    reuse_address: bool | None = None,
+    reuse_port: bool | None = None,
+    start_serving: bool = True,
 ) -> asyncio.Server:
     """As ``create_server``, with streams: ``client_connected_cb(reader, writer)`` may be a coroutine function."""
     loop = asyncio.get_running_loop()
@@ -142,11 +229,24 @@ async def start_server(
         reader = asyncio.StreamReader(limit=limit, loop=loop)
         return asyncio.StreamReaderProtocol(reader, client_connected_cb, loop=loop)
 
-    return await create_server(protocol, host, port, config, **options)
+    return await create_server(
+        protocol,
+        host,
+        port,
+        config,
+        shutdown_timeout=shutdown_timeout,
+        on_need=on_need,
+        observe=observe,
+        sock=sock,
+        family=family,
+        flags=flags,
+        backlog=backlog,
+        reuse_address=reuse_address,
+        reuse_port=reuse_port,
+        start_serving=start_serving,
+    )
 
 
-def _check_options(tcp_options: dict[str, Any]) -> None:
-    for option in tcp_options:
-        if option.startswith(("ssl", "server_hostname")):
-            reason = f"{option} belongs to the loop's own TLS; the config says what this one does"
-            raise ApiMisuse("bad_argument", reason=reason)
+def _given(**options: Any) -> dict[str, Any]:
+    """The options that say something: not every loop knows all of them."""
+    return {name: value for name, value in options.items() if value is not None}

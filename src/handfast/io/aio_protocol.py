@@ -27,10 +27,10 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 from functools import partial
-from typing import TYPE_CHECKING, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from handfast import limits
-from handfast.engine import HandshakeDone, PeerAuthenticated, ServerConnection
+from handfast.engine import HandshakeDone, PeerAuthenticated, PeerClosed, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.io.aio_transport import TLSTransport
 
@@ -110,6 +110,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "_answering",
         "_buffer",
         "_error",
+        "_held_end",
+        "_make_connection",
         "_peer_ended",
         "_requested",
         "_setup",
@@ -122,11 +124,13 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "transport",
     )
 
+    connection: Connection
     tcp: asyncio.Transport
 
-    def __init__(self, setup: Setup, connection: Connection, protocol: asyncio.BaseProtocol) -> None:
+    def __init__(self, setup: Setup, connection: Callable[[Any], Connection], protocol: asyncio.BaseProtocol) -> None:
+        """``connection`` makes the engine's, given the peer's address."""
         self._setup = setup
-        self.connection = connection
+        self._make_connection = connection
         self.transport = TLSTransport(self, protocol)
         self._stage = Stage.NEW
         self._error: Exception | None = None
@@ -137,6 +141,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._peer_ended = False
         # Who waits for a client's answer to a request after the handshake, by context.
         self._requested: dict[bytes, asyncio.Future[VerifiedPeer | UnverifiedPeer | None]] = {}
+        self._held_end: list[Result] = []
         # Whether the TCP transport takes more. The transport above seals nothing while it does not.
         self.has_room = True
 
@@ -190,6 +195,27 @@ class TLSProtocol(asyncio.BufferedProtocol):
         else:
             self._end_tcp_writing()
 
+    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """Send close_notify and give the TCP transport away."""
+        if self._stage is not Stage.CONNECTED or not self.connection.peer_closed or self._held_end:
+            raise ApiMisuse("still_connected", reason="the peer has not ended it")
+        trailing = self.connection.trailing_data
+        self.connection.close()
+        self._flush()
+        self._stage = Stage.LOST
+        self._stop_waiting()
+        tcp = self.tcp
+        tcp.set_protocol(protocol)
+        tcp.set_write_buffer_limits()
+        protocol.connection_made(tcp)
+        if trailing:
+            protocol.data_received(trailing)
+        if self._peer_ended and not protocol.eof_received():
+            tcp.close()
+        elif not self._peer_ended:
+            tcp.resume_reading()
+        return tcp
+
     def abort(self) -> None:
         """Close the TCP transport without a word."""
         if self._stage is not Stage.LOST:
@@ -204,8 +230,14 @@ class TLSProtocol(asyncio.BufferedProtocol):
     # For the TCP transport below
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._stage = Stage.HANDSHAKE
         self.tcp = cast(asyncio.Transport, transport)
+        try:
+            self.connection = self._make_connection(transport.get_extra_info("peername"))
+        except Exception as error:  # noqa: BLE001 (the program's own, which chose who watches)
+            self._error = error
+            self.tcp.abort()
+            return
+        self._stage = Stage.HANDSHAKE
         self.tcp.set_write_buffer_limits(limits.SEAL_STEP)
         self._set_timer(self._setup.handshake_timeout, self._on_handshake_timeout)
         self._after([])
@@ -258,13 +290,14 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         if self._stage is Stage.LOST:
             return
-        if self._error is None and exc is not None:
+        began = self._stage is not Stage.NEW
+        if began and self._error is None and exc is not None:
             self._error = self._explain(exc)
         _receive_buffer.take_back(self)
         self._stage = Stage.LOST
         self.has_room = False
         self._stop_waiting()
-        if self.connection.info.complete:
+        if began and self.connection.info.complete:
             self.transport.lost(self._error)
         else:
             self._refused(self._error)
@@ -316,15 +349,25 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._ask(connection.need)
 
     def _take_answers(self, results: list[Result]) -> list[Result]:
-        """Tell those who asked a client who it is, and return the other results."""
+        """Tell those who asked a client who it is, and return the other results, in order.
+
+        The client's end waits while an answer that came before it is judged.
+        """
         for result in results:
             if isinstance(result, PeerAuthenticated):
-                answer = self._requested.pop(result.context)
-                if not answer.done():
+                answer = self._requested.pop(result.context, None)
+                if answer is not None and not answer.done():
                     answer.set_result(result.peer)
-        if self.connection.peer_closed:
-            self._give_up_requests(ConnectionLost("no_answer", did="closed its side"))
-        return [result for result in results if not isinstance(result, PeerAuthenticated)]
+        others: list[Result] = [result for result in results if not isinstance(result, PeerAuthenticated)]
+        if not self.connection.peer_closed:
+            return others
+        others += self._held_end
+        if self.connection.need is not None:
+            self._held_end = [result for result in others if isinstance(result, PeerClosed)]
+            return [result for result in others if not isinstance(result, PeerClosed)]
+        self._held_end = []
+        self._give_up_requests(ConnectionLost("no_answer", did="closed its side"))
+        return others
 
     def _give_up_requests(self, error: Exception) -> None:
         for answer in self._requested.values():
@@ -337,7 +380,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def _set_connected(self, results: list[Result]) -> None:
         self._stage = Stage.CONNECTED
         self._stop_timer()
-        self.transport.deliver(results)
+        self.transport.opened(results)
         self._opened()
 
     def _flush(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
@@ -22,7 +22,7 @@ class ClientProtocol(TLSProtocol):
 
     _duplicate: socket.socket | None
 
-    def __init__(self, setup: Setup, connection: Connection, protocol: asyncio.BaseProtocol) -> None:
+    def __init__(self, setup: Setup, connection: Callable[[Any], Connection], protocol: asyncio.BaseProtocol) -> None:
         super().__init__(setup, connection, protocol)
         self._duplicate = None
         self._established: asyncio.Future[None] = setup.loop.create_future()
@@ -50,6 +50,12 @@ class ClientProtocol(TLSProtocol):
         finally:
             if self._duplicate is not None:
                 self._duplicate.close()
+
+    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        tcp = super().unwrap(protocol)
+        if self._duplicate is not None:
+            self._duplicate.close()
+        return tcp
 
     def _opened(self) -> None:
         if not self._established.done():
@@ -86,8 +92,11 @@ class ServerProtocol(TLSProtocol):
         super().connection_made(transport)
 
     def _refused(self, error: Exception | None) -> None:
-        if error is not None:
-            log_failure(self._peer_address, f"waiting for {self.connection.waiting_for}", error)
+        if error is not None and not hasattr(self, "connection"):
+            log_failure(self._peer_address, "", error)
+        elif error is not None:
+            stage = f"waiting for {self.connection.waiting_for}"
+            log_failure(self._peer_address, stage, error, heard=self.connection.heard)
 
 
 def _duplicate(sock: Any) -> socket.socket | None:

@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 from handfast import limits
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
-from handfast.engine import Data, EarlyData, HandshakeDone
+from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
+from handfast.errors import ApiMisuse
 from handfast.registry import ProtocolVersion
 
 if TYPE_CHECKING:
@@ -116,6 +117,24 @@ class TLSTransport(asyncio.Transport):
         ends the connection, if one does, or ConnectionLost no_answer.
         """
         return self._link.request_client_certificate(client_auth)
+
+    @property
+    def trailing_data(self) -> bytes:
+        """What came behind the peer's close_notify, in plaintext. Raises ApiMisuse trailing_data_lost."""
+        return self._link.connection.trailing_data
+
+    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+        """End TLS after the peer's end, and give the TCP transport to ``protocol``, for plaintext. RFC 9846 6.1.
+
+        For ``eof_received``, or later if that returned true. Sends close_notify, and gives ``trailing_data`` to the
+        protocol as the first that it receives; the present protocol hears nothing more. Raises ApiMisuse
+        still_connected before the peer's end and while anything waits to be sent, and trailing_data_lost.
+        """
+        if self._queue or self._closing:
+            raise ApiMisuse("still_connected", reason="data waits to be sent" if self._queue else "it is closing")
+        tcp = self._link.unwrap(protocol)
+        self._discard()
+        return tcp
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
         """Give what comes from now on to this protocol, an ``asyncio.Protocol`` or ``asyncio.BufferedProtocol``."""
@@ -248,7 +267,8 @@ class TLSTransport(asyncio.Transport):
         """Give nothing to the protocol until ``resume_reading``."""
         if self._takes_more():
             self._reader_paused = True
-            if not self._closing:
+            # The handshake reads on, whatever the program does when early data comes.
+            if not self._closing and self.info.complete:
                 self._link.tcp.pause_reading()
 
     def resume_reading(self) -> None:
@@ -276,6 +296,20 @@ class TLSTransport(asyncio.Transport):
         if later and self._early:
             later[1:1], self._early = self._early, []
         return later
+
+    def opened(self, results: list[Result]) -> None:
+        """The handshake is complete: tell the protocol, then do what it asked for while early data came."""
+        closing, ended = self._closing, self._closing or self._eof
+        if self._reader_paused:
+            self._link.tcp.pause_reading()
+        self._deliver_one(results[0])
+        if not self._link.tcp.is_closing():
+            if closing:
+                self._link.start_closing()
+            if ended:
+                self._finish_writing()
+        if self._listening:
+            self.deliver(results[1:])
 
     def deliver(self, results: list[Result]) -> None:
         """Give the engine's results to the protocol."""
@@ -306,7 +340,7 @@ class TLSTransport(asyncio.Transport):
                 self._call(protocol.data_received, bytes(result.data))
         elif isinstance(result, HandshakeDone):
             self._call(protocol.connection_made, self)
-        elif not self._call(protocol.eof_received):
+        elif isinstance(result, PeerClosed) and not self._call(protocol.eof_received):
             self.close()
 
     def _fill_buffers(self, data: bytes | bytearray) -> None:

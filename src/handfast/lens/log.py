@@ -6,35 +6,38 @@ that passes says how many did not.
 
 from __future__ import annotations
 
-import threading
+import logging
 import time
 from typing import TYPE_CHECKING
 
-from handfast.errors import HandfastError
-from handfast.fork import renew_in_children
-from handfast.limits import LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND
+from handfast.errors import ConnectionLost, HandfastError
+from handfast.logs import ThrottledLog
 from handfast.text import escape
-from handfast.token_bucket import Throttle, TokenBucket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+# How a connection ends that was opened to see whether somebody listens.
+_CLOSED = ("eof_in_handshake", "reset")
 
 
 class FailureLog:
     """A rate-limited log of failed handshakes. ``clock`` returns seconds that never go back."""
 
-    _lock: threading.Lock
-
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        renew_in_children(self, _lock=threading.Lock)
-        self._lines = Throttle(TokenBucket(LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND, clock))
+        self._lines = ThrottledLog("failed handshakes", clock)
 
-    def failure(self, peer_address: object, stage: str, error: BaseException) -> None:
-        """Log that the handshake with ``peer_address`` failed at ``stage`` because of ``error``."""
-        with self._lock:
-            held_back = self._lines.admit()
-        if held_back is not None:
-            _warn(failure_line(peer_address, stage, error), held_back)
+    def failure(self, peer_address: object, stage: str, error: BaseException, *, heard: bool = True) -> None:
+        """Log that the handshake with ``peer_address`` failed at ``stage`` because of ``error``.
+
+        A peer that closed and of which nothing had been ``heard`` is one line for debugging: a load balancer's check
+        or a scanner is no failure.
+        """
+        if not heard and isinstance(error, ConnectionLost) and error.code in _CLOSED:
+            address = escape(address_text(peer_address))
+            logging.getLogger("handfast").debug("%s: closed before its first byte", address)
+            return
+        self._lines.write(lambda: failure_line(peer_address, stage, error))
 
 
 def failure_line(peer_address: object, stage: str, error: BaseException) -> str:
@@ -53,19 +56,13 @@ def address_text(peer_address: object) -> str:
     return str(peer_address) or "a peer without an address"
 
 
-def _warn(line: str, held_back: int) -> None:
-    import logging
-
-    suffix = f" ({held_back} more failed handshakes before this one are not shown)" if held_back else ""
-    logging.getLogger("handfast").warning("%s%s", line, suffix)
-
-
 _process_log = FailureLog()
 
 
-def log_failure(peer_address: object, stage: str, error: BaseException) -> None:
+def log_failure(peer_address: object, stage: str, error: BaseException, *, heard: bool = True) -> None:
     """Log a failed handshake on the logger ``handfast``, under the limit that all connections of the process share.
 
-    ``peer_address`` is as sockets give it; ``stage`` says where it failed ("after ClientHello", or "").
+    ``peer_address`` is as sockets give it; ``stage`` says where it failed ("after ClientHello", or ""), ``heard``
+    whether any byte had come.
     """
-    _process_log.failure(peer_address, stage, error)
+    _process_log.failure(peer_address, stage, error, heard=heard)

@@ -12,7 +12,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from handfast import limits
-from handfast.errors import BadMessage, PeerMisbehaved, PeerRejected
+from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved, PeerRejected
 from handfast.events import Direction, Epoch, Event, KeysChanged, MessageSeen, RecordSeen, Role, Watch
 from handfast.registry import AlertDescription, ContentType
 from handfast.text import escape
@@ -104,9 +104,27 @@ class RecordLayer:
         self._incoming += data
 
     @property
+    def heard(self) -> bool:
+        """Whether any byte has come."""
+        return bool(self._read or self._incoming)
+
+    @property
     def buffered(self) -> int:
         """Bytes received that are not yet a whole record."""
         return len(self._incoming)
+
+    def keep_trailing_data(self, data: bytes | bytearray | memoryview = b"") -> None:
+        """Keep what is buffered and ``data``, which came behind close_notify; a byte above the limit tells of more."""
+        most = limits.TRAILING_DATA + 1
+        del self._incoming[most:]
+        self._incoming += data[: most - len(self._incoming)]
+
+    @property
+    def trailing_data(self) -> bytes:
+        """What came behind close_notify. Raises ApiMisuse trailing_data_lost where it was too much."""
+        if len(self._incoming) > limits.TRAILING_DATA:
+            raise ApiMisuse("trailing_data_lost", limit=limits.TRAILING_DATA)
+        return bytes(self._incoming)
 
     @property
     def idle(self) -> bool:

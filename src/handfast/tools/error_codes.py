@@ -52,12 +52,13 @@ def _section(kind: type[HandfastError]) -> Iterator[str]:
 
 def _row(code: str, entry: Entry) -> str:
     alert = "none" if entry.alert is None else f"{entry.alert.name} ({int(entry.alert)})"
-    cells = (f"`{code}`", alert, entry.meaning or _shown(entry.what), entry.rfc, _hint(entry.hint))
+    cells = (f"`{code}`", alert, entry.meaning or _shown(entry.what), entry.rfc, _hint(entry))
     return f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in cells)} |"
 
 
-def _hint(hint: str) -> str:
-    return "as found" if hint.startswith("{") and hint.endswith("}") else _shown(hint)
+def _hint(entry: Entry) -> str:
+    hint = "as found" if entry.hint.startswith("{") and entry.hint.endswith("}") else _shown(entry.hint)
+    return f"{hint}; at a server: {_shown(entry.server_hint)}" if entry.server_hint else hint
 
 
 def _shown(template: str) -> str:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from hashlib import sha256
 from inspect import isawaitable
 from typing import TYPE_CHECKING, TypeAlias
 
+from handfast import logs
 from handfast.errors import ApiMisuse
 from handfast.trust.verdict import Verdict, accept, as_verdict, failed, refuse
 from handfast.trust.verifiers import policy_id, requires_ocsp_response
@@ -189,9 +189,11 @@ def _log(presented: PresentedChain, verdict: Verdict) -> None:
         return
     from handfast.x509.describe import describe
 
-    about = describe(presented.chain[0])
-    log = logging.getLogger("handfast")
-    log.warning("accepted without verification: %s (SHA-256 %s): %s", about.subject, about.sha256, verdict.explanation)
+    def line() -> str:
+        about = describe(presented.chain[0])
+        return f"accepted without verification: {about.subject} (SHA-256 {about.sha256}): {verdict.explanation}"
+
+    logs.warn("peers accepted without verification", line)
 
 
 def _ask(verifier: Verifier, presented: PresentedChain) -> object:

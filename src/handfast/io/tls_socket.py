@@ -1,0 +1,533 @@
+"""TLS over blocking sockets: a shell that moves bytes and knows no protocol.
+
+Two threads may use one ``TLSSocket``, one reading and one writing. Whichever needs the handshake first makes it, under
+a lock for which the other waits. The state lock guards the engine and is never held across blocking I/O; the write lock
+keeps sealed bytes in the order in which they were sealed. A reader that has something to send (the alert of an error,
+an answer to KeyUpdate) sends it only if it gets the write lock at once: whoever holds that lock sends it as well, so
+two sides that both wait for room cannot wait for each other. What the system did not take then leaves while the reader
+waits. Who ends the connection waits a bounded time for that lock, as no alert can stand inside a record, and cuts off a
+writer that holds it longer. The socket's own timeout is the writer's: a reader with another one polls.
+
+A refused TLS 1.3 client learns why only after its own handshake, and often only after a write has failed: what the peer
+had sent before is then still read, because the alert is in there.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, Self
+
+from handfast import limits
+from handfast.credentials.signers import awaits_always
+from handfast.engine import Connection, Data, EarlyData, PeerAuthenticated, ServerConnection
+from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
+from handfast.fork import renew_in_children
+from handfast.handshake.config import ClientConfig, ServerConfig
+from handfast.io.arguments import check_seconds
+from handfast.lens.log import log_failure
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from handfast.engine import (
+        ClientAuth,
+        ConnectionInfo,
+        Result,
+        UnverifiedPeer,
+        VerifiedPeer,
+    )
+    from handfast.handshake.needs import Need
+
+RECEIVE_SIZE = 64 * 1024
+
+# Given the need and what its signer or verifier returned, gives the answer; may block.
+NeedHandler = Callable[["Need", Any], object]
+
+
+def refuse_to_wait(need: Need, awaitable: Any) -> object:
+    """The default for needs that are not answered at once: this shell cannot await."""
+    if awaitable is not None and hasattr(awaitable, "close"):
+        awaitable.close()
+    raise ApiMisuse("cannot_await", need=type(need).__name__)
+
+
+def refuse_coroutines(config: ClientConfig | ServerConfig, on_need: NeedHandler) -> None:
+    """ApiMisuse async_signer, async_verifier where one must be awaited and nobody could: not only when a peer waits.
+
+    What a function chooses later is seen later.
+    """
+    if on_need is not refuse_to_wait:
+        return
+    verifier = config.verifier
+    if verifier is not None and awaits_always(verifier, verifier.verify):
+        raise ApiMisuse("async_verifier", verifier=type(verifier).__name__)
+    for credentials in () if callable(config.credentials) else config.credentials:
+        signer = credentials.current.signer
+        if awaits_always(signer, signer.sign):
+            raise ApiMisuse("async_signer", signer=type(signer).__name__)
+
+
+class TLSSocket:
+    """One TLS connection over one connected, blocking socket, which it owns.
+
+    ``timeout`` bounds each wait for the peer, in seconds; the handshake has its own deadline in the configuration.
+    Every method raises HandfastError and nothing else for what a peer or a network can do.
+
+    Early data that a server takes comes out of ``recv`` first, once the handshake is complete: by then the client has
+    shown that it is there, so that nothing of it is a replay.
+    """
+
+    # Held by the thread that shakes hands. A callback of the handshake that uses the socket gets an error.
+    _handshaking: threading.RLock
+    _state: threading.Lock
+    _writing: threading.Lock
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        connection: Connection,
+        *,
+        timeout: float | None = None,
+        on_need: NeedHandler = refuse_to_wait,
+    ) -> None:
+        check_seconds("timeout", timeout)
+        self._sock = sock
+        self._connection = connection
+        self._timeout = timeout
+        self._on_need = on_need
+        renew_in_children(self, _handshaking=threading.RLock, _state=threading.Lock, _writing=threading.Lock)
+        self._received: deque[memoryview] = deque()
+        self._unsent = bytearray()
+        # Who answered requests made after the handshake, by context, until whoever asked takes it.
+        self._answers: dict[bytes, VerifiedPeer | UnverifiedPeer | None] = {}
+        self._peer_closed = False
+        self._closed = False
+        # A record is a message to us: small ones must not wait for the peer's acknowledgement of earlier ones. Sockets
+        # that are not TCP's have no such option.
+        with suppress(OSError):
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        try:
+            self.peer_address: Any = sock.getpeername()
+        except OSError:
+            self.peer_address = ""
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """What is known of the connection, also after it failed."""
+        return self._connection.info
+
+    @property
+    def connection(self) -> Connection:
+        """The engine's connection; to be left alone while the socket is in use."""
+        return self._connection
+
+    def fileno(self) -> int:
+        """The socket's descriptor."""
+        return self._sock.fileno()
+
+    def handshake(self) -> ConnectionInfo:
+        """Complete the handshake, if it is not. A server's failure is logged once too, on the logger ``handfast``."""
+        if not self._connection.connected:
+            with self._handshaking:
+                self._raise_failed()
+                if not self.info.complete:
+                    self._shake_hands()
+        return self.info
+
+    def recv(self, size: int = RECEIVE_SIZE) -> bytes:
+        """Up to ``size`` bytes of application data; b"" once the peer has closed its side in order.
+
+        Raises ConnectionLost unexpected_eof where it ended without close_notify, and PeerRejected for an alert, and
+        ValueError for a negative ``size``.
+        """
+        if size < 0:
+            raise ValueError("negative size in recv")
+        if not self.info.complete:
+            self.handshake()
+        while not self._received:
+            self._raise_failed()
+            if self._peer_closed or not size:
+                return b""
+            self._receive_some(self._timeout)
+        chunk = self._received[0]
+        if len(chunk) <= size:
+            self._received.popleft()
+        else:
+            self._received[0] = chunk[size:]
+        return bytes(chunk[:size])
+
+    def wait(self, seconds: float) -> bool:
+        """Take what comes within ``seconds``, if anything does: data for ``recv``, or a message to the engine."""
+        check_seconds("seconds", seconds)
+        self.handshake()
+        return not self._peer_closed and self._receive_some(seconds, quiet=True)
+
+    def sendall(self, data: bytes | bytearray | memoryview) -> None:
+        """Send application data of any size; blocks while the peer does not read.
+
+        An exception of a signal's handler that ends it ends the connection: nobody can tell what has left.
+        """
+        self.handshake()
+        view = memoryview(data).cast("B")
+        # Sealed in steps, so that a large write is not all in memory as ciphertext before the first byte leaves.
+        try:
+            for start in range(0, len(view), limits.SEAL_STEP):
+                with self._state:
+                    self._connection.send(view[start : start + limits.SEAL_STEP])
+                self._flush()
+        except HandfastError:
+            raise
+        except BaseException:
+            self._interrupted()
+            raise
+
+    def shutdown_write(self) -> None:
+        """Send close_notify: the peer sees the end of our data, and may still send its own. RFC 9846 6.1."""
+        with self._state:
+            self._connection.close()
+        self._flush()
+
+    def unwrap(self) -> socket.socket:
+        """End TLS, and give the socket to a protocol that goes on in plaintext. RFC 9846 6.1.
+
+        Sends close_notify and waits for the peer's. What the peer sent in plaintext by then is ``trailing_data``, and
+        comes before what the socket gives; data of TLS that came is still there for ``recv``. Raises what ``recv``
+        raises, and ApiMisuse still_connected while the peer sends more than ``limits.HELD_DATA`` bytes of data.
+        """
+        self.handshake()
+        self.shutdown_write()
+        while not self._peer_closed:
+            if sum(map(len, self._received)) > limits.HELD_DATA:
+                raise ApiMisuse("still_connected", reason=f"more than {limits.HELD_DATA} bytes of data came")
+            self._receive_some(self._timeout)
+        self._closed = True
+        self._sock.settimeout(self._timeout)
+        return self._sock
+
+    @property
+    def trailing_data(self) -> bytes:
+        """What came behind the peer's close_notify, in plaintext. Raises ApiMisuse trailing_data_lost."""
+        return self._connection.trailing_data
+
+    def update_keys(self, *, request: bool = False) -> None:
+        """Change our write keys, and with ``request`` ask the peer for new ones of its own. RFC 9846 4.7.3."""
+        with self._state:
+            self._connection.update_keys(request=request)
+        self._flush()
+
+    def request_client_certificate(
+        self, *, client_auth: ClientAuth | None = None
+    ) -> VerifiedPeer | UnverifiedPeer | None:
+        """At a server, after the handshake: ask the client who it is, and wait for its answer. RFC 9846 4.7.2.
+
+        For the thread that reads. Returns who the client is from now on, None if it declined; data that came first can
+        be received afterwards, and is that of a client not known yet. ``client_auth`` and the refusals are those of
+        ``ServerConnection.request_client_certificate``. Raises ConnectionLost no_answer when the client closes its side
+        or sends more than ``limits.HELD_DATA`` bytes of data instead.
+        """
+        self.handshake()
+        if not isinstance(self._connection, ServerConnection):
+            raise ApiMisuse("cannot_request", reason="this side is the client")
+        with self._state:
+            context = self._connection.request_client_certificate(client_auth=client_auth)
+        self._flush()
+        while context not in self._answers:
+            if self._peer_closed:
+                raise ConnectionLost("no_answer", did="closed its side")
+            if sum(map(len, self._received)) > limits.HELD_DATA:
+                raise ConnectionLost("no_answer", did=f"sent more than {limits.HELD_DATA} bytes of data")
+            self._raise_failed()
+            self._receive_some(self._timeout)
+        return self._answers.pop(context)
+
+    def export(self, label: str, context: bytes | None, length: int) -> bytes:
+        """Exported keying material. RFC 9846 7.5."""
+        return self._connection.export(label, context, length)
+
+    def channel_binding(self, kind: str) -> bytes:
+        """``tls-exporter`` (RFC 9266), ``tls-server-end-point`` or, in TLS 1.2, ``tls-unique`` (RFC 5929)."""
+        return self._connection.channel_binding(kind)
+
+    def close(self) -> None:
+        """Send close_notify if the connection is in order, then close the socket. Never raises, never waits long."""
+        if self._closed:
+            return
+        self._closed = True
+        error = self._connection.error
+        try:
+            if error is not None:
+                self._abort(error)
+            elif self._connection.connected:
+                # Whatever the program allows a write, closing waits no longer than this for room.
+                self._timeout = limits.SHUTDOWN_TIMEOUT
+                self.shutdown_write()
+        except (HandfastError, OSError):
+            # Whoever closes does not want to know any more.
+            pass
+        finally:
+            self._sock.close()
+
+    # Moving bytes
+
+    def _raise_failed(self) -> None:
+        """Raise the error that ended the connection, if one did, once its alert has left."""
+        failed = self._connection.error
+        if failed is not None:
+            # An ApiMisuse says that its secrets were extracted: what comes now is for somebody else to read.
+            if not isinstance(failed, ApiMisuse) and not self._closed:
+                self._abort(failed)
+            raise failed.with_traceback(None)
+
+    def _shake_hands(self) -> None:
+        try:
+            self._complete_handshake()
+        except HandfastError as error:
+            if isinstance(self._connection, ServerConnection):
+                connection = self._connection
+                stage = f"waiting for {connection.waiting_for}"
+                log_failure(self.peer_address, stage, error, heard=connection.heard)
+            raise
+        if not self._received:
+            # A fault that came right behind the handshake; what came between the two is received first.
+            self._raise_failed()
+
+    def _complete_handshake(self) -> None:
+        connection = self._connection
+        self._flush()
+        while not self.info.complete:
+            # One that early data came before is still to be raised.
+            self._raise_failed()
+            if connection.need is not None:
+                self._answer(connection.need)
+                continue
+            remaining = connection.deadline - time.monotonic()
+            if remaining <= 0 or not self._receive_some(remaining, quiet=True):
+                self._settle(connection.timed_out)
+
+    def _answer(self, need: Need) -> None:
+        try:
+            answer = self._on_need(need, self._connection.awaitable)
+        except Exception as error:
+            failure = error
+            self._settle(lambda: self._take(self._connection.fail(need, failure)))
+            if need.essential:
+                raise
+            return
+        self._settle(lambda: self._take(self._connection.answer(need, answer)))
+
+    def _receive_some(self, timeout: float | None, *, quiet: bool = False) -> bool:
+        """Read once from the socket into the engine. False after ``timeout`` seconds if ``quiet``, else an error."""
+        try:
+            if self._unsent or (self._connection.connected and timeout != self._timeout):
+                data = self._poll_some(timeout)
+            else:
+                # Faster, and what a writer would set, too.
+                self._sock.settimeout(timeout)
+                data = self._sock.recv(RECEIVE_SIZE)
+        except TimeoutError:
+            if timeout is None:
+                # A signal's handler raised it.
+                raise
+            if quiet:
+                return False
+            raise ConnectionLost("timeout", seconds=timeout) from None
+        except BlockingIOError:
+            # The system had second thoughts.
+            return True
+        except (OSError, ValueError):
+            raise self._lost() from None
+        if data:
+            self._settle(lambda: self._take(self._connection.receive(data)))
+        else:
+            self._settle(lambda: self._take(self._connection.eof()))
+        while self._connection.connected and (need := self._connection.need) is not None:
+            self._answer(need)
+        return True
+
+    def _poll_some(self, timeout: float | None) -> bytes:
+        """Wait until there is something to read, and read it; meanwhile what ``_flush`` had to leave is sent."""
+        deadline = None if timeout is None else time.monotonic() + timeout
+        left = len(self._unsent)
+        while True:
+            remaining = None if deadline is None else deadline - time.monotonic()
+            ready = _poll(self._sock, select.POLLIN | (select.POLLOUT if left else 0), remaining)
+            if not ready:
+                raise TimeoutError
+            if ready != select.POLLOUT:
+                return self._sock.recv(RECEIVE_SIZE, socket.MSG_DONTWAIT)
+            self._flush(wait=False)
+            # Where nothing left, another thread is sending it.
+            left = len(self._unsent) if len(self._unsent) < left else 0
+
+    def _take(self, results: list[Result]) -> None:
+        for result in results:
+            if isinstance(result, Data | EarlyData):
+                self._received.append(memoryview(result.data))
+            elif isinstance(result, PeerAuthenticated):
+                self._answers[result.context] = result.peer
+        self._peer_closed = self._connection.peer_closed
+
+    def _settle(self, step: Callable[[], None]) -> None:
+        """One step of the engine and what it wants sent; on an error the alert leaves before the error does.
+
+        An error that results came before waits for the next call, and so does what is left of its alert.
+        """
+        try:
+            with self._state:
+                step()
+        except HandfastError as error:
+            self._abort(error)
+            raise
+        self._flush(wait=not self._connection.connected and self._connection.error is None)
+
+    def _flush(self, *, wait: bool = True) -> None:
+        """Send what the engine has ready.
+
+        Without ``wait`` only what the socket takes at once; the rest goes before whatever is sent next. So a peer that
+        does not read cannot stop us from reading, not even with tickets that nobody asked for.
+        """
+        while self._unsent or self._connection.wants_write:
+            timeout: float | None = 0.0
+            if not self._take_turn(wait):
+                return
+            try:
+                if wait:
+                    timeout = self._write_timeout()
+                with self._state:
+                    self._unsent += self._connection.outgoing()
+                self._sock.settimeout(timeout)
+                if not wait:
+                    del self._unsent[: self._sock.send(self._unsent)]
+                    return
+                self._sock.sendall(self._unsent)
+                self._unsent.clear()
+            except BlockingIOError:
+                return
+            except TimeoutError:
+                if timeout is None:
+                    self._interrupted()
+                    raise
+                raise self._cut_off(ConnectionLost("timeout", seconds=timeout)) from None
+            except OSError:
+                raise self._lost() from None
+            except BaseException:
+                self._interrupted()
+                raise
+            finally:
+                self._writing.release()
+
+    def _cut_off(self, lost: ConnectionLost) -> ConnectionLost:
+        """A write ended in the middle. Part of a record may have left: nothing can follow it."""
+        self._shut(socket.SHUT_WR)
+        self._connection.lost(lost)
+        return lost
+
+    def _interrupted(self) -> None:
+        """An exception that is none of the socket's, as a signal's handler raises it, ended a write."""
+        self._cut_off(ConnectionLost("interrupted"))
+
+    def _take_turn(self, wait: bool) -> bool:
+        """Take the write lock, if it is to be had; who closes waits for no writer that is stuck."""
+        if wait and self._closed:
+            return self._cut_in(limits.SHUTDOWN_TIMEOUT)
+        return self._writing.acquire(blocking=wait)
+
+    def _cut_in(self, seconds: float) -> bool:
+        """Take the write lock within ``seconds``. A writer that is stuck then is woken: its record stays a part."""
+        if self._writing.acquire(timeout=seconds):
+            return True
+        self._shut(socket.SHUT_RDWR)
+        return False
+
+    def _shut(self, how: int) -> None:
+        with suppress(OSError):
+            self._sock.shutdown(how)
+
+    def _write_timeout(self) -> float | None:
+        """How long a write may wait for the peer to read: in the handshake no longer than its deadline."""
+        if self._connection.connected or self._closed:
+            return self._timeout
+        return max(self._connection.deadline - time.monotonic(), 0.001)
+
+    # Ends
+
+    def _lost(self) -> HandfastError:
+        """The transport failed: the error that says why, which the peer may have sent before."""
+        for data in _drain(self._sock, limits.DRAIN_TIMEOUT, limits.DRAIN_BYTES):
+            try:
+                with self._state:
+                    self._take(self._connection.receive(data))
+            except HandfastError as error:
+                return error
+            if self._connection.error is not None:
+                return self._connection.error
+        stage = "after the handshake" if self._connection.connected else f"waiting for {self._connection.waiting_for}"
+        lost = ConnectionLost("reset", stage=stage)
+        self._connection.lost(lost)
+        # Another thread may have ended it, and have woken this one.
+        return self._connection.error or lost
+
+    def _abort(self, error: HandfastError) -> None:
+        """Let the alert out, and keep a reset from overtaking it: stop writing, read a bounded while, close."""
+        try:
+            if self._cut_in(limits.LINGER_TIMEOUT):
+                try:
+                    self._say_why(error)
+                finally:
+                    self._writing.release()
+        finally:
+            self._closed = True
+            self._sock.close()
+
+    def _say_why(self, error: HandfastError) -> None:
+        try:
+            if self._connection.wants_write:
+                self._sock.settimeout(limits.LINGER_TIMEOUT)
+                self._sock.sendall(self._unsent + self._connection.outgoing())
+            if error.alert is not None:
+                self._sock.shutdown(socket.SHUT_WR)
+                for _ in _drain(self._sock, limits.LINGER_TIMEOUT, limits.LINGER_BYTES):
+                    pass
+        except OSError:
+            # The peer is gone, and with it whoever could have read the alert.
+            return
+
+
+def _poll(sock: socket.socket, events: int, timeout: float | None) -> int:
+    """What of ``events`` the socket is ready for, or how it failed, within ``timeout`` seconds; 0 for nothing."""
+    waiting = select.poll()
+    waiting.register(sock, events)
+    ready = waiting.poll(None if timeout is None else max(timeout, 0.0) * 1000)
+    return ready[0][1] if ready else 0
+
+
+def _drain(sock: socket.socket, seconds: float, limit: int) -> Iterator[bytes]:
+    """What the peer sent until it ends, ``seconds`` pass, or ``limit`` bytes came."""
+    deadline = time.monotonic() + seconds
+    taken = 0
+    while taken < limit:
+        remaining = deadline - time.monotonic()
+        try:
+            if remaining <= 0 or not _poll(sock, select.POLLIN, remaining):
+                return
+            data = sock.recv(min(RECEIVE_SIZE, limit - taken), socket.MSG_DONTWAIT)
+        except (OSError, ValueError):
+            return
+        if not data:
+            return
+        taken += len(data)
+        yield data

@@ -1,0 +1,44 @@
+"""Lines in the log, on the logger ``handfast``, and a flood of them held back.
+
+Whoever can reach a port can make handshakes, stores and observers fail as fast as it likes. So each kind of line has a
+token bucket, and the next line that passes says how many did not.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from handfast.fork import renew_in_children
+from handfast.limits import LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND
+from handfast.token_bucket import Throttle, TokenBucket
+
+
+class ThrottledLog:
+    """Lines of one kind. ``kind`` names them in the plural, ``clock`` returns seconds that never go back."""
+
+    _lock: threading.Lock
+
+    def __init__(self, kind: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self._kind = kind
+        renew_in_children(self, _lock=threading.Lock)
+        self._lines = Throttle(TokenBucket(LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND, clock))
+
+    def write(self, line: Callable[[], str], level: int = logging.WARNING) -> None:
+        """Log what ``line`` returns, unless it is held back; then it is not asked for."""
+        with self._lock:
+            held_back = self._lines.admit()
+        if held_back is not None:
+            suffix = f" ({held_back} more {self._kind} before this one are not shown)" if held_back else ""
+            logging.getLogger("handfast").log(level, "%s%s", line(), suffix)
+
+
+_kinds: dict[str, ThrottledLog] = {}
+
+
+def warn(kind: str, line: Callable[[], str], level: int = logging.WARNING) -> None:
+    """``ThrottledLog.write`` under the limit that all lines of this kind in the process share."""
+    log = _kinds.get(kind) or _kinds.setdefault(kind, ThrottledLog(kind))
+    log.write(line, level)
