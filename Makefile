@@ -3,6 +3,7 @@
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
+# make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
 # make format  rewrites the sources the way lint wants them
 # make pin     writes what is in requirements/ anew
 # make clean   removes .venv and what the tools leave behind
@@ -22,7 +23,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test race scan bench format pin clean
+.PHONY: demo test race scan bench chart format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -45,6 +46,9 @@ bench: $(READY)-test
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/bench.txt || \
 		echo 'handfast: warning: not all of requirements/bench.txt could be installed' >&2
 	@$(RUN) bench.run
+
+chart: $(READY)-test
+	@$(RUN) bench.chart
 
 format: $(READY)-test
 	$(RUN) ruff check --fix
