@@ -6,6 +6,7 @@ what it measures is not what people who run an optimised one get.
 
 from __future__ import annotations
 
+import os
 import platform
 import ssl
 import sys
@@ -121,12 +122,19 @@ def cpu() -> str:
     return next(names, platform.processor() or "not known")
 
 
+def load() -> str:
+    """How busy the machine has been in the last minute; ratios are best believed where that is little."""
+    cores = os.cpu_count()
+    return f"{os.getloadavg()[0]:.1f} on {cores} cores" if hasattr(os, "getloadavg") else f"not known, on {cores} cores"
+
+
 def builds(others: Mapping[str, str]) -> dict[str, str]:
     """Each program and library, by name. ``others`` are modules and the distributions that they come from."""
     found = {
         "Python": f"{platform.python_version()}, {platform.python_compiler()}, {python_build()}",
         "machine": f"{sys.platform} {platform.machine()}",
         "cpu": cpu(),
+        "load": load(),
         "handfast": handfast.__version__,
         "ssl": ssl.OPENSSL_VERSION,
         "cryptography": f"{wheel(cryptography.__name__)}: {backend.openssl_version_text()}",

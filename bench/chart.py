@@ -19,8 +19,8 @@ from bench.run import RESULTS
 
 DOCS = Path("docs")
 BEGIN, END = "<!-- bench: written by make chart -->", "<!-- bench: end -->"
-# Of ``about``: what must be known to read a ratio, and does not depend on the machine.
-TOLD = ("date", "Python", "handfast", "ssl", "cryptography", "uvloop", "qh3")
+# Of ``about``: what must be known to read a ratio.
+TOLD = ("date", "load", "Python", "handfast", "ssl", "cryptography", "uvloop", "qh3")
 BASE = "ssl"
 # What the name of an implementation may end with, and what a scenario of that is called.
 VARIANTS = {", uvloop": "{}, uvloop", ", X25519": "X25519, beside {}"}

@@ -223,7 +223,7 @@ def test_whether_this_python_was_optimised(recorded, optimised, link_time):
 def test_the_table_is_headed_by_the_builds():
     about = run.versions()
     assert about["Python"].endswith(str(python_build()))
-    assert {"ssl", "cryptography", "pyOpenSSL", "uvloop", "date"} <= set(about)
+    assert {"ssl", "cryptography", "pyOpenSSL", "uvloop", "date", "load"} <= set(about)
     assert "OpenSSL" in about["cryptography"]
 
 
