@@ -1,9 +1,11 @@
 # make demo    the whole story in one go: two HTTPS connections, every message readable
 # make test    lint, types and tests, with everything that they need at pinned versions
+# make soak    the whole suite ten times in random order, half of them beside a load: SOAK_RUNS=2 make soak
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
+# make budget  writes anew how many bytecodes handshakes and records may take (tests/budget), for this Python
 # make format  rewrites the sources the way lint wants them
 # make pin     writes what is in requirements/ anew
 # make clean   removes .venv and what the tools leave behind
@@ -23,7 +25,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test race scan bench chart format pin clean
+.PHONY: demo test soak race scan bench chart budget format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -33,6 +35,10 @@ test: $(READY)-test
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) pytest --numprocesses=auto --maxprocesses=2
+
+# Stops at nothing; at the end it says how many runs were made and what fell, with the seed that shows it again.
+soak: $(READY)-test
+	@$(RUN) tests.soak
 
 # A few trials of it are in `make test`.
 race: $(READY)-test
@@ -49,6 +55,9 @@ bench: $(READY)-test
 
 chart: $(READY)-test
 	@$(RUN) bench.chart
+
+budget: $(READY)-test
+	@$(RUN) tests.budget --write
 
 format: $(READY)-test
 	$(RUN) ruff check --fix

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from handfast.credentials.credentials import Credentials
 from handfast.crypto.private_keys import load_private_key
 from handfast.pki.authority import CertificateAuthority, Issued
 
@@ -104,3 +105,10 @@ def require_peer(program: str) -> str:
             pytest.fail(f"{program} is not installed, and HANDFAST_REQUIRE_PEERS=1 requires it")
         pytest.skip(f"{program} is not installed")
     return path
+
+
+class Careless(Credentials):
+    """Credentials of a stack that does not look whether chain and key belong together."""
+
+    def __post_init__(self) -> None:
+        pass

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
 
+from tests.waiting import TEST_LIMIT
+
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from handfast.pki.authority import CertificateAuthority, Issued
@@ -21,6 +26,24 @@ settings.load_profile("handfast")
 # What a shell starts in the background ignores Ctrl-C, and so would the programs that are tested.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol() -> Iterator[None]:
+    """Ends a test that stands for longer than TEST_LIMIT, whatever it waits for, and shows where each thread stands."""
+
+    def too_long(*_: object) -> None:
+        faulthandler.dump_traceback(sys.__stderr__)
+        pytest.fail(f"the test did not end within {TEST_LIMIT:.0f} s")
+
+    before = signal.signal(signal.SIGALRM, too_long)
+    # Again and again: what cleans up behind a test may stand as well.
+    signal.setitimer(signal.ITIMER_REAL, TEST_LIMIT, TEST_LIMIT)
+    try:
+        return (yield)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 class Files:

@@ -8,11 +8,11 @@ import threading
 from typing import TYPE_CHECKING, Self
 
 from handfast.tools.endpoint import Address, run_each
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from handfast.tools.endpoint import Options, Outcome
 
-LIMIT = 20.0
 LOCALHOST = "127.0.0.1"
 ANY_PORT = Address(LOCALHOST, 0)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.certificates import require_peer
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from handfast.pki.authority import Issued
@@ -62,4 +63,4 @@ class Tokens:
 
     def _run(self, *arguments: str) -> None:
         command = ["softhsm2-util", *arguments, "--pin", PIN]
-        subprocess.run(command, env={**os.environ, **self.environment}, check=True, capture_output=True, timeout=60)
+        subprocess.run(command, env={**os.environ, **self.environment}, check=True, capture_output=True, timeout=LIMIT)

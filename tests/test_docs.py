@@ -13,6 +13,8 @@ from threading import Thread
 
 import pytest
 
+from tests.waiting import LIMIT
+
 ROOT = Path(__file__).parent.parent
 README = (ROOT / "README.md").read_text()
 
@@ -20,7 +22,7 @@ README = (ROOT / "README.md").read_text()
 @pytest.mark.parametrize("example", sorted(path.name for path in (ROOT / "examples").glob("*.py")))
 def test_example_runs(example: str) -> None:
     done = subprocess.run(
-        [sys.executable, ROOT / "examples" / example], capture_output=True, text=True, timeout=30, cwd=ROOT
+        [sys.executable, ROOT / "examples" / example], capture_output=True, text=True, timeout=LIMIT, cwd=ROOT
     )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout
@@ -41,7 +43,7 @@ def test_the_readmes_transcript_is_what_demo_prints(tmp_path: Path) -> None:
         [sys.executable, "-m", "handfast", "demo", "--port", "0", "--out", str(tmp_path / "demo")],
         capture_output=True,
         text=True,
-        timeout=30,
+        timeout=LIMIT,
         cwd=ROOT,
         env={**os.environ, "NO_COLOR": "1"},
     )
@@ -75,7 +77,7 @@ def test_the_program_with_blocking_sockets_runs(whose: str, tmp_path: Path) -> N
         verifier=handfast.PathVerifier(handfast.Roots.from_der([ca().certificate_der])),
         tickets=handfast.SealedTickets(),
     )
-    listener = handfast.listen("127.0.0.1", 0, config, timeout=30)
+    listener = handfast.listen("127.0.0.1", 0, config, timeout=LIMIT)
 
     def serve() -> None:
         for _ in range(2):
@@ -88,7 +90,7 @@ def test_the_program_with_blocking_sockets_runs(whose: str, tmp_path: Path) -> N
     thread = Thread(target=serve)
     thread.start()
     script = program[1].replace("1337", str(listener.address[1])).replace("localhost", "127.0.0.1")
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=30, cwd=tmp_path)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=LIMIT, cwd=tmp_path)
     thread.join()
     listener.close()
     assert done.stderr == ""
@@ -105,7 +107,7 @@ def test_the_program_with_blocking_sockets_runs(whose: str, tmp_path: Path) -> N
 
 def run_here(command: str, folder: Path) -> subprocess.CompletedProcess[str]:
     words = [sys.executable, "-m", *shlex.split(command)]
-    return subprocess.run(words, capture_output=True, text=True, timeout=30, cwd=folder)
+    return subprocess.run(words, capture_output=True, text=True, timeout=LIMIT, cwd=folder)
 
 
 def test_the_readmes_commands_run_one_after_the_other(tmp_path: Path) -> None:
@@ -157,7 +159,7 @@ def test_the_readmes_program_runs_against_serve(tmp_path: Path) -> None:
             assert found is not None, started
             script = program[1].replace("1337", found[1]).replace('"localhost", ', '"127.0.0.1", ', 1)
             done = subprocess.run(
-                [sys.executable, "-c", script], capture_output=True, text=True, timeout=30, cwd=tmp_path
+                [sys.executable, "-c", script], capture_output=True, text=True, timeout=LIMIT, cwd=tmp_path
             )
         finally:
             process.terminate()

@@ -9,7 +9,7 @@ import pytest
 from tests.syntax import SOURCE, Module, imported, modules
 
 LAYERS = (
-    ("registry", "limits", "text", "der", "host_names", "token_bucket", "memory"),
+    ("registry", "limits", "text", "der", "host_names", "token_bucket", "memory", "fork"),
     ("errors",),
     ("wire", "crypto", "files"),
     ("events",),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import socket
 import threading
-import time
 from contextlib import suppress
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from handfast.trust import rules
 from handfast.wire.messages import KeyUpdate
 from handfast.x509.purpose import Purpose
 from tests import certificates
+from tests.waiting import LIMIT, TEST_LIMIT
 
 
 def credentials() -> list[handfast.Credentials]:
@@ -108,9 +108,8 @@ def test_draining_stops_at_its_bytes_and_its_time() -> None:
         writer.join()
         assert taken == limits.DRAIN_BYTES
         ours.recv(1000)
-        start = time.monotonic()
+        # The other side neither sends nor ends, so only the time ends it.
         assert list(sockets._drain(ours, 0.05, limits.DRAIN_BYTES)) == []
-        assert time.monotonic() - start < limits.DRAIN_TIMEOUT
 
 
 def test_closing_waits_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,9 +122,8 @@ def test_closing_waits_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) 
         with suppress(BlockingIOError):
             while True:
                 ours.send(bytes(65536))
-        start = time.monotonic()
+        # Nobody reads, so only the time ends it.
         tls.close()
-        assert time.monotonic() - start < 2
 
 
 def test_a_peer_that_does_not_read_cannot_hold_a_handshake() -> None:
@@ -136,11 +134,9 @@ def test_a_peer_that_does_not_read_cannot_hold_a_handshake() -> None:
             while True:
                 ours.send(bytes(65536))
         config = handfast.ClientConfig(verifier=verifier(), handshake_timeout=0.05)
-        start = time.monotonic()
         with pytest.raises(ConnectionLost) as given_up:
             sockets.client(ours, config, server_name="localhost")
         assert given_up.value.code == "timeout"
-        assert time.monotonic() - start < 2
 
 
 def test_automatic_ca_names_stay_small() -> None:
@@ -210,13 +206,13 @@ def test_a_server_that_refuses_reads_on_only_for_a_while(monkeypatch: pytest.Mon
     monkeypatch.setattr(limits, "LINGER_TIMEOUT", 0.05)
     ours, theirs = socket.socketpair()
     with theirs:
-        server = sockets.TLSSocket(ours, handfast.ServerConnection(handfast.ServerConfig(credentials=credentials())))
+        # The handshake's own time is longer than the whole test may take.
+        config = handfast.ServerConfig(credentials=credentials(), handshake_timeout=2 * TEST_LIMIT)
+        server = sockets.TLSSocket(ours, handfast.ServerConnection(config))
         theirs.sendall(b"GET / HTTP/1.1\r\n\r\n")
-        start = time.monotonic()
+        # The client keeps its side open and says no more: the server waits for it no longer than it lingers.
         with pytest.raises(HandfastError) as refused:
             server.handshake()
-        # The client keeps its side open and says no more: the server waits for it no longer than that.
-        assert time.monotonic() - start < 2
         assert refused.value.code == "http_request"
         assert theirs.recv(100) == b"\x15\x03\x03\x00\x02\x02\x0a"
         assert theirs.recv(100) == b""
@@ -272,7 +268,7 @@ def test_data_that_comes_instead_of_an_answer_is_held_up_to_a_limit(monkeypatch:
         while not (client.connected and server.connected):
             server.receive(client.outgoing())
             client.receive(server.outgoing())
-        tls = sockets.TLSSocket(ours, server, timeout=10)
+        tls = sockets.TLSSocket(ours, server, timeout=LIMIT)
         client.send(bytes(1001))
         theirs.sendall(client.outgoing())
         with pytest.raises(ConnectionLost, match="more than 1000 bytes") as refused:

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+from tests.waiting import LIMIT
+
 ROOT = Path(__file__).parent.parent
 
 PROGRAM = """
@@ -79,6 +81,8 @@ OUTCOMES = [
 
 
 def test_every_refusal_stands_without_asserts() -> None:
-    done = subprocess.run([sys.executable, "-O", "-c", PROGRAM], capture_output=True, text=True, timeout=60, cwd=ROOT)
+    done = subprocess.run(
+        [sys.executable, "-O", "-c", PROGRAM], capture_output=True, text=True, timeout=LIMIT, cwd=ROOT
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert done.stdout.splitlines() == OUTCOMES

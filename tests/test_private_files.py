@@ -143,6 +143,19 @@ def test_another_users_file_is_refused(tmp_path, monkeypatch, name):
     assert path.read_bytes() == b"old"
 
 
+@pytest.mark.parametrize("name", ["replace", "append"])
+def test_a_second_name_of_a_file_is_refused_and_the_file_stays_as_it_is(tmp_path, name):
+    """Somebody else may have made it, in a directory of everybody's, for a file that they cannot write to."""
+    worth = tmp_path / "worth keeping"
+    worth.write_bytes(b"old")
+    worth.chmod(0o640)
+    (tmp_path / "guessed").hardlink_to(worth)
+    with pytest.raises(ConfigError) as caught:
+        WRITERS[name](tmp_path / "guessed")
+    assert caught.value.code == "hard_link"
+    assert (worth.read_bytes(), mode(worth)) == (b"old", 0o640)
+
+
 def test_a_path_that_leads_nowhere_is_named(tmp_path, write):
     with pytest.raises(ConfigError) as caught:
         write(tmp_path / "no" / "such\n" / "file")

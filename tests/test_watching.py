@@ -9,7 +9,6 @@ import shutil
 import signal
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -21,9 +20,9 @@ from handfast.errors import ApiMisuse, ConfigError
 from handfast.pki.authority import Issued
 from tests import certificates
 from tests.aio.support import client_config, listening, server_config
+from tests.waiting import LIMIT, until
 
 AT_ONCE = 8
-PATIENCE = 30.0
 
 
 class Log(logging.Handler):
@@ -98,12 +97,10 @@ class Load:
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Connect, a few at once, until the condition holds."""
-        deadline = time.monotonic() + PATIENCE
-        while True:
+        async with asyncio.timeout(LIMIT):
             await asyncio.gather(*(self._connect() for _ in range(AT_ONCE)))
-            if condition():
-                return
-            assert time.monotonic() < deadline
+            while not condition():
+                await asyncio.gather(*(self._connect() for _ in range(AT_ONCE)))
 
     async def until_shown(self, issued: Issued) -> None:
         await self.until(lambda: self.shown[-1] == issued.chain)
@@ -206,7 +203,7 @@ def test_a_signal_loads_anew_and_is_given_back(counted):
         for _ in range(3):
             counted.loaded.clear()
             os.kill(os.getpid(), signal.SIGHUP)
-            assert counted.loaded.wait(PATIENCE)
+            assert counted.loaded.wait(LIMIT)
     assert signal.getsignal(signal.SIGHUP) == before
 
 
@@ -215,11 +212,11 @@ def test_a_folder_that_goes_and_comes_back_is_noticed(counted, monkeypatch):
     path = counted.handle.paths[0]
     with handfast.Watcher(counted.handle):
         shutil.rmtree(path.parent)
-        assert counted.loaded.wait(PATIENCE)
+        assert counted.loaded.wait(LIMIT)
         counted.loaded.clear()
         path.parent.mkdir()
         path.write_text("2")
-        assert counted.loaded.wait(PATIENCE)
+        assert counted.loaded.wait(LIMIT)
 
 
 def test_links_that_lead_in_a_circle_for_a_while_end_nothing(counted, monkeypatch, warnings):
@@ -228,13 +225,11 @@ def test_links_that_lead_in_a_circle_for_a_while_end_nothing(counted, monkeypatc
     with handfast.Watcher(counted.handle):
         path.unlink()
         path.symlink_to(path.name)
-        deadline = time.monotonic() + PATIENCE
-        while not any(line.startswith("watching") for line in warnings) and time.monotonic() < deadline:
-            time.sleep(0.01)
+        assert until(lambda: any(line.startswith("watching") for line in warnings))
         counted.loaded.clear()
         path.unlink()
         path.write_text("2")
-        assert counted.loaded.wait(PATIENCE)
+        assert counted.loaded.wait(LIMIT)
 
 
 def test_after_the_end_nothing_is_loaded(counted):

@@ -166,11 +166,17 @@ class Negotiated(Event):
 
 @dataclass(slots=True)
 class Considered:
-    """One certificate (DER) that could have been shown, and why it was or was not."""
+    """One certificate (DER) that could have been shown, and why it was or was not.
+
+    ``objections`` are the codes of what a client found against it: ``issuer_not_named``, ``issuer_encoding``,
+    ``expired``, ``not_yet_valid``, ``wrong_purpose``, ``key_may_not_sign``, ``no_common_scheme``, ``oid_filters``,
+    ``malformed``; () at a server.
+    """
 
     certificate: bytes = field(repr=False)
     shown: bool
     why: str
+    objections: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)

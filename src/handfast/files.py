@@ -1,8 +1,8 @@
 """Files that hold secrets: readable by their owner only, and never written through somebody else's trap.
 
 In a directory that others may write to, whoever guesses a file's name can put something there first: a symbolic link to
-a file worth destroying, a pipe that they read from, a file of their own. So a path is opened without following a link
-in its last part, and what was opened is looked at before anything is written to it.
+a file worth destroying, a second name of one (a hard link), a pipe that they read from, a file of their own. So a path
+is opened without following a link in its last part, and what was opened is looked at before anything is written to it.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _KINDS = (
 def create_private(path: str | PathLike[str], *, replace: bool = False) -> BinaryIO:
     """A file of mode 0600 to write to, buffered; with ``replace`` an own regular file there is emptied first.
 
-    Raises ConfigError file_exists, not_a_regular_file, foreign_file, file_unwritable.
+    Raises ConfigError file_exists, not_a_regular_file, foreign_file, hard_link, file_unwritable.
     """
     descriptor = _open_own(path, 0 if replace else os.O_EXCL)
     os.ftruncate(descriptor, 0)
@@ -49,7 +49,7 @@ def append_private(path: str | PathLike[str]) -> FileIO:
     """A file of mode 0600 to append to, made if need be; an own one there that others could read is closed to them.
 
     It is not buffered: when a write returns the file has it, and two processes can share the file line by line.
-    Raises ConfigError not_a_regular_file, foreign_file, file_unwritable.
+    Raises ConfigError not_a_regular_file, foreign_file, hard_link, file_unwritable.
     """
     return open(_open_own(path, os.O_APPEND), "ab", buffering=0)
 
@@ -71,6 +71,9 @@ def _check_own_regular_file(path: str | PathLike[str], status: os.stat_result) -
         raise ConfigError("not_a_regular_file", path=escape(os.fspath(path)), kind=kind_of(status))
     if status.st_uid != os.geteuid():
         raise ConfigError("foreign_file", path=escape(os.fspath(path)))
+    # Such a name may have been put there by somebody else, for a file of ours that they cannot write to.
+    if status.st_nlink > 1:
+        raise ConfigError("hard_link", path=escape(os.fspath(path)), names=status.st_nlink)
 
 
 def kind_of(status: os.stat_result) -> str:

@@ -10,11 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.peers.base import missing
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-
-LIMIT = 20.0
 
 
 class Runner:

@@ -24,6 +24,7 @@ from tests.aio.support import (
     server_config,
     verifier,
 )
+from tests.waiting import with_growing
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -173,17 +174,17 @@ def test_a_signer_that_fails(run: Runner, caplog: pytest.LogCaptureFixture) -> N
 
 
 def test_the_deadline_refuses_and_cancels(run: Runner) -> None:
-    async def main() -> None:
+    async def main(seconds: float) -> None:
         judge = Pending()
         async with listening(await aio.create_server(Recorder, "127.0.0.1", 0, server_config())) as port:
-            config = client_config(verifier=judge, handshake_timeout=SOON)
+            config = client_config(verifier=judge, handshake_timeout=seconds)
             with pytest.raises(ConnectionLost) as caught:
                 await aio.open_connection("127.0.0.1", port, config)
             assert caught.value.code == "handshake_timeout"
             assert "our verifier" in caught.value.what
             assert judge.verdict.cancelled()
 
-    run(main())
+    with_growing(SOON, lambda seconds: run(main(seconds)))
 
 
 def test_who_hangs_up_cancels(run: Runner) -> None:

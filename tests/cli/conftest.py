@@ -23,6 +23,7 @@ from handfast.events import Role
 from handfast.io import sockets
 from tests import certificates
 from tests.lens.connections import server_config
+from tests.waiting import LIMIT
 
 CLEAN_ENVIRONMENT = {
     name: value
@@ -91,7 +92,7 @@ def start(*arguments: object, **options: Any) -> subprocess.Popen[str]:
 
 
 def finish(process: subprocess.Popen[str], typed: str | None = None) -> Result:
-    out, err = process.communicate(typed, timeout=30)
+    out, err = process.communicate(typed, timeout=LIMIT)
     return Result(process.returncode, out, err)
 
 
@@ -138,9 +139,9 @@ def pki(tmp_path: Path) -> Pki:
 @contextmanager
 def https_server(client_auth: ClientAuth = ClientAuth.REQUEST, **settings: Any) -> Iterator[int]:
     """What ``handfast serve`` runs, in threads of this process; gives its port."""
-    server = Server(Lenses(Role.SERVER, None, None, None), say=lambda _line: None)
+    server = Server(Lenses(Role.SERVER, None, None, None), say=lambda _line: None, access=lambda _line: None)
     config = server_config(client_auth, **settings)
-    with sockets.listen("127.0.0.1", 0, config, timeout=10, watch=server.watch) as listener:
+    with sockets.listen("127.0.0.1", 0, config, timeout=LIMIT, watch=server.watch) as listener:
         thread = threading.Thread(target=server.run, args=(listener,))
         thread.start()
         try:
@@ -151,9 +152,11 @@ def https_server(client_auth: ClientAuth = ClientAuth.REQUEST, **settings: Any) 
 
 
 @contextmanager
-def tls_server(talk: Callable[[sockets.TLSSocket], object], **settings: Any) -> Iterator[int]:
+def tls_server(
+    talk: Callable[[sockets.TLSSocket], object], client_auth: ClientAuth = ClientAuth.NONE, **settings: Any
+) -> Iterator[int]:
     """A TLS server that has one connection, with which ``talk`` does what it likes; gives its port."""
-    with sockets.listen("127.0.0.1", 0, server_config(ClientAuth.NONE, **settings), timeout=10) as listener:
+    with sockets.listen("127.0.0.1", 0, server_config(client_auth, **settings), timeout=LIMIT) as listener:
 
         def accept() -> None:
             with listener.accept() as tls:

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import signal
 import socket
 import stat
 import threading
-import time
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -19,8 +19,10 @@ from handfast.engine import ClientAuth
 from tests import certificates
 from tests.cli.conftest import finish, https_server, start, tls_server
 from tests.lens.connections import verifier
+from tests.waiting import LIMIT
 
 OK = b"HTTP/1.1 200 OK\r\n"
+REFUSED = "client refused the server's certificate"
 
 
 @contextlib.contextmanager
@@ -83,7 +85,7 @@ def test_a_tls_12_server_that_misses_a_certificate_is_understood(run, pki):
 def test_a_server_for_another_name_is_refused(run, pki):
     with https_server() as port:
         result = run("connect", url(port), *pki.trust, "--servername", "elsewhere.example")
-    assert result.is_error(1, "client refused: bad_certificate (42)", "elsewhere.example", "DNS:localhost")
+    assert result.is_error(1, f"{REFUSED}, bad_certificate (42)", "elsewhere.example", "DNS:localhost")
 
 
 def test_a_revoked_server(run, pki):
@@ -95,7 +97,7 @@ def test_a_revoked_server(run, pki):
     with https_server() as port:
         assert run("connect", url(port), *pki.trust, "--crl", pki.directory / "none").status == 0
         result = run("connect", url(port), *pki.trust, "--crl", pki.directory / "revoked")
-        assert result.is_error(1, "client refused: certificate_revoked (44)", "was revoked on")
+        assert result.is_error(1, f"{REFUSED}, certificate_revoked (44)", "was revoked on")
         result = run("connect", url(port), *pki.trust, "--crl", pki.directory / "stale")
     assert result.is_error(
         1, "internal_error (80)", "stale (1 revocation list)", "no fault of the peer's", "our side's"
@@ -115,7 +117,7 @@ def test_an_ocsp_response(run, pki):
     with https_server(**stapling("revoked")) as port:
         for asking in ("check", "require"):
             refused = run("connect", url(port), *pki.trust, "--ocsp", asking)
-            assert refused.is_error(1, "client refused: certificate_revoked (44)")
+            assert refused.is_error(1, f"{REFUSED}, certificate_revoked (44)")
         # Who asks for no response gets none.
         for silent in ((), ("--ocsp", "ignore")):
             assert run("connect", url(port), *pki.trust, *silent).status == 0
@@ -232,12 +234,86 @@ def test_a_body_without_length_that_ends_without_close_notify_is_truncated(run, 
 
 def test_max_time_bounds_everything(run, pki):
     finished = threading.Event()
-    with tcp_server(lambda connection: finished.wait(10)) as port:
-        started = time.monotonic()
+    with tcp_server(lambda connection: finished.wait(LIMIT)) as port:
         result = run("connect", url(port), *pki.trust, "--max-time", "0.5")
         finished.set()
     assert result.is_error(1, "not finished within 0.5 s", "the handshake stood after ClientHello")
-    assert time.monotonic() - started < 5
+
+
+# Refusals that are no alert
+
+
+def answering(status, body=b""):
+    """What a server says that takes one request and refuses it by HTTP."""
+
+    def talk(tls):
+        tls.recv()
+        tls.sendall(b"HTTP/1.1 %b\r\nContent-Length: %d\r\nConnection: close\r\n\r\n%b" % (status, len(body), body))
+
+    return talk
+
+
+NGINX = b"<html><head><title>400 The SSL certificate error</title></head></html>"
+
+
+def test_an_http_status_about_our_certificate_is_a_refusal(run, pki):
+    with tls_server(answering(b"400 Bad Request", NGINX), ClientAuth.REQUEST) as port:
+        result = run("connect", url(port), *pki.alice)
+    assert result.is_error(1, "TLS 1.3 OK, but the server answered HTTP 400 Bad Request", "we showed CN=alice")
+    assert "mutual" not in result.err
+    assert result.out == NGINX.decode()
+
+
+def test_an_http_status_about_a_missing_certificate_says_how_to_give_one(run, pki):
+    body = b"400 No required SSL certificate was sent"
+    with tls_server(answering(b"400 Bad Request", body), ClientAuth.REQUEST) as port:
+        assert run("connect", url(port), *pki.trust).is_error(1, "we showed none", "--cert and --key", "[CN=Test CA")
+
+
+def test_another_http_status_takes_the_word_mutual_away(run, pki):
+    with tls_server(answering(b"403 Forbidden", b"no"), ClientAuth.REQUEST) as port:
+        result = run("connect", url(port), *pki.alice)
+    (verdict,) = result.complaints
+    assert (result.status, result.out) == (0, "no")
+    assert verdict.startswith("handfast: TLS 1.3 OK, but the server answered HTTP 403 Forbidden: server CN=localhost")
+
+
+@pytest.mark.parametrize("status", [b"403 Forbidden", b"404 Not Found", b"500 Oops"])
+def test_fail_makes_a_failure_of_a_status(run, pki, status):
+    with tls_server(answering(status, b"the body")) as port:
+        result = run("connect", "--fail", url(port), *pki.trust)
+    assert result.is_error(1, f"the server answered HTTP {status.decode()}")
+    assert result.out == ""
+    assert result.complaints[0].startswith("handfast: TLS 1.3 OK")
+    with tls_server(answering(b"302 Found", b"the body")) as port:
+        assert run("connect", "-f", url(port), *pki.trust).out == "the body"
+
+
+def test_fail_is_for_requests(run, pki):
+    assert run("connect", "--fail", "localhost:1", *pki.trust).is_error(2, "https:// URL")
+
+
+@pytest.mark.parametrize("in_order", [True, False], ids=["close_notify", "eof"])
+def test_a_close_before_any_data_is_almost_certainly_a_refusal(run, pki, in_order):
+    def talk(tls):
+        tls.recv()
+        if not in_order:
+            with socket.socket(fileno=os.dup(tls.fileno())) as duplicate:
+                duplicate.shutdown(socket.SHUT_WR)
+
+    with tls_server(talk, ClientAuth.REQUEST) as port:
+        result = run("connect", url(port), *pki.alice)
+    assert result.is_error(1, "right after the client showed CN=alice", "almost certainly a refusal")
+    with tls_server(talk, ClientAuth.REQUEST) as port:
+        result = run("connect", url(port), *pki.trust)
+    assert result.is_error(1, "asked for a certificate and sent none (none is configured)", "--cert and --key")
+
+
+def test_a_session_that_we_end_first_was_not_refused(run, pki):
+    with tls_server(lambda tls: tls.recv(), ClientAuth.REQUEST) as port:
+        result = finish(start("connect", f"localhost:{port}", *pki.alice))
+    assert result.status == 0
+    assert "has not refused within" in result.err
 
 
 # Peers that speak no TLS, or stop
@@ -400,7 +476,7 @@ def test_a_session_sends_what_is_typed_and_prints_what_comes(pki):
 def test_a_session_ends_when_the_peer_ends_it(pki):
     with tls_server(lambda tls: tls.sendall(b"bye\n")) as port:
         process = start("connect", f"localhost:{port}", *pki.trust, stdin=-1)
-        assert process.wait(30) == 0
+        assert process.wait(LIMIT) == 0
         result = finish(process)
     assert result.out == "bye\n"
 
@@ -409,6 +485,74 @@ def test_a_refused_session_says_why_even_while_it_writes(pki):
     with https_server(ClientAuth.REQUIRE_AND_VERIFY, verifier=verifier(certificates.other_ca())) as port:
         result = finish(start("connect", f"localhost:{port}", *pki.alice, stdin=-1), "GET / HTTP/1.0\r\n\r\n" * 5000)
     assert result.is_error(1, "server refused: unknown_ca (48), after the client showed CN=alice,O=handfast")
+
+
+@contextlib.contextmanager
+def on_a_terminal(*arguments):
+    """The program on a terminal of its own: its process, and what reads from and writes to that terminal."""
+    controller, terminal = os.openpty()
+    process = start(*arguments, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
+    os.close(terminal)
+    try:
+        yield process, controller
+    finally:
+        process.kill()
+        process.wait(30)
+        os.close(controller)
+
+
+def shown_until(controller, words):
+    """What the terminal shows until it shows the words, or has ended."""
+    shown = ""
+    while words not in " ".join(shown.split()):
+        try:
+            shown += os.read(controller, 65536).decode()
+        except OSError:
+            break
+    return shown
+
+
+def test_an_interactive_session_says_that_it_is_connected(pki):
+    with (
+        tls_server(lambda tls: tls.sendall(b"you: " + tls.recv())) as port,
+        on_a_terminal("connect", f"localhost:{port}", *pki.trust) as (process, controller),
+    ):
+        assert f"connected to 127.0.0.1:{port} by TLS 1.3" in " ".join(shown_until(controller, "ends it").split())
+        os.write(controller, b"hello\n")
+        shown = shown_until(controller, "http/1.1")
+        assert process.wait(30) == 0
+    assert "you: hello" in shown
+    assert "TLS 1.3 OK, one-way" in shown
+
+
+def test_ctrl_c_still_tells_the_verdict(pki):
+    with (
+        tls_server(lambda tls: tls.recv()) as port,
+        on_a_terminal("connect", f"localhost:{port}", *pki.trust) as (process, controller),
+    ):
+        shown_until(controller, "ends it")
+        process.send_signal(signal.SIGINT)
+        shown = shown_until(controller, "http/1.1")
+        assert process.wait(30) == 130
+    assert "handfast: TLS 1.3 OK, one-way: server CN=localhost" in shown
+
+
+def test_a_body_without_a_newline_does_not_swallow_the_verdict(run, pki):
+    def talk(tls):
+        tls.recv()
+        tls.sendall(OK + b"Content-Length: 4\r\n\r\nbody")
+
+    with (
+        tls_server(talk) as port,
+        on_a_terminal("connect", url(port), *pki.trust) as (process, controller),
+    ):
+        shown = shown_until(controller, "http/1.1")
+        assert process.wait(30) == 0
+    assert "body\r\nhandfast: TLS 1.3 OK" in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    # What goes into a file or a pipe stays what it was.
+    with tls_server(talk) as port:
+        assert run("connect", url(port), *pki.trust).out == "body"
 
 
 # A proxy

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import socket
 import stat
+import subprocess
+import sys
 
 import pytest
 
 from handfast.trust.roots import Roots
 from handfast.x509.describe import describe
-from tests.cli.conftest import finish, start
+from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, start
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +81,25 @@ def test_what_is_left(told):
     assert len((out / "keys.log").read_text().splitlines()) == 10
 
 
+def test_the_commands_it_prints_run_as_they_stand(told):
+    result, _, _ = told
+    printed = result.out.partition("Go on by yourself, in two terminals:\n")[2]
+    assert max(map(len, printed.splitlines())) <= 80 + len(sys.executable)
+    serve, connect = (one.strip() for one in printed.strip().split("\n\n"))
+    # exec: the signal must reach the program and not a shell.
+    server = subprocess.Popen(
+        ["sh", "-c", f"exec {serve}"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=CLEAN_ENVIRONMENT
+    )
+    assert server.stdout is not None
+    assert server.stdout.readline().startswith("Serving on https://127.0.0.1:")
+    done = subprocess.run(["sh", "-c", connect], capture_output=True, text=True, env=CLEAN_ENVIRONMENT, timeout=30)
+    server.terminate()
+    server.communicate(timeout=30)
+    assert done.returncode == 0
+    assert done.stdout.startswith("You are CN=demo client")
+    assert "mutual TLS 1.3 OK" in done.stderr
+
+
 def test_a_second_run_replaces_what_the_first_left_and_nothing_else(told, run):
     _, out, _ = told
     before = (out / "ca.pem").read_bytes()
@@ -93,3 +114,10 @@ def test_a_second_run_replaces_what_the_first_left_and_nothing_else(told, run):
 def test_a_directory_that_cannot_be(run, tmp_path):
     (tmp_path / "file").touch()
     assert run("demo", "--out", tmp_path / "file").is_error(2, "file", "not a directory")
+
+
+def test_what_make_started_prints_paths_that_work_from_anywhere(tmp_path):
+    result = finish(start("demo", "--port", 0, "--out", "here", cwd=tmp_path, env={"MAKELEVEL": "1"}))
+    assert f"--cacert {tmp_path}/here/ca.pem" in result.out
+    result = finish(start("demo", "--port", 0, "--out", "here", cwd=tmp_path))
+    assert "--cacert here/ca.pem" in result.out

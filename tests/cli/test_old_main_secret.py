@@ -11,6 +11,7 @@ import threading
 import pytest
 
 from tests.cli.conftest import finish, start
+from tests.waiting import LIMIT
 
 # SSL_OP_NO_EXTENDED_MASTER_SECRET of OpenSSL, which Python gives no name.
 NO_EXTENDED_MAIN_SECRET = 1
@@ -66,7 +67,7 @@ def test_serve(pki, option):
     refused = contextlib.nullcontext() if option else pytest.raises(ssl.SSLError, match="handshake failure")
     with (
         refused,
-        socket.create_connection(("127.0.0.1", int(found[1])), timeout=10) as plain,
+        socket.create_connection(("127.0.0.1", int(found[1])), timeout=LIMIT) as plain,
         context.wrap_socket(plain, server_hostname="localhost") as tls,
     ):
         assert tls.version() == "TLSv1.2"

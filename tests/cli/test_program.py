@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import platform
+import shlex
 import signal
 import subprocess
 import sys
 
 import pytest
 
-from handfast.cli import VERBS, ui
+from handfast.cli import VERBS, program, ui
+from handfast.cli.suggestions import INSTEAD
 from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, start
+from tests.waiting import LIMIT
 
 
 def test_help_imports_no_verb_and_no_engine():
@@ -39,7 +43,9 @@ def test_the_program_alone_shows_its_help(run):
 def test_version(run):
     result = run("--version")
     assert result.status == 0
-    assert result.out.startswith("handfast ")
+    names = [line.split()[0] for line in result.out.splitlines()]
+    assert names == ["handfast", platform.python_implementation(), "cryptography", "OpenSSL"]
+    assert platform.python_version() in result.out
 
 
 @pytest.mark.parametrize(
@@ -119,7 +125,7 @@ def test_a_reader_that_left_is_no_traceback(tmp_path):
     demo.stdout.close()
     assert demo.stderr is not None
     complaints = demo.stderr.read()
-    assert demo.wait(30) == 1
+    assert demo.wait(LIMIT) == 1
     demo.stderr.close()
     assert "Traceback" not in complaints
     assert "Exception" not in complaints
@@ -152,4 +158,88 @@ def test_bytes_of_a_peer_do_not_command_a_terminal():
 def test_help_opens_with_examples_and_fits_a_terminal(run, verb):
     lines = run(*verb, "--help").out.splitlines()
     assert lines[0] == "Examples:"
-    assert max(map(len, lines)) <= 100
+    assert max(map(len, lines)) <= 80
+
+
+def test_help_of_connect_is_in_groups(run):
+    out = run("connect", "--help").out
+    for title in ("Request:", "Where to:", "Whom to trust:", "Who we are:", "TLS:", "What is shown:"):
+        assert f"\n{title}\n" in out
+    assert "\nOther:\n  -h, --help" in out
+
+
+@pytest.mark.parametrize(
+    ("verb", "given", "meant"),
+    [
+        ("connect", "--ciphers", "--suites"),
+        ("connect", "--sni", "--servername"),
+        ("connect", "--resolve", "--connect-to"),
+        ("connect", "--curves", "--groups"),
+        ("connect", "-v", "--trace"),
+        ("serve", "--verify", "--client-auth require_and_verify"),
+        ("serve", "--port", "--listen HOST:PORT"),
+        ("certs", "--force", "--replace"),
+    ],
+)
+def test_an_unknown_option_is_suggested_by_its_meaning(run, verb, given, meant):
+    assert run(verb, given, "x").is_error(2, f"no such option: {given}", f"did you mean {meant}")
+
+
+@pytest.mark.parametrize(("verb", "given"), [("connect", "--qqq"), ("serve", "--sni"), ("demo", "--ciphers")])
+def test_letters_alone_suggest_nothing(run, verb, given):
+    assert run(verb, given).is_error(2, "--help shows what can be given")
+
+
+def test_every_suggestion_leads_to_an_option():
+    options = {name for verb in VERBS for one in program.get_command(None, verb).params for name in one.opts}
+    for given, meant in INSTEAD.items():
+        assert meant == "NAME" or meant.split()[0].partition("=")[0] in options, given
+
+
+# Width
+
+
+@pytest.mark.parametrize("width", [60, 80, 132])
+def test_lines_for_people_are_wrapped_at_words(run, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    result = run("connect", "--suites", "TLS_NULL", "a:1")
+    assert max(map(len, result.complaints)) <= width
+    assert " ".join(line.strip() for line in result.complaints).count("TLS_AES_128_GCM_SHA256") == 1
+    assert len(result.complaints) > 2
+    assert max(map(len, run("certs", "--list-faults").out.splitlines())) <= max(width, 80)
+    assert run("connect", "--help").out.splitlines()[0] == "Examples:"
+
+
+def test_lines_for_programs_are_not_wrapped(run):
+    assert len(run("connect", "--suites", "TLS_NULL", "a:1").complaints) == 2
+
+
+def test_a_word_that_is_longer_than_a_line_stays_whole(run, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "40")
+    assert any("x" * 60 in line for line in run("connect", "--tls", "x" * 60, "a:1").complaints)
+
+
+@pytest.mark.parametrize(
+    ("words", "lines"),
+    [
+        (["handfast", "demo"], ["  handfast demo"]),
+        (
+            ["handfast", "serve", "--cert", "a b.pem", "--key", "k"],
+            ["  handfast serve \\", "    --cert 'a b.pem' \\", "    --key k"],
+        ),
+    ],
+)
+def test_commands_are_continued_by_backslashes(words, lines):
+    assert ui.command_lines(words, 26) == lines
+    assert shlex.split(" ".join(lines).replace("\\", "")) == words
+
+
+def test_a_hint_is_never_empty(capsys):
+    import click
+
+    @click.command()
+    def broken():
+        ui.fail("it broke", "somebody", "")
+
+    assert ui.run(broken, []) == 1
+    assert "hint: --trace shows" in capsys.readouterr().err

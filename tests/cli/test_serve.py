@@ -12,6 +12,7 @@ from contextlib import contextmanager
 import pytest
 
 from handfast import limits
+from handfast.cli import http
 from handfast.cli.http import Request
 from handfast.cli.lenses import Lenses
 from handfast.cli.serve import Server, answer, listener_for
@@ -20,6 +21,7 @@ from handfast.events import Role
 from tests import certificates
 from tests.cli.conftest import finish, https_server, start
 from tests.lens.connections import server_config, verifier
+from tests.waiting import LIMIT
 
 
 def whoami(run, port, *arguments):
@@ -108,9 +110,9 @@ def test_the_program(run, pki):
     assert server.stderr is not None
     lines: list[str] = []
     said: list[str] = []
-    bound = threading.Timer(20, server.kill)
+    bound = threading.Timer(LIMIT, server.kill)
     bound.start()
-    while len(said) < 3:
+    while len(said) < 4:
         lines.append(server.stderr.readline())
         assert lines[-1]
         said += [line for line in lines[-1:] if line.startswith("handfast: ")]
@@ -118,11 +120,13 @@ def test_the_program(run, pki):
     server.terminate()
     finish(server)
     # Each connection has a thread of its own, and a refused one waits a while for its peer before it tells.
-    said.sort(key=lambda line: ("plain HTTP" in line, "sent no certificate" in line))
+    said.sort(key=lambda line: ("plain HTTP" in line, "sent no certificate" in line, line.endswith(" 200\n")))
     assert good.out.startswith("You are CN=alice")
     assert refused.is_error(1, "certificate_required")
     assert re.match(r"handfast: 127\.0\.0\.1:\d+: mutual TLS 1\.3 OK: client CN=alice,O=handfast \(issuer", said[0])
-    assert re.match(r"handfast: warning: 127\.0\.0\.1:\d+: handshake failed .*sent no certificate", said[1])
+    stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
+    assert re.fullmatch(rf"handfast: 127\.0\.0\.1:\d+: {stamp} GET / 200\n", said[1])
+    assert re.match(r"handfast: warning: 127\.0\.0\.1:\d+: handshake failed .*sent no certificate", said[2])
     assert {line.split()[0] for line in lines if re.match(r"\d+ \d+ ", line)} == {"1", "2", "3"}
 
 
@@ -139,7 +143,7 @@ def test_a_revoked_client(run, pki, in_directory):
     port = server.stdout.readline().rpartition(":")[2].partition("/")[0]
     refused = run("connect", f"https://localhost:{port}/", *pki.alice)
     assert refused.is_error(1, "certificate_revoked (44)")
-    bound = threading.Timer(20, server.kill)
+    bound = threading.Timer(LIMIT, server.kill)
     bound.start()
     assert "CN=alice,O=handfast was revoked on" in server.stderr.readline()
     bound.cancel()
@@ -206,7 +210,7 @@ def test_no_more_threads_than_the_limit(monkeypatch):
             waiting.start()
             waiting.join(0.3)
             assert answers == []
-        waiting.join(10)
+        waiting.join(LIMIT)
         assert answers[0].startswith(b"HTTP/1.1 200 OK\r\n")
 
 
@@ -217,7 +221,7 @@ def test_a_client_that_is_silent_for_too_long_is_let_go(monkeypatch):
     with listener_for("127.0.0.1", 0, server_config(ClientAuth.NONE), server) as listener:
         running = threading.Thread(target=server.run, args=(listener,))
         running.start()
-        sock = socket.create_connection(listener.address, timeout=10)
+        sock = socket.create_connection(listener.address, timeout=LIMIT)
         with context.wrap_socket(sock, server_hostname="localhost") as tls:
             assert tls.recv(1) == b""
         listener.close()
@@ -283,4 +287,55 @@ def test_a_client_that_is_refused_later(run, pki):
         refused = run("connect", f"https://localhost:{port}/", *pki.alice, "--post-handshake-auth")
     assert refused.status == 1
     assert "unknown_ca" in refused.err
-    assert "server refused: unknown_ca (48), because of the client CN=alice" in said[1]
+    assert "server refused the client's certificate, unknown_ca (48): CN=alice" in said[1]
+
+
+# What is said of requests, and what is offered
+
+
+def test_the_access_log_says_what_was_answered(run, pki):
+    said: list[str] = []
+    server = Server(Lenses(Role.SERVER, None, None, None), say=lambda _line: None, access=said.append)
+    with listener_for("127.0.0.1", 0, server_config(ClientAuth.NONE), server) as listener:
+        running = threading.Thread(target=server.run, args=(listener,))
+        running.start()
+        port = listener.address[1]
+        for arguments in (["/nowhere"], ["/print", "-d", "x"], ["/whoami?q=%1b", "-X", "HEAD"]):
+            run("connect", f"https://localhost:{port}{arguments[0]}", *pki.trust, *arguments[1:])
+        listener.close()
+        running.join()
+    assert [line.split("Z ")[1] for line in said] == ["GET /nowhere 404", "POST /print 200", "HEAD /whoami?q=%1b 200"]
+    assert all(re.match(r"127\.0\.0\.1:\d+: \d{4}-\d\d-\d\dT", line) for line in said)
+
+
+def test_what_is_no_request_is_in_the_access_log_too():
+    told: list[tuple[str, str, int]] = []
+
+    class Stream:
+        def recv(self, _size):
+            return b"\x00\x01\r\n\r\n"
+
+        def sendall(self, _data):
+            pass
+
+    http.serve(Stream(), lambda _request: http.Reply(200, b""), lambda *one: told.append(one))
+    assert told == [("-", "-", 400)]
+
+
+def test_a_protocol_that_is_not_spoken_is_not_offered(run, pki):
+    assert run("serve", *pki.server, "--alpn", "h2", "--listen", "x").is_error(2, "--listen")
+    assert run("serve", *pki.server, "--alpn", "h2").is_error(2, "--alpn", "http/1.1 only, not h2")
+    server = start("serve", *pki.server, "--alpn", "h2,http/1.1", "--listen", "127.0.0.1:0")
+    assert server.stdout is not None
+    address = re.fullmatch(r"Serving on https://(.*)/ \(Ctrl-C ends\)\n", server.stdout.readline())
+    assert address
+    context = ssl.create_default_context(cafile=pki.ca)
+    context.set_alpn_protocols(["h2", "http/1.1"])
+    port = int(address[1].rpartition(":")[2])
+    with (
+        socket.create_connection(("127.0.0.1", port)) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as tls,
+    ):
+        assert tls.selected_alpn_protocol() == "http/1.1"
+    server.terminate()
+    assert "--alpn: h2 is not offered" in finish(server).err

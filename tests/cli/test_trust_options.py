@@ -12,6 +12,7 @@ from handfast.engine import ClientAuth
 from handfast.trust.pins import key_pin
 from tests import certificates
 from tests.cli.conftest import finish, https_server, start
+from tests.waiting import until
 
 PIN = key_pin(certificates.server().chain[0])
 SPARE = "sha256//" + "A" * 43 + "="
@@ -85,7 +86,7 @@ def test_serve_reloads_at_a_change_and_warns_of_what_does_not_fit(run, pki):
         pki.server_key.write_bytes(new.key_pem)
         server.send_signal(signal.SIGHUP)
         pin = key_pin(new.chain[0])
-        assert any(run("connect", url(port), *pki.alice, "--pin", pin).status == 0 for _ in range(100))
+        assert until(lambda: run("connect", url(port), *pki.alice, "--pin", pin).status == 0)
     finally:
         server.send_signal(signal.SIGINT)
         finish(server)

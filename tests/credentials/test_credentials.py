@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -22,6 +23,7 @@ from handfast.registry import SignatureScheme
 from handfast.x509.pem import encode
 from tests import certificates
 from tests.trust.crafting import Made, client, intermediate, new_key, root, server
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,6 +84,38 @@ def test_a_key_of_another_certificate_and_a_chain_out_of_order() -> None:
     order = failure(chain_pem(made.above[0], made.der), key_pem(made))
     assert order.code == "chain_order"
     assert "certificate no. 2" in order.what
+
+
+def test_a_local_key_put_together_by_hand_with_the_chain_of_another() -> None:
+    """Nobody verifies what it signs before it is sent, so it is compared when the two meet."""
+    trusted = root()
+    mine, other = server(trusted), server(trusted)
+    made = Credentials(mine.chain, LocalSigner(mine.key))
+    for attempt in (
+        lambda: Credentials(mine.chain, LocalSigner(other.key)),
+        lambda: Credentials(mine.chain, LocalSigner(new_key("rsa"))),
+        lambda: replace(made, chain=other.chain),
+        lambda: replace(made, signer=LocalSigner(other.key)),
+        lambda: Credentials((trusted.der, *mine.chain), LocalSigner(mine.key)),
+    ):
+        with pytest.raises(ConfigError) as refused:
+            attempt()
+        assert refused.value.code == "key_mismatch"
+    with pytest.raises(ConfigError) as refused:
+        Credentials((), LocalSigner(mine.key))
+    assert refused.value.code == "no_certificate"
+    with pytest.raises(ConfigError) as refused:
+        Credentials((b"junk",), LocalSigner(mine.key))
+    assert refused.value.code == "bad_certificate"
+
+
+def test_a_local_key_that_is_not_told_that_it_is_rsassa_pss() -> None:
+    """It would sign under schemes that are for other certificates."""
+    issued = certificates.rsa_pss()
+    with pytest.raises(ConfigError) as refused:
+        Credentials(issued.chain, LocalSigner(issued.key))
+    assert refused.value.code == "bad_option"
+    assert Credentials.from_key(issued.chain, issued.key).signer.schemes
 
 
 def test_what_is_wrong_with_files_is_said_by_name() -> None:
@@ -162,5 +196,5 @@ def test_a_server_loads_without_x509(tmp_path: Path) -> None:
         "sys.exit(sorted({'cryptography.x509', 'ssl', 'asyncio', 'email', 'json'} & set(sys.modules)) or 0)\n"
     )
     command = [sys.executable, "-c", script, str(tmp_path / "c.pem"), str(tmp_path / "k.pem")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert (done.returncode, done.stderr) == (0, "")

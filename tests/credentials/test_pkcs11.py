@@ -22,6 +22,7 @@ from handfast.x509.pem import encode
 from tests import certificates
 from tests.credentials.test_signers import client_config, serve_blocking, serve_in_a_loop
 from tests.softhsm import PIN, Tokens
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,7 +212,7 @@ module = {tokens.module!r}
         [sys.executable, "-c", head + script],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=LIMIT,
         env={**os.environ, **tokens.environment, **environment},
     )
     assert done.stderr == ""

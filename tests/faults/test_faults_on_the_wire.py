@@ -20,6 +20,7 @@ from handfast.pki.fault_scene import Scene, general_names, with_other_key, wrong
 from handfast.pki.faults import FAULTS, Fault, FaultNames, FaultSet, Role, build_fault, write_fault
 from handfast.registry import AlertDescription
 from handfast.x509 import pem
+from tests import certificates
 
 from .meeting import Settings, new_seed, other, random_names
 
@@ -234,7 +235,7 @@ def test_a_stack_that_does_not_look_at_its_files(
     """It shows a certificate whose key it does not have: that is no matter of trust any more."""
     scene = Scene(names, datetime.now(UTC))
     culprit = build(scene, role)
-    careless = Credentials(culprit.chain, LocalSigner(culprit.key))
+    careless = certificates.Careless(culprit.chain, LocalSigner(culprit.key))
     meeting = Settings(scene.case(), instead={role: careless}).meet()
     refusal, told = meeting.error(other(role)), meeting.error(role)
     assert isinstance(refusal, PeerMisbehaved)

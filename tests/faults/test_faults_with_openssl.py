@@ -13,7 +13,7 @@ from handfast.errors import CertificateRejected, HandfastError
 from handfast.io.sockets import TLSSocket, connect, listen
 from handfast.pki.faults import FAULTS, Fault, FaultNames, FaultSet, Role, build_fault
 from tests.peers import REQUEST, RESPONSE, ClientAuth, OpenSSLClient, OpenSSLServer, Options, Outcome
-from tests.peers.base import LIMIT
+from tests.waiting import LIMIT
 
 from .meeting import Settings, new_seed, random_names
 

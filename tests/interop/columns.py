@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from tests.peers import CLIENTS, SERVERS, ClientPeer, ServerPeer, golang, node, require_peer
 from tests.peers.gnutls import capabilities
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -83,7 +84,7 @@ class Column:
 
 
 def _first_line(*command: str) -> str:
-    run = subprocess.run([require_peer(command[0]), *command[1:]], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([require_peer(command[0]), *command[1:]], capture_output=True, text=True, timeout=LIMIT)
     return run.stdout.splitlines()[0]
 
 
@@ -122,14 +123,14 @@ def pyopenssl_version() -> str:
 
 @functools.cache
 def go_version() -> str:
-    run = subprocess.run([golang.compiler(), "env", "GOVERSION"], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([golang.compiler(), "env", "GOVERSION"], capture_output=True, text=True, timeout=LIMIT)
     return f"Go {run.stdout.strip().removeprefix('go')}"
 
 
 @functools.cache
 def node_version() -> str:
     versions = "`Node ${process.versions.node}, OpenSSL ${process.versions.openssl}`"
-    run = subprocess.run([node.program(), "-p", versions], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([node.program(), "-p", versions], capture_output=True, text=True, timeout=LIMIT)
     return run.stdout.strip()
 
 
@@ -176,7 +177,7 @@ def nss_version() -> str:
 
 @functools.cache
 def nginx_version() -> str:
-    run = subprocess.run([require_peer("nginx"), "-V"], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([require_peer("nginx"), "-V"], capture_output=True, text=True, timeout=LIMIT)
     library = re.search(r"running with (OpenSSL \S+)", run.stderr) or re.search(r"built with (OpenSSL \S+)", run.stderr)
     number = re.search(r"nginx/(\S+)", run.stderr)
     return f"nginx {number[1] if number else ''}" + (f", {library[1]}" if library else "")
@@ -184,7 +185,7 @@ def nginx_version() -> str:
 
 @functools.cache
 def haproxy_version() -> str:
-    run = subprocess.run([require_peer("haproxy"), "-vv"], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([require_peer("haproxy"), "-vv"], capture_output=True, text=True, timeout=LIMIT)
     library = re.search(r"Running on OpenSSL version : (OpenSSL \S+)", run.stdout)
     number = re.search(r"version (\d[\d.]*)", run.stdout)
     return f"HAProxy {number[1] if number else ''}" + (f", {library[1]}" if library else "")

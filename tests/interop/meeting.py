@@ -15,10 +15,11 @@ from handfast.tools.endpoint import Address, Options, Outcome, Shutdown, run
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from tests import certificates
-from tests.listening import ANY_PORT, LIMIT, LOCALHOST, Listening
+from tests.listening import ANY_PORT, LOCALHOST, Listening
 from tests.peers import REQUEST, RESPONSE, Cannot
 from tests.peers import Options as TheirOptions
 from tests.peers import Outcome as TheirOutcome
+from tests.waiting import OUR_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -103,7 +104,7 @@ class Meeting:
         self, ours: dict[str, Any], theirs: dict[str, Any], after_start: Any, doing: dict[str, Any]
     ) -> tuple[Outcome, TheirOutcome]:
         config = ServerConfig(**{"credentials": (credentials(certificates.server()),), **ours})
-        talk = {"expect_bytes": 1, "send": RESPONSE, "timeout": LIMIT / 2, **doing}
+        talk = {"expect_bytes": 1, "send": RESPONSE, "timeout": OUR_LIMIT, **doing}
         if self.column.peer.closes_first:  # type: ignore[union-attr]
             talk.setdefault("shutdown", Shutdown.FOLLOW)
         their_options = TheirOptions(**{"trust": self.files.roots(certificates.ca()), **theirs})
@@ -119,7 +120,7 @@ class Meeting:
         self, ours: dict[str, Any], theirs: dict[str, Any], after_start: Any, doing: dict[str, Any]
     ) -> tuple[Outcome, TheirOutcome]:
         config = ClientConfig(**{"verifier": trusting(), **ours})
-        talk = {"server_name": "localhost", "send": REQUEST, "expect_bytes": 1, "timeout": LIMIT / 2, **doing}
+        talk = {"server_name": "localhost", "send": REQUEST, "expect_bytes": 1, "timeout": OUR_LIMIT, **doing}
         identity = {} if "certificate" in theirs else self.files.identity(certificates.server())
         with self.column.peer(TheirOptions(**identity, **theirs)) as them:  # type: ignore[call-arg, arg-type]
             if after_start is not None:

@@ -15,7 +15,7 @@ from handfast.registry import AlertDescription as Alert
 from handfast.registry import ContentType
 from handfast.tools.endpoint import Address, Export, KeyUpdate, Options, Shutdown, run
 from tests.interop.meeting import Meeting, cannot, refused, said, trusting
-from tests.listening import LIMIT, LOCALHOST
+from tests.listening import LOCALHOST
 from tests.peers import (
     EXPORT_LENGTH,
     RESPONSE,
@@ -29,6 +29,7 @@ from tests.peers import (
     UvClient,
 )
 from tests.peers import KeyUpdate as TheirKeyUpdate
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from tests.peers import ClientPeer, ServerPeer

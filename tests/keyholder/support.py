@@ -11,6 +11,7 @@ from handfast.credentials.signers import LocalSigner
 from handfast.crypto.private_keys import public_key_info_of
 from handfast.events import Role
 from tests import certificates
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Collection
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from handfast.pki.authority import Issued
 
 BOTH = frozenset(Role)
-PATIENCE = 20.0
 
 
 def held(issued: Issued, roles: Collection[Role] = BOTH, *, signer: Any = None, **options: Any) -> HeldKey:
@@ -30,7 +30,7 @@ def held(issued: Issued, roles: Collection[Role] = BOTH, *, signer: Any = None, 
 
 def remote(issued: Issued, address: Any, **options: Any) -> Credentials:
     """Credentials whose key is in the holder at ``address``; ``signer`` must be closed."""
-    return Credentials(issued.chain, RemoteSigner(address, issued.chain[0], **{"timeout": PATIENCE, **options}))
+    return Credentials(issued.chain, RemoteSigner(address, issued.chain[0], **{"timeout": LIMIT, **options}))
 
 
 def close(*some: Credentials) -> None:
@@ -75,7 +75,7 @@ class Running:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        self._ready.wait(PATIENCE)
+        self._ready.wait(LIMIT)
         if self.error is not None:
             self._thread.join()
             raise self.error
@@ -83,5 +83,5 @@ class Running:
 
     def __exit__(self, *_: object) -> None:
         self._loop.call_soon_threadsafe(self._stopped.set)
-        self._thread.join(PATIENCE)
+        self._thread.join(LIMIT)
         assert not self._thread.is_alive()

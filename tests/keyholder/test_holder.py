@@ -9,14 +9,15 @@ import logging
 import os
 import socket
 import stat
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from handfast import ClientAuth, HeldKey, KeyHolder, aio, limits
+from handfast.credentials.signers import LocalSigner
 from handfast.crypto import signatures
+from handfast.crypto.private_keys import public_key_info_of
 from handfast.errors import ConfigError
 from handfast.events import Role
 from handfast.keyholder.protocol import (
@@ -35,7 +36,8 @@ from handfast.registry import NamedGroup, SignatureScheme
 from handfast.wire.codec import decode, encode
 from tests import certificates
 from tests.aio.support import client_config, server_config
-from tests.keyholder.support import PATIENCE, Running, close, held, remote
+from tests.keyholder.support import Running, close, held, remote
+from tests.waiting import LIMIT, with_growing
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -92,7 +94,7 @@ def asked(path: Path, *requests: Request, keys: tuple[HeldKey, ...] = (), **opti
         async with holding(path, *keys, **options), calling(path) as caller:
             return await caller.ask(*requests)
 
-    return asyncio.run(asyncio.wait_for(main(), 20))
+    return asyncio.run(asyncio.wait_for(main(), LIMIT))
 
 
 def code_of(path: Path, request: Request, *keys: HeldKey) -> Code:
@@ -108,6 +110,13 @@ def test_it_signs_what_a_handshake_needs(tmp_path: Path) -> None:
     assert (answer.code, answer.request_id) == (Code.signed, 1)
     key = signatures.certificate_public_key(ISSUED.chain[0])
     assert signatures.verify(key, ECDSA, answer.signature, compose(PROOF)[1])
+
+
+def test_a_held_key_is_the_one_that_it_is_called_by() -> None:
+    issued, other = certificates.server(), certificates.client()
+    with pytest.raises(ConfigError) as refused:
+        HeldKey(LocalSigner(issued.key), public_key_info_of(other.key), [Role.SERVER])
+    assert refused.value.code == "key_mismatch"
 
 
 def test_tls12_is_signed_where_the_key_is_for_it(tmp_path: Path) -> None:
@@ -378,7 +387,7 @@ def test_so_many_connections_of_one_caller(tmp_path: Path, monkeypatch: pytest.M
             async with calling(tmp_path / "s") as again:
                 assert [answer.code for answer in await until_there_is_room(again, tmp_path / "s")] == [Code.signed]
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), LIMIT))
 
 
 async def until_there_is_room(caller: Caller, path: Path) -> list[Answer]:
@@ -426,19 +435,22 @@ def test_a_caller_with_whom_nothing_happens_is_let_go(
         assert writer.transport.get_write_buffer_size() == 0
 
     monkeypatch.setattr(KeyHolder, "_welcome", noted)
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), LIMIT))
 
 
 def test_a_caller_that_goes_on_asking_is_not_idle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "HOLDER_IDLE_TIMEOUT", 0.2)
-
-    async def main() -> None:
-        async with holding(tmp_path / "s"), calling(tmp_path / "s") as caller:
-            end = time.monotonic() + 0.4
-            while time.monotonic() < end:
+    async def main(path: Path, seconds: float) -> None:
+        async with holding(path), calling(path) as caller:
+            over = asyncio.get_running_loop().create_future()
+            asyncio.get_running_loop().call_later(2 * seconds, over.set_result, None)
+            while not over.done():
                 assert (await caller.ask(GOOD))[0].code == Code.signed
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    def attempt(seconds: float) -> None:
+        monkeypatch.setattr(limits, "HOLDER_IDLE_TIMEOUT", seconds)
+        asyncio.run(main(tmp_path / f"{seconds}", seconds))
+
+    with_growing(0.2, attempt)
 
 
 def test_refusals_in_the_log_are_held_back(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -461,7 +473,7 @@ def test_refusals_in_the_log_are_held_back(tmp_path: Path, caplog: pytest.LogCap
             await caller.ask(*[GOOD] * 30)
 
     with caplog.at_level(logging.INFO, "handfast.keyholder"):
-        asyncio.run(asyncio.wait_for(main(), 20))
+        asyncio.run(asyncio.wait_for(main(), LIMIT))
     assert sum("signed as" in record.getMessage() for record in caplog.records) == 30
 
 
@@ -489,7 +501,7 @@ def test_every_refusal_in_the_log_is_held_back(
                     else:
                         await caller.answer()
 
-    asyncio.run(asyncio.wait_for(main(), 20))
+    asyncio.run(asyncio.wait_for(main(), LIMIT))
     assert [why in record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING] == [True]
 
 
@@ -556,7 +568,7 @@ def test_a_connection_that_comes_while_it_closes_is_ended(tmp_path: Path, turns:
             for _ in range(turns):
                 await asyncio.sleep(0)
             await holder.close()
-            caller.settimeout(PATIENCE)
+            caller.settimeout(LIMIT)
             try:
                 return caller.recv(1)
             except ConnectionResetError:

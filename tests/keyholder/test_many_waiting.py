@@ -12,6 +12,7 @@ from handfast.credentials.signers import LocalSigner
 from tests import certificates
 from tests.aio.support import Made, Recorder, client_config, listening, server_config
 from tests.keyholder.support import Running, close, held, remote
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 MANY = 500
 # At each end of a connection, and once more at a client.
 DESCRIPTORS = 3 * MANY + 200
-LIMIT = 60.0
 
 
 class Patient:

@@ -18,6 +18,7 @@ from handfast.registry import NamedGroup, SignatureScheme
 from tests import certificates
 from tests.aio.support import identity
 from tests.keyholder.support import close, remote
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,7 +45,7 @@ class Holder:
 
     def __exit__(self, *exception: object) -> None:
         self._process.send_signal(signal.SIGTERM)
-        _, self.log = self._process.communicate(timeout=20)
+        _, self.log = self._process.communicate(timeout=LIMIT)
         self.status = self._process.returncode
 
 

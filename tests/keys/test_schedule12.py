@@ -13,6 +13,7 @@ from handfast.events import Role, SecretLevel
 from handfast.keys import keylog
 from handfast.keys.schedule12 import MainSecret12, prf
 from tests.certificates import require_peer
+from tests.waiting import LIMIT
 
 RANDOMS = bytes(range(32)), bytes(range(32, 64))
 SHARED = bytes(range(100, 132))
@@ -23,7 +24,7 @@ def openssl_prf(hash_, secret, seed, length):
     digest = {"SHA-256": "SHA256", "SHA-384": "SHA384"}[hash_.name]
     command = [require_peer("openssl"), "kdf", "-keylen", str(length), "-kdfopt", f"digest:{digest}"]
     command += ["-kdfopt", f"hexsecret:{secret.hex()}", "-kdfopt", f"hexseed:{seed.hex()}", "TLS1-PRF"]
-    run = subprocess.run(command, capture_output=True, text=True, timeout=20, check=True)
+    run = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, check=True)
     return bytes.fromhex(run.stdout.strip().replace(":", ""))
 
 

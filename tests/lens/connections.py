@@ -10,8 +10,9 @@ from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ClientConnection, ServerConfig, ServerConnection
 from handfast.errors import HandfastError
 from handfast.events import Role, Secret
+from handfast.lens import verdict
+from handfast.lens.outcome import Outcome
 from handfast.lens.trace import Trace
-from handfast.lens.verdict import Outcome
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from tests import certificates
@@ -68,7 +69,7 @@ class Watched:
 
     def __post_init__(self) -> None:
         self.trace = Trace(self.lines.append, detail=self.detail, secrets=self.secrets, describer=DESCRIBER)
-        self.outcome = Outcome(self.role, DESCRIBER, lambda: self.now)
+        self.outcome = Outcome(self.role, lambda: self.now)
 
     @property
     def lenses(self) -> dict[str, Any]:
@@ -82,8 +83,12 @@ class Watched:
         return "\n".join(self.lines)
 
     @property
+    def hint(self) -> str:
+        return verdict.hint(self.outcome, self.error, DESCRIBER)
+
+    @property
     def verdict(self) -> str:
-        return self.outcome.line(self.error)
+        return verdict.line(self.outcome, self.error, DESCRIBER)
 
 
 def converse(
@@ -94,13 +99,19 @@ def converse(
     secrets: str = "none",
     server_name: str = "localhost",
     talk: bool = True,
+    lost: bool = False,
 ) -> tuple[Watched, Watched]:
-    """One connection from ClientHello to close_notify, or as far as it comes; what client and server watched."""
+    """One connection from ClientHello to close_notify, or as far as it comes; what client and server watched.
+
+    With ``lost`` nothing that the client sends arrives.
+    """
     watched = Watched(Role.CLIENT, detail, secrets), Watched(Role.SERVER, detail, secrets)
     ends = (
         ClientConnection(client, server_name=server_name, **watched[0].lenses),
         ServerConnection(server, **watched[1].lenses),
     )
+    if lost:
+        return watched
     _exchange(ends, watched)
     if talk and all(end.connected for end in ends):
         ends[0].send(REQUEST)

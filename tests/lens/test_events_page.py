@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 from tests.certificates import ca, server
+from tests.waiting import LIMIT
 
 PAGE = (Path(__file__).parents[2] / "docs" / "events.md").read_text()
 LIVE, RECORDED = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -39,7 +40,7 @@ print("received", received, len(watched) > 10)
 
 
 def run(program: str, folder: Path) -> str:
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=30, cwd=folder)
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=LIMIT, cwd=folder)
     assert (done.returncode, done.stderr) == (0, "")
     return done.stdout
 
@@ -59,7 +60,7 @@ def test_the_program_that_watches_a_connection_runs(tmp_path: Path) -> None:
 
 def test_the_program_that_reads_a_capture_runs(tmp_path: Path) -> None:
     demo = [sys.executable, "-m", "handfast", "demo", "--port", "0", "--out", str(tmp_path)]
-    subprocess.run(demo, capture_output=True, check=True, timeout=30)
+    subprocess.run(demo, capture_output=True, check=True, timeout=LIMIT)
     printed = run(RECORDED, tmp_path)
     assert re.search(r"^2 \d+ .*  C>S  application_data", printed, re.MULTILINE)
     assert "legacy_session_id" in printed

@@ -20,6 +20,7 @@ from tests import certificates
 from tests.certificates import require_peer
 from tests.lens.connections import client_config, server_config
 from tests.passive.recorded import C2S, CLIENT, S2C, SERVER, Pair, Side, blocks, talk
+from tests.waiting import LIMIT
 
 SECTION, INTERFACE, PACKET, SECRETS = 0x0A0D0D0A, 1, 6, 0x0A
 FIN, SYN, RST, PSH, ACK = 1, 2, 4, 8, 16
@@ -272,7 +273,7 @@ def test_application_data_is_written_at_once():
 
 def tshark(path: Any, *arguments: str) -> str:
     command = [require_peer("tshark"), "-n", "-r", str(path), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert done.returncode == 0, done.stderr
     return done.stdout
 

@@ -18,7 +18,6 @@ import subprocess
 import tempfile
 import termios
 import threading
-import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from enum import StrEnum
@@ -26,12 +25,11 @@ from typing import IO, TYPE_CHECKING, ClassVar, Self
 
 import pytest
 
+from tests.waiting import LIMIT, until
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
-
-LIMIT = 20.0
-"""Seconds that a peer may take for a connection; a busy machine with two processors needs a small part of it."""
 
 EXPORT_LENGTH = 32
 REQUEST = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
@@ -298,13 +296,16 @@ class ProcessPeer(Peer):
 
     def wait_until_read(self) -> None:
         """Waits until the program has taken all its standard input: what follows comes by a read of its own."""
-        assert self._process.stdin is not None
-        deadline = time.monotonic() + LIMIT
-        while self._process.poll() is None and time.monotonic() < deadline:
-            waiting = fcntl.ioctl(self._process.stdin, termios.FIONREAD, struct.pack("i", 0))
-            if waiting == struct.pack("i", 0):
-                return
-            time.sleep(0.002)
+        nothing = struct.pack("i", 0)
+
+        def taken() -> bool:
+            assert self._process.stdin is not None
+            return self._process.poll() is not None or (
+                fcntl.ioctl(self._process.stdin, termios.FIONREAD, nothing) == nothing
+            )
+
+        if not until(taken):
+            raise PeerFailed(f"{self.name} did not read what it was sent:\n{self.text()}")
 
     def drop(self) -> None:
         self._process.kill()
@@ -321,8 +322,11 @@ class ProcessPeer(Peer):
         return self.read_outcome(status)
 
     def _join(self) -> None:
+        """Waits until all that the program wrote was read."""
         for thread in self._threads:
             thread.join(LIMIT)
+            if thread.is_alive():
+                raise PeerFailed(f"{self.name} ended, and something still holds its pipes:\n{self.text()}")
 
     def __exit__(self, *exception: object) -> None:
         self._process.kill()

@@ -17,6 +17,7 @@ from tests.peers.base import (
     require_peer,
 )
 from tests.peers.openssl import group_list, rfc_suite, spell_version, suite_lists
+from tests.waiting import LIMIT
 
 
 class CurlClient(ProcessPeer, ClientPeer):
@@ -38,7 +39,7 @@ class CurlClient(ProcessPeer, ClientPeer):
             raise Cannot("curl makes its own requests")
         if options.server_name is None:
             raise Cannot("curl names the server of its URL in SNI")
-        command = [require_peer("curl"), "--verbose", "--silent", "--show-error", "--include", "--max-time", "15"]
+        command = [require_peer("curl"), "--verbose", "--silent", "--show-error", "--include", "--max-time", f"{LIMIT}"]
         command += ["--noproxy", "*", "--connect-to", f"::127.0.0.1:{self.port}"]
         command += ["--cacert", str(options.trust)] if options.trust else ["--insecure"]
         if options.certificate:

@@ -13,7 +13,6 @@ from typing import Any, Self
 
 from tests.peers.base import (
     EXPORT_LENGTH,
-    LIMIT,
     RESPONSE,
     Cannot,
     ClientAuth,
@@ -30,6 +29,7 @@ from tests.peers.base import (
     require_peer,
 )
 from tests.peers.namespace import READY
+from tests.waiting import LIMIT
 
 SUITES = {
     "TLS_AES_128_GCM_SHA256": "AES-128-GCM",
@@ -156,7 +156,7 @@ class GnuTLSServer(ProcessPeer, ServerPeer):
     shows_request = False
 
     def command(self) -> list[str]:
-        forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py"))]
+        forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py")), str(LIMIT)]
         forwarder += [str(self._listener.fileno()), str(self.options.connections)]
         # Only its log of records tells which alert it received.
         server = [require_peer("gnutls-serv"), "--port", str(PORT_INSIDE), "--debug", "5"]

@@ -14,9 +14,7 @@ from typing import ClassVar
 from tests.peers.base import Cannot, PeerFailed, missing
 from tests.peers.hosted import PROGRAMS, Host, HostedClient, HostedPeer, HostedServer, beside_python
 from tests.peers.openssl import suite_lists
-
-BUILD_LIMIT = 120.0
-"""Seconds: the first time, Go compiles its standard library."""
+from tests.waiting import TEST_LIMIT
 
 
 def compiler() -> str:
@@ -33,11 +31,11 @@ def build(source: Path, program: Path) -> None:
     settings = {"GOTOOLCHAIN": "local", "GOPROXY": "off", "GOFLAGS": "-mod=mod", "CGO_ENABLED": "0", "GOWORK": "off"}
     environment = {"HOME": str(program.parent), **os.environ, **settings}
     command = [compiler(), "build", "-ldflags=-s -w", "-o", str(program), source.name]
-    # Whoever comes second finds the standard library compiled.
+    # Go compiles its standard library the first time: the second to come here finds it compiled.
     with source.open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         made = subprocess.run(
-            command, cwd=source.parent, env=environment, capture_output=True, text=True, timeout=BUILD_LIMIT
+            command, cwd=source.parent, env=environment, capture_output=True, text=True, timeout=TEST_LIMIT
         )
     if made.returncode:
         raise PeerFailed(made.stderr)

@@ -4,23 +4,23 @@ from __future__ import annotations
 
 import atexit
 import os
-import re
 import subprocess
 import tempfile
 import threading
-import time
 from pathlib import Path
 from typing import Self
 
-from tests.peers.base import LIMIT, Cannot, ClientAuth, Options, Outcome, PeerFailed, first, missing
+from tests.peers.base import Cannot, ClientAuth, Options, Outcome, PeerFailed, first, missing
 from tests.peers.hosted import PROGRAMS, beside_python
 from tests.peers.nginx import require_possible
 from tests.peers.relayed import RelayedServer
+from tests.waiting import LIMIT, until
 
 MOST_RUNNING = 3
-SETTLED = re.compile(r"served\||handshake failed")
-WORD_LIMIT = 1.0
-"""Seconds until it has told what came of a connection that is over; it tells nothing of one without a request."""
+PROBE = b"\x16\x03\x01\xff\xff"
+PROBE_ANSWERED = "MessageTooLarge"
+"""Of a connection without a request it tells nothing. One with a record that nobody else sends, after all others, makes
+it say this; it does one thing after the other, so that by then it has told what there was to tell of them."""
 
 
 class Granian:
@@ -137,13 +137,12 @@ class GranianServer(RelayedServer):
 
     def outcome(self) -> Outcome:
         self.end_relay()
-        deadline = time.monotonic() + WORD_LIMIT
-        while (
-            len(SETTLED.findall(self._granian.text, self._start)) < self.options.connections
-            and time.monotonic() < deadline
-        ):
-            time.sleep(0.005)
-        text = self._granian.text[self._start :]
+        with self._connect() as probe:
+            probe.sendall(PROBE)
+            if not until(lambda: PROBE_ANSWERED in self._granian.text[self._start :] or self.ended() is not None):
+                raise PeerFailed(f"granian does not answer:\n{self._granian.text}")
+        told, _, _ = self._granian.text[self._start :].partition(PROBE_ANSWERED)
+        text = told[: told.rfind("\n") + 1]
         trouble = first(r"^(.*handshake failed.*)$", text) or ""
         complete = "served|" in text and not trouble
         return Outcome(ok=complete, error=trouble or ("" if complete else "no request came"), text=text)

@@ -9,6 +9,7 @@ from tests.peers.base import Cannot, Outcome, first, last, require_peer
 from tests.peers.nginx import require_possible
 from tests.peers.openssl import group_list, rfc_suite, spell_version, suite_lists
 from tests.peers.relayed import RelayedProcess, verify_word
+from tests.waiting import LIMIT
 
 # What it tells of a connection, in the order of SEEN.
 FACTS = "%[ssl_fc_protocol]|%[ssl_fc_cipher]|%[ssl_fc_alpn]|%{+Q}[ssl_c_s_dn]|%[ssl_fc_sni]|%[ssl_fc_is_resumed]"
@@ -59,12 +60,13 @@ class HAProxyServer(RelayedProcess):
         return (
             f"global\n    nbthread 1\n    tune.bufsize {BUFFER}\n    tune.maxrewrite 1024\n"
             "    log stdout format raw local0 debug\n"
-            "defaults\n    mode http\n    timeout client 15s\n    timeout http-request 15s\n    log global\n"
+            f"defaults\n    mode http\n    timeout client {LIMIT:.0f}s\n    timeout http-request {LIMIT:.0f}s\n"
+            "    log global\n"
             "    option httpclose\n"
             f"frontend tls\n    {' '.join(bind)}\n"
             f"    log-format seen|%ST|%tsc|{FACTS}\n"
             "    error-log-format failed|%[fc_err_str]|%[ssl_fc_err_str]|%[ssl_c_err]|%[ssl_c_ca_err]\n"
-            "    http-request wait-for-body time 10s\n"
+            f"    http-request wait-for-body time {LIMIT:.0f}s\n"
             f"    http-request return status 200 content-type text/plain file {page}\n"
         )
 

@@ -1,9 +1,10 @@
 """Peers that take turns in one program, because starting it anew for each connection would take too long.
 
 Such a program reads jobs from its standard input, a line each, and writes what comes of them, a line each, all in the
-encoding of HTML forms, which every library knows. A job has a number, says ``do=serve``, ``connect`` or ``drop``, and
-repeats what stands in ``Options``. The answers are ``event=listening`` with a port, and ``event=over`` with the fields
-of ``Outcome``. The program ends when its input does, so it never outlives the tests.
+encoding of HTML forms, which every library knows. A job has a number, says ``do=serve``, ``connect`` or ``drop``, how
+many milliseconds it may take as its ``limit``, and repeats what stands in ``Options``. The answers are
+``event=listening`` with a port, and ``event=over`` with the fields of ``Outcome``. The program ends when its input
+does, so it never outlives the tests.
 """
 
 from __future__ import annotations
@@ -20,11 +21,10 @@ from pathlib import Path
 from typing import Any, ClassVar, Self
 from urllib.parse import parse_qs, urlencode
 
-from tests.peers.base import LIMIT, Cannot, ClientPeer, Options, Outcome, Peer, PeerFailed, ServerPeer
+from tests.peers.base import Cannot, ClientPeer, Options, Outcome, Peer, PeerFailed, ServerPeer
+from tests.waiting import LIMIT
 
 PROGRAMS = Path(__file__).with_name("programs")
-START_LIMIT = 60.0
-"""Seconds until a program answers its first job."""
 
 
 class Host:
@@ -72,7 +72,7 @@ class Host:
     def wait(self, number: str, *events: str) -> dict[str, list[str]]:
         """The answer to a job that is one of these events."""
         with self._changed:
-            found = self._changed.wait_for(lambda: self._found(number, events) or not self._running, START_LIMIT)
+            found = self._changed.wait_for(lambda: self._found(number, events) or not self._running, LIMIT)
             answer = self._found(number, events)
         if not found or answer is None:
             raise PeerFailed(f"{self._process.args!r} does not answer:\n{self._chatter}")
@@ -114,7 +114,7 @@ class HostedPeer(Peer):
     def job(self) -> dict[str, Any]:
         job = {field.name: getattr(self.options, field.name) for field in fields(Options)}
         job |= {name: job[name].decode() for name in ("request", "response", "upload", "early_data")}
-        return {name: value for name, value in job.items() if value is not None}
+        return {name: value for name, value in job.items() if value is not None} | {"limit": int(1000 * LIMIT)}
 
     def __enter__(self) -> Self:
         self.require_possible()

@@ -1,11 +1,11 @@
 """Runs a server that cannot choose its address, and forwards some connections to it, one after the other.
 
-    unshare --net ... python -I namespace.py LISTENING_FD CONNECTIONS PORT COMMAND...
+    unshare --net ... python -I namespace.py LIMIT LISTENING_FD CONNECTIONS PORT COMMAND...
 
 The command runs in a network namespace of its own, where every address it binds is out of reach of everybody. The
 listening socket was made outside, on the loopback interface that the tests see, and a socket stays in the namespace
 that it was made in, so this process can hand each byte from the one to the other. It says READY when killing unshare
-ends it as well. When the last connection is over, so is the command.
+ends it as well. When the last connection is over, so is the command. LIMIT is the seconds that it has to listen.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ import threading
 import time
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
-LIMIT = 20.0
 READY = "forwarding to a server of its own network namespace"
 
 
@@ -32,9 +31,9 @@ def bring_loopback_up() -> None:
         fcntl.ioctl(any_socket, SIOCSIFFLAGS, struct.pack("16sh22x", b"lo", flags | IFF_UP))
 
 
-def connect(server: subprocess.Popen[bytes], port: int) -> socket.socket:
+def connect(server: subprocess.Popen[bytes], port: int, limit: float) -> socket.socket:
     """A connection to the command, which may still be about to listen."""
-    deadline = time.monotonic() + LIMIT
+    deadline = time.monotonic() + limit
     while True:
         try:
             return socket.create_connection(("127.0.0.1", port))
@@ -44,24 +43,32 @@ def connect(server: subprocess.Popen[bytes], port: int) -> socket.socket:
             time.sleep(0.01)
 
 
-def pump(source: socket.socket, sink: socket.socket) -> None:
-    """Copies until the end of the source, and ends the sink the same way."""
+def pump(source: socket.socket, sink: socket.socket, *, to_the_end: bool = False) -> None:
+    """Copies until the end of the source, and ends the sink the same way.
+
+    With ``to_the_end`` a sink that takes no more ends nothing: a server that its client left has not said all it has to
+    say before it has closed its own side.
+    """
     with contextlib.suppress(OSError):
         while data := source.recv(65536):
-            sink.sendall(data)
+            try:
+                sink.sendall(data)
+            except OSError:
+                if not to_the_end:
+                    break
     with contextlib.suppress(OSError):
         sink.shutdown(socket.SHUT_WR)
 
 
 def main() -> None:
-    listening_fd, connections, port, *command = sys.argv[1:]
+    limit, listening_fd, connections, port, *command = sys.argv[1:]
     print(READY, flush=True)
     bring_loopback_up()
     with socket.socket(fileno=int(listening_fd)) as listener, subprocess.Popen(command) as server:
         for _ in range(int(connections)):
             outside, _ = listener.accept()
-            with outside, connect(server, int(port)) as inside:
-                back = threading.Thread(target=pump, args=(inside, outside))
+            with outside, connect(server, int(port), float(limit)) as inside:
+                back = threading.Thread(target=pump, args=(inside, outside), kwargs={"to_the_end": True})
                 back.start()
                 pump(outside, inside)
                 back.join()

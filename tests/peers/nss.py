@@ -16,7 +16,6 @@ from typing import Any, Self
 from handfast.registry import CipherSuite
 from tests.peers.base import (
     EXPORT_LENGTH,
-    LIMIT,
     RESPONSE,
     Cannot,
     ClientAuth,
@@ -32,6 +31,7 @@ from tests.peers.base import (
 )
 from tests.peers.gnutls import PORT_INSIDE, require_namespaces, unshare
 from tests.peers.namespace import READY
+from tests.waiting import LIMIT
 
 GROUPS = {"secp256r1": "P256", "secp384r1": "P384", "secp521r1": "P521", "x25519": "x25519"}
 CIPHERS_SEEN = {
@@ -144,7 +144,7 @@ class NSSServer(ProcessPeer, ServerPeer):
             raise Cannot("selfserv answers with what it was asked")
         if not set(options.application_protocols) <= {"http/1.1"}:
             raise Cannot("selfserv chooses http/1.1 by ALPN, or does not speak it")
-        forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py"))]
+        forwarder = [sys.executable, "-I", str(Path(__file__).with_name("namespace.py")), str(LIMIT)]
         forwarder += [str(self._listener.fileno()), str(self.options.connections)]
         arguments = common_arguments(options)
         arguments[arguments.index("-p") + 1] = str(PORT_INSIDE)

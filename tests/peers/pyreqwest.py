@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, Self
 
 from tests.peers.base import REQUEST, Cannot, KeyUpdate, Options, Outcome, ThreadClient, require_module
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from pyreqwest.client import SyncClientBuilder
@@ -62,7 +63,9 @@ class PyreqwestClient(ThreadClient):
         from pyreqwest.client import SyncClientBuilder
 
         options = self.options
-        builder = SyncClientBuilder().timeout(timedelta(seconds=15)).no_proxy().tls_sni(options.server_name is not None)
+        builder = (
+            SyncClientBuilder().timeout(timedelta(seconds=LIMIT)).no_proxy().tls_sni(options.server_name is not None)
+        )
         if options.application_protocols != ("h2", "http/1.1"):
             builder = builder.http1_only()
         if options.version:

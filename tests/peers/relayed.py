@@ -11,13 +11,13 @@ import signal
 import socket
 import tempfile
 import threading
-import time
 from abc import abstractmethod
 from pathlib import Path
 from typing import ClassVar, Self
 
-from tests.peers.base import LIMIT, ClientAuth, Options, Outcome, PeerFailed, ProcessPeer, ServerPeer
+from tests.peers.base import ClientAuth, Options, Outcome, PeerFailed, ProcessPeer, ServerPeer
 from tests.peers.namespace import pump
+from tests.waiting import LIMIT, until
 
 
 class RelayedServer(ServerPeer):
@@ -41,18 +41,18 @@ class RelayedServer(ServerPeer):
         self._relay.start()
 
     def _connect(self) -> socket.socket:
-        deadline = time.monotonic() + LIMIT
-        while True:
-            inside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-            try:
+        inside = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+
+        def listens() -> bool:
+            with contextlib.suppress(OSError):
                 inside.connect(str(self.path))
-            except OSError:
-                inside.close()
-                if time.monotonic() > deadline or (text := self.ended()) is not None:
-                    raise PeerFailed(f"{self.name} does not listen:\n{text}") from None
-                time.sleep(0.005)
-            else:
-                return inside
+                return True
+            return False
+
+        if not until(lambda: listens() or self.ended() is not None) or not connected(inside):
+            inside.close()
+            raise PeerFailed(f"{self.name} does not listen:\n{self.ended()}")
+        return inside
 
     def _relay_both_ways(self) -> None:
         with contextlib.ExitStack() as stack:
@@ -68,7 +68,7 @@ class RelayedServer(ServerPeer):
     @staticmethod
     def _relay_one(outside: socket.socket, inside: socket.socket) -> None:
         with outside:
-            back = threading.Thread(target=pump, args=(inside, outside))
+            back = threading.Thread(target=pump, args=(inside, outside), kwargs={"to_the_end": True})
             back.start()
             pump(outside, inside)
             back.join(LIMIT)
@@ -124,6 +124,15 @@ class RelayedProcess(RelayedServer, ProcessPeer):
         self._relay.join(LIMIT)
         super().__exit__(*exception)
         self._directory.cleanup()
+
+
+def connected(inside: socket.socket) -> bool:
+    """Whether a socket has a peer."""
+    try:
+        inside.getpeername()
+    except OSError:
+        return False
+    return True
 
 
 def verify_word(options: Options, none: str, request: str, require: str) -> str:

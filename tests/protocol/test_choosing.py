@@ -25,8 +25,8 @@ from handfast.engine import (
 from handfast.errors import ConfigError
 from handfast.events import CertificateChosen, Role
 from handfast.handshake.selection import choose_client_credentials
+from handfast.lens.outcome import Outcome
 from handfast.lens.trace import Trace
-from handfast.lens.verdict import Outcome
 from handfast.pki.template import key_usage
 from handfast.registry import NamedGroup, SignatureScheme
 from handfast.sessions.cache import SessionCache

@@ -104,6 +104,8 @@ def bare(extension_block):
     Row("a host name with a zero byte", asks_for((0, b"localhost\0.elsewhere")), "bad_server_name",
         "illegal_parameter"),
     Row("a host name with a space", asks_for((0, b"local host")), "bad_server_name", "illegal_parameter"),
+    Row("a host name with a line break", asks_for((0, b"localhost\n")), "bad_server_name", "illegal_parameter"),
+    Row("a host name with an escape", asks_for((0, b"\x1b[2Jlocalhost")), "bad_server_name", "illegal_parameter"),
     Row("a host name that is not ASCII", asks_for((0, "b\u00fccher.example".encode())), "bad_server_name",
         "illegal_parameter"),
     # The cookie that nobody gave.

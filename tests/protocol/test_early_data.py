@@ -523,6 +523,18 @@ def test_early_data_in_a_clients_name_needs_both_to_say_so(ours, theirs):
         assert pair.client.info.early_data == "not sent: the session carries a client identity"
 
 
+def test_who_sent_early_data_is_not_verified_before_the_handshake_is_over():
+    world = early_world(client={**IDENTIFIED["client"], **OPT_IN}, server={**IDENTIFIED["server"], **OPT_IN})
+    pair = world.pair(early_data=QUESTION)
+    pair.server.receive(pair.client.outgoing())
+    info = pair.server.info
+    assert (info.early_data, info.verified_peer, info.peer, info.presented) == ("accepted", None, None, ())
+    assert info.session_peer.chain == certificates.client().chain
+    assert info.session_peer.verdict.accepted
+    assert pair.run().resumed
+    assert info.verified_peer.chain == info.session_peer.chain
+
+
 def test_a_renewed_session_still_stands_for_the_certificate():
     """No certificate is shown when it is resumed, and early data in its name needs the client's leave all the same."""
     world = early_world(client=IDENTIFIED["client"], server={**IDENTIFIED["server"], **OPT_IN})

@@ -14,12 +14,13 @@ from handfast.crypto import signatures
 from handfast.engine import ClientAuth, UnverifiedPeer, VerifiedPeer
 from handfast.errors import CertificateRejected
 from handfast.events import Role
-from handfast.limits import MAX_PRESENTED_CERTIFICATES
+from handfast.limits import MAX_PRESENTED_CERTIFICATES, MAX_RSA_BITS, MAX_RSA_EXPONENT
 from handfast.pki.authority import Issued
 from handfast.registry import SignatureScheme
 from handfast.trust.verdict import refuse
 from handfast.wire.extensions import Extensions, OpaqueExtension, SignatureSchemeList
 from handfast.wire.messages import Certificate, CertificateEntry, CertificateVerify
+from handfast.wire.messages12 import Certificate as Certificate12
 from handfast.x509.purpose import Purpose
 from tests import certificates
 from tests.lies import change, extended, flipped, followed_by, kept, longer, shorter, without
@@ -36,6 +37,7 @@ from tests.protocol.ours import (
     meet,
     table,
 )
+from tests.protocol12.ours12 import meet12
 from tests.scripted import proof_content
 
 # A server's alerts after its own Finished use application keys.
@@ -54,6 +56,38 @@ def check(role, step, lie, code, alert, **peer):
     """The lie, where the peer of our ``role`` shows a certificate."""
     ours = {"client_auth": ClientAuth.REQUIRE_AND_VERIFY} if role is Role.SERVER else {}
     Row("", lie, code, alert, UNDER[role], {"identity": identity(role), **peer}, ours).check(role, step)
+
+
+# What key it may be
+
+
+def expensive(bits, exponent):
+    """A certificate with an RSA key like that."""
+    issued = certificates.server("rsa-2048")
+    old = x509.load_der_x509_certificate(issued.chain[0])
+    # The library makes no key with the exponent 1.
+    key = rsa.RSAPublicNumbers(max(exponent, 3), 2**bits - 1).public_key()
+    builder = x509.CertificateBuilder(
+        old.issuer, old.subject, key, old.serial_number, old.not_valid_before_utc, old.not_valid_after_utc
+    )
+    certificate = builder.sign(issued.key, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
+    return certificate.replace(b"\x02\1\3\xa3", b"\x02\1\1\xa3").replace(b"\x02\1\3\x30", b"\x02\1\1\x30")
+
+
+@both_roles
+@pytest.mark.parametrize("version", [0x0303, 0x0304])
+@pytest.mark.parametrize(("bits", "exponent"), [(MAX_RSA_BITS + 8, 65537), (2048, MAX_RSA_EXPONENT + 1), (2048, 1)])
+def test_an_rsa_key_is_judged_before_it_verifies_anything(role, version, bits, exponent):
+    shown = expensive(bits, exponent)
+    ours = {"versions": (version,)}
+    if role is Role.SERVER:
+        ours["client_auth"] = ClientAuth.REQUEST
+    more = {"identity": identity(role, "rsa-2048"), "scheme": Scheme.rsa_pss_rsae_sha256}
+    if version == 0x0303:
+        peer = meet12(role, ours, lies={"Certificate": Certificate12((shown,))}, **more).run()
+    else:
+        peer = meet(role, ours, lies={"Certificate": Certificate(b"", (CertificateEntry(shown),))}, **more).run()
+    assert (peer.refusal.code, peer.refusal.alert) == ("weak_key", "unsupported_certificate")
 
 
 # What CertificateVerify may be signed with

@@ -20,7 +20,7 @@ from handfast.engine import (
     UnverifiedPeer,
     VerifiedPeer,
 )
-from handfast.errors import ApiMisuse, LocalFailure
+from handfast.errors import ApiMisuse, ConnectionLost, LocalFailure
 from handfast.events import Event, MessageSeen, PeerJudged, Role
 from handfast.handshake.negotiate import TLS12, TLS13
 from handfast.pki.authority import CertificateAuthority
@@ -125,6 +125,49 @@ def test_who_watches_sees_one_verdict_on_each_connection(resumed):
         assert verdict.direction is role.peer.sends
         before = [event for event in told[role][: told[role].index(verdict)] if isinstance(event, MessageSeen)]
         assert any(isinstance(event.message, ServerHello) for event in before)
+
+
+# Known from the Finished on
+
+
+@EACH_VERSION
+def test_a_recorded_hello_makes_nobody_a_verified_peer(versions):
+    """It has a ticket and its binder, and who sends it again need not hold the PSK."""
+    world = mutual(versions)
+    world.meet()
+    recorded = world.pair().client.outgoing()
+    ours = ServerConnection(ServerConfig(**world.server), seams=world.seams)
+    ours.receive(recorded)
+    assert ours.error is None
+    assert not ours.connected
+    assert (ours.info.peer, ours.info.presented, ours.info.session_peer) == (None, (), None)
+    with pytest.raises(ConnectionLost):
+        ours.eof()
+    assert (ours.info.verified_peer, ours.info.presented) == (None, ())
+
+
+@EACH_VERSION
+def test_a_resumed_client_is_known_once_its_finished_came(versions):
+    world = mutual(versions)
+    world.meet()
+    known = []
+    pair = world.pair().run(lambda server: known.append((server.connected, server.info.verified_peer is not None)))
+    assert pair.resumed
+    assert known == [(False, False), (True, True)]
+
+
+@EACH_VERSION
+def test_a_resumed_server_is_known_once_its_finished_came(versions):
+    world = mutual(versions)
+    world.meet()
+    pair = world.pair()
+    pair.server.receive(pair.client.outgoing())
+    flight = pair.server.outgoing()
+    pair.client.receive(flight[: -len(flight) // 3])
+    assert not pair.client.connected
+    assert (pair.client.info.peer, pair.client.info.presented) == (None, ())
+    pair.client.receive(flight[-len(flight) // 3 :])
+    assert pair.client.info.verified_peer is not None
 
 
 # Judged again, each time

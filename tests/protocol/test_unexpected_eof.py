@@ -16,6 +16,7 @@ from handfast.lens.trace import Trace
 from tests.lies import APPLICATION_DATA, HANDSHAKE, Record, Wire
 from tests.protocol.later import OFFER, TheirClient
 from tests.protocol.ours import APPLICATION_KEYS, assert_dead, both_roles, client, meet, server
+from tests.waiting import LIMIT
 
 DATA = Record(APPLICATION_DATA, b"data")
 CUT_RECORD = Wire(b"\x17\3\3\0\x20half")
@@ -129,7 +130,7 @@ def test_of_a_blocking_socket(policy, cut):
 
     thread = threading.Thread(target=be_cut_off)
     thread.start()
-    with TLSSocket(near, server(unexpected_eof=policy), timeout=10) as tls:
+    with TLSSocket(near, server(unexpected_eof=policy), timeout=LIMIT) as tls:
         assert tls.recv() == b"data"
         if policy == "end" and not cut:
             assert (tls.recv(), tls.recv()) == (b"", b"")

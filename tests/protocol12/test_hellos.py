@@ -15,9 +15,9 @@ from handfast.wire.messages import ServerHello as ServerHello13
 from handfast.wire.messages12 import ServerHello
 from tests import certificates
 from tests.lies import change, extended, followed_by, handshake, longer, shorter, twice, without
-from tests.peer import Server
+from tests.peer import Client, Server
 from tests.peer12 import Server12
-from tests.protocol.ours import SECP256R1, client, credentials, table
+from tests.protocol.ours import SECP256R1, client, credentials, server, table
 from tests.protocol12.ours12 import BOTH, ONLY, TLS12, TLS13, Row12, meet12
 
 RSA = {"credentials": (credentials(certificates.server("rsa-2048")),)}
@@ -27,6 +27,10 @@ OLD = {"require_extended_main_secret": False}
 
 def offering(*versions):
     return extended(ext.SupportedVersionsClientHello(versions))
+
+
+def asks_for(*names):
+    return extended(ext.ServerNameList(tuple(ext.ServerName(name_type, name) for name_type, name in names)))
 
 
 def with_suites(*suites):
@@ -75,9 +79,32 @@ def with_suites(*suites):
     Row12("an extended main secret with a body", extended(OpaqueExtension(23, b"\0")), "trailing_bytes",
         "decode_error"),
     Row12("another message behind it", followed_by(b"\x10\0\0\0"), "message_spans_key_change", "unexpected_message"),
+    # The name that it asks for, as in TLS 1.3.
+    Row12("two host names", asks_for((0, b"localhost"), (0, b"elsewhere")), "bad_server_name", "illegal_parameter"),
+    Row12("two names of an unknown type", asks_for((0, b"localhost"), (7, b"a"), (7, b"b")), "bad_server_name",
+        "illegal_parameter"),
+    Row12("a host name with a zero byte", asks_for((0, b"localhost\0.elsewhere")), "bad_server_name",
+        "illegal_parameter"),
+    Row12("a host name with a line break", asks_for((0, b"localhost\n")), "bad_server_name", "illegal_parameter"),
+    Row12("a host name with an escape", asks_for((0, b"\x1b[2Jlocalhost")), "bad_server_name", "illegal_parameter"),
+    Row12("a host name that is not ASCII", asks_for((0, "b\u00fccher.example".encode())), "bad_server_name",
+        "illegal_parameter"),
 )  # fmt: skip
 def test_client_hello_with(row):
     row.check(Role.SERVER, "ClientHello")
+
+
+@pytest.mark.parametrize("version", [TLS12, TLS13])
+def test_a_name_that_no_host_has_is_refused_before_anybody_hears_of_it_and_each_time(version):
+    asked = []
+    ours = {**BOTH, "choose_config": lambda hello: asked.append(hello.server_name)}
+    lies = {"ClientHello": asks_for((0, b"localhost\r\nHost: elsewhere"))}
+    # What comes again is remembered by its shape.
+    for _ in range(4):
+        peer = meet12(Role.SERVER, ours, lies=lies) if version == TLS12 else Client(server(**ours), lies=lies)
+        assert peer.run().refusal == ("bad_server_name", "illegal_parameter", "plaintext")
+        assert peer.connection.info.server_name is None
+    assert asked == []
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ from tests import certificates
 from tests.cli.conftest import https_server
 from tests.lens.connections import client_config, server_config
 from tests.peers.base import require_peer
+from tests.waiting import LIMIT
 
 MUTUAL = ClientAuth.REQUIRE_AND_VERIFY
 BY_TICKET, BY_ID = "by ticket", "by session id"
@@ -124,7 +125,7 @@ def test_pythons_server(files, way):
 
 
 def run_program(*command: str, text: bytes = b"") -> str:
-    done = subprocess.run(command, input=text, capture_output=True, timeout=30, check=False)
+    done = subprocess.run(command, input=text, capture_output=True, timeout=LIMIT, check=False)
     return (done.stdout + done.stderr).decode(errors="replace")
 
 
@@ -184,7 +185,7 @@ def test_s_server(s_server):
     config = client_config(certificates.client(), sessions=SessionCache(), application_protocols=())
     resumed = []
     for _ in range(3):
-        with sockets.connect("127.0.0.1", s_server, config, server_name="localhost", timeout=10) as tls:
+        with sockets.connect("127.0.0.1", s_server, config, server_name="localhost", timeout=LIMIT) as tls:
             tls.handshake()
             tls.sendall(b"GET / HTTP/1.0\r\n\r\n")
             said = b"".join(iter(lambda: tls.recv(65536), b""))

@@ -9,12 +9,13 @@ import socket
 import ssl
 import subprocess
 import threading
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from tests.peers.base import LIMIT, RESPONSE, PeerFailed, require_peer
+from tests.peers.base import RESPONSE, PeerFailed, require_peer
+from tests.ports import own_port
+from tests.waiting import LIMIT, TEST_LIMIT, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -83,23 +84,15 @@ def process(command: list[str], **options: object) -> Iterator[subprocess.Popen[
                 running.kill()
 
 
-def free_port() -> int:
-    """For servers that take no port of the kernel's choice. Nobody else here binds ports by number."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-        return port
-
-
 def wait_for(running: subprocess.Popen[bytes], port: int) -> None:
-    deadline = time.monotonic() + LIMIT
-    while True:
-        try:
+    def listens() -> bool:
+        with contextlib.suppress(OSError):
             socket.create_connection(("127.0.0.1", port)).close()
-            return
-        except OSError:
-            if running.poll() is not None or time.monotonic() > deadline:
-                raise PeerFailed(f"{running.args!r} does not listen") from None
-            time.sleep(0.02)
+            return True
+        return False
+
+    if not until(lambda: listens() or running.poll() is not None) or running.poll() is not None:
+        raise PeerFailed(f"{running.args!r} does not listen")
 
 
 def read_port(running: subprocess.Popen[bytes], marker: bytes) -> int:
@@ -146,8 +139,7 @@ def s_server(place: Place) -> Iterator[int]:
 @contextlib.contextmanager
 def stunnel(place: Place) -> Iterator[int]:
     program = require_peer("stunnel4")
-    port = free_port()
-    with threaded(answer_plainly) as backend:
+    with own_port() as port, threaded(answer_plainly) as backend:
         config = place.write(
             "stunnel.conf",
             f"foreground = yes\npid =\nsyslog = no\n[tls]\naccept = 127.0.0.1:{port}\nconnect = 127.0.0.1:{backend}\n"
@@ -162,10 +154,9 @@ def stunnel(place: Place) -> Iterator[int]:
 @contextlib.contextmanager
 def hitch(place: Place) -> Iterator[int]:
     program = require_peer("hitch")
-    port = free_port()
     # It refuses to work as root.
     not_root = 'user = "nobody"\ngroup = "nogroup"\n' if os.geteuid() == 0 else ""
-    with threaded(answer_plainly) as backend:
+    with own_port() as port, threaded(answer_plainly) as backend:
         config = place.write(
             "hitch.conf",
             f'frontend = "[127.0.0.1]:{port}"\nbackend = "[127.0.0.1]:{backend}"\npem-file = "{place.both}"\n'
@@ -180,12 +171,11 @@ def hitch(place: Place) -> Iterator[int]:
 @contextlib.contextmanager
 def haproxy(place: Place) -> Iterator[int]:
     program = require_peer("haproxy")
-    port = free_port()
-    with threaded(answer_plainly) as backend:
+    with own_port() as port, threaded(answer_plainly) as backend:
         config = place.write(
             "haproxy.cfg",
-            "global\n    nbthread 1\ndefaults\n    mode tcp\n    timeout connect 5s\n    timeout client 5s\n"
-            "    timeout server 5s\nlisten tls\n"
+            "global\n    nbthread 1\ndefaults\n    mode tcp\n    timeout connect 2m\n    timeout client 2m\n"
+            "    timeout server 2m\nlisten tls\n"
             f"    bind 127.0.0.1:{port} ssl crt {place.both} ca-file {place.ca} verify required ssl-min-ver TLSv1.3\n"
             f"    server plain 127.0.0.1:{backend}\n",
         )
@@ -200,7 +190,7 @@ def go(place: Place) -> Iterator[int]:
     program = place.directory / "server"
     environment = {"HOME": str(place.directory), **os.environ, "GO111MODULE": "off", "CGO_ENABLED": "0"}
     source = Path(__file__).with_name("server.go")
-    subprocess.run([compiler, "build", "-o", program, source], env=environment, check=True, timeout=300)
+    subprocess.run([compiler, "build", "-o", program, source], env=environment, check=True, timeout=TEST_LIMIT)
     with process([str(program), str(place.certificate), str(place.key), str(place.ca)]) as running:
         yield read_port(running, b"127.0.0.1:")
 

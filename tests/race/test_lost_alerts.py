@@ -23,8 +23,9 @@ from handfast import aio
 from handfast.errors import HandfastError, PeerRejected
 from handfast.pki.authority import CertificateAuthority, Issued
 from tests import certificates
-from tests.peers.base import LIMIT, REQUEST, missing
+from tests.peers.base import REQUEST, missing
 from tests.race.servers import SERVERS, Place
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -87,7 +88,7 @@ def blocking(port: int, config: handfast.ClientConfig, delay: float, trials: int
     for _ in range(trials):
         try:
             with handfast.connect("127.0.0.1", port, config, server_name="localhost", timeout=LIMIT) as tls:
-                time.sleep(delay)
+                time.sleep(delay)  # the scene, not a wait: whatever comes first, the alert must be learned
                 tls.sendall(REQUEST)
                 outcomes[f"lost: received {tls.recv(100)!r}"] += 1
         except HandfastError as error:

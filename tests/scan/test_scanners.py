@@ -18,12 +18,12 @@ import pytest
 
 from tests import certificates
 from tests.cli.conftest import finish, start
+from tests.waiting import TEST_LIMIT
 
 pytestmark = pytest.mark.skipif("HANDFAST_SCAN" not in os.environ, reason="slow: `make scan` runs it")
 
 ROOT = Path(__file__).parent.parent.parent
 SSLYZE = ROOT / ".venv" / "sslyze" / "bin" / "python"
-LIMIT = 400
 """Seconds for one scan; the longest takes 80 on an idle machine."""
 
 KEYS = {"ecdsa-p256": "ECDSA", "rsa-2048": "RSA"}
@@ -104,7 +104,12 @@ def served(tmp_path, key):
 
 def run(tmp_path, *command):
     return subprocess.run(
-        list(map(str, command)), cwd=tmp_path, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=LIMIT
+        list(map(str, command)),
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=TEST_LIMIT,
     )
 
 

@@ -10,6 +10,7 @@ from handfast import limits
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.state import ClientSession
 from tests.sessions.forking import in_child
+from tests.waiting import LIMIT
 
 HERE, THERE = bytes(32), b"1" * 32
 
@@ -98,7 +99,7 @@ def test_threads_never_get_the_same():
     barrier = threading.Barrier(4)
 
     def work(number: int) -> None:
-        barrier.wait(10)
+        barrier.wait(LIMIT)
         for index in range(300):
             cache.put(HERE, session(number * 1000 + index))
             if (one := cache.take(HERE)) is not None:
@@ -108,7 +109,7 @@ def test_threads_never_get_the_same():
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(LIMIT)
     assert len(found) == len(set(found))
 
 

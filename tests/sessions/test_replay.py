@@ -8,6 +8,7 @@ from handfast import limits
 from handfast.sessions.replay import MemoryReplayGuard
 from tests.sessions.forking import in_child
 from tests.sessions.test_tickets import Clock
+from tests.waiting import LIMIT
 
 
 def test_each_hello_is_new_once():
@@ -97,12 +98,12 @@ def test_threads_agree_on_who_came_first():
     firsts: list[int] = []
 
     def work() -> None:
-        barrier.wait(10)
+        barrier.wait(LIMIT)
         firsts.extend(number for number in range(500) if guard.first_use(b"%d" % number, 20))
 
     threads = [threading.Thread(target=work) for _ in range(4)]
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(LIMIT)
     assert sorted(firsts) == list(range(500))

@@ -18,6 +18,8 @@ from handfast.tools.endpoint.__main__ import DONE, FAILED, USAGE, main
 from handfast.tools.endpoint.flags import parse
 from tests import certificates
 from tests.listening import ANY_PORT, LOCALHOST, Listening
+from tests.ports import own_port
+from tests.waiting import LIMIT, OUR_LIMIT
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -47,7 +49,7 @@ class Scene:
 
     def meet(self, waiting: list[str], coming: list[str]) -> tuple[Outcome, Outcome]:
         """What two endpoints say, the first of which listens."""
-        limit = ["--timeout", "10"]
+        limit = ["--timeout", str(OUR_LIMIT)]
         with Listening(parse([*limit, *waiting, "--listen", f"{LOCALHOST}:0"])) as listening:
             outcome = run(parse([*limit, *coming, "--connect", f"{LOCALHOST}:{listening.port}"]))
             return listening.outcome(), outcome
@@ -345,9 +347,8 @@ def test_a_host_that_cannot_be_a_name(scene, host):
 
 
 def test_nobody_listens(scene, capsys):
-    with socket.create_server((LOCALHOST, 0)) as listener:
-        port = listener.getsockname()[1]
-    status = main([*scene.client, "--connect", f"{LOCALHOST}:{port}"])
+    with own_port() as port:
+        status = main([*scene.client, "--connect", f"{LOCALHOST}:{port}"])
     line = json.loads(capsys.readouterr().out)
     assert status == FAILED
     assert line["outcome"] == "error"
@@ -366,7 +367,7 @@ def test_the_program(scene):
         clients = [*scene.client, "--connect", address, "--count", "2", "--send", "x", "--expect-bytes", "1"]
         outcomes = list(run_each(parse(clients)))
         lines = [json.loads(line) for line in program.stdout]
-        assert program.wait(10) == DONE
+        assert program.wait(LIMIT) == DONE
     assert [outcome.ok for outcome in outcomes] == [True, True]
     assert [line["outcome"] for line in lines] == ["ok", "ok"]
     assert lines[0]["role"] == "server"

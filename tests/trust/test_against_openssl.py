@@ -11,6 +11,7 @@ from cryptography import x509
 from handfast.pki.faults import FaultNames, Role, build_fault
 from handfast.x509.pem import encode
 from tests.certificates import require_peer
+from tests.waiting import LIMIT
 
 from .crafting import (
     ANY,
@@ -44,7 +45,7 @@ def openssl_accepts(directory: Path, chain: tuple[bytes, ...], roots: tuple[byte
     others = ["-untrusted", "others"] if chain[1:] else []
     command = [require_peer("openssl"), "verify", "-CAfile", "roots", "-no-CApath", *others]
     time = ["-attime", str(int(NOW.timestamp())), "-auth_level", "2", "-partial_chain"]
-    done = subprocess.run([*command, *time, *options, "leaf"], cwd=directory, capture_output=True, timeout=20)
+    done = subprocess.run([*command, *time, *options, "leaf"], cwd=directory, capture_output=True, timeout=LIMIT)
     return done.returncode == 0
 
 

@@ -28,6 +28,7 @@ from handfast.x509 import pem
 from handfast.x509.purpose import Purpose
 from tests.faults.meeting import Meeting
 from tests.peers import require_peer
+from tests.waiting import LIMIT
 
 HOST = "localhost"
 DEBIAN_EASY_RSA = "/usr/share/easy-rsa/easyrsa"
@@ -75,7 +76,7 @@ class Folder:
 
     def run(self, *command: str, **environment: str) -> None:
         known = {"PATH": os.environ.get("PATH", os.defpath), "HOME": str(self.path), "LC_ALL": "C"}
-        done = subprocess.run(command, cwd=self.path, env=known | environment, capture_output=True, timeout=60)
+        done = subprocess.run(command, cwd=self.path, env=known | environment, capture_output=True, timeout=LIMIT)
         assert done.returncode == 0, done
 
     def roots(self, *names: str) -> Roots:
@@ -232,7 +233,7 @@ def test_the_strict_policy_is_as_strict_as_openssl(made: Made, tmp_path: Path) -
         (tmp_path / file).write_bytes(b"".join(pem.encode("CERTIFICATE", one) for one in certificates))
     options = ["-x509_strict", "-purpose", "sslserver", "-verify_hostname", HOST, "-CAfile", "roots", "-no-CApath"]
     command = [require_peer("openssl"), "verify", *options, "leaf"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=20)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, timeout=LIMIT)
     assert (done.returncode == 0) is verdict.accepted, done
 
 

@@ -31,6 +31,7 @@ from handfast.x509.purpose import Purpose
 from tests import certificates
 from tests.lens.connections import client_config, server_config
 from tests.passive.recorded import Pair, talk
+from tests.waiting import LIMIT
 
 from .crafting import DAY, NOW, Made, client, dns, intermediate, root, server
 from .crl_crafting import crl, entry
@@ -280,7 +281,7 @@ def test_threads_that_make_room_at_once_are_all_accepted() -> None:
     def trace(frame: FrameType, event: str, _: object) -> Any:
         forgetting = event == "line" and frame.f_lineno == forgets
         if frame.f_code is PathMemory.keep.__code__ and (event == "call" or forgetting):
-            there.wait(20)
+            there.wait(LIMIT)
         return trace
 
     verdicts: list[Verdict] = []

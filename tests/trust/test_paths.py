@@ -535,3 +535,13 @@ def test_no_certificate_no_roots_and_junk() -> None:
 def test_a_curve_that_tls_does_not_use_for_issuing_is_refused() -> None:
     trusted = root(key=ec.generate_private_key(ec.SECP256K1()))
     assert judge(server(trusted), trusted).code == "policy"
+
+
+@pytest.mark.parametrize("curve", [ec.SECP256K1(), ec.BrainpoolP384R1()], ids=lambda curve: curve.name)
+def test_nothing_is_verified_with_a_strangers_key_of_an_unusual_kind(curve: Any) -> None:
+    trusted, key = root(), ec.generate_private_key(curve)
+    leaf = server(intermediate("Middle", trusted, key=key))
+    verdict = judge(leaf, trusted)
+    assert verdict.code == "unsupported_key"
+    assert "a key of a kind that is not computed with" in verdict.explanation
+    assert judge_client(client(intermediate("Middle", root("Else"), key=key)), trusted).code == "unsupported_key"

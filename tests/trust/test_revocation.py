@@ -25,6 +25,7 @@ from handfast.trust.verifiers import PathVerifier
 from handfast.x509 import pem
 from handfast.x509.purpose import Purpose
 from tests.certificates import require_peer
+from tests.waiting import LIMIT
 
 from .crafting import (
     DAY,
@@ -433,7 +434,7 @@ def pem_key(key: Any) -> bytes:
 
 
 def openssl(directory: Path, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-    return subprocess.run([require_peer("openssl"), *arguments], cwd=directory, capture_output=True, timeout=20)
+    return subprocess.run([require_peer("openssl"), *arguments], cwd=directory, capture_output=True, timeout=LIMIT)
 
 
 @dataclass

@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-import handfast
 from handfast.errors import CertificateRejected, ConfigError
 from handfast.pki.authority import Issued
 from handfast.pki.faults import Role, build_fault
@@ -51,10 +50,12 @@ def test_policies_and_their_knobs() -> None:
             assert getattr(POLICIES[policy], knob.strip("`")) is (cell == "yes"), (knob, policy)
 
 
-def test_the_list_of_those_who_may_come_in() -> None:
-    program = re.search(r"```python\n(class OnTheList:.*?)```", PAGE, re.DOTALL)
+def test_the_list_of_those_who_may_come_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = re.search(r"```python\n(import handfast\n\n\nclass OnTheList:.*?)```", PAGE, re.DOTALL)
     assert program is not None
-    scope = {"handfast": handfast, "roots": Roots.from_der([certificates.ca().certificate_der])}
+    (tmp_path / "ca.pem").write_bytes(certificates.ca().certificate_pem)
+    monkeypatch.chdir(tmp_path)
+    scope: dict[str, Any] = {}
     exec(program[1], scope)
     verifier: Any = scope["verifier"]
     alice, mallory = (certificates.ca().client(name) for name in ("alice", "mallory"))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from typing import Any
 
 import pytest
 from cryptography import x509
@@ -14,6 +15,7 @@ from handfast import der
 from handfast.text import escape, listed
 from handfast.x509 import pem
 from handfast.x509.distinguished_names import common_names, rfc4514
+from tests.counting import instructions
 from tests.trust.crafting import client, root
 
 
@@ -107,3 +109,46 @@ def test_pem() -> None:
 
 
 _ROOT = root()
+
+
+class Scanned(bytes):
+    """Bytes that count how many of them were looked at."""
+
+    looked_at = 0
+
+    def find(self, sub: Any, start: Any = 0, end: Any = None) -> int:
+        stop = len(self) if end is None else min(end, len(self))
+        found = super().find(sub, start, stop)
+        self.looked_at += (stop if found < 0 else found + len(sub)) - start
+        return found
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        b"-----BEGIN CERTIFICATE-----\n",
+        b"-----BEGIN CERTIFICATE-----",
+        b"-----BEGIN CERTIFICATE-----   ",
+        b"-----BEGIN ",
+        b"-----BEGIN A-----\n-----END B-----\n",
+        b"-----BEGIN A-----\nAA==\n-----END A-----\n",
+        b"-----",
+        b"-----END A-----\n",
+        b"A" * 64,
+    ],
+)
+def test_the_work_of_reading_pem_grows_with_the_file_and_not_faster(line: bytes) -> None:
+    small, large = (Scanned(line * (size // len(line))) for size in (10_000, 80_000))
+    calls = []
+    for data in (small, large):
+        calls.append(instructions(lambda data=data: pem.blocks(data)))
+        assert data.looked_at <= 6 * len(data)
+    assert calls[1] <= 9 * calls[0] + 1000
+
+
+def test_a_block_that_is_cut_off_does_not_hide_the_next_one() -> None:
+    whole = pem.encode("CERTIFICATE", b"whole")
+    cut = whole.partition(b"-----END")[0]
+    assert [block.der() for block in pem.blocks(cut + whole)] == [b"whole"]
+    assert [block.der() for block in pem.blocks(b"-----BEGIN X-----\nAA==\n-----END Y-----\n" + whole)] == [b"whole"]
+    assert [block.der() for block in pem.blocks(whole.replace(b"\n", b" \t\r\n"))] == [b"whole"]

@@ -22,7 +22,7 @@ EXAMPLES = (
     "handfast demo",
     "handfast serve --cert server.pem --key server.key --client-ca ca.pem",
     "handfast connect --trace https://localhost:1337/ --cacert ca.pem",
-    "handfast connect --help                     (every verb has examples of its own)",
+    "handfast connect --help",
 )
 
 
@@ -40,7 +40,7 @@ class Handfast(click.Group):
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Examples, then what click prints."""
-        formatter.write("Examples:\n" + "".join(f"  {example}\n" for example in EXAMPLES) + "\n")
+        ui.write_examples(formatter, EXAMPLES)
         super().format_help(ctx, formatter)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -51,15 +51,28 @@ class Handfast(click.Group):
 def _print_version(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
+    import platform
     from importlib.metadata import version
 
-    click.echo(f"handfast {version('handfast')}")
+    from handfast.crypto.library import versions
+
+    cryptography, openssl = versions()
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    click.echo(f"handfast {version('handfast')}\n{python}\ncryptography {cryptography}\n{openssl}")
     ctx.exit()
 
 
-@click.group(cls=Handfast, context_settings={"help_option_names": ["-h", "--help"]}, invoke_without_command=True)
+_SETTINGS = ui.CONTEXT_SETTINGS | {"help_option_names": ["-h", "--help"]}
+
+
+@click.group(cls=Handfast, context_settings=_SETTINGS, invoke_without_command=True)
 @click.option(
-    "--version", is_flag=True, is_eager=True, expose_value=False, callback=_print_version, help="Print the version."
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_version,
+    help="Print the versions of this program and of what it rests on.",
 )
 @click.pass_context
 def program(ctx: click.Context) -> None:

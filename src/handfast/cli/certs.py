@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -18,9 +19,12 @@ from handfast.x509.describe import describe
 def _print_faults(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
     if not wanted or ctx.resilient_parsing:
         return
+    wide = ui.width_of(sys.stdout) is None
     for fault in FAULTS.values():
         refused = "accepted" if fault.code is None else fault.code
-        click.echo(f"{fault.name:28}{fault.role:8}{refused:30}{fault.what}")
+        facts = f"{fault.name:28}{fault.role:8}{refused}"
+        # Elsewhere than on a terminal a fault is one line, for who looks for one.
+        click.echo(f"{facts:66}{fault.what}" if wide else "\n".join([facts, *ui.definitions([("", fault.what)])]))
     ctx.exit()
 
 
@@ -51,7 +55,8 @@ def _print_faults(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
     type=click.Choice(sorted(KEY_KINDS)),
     default="ecdsa-p256",
     show_default=True,
-    help="The kind of all keys.",
+    metavar="KIND",
+    help=f"The kind of all keys: {', '.join(sorted(KEY_KINDS))}.",
 )
 @click.option("--days", type=click.IntRange(1, 825), default=90, show_default=True, help="How long leaves are valid.")
 @click.option("--replace", is_flag=True, help="Replace files of these names that are there.")

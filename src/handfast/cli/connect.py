@@ -12,16 +12,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handfast.cli import options, ui
+from handfast.cli import options, ui, words
 from handfast.cli.deadline import deadline
 from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
-from handfast.cli.output import output_file, standard_output
+from handfast.cli.output import ScreenLine, output_file, standard_output
 from handfast.cli.target import HttpOptions, Target, parse_address, parse_target, redirected
 from handfast.engine import ClientConfig
 from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError, PeerRejected, bad_option
 from handfast.events import Role
 from handfast.io import sockets
-from handfast.lens.verdict import Outcome
+from handfast.lens.log import address_text
+from handfast.lens.outcome import Cause, Manner, Outcome
+from handfast.registry import ProtocolVersion
 from handfast.sessions.cache import SessionCache
 from handfast.trust.verifiers import PathVerifier
 from handfast.x509.files import read
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
     from handfast.trust.verifiers import Verifier
 
 _HTTP = "http/1.1"
+# With --fail, statuses from here on are failures.
+_HTTP_ERROR = 400
 # How long a server may take to give a ticket, in seconds; all that give any do so right after the handshake.
 _TICKET_TIMEOUT = 2.0
 
@@ -62,8 +66,8 @@ class Conversation:
         "handfast connect --trace https://example.com/",
         "handfast connect --trace=bytes --secrets https://localhost:1337/ --cacert handfast-demo/ca.pem",
         "handfast connect https://localhost:1337/whoami --cacert ca.pem --cert client.pem --key client.key",
-        "handfast connect --resume --trace https://example.com/     (connects twice)",
-        "handfast connect localhost:1337 --cacert ca.pem      (type, and read what comes back)",
+        "handfast connect --resume --trace https://example.com/  (connects twice)",
+        "handfast connect localhost:1337 --cacert ca.pem  (type, and read what comes back)",
     ),
 )
 @click.argument("target")
@@ -72,6 +76,7 @@ class Conversation:
     click.option("-d", "--data", multiple=True, metavar="DATA", help="A request body; @FILE reads it, @- from stdin."),
     click.option("-H", "--header", "headers", multiple=True, metavar="LINE", help="A header, 'Name: value'."),
     click.option("-i", "--include", is_flag=True, help="Print the response's head too."),
+    click.option("-f", "--fail", is_flag=True, help="An HTTP status of 400 or more is a failure, without its body."),
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the body to FILE."),
     click.option("--post-handshake-auth", is_flag=True, help="Let the server ask for the certificate later."),
     click.option("-k", "--insecure", is_flag=True, help="Go on with a server that is not verified."),
@@ -110,6 +115,7 @@ def command(
     data: tuple[str, ...],
     headers: tuple[str, ...],
     include: bool,
+    fail: bool,
     output: Path | None,
     post_handshake_auth: bool,
     insecure: bool,
@@ -135,9 +141,9 @@ def command(
     received are printed."""
     log_to_terminal(quiet=True)
     wanted = parse_target(target)
-    http = HttpOptions(method, data, headers, include, output)
+    http = HttpOptions(method, data, headers, include, output, fail)
     if wanted.path is None and http.given:
-        raise bad_option("TARGET", "-X -d -H -i -o are for an https:// URL", f"did you mean https://{target} ?")
+        raise bad_option("TARGET", "-X -d -H -i -f -o are for an https:// URL", f"did you mean https://{target} ?")
     if early_data is not None and wanted.path is not None:
         raise bad_option("--early-data", "a request is not sent early by itself", f"give {wanted.authority} instead")
     settings = options.server_verification(cacert, crl, ocsp, pin, trust_on_first_use, insecure=insecure)
@@ -186,23 +192,27 @@ def _run(target: Target, route: Route, config: ClientConfig, lenses: Lenses, con
     # First, so that nothing is asked of a server whose answer has no place.
     with (
         standard_output() if http.output is None else output_file(http.output) as write,
-        _connection(target, route, config, lenses, conversation.early_data) as tls,
+        _connection(target, route, config, lenses, conversation.early_data) as (tls, outcome),
     ):
         if tls.info.early_data:
             ui.note(f"early data: {tls.info.early_data}")
         if conversation.key_update:
             tls.update_keys(request=True)
-        if target.path is None:
-            _session(tls, write)
-        else:
-            _request(tls, target, http, write)
+        screen = ScreenLine(write)
+        try:
+            if target.path is None:
+                _session(tls, screen)
+            else:
+                _request(tls, target, http, screen, outcome)
+        finally:
+            screen.end(shown=http.output is None)
 
 
 @contextmanager
 def _connection(
     target: Target, route: Route, config: ClientConfig, lenses: Lenses, early_data: bytes = b""
-) -> Iterator[sockets.TLSSocket]:
-    """A connection that is told in one line when it ends, or in two if it failed."""
+) -> Iterator[tuple[sockets.TLSSocket, Outcome]]:
+    """A connection that is told in one line when it ends, or in two if it failed or the server refused us."""
     outcome, observers, sinks = lenses.watch()
     try:
         sock, server_name = _open(target, route)
@@ -212,15 +222,32 @@ def _connection(
         with sockets.client(
             sock, config, server_name=server_name, early_data=early_data, observers=observers, secret_sinks=sinks
         ) as tls:
-            yield tls
+            yield tls, outcome
     except HandfastError as error:
         _tell_failure(outcome, error)
-    ui.note(outcome.line())
+    except (KeyboardInterrupt, ui.CommandFailed):
+        # What was reached is worth a line also where what followed is another matter.
+        if outcome.info is not None:
+            ui.note(words.verdict_line(outcome))
+        raise
+    if _is_refusal(outcome.cause()):
+        ui.fail(words.verdict_line(outcome), PeerRejected.fault, words.verdict_hint(outcome))
+    ui.note(words.verdict_line(outcome))
+
+
+def _is_refusal(cause: Cause | None) -> bool:
+    """Whether the server refused us although the connection ended in order.
+
+    An HTTP status counts where the answer speaks of a certificate: any other may be about the path.
+    """
+    if cause is None or cause.manner is not Manner.HTTP:
+        return cause is not None
+    return cause.http is not None and cause.http.about_certificate
 
 
 def _fetch_ticket(target: Target, route: Route, config: ClientConfig, lenses: Lenses, sessions: SessionCache) -> None:
     """A connection for nothing but the ticket that it brings."""
-    with _connection(target, route, config, lenses) as tls:
+    with _connection(target, route, config, lenses) as (tls, _):
         deadline_at = time.monotonic() + _TICKET_TIMEOUT
         while not sessions and (left := deadline_at - time.monotonic()) > 0 and tls.wait(left):
             pass
@@ -232,12 +259,14 @@ def _tell_failure(outcome: Outcome, error: HandfastError) -> None:
     """A handshake that failed is told by its verdict; one that came off, and what went wrong later, by both."""
     if isinstance(error, ConfigError | ApiMisuse):
         raise error
-    if outcome.info is None or (isinstance(error, PeerRejected) and not outcome.answered):
-        what = error.what if isinstance(error, ConnectionLost) else outcome.line(error)
+    cause = outcome.cause(error)
+    if outcome.info is None or cause is not None or (isinstance(error, PeerRejected) and not outcome.answered):
+        silent = isinstance(error, ConnectionLost) and cause is None
+        what = error.what if silent else words.verdict_line(outcome, error)
         if error.code == "too_slow":
             what += f"; the handshake stood {outcome.stage}"
-        ui.fail(what, error.fault, outcome.hint(error))
-    ui.note(outcome.line())
+        ui.fail(what, error.fault, words.verdict_hint(outcome, error))
+    ui.note(words.verdict_line(outcome))
     raise error
 
 
@@ -258,13 +287,19 @@ def _open(target: Target, route: Route) -> tuple[socket.socket, str]:
 def _session(tls: sockets.TLSSocket, write: Callable[[bytes], None]) -> None:
     from handfast.cli.session import run_session
 
+    if sys.stdin is not None and sys.stdin.isatty():
+        spoken = ProtocolVersion.describe(tls.info.version)
+        ui.note(f"connected to {address_text(tls.peer_address)} by {spoken}; what you type is sent, Ctrl-D ends it")
     # A program without standard input has None there.
     with open(os.devnull, "rb") as nothing:
         run_session(tls, (sys.stdin or nothing).fileno(), write)
 
 
-def _request(tls: sockets.TLSSocket, target: Target, http: HttpOptions, write: Callable[[bytes], None]) -> None:
+def _request(
+    tls: sockets.TLSSocket, target: Target, options: HttpOptions, write: Callable[[bytes], None], outcome: Outcome
+) -> None:
     from handfast.cli.fetch import fetch
+    from handfast.cli.http import BadResponse
 
     if tls.info.application_protocol not in (None, _HTTP):
         ui.fail(
@@ -272,4 +307,13 @@ def _request(tls: sockets.TLSSocket, target: Target, http: HttpOptions, write: C
             "the two sides do not fit",
             f"leave --alpn out, or name {_HTTP} first",
         )
-    fetch(tls, target, http, write)
+    try:
+        outcome.http = answer = fetch(tls, target, options, write)
+    except BadResponse as error:
+        if outcome.cause() is not None:
+            # It closed without a word, which the verdict tells.
+            return
+        ui.fail(f"not a complete HTTP response: {error}", "the peer's fault", "does an HTTP server answer there?")
+    if options.fail and answer.status >= _HTTP_ERROR and not _is_refusal(outcome.cause()):
+        hint = words.verdict_hint(outcome) or "the body, without --fail, may say more"
+        ui.fail(f"the server answered HTTP {answer.status} {answer.reason}".rstrip(), PeerRejected.fault, hint)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import sys
 import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -17,9 +20,9 @@ from handfast.events import Role
 from handfast.files import append_private, create_private
 from handfast.io import sockets
 from handfast.lens.keylog import KeyLog
+from handfast.lens.outcome import Outcome
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
-from handfast.lens.verdict import Outcome
 from handfast.pki.authority import CertificateAuthority
 from handfast.pki.files import write_pki
 from handfast.trust.roots import Roots
@@ -72,7 +75,7 @@ def command(port: int, out: Path) -> None:
             left = _Left(KeyLog(lambda line: file.write(line.encode())), CaptureFile(packets.write))
             demo.connect(port, "A client with a certificate", demo.client, left)
             demo.connect(port, "A client without a certificate", (), left)
-    _tell_files(out)
+    _tell_files(out, port)
 
 
 class _Left(NamedTuple):
@@ -115,7 +118,7 @@ class Demo:
             return sockets.listen(_HOST, 0, config, watch=self._watch)
 
     def _watch(self, _address: object) -> tuple[Sequence[Observer], Sequence[SecretSink]]:
-        self._outcomes.append(Outcome(Role.SERVER, words.DESCRIBER))
+        self._outcomes.append(Outcome(Role.SERVER))
         return self._outcomes[-1:], ()
 
     def serve(self, listener: sockets.Listener) -> None:
@@ -156,7 +159,7 @@ class Demo:
             parts = list(http.request(tls, request))
         body = b"".join(part for part in parts if isinstance(part, bytes))
         click.echo(f"Body:\n{body.decode().rstrip()}")
-        ui.heading(self._outcomes[-1].line())
+        ui.heading(words.verdict_line(self._outcomes[-1]))
 
 
 class Announcing:
@@ -194,13 +197,32 @@ def _is_ours(ca: Path) -> bool:
     return len(found) == 1 and describe(found[0]).subject.startswith(f"CN={_CA},")
 
 
-def _tell_files(out: Path) -> None:
-    folder = click.format_filename(out)
-    click.echo(f"\nLeft in {folder}:")
-    for names, purpose in _FILES:
-        click.echo(f"  {names:24}{purpose}")
-    trusted = f"--cacert {folder}/ca.pem"
-    identity = f"--cert {folder}/client.pem --key {folder}/client.key"
+def _tell_files(out: Path, port: int) -> None:
+    """What is left, and commands that run as they are printed."""
+    click.echo(f"\nLeft in {click.format_filename(out)}:")
+    for line in ui.definitions(_FILES):
+        click.echo(line)
+    folder = os.fspath(_from_here(out))
+    ours = ["--cert", f"{folder}/server.pem", "--key", f"{folder}/server.key", "--client-ca", f"{folder}/ca.pem"]
+    theirs = ["--cacert", f"{folder}/ca.pem", "--cert", f"{folder}/client.pem", "--key", f"{folder}/client.key"]
     click.echo("\nGo on by yourself, in two terminals:")
-    click.echo(f"  handfast serve --cert {folder}/server.pem --key {folder}/server.key --client-ca {folder}/ca.pem")
-    click.echo(f"  handfast connect --trace=fields https://localhost:1337/ {trusted} {identity}")
+    for words_of_command in (
+        ["serve", "--listen", f"{_HOST}:{port}", *ours],
+        ["connect", "--trace=fields", f"https://localhost:{port}/", *theirs],
+    ):
+        click.echo("\n".join(["", *ui.command_lines([*_program(), *words_of_command])]))
+
+
+def _from_here(path: Path) -> Path:
+    """``path`` as the person can use it: a program that make started may stand elsewhere than its user."""
+    return path.resolve() if "MAKELEVEL" in os.environ else path
+
+
+def _program() -> list[str]:
+    """How this program was started, in a way that works again."""
+    program = shutil.which(sys.argv[0]) or sys.argv[0]
+    if Path(program).name == "__main__.py" or not Path(program).exists():
+        return [os.path.abspath(sys.executable), "-m", "handfast"]
+    found = shutil.which(Path(program).name)
+    same = found is not None and os.path.samefile(found, program)
+    return [Path(program).name if same else os.path.abspath(program)]

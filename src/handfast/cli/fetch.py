@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 import h11
 
-from handfast.cli import http, ui
+from handfast.cli import http
 from handfast.errors import bad_option
+from handfast.lens.outcome import HTTP_REFUSALS, HttpAnswer
+from handfast.limits import MAX_PEER_TEXT
 from handfast.text import escape
 from handfast.x509.files import read
 
@@ -18,21 +20,37 @@ if TYPE_CHECKING:
     from handfast.cli.target import HttpOptions, Target
 
 _FORM = "application/x-www-form-urlencoded"
+# With --fail no body of these statuses and higher ones is written, as curl has it.
+_FAILED_FROM = 400
+# In the start of a body servers such as nginx and IIS say that it is the client's certificate which they refuse.
+_BODY_SEARCHED = 4096
+_CERTIFICATE = (b"ssl certificate", b"client certificate", b"tls certificate")
 
 
-def fetch(stream: http.Stream, target: Target, options: HttpOptions, write: Callable[[bytes], None]) -> None:
-    """Make the request, ``write`` the body. What is no response, or not all of one, ends the program."""
+def fetch(stream: http.Stream, target: Target, options: HttpOptions, write: Callable[[bytes], None]) -> HttpAnswer:
+    """Make the request, ``write`` the body, and return the status line.
+
+    Raises ``http.BadResponse`` for what is no response, or not all of one.
+    """
     request = build_request(target, options)
+    head: h11.Response | None = None
+    begins = b""
     try:
         for part in http.request(stream, request):
             if isinstance(part, bytes):
-                write(part)
-            elif options.include:
+                begins += part[: _BODY_SEARCHED - len(begins)]
+                if not (options.fail and head is not None and head.status_code >= _FAILED_FROM):
+                    write(part)
+                continue
+            head = part if isinstance(part, h11.Response) else head
+            if options.include:
                 write(_head(part))
     except http.BadRequest as error:
         raise bad_option("-X or -H", str(error), "a method is a word, a header is 'Name: value'") from None
-    except http.BadResponse as error:
-        ui.fail(f"not a complete HTTP response: {error}", "the peer's fault", "does an HTTP server answer there?")
+    if head is None:
+        raise http.BadResponse("the server closed the connection without a response")
+    speaks_of_certificates = head.status_code in HTTP_REFUSALS and any(one in begins.lower() for one in _CERTIFICATE)
+    return HttpAnswer(head.status_code, escape(bytes(head.reason), MAX_PEER_TEXT), speaks_of_certificates)
 
 
 def build_request(target: Target, options: HttpOptions) -> http.Request:

@@ -91,19 +91,26 @@ def _response(stream: Stream, connection: h11.Connection) -> Iterator[h11.Inform
                 return
 
 
-def serve(stream: Stream, answer: Callable[[Request], Reply]) -> None:
-    """Answer the requests of one connection until the client or an error ends it."""
+def serve(
+    stream: Stream, answer: Callable[[Request], Reply], log: Callable[[str, str, int], object] | None = None
+) -> None:
+    """Answer the requests of one connection until the client or an error ends it.
+
+    ``log`` is told method, target and status of each reply before it is sent; "-" where there was no request.
+    """
     connection = h11.Connection(h11.SERVER, max_incomplete_event_size=16 * 1024)
     while True:
-        method = ""
+        method, target = "", "-"
         try:
             request = _next_request(stream, connection)
             if request is None:
                 return
-            method = request.method
+            method, target = request.method, request.target
             reply = answer(request) if len(request.body) <= limits.HTTP_BODY else _too_large()
         except h11.RemoteProtocolError as error:
             reply = Reply(error.error_status_hint, f"{error}\n".encode())
+        if log is not None:
+            log(method or "-", target, reply.status)
         _send(stream, connection, reply, method)
         if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
             return

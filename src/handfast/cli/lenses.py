@@ -16,9 +16,9 @@ from handfast.cli.words import DESCRIBER
 from handfast.errors import bad_option
 from handfast.files import append_private, create_private, errors_for
 from handfast.lens.keylog import KeyLog
+from handfast.lens.outcome import Outcome
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
-from handfast.lens.verdict import Outcome
 
 if TYPE_CHECKING:
     from handfast.events import Observer, Role, SecretSink
@@ -41,7 +41,7 @@ class Lenses:
 
     def watch(self) -> tuple[Outcome, list[Observer], list[SecretSink]]:
         """The lenses of the next connection: the one that judges it, all observers, all secret sinks."""
-        outcome = Outcome(self._role, DESCRIBER)
+        outcome = Outcome(self._role)
         observers: list[Observer] = [outcome]
         sinks: list[SecretSink] = [] if self._keylog is None else [self._keylog]
         label = str(next(self._numbers))

@@ -30,6 +30,24 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., object])
 
 
+# The titles under which ``--help`` lists options, by the names of their parameters.
+GROUPS = {
+    "Request": ("method", "data", "headers", "include", "fail", "output", "max_time"),
+    "Where to": ("servername", "connect_to", "proxy", "listen"),
+    "Whom to trust": (
+        "cacert", "insecure", "client_ca", "client_auth", "require_later", "crl", "ocsp", "pin", "trust_on_first_use",
+    ),
+    "Who we are": ("cert", "key", "key_password_file", "post_handshake_auth", "reload"),
+    "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "early_data"),
+    "What is shown": ("trace", "secrets", "keylog", "pcapng"),
+}  # fmt: skip
+_OTHER = "Other"
+
+
+def _group_of(name: str) -> str:
+    return next((title for title, names in GROUPS.items() if name in names), _OTHER)
+
+
 class OptionalValue(click.Option):
     """An option whose value may be left out, and stands after ``=`` if it is there. ``bare`` is what it then means."""
 
@@ -42,13 +60,26 @@ class Verb(click.Command):
     """A command whose help opens with examples."""
 
     def __init__(self, *args: Any, examples: tuple[str, ...] = (), **kwargs: Any) -> None:
+        kwargs["context_settings"] = ui.CONTEXT_SETTINGS | kwargs.get("context_settings", {})
         super().__init__(*args, **kwargs)
         self.examples = examples
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Examples, then what click prints."""
-        formatter.write("Examples:\n" + "".join(f"  {example}\n" for example in self.examples) + "\n")
+        ui.write_examples(formatter, self.examples)
         super().format_help(ctx, formatter)
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The options in groups; those of no group come last."""
+        records: dict[str, list[tuple[str, str]]] = {title: [] for title in GROUPS}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                records.setdefault(_group_of(parameter.name or ""), []).append(record)
+        groups = {title: found for title, found in records.items() if found}
+        for title, found in groups.items():
+            with formatter.section("Options" if len(groups) == 1 else title):
+                formatter.write_dl(found)
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """click's parsing, after options with an optional value have got theirs."""
@@ -120,7 +151,7 @@ def parameter_options(command: F) -> F:
         click.option("--tls", multiple=True, metavar="VERSION", help="Speak exactly these: 1.2, 1.3; repeatable."),
         click.option("--suites", metavar="NAMES", help="Cipher suites, comma-separated, most wanted first."),
         click.option("--groups", metavar="NAMES", help="Key exchange groups, likewise."),
-        click.option("--alpn", metavar="NAMES", help="Application protocols, likewise: h2,http/1.1."),
+        click.option("--alpn", metavar="NAMES", help="Application protocols, likewise."),
         click.option(
             "--old-main-secret", is_flag=True, help="In TLS 1.2, let in peers without the extended main secret."
         ),

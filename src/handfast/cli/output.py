@@ -8,7 +8,9 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO
+
+import click
 
 from handfast.cli import ui
 from handfast.files import errors_for
@@ -27,6 +29,32 @@ def standard_output() -> Iterator[Callable[[bytes], None]]:
         stream.flush()
 
     yield ui.guarded(write, terminal=sys.stdout.isatty())
+
+
+class ScreenLine:
+    """``write`` that knows whether the last line was ended, so that what follows on a shared screen can begin one."""
+
+    def __init__(self, write: Callable[[bytes], None]) -> None:
+        self._write = write
+        self._last = b"\n"
+
+    def __call__(self, data: bytes) -> None:
+        self._write(data)
+        self._last = data[-1:] or self._last
+
+    def end(self, *, shown: bool) -> None:
+        """End a line that is not, if what was ``shown`` goes where our own lines go: to one terminal or file."""
+        if shown and self._last != b"\n" and _same_place(sys.stdout, sys.stderr):
+            click.echo(err=True)
+            self._last = b"\n"
+
+
+def _same_place(one: TextIO, other: TextIO) -> bool:
+    try:
+        first, second = os.fstat(one.fileno()), os.fstat(other.fileno())
+    except (OSError, ValueError):
+        return False
+    return (first.st_dev, first.st_ino) == (second.st_dev, second.st_ino)
 
 
 @contextmanager

@@ -6,21 +6,25 @@ import signal
 import threading
 import time
 from contextlib import nullcontext
+from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from handfast import limits
-from handfast.cli import http, options, ui, whoami
+from handfast.cli import http, options, ui, whoami, words
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.target import parse_address
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.events import Role
+from handfast.fork import renew_in_children
 from handfast.io import sockets
 from handfast.lens.log import address_text
 from handfast.registry import ProtocolVersion
+from handfast.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -28,9 +32,11 @@ if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo
     from handfast.events import Observer, SecretSink
     from handfast.io.watching import Watcher
-    from handfast.lens.verdict import Outcome
+    from handfast.lens.outcome import Outcome
 
 _ACCEPT_PAUSE = 0.05
+# The application protocols that this server speaks, whatever --alpn says.
+_SPOKEN = ("http/1.1",)
 _MODES = [mode.value for mode in ClientAuth]
 
 
@@ -86,7 +92,7 @@ def command(
         raise ConfigError("no_credentials")
     host, port = parse_address(listen, "--listen")
     mode, verification = options.client_auth(client_auth, client_ca, crl, ocsp, reload=reload)
-    settings = {"application_protocols": ("http/1.1",), **options.parameters(**parameters), **verification}
+    settings = {"application_protocols": _SPOKEN, **_spoken(options.parameters(**parameters)), **verification}
     identity = options.credentials(cert, key, key_password_file, reload=reload)
     settings |= _sessions(resume=resume, early_data=early_data)
     at_once, later = (ClientAuth.NONE, mode) if require_later else (mode, None)
@@ -99,6 +105,20 @@ def command(
     with _watcher(config) if reload else nullcontext(), listener_for(host, port, config, server) as listener:
         click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
         server.run(listener)
+
+
+def _spoken(settings: dict[str, Any]) -> dict[str, Any]:
+    """The settings with no application protocol that a client could then not be answered in. RFC 7301 3.2."""
+    wanted = settings.get("application_protocols")
+    if wanted is None:
+        return settings
+    spoken = tuple(name for name in wanted if name in _SPOKEN)
+    ours, others = ", ".join(_SPOKEN), ", ".join(name for name in wanted if name not in _SPOKEN)
+    if not spoken:
+        raise bad_option("--alpn", f"this server speaks {ours} only, not {others or 'nothing'}", "leave --alpn out")
+    if others:
+        ui.warn(f"--alpn: {others} is not offered, as this server speaks {ours} only")
+    return settings | {"application_protocols": spoken}
 
 
 def _watcher(config: ServerConfig) -> Watcher:
@@ -140,8 +160,11 @@ def listener_for(host: str, port: int, config: ServerConfig, server: Server) -> 
 class Server:
     """A thread per connection, and no more of them than a limit.
 
-    With ``later``, clients are asked for their certificate at their first request, and under this mode.
+    With ``later``, clients are asked for their certificate at their first request, and under this mode. ``say`` is told
+    of connections, ``access`` of requests.
     """
+
+    _room: threading.BoundedSemaphore
 
     def __init__(
         self,
@@ -150,12 +173,14 @@ class Server:
         *,
         key_update: bool = False,
         later: ClientAuth | None = None,
+        access: Callable[[str], None] = ui.note,
     ) -> None:
         self._lenses = lenses
         self._key_update = key_update
         self._say = say
+        self._access = access
         self._later = later
-        self._room = threading.BoundedSemaphore(limits.SERVE_CONNECTIONS)
+        renew_in_children(self, _room=partial(threading.BoundedSemaphore, limits.SERVE_CONNECTIONS))
         self._outcomes: list[Outcome] = []
         self._listening: Any = None
 
@@ -186,15 +211,26 @@ class Server:
         try:
             with tls:
                 tls.handshake()
-                self._say(f"{address_text(tls.peer_address)}: {outcome.line()}")
+                self._say(f"{address_text(tls.peer_address)}: {words.verdict_line(outcome)}")
                 if self._key_update:
                     tls.update_keys(request=True)
-                http.serve(tls, lambda request: self._reply(tls, outcome, request))
+                http.serve(tls, lambda request: self._reply(tls, outcome, request), self._access_log(tls))
         except HandfastError:
             # A failed handshake is in the log; a client that leaves without close_notify is nothing to tell.
             return
         finally:
             self._room.release()
+
+    def _access_log(self, tls: sockets.TLSSocket) -> Callable[[str, str, int], None]:
+        """The access log: who, when, what, and how it was answered."""
+        client = address_text(tls.peer_address)
+
+        def log(method: str, target: str, status: int) -> None:
+            now = datetime.now(UTC)
+            asked = f"{escape(method, limits.MAX_PEER_TEXT)} {escape(target, limits.MAX_PEER_TEXT)}"
+            self._access(f"{client}: {now:%Y-%m-%dT%H:%M:%SZ} {asked} {status}")
+
+        return log
 
     def _reply(self, tls: sockets.TLSSocket, outcome: Outcome, request: http.Request) -> http.Reply:
         mode, info = self._later, tls.info
@@ -204,9 +240,9 @@ class Server:
             try:
                 tls.request_client_certificate(client_auth=mode)
             except HandfastError as error:
-                self._say(f"{address_text(tls.peer_address)}: {outcome.line(error)}")
+                self._say(f"{address_text(tls.peer_address)}: {words.verdict_line(outcome, error)}")
                 raise
-            self._say(f"{address_text(tls.peer_address)}: {outcome.line()}")
+            self._say(f"{address_text(tls.peer_address)}: {words.verdict_line(outcome)}")
         elif mode.requires_certificate:
             return http.Reply(
                 403,

@@ -45,10 +45,11 @@ class HttpOptions:
     headers: tuple[str, ...]
     include: bool
     output: Path | None
+    fail: bool = False
 
     @property
     def given(self) -> bool:
-        return bool(self.method or self.data or self.headers or self.include or self.output)
+        return bool(self.method or self.data or self.headers or self.include or self.output or self.fail)
 
 
 def parse_target(text: str) -> Target:

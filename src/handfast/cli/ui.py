@@ -9,8 +9,11 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
+import shutil
 import socket
 import sys
+import textwrap
 import warnings
 from typing import TYPE_CHECKING, NoReturn, TextIO
 
@@ -20,11 +23,19 @@ from handfast.errors import ApiMisuse, ConfigError, HandfastError
 from handfast.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
 FAILED = 1
 BAD_USAGE = 2
 INTERRUPTED = 130
+
+# Without a terminal and $COLUMNS.
+_USUAL_WIDTH = 80
+# Help is laid out in the width there is, as long as lines can be read.
+CONTEXT_SETTINGS = {"max_content_width": 120}
+
+
+_NO_HINT = "--trace shows what was said until then"
 
 
 class CommandFailed(Exception):
@@ -48,12 +59,12 @@ class UsageErrorWithHint(click.UsageError):
 
 def note(text: str) -> None:
     """One line for the user that is not the output asked for."""
-    _complain(f"handfast: {escape(text)}")
+    _complain(_filled("handfast:", escape(text)))
 
 
 def warn(text: str) -> None:
     """A line that should be read."""
-    _complain(f"{_paint('handfast: warning:', '33', sys.stderr)} {escape(text)}")
+    _complain(_filled("handfast: warning:", escape(text), "33"))
 
 
 def trace(text: str) -> None:
@@ -73,7 +84,73 @@ def _trace_line(text: str, stream: TextIO) -> str:
 
 def heading(text: str) -> None:
     """A heading on standard output."""
-    click.echo(_paint(text, "1", sys.stdout))
+    click.echo(_paint("\n".join(_wrapped(text, width_of(sys.stdout))), "1", sys.stdout))
+
+
+def width_of(stream: TextIO) -> int | None:
+    """How wide lines may be: a terminal's width, or $COLUMNS; None where neither says, as for a file or a pipe."""
+    if not stream.isatty() and not os.environ.get("COLUMNS"):
+        return None
+    return shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
+
+
+def definitions(entries: Iterable[tuple[str, str]], indent: str = "  ") -> list[str]:
+    """Lines of a list: each name, and beside it what is said of it, wrapped at words."""
+    entries = list(entries)
+    column = max((len(name) for name, _ in entries), default=0) + 2
+    lines = []
+    for name, text in entries:
+        first, *rest = _wrapped(text, (width_of(sys.stdout) or _USUAL_WIDTH) - len(indent) - column, "")
+        lines += [f"{indent}{name:{column}}{first}", *(f"{indent}{'':{column}}{line}" for line in rest)]
+    return lines
+
+
+def command_lines(words: Iterable[str], width: int | None = None) -> list[str]:
+    """A command as it can be pasted into a shell, indented, with a backslash where a line is continued."""
+    room = (width or width_of(sys.stdout) or _USUAL_WIDTH) - len("  ") - len(" \\")
+    lines, line = [], ""
+    for part in _option_and_value(map(shlex.quote, words)):
+        if line and len(line) + 1 + len(part) > room:
+            lines.append(f"{line} \\")
+            line = f"  {part}"
+        else:
+            line = f"{line} {part}" if line else part
+    return [f"  {one}" for one in [*lines, line]]
+
+
+def _option_and_value(words: Iterable[str]) -> list[str]:
+    """The words, but an option and the word behind it, which may be its value, in one."""
+    parts: list[str] = []
+    for word in words:
+        if parts and parts[-1].startswith("-") and " " not in parts[-1] and not word.startswith("-"):
+            parts[-1] += f" {word}"
+        else:
+            parts.append(word)
+    return parts
+
+
+def write_examples(formatter: click.HelpFormatter, examples: Iterable[str]) -> None:
+    """Examples at the head of a help page; a remark in brackets stands behind its command."""
+    lines = []
+    for example in examples:
+        command, _, remark = example.partition("  (")
+        lines += [f"  # {remark.rstrip(')')}"] if remark else []
+        lines += command_lines(shlex.split(command), formatter.width)
+    formatter.write("\n".join(["Examples:", *lines, "", ""]))
+
+
+def _wrapped(text: str, width: int | None, indent: str = "    ") -> list[str]:
+    """``text`` in lines that end at words; a word longer than a line stays whole. One line where there is no width."""
+    if width is None:
+        return [text]
+    further = {"break_long_words": False, "break_on_hyphens": False}
+    return textwrap.wrap(text, max(width, 20), subsequent_indent=indent, **further) or [""]  # type: ignore[arg-type]
+
+
+def _filled(prefix: str, text: str, colour: str = "") -> str:
+    """A line for standard error, wrapped where that is a terminal."""
+    lines = "\n".join(_wrapped(f"{prefix} {text}", width_of(sys.stderr)))
+    return (_paint(prefix, colour, sys.stderr) if colour else prefix) + lines.removeprefix(prefix)
 
 
 def prepare_process() -> None:
@@ -135,9 +212,13 @@ def _failed(error: Exception) -> int:
 def _usage_error(error: click.UsageError) -> int:
     message = error.format_message().replace("\n", " ").rstrip(".")
     verb = error.ctx.command_path if error.ctx is not None else "handfast"
-    if isinstance(error, click.NoSuchOption) and error.possibilities:
+    if isinstance(error, click.NoSuchOption):
+        from handfast.cli.suggestions import instead_of
+
         message = f"no such option: {error.option_name}"
-        hint = f"did you mean {' or '.join(sorted(error.possibilities))}?"
+        known = [] if error.ctx is None else [name for one in error.ctx.command.params for name in one.opts]
+        better = instead_of(error.option_name, known)
+        hint = f"did you mean {better}?" if better else f"{verb} --help shows what can be given"
     elif isinstance(error, UsageErrorWithHint):
         hint = error.hint
     else:
@@ -146,8 +227,8 @@ def _usage_error(error: click.UsageError) -> int:
 
 
 def _two_lines(what: str, fault: str, hint: str, status: int) -> int:
-    _complain(f"{_paint('handfast: error:', '31', sys.stderr)} {escape(what)} ({fault})")
-    _complain(f"{_paint('handfast: hint:', '36', sys.stderr)} {escape(hint)}")
+    _complain(_filled("handfast: error:", f"{escape(what)} ({fault})", "31"))
+    _complain(_filled("handfast: hint:", escape(hint) or _NO_HINT, "36"))
     return status
 
 

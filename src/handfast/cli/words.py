@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+from handfast.lens import verdict
 from handfast.lens.describer import Describer
 from handfast.x509.describe import describe
 from handfast.x509.distinguished_names import rfc4514
+
+if TYPE_CHECKING:
+    from handfast.errors import HandfastError
+    from handfast.lens.outcome import Outcome
 
 
 def identity(certificate: bytes) -> str:
@@ -33,3 +40,13 @@ def certificate_lines(certificate: bytes) -> list[str]:
 
 
 DESCRIBER = Describer(identity, certificate_lines, rfc4514)
+
+
+def verdict_line(outcome: Outcome, error: BaseException | None = None) -> str:
+    """What came of a connection, in one line; ``error`` is what ended it, if something did."""
+    return verdict.line(outcome, error, DESCRIBER)
+
+
+def verdict_hint(outcome: Outcome, error: HandfastError | None = None) -> str:
+    """What to do about a connection that came to nothing."""
+    return verdict.hint(outcome, error, DESCRIBER)

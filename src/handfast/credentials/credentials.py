@@ -48,7 +48,9 @@ class Credentials:
         ocsp_response: what a CA said of the leaf, DER, for peers that ask for it; b"" for none. RFC 9846 4.5.1.1.
         sct_list: signed certificate timestamps of the leaf, each as RFC 6962 3.2 has it, for peers that ask for them.
 
-    Those made from files have neither of the last two: ``dataclasses.replace(credentials, ocsp_response=...)``.
+    Raises ConfigError no_certificate, bad_option, and of a ``LocalSigner``, whose signatures nobody verifies,
+    key_mismatch. Those made from files have neither of the last two attributes:
+    ``dataclasses.replace(credentials, ocsp_response=...)``.
     """
 
     chain: tuple[bytes, ...] = field(repr=False)
@@ -59,6 +61,11 @@ class Credentials:
     encoded: dict[object, bytes] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        if not self.chain:
+            raise ConfigError("no_certificate", path="the chain")
+        # Of all other signers each signature is verified before it is sent. See ``must_be_checked``.
+        if type(self.signer) is LocalSigner:
+            _check_local_key(self.signer.public_key, self.chain[0])
         size = sum(2 + len(timestamp) for timestamp in self.sct_list)
         if size >= 2**16 or not all(self.sct_list):
             advice = "give each timestamp without the lengths around it"
@@ -211,6 +218,16 @@ class Credentials:
     def issued_by_any(self, ca_names: Iterable[bytes]) -> bool:
         """Whether one of these CAs (DER names) issued a certificate of the chain. RFC 9846 4.3.4."""
         return not set(ca_names).isdisjoint(self.issuer_names)
+
+
+def _check_local_key(own: PublicKey, leaf: bytes) -> None:
+    """ConfigError unless this is the key of the leaf, and known as what the leaf says that it is."""
+    certified = files.public_key(leaf, "the chain")
+    if not signatures.same_public_key(own, certified):
+        raise ConfigError("key_mismatch", cert="the chain", key="the signer")
+    if own != certified:
+        reason = f"it takes its key for {own.kind}, and the certificate says {certified.kind}"
+        raise bad_option("signer", reason, "use Credentials.from_key(chain, private_key)")
 
 
 def _position(own: PublicKey, certificates: tuple[bytes, ...]) -> int | None:

@@ -26,6 +26,7 @@ from handfast.credentials.passwords import asked_once
 from handfast.credentials.pkcs11_uri import Pkcs11Uri, parse_pkcs11_uri
 from handfast.crypto import signatures
 from handfast.errors import ConfigError, LocalFailure
+from handfast.fork import renew_in_children
 from handfast.registry import SignatureScheme
 from handfast.text import escape
 from handfast.x509 import files
@@ -314,17 +315,29 @@ class Pkcs11Signer:
             raise ConfigError("token_failed", uri=self.uri, reason="the PIN that was given is not UTF-8") from None
 
 
-class _Module(NamedTuple):
+class _Module:
     """A loaded module. ``lock`` is held by whoever calls into it."""
 
-    path: str
-    pkcs11: Any
-    library: Any
     lock: threading.RLock
 
+    def __init__(self, path: str, pkcs11: Any, library: Any) -> None:
+        self.path = path
+        self.pkcs11 = pkcs11
+        self.library = library
+        renew_in_children(self, lock=threading.RLock)
 
-_modules: dict[str, _Module] = {}
-_loading = threading.Lock()
+
+class _Modules(dict[str, _Module]):
+    """The modules that this process loaded, by path; ``lock`` is held by whoever loads one."""
+
+    lock: threading.Lock
+
+    def __init__(self) -> None:
+        super().__init__()
+        renew_in_children(self, lock=threading.Lock)
+
+
+_modules = _Modules()
 
 
 def _module_for(uri: Pkcs11Uri, explicit: str | None) -> _Module:
@@ -338,7 +351,7 @@ def _module_for(uri: Pkcs11Uri, explicit: str | None) -> _Module:
         candidates = (chosen,)
     else:
         candidates = _PROXIES
-    with _loading:
+    with _modules.lock:
         return _load(tuple(candidates))
 
 
@@ -351,7 +364,7 @@ def _load(candidates: tuple[str, ...]) -> _Module:
     for path in candidates:
         if path not in _modules:
             try:
-                _modules[path] = _Module(path, pkcs11, pkcs11.lib(path), threading.RLock())
+                _modules[path] = _Module(path, pkcs11, pkcs11.lib(path))
             except (pkcs11.PKCS11Error, OSError) as error:
                 reason = reason or _reason(error)
                 continue

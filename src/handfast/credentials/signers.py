@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
     from concurrent.futures import Executor
 
+    from handfast.crypto.provider import CryptoProvider, Sign
     from handfast.crypto.signatures import PrivateKey, PublicKey
 
 
@@ -59,18 +60,39 @@ class LocalSigner:
     def __init__(self, private_key: PrivateKey, public_key: PublicKey | None = None) -> None:
         """``public_key``: as the certificate has it, which alone tells an RSASSA-PSS key from any other RSA key."""
         self._private_key = private_key
+        self._by_provider: dict[str, Sign] = {}
         self._public_key = public_key or private_keys.public_key_of(private_key)
         self.schemes = signatures.schemes_for(self._public_key)
-        for scheme in self.schemes[:1]:
-            if not signatures.verify(self._public_key, scheme, self.sign(scheme, _TRIAL), _TRIAL):
-                raise LocalFailure("wrong_signature")
+        self._prove(self.sign)
 
     def __repr__(self) -> str:
         return f"LocalSigner({self._public_key.name})"
 
+    @property
+    def public_key(self) -> PublicKey:
+        """The public half of its key."""
+        return self._public_key
+
     def sign(self, scheme: int, message: bytes) -> bytes:
         """The signature. RFC 9846 4.3.3. Raises LocalFailure signing_failed if key and scheme do not go together."""
         return signatures.sign(self._private_key, scheme, message)
+
+    def sign_by(self, crypto: CryptoProvider, scheme: int, message: bytes) -> bytes:
+        """``sign`` with the primitives of another provider, which gets the key once and proves itself with it.
+
+        Raises LocalFailure signing_failed, wrong_signature.
+        """
+        sign = self._by_provider.get(crypto.name)
+        if sign is None:
+            sign = crypto.signer(self._private_key)
+            self._prove(sign)
+            self._by_provider[crypto.name] = sign
+        return sign(scheme, message)
+
+    def _prove(self, sign: Sign) -> None:
+        for scheme in self.schemes[:1]:
+            if not signatures.verify(self._public_key, scheme, sign(scheme, _TRIAL), _TRIAL):
+                raise LocalFailure("wrong_signature")
 
 
 class ThreadSigner:
@@ -117,6 +139,7 @@ def must_be_checked(signer: Signer) -> bool:
     What comes from a token, another process, another machine or somebody's code may be wrong, and a wrong signature
     can give a key away. What OpenSSL computed in this process from a key that proved itself when it was loaded is as
     good as the verification would be, which costs three times the signature; RSA's, where a fault would be fatal,
-    OpenSSL verifies by itself. A subclass is somebody's code.
+    OpenSSL verifies by itself. Another provider proves itself with the key before it signs with it. A subclass is
+    somebody's code.
     """
     return type(signer) is not LocalSigner

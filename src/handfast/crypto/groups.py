@@ -10,7 +10,7 @@ of the group's table entry. It is as strong as the stronger of the two.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol, TypeAlias
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -20,16 +20,16 @@ from handfast.errors import PeerMisbehaved
 from handfast.registry import NamedGroup
 
 # From the server's public value to the shared secret; ValueError for what is not a public value.
-_Finish: TypeAlias = Callable[[bytes], bytes]
+Finish: TypeAlias = Callable[[bytes], bytes]
 
 
-class _Exchange(Protocol):
+class Exchange(Protocol):
     """One key exchange. The lengths, in bytes, are those of the public values that each side sends."""
 
     client_length: int
     server_length: int
 
-    def generate(self) -> tuple[bytes, _Finish]:
+    def generate(self) -> tuple[bytes, Finish]:
         """The client's public value and what makes the shared secret from the server's."""
 
     def encapsulate(self, peer_public: bytes) -> tuple[bytes, bytes]:
@@ -44,7 +44,7 @@ class _Montgomery:
         self._generate = private_key.generate
         self._load = public_key.from_public_bytes
 
-    def generate(self) -> tuple[bytes, _Finish]:
+    def generate(self) -> tuple[bytes, Finish]:
         private_key = self._generate()
         load = self._load
         return private_key.public_key().public_bytes_raw(), lambda peer: bytes(private_key.exchange(load(peer)))
@@ -75,7 +75,7 @@ class _NistCurve:
         size = self._coordinate
         return b"\4" + numbers.x.to_bytes(size, "big") + numbers.y.to_bytes(size, "big")
 
-    def generate(self) -> tuple[bytes, _Finish]:
+    def generate(self) -> tuple[bytes, Finish]:
         private_key = ec.generate_private_key(self._curve)
         return self._point(private_key), lambda peer: private_key.exchange(ec.ECDH(), self._load(peer))
 
@@ -94,7 +94,7 @@ class _MlKem:
         self._generate = private_key.generate
         self._load = public_key.from_public_bytes
 
-    def generate(self) -> tuple[bytes, _Finish]:
+    def generate(self) -> tuple[bytes, Finish]:
         private_key = self._generate()
         return private_key.public_key().public_bytes_raw(), private_key.decapsulate
 
@@ -106,13 +106,13 @@ class _MlKem:
 class _Hybrid:
     """Two exchanges at once, concatenated in this order. draft-ietf-tls-ecdhe-mlkem 4.1 to 4.3."""
 
-    def __init__(self, first: _Exchange, second: _Exchange) -> None:
+    def __init__(self, first: Exchange, second: Exchange) -> None:
         self._first = first
         self._second = second
         self.client_length = first.client_length + second.client_length
         self.server_length = first.server_length + second.server_length
 
-    def generate(self) -> tuple[bytes, _Finish]:
+    def generate(self) -> tuple[bytes, Finish]:
         first_public, first_finish = self._first.generate()
         second_public, second_finish = self._second.generate()
         cut = self._first.server_length
@@ -131,7 +131,7 @@ _P256, _P384, _P521 = (_NistCurve(curve) for curve in (ec.SECP256R1(), ec.SECP38
 _MLKEM768 = _MlKem(mlkem.MLKEM768PrivateKey, mlkem.MLKEM768PublicKey, 1184, 1088)
 _MLKEM1024 = _MlKem(mlkem.MLKEM1024PrivateKey, mlkem.MLKEM1024PublicKey, 1568, 1568)
 
-_EXCHANGES: dict[int, _Exchange] = {
+_KNOWN: dict[int, Exchange] = {
     NamedGroup.X25519MLKEM768: _Hybrid(_MLKEM768, _X25519),
     NamedGroup.x25519: _X25519,
     NamedGroup.secp256r1: _P256,
@@ -143,7 +143,7 @@ _EXCHANGES: dict[int, _Exchange] = {
 }
 
 
-def _without_missing() -> dict[int, _Exchange]:
+def _without_missing() -> dict[int, Exchange]:
     """The exchanges that the OpenSSL under ``cryptography`` has: not every build has ML-KEM and X448."""
     missing: set[int] = set()
     for part, groups in (
@@ -155,16 +155,16 @@ def _without_missing() -> dict[int, _Exchange]:
             part.generate()
         except UnsupportedAlgorithm:
             missing |= groups
-    return {group: exchange for group, exchange in _EXCHANGES.items() if group not in missing}
+    return {group: exchange for group, exchange in _KNOWN.items() if group not in missing}
 
 
-_AVAILABLE = _without_missing()
+EXCHANGES: Mapping[int, Exchange] = _without_missing()
 
 # Every group that ``generate`` and ``encapsulate`` take.
-ALL_GROUPS: tuple[int, ...] = tuple(_AVAILABLE)
+ALL_GROUPS: tuple[int, ...] = tuple(EXCHANGES)
 # Those of them that are one exchange and no hybrid.
 CLASSICAL_GROUPS: tuple[int, ...] = tuple(
-    group for group, exchange in _AVAILABLE.items() if not isinstance(exchange, _Hybrid)
+    group for group, exchange in EXCHANGES.items() if not isinstance(exchange, _Hybrid)
 )
 # What is offered and accepted by default, in order of preference; the other hybrids are for those who name them.
 SUPPORTED_GROUPS: tuple[int, ...] = tuple(
@@ -177,7 +177,7 @@ class KeyShare:
 
     __slots__ = ("_finish", "group", "public")
 
-    def __init__(self, group: int, public: bytes, finish: _Finish) -> None:
+    def __init__(self, group: int, public: bytes, finish: Finish) -> None:
         self.group = group
         self.public = public
         self._finish = finish
@@ -187,7 +187,7 @@ class KeyShare:
 
     def shared_secret(self, peer_public: bytes) -> bytes:
         """The shared secret with the server's public value. RFC 9846 7.4. Raises PeerMisbehaved bad_key_share."""
-        if len(peer_public) != _AVAILABLE[self.group].server_length:
+        if len(peer_public) != EXCHANGES[self.group].server_length:
             raise PeerMisbehaved("bad_key_share", group=NamedGroup.describe(self.group))
         try:
             return self._finish(peer_public)
@@ -195,15 +195,21 @@ class KeyShare:
             raise PeerMisbehaved("bad_key_share", group=NamedGroup.describe(self.group)) from None
 
 
-def generate(group: int) -> KeyShare:
-    """A fresh key share for one of ``ALL_GROUPS``. RFC 9846 4.3.8. Raises KeyError for another group."""
-    public, finish = _AVAILABLE[group].generate()
+def generate(group: int, exchanges: Mapping[int, Exchange] = EXCHANGES) -> KeyShare:
+    """A fresh key share for one of ``ALL_GROUPS``. RFC 9846 4.3.8. Raises KeyError for another group.
+
+    ``exchanges`` are those of another provider.
+    """
+    public, finish = exchanges[group].generate()
     return KeyShare(group, public, finish)
 
 
-def encapsulate(group: int, peer_public: bytes) -> tuple[bytes, bytes]:
-    """The server's public value and the shared secret. RFC 9846 4.3.8, 7.4. Raises PeerMisbehaved bad_key_share."""
-    exchange = _AVAILABLE[group]
+def encapsulate(group: int, peer_public: bytes, exchanges: Mapping[int, Exchange] = EXCHANGES) -> tuple[bytes, bytes]:
+    """The server's public value and the shared secret. RFC 9846 4.3.8, 7.4. Raises PeerMisbehaved bad_key_share.
+
+    ``exchanges`` are those of another provider.
+    """
+    exchange = exchanges[group]
     if len(peer_public) != exchange.client_length:
         raise PeerMisbehaved("bad_key_share", group=NamedGroup.describe(group))
     try:

@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, paddin
 
 from handfast import der
 from handfast.errors import LocalFailure
+from handfast.limits import MAX_RSA_BITS, MAX_RSA_EXPONENT
 from handfast.registry import SignatureScheme
 
 if TYPE_CHECKING:
@@ -28,7 +29,16 @@ if TYPE_CHECKING:
         ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey | ed448.Ed448PrivateKey | rsa.RSAPrivateKey
     )
 
+# Whole DER elements: the algorithms of keys, and of EC keys the curves. RFC 3279 2.3, RFC 5480 2.1.1, RFC 8410 3.
+_RSA_ENCRYPTION = bytes.fromhex("06092a864886f70d010101")
 _RSASSA_PSS = bytes.fromhex("06092a864886f70d01010a")
+_EC_PUBLIC_KEY = bytes.fromhex("06072a8648ce3d0201")
+_EDWARDS = (bytes.fromhex("06032b6570"), bytes.fromhex("06032b6571"))
+_CURVE_OIDS = (
+    bytes.fromhex("06082a8648ce3d030107"),
+    bytes.fromhex("06052b81040022"),
+    bytes.fromhex("06052b81040023"),
+)
 _HASH_OIDS = {
     "sha256": bytes.fromhex("0609608648016503040201"),
     "sha384": bytes.fromhex("0609608648016503040202"),
@@ -43,7 +53,10 @@ _ECDSA_KINDS = frozenset(f"ECDSA {curve}" for curve in _CURVES.values())
 
 
 class UnusableKey(ValueError):
-    """Bytes hold no public key that TLS can use. ``code`` is one of CertificateRejected: malformed, unsupported_key."""
+    """Bytes hold no public key that TLS can use.
+
+    ``code`` is one of CertificateRejected: malformed, unsupported_key, weak_key.
+    """
 
     def __init__(self, code: str, explanation: str) -> None:
         super().__init__(explanation)
@@ -219,7 +232,7 @@ def verify_x509(key: PublicKey, algorithm: str, signature: bytes, message: bytes
     RFC 4055 5, 5758 3.2, 8410 3. What is not in SHA-2's family, and RSASSA-PSS, whose OID says too little, is False.
     """
     kind, arguments = _X509_ALGORITHMS.get(algorithm, ("", ()))
-    if not kind or key.kind.partition(" ")[0] != kind:
+    if not kind or not (key.kind in _ECDSA_KINDS if kind == "ECDSA" else key.kind == kind):
         return False
     try:
         key._key.verify(signature, message, *arguments)
@@ -228,13 +241,27 @@ def verify_x509(key: PublicKey, algorithm: str, signature: bytes, message: bytes
     return True
 
 
+def uncompressed_point(key: PublicKey) -> bytes:
+    """The point that is this key of a NIST curve. SEC 1 2.3.3."""
+    numbers: ec.EllipticCurvePublicNumbers = key._key.public_numbers()
+    size = (key.bits + 7) // 8
+    return b"\4" + numbers.x.to_bytes(size, "big") + numbers.y.to_bytes(size, "big")
+
+
 def load_public_key(spki: bytes) -> PublicKey:
-    """The key of a DER SubjectPublicKeyInfo. RFC 5280 4.1.2.7. Raises UnusableKey."""
+    """The key of a DER SubjectPublicKeyInfo. RFC 5280 4.1.2.7. Raises UnusableKey.
+
+    What it costs to compute with an RSA key is known before anything is computed: see ``rsa_obstacle``.
+    """
     from cryptography.hazmat.primitives.serialization import load_der_public_key
 
     try:
         oid, parameters = _algorithm(spki)
+        if obstacle := rsa_obstacle(*rsa_numbers(spki)) if oid in (_RSA_ENCRYPTION, _RSASSA_PSS) else "":
+            raise UnusableKey("weak_key", obstacle)
         key = load_der_public_key(spki)
+    except UnusableKey:
+        raise
     except (ValueError, OverflowError):
         raise UnusableKey("malformed", "the public key does not parse") from None
     except UnsupportedAlgorithm:
@@ -242,6 +269,39 @@ def load_public_key(spki: bytes) -> PublicKey:
     if oid == _RSASSA_PSS and isinstance(key, rsa.RSAPublicKey):
         return PublicKey("RSASSA-PSS", key.key_size, _allowed_hashes(parameters), key)
     return describe_public_key(key)
+
+
+def rsa_numbers(spki: bytes) -> tuple[int, int]:
+    """Modulus size in bits and exponent, read before any library does arithmetic with them. RFC 8017 A.1.1.
+
+    Raises ValueError where they are not there.
+    """
+    _, bits = der.elements(der.expect(der.element(spki), der.SEQUENCE))
+    key = der.element(der.expect(bits, der.BIT_STRING)[1:])
+    modulus, exponent = (
+        int.from_bytes(der.expect(number, der.INTEGER), "big") for number in der.elements(der.expect(key, der.SEQUENCE))
+    )
+    return modulus.bit_length(), exponent
+
+
+def rsa_obstacle(bits: int, exponent: int) -> str:
+    """Why a stranger's RSA key must not be computed with, since that would take too long; "" if it may."""
+    if bits > MAX_RSA_BITS:
+        return f"an RSA key of {bits} bits; {MAX_RSA_BITS} are the most"
+    if exponent >= MAX_RSA_EXPONENT or exponent < 3 or not exponent & 1:
+        return f"an RSA key of {bits} bits with an exponent that is not a usual one"
+    return ""
+
+
+def may_verify(spki: bytes) -> bool:
+    """Whether signatures may be verified with a stranger's key: of a kind, a curve and a size that are known."""
+    try:
+        oid, parameters = _algorithm(spki)
+        if oid in (_RSA_ENCRYPTION, _RSASSA_PSS):
+            return not rsa_obstacle(*rsa_numbers(spki))
+    except ValueError:
+        return False
+    return oid in _EDWARDS or (oid == _EC_PUBLIC_KEY and parameters in _CURVE_OIDS)
 
 
 def certificate_public_key(certificate: bytes) -> PublicKey:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -13,7 +14,18 @@ from handfast.crypto.hashes import SHA256, SHA384, Hash
 from handfast.limits import AES_GCM_RECORDS_PER_KEY, CHACHA20_RECORDS_PER_KEY
 from handfast.registry import CipherSuite
 
-__all__ = ["IV_LENGTH", "SUITES_13", "TAG_LENGTH", "Aead", "InvalidTag", "Suite13", "ticket_aead"]
+__all__ = [
+    "IV_LENGTH",
+    "SUITES_13",
+    "TAG_LENGTH",
+    "Aead",
+    "InvalidTag",
+    "NumberedAead",
+    "SplitAead",
+    "Suite13",
+    "ticket_aead",
+    "with_aead",
+]
 
 # The same for all AEADs of TLS 1.3, in bytes. RFC 9846 5.2 and 5.3.
 TAG_LENGTH = 16
@@ -48,6 +60,28 @@ class Aead(Protocol):
         """Write the plaintext to ``buf``, whose length is that of ``data`` without the tag."""
 
 
+class NumberedAead(Protocol):
+    """An AEAD with its key and the first 4 bytes of its nonces. The other 8 are a number, which it is given."""
+
+    def encrypt(self, number: int, data: bytes, associated_data: bytes, /) -> bytes:
+        """The ciphertext, tag included."""
+
+    def decrypt(self, number: int, data: bytes, associated_data: bytes, /) -> bytes:
+        """The plaintext. Raises the ``refused`` of the ``SplitAead`` that this is of."""
+
+
+class SplitAead(Aead, Protocol):
+    """An AEAD of a provider that is quickest by number: ``numbered`` is the one for nonces that start so.
+
+    ``refused`` is what that one raises for what does not decrypt.
+    """
+
+    @property
+    def refused(self) -> type[Exception]: ...
+
+    def numbered(self, start: bytes, /) -> NumberedAead: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Suite13:
     """A TLS 1.3 cipher suite. ``aead(key)`` makes the AEAD for a key of ``key_length`` bytes."""
@@ -77,6 +111,12 @@ SUITES_13: dict[int, Suite13] = {
         _suite(CipherSuite.TLS_CHACHA20_POLY1305_SHA256, SHA256, 32, ChaCha20Poly1305, CHACHA20_RECORDS_PER_KEY),
     )
 }
+
+
+@cache
+def with_aead(suite: Suite13, aead: Callable[[bytes], Aead]) -> Suite13:
+    """This suite with the AEAD of another provider."""
+    return replace(suite, aead=aead)
 
 
 def ticket_aead(key: bytes) -> Aead:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
@@ -44,6 +45,12 @@ class Suite12:
     def fits(self, key_kind: str) -> bool:
         """Whether a certificate with a key of this kind authenticates this suite."""
         return key_kind.startswith("RSA") == (self.authentication == RSA)
+
+
+@cache
+def with_aead(suite: Suite12, aead: Callable[[bytes], Aead]) -> Suite12:
+    """This suite with the AEAD of another provider."""
+    return replace(suite, aead=aead)
 
 
 def _gcm(suite: CipherSuite, authentication: str, suite_hash: Hash, key_length: int) -> Suite12:

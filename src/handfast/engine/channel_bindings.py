@@ -24,6 +24,17 @@ EXPORTER_LABEL = "EXPORTER-Channel-Binding"
 EXPORTER_LENGTH = 32
 
 
+def without_exporter(kind: str, established: Established | Established12, server_chain: tuple[bytes, ...]) -> bytes:
+    """``tls-unique`` or ``tls-server-end-point``. Raises ApiMisuse no_channel_binding where there is none."""
+    if kind == TLS_UNIQUE:
+        return unique(established)
+    if kind != TLS_SERVER_END_POINT:
+        raise ApiMisuse("no_channel_binding", kind=repr(kind), reason="it is not known")
+    if not server_chain:
+        raise ApiMisuse("no_channel_binding", kind=kind, reason="the server showed no certificate")
+    return server_end_point(server_chain[0])
+
+
 def unique(established: Established | Established12) -> bytes:
     """The Finished that was sent first, 12 bytes. RFC 5929 3.1.
 

@@ -72,8 +72,9 @@ class Connection:
     _read_closed = False
     _write_closed = False
     _busy = False
-    # Whether bytes that come are most likely application data, of which nobody hears but the application: then
-    # there is nobody who could call back in, and no need to look out for it.
+    # Whether bytes that come are most likely application data, of which nobody hears but the application: then runs of
+    # records are opened in one go. And whether, besides, nobody can call back in: then there is no need to look out.
+    _opens_runs = False
     _plain_reading = False
     _answer: object = None
 
@@ -160,11 +161,11 @@ class Connection:
         try:
             if self._read_closed:
                 pass
-            elif self._post is None or self._watch.active:
+            elif self._opens_runs:
+                self._receive_connected(data)
+            else:
                 self._records.feed(data)
                 self._pump()
-            else:
-                self._receive_connected(data)
         except BaseException as error:
             if not self._escaped(error):
                 raise
@@ -227,8 +228,7 @@ class Connection:
         """Answer the pending need. Raises ApiMisuse for a need that is not the pending one."""
         with Guard(self):
             self._check_need(need)
-            self._resume(value)
-            self._pump()
+            self._take_answer(value)
         return self._take_results()
 
     def fail(self, need: Need, error: BaseException) -> list[Result]:
@@ -238,8 +238,7 @@ class Connection:
         """
         with Guard(self):
             self._check_need(need)
-            self._resume(answer_without(need, error))
-            self._pump()
+            self._take_answer(answer_without(need, error))
         return self._take_results()
 
     def close(self) -> None:
@@ -328,14 +327,8 @@ class Connection:
             raise ApiMisuse("no_exporter")
         if kind == channel_bindings.TLS_EXPORTER:
             return self.export(channel_bindings.EXPORTER_LABEL, b"", channel_bindings.EXPORTER_LENGTH)
-        if kind == channel_bindings.TLS_UNIQUE:
-            return channel_bindings.unique(self._established)
-        if kind != channel_bindings.TLS_SERVER_END_POINT:
-            raise ApiMisuse("no_channel_binding", kind=repr(kind), reason="it is not known")
         chain = self.info.presented if self.info.role is Role.CLIENT else self.info.shown
-        if not chain:
-            raise ApiMisuse("no_channel_binding", kind=kind, reason="the server showed no certificate")
-        return channel_bindings.server_end_point(chain[0])
+        return channel_bindings.without_exporter(kind, self._established, chain)
 
     def extract_secrets(self) -> ExtractedSecrets:
         """Give the traffic keys away, for TLS in the kernel: from now on every call raises ApiMisuse secrets_extracted.
@@ -359,13 +352,18 @@ class Connection:
 
     # Driving
 
+    def _take_answer(self, value: object) -> None:
+        """Let whoever waited for a need go on: the handshake, or an exchange after it."""
+        if self._later is None:
+            self._resume(value)
+        else:
+            self._go_on(self._later, self._leave_line(self._later), value)
+        self._pump()
+
     def _resume(self, value: object) -> None:
         """Let the handshake go on with ``value``, through every need that is answered at once."""
         machine = self._machine
         if machine is None:
-            return
-        if self._later is not None:
-            self._go_on(self._later, self._leave_line(self._later), value)
             return
         try:
             while True:
@@ -446,47 +444,60 @@ class Connection:
         self.info.complete = True
         if self._later is not None:
             self._end_plain()
-        else:
-            self._plain_reading = not self._watch.wants_secrets
+        # What a client gets first are most often tickets, and a run would be tried in vain.
+        if self.info.role is Role.SERVER:
+            self._expect_data()
         self._results.append(HandshakeDone(self.info))
         if self._watch.active:
             self._watch.emit(HandshakeComplete(self._watch.clock(), self.info))
 
+    def _expect_data(self) -> None:
+        """From now on what comes is most likely application data."""
+        self._opens_runs = not self._watch.active
+        self._plain_reading = self._later is None and not self._watch.wants_secrets
+
     def _pump(self) -> None:
         """Work through what is buffered, until bytes or an answer are missing."""
         records = self._records
-        joiner = records.joiner
-        while not self._read_closed:
-            if self._post is None and isinstance(self._step, Need):
+        if records.joiner.buffer:
+            self._take_messages()
+        while True:
+            if self._read_closed or (self._post is None and isinstance(self._step, Need)):
                 return
-            if joiner.buffer and self._take_message():
-                continue
             record = records.read()
             if record is None:
                 return
-            if record.content_type != HANDSHAKE:
+            if record.content_type == HANDSHAKE:
+                self._take_messages()
+            else:
                 self._take_record(record)
 
-    def _take_message(self) -> bool:
-        """Take the next message, if it is there whole. One that may not come now is refused before it is parsed."""
-        raw = self._records.joiner.next()
-        if raw is None:
-            return False
-        post = self._post
-        step = self._step if post is None else post.expects
-        if isinstance(step, Expect) and raw[0] not in step.types:
-            if self._watch.active:
-                telling.tell_if_it_decodes(self, raw)
-            name = HandshakeType.describe(raw[0])
-            raise PeerMisbehaved("unexpected_message", message=name, expected=step.names)
-        message = parse_or_recall(raw, self._handshake.messages)
-        if self._watch.active:
-            telling.tell_message(self, raw)
-        if post is None:
-            self._resume(message)
-        elif (exchange := post.receive(message)) is not None and self._later is not None:
-            self._go_on(self._later, exchange, message)
-        return True
+    def _take_messages(self) -> None:
+        """Take the messages that are there whole, until an answer is missing.
+
+        One that may not come now is refused before it is parsed.
+        """
+        joiner, watch = self._records.joiner, self._watch
+        while joiner.buffer:
+            post = self._post
+            step = self._step if post is None else post.expects
+            if not isinstance(step, Expect):
+                return
+            raw = joiner.next()
+            if raw is None:
+                return
+            if raw[0] not in step.types:
+                if watch.active:
+                    telling.tell_if_it_decodes(self, raw)
+                name = HandshakeType.describe(raw[0])
+                raise PeerMisbehaved("unexpected_message", message=name, expected=step.names)
+            message = parse_or_recall(raw, self._handshake.messages)
+            if watch.active:
+                telling.tell_message(self, raw)
+            if post is None:
+                self._resume(message)
+            elif (exchange := post.receive(message)) is not None and self._later is not None:
+                self._go_on(self._later, exchange, message)
 
     def _take_record(self, record: Record) -> None:
         if record.content_type == ALERT:
@@ -510,6 +521,8 @@ class Connection:
         self._received += len(content)
         if self._later is not None:
             self._later.refuse_data()
+        if not self._opens_runs:
+            self._expect_data()
         self._results.append(Data(content))
 
     def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
@@ -524,8 +537,7 @@ class Connection:
             record = self._records.opened(content_type, rest)
             if content_type != HANDSHAKE:
                 self._take_record(record)
-            while self._take_message():
-                pass
+            self._take_messages()
             if self._read_closed:
                 return
             data = b""

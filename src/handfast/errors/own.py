@@ -86,6 +86,12 @@ class ConfigError(HandfastError):
         "foreign_file": Entry(
             None, "{path}: belongs to another user, who could read what is written to it", "", "give another path"
         ),
+        "hard_link": Entry(
+            None,
+            "{path}: is one of {names} names of one file, and to write here would change it under the others too",
+            "",
+            "remove this name if the file shall stay as it is, or give another path",
+        ),
         "no_certificate": Entry(None, "{path}: holds no certificate", "", "a file with BEGIN CERTIFICATE is needed"),
         "bad_certificate": Entry(None, "{path}: a certificate in it does not parse: {reason}", "", "export it again"),
         "cut_off": Entry(None, "{path}: ends in the middle of a PEM block", "", "wait until it is written"),

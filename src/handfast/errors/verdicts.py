@@ -151,6 +151,12 @@ class ConnectionLost(HandfastError):
             "RFC 9846 6.1",
             "let the handshake finish before close()",
         ),
+        "interrupted": Entry(
+            None,
+            "an exception interrupted this side while it wrote: nobody can tell how much has left",
+            "",
+            "begin a new connection; let a handler of signals set a flag, and write with a timeout",
+        ),
         "timeout": Entry(None, "nothing came within {seconds:g} s", "", "the peer is silent"),
         "shutdown_timeout": Entry(
             None,

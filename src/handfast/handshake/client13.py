@@ -71,12 +71,12 @@ def client13(
         hs.write_with(client_secret, suite, Epoch.HANDSHAKE)
     tell_negotiated(hs, hello)
 
-    request = proven = None
+    asked = proven = None
+    if session is None:
+        asked, proven = yield from server_identity(hs, hello)
+    yield from check_finished(hs, server_secret)
     if session is not None:
         take_over(hs, session.peer, session.session.ocsp_response)
-    else:
-        request, proven = yield from server_identity(hs, hello)
-    yield from check_finished(hs, server_secret)
 
     main_secret = handshake_secret.main_secret()
     client_application, server_application, exporter = main_secret.application_secrets(hs.transcript.digest())
@@ -90,8 +90,8 @@ def client13(
     if early:
         hs.send(EndOfEarlyData())
         hs.write_with(client_secret, suite, Epoch.HANDSHAKE)
-    if request is not None:
-        yield from client_identity(hs, request)
+    if asked is not None:
+        yield from client_identity(hs, *asked)
     send_finished(hs, client_secret)
     wanted = hs.config.sessions is not None or hs.watch.wants_secrets
     resumption = main_secret.resumption_secret(hs.transcript.digest()) if wanted else None
@@ -102,21 +102,25 @@ def client13(
 
 def server_identity(
     hs: ClientHandshake, hello: ClientHello
-) -> Generator[Step, Any, tuple[CertificateRequest | None, ProvenChain]]:
+) -> Generator[Step, Any, tuple[tuple[CertificateRequest, negotiate.CertificateWanted] | None, ProvenChain]]:
     """What the server wants to know of us, and its certificate with its proof. RFC 9846 4.4.2 and 4.5."""
     request = yield from hs.maybe(CertificateRequest, before=certificate_kinds(hello))
+    asked = None
     if request is not None:
-        hs.info.client_auth_requested = True
-        hs.info.ca_names = negotiate.check_certificate_request(request).ca_names
+        wanted = negotiate.check_certificate_request(request)
+        hs.info.client_auth_requested, hs.info.ca_names = True, wanted.ca_names
+        asked = request, wanted
     certificate = yield from receive_certificate(hs, hello)
     if not certificate.certificate_list:
         raise PeerMisbehaved("empty_server_certificate")
-    return request, (yield from check_identity(hs, certificate, hs.config.schemes, hello.extensions))
+    return asked, (yield from check_identity(hs, certificate, hs.config.schemes, hello.extensions))
 
 
-def client_identity(hs: ClientHandshake, request: CertificateRequest) -> Generator[Step, Any, None]:
-    """Who we are, as far as the server asked. RFC 9846 4.5."""
-    mine = yield from client_choice(hs, negotiate.check_certificate_request(request))
+def client_identity(
+    hs: ClientHandshake, request: CertificateRequest, wanted: negotiate.CertificateWanted
+) -> Generator[Step, Any, None]:
+    """Who we are, as far as the server asked; ``wanted`` is what its request says. RFC 9846 4.5."""
+    mine = yield from client_choice(hs, wanted)
     form = negotiate.certificate_form(request, hs.config.certificate_compression)
     yield from prove_identity(hs, mine, form)
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from handfast import limits
 from handfast.crypto.groups import ALL_GROUPS, CLASSICAL_GROUPS, SUPPORTED_GROUPS
+from handfast.crypto.providers import provider_named
 from handfast.crypto.randomness import random_bytes
 from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES, may_prove
 from handfast.crypto.suites import SUITES_13
@@ -29,6 +30,7 @@ from handfast.wire.compression import ALGORITHMS, available
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials, CredentialsHandle
+    from handfast.crypto.provider import CryptoProvider
     from handfast.handshake.client import HelloPattern
     from handfast.handshake.negotiate import Decision, HelloSeen
     from handfast.sessions.cache import Sessions
@@ -106,6 +108,7 @@ class Config:
         require_extended_main_secret: refuse a peer that speaks TLS 1.2 without it (RFC 7627). With False such a peer is
             let in; the connection then exports no keying material, and a client of ours that shows the same certificate
             to two servers can be impersonated by one of them to the other.
+        crypto_provider: who computes: "cryptography", or "aws-lc" (docs/providers.md).
 
     Raises ConfigError for what handfast cannot do.
     """
@@ -127,6 +130,7 @@ class Config:
     unexpected_eof: Literal["error", "end"] = "error"
     enable_secret_extraction: bool = False
     require_extended_main_secret: bool = True
+    crypto_provider: str = "cryptography"
 
     def __post_init__(self) -> None:
         _check_known("versions", self.versions, _SUITES, ProtocolVersion)
@@ -148,13 +152,20 @@ class Config:
                 f"{self.max_fragment} is outside {limits.MIN_FRAGMENT}..{limits.MAX_PLAINTEXT}",
                 "leave it out",
             )
+        # Asked for now, so that what is wrong with it is said now.
+        _ = self.crypto
         _check_word("unexpected_eof", self.unexpected_eof, "error", "end")
-        if self.handshake_timeout <= 0:
+        if not self.handshake_timeout > 0:
             _refuse("handshake_timeout", f"{self.handshake_timeout} is not positive", "give seconds")
         _check_handles(self.credentials, self.verifier)
         if not self.spoken:
             spoken = ", ".join(map(ProtocolVersion.describe, self.versions))
             _refuse("suites", f"none can be used with {spoken} and these groups", "leave it out for the default")
+
+    @cached_property
+    def crypto(self) -> CryptoProvider:
+        """The provider that ``crypto_provider`` names."""
+        return provider_named(self.crypto_provider)
 
     @cached_property
     def own_id(self) -> bytes:

@@ -9,33 +9,37 @@ syntax tree of this folder forbids that.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overload
 
 from handfast.credentials.signers import must_be_checked
 from handfast.crypto import signatures
+from handfast.crypto.provider import CRYPTOGRAPHY, CryptoProvider
 from handfast.errors import ApiMisuse, LocalFailure, PeerMisbehaved
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
 from handfast.handshake.by_name import no_such_name
-from handfast.handshake.needs import Choose, Judge, Need, Resolve, Sign
-from handfast.handshake.seams import unchanged
+from handfast.handshake.needs import Choose, Judge, Need, Resolve, Sign, SignBy
+from handfast.handshake.seams import unchanged, with_provider
 from handfast.keys import keylog
-from handfast.keys.schedule import EarlySecret, Report, TrafficSecret
+from handfast.keys.schedule import EarlySecret, Report, TrafficSecret, early_secret_without_psk
 from handfast.keys.transcript import Transcript
-from handfast.record.protection import Protection13
+from handfast.record.protection import Protection13, protection_13
+from handfast.record.protection12 import Protection12, protection_12
 from handfast.trust.verdict import Verdict, as_verdict
 from handfast.wire.messages import MESSAGES, HandshakeMessage, Messages, parse_handshake
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials
     from handfast.crypto.suites import Suite13
+    from handfast.crypto.suites12 import Suite12
     from handfast.handshake.config import ClientConfig, Config, ConfigChooser, CredentialSource, ServerConfig
     from handfast.handshake.info import ConnectionInfo
     from handfast.handshake.negotiate import CertificateWanted, HelloSeen
     from handfast.handshake.seams import Seams
     from handfast.keys.schedule import ExporterSecret
+    from handfast.keys.schedule12 import DirectionKeys
     from handfast.record.layer import Outgoing, RecordLayer
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verifiers import Verifier
@@ -92,6 +96,10 @@ class Handshake:
     _secret_names = keylog.SECRETS
     # Whether an alert may be a mere warning, which TLS 1.3 does not know.
     takes_warnings = False
+    # Where primitives come from; ``use`` says otherwise.
+    crypto = CRYPTOGRAPHY
+    protection_13: Callable[[Suite13, TrafficSecret], Protection13] = Protection13
+    protection_12: Callable[[Suite12, DirectionKeys], Protection12] = Protection12
     _held: HandshakeMessage | None = None
 
     def __init__(self, config: Config, records: RecordLayer, watch: Watch, seams: Seams, info: ConnectionInfo) -> None:
@@ -102,6 +110,15 @@ class Handshake:
         self.transcript = Transcript()
         self.config = config
         self.flight: list[Outgoing] = []
+        if config.crypto is not self.crypto:
+            self.use(config.crypto)
+
+    def use(self, crypto: CryptoProvider) -> None:
+        """From here on the primitives are this provider's. Raises ConfigError where a test brings keys of its own."""
+        if crypto is not self.crypto:
+            self.seams = with_provider(self.seams, self.crypto, crypto)
+            self.crypto = crypto
+            self.protection_13, self.protection_12 = protection_13(crypto), protection_12(crypto)
 
     def continued(self) -> Self:
         """Hands for an exchange after this handshake: its transcript starts with this one's. RFC 9846 4.5."""
@@ -189,10 +206,13 @@ class Handshake:
 
     def sign(self, credentials: Credentials, scheme: int, content: bytes) -> Generator[Step, Any, bytes]:
         """A signature by our key; one that this process did not make itself is verified before anyone sees it."""
-        signature = yield Sign(credentials, scheme, content)
+        foreign = must_be_checked(credentials.signer)
+        if foreign or self.crypto is CRYPTOGRAPHY:
+            signature = yield Sign(credentials, scheme, content)
+        else:
+            signature = yield SignBy(credentials, scheme, content, self.crypto)
         if not isinstance(signature, bytes):
             raise LocalFailure("signing_failed", reason=f"the signer returned {type(signature).__name__}, not bytes")
-        foreign = must_be_checked(credentials.signer)
         if foreign and not signatures.verify(credentials.public_key, scheme, signature, content):
             raise LocalFailure("wrong_signature")
         return signature
@@ -217,7 +237,10 @@ class Handshake:
 
     def early_secret(self, suite: Suite13, psk: bytes | None = None) -> EarlySecret:
         """The start of the key schedule, which reports every secret if anyone wants to know. RFC 9846 7.1."""
-        return EarlySecret(suite.hash, psk, report=self.report)
+        report = self.report
+        if psk is None and report is None:
+            return early_secret_without_psk(suite.hash)
+        return EarlySecret(suite.hash, psk, report)
 
     @property
     def report(self) -> Report | None:
@@ -228,11 +251,11 @@ class Handshake:
         """Write what is still to be written, then switch the write keys."""
         if self.flight:
             self.flush()
-        self.records.change_write_keys(Protection13(suite, secret), epoch, suite.id)
+        self.records.change_write_keys(self.protection_13(suite, secret), epoch, suite.id)
 
     def take_early_data(self, secret: TrafficSecret, suite: Suite13, limit: int, exporter: ExporterSecret) -> None:
         """Read up to ``limit`` bytes of application data before the handshake is over. RFC 9846 4.3.10."""
-        self.records.change_read_keys(Protection13(suite, secret), Epoch.EARLY, suite.id, "ClientHello")
+        self.records.change_read_keys(self.protection_13(suite, secret), Epoch.EARLY, suite.id, "ClientHello")
         self.early_data_left = limit
         self.early_exporter = exporter
 
@@ -247,7 +270,7 @@ class Handshake:
 
     def read_with(self, secret: TrafficSecret, suite: Suite13, epoch: Epoch, after: type[HandshakeMessage]) -> None:
         """Switch the read keys; handshake bytes left over from the old ones end the connection."""
-        self.records.change_read_keys(Protection13(suite, secret), epoch, suite.id, after.__name__)
+        self.records.change_read_keys(self.protection_13(suite, secret), epoch, suite.id, after.__name__)
 
     def require_boundary(self, after: type[HandshakeMessage]) -> None:
         """Refuse handshake bytes that follow a message with which the peer's flight must end. RFC 9846 5.1."""

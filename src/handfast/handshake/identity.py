@@ -47,6 +47,7 @@ from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials
+    from handfast.crypto.provider import Verify
     from handfast.crypto.signatures import PublicKey
     from handfast.handshake.config import ClientAuth
     from handfast.handshake.flow import ClientHandshake, Handshake, ServerHandshake, Step
@@ -206,7 +207,7 @@ def check_identity(
     ocsp_response = _note_staple(hs, certificate.certificate_list[0])
     content = proof_content(hs.role.peer, hs.transcript.digest())
     proof = yield from hs.expect(CertificateVerify)
-    ok = check_proof(chain[0], proof, content, offered)
+    ok = check_proof(hs.crypto.verify, chain[0], proof, content, offered)
     if hs.watch.active:
         hs.checked(hs.role.peer.sends, "CertificateVerify", content, b"", proof.signature, ok)
     if not ok:
@@ -234,7 +235,9 @@ def _note_staple(hs: Handshake, leaf: CertificateEntry) -> bytes:
     return hs.info.ocsp_response
 
 
-def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, offered: Collection[int]) -> bool:
+def check_proof(
+    verify: Verify, certificate: bytes, proof: CertificateVerify, content: bytes, offered: Collection[int]
+) -> bool:
     """Whether the signature is one of ``content`` by the certificate's key, under a scheme that may be used here."""
     name = SignatureScheme.describe
     if proof.algorithm not in offered:
@@ -245,19 +248,16 @@ def check_proof(certificate: bytes, proof: CertificateVerify, content: bytes, of
     if not signatures.scheme_fits(key, proof.algorithm):
         scheme = name(proof.algorithm)
         raise PeerMisbehaved("scheme_for_other_key", message="CertificateVerify", scheme=scheme, key=key.name)
-    return signatures.verify(key, proof.algorithm, proof.signature, content)
+    return verify(key, proof.algorithm, proof.signature, content)
 
 
 def leaf_key(certificate: bytes) -> PublicKey:
     """The key of the certificate that the peer shows, if it can be computed with at a bounded cost."""
     try:
-        key = signatures.certificate_public_key(certificate)
+        return signatures.certificate_public_key(certificate)
     except signatures.UnusableKey as error:
         words = f"the presented certificate is unusable: {error}"
         raise refuse(error.code, words, certificate_index=0).error() from None
-    if key.bits > limits.MAX_RSA_BITS:
-        raise refuse("weak_key", f"the {key.name} key exceeds {limits.MAX_RSA_BITS} bits", certificate_index=0).error()
-    return key
 
 
 def judge_identity(
@@ -312,7 +312,10 @@ def judge_restored(
 
 
 def take_over(hs: Handshake, peer: VerifiedPeer | UnverifiedPeer | None, ocsp_response: bytes) -> None:
-    """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf."""
+    """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf.
+
+    For after the peer's Finished alone: until then a hello, or a whole flight, may be one that somebody recorded.
+    """
     hs.info.resumed = True
     hs.info.ocsp_response = ocsp_response
     hs.info.peer = peer

@@ -213,7 +213,7 @@ def _check_signature(
         raise PeerMisbehaved("scheme_not_offered", message=what, scheme=scheme)
     if not signatures.scheme_fits_12(key, proof.algorithm):
         raise PeerMisbehaved("scheme_for_other_key", message=what, scheme=scheme, key=key.name)
-    ok = signatures.verify_12(key, proof.algorithm, proof.signature, content)
+    ok = hs.crypto.verify_12(key, proof.algorithm, proof.signature, content)
     hs.checked(hs.role.peer.sends, what, content, b"", proof.signature, ok)
     if not ok:
         raise PeerMisbehaved("bad_signature", message=what)

@@ -19,9 +19,10 @@ CHECKED = object()
 
 @dataclass(frozen=True, slots=True)
 class UnverifiedPeer:
-    """A peer that proved to hold the key of the certificate it showed, and whose chain was not accepted.
+    """A peer of whom something is not proven: most often it holds the key, and its chain was not accepted.
 
-    ``chain`` is DER, leaf first, as presented; ``verdict`` says why it was not accepted.
+    ``chain`` is DER, leaf first, as presented; ``verdict`` says why it was not accepted. In ``session_peer`` the chain
+    may be accepted, and it is possession that is not proven yet.
     """
 
     chain: tuple[bytes, ...] = field(repr=False)
@@ -60,7 +61,10 @@ class ConnectionInfo:
         retried: whether a HelloRetryRequest was needed. resumed: whether a session was resumed.
         external_psk: at a server, whether the handshake rests on a PSK that no certificate stands behind.
         peer: who the peer is; None when it showed no certificate. A client that shows one after the handshake is known
-            from the moment in which it was judged: what it sent before was an unknown client's.
+            from the moment in which it was judged: what it sent before was an unknown client's. Where a session is
+            resumed it is None until the peer's Finished: until then whoever recorded a hello can say it again.
+        session_peer: at a server that took early data: whom its session stands for. What came early is in that name
+            (``early_data_with_client_identity``), and nobody has proven yet to be there.
         presented: the chain that the peer presented last, DER, leaf first, kept whatever became of it.
         ocsp_response: the OCSP response (DER) that the peer presented beside its leaf, b"" if none. It is part of what
             the verifier judged.
@@ -89,6 +93,7 @@ class ConnectionInfo:
     resumed: bool = False
     external_psk: bool = False
     peer: VerifiedPeer | UnverifiedPeer | None = None
+    session_peer: UnverifiedPeer | None = None
     presented: tuple[bytes, ...] = field(default=(), repr=False)
     ocsp_response: bytes = field(default=b"", repr=False)
     signed_certificate_timestamps: tuple[bytes, ...] = field(default=(), repr=False)

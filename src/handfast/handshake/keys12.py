@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from handfast.events import Epoch
 from handfast.keys.schedule12 import MainSecret12
-from handfast.record.protection12 import Protection12
 
 if TYPE_CHECKING:
     from handfast.crypto.suites12 import Suite12
@@ -27,9 +26,9 @@ def write_with(hs: Handshake, suite: Suite12, keys: DirectionKeys) -> None:
     """Write what is still to be written, ChangeCipherSpec, and from then on with these keys."""
     hs.flush()
     hs.records.write_change_cipher_spec()
-    hs.records.change_write_keys(Protection12(suite, keys), Epoch.APPLICATION, suite.id)
+    hs.records.change_write_keys(hs.protection_12(suite, keys), Epoch.APPLICATION, suite.id)
 
 
 def read_with(hs: Handshake, suite: Suite12, keys: DirectionKeys, after: type[HandshakeMessage]) -> None:
     """The next record must be ChangeCipherSpec, from which on these keys are read with."""
-    hs.records.await_change_cipher_spec(Protection12(suite, keys), Epoch.APPLICATION, suite.id, after.__name__)
+    hs.records.await_change_cipher_spec(hs.protection_12(suite, keys), Epoch.APPLICATION, suite.id, after.__name__)

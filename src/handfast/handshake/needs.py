@@ -14,12 +14,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, ClassVar, cast
 
 from handfast.errors import LocalFailure
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials
+    from handfast.credentials.signers import LocalSigner
+    from handfast.crypto.provider import CryptoProvider
     from handfast.handshake.config import ConfigChooser, CredentialSource
     from handfast.handshake.negotiate import CertificateWanted, HelloSeen
     from handfast.sessions.replay import ReplayGuard
@@ -56,6 +58,17 @@ class Sign(Need):
 
     def ask(self) -> bytes | Awaitable[bytes] | object:
         return self.credentials.signer.sign(self.scheme, self.content)
+
+
+@dataclass(slots=True, eq=False)
+class SignBy(Sign):
+    """``Sign`` for a key of this process, a ``LocalSigner``'s, with the primitives of another provider."""
+
+    crypto: CryptoProvider
+
+    def ask(self) -> bytes:
+        signer = cast("LocalSigner", self.credentials.signer)
+        return signer.sign_by(self.crypto, self.scheme, self.content)
 
 
 @dataclass(slots=True, eq=False)

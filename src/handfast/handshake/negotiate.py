@@ -5,6 +5,7 @@ All of this is pure, so that every refusal of the RFC can be read, and tested, b
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol, TypeVar
@@ -17,7 +18,6 @@ from handfast.registry import (
     CipherSuite,
     ExtensionType,
     NamedGroup,
-    NameType,
     ProtocolVersion,
     PskKeyExchangeMode,
     Registry,
@@ -322,7 +322,6 @@ def check_client_hello(hello: ClientHello) -> Offer:
     if hello.legacy_compression_methods != b"\x00":
         raise PeerMisbehaved("compression_offered")
     check_extensions(hello)
-    _check_server_name(hello)
     _check_psk_form(hello)
     groups = tuple(require(hello, NamedGroupList).named_group_list)
     shares = _shares_by_group(require(hello, KeyShareClientHello), groups)
@@ -395,15 +394,26 @@ def seen(hello: ClientHello) -> HelloSeen:
     )
 
 
-def _check_server_name(hello: ClientHello) -> None:
-    """One name of each type, and that of a host in printable ASCII; names of other types mean nothing. RFC 6066 3."""
+def asked_name(hello: ClientHello) -> str | None:
+    """The host name that a client asks for, whatever version will be spoken; None if it names no host. RFC 6066 3.
+
+    There is one name of each type, and that of a host is printable ASCII; names of other types mean nothing. Raises
+    PeerMisbehaved bad_server_name.
+    """
     asked = hello.find(ServerNameList)
-    entries = () if asked is None else asked.server_name_list
-    if len({entry.name_type for entry in entries}) != len(entries):
+    if asked is None:
+        return None
+    entries = asked.server_name_list
+    if len(entries) > 1 and len({entry.name_type for entry in entries}) != len(entries):
         raise PeerMisbehaved("bad_server_name", reason="two names of one type")
-    for entry in entries:
-        if entry.name_type == NameType.host_name and not all(0x20 < byte < 0x7F for byte in entry.host_name):
-            raise PeerMisbehaved("bad_server_name", reason="bytes that no host name has")
+    name = hello.asked_name
+    if name is not None and not _HOST_NAME(name):
+        raise PeerMisbehaved("bad_server_name", reason="bytes that no host name has")
+    return name
+
+
+# Visible ASCII. What is not ASCII at all has become U+FFFD by now.
+_HOST_NAME = re.compile("[!-~]+").fullmatch
 
 
 def _shares_by_group(key_share: KeyShareClientHello, groups: Collection[int]) -> dict[int, bytes]:

@@ -18,7 +18,7 @@ from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.handshake import negotiate
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
-from handfast.handshake.resume import trusted_under
+from handfast.handshake.resume import bound_to, trusted_by
 from handfast.registry import ExtensionType
 from handfast.sessions.state import ClientSession
 from handfast.wire.extensions import (
@@ -37,8 +37,10 @@ if TYPE_CHECKING:
     from handfast.trust.verifiers import Verifier
 
 
-# The header of an extension.
-_PSKS = Struct(">HH")
+# What stands before a ticket in pre_shared_key: the extension's type and length, the lengths of all identities and of
+# this one.
+_BEFORE_TICKET = Struct(">HHHH")
+_PRE_SHARED_KEY = int(ExtensionType.pre_shared_key)
 
 
 @dataclass(slots=True)
@@ -65,20 +67,26 @@ def partition(config: ClientConfig, server_name: str) -> bytes:
     What a function will say of that nobody knows, so its sessions stay with the configuration that holds it.
     """
     chains = own_chains(config)
-    identities = [config.own_id] if chains is None else map(_identity, chains)
-    protocols = ",".join(config.application_protocols)
-    return trusted_under(config, server_name, str(config.enforce_verdict), protocols, *identities)
+    who = (config.own_id,) if chains is None else chains
+    return _partition(trusted_by(config), server_name, config.enforce_verdict, tuple(config.application_protocols), who)
 
 
-@lru_cache(maxsize=64)
-def _identity(chain: tuple[bytes, ...]) -> bytes:
-    return SHA256.digest(b"".join(chain))
+@lru_cache(maxsize=256)
+def _partition(
+    judge: bytes,
+    server_name: str,
+    enforced: bool,
+    protocols: tuple[str, ...],
+    who: tuple[bytes | tuple[bytes, ...], ...],
+) -> bytes:
+    identities = [one if isinstance(one, bytes) else SHA256.digest(b"".join(one)) for one in who]
+    return bound_to(judge, server_name, str(enforced), ",".join(protocols), *identities)
 
 
-def own_chains(config: ClientConfig) -> list[tuple[bytes, ...]] | None:
+def own_chains(config: ClientConfig) -> tuple[tuple[bytes, ...], ...] | None:
     """Whom we may say that we are; None if a function says that."""
     ours = config.credentials
-    return None if callable(ours) else [one.current.chain for one in ours]
+    return None if callable(ours) else tuple([one.current.chain for one in ours])
 
 
 def find_offer(
@@ -105,13 +113,15 @@ def find_offer(
 
 def still_good(session: ClientSession, config: ClientConfig, now: float) -> bool:
     """Whether a session may be offered, as far as that needs nobody's judgement. RFC 9846 4.3.11."""
-    hashes = [SUITES_13[suite].hash for suite in config.suites if suite in SUITES_13]
-    return (
-        session.suite in SUITES_13
-        and SUITES_13[session.suite].hash in hashes
-        and now < session.received_at + session.lifetime
-        and now < session.authenticated_at + limits.SESSION_LIFETIME
-    )
+    suite = SUITES_13.get(session.suite)
+    if suite is None:
+        return False
+    # What must be offered is its hash, not the suite itself.
+    if session.suite not in config.suites and all(
+        other not in SUITES_13 or SUITES_13[other].hash is not suite.hash for other in config.suites
+    ):
+        return False
+    return now < session.received_at + session.lifetime and now < session.authenticated_at + limits.SESSION_LIFETIME
 
 
 def why_no_early_data(config: ClientConfig, offer: SessionOffer | None, size: int) -> str:
@@ -146,27 +156,28 @@ def with_psk(hello: ClientHello, raw: bytes, offer: SessionOffer, before: Transc
     """
     hash_, ticket = offer.suite.hash, offer.session.ticket
     age = offer.session.obfuscated_age(now)
-    # Its encoding stays as it is, but for two lengths and for what comes behind it.
-    identities = len(ticket).to_bytes(2, "big") + ticket + age.to_bytes(4, "big")
-    size = 2 + len(identities) + 2 + 1 + hash_.size
+    # Its encoding stays as it is, but for two lengths and for what comes behind it: one identity, one binder.
+    identity = 2 + len(ticket) + 4
+    size = 2 + identity + 2 + 1 + hash_.size
+    longer = len(raw) + 4 + size
     at = HANDSHAKE_HEADER + 2 + 32 + 1 + len(hello.legacy_session_id) + 2 + 2 * len(hello.cipher_suites) + 2
     start = b"%b%b%b%b%b%b%b%b" % (
         raw[:1],
-        (len(raw) - HANDSHAKE_HEADER + 4 + size).to_bytes(3, "big"),
+        (longer - HANDSHAKE_HEADER).to_bytes(3, "big"),
         raw[HANDSHAKE_HEADER:at],
-        (len(raw) - at - 2 + 4 + size).to_bytes(2, "big"),
+        (longer - at - 2).to_bytes(2, "big"),
         raw[at + 2 :],
-        _PSKS.pack(ExtensionType.pre_shared_key, size),
-        len(identities).to_bytes(2, "big"),
-        identities,
+        _BEFORE_TICKET.pack(_PRE_SHARED_KEY, size, identity, len(ticket)),
+        ticket,
+        age.to_bytes(4, "big"),
     )
     transcript_hash = before.digest_with(hash_, start)
     binder = offer.early_secret.binder_key().finished(transcript_hash)
     extensions = Extensions(hello.extensions)
-    extensions[ExtensionType.pre_shared_key] = OfferedPsks((PskIdentity(ticket, age),), (binder,))
+    extensions[_PRE_SHARED_KEY] = OfferedPsks((PskIdentity(ticket, age),), (binder,))
     version, suites, methods = hello.legacy_version, hello.cipher_suites, hello.legacy_compression_methods
     bound = ClientHello(version, hello.random, hello.legacy_session_id, suites, methods, extensions)
-    encoded = start + (1 + hash_.size).to_bytes(2, "big") + hash_.size.to_bytes(1, "big") + binder
+    encoded = start + bytes((0, 1 + hash_.size, hash_.size)) + binder
     return BoundHello(bound, encoded, transcript_hash, binder)
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from handfast import limits
 from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved
 from handfast.events import Epoch, Role
 from handfast.handshake.flow import Expect
 from handfast.keys.established import ExtractedSecrets, TrafficKeys, TrafficSecrets
-from handfast.record.protection import Protection13
 from handfast.registry import KeyUpdateRequest
 from handfast.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket
 
@@ -17,6 +16,7 @@ if TYPE_CHECKING:
     from handfast.handshake.post_auth import Exchange, LaterAuthentication
     from handfast.keys.established import Established
     from handfast.record.layer import RecordLayer
+    from handfast.record.protection import Protection13
 
 UPDATE_NOT_REQUESTED = int(KeyUpdateRequest.update_not_requested)
 UPDATE_REQUESTED = int(KeyUpdateRequest.update_requested)
@@ -87,7 +87,8 @@ class PostHandshake:
         message = KeyUpdate(request)
         self.records.write_messages([(message, message.encode(), [])])
         secret = self.secrets.write = self.secrets.write.updated()
-        self.records.change_write_keys(Protection13(self.suite, secret), Epoch.APPLICATION, self.suite.id)
+        protection = cast("Protection13", self.records.write_protection).renewed(secret)
+        self.records.change_write_keys(protection, Epoch.APPLICATION, self.suite.id)
         self._allow_plain()
 
     def _allow_plain(self) -> None:
@@ -117,7 +118,7 @@ class PostHandshake:
         if self.records.key_updates > limits.MAX_CONSECUTIVE_KEY_UPDATES:
             raise PeerMisbehaved("too_many_key_updates", limit=limits.MAX_CONSECUTIVE_KEY_UPDATES)
         self.secrets.read = self.secrets.read.updated()
-        protection = Protection13(self.suite, self.secrets.read)
+        protection = cast("Protection13", self.records.read_protection).renewed(self.secrets.read)
         self.records.change_read_keys(protection, Epoch.APPLICATION, self.suite.id, KeyUpdate.__name__)
         if message.request_update == UPDATE_REQUESTED:
             self._update_owed = True

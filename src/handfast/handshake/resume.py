@@ -23,7 +23,6 @@ from handfast.handshake.by_name import may_have_credentials
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
 from handfast.handshake.needs import FirstUse, Issue, Redeem
-from handfast.keys.transcript import Transcript
 from handfast.sessions.state import FORMAT, TicketState
 from handfast.trust.verifiers import policy_id
 from handfast.wire.extensions import (
@@ -38,6 +37,7 @@ if TYPE_CHECKING:
     from handfast.handshake.flow import ServerHandshake, Step
     from handfast.handshake.negotiate import Offer
     from handfast.keys.schedule import EarlySecret, ExporterSecret, ResumptionSecret, TrafficSecret
+    from handfast.keys.transcript import Transcript
 
 
 @dataclass(slots=True)
@@ -66,12 +66,18 @@ def trusted_under(config: Config, *parts: str | bytes) -> bytes:
     A verifier says by ``policy_id`` (bytes) when it is the same as another; one that does not is like no other, and its
     sessions stay with the configuration that holds it.
     """
+    return bound_to(trusted_by(config), *parts)
+
+
+def trusted_by(config: Config) -> bytes:
+    """Who judges: the first part of what sessions are bound to, looked up each time as verifiers may load anew."""
     own = policy_id(config.verifier)
-    return _trusted_under(b"?" + config.own_id if own is None else b"=" + own, *parts)
+    return b"?" + config.own_id if own is None else b"=" + own
 
 
 @lru_cache(maxsize=256)
-def _trusted_under(*parts: str | bytes) -> bytes:
+def bound_to(*parts: str | bytes) -> bytes:
+    """32 bytes for these parts, in this order, and for no others."""
     encoded = [part.encode() if isinstance(part, str) else part for part in parts]
     return SHA256.digest(b"".join(len(part).to_bytes(4, "big") + part for part in encoded))
 
@@ -103,7 +109,7 @@ def find_session(
         if state is None or not still_good(state, config, suite, hs.info.server_name, hs.seams.clock()):
             continue
         early_secret = hs.early_secret(suite, state.psk)
-        binder = check_binder(hs, early_secret, offer, index, before or Transcript(), external=bool(state.external))
+        binder = check_binder(hs, early_secret, offer, index, before, external=bool(state.external))
         peer: VerifiedPeer | UnverifiedPeer | None = None
         if state.chain:
             proven = ProvenChain(state.chain, state.ocsp_response, config.asks_for_ocsp_response)
@@ -130,12 +136,19 @@ def still_good(state: TicketState, config: ServerConfig, suite: Suite13, server_
 
 
 def check_binder(
-    hs: ServerHandshake, early_secret: EarlySecret, offer: Offer, index: int, before: Transcript, *, external: bool
+    hs: ServerHandshake,
+    early_secret: EarlySecret,
+    offer: Offer,
+    index: int,
+    before: Transcript | None,
+    *,
+    external: bool,
 ) -> bytes:
     """Check that the client holds the PSK whose identity it sent. RFC 9846 4.3.11.2."""
     offered = offer.hello.find(OfferedPsks)
     received = b"" if offered is None else offered.binders[index]
-    transcript_hash = before.digest_with(early_secret.hash, without_binders(offer.hello.raw, offered))
+    hash_, truncated = early_secret.hash, without_binders(offer.hello.raw, offered)
+    transcript_hash = hash_.digest(truncated) if before is None else before.digest_with(hash_, truncated)
     expected = early_secret.binder_key(external=external).finished(transcript_hash)
     ok = compare_digest(expected, received)
     hs.checked(hs.role.peer.sends, "PSK binder", transcript_hash, expected, received, ok)
@@ -147,7 +160,7 @@ def check_binder(
 def without_binders(hello: bytes, offered: OfferedPsks | None) -> bytes:
     """An encoded ClientHello up to its binders, which stand at its end. RFC 9846 4.3.11.2."""
     binders = () if offered is None else offered.binders
-    return hello[: len(hello) - 2 - sum(1 + len(binder) for binder in binders)]
+    return hello[: len(hello) - 2 - len(binders) - sum(map(len, binders))]
 
 
 # Early data
@@ -168,6 +181,8 @@ def consider_early_data(
         hs.info.early_data = f"rejected: {reason}"
         return None
     hs.info.early_data = "accepted"
+    if (peer := resumption.peer) is not None:
+        hs.info.session_peer = UnverifiedPeer(peer.chain, peer.verdict)
     hello_hash = hs.transcript.digest()
     early_secret = resumption.early_secret
     return EarlyData(

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from handfast.crypto import signatures
 from handfast.errors import PeerIncompatible
@@ -29,6 +29,13 @@ if TYPE_CHECKING:
 
 _KEY_USAGE = bytes.fromhex("0603551d0f")
 _EXTENDED_KEY_USAGE = bytes.fromhex("0603551d25")
+
+
+class Objection(NamedTuple):
+    """What speaks against showing a certificate: a stable code for programs, and words."""
+
+    code: str
+    words: str
 
 
 @dataclass(slots=True)
@@ -115,7 +122,7 @@ def choose_client_credentials(
     """
     if not candidates:
         return Choice(None, None, "none is configured")
-    found: list[tuple[Credentials, int | None, list[str], list[str]]] = []
+    found: list[tuple[Credentials, int | None, list[Objection], list[Objection]]] = []
     for one in candidates:
         scheme = negotiate.choose_scheme(schemes_of(one), wanted.schemes)
         found.append((one, scheme, *_objections(one, scheme, wanted, at)))
@@ -125,7 +132,12 @@ def choose_client_credentials(
     if nearest is not None and nearest[3] and not anyway:
         nearest = None
     considered = tuple(
-        Considered(one.chain[0], nearest is not None and one is nearest[0], _why([*never, *objections], wanted))
+        Considered(
+            one.chain[0],
+            nearest is not None and one is nearest[0],
+            _why([*never, *objections], wanted),
+            tuple(objection.code for objection in (*never, *objections)),
+        )
         for one, _, never, objections in found
     )
     if nearest is None:
@@ -136,9 +148,9 @@ def choose_client_credentials(
     return Choice(credentials, scheme, _why(objections, wanted) + shown_anyway, considered)
 
 
-def _why(objections: Sequence[str], wanted: negotiate.CertificateWanted) -> str:
+def _why(objections: Sequence[Objection], wanted: negotiate.CertificateWanted) -> str:
     if objections:
-        return "; ".join(objections)
+        return "; ".join(objection.words for objection in objections)
     if wanted.ca_names:
         return "its issuer is among the CA names that the server sent"
     return "the server named no CAs"
@@ -146,26 +158,45 @@ def _why(objections: Sequence[str], wanted: negotiate.CertificateWanted) -> str:
 
 def _objections(
     credentials: Credentials, scheme: int | None, wanted: negotiate.CertificateWanted, at: datetime
-) -> tuple[list[str], list[str]]:
+) -> tuple[list[Objection], list[Objection]]:
     """What speaks against showing these credentials: what forbids it, and what does not."""
     from handfast.x509.certificates import Malformed, parse
 
     never, objections = [], []
     if scheme is None:
-        never.append(f"the server accepts no signature scheme that its {credentials.key_description} key can make")
+        words = f"the server accepts no signature scheme that its {credentials.key_description} key can make"
+        never.append(Objection("no_common_scheme", words))
     try:
         leaf = parse(credentials.chain[0])
     except Malformed as error:
-        objections.append(str(error))
+        objections.append(Objection("malformed", str(error)))
     else:
         never += _unmet_filters(leaf, wanted.oid_filters)
         objections += _not_usable(leaf, at)
     if wanted.ca_names and not credentials.issued_by_any(wanted.ca_names):
-        objections.append("its issuer is not among the CA names that the server sent")
+        objections.append(_issuer_not_named(credentials.issuer_names, wanted.ca_names))
     return never, objections
 
 
-def _not_usable(leaf: Parsed, at: datetime) -> list[str]:
+def _issuer_not_named(issuers: Sequence[bytes], ca_names: Iterable[bytes]) -> Objection:
+    """None of the names is an issuer's by its bytes; where one is by its text, this is what is said."""
+    from handfast.x509.distinguished_names import rfc4514, written_as
+
+    readable = {rfc4514(name): name for name in reversed(issuers) if written_as(name)}
+    for name in ca_names:
+        text = rfc4514(name)
+        if text in readable and written_as(name):
+            ours, theirs = written_as(readable[text]), written_as(name)
+            how = f" ({ours} in the certificate, {theirs} in the server's list)" if ours != theirs else ""
+            words = (
+                f"its issuer {text} is among the CA names that the server sent by its text, and not by its bytes: the"
+                f" two are encoded differently{how}"
+            )
+            return Objection("issuer_encoding", words)
+    return Objection("issuer_not_named", "its issuer is not among the CA names that the server sent")
+
+
+def _not_usable(leaf: Parsed, at: datetime) -> list[Objection]:
     """RFC 5280 4.1.2.5, 4.2.1.3 and 4.2.1.12."""
     from cryptography import x509
 
@@ -173,18 +204,19 @@ def _not_usable(leaf: Parsed, at: datetime) -> list[str]:
 
     found = []
     if at < leaf.not_before:
-        found.append(f"it is not valid before {leaf.not_before:%Y-%m-%d %H:%M} UTC")
+        words = f"it is not valid before {leaf.not_before:%Y-%m-%d %H:%M} UTC"
+        found.append(Objection("not_yet_valid", words))
     if at > leaf.not_after:
-        found.append(f"it expired on {leaf.not_after:%Y-%m-%d %H:%M} UTC")
+        found.append(Objection("expired", f"it expired on {leaf.not_after:%Y-%m-%d %H:%M} UTC"))
     key_usage = leaf.extension(x509.KeyUsage)
     if key_usage is not None and not key_usage.digital_signature:
-        found.append("its keyUsage lacks digitalSignature")
+        found.append(Objection("key_may_not_sign", "its keyUsage lacks digitalSignature"))
     if not leaf_purposes_allow(leaf.extension(x509.ExtendedKeyUsage), Purpose.CLIENT, any_purpose=True):
-        found.append(f"its extendedKeyUsage lacks {wanted(Purpose.CLIENT)}")
+        found.append(Objection("wrong_purpose", f"its extendedKeyUsage lacks {wanted(Purpose.CLIENT)}"))
     return found
 
 
-def _unmet_filters(leaf: Parsed, filters: Iterable[tuple[bytes, bytes]]) -> list[str]:
+def _unmet_filters(leaf: Parsed, filters: Iterable[tuple[bytes, bytes]]) -> list[Objection]:
     """RFC 9846 4.3.5: extensions that we do not know, which are all but the two, are passed over."""
     from cryptography import x509
 
@@ -193,9 +225,11 @@ def _unmet_filters(leaf: Parsed, filters: Iterable[tuple[bytes, bytes]]) -> list
     unmet = []
     for oid, values in filters:
         if oid == _KEY_USAGE and not key_usage_has(leaf.extension(x509.KeyUsage), values):
-            unmet.append("its keyUsage is not what the server's oid_filters demand")
+            words = "its keyUsage is not what the server's oid_filters demand"
+            unmet.append(Objection("oid_filters", words))
         elif oid == _EXTENDED_KEY_USAGE and not purposes_have(leaf.extension(x509.ExtendedKeyUsage), values):
-            unmet.append("its extendedKeyUsage is not what the server's oid_filters demand")
+            words = "its extendedKeyUsage is not what the server's oid_filters demand"
+            unmet.append(Objection("oid_filters", words))
     return unmet
 
 

@@ -83,11 +83,10 @@ def server13(
     ticket_count = tickets_to_send(hs.config, offer, resumed=resumption is not None)
     hint = ticket_count if offer.said.tickets is not None else 0
     hs.send_encoded(encrypted_extensions(offer.said.names_server, decision.protocol, early is not None, hint))
+    hs.info.resumed = resumption is not None
     tell_negotiated(hs, offer.hello)
     request = None
-    if resumption is not None:
-        take_over(hs, resumption.peer, resumption.state.ocsp_response)
-    elif mine is not None:
+    if mine is not None:
         request = yield from server_identity(hs, decision, mine)
     send_finished(hs, server_secret)
     main_secret = handshake_secret.main_secret()
@@ -100,6 +99,8 @@ def server13(
         hs.end_early_data(client_secret, suite, after=EndOfEarlyData)
     proven = None if request is None else (yield from client_identity(hs, request))
     yield from check_finished(hs, client_secret)
+    if resumption is not None:
+        take_over(hs, resumption.peer, resumption.state.ocsp_response)
     resumption_secret = None
     if ticket_count or hs.watch.wants_secrets:
         resumption_secret = main_secret.resumption_secret(hs.transcript.digest())

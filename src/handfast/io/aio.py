@@ -18,6 +18,7 @@ from handfast.handshake.config import ClientConfig, ServerConfig, demand
 from handfast.io.aio_protocol import NeedHandler, Setup, refuse_deferred
 from handfast.io.aio_roles import ClientProtocol, ServerProtocol
 from handfast.io.aio_transport import TLSTransport
+from handfast.io.arguments import check_seconds
 
 if TYPE_CHECKING:
     from handfast.events import Observer, SecretSink
@@ -50,6 +51,7 @@ async def create_connection(
     HandfastError, and nothing else for what a peer or a network can do. Cancelling it closes the connection.
     """
     demand(ClientConfig, config)
+    check_seconds("shutdown_timeout", shutdown_timeout)
     _check_options(tcp_options)
     name = server_name or host
     if name is None:
@@ -100,6 +102,7 @@ async def create_server(
     Raises OSError if the port is taken.
     """
     demand(ServerConfig, config)
+    check_seconds("shutdown_timeout", shutdown_timeout)
     _check_options(tcp_options)
     loop = asyncio.get_running_loop()
     setup = Setup(loop, config.handshake_timeout, shutdown_timeout, on_need)

@@ -1,12 +1,12 @@
 """TLS over blocking sockets: a shell that moves bytes and knows no protocol.
 
-Two threads may use one ``TLSSocket``, one reading and one writing. The state lock guards the engine and is never held
-across blocking I/O; the write lock keeps sealed bytes in the order in which they were sealed. A reader that has
-something to send (the alert of an error, an answer to KeyUpdate) sends it only if it gets the write lock at once:
-whoever holds that lock sends it as well, so two sides that both wait for room cannot wait for each other. What the
-system did not take then leaves while the reader waits. Who ends the connection waits a bounded time for that lock, as
-no alert can stand inside a record, and cuts off a writer that holds it longer. The socket's own timeout is the
-writer's: a reader with another one polls.
+Two threads may use one ``TLSSocket``, one reading and one writing. Whichever needs the handshake first makes it, under
+a lock for which the other waits. The state lock guards the engine and is never held across blocking I/O; the write lock
+keeps sealed bytes in the order in which they were sealed. A reader that has something to send (the alert of an error,
+an answer to KeyUpdate) sends it only if it gets the write lock at once: whoever holds that lock sends it as well, so
+two sides that both wait for room cannot wait for each other. What the system did not take then leaves while the reader
+waits. Who ends the connection waits a bounded time for that lock, as no alert can stand inside a record, and cuts off a
+writer that holds it longer. The socket's own timeout is the writer's: a reader with another one polls.
 
 A refused TLS 1.3 client learns why only after its own handshake, and often only after a write has failed: what the peer
 had sent before is then still read, because the alert is in there.
@@ -27,7 +27,9 @@ from handfast import limits
 from handfast.credentials.signers import awaits_always
 from handfast.engine import ClientConnection, Connection, Data, EarlyData, PeerAuthenticated, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
+from handfast.fork import renew_in_children
 from handfast.handshake.config import ClientConfig, ServerConfig, demand
+from handfast.io.arguments import check_seconds
 from handfast.lens.log import log_failure
 
 if TYPE_CHECKING:
@@ -84,6 +86,11 @@ class TLSSocket:
     shown that it is there, so that nothing of it is a replay.
     """
 
+    # Held by the thread that shakes hands. A callback of the handshake that uses the socket gets an error.
+    _handshaking: threading.RLock
+    _state: threading.Lock
+    _writing: threading.Lock
+
     def __init__(
         self,
         sock: socket.socket,
@@ -92,12 +99,12 @@ class TLSSocket:
         timeout: float | None = None,
         on_need: NeedHandler = refuse_to_wait,
     ) -> None:
+        check_seconds("timeout", timeout)
         self._sock = sock
         self._connection = connection
         self._timeout = timeout
         self._on_need = on_need
-        self._state = threading.Lock()
-        self._writing = threading.Lock()
+        renew_in_children(self, _handshaking=threading.RLock, _state=threading.Lock, _writing=threading.Lock)
         self._received: deque[memoryview] = deque()
         self._unsent = bytearray()
         # Who answered requests made after the handshake, by context, until whoever asked takes it.
@@ -137,30 +144,26 @@ class TLSSocket:
 
     def handshake(self) -> ConnectionInfo:
         """Complete the handshake, if it is not. A server's failure is logged once too, on the logger ``handfast``."""
-        failed = self._connection.error
-        if failed is not None:
-            # An ApiMisuse says that its secrets were extracted: what comes now is for somebody else to read.
-            if not isinstance(failed, ApiMisuse) and not self._closed:
-                self._abort(failed)
-            raise failed.with_traceback(None)
         if not self._connection.connected:
-            try:
-                self._shake_hands()
-            except HandfastError as error:
-                if isinstance(self._connection, ServerConnection):
-                    log_failure(self.peer_address, f"waiting for {self._connection.waiting_for}", error)
-                raise
+            with self._handshaking:
+                self._raise_failed()
+                if not self.info.complete:
+                    self._shake_hands()
         return self.info
 
     def recv(self, size: int = RECEIVE_SIZE) -> bytes:
         """Up to ``size`` bytes of application data; b"" once the peer has closed its side in order.
 
-        Raises ConnectionLost unexpected_eof where it ended without close_notify, and PeerRejected for an alert.
+        Raises ConnectionLost unexpected_eof where it ended without close_notify, and PeerRejected for an alert, and
+        ValueError for a negative ``size``.
         """
-        if not self._received or not self.info.complete:
+        if size < 0:
+            raise ValueError("negative size in recv")
+        if not self.info.complete:
             self.handshake()
         while not self._received:
-            if self._peer_closed:
+            self._raise_failed()
+            if self._peer_closed or not size:
                 return b""
             self._receive_some(self._timeout)
         chunk = self._received[0]
@@ -172,18 +175,28 @@ class TLSSocket:
 
     def wait(self, seconds: float) -> bool:
         """Take what comes within ``seconds``, if anything does: data for ``recv``, or a message to the engine."""
+        check_seconds("seconds", seconds)
         self.handshake()
         return not self._peer_closed and self._receive_some(seconds, quiet=True)
 
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
-        """Send application data of any size; blocks while the peer does not read."""
+        """Send application data of any size; blocks while the peer does not read.
+
+        An exception of a signal's handler that ends it ends the connection: nobody can tell what has left.
+        """
         self.handshake()
         view = memoryview(data).cast("B")
         # Sealed in steps, so that a large write is not all in memory as ciphertext before the first byte leaves.
-        for start in range(0, len(view), limits.SEAL_STEP):
-            with self._state:
-                self._connection.send(view[start : start + limits.SEAL_STEP])
-            self._flush()
+        try:
+            for start in range(0, len(view), limits.SEAL_STEP):
+                with self._state:
+                    self._connection.send(view[start : start + limits.SEAL_STEP])
+                self._flush()
+        except HandfastError:
+            raise
+        except BaseException:
+            self._interrupted()
+            raise
 
     def shutdown_write(self) -> None:
         """Send close_notify: the peer sees the end of our data, and may still send its own. RFC 9846 6.1."""
@@ -218,6 +231,7 @@ class TLSSocket:
                 raise ConnectionLost("no_answer", did="closed its side")
             if sum(map(len, self._received)) > limits.HELD_DATA:
                 raise ConnectionLost("no_answer", did=f"sent more than {limits.HELD_DATA} bytes of data")
+            self._raise_failed()
             self._receive_some(self._timeout)
         return self._answers.pop(context)
 
@@ -250,10 +264,32 @@ class TLSSocket:
 
     # Moving bytes
 
+    def _raise_failed(self) -> None:
+        """Raise the error that ended the connection, if one did, once its alert has left."""
+        failed = self._connection.error
+        if failed is not None:
+            # An ApiMisuse says that its secrets were extracted: what comes now is for somebody else to read.
+            if not isinstance(failed, ApiMisuse) and not self._closed:
+                self._abort(failed)
+            raise failed.with_traceback(None)
+
     def _shake_hands(self) -> None:
+        try:
+            self._complete_handshake()
+        except HandfastError as error:
+            if isinstance(self._connection, ServerConnection):
+                log_failure(self.peer_address, f"waiting for {self._connection.waiting_for}", error)
+            raise
+        if not self._received:
+            # A fault that came right behind the handshake; what came between the two is received first.
+            self._raise_failed()
+
+    def _complete_handshake(self) -> None:
         connection = self._connection
         self._flush()
-        while not connection.connected:
+        while not self.info.complete:
+            # One that early data came before is still to be raised.
+            self._raise_failed()
             if connection.need is not None:
                 self._answer(connection.need)
                 continue
@@ -282,6 +318,9 @@ class TLSSocket:
                 self._sock.settimeout(timeout)
                 data = self._sock.recv(RECEIVE_SIZE)
         except TimeoutError:
+            if timeout is None:
+                # A signal's handler raised it.
+                raise
             if quiet:
                 return False
             raise ConnectionLost("timeout", seconds=timeout) from None
@@ -343,8 +382,8 @@ class TLSSocket:
         while self._unsent or self._connection.wants_write:
             if not self._take_turn(wait):
                 return
-            timeout = self._write_timeout() if wait else 0.0
             try:
+                timeout = self._write_timeout() if wait else 0.0
                 with self._state:
                     self._unsent += self._connection.outgoing()
                 self._sock.settimeout(timeout)
@@ -356,15 +395,27 @@ class TLSSocket:
             except BlockingIOError:
                 return
             except TimeoutError:
-                # Part of a record may have left: nothing can follow it.
-                self._shut(socket.SHUT_WR)
-                lost = ConnectionLost("timeout", seconds=timeout)
-                self._connection.lost(lost)
-                raise lost from None
+                if timeout is None:
+                    self._interrupted()
+                    raise
+                raise self._cut_off(ConnectionLost("timeout", seconds=timeout)) from None
             except OSError:
                 raise self._lost() from None
+            except BaseException:
+                self._interrupted()
+                raise
             finally:
                 self._writing.release()
+
+    def _cut_off(self, lost: ConnectionLost) -> ConnectionLost:
+        """A write ended in the middle. Part of a record may have left: nothing can follow it."""
+        self._shut(socket.SHUT_WR)
+        self._connection.lost(lost)
+        return lost
+
+    def _interrupted(self) -> None:
+        """An exception that is none of the socket's, as a signal's handler raises it, ended a write."""
+        self._cut_off(ConnectionLost("interrupted"))
 
     def _take_turn(self, wait: bool) -> bool:
         """Take the write lock, if it is to be had; who closes waits for no writer that is stuck."""
@@ -409,13 +460,15 @@ class TLSSocket:
 
     def _abort(self, error: HandfastError) -> None:
         """Let the alert out, and keep a reset from overtaking it: stop writing, read a bounded while, close."""
-        if self._cut_in(limits.LINGER_TIMEOUT):
-            try:
-                self._say_why(error)
-            finally:
-                self._writing.release()
-        self._closed = True
-        self._sock.close()
+        try:
+            if self._cut_in(limits.LINGER_TIMEOUT):
+                try:
+                    self._say_why(error)
+                finally:
+                    self._writing.release()
+        finally:
+            self._closed = True
+            self._sock.close()
 
     def _say_why(self, error: HandfastError) -> None:
         try:
@@ -474,6 +527,7 @@ def connect(
     ``early_data`` and what becomes of it is as in ``ClientConnection``: see ``info.early_data``.
     """
     demand(ClientConfig, config)
+    check_seconds("timeout", timeout)
     refuse_coroutines(config, on_need)
     return client(
         open_tcp(host, port, timeout),
@@ -535,6 +589,7 @@ class Listener:
         on_need: NeedHandler = refuse_to_wait,
     ) -> None:
         demand(ServerConfig, config)
+        check_seconds("timeout", timeout)
         refuse_coroutines(config, on_need)
         self._sock = sock
         self.config = config
@@ -584,6 +639,7 @@ def listen(
 ) -> Listener:
     """Listen on ``host`` and ``port`` (0 for any free one; see ``address``). Raises OSError if the port is taken."""
     demand(ServerConfig, config)
+    check_seconds("timeout", timeout)
     refuse_coroutines(config, on_need)
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     sock = socket.create_server((host, port), family=family, backlog=128)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.errors import ApiMisuse, bad_option
+from handfast.fork import renew_in_children
 from handfast.text import listed
 
 if TYPE_CHECKING:
@@ -34,9 +35,11 @@ class Watcher:
     Raises ConfigError bad_option without ``watchfiles``, ApiMisuse bad_argument outside of the main thread.
     """
 
+    _stop: threading.Event
+
     def __init__(self, *handles: Reloading[Any], files: bool = True, on_signal: int | None = None) -> None:
         self._handles = handles
-        self._stop = threading.Event()
+        renew_in_children(self, _stop=threading.Event)
         # A signal's handler may interrupt anything; of the queues only this one may be used there.
         self._signals: SimpleQueue[bool] = SimpleQueue()
         self._restore: tuple[int, Any] | None = None

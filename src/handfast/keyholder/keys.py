@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from handfast.credentials.signers import LocalSigner
 from handfast.crypto import private_keys, signatures
-from handfast.errors import BadMessage, bad_option
+from handfast.errors import BadMessage, ConfigError, bad_option
 from handfast.events import Role
 from handfast.keyholder.protocol import VERSION, Code, Kind, Request, compose, key_id_of
 from handfast.registry import SignatureScheme
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from os import PathLike
 
     from handfast.credentials.signers import Signer
+    from handfast.crypto.signatures import PublicKey
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,14 @@ class HeldKey:
         if not self.roles or not all(isinstance(role, Role) for role in self.roles):
             reason = "a key is held for the role of a client, of a server, or both"
             raise bad_option("roles", reason, "name one of them")
+        if type(self.signer) is LocalSigner and not self._is_of(self.signer.public_key):
+            raise ConfigError("key_mismatch", cert="public_key_info", key="the signer")
+
+    def _is_of(self, key: PublicKey) -> bool:
+        try:
+            return signatures.same_public_key(key, signatures.load_public_key(self.public_key_info))
+        except signatures.UnusableKey:
+            return False
 
     @cached_property
     def key_id(self) -> bytes:

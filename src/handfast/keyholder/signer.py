@@ -19,6 +19,7 @@ from handfast import limits
 from handfast.credentials.credentials import Credentials
 from handfast.crypto import signatures
 from handfast.errors import ApiMisuse, ConfigError, LocalFailure
+from handfast.fork import renew_in_children
 from handfast.keyholder.link import CLOSED, Client, Place
 from handfast.keyholder.protocol import key_id_of_certificate, parts_of
 from handfast.text import escape
@@ -38,11 +39,13 @@ _GRACE = 1.0
 class _Worker:
     """The thread with the connection. OSError or RuntimeError where the system has no room for one."""
 
+    _handing: threading.Lock
+
     def __init__(self, place: Place, timeout: float) -> None:
         self.pid = os.getpid()
         self._place = place
         # Nothing is given to a loop that was told to stop: nobody might ever run it.
-        self._handing = threading.Lock()
+        renew_in_children(self, _handing=threading.Lock)
         self._stopping = False
         self._client = Client(place, timeout)
         self._stopped = asyncio.Event()
@@ -95,6 +98,8 @@ class RemoteSigner:
     ``timeout`` is seconds for one signature, connecting included.
     """
 
+    _starting: threading.Lock
+
     def __init__(
         self,
         address: str | os.PathLike[str] | tuple[str, int],
@@ -114,7 +119,7 @@ class RemoteSigner:
         except signatures.UnusableKey as error:
             raise ConfigError("bad_certificate", path="the certificate", reason=str(error)) from None
         self._key_id = key_id_of_certificate(certificate)
-        self._starting = threading.Lock()
+        renew_in_children(self, _starting=threading.Lock)
         self._worker: _Worker | None = None
 
     @classmethod

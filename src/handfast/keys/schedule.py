@@ -17,7 +17,7 @@ Each stage is a type that has the derivations which the RFC allows there, and no
 Where the RFC's Derive-Secret takes messages, the methods take the transcript hash up to them.
 
 A ``report`` given to the first stage is told of every secret once, in the order of derivation. Without PSK the early
-secret and what is derived of it are constants of the hash; they are computed once per process.
+secret and what is derived of it are constants of the hash; ``early_secret_without_psk`` is made once per process.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Protocol
 
-from handfast.crypto.hashes import Hash, mac, macs
+from handfast.crypto.hashes import Hash, HashState, mac, macs
 from handfast.crypto.suites import IV_LENGTH, Suite13
 from handfast.keys.hkdf import expand_label, extract, label_start
 
@@ -55,13 +55,6 @@ class _Secret:
         value = expand_label(self.hash, self.value, label, transcript_hash, self.hash.size)
         if self._report is not None:
             self._report(name, label.decode(), (self.name,), transcript_hash, value)
-        return value
-
-    def _extract(self, name: str, salt_name: str, salt: bytes, input_name: str, input_: bytes) -> bytes:
-        """HKDF-Extract, reported."""
-        value = self.hash.hmac(salt, input_)
-        if self._report is not None:
-            self._report(name, "", (salt_name, input_name), b"", value)
         return value
 
 
@@ -115,7 +108,12 @@ class _FinishedSecret(_Secret):
     def finished(self, transcript_hash: bytes) -> bytes:
         """verify_data of Finished, or a PSK binder. RFC 9846 4.5.3."""
         hash_ = self.hash
-        return hash_.hmac(mac(self._pads, label_start(b"finished", hash_.size, 0) + b"\1"), transcript_hash)
+        return hash_.hmac(mac(self._pads, _finished_label(hash_.size)), transcript_hash)
+
+
+@cache
+def _finished_label(size: int) -> bytes:
+    return label_start(b"finished", size, 0) + b"\1"
 
 
 class BinderKey(_FinishedSecret):
@@ -225,28 +223,28 @@ class HandshakeSecret(_Stage):
 
     def main_secret(self) -> MainSecret:
         """On to the last stage."""
-        salt_name = "derived_from_handshake_secret"
-        salt = self._derive(salt_name, b"derived", self.hash.empty)
-        value = self._extract("main_secret", salt_name, salt, "0", bytes(self.hash.size))
-        return MainSecret("main_secret", self.hash, value, self._report)
+        hash_ = self.hash
+        salt = self._derive("derived_from_handshake_secret", b"derived", hash_.empty)
+        value = extract(hash_, salt, bytes(hash_.size))
+        if self._report is not None:
+            self._report("main_secret", "", ("derived_from_handshake_secret", "0"), b"", value)
+        return MainSecret("main_secret", hash_, value, self._report)
 
 
-class EarlySecret(_Secret):
+class EarlySecret(_Stage):
     """The first stage, of a PSK or of none."""
 
-    __slots__ = ("_derived",)
+    __slots__ = ("_with_psk",)
 
     def __init__(self, hash_: Hash, psk: bytes | None = None, report: Report | None = None) -> None:
+        self._with_psk = psk is not None
         if psk is None:
-            value, self._derived = _without_psk(hash_)
-        else:
-            value = extract(hash_, bytes(hash_.size), psk)
-            self._derived = expand_label(hash_, value, b"derived", hash_.empty, hash_.size)
-        super().__init__("early_secret", hash_, value, report)
+            psk = bytes(hash_.size)
+        super().__init__("early_secret", hash_, mac(_zero_pads(hash_), psk), report)
         if report is not None:
-            if psk is not None:
+            if self._with_psk:
                 report("psk", "", (), b"", psk)
-            report("early_secret", "", ("0", "0" if psk is None else "psk"), b"", value)
+            report("early_secret", "", ("0", "psk" if self._with_psk else "0"), b"", self.value)
 
     def binder_key(self, *, external: bool = False) -> BinderKey:
         """For a PSK of a ticket, or one from outside TLS."""
@@ -265,24 +263,33 @@ class EarlySecret(_Secret):
 
     def handshake_secret(self, shared_secret: bytes | None) -> HandshakeSecret:
         """On to the second stage with the (EC)DHE shared secret, or None under psk_ke."""
-        salt_name = "derived_from_early_secret"
-        input_name = "0" if shared_secret is None else "shared_secret"
-        if self._report is not None:
-            self._report(salt_name, "derived", (self.name,), self.hash.empty, self._derived)
+        hash_, report = self.hash, self._report
+        salt_pads = self._salt_pads() if self._with_psk or report is not None else _salt_pads_without_psk(hash_)
+        value = mac(salt_pads, bytes(hash_.size) if shared_secret is None else shared_secret)
+        if report is not None:
             if shared_secret is not None:
-                self._report("shared_secret", "", (), b"", shared_secret)
-        input_ = bytes(self.hash.size) if shared_secret is None else shared_secret
-        value = self._extract("handshake_secret", salt_name, self._derived, input_name, input_)
-        return HandshakeSecret("handshake_secret", self.hash, value, self._report)
+                report("shared_secret", "", (), b"", shared_secret)
+            inputs = "derived_from_early_secret", "0" if shared_secret is None else "shared_secret"
+            report("handshake_secret", "", inputs, b"", value)
+        return HandshakeSecret("handshake_secret", hash_, value, report)
+
+    def _salt_pads(self) -> tuple[HashState, HashState]:
+        """The pads of the salt of the next stage."""
+        return self.hash.pads(self._derive("derived_from_early_secret", b"derived", self.hash.empty))
 
 
-_WITHOUT_PSK: dict[str, tuple[bytes, bytes]] = {}
+@cache
+def _zero_pads(hash_: Hash) -> tuple[HashState, HashState]:
+    """Those of a salt that is absent. RFC 5869 2.2."""
+    return hash_.pads(bytes(hash_.size))
 
 
-def _without_psk(hash_: Hash) -> tuple[bytes, bytes]:
-    """The early secret without PSK and what is derived of it for the next stage."""
-    found = _WITHOUT_PSK.get(hash_.name)
-    if found is None:
-        value = extract(hash_, bytes(hash_.size), bytes(hash_.size))
-        found = _WITHOUT_PSK[hash_.name] = value, expand_label(hash_, value, b"derived", hash_.empty, hash_.size)
-    return found
+@cache
+def early_secret_without_psk(hash_: Hash) -> EarlySecret:
+    """The same for every connection with this hash that reports to nobody: a constant, and no secret at all."""
+    return EarlySecret(hash_)
+
+
+@cache
+def _salt_pads_without_psk(hash_: Hash) -> tuple[HashState, HashState]:
+    return early_secret_without_psk(hash_)._salt_pads()

@@ -77,12 +77,15 @@ class Exporter:
     def export(self, label: str, context: bytes | None, length: int) -> bytes:
         """Exported keying material; None, no context, is not the same as an empty one. RFC 5705 4.
 
-        Raises ApiMisuse without the extended main secret: two connections might export the same (RFC 7627 1).
+        Raises ApiMisuse without the extended main secret: two connections might export the same (RFC 7627 1);
+        and for a context or a length that does not fit.
         """
         if not self.extended:
             raise ApiMisuse("no_exporter_12")
         if context is not None and len(context) >= 2**16:
             raise ApiMisuse("bad_argument", reason=f"a context of {len(context)} bytes")
+        if not 0 <= length < 2**16:
+            raise ApiMisuse("bad_argument", reason=f"{length} bytes of keying material")
         seed = self._randoms
         if context is not None:
             seed += len(context).to_bytes(2, "big") + context

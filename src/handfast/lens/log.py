@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from handfast.errors import HandfastError
+from handfast.fork import renew_in_children
 from handfast.limits import LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND
 from handfast.text import escape
 from handfast.token_bucket import Throttle, TokenBucket
@@ -22,8 +23,10 @@ if TYPE_CHECKING:
 class FailureLog:
     """A rate-limited log of failed handshakes. ``clock`` returns seconds that never go back."""
 
+    _lock: threading.Lock
+
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lock = threading.Lock()
+        renew_in_children(self, _lock=threading.Lock)
         self._lines = Throttle(TokenBucket(LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND, clock))
 
     def failure(self, peer_address: object, stage: str, error: BaseException) -> None:

@@ -30,6 +30,7 @@ from handfast.events import (
     RecordSeen,
     SecretSink,
 )
+from handfast.fork import renew_in_children
 from handfast.lens.keylog import KeyLog
 from handfast.registry import ContentType
 from handfast.text import escape
@@ -56,9 +57,11 @@ _WINDOW_SCALE = b"\1\3\3\x0e"
 class CaptureFile:
     """A pcapng file that connections of several threads may share; ``write`` gets whole blocks, the first at once."""
 
+    _lock: threading.Lock
+
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
-        self._lock = threading.Lock()
+        renew_in_children(self, _lock=threading.Lock)
         section = struct.pack("<IHHq", _BYTE_ORDER_MAGIC, 1, 0, -1) + _options((_USER_APPLICATION, b"handfast"))
         interface = struct.pack("<HHI", LINK_TYPE_RAW, 0, 0)
         interface += _options((_IF_NAME, b"handfast"), (_IF_TSRESOL, b"\x09"))

@@ -40,6 +40,7 @@ from handfast.events import (
 from handfast.lens import summary
 from handfast.lens.describer import Describer
 from handfast.lens.dump import dumped_fields, hexdump, named_fields, readable_dump
+from handfast.lens.key_schedule import KeySchedule
 from handfast.registry import (
     AlertDescription,
     AlertLevel,
@@ -105,10 +106,14 @@ class Trace:
         self._unclaimed = dict.fromkeys(Direction, b"")
         self._certificate_requested = False
         self._messages = MESSAGES
+        self._schedule = KeySchedule() if detail == "bytes" else None
 
     def secret(self, secret: Secret) -> None:
         """Keep a secret's value, if it may be shown, until its ``SecretDerived`` event."""
-        self._values[secret.name] = secret.value if secret.level in self._levels else secret.level
+        shown = secret.level in self._levels
+        self._values[secret.name] = secret.value if shown else secret.level
+        if self._schedule is not None:
+            self._schedule.learn(secret.name, secret.value if shown else None)
 
     def __call__(self, event: Event) -> None:
         for line in self._lines(event):
@@ -132,6 +137,8 @@ class Trace:
                 return self._chosen(event)
             case Closed():
                 return self._closed(event)
+            case KeysChanged():
+                return self._keys_changed(event)
             case _:
                 return map(_INDENT.__add__, one_line(event))
 
@@ -154,6 +161,8 @@ class Trace:
         yield self._heading(record, record.direction, str(self._records), ", ".join(title))
         if self._detail == "bytes":
             yield _INDENT + _record_header(record)
+        if self._schedule is not None:
+            yield from map(_DEEPER.__add__, self._schedule.record(record))
         if record.sealed:
             yield f"{_INDENT}(not opened: {escape(record.sealed)})"
         elif record.content_type == ContentType.application_data:
@@ -176,6 +185,8 @@ class Trace:
     # Messages
 
     def _message(self, event: MessageSeen) -> Iterator[str]:
+        if self._schedule is not None:
+            self._schedule.message(event)
         before, _, after = self._unclaimed[event.direction].partition(event.raw)
         self._unclaimed[event.direction] = before + after
         numbers = sorted(self._numbers.pop((event.direction, index), self._records) for index in event.records)
@@ -229,6 +240,11 @@ class Trace:
 
     # What happened beside the wire
 
+    def _keys_changed(self, event: KeysChanged) -> Iterator[str]:
+        yield from map(_INDENT.__add__, one_line(event))
+        if self._schedule is not None:
+            yield from map(_DEEPER.__add__, self._schedule.keys_changed(event))
+
     def _secret_derived(self, event: SecretDerived) -> Iterator[str]:
         value = self._values.pop(event.name, None)
         if self._detail == "names" and not self._levels:
@@ -241,6 +257,8 @@ class Trace:
         else:
             option = "--secrets=all" if value is SecretLevel.ALL else "--secrets"
             yield f"{_DEEPER}value: (hidden: {option} shows it)"
+        if self._schedule is not None:
+            yield from map(_DEEPER.__add__, self._schedule.derived(event))
 
     def _checked(self, event: Checked) -> Iterator[str]:
         result = "is right" if event.ok else "is WRONG"
@@ -248,6 +266,9 @@ class Trace:
             yield f"{_INDENT}[check] {event.direction} {event.what} {result}"
         if self._detail != "bytes":
             return
+        if self._schedule is not None:
+            yield from map(_DEEPER.__add__, self._schedule.finished(event))
+            yield from map(_DEEPER.__add__, self._schedule.covered(event.content))
         # A signature is not computed again to be compared, and stands in the message above.
         compared = [("expected", event.expected), ("received", event.received)] if event.expected else []
         for title, data in (("over", event.content), *compared):
@@ -276,6 +297,8 @@ class Trace:
             yield from (f"{_DEEPER}CA name: {self._describer.name(hint)}" for hint in event.hints)
 
 
+# TLS 1.3's derivations whose context is no transcript hash. RFC 9846 4.7.1 and 7.2.
+_EXPANSIONS = frozenset(("resumption", "traffic upd"))
 # The labels of TLS 1.2's derivations.
 _PRF_LABELS = frozenset(("master secret", "extended master secret", "key expansion"))
 
@@ -322,6 +345,10 @@ def _derivation(event: SecretDerived) -> str:
     """How a secret is made, as RFC 9846 7.1 and RFC 5246 8.1 write it."""
     if event.label in _PRF_LABELS:
         return f'PRF({", ".join(event.inputs)}, "{event.label}", {_context_name(event.label)})'
+    if event.label in _EXPANSIONS:
+        return (
+            f'HKDF-Expand-Label({", ".join(event.inputs)}, "{event.label}", {_context_name(event.label)}, hash length)'
+        )
     if event.label:
         return f'Derive-Secret({", ".join(event.inputs)}, "{event.label}", {_context_name(event.label)})'
     return f"HKDF-Extract({', '.join(event.inputs)})" if event.inputs else "an input of the key schedule"
@@ -334,7 +361,7 @@ def _context_name(label: str) -> str:
         "res binder": "hash of nothing",
         "ext binder": "hash of nothing",
         "resumption": "ticket nonce",
-        "traffic upd": "nothing",
+        "traffic upd": '""',
         "master secret": "client random + server random",
         "key expansion": "server random + client random",
     }.get(label, "transcript hash")

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from handfast.crypto import signatures
 from handfast.events import Checked, Epoch, KeysChanged, Negotiated, Role, Watch
 from handfast.keys.schedule12 import MAIN_SECRET_LENGTH, MainSecret12
-from handfast.limits import MAX_RSA_BITS
 from handfast.record.protection12 import Protection12
 from handfast.registry import ProtocolVersion
 from handfast.wire.codec import encode
@@ -138,7 +137,7 @@ class Handshake12:
             key = signatures.certificate_public_key(self._leaves.get(sender, b""))
         except signatures.UnusableKey:
             return
-        if key.bits > MAX_RSA_BITS or not signatures.scheme_fits_12(key, proof.algorithm):
+        if not signatures.scheme_fits_12(key, proof.algorithm):
             return
         self._believed = signatures.verify_12(key, proof.algorithm, proof.signature, content)
         self._tell(sender, type(proof).__name__, content, b"", proof.signature)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from handfast.crypto import signatures
 from handfast.events import Checked, Epoch, Role, Watch
 from handfast.keys.transcript import Transcript, proof_content
-from handfast.limits import MAX_RSA_BITS
 from handfast.wire.compression import certificate_in
 from handfast.wire.messages import Certificate, CertificateRequest, CertificateVerify, Finished
 
@@ -126,7 +125,6 @@ def _is_right(leaf: bytes, sender: Role, proof: CertificateVerify, content: byte
     except signatures.UnusableKey:
         return None
     allowed = signatures.may_prove(proof.algorithm, client=sender is Role.CLIENT)
-    usable = allowed and signatures.scheme_fits(key, proof.algorithm)
-    if not usable or key.bits > MAX_RSA_BITS:
+    if not allowed or not signatures.scheme_fits(key, proof.algorithm):
         return None
     return signatures.verify(key, proof.algorithm, proof.signature, content)

@@ -35,8 +35,14 @@ APPLICATION_DATA = int(ContentType.application_data)
 CHANGE_CIPHER_SPEC = int(ContentType.change_cipher_spec)
 ALERT = int(ContentType.alert)
 
-# Content type, version, length of the body.
-_HEADER = Struct(">BHH")
+# Content type and version, then the length of the body.
+_HEADER = Struct(">3sH")
+# How the records begin that TLS peers send: the second one is what a first ClientHello may say. RFC 9846 5.1.
+_USUAL_STARTS = frozenset(
+    bytes((content_type, 3, minor))
+    for content_type in range(CHANGE_CIPHER_SPEC, APPLICATION_DATA + 1)
+    for minor in (3, 1)
+)
 
 # How a client begins that speaks plain HTTP.
 HTTP_METHODS = tuple(
@@ -159,12 +165,12 @@ class RecordLayer:
                 if incoming and not CHANGE_CIPHER_SPEC <= incoming[0] <= APPLICATION_DATA:
                     self._refuse_foreign_bytes()
                 return None
-            content_type, version, length = _HEADER.unpack_from(incoming)
-            # Every limit is at least this one.
-            usual = version >> 8 == 3 and length <= limits.MAX_PLAINTEXT
-            usual = usual and CHANGE_CIPHER_SPEC <= content_type <= APPLICATION_DATA
-            if not usual and not self._check_header(content_type, version, length):
+            start, length = _HEADER.unpack_from(incoming)
+            # Every limit of the length is at least this one.
+            usual = start in _USUAL_STARTS and length <= limits.MAX_PLAINTEXT
+            if not usual and not self._check_header(start, length):
                 return None
+            content_type = start[0]
             end = limits.RECORD_HEADER + length
             if len(incoming) < end:
                 return None
@@ -224,8 +230,9 @@ class RecordLayer:
         if not self.joiner.empty:
             raise PeerMisbehaved("message_spans_key_change", message=after)
 
-    def _check_header(self, content_type: int, version: int, length: int) -> bool:
+    def _check_header(self, start: bytes, length: int) -> bool:
         """Whether this is a record all the same; if not it is refused, or more bytes must tell what it is."""
+        content_type, version = start[0], int.from_bytes(start[1:], "big")
         if not CHANGE_CIPHER_SPEC <= content_type <= APPLICATION_DATA:
             self._refuse_foreign_bytes()
             return False
@@ -373,7 +380,7 @@ class RecordLayer:
         step = self.fragment_limit
         first = self._written
         for start in range(0, len(flight), step):
-            self._write(HANDSHAKE, flight[start : start + step] if len(flight) > step else flight)
+            self._write(HANDSHAKE, flight[start : start + step])
             if self.watch.active:
                 self._tell_messages(messages, start, min(start + step, len(flight)), first)
 

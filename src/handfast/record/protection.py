@@ -17,15 +17,21 @@ One microsecond is all that a small record costs, so the ways here differ by siz
 from __future__ import annotations
 
 from contextlib import suppress
+from functools import cache
 from io import BytesIO
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, NoReturn, Self, TypeAlias
 
-from handfast.crypto.suites import IV_LENGTH, TAG_LENGTH, InvalidTag, Suite13
+from handfast.crypto.provider import CRYPTOGRAPHY
+from handfast.crypto.suites import IV_LENGTH, TAG_LENGTH, InvalidTag, Suite13, with_aead
 from handfast.errors import LocalFailure, PeerMisbehaved
 from handfast.limits import MAX_CIPHERTEXT_13, MAX_INNER_PLAINTEXT, MAX_PLAINTEXT, RECORD_HEADER
 from handfast.registry import ContentType
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from handfast.crypto.provider import CryptoProvider
+    from handfast.crypto.suites import SplitAead
     from handfast.keys.schedule import TrafficSecret
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
@@ -80,6 +86,10 @@ class Protection13:
 
     def __repr__(self) -> str:
         return f"<Protection13 {self.suite.name}, {self.records} records>"
+
+    def renewed(self, secret: TrafficSecret) -> Self:
+        """The protection that follows this one, under the next traffic secret. RFC 9846 4.7.3."""
+        return type(self)(self.suite, secret)
 
     def seal(self, content_type: int, content: bytes, padding: int = 0) -> bytes:
         """One whole record of up to 2^14 bytes of content. RFC 9846 5.2. Raises LocalFailure key_exhausted."""
@@ -271,6 +281,59 @@ class Protection13:
                 filled += len(opened[1])
             else:
                 return filled, at, opened
+
+
+class NumberedProtection13(Protection13):
+    """``Protection13`` over a ``SplitAead``: one record of application data at a time is protected by number.
+
+    The first 4 bytes of a nonce are those of the IV, and the sequence number goes into the other 8.
+    """
+
+    __slots__ = ("_decrypt", "_encrypt", "_low", "_refused")
+
+    _aead: SplitAead
+
+    def __init__(self, suite: Suite13, secret: TrafficSecret) -> None:
+        super().__init__(suite, secret)
+        numbered = self._aead.numbered((self._iv >> 64).to_bytes(4, "big"))
+        self._encrypt, self._decrypt, self._refused = numbered.encrypt, numbered.decrypt, self._aead.refused
+        self._low = self._iv & 2**64 - 1
+
+    def seal_one(self, data: bytes) -> bytes:
+        number = self.records
+        if number >= self.plain_until:
+            return b""
+        self.records = number + 1
+        size = len(data)
+        header = _HEADERS[size] if size <= _SMALL else _header(size)
+        return header + self._encrypt(self._low ^ number, data + b"\x17", header)
+
+    def open_one(self, data: Buffer) -> bytes | bytearray:
+        size = len(data) - _OVERHEAD
+        number = self.records
+        if not 0 < size <= _SMALL or number >= self._opening_limit:
+            return self._open_large(memoryview(data), size)
+        if type(data) is not bytes:
+            data = bytes(data)
+        header = _HEADERS[size]
+        if data[:RECORD_HEADER] != header:
+            return b""
+        try:
+            inner = self._decrypt(self._low ^ number, data[RECORD_HEADER:], header)
+        except self._refused:
+            return b""
+        if inner[-1] != _APPLICATION_DATA:
+            return b""
+        self.records = number + 1
+        return inner[:-1]
+
+
+@cache
+def protection_13(crypto: CryptoProvider) -> Callable[[Suite13, TrafficSecret], Protection13]:
+    """What makes the protection under a suite and a secret with the AEADs of this provider."""
+    if crypto is CRYPTOGRAPHY:
+        return Protection13
+    return lambda suite, secret: NumberedProtection13(with_aead(suite, crypto.aeads[suite.id]), secret)
 
 
 def _record_end(data: Buffer, start: int) -> int:

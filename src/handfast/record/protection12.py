@@ -7,16 +7,21 @@ in it. AES-GCM's explicit nonce is the sequence number: it never repeats, and ne
 
 from __future__ import annotations
 
+from functools import cache
 from io import BytesIO
 from typing import TYPE_CHECKING
 
+from handfast.crypto.provider import CRYPTOGRAPHY
 from handfast.crypto.suites import TAG_LENGTH, InvalidTag
+from handfast.crypto.suites12 import Suite12, with_aead
 from handfast.errors import LocalFailure, PeerMisbehaved
 from handfast.limits import MAX_CIPHERTEXT_12, MAX_PLAINTEXT, RECORD_HEADER
 from handfast.registry import ContentType
 
 if TYPE_CHECKING:
-    from handfast.crypto.suites12 import Suite12
+    from collections.abc import Callable
+
+    from handfast.crypto.provider import CryptoProvider
     from handfast.keys.schedule12 import DirectionKeys
     from handfast.record.protection import Buffer, Opened
 
@@ -223,6 +228,14 @@ class Protection12:
     def _associated_data(self, start: bytes, length: int) -> bytes:
         """RFC 5246 6.2.3.3; ``start`` is the record's type and version."""
         return b"".join((self.records.to_bytes(8, "big"), start, length.to_bytes(2, "big")))
+
+
+@cache
+def protection_12(crypto: CryptoProvider) -> Callable[[Suite12, DirectionKeys], Protection12]:
+    """What makes the protection under a suite and one direction's keys with the AEADs of this provider."""
+    if crypto is CRYPTOGRAPHY:
+        return Protection12
+    return lambda suite, keys: Protection12(with_aead(suite, crypto.aeads[suite.id]), keys)
 
 
 def _record_end(data: memoryview, start: int) -> int:

@@ -8,6 +8,7 @@ from collections import OrderedDict, deque
 from typing import Protocol, TypeAlias
 
 from handfast import limits
+from handfast.fork import renew_in_children
 from handfast.sessions.state import ClientSession
 from handfast.sessions.state12 import ClientSession12
 
@@ -29,9 +30,11 @@ class SessionCache:
     fork the child starts with none: a ticket is used once.
     """
 
+    _lock: threading.Lock
+
     def __init__(self, capacity: int = limits.CACHED_PARTITIONS) -> None:
         self._capacity = capacity
-        self._lock = threading.Lock()
+        renew_in_children(self, _lock=threading.Lock)
         self._process = os.getpid()
         self._sessions: OrderedDict[bytes, deque[Session]] = OrderedDict()
 

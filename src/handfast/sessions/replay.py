@@ -17,6 +17,7 @@ from typing import Protocol
 
 from handfast import limits
 from handfast.crypto.randomness import random_bytes
+from handfast.fork import renew_in_children
 
 
 class ReplayGuard(Protocol):
@@ -40,6 +41,8 @@ class MemoryReplayGuard:
     When ``capacity`` hellos are remembered the next early data is refused: forgetting one early would let it in twice.
     """
 
+    _lock: threading.Lock
+
     def __init__(
         self,
         capacity: int = limits.REMEMBERED_HELLOS,
@@ -50,7 +53,7 @@ class MemoryReplayGuard:
         self._capacity = capacity
         self._clock = clock
         self._wall_clock = wall_clock
-        self._lock = threading.Lock()
+        renew_in_children(self, _lock=threading.Lock)
         # Until when, by both clocks: freshness is judged by the wall clock, which may be set back, or forth and back.
         self._seen: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
         self._start()

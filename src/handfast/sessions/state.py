@@ -6,17 +6,18 @@ Neither holds a verdict: the chain is kept as it was presented, and judged again
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
-
-from handfast.errors import BadMessage
-from handfast.wire.codec import Opaque, Struct, UInt, Vector, decode, encode, tls_struct
+from struct import Struct
 
 # Of the encoding below; a ticket of another format is unknown.
-FORMAT = 2
+FORMAT = 3
+
+# All numbers of a state, then the lengths of psk, application_protocol, server_name, replay_scope and ocsp_response and
+# the number of certificates; those follow, in this order.
+_HEAD = Struct(">BHIQQIIBBBHBHB")
 
 
-@tls_struct
-class TicketState(Struct):
+@dataclass(slots=True, repr=False)
+class TicketState:
     """What a server must find again to resume a session. Times are milliseconds since the Unix epoch.
 
     Attributes:
@@ -31,41 +32,100 @@ class TicketState(Struct):
             that came beside the leaf, DER, b"" if none.
     """
 
-    format: Annotated[int, UInt(1)]
-    suite: Annotated[int, UInt(2)]
-    psk: Annotated[bytes, Opaque(1, 255)]
-    ticket_age_add: Annotated[int, UInt(4)]
-    issued_at: Annotated[int, UInt(8)]
-    authenticated_at: Annotated[int, UInt(8)]
-    ticket_lifetime: Annotated[int, UInt(4)]
-    application_protocol: Annotated[bytes, Opaque(0, 255)]
-    server_name: Annotated[bytes, Opaque(0, 2**16 - 1)]
-    max_early_data: Annotated[int, UInt(4)]
-    replay_scope: Annotated[bytes, Opaque(0, 255)]
-    external: Annotated[int, UInt(1)]
-    chain: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1)]
-    ocsp_response: Annotated[bytes, Opaque(0, 2**16 - 1)] = b""
+    format: int
+    suite: int
+    psk: bytes
+    ticket_age_add: int
+    issued_at: int
+    authenticated_at: int
+    ticket_lifetime: int
+    application_protocol: bytes
+    server_name: bytes
+    max_early_data: int
+    replay_scope: bytes
+    external: int
+    chain: tuple[bytes, ...]
+    ocsp_response: bytes = b""
 
     def __repr__(self) -> str:
         return f"<TicketState issued at {self.issued_at} ms, {len(self.chain)} certificates>"
 
     def encode(self) -> bytes:
         """As bytes that hold secrets: a ``Tickets`` seals them or keeps them."""
-        return encode(self)
+        psk, protocol, server_name = self.psk, self.application_protocol, self.server_name
+        scope, response, chain = self.replay_scope, self.ocsp_response, self.chain
+        head = _HEAD.pack(
+            self.format,
+            self.suite,
+            self.ticket_age_add,
+            self.issued_at,
+            self.authenticated_at,
+            self.ticket_lifetime,
+            self.max_early_data,
+            self.external,
+            len(psk),
+            len(protocol),
+            len(server_name),
+            len(scope),
+            len(response),
+            len(chain),
+        )
+        return b"".join((head, psk, protocol, server_name, scope, response, encode_chain(chain)))
 
     @classmethod
     def decode(cls, data: object) -> TicketState | None:
         """What ``encode`` made; None for anything else, as a store of somebody else's may hold it."""
-        if not isinstance(data, bytes):
+        if not isinstance(data, bytes) or len(data) < _HEAD.size or data[0] != FORMAT:
             return None
-        try:
-            state = decode(cls, data)
-        except BadMessage:
+        head = _HEAD.unpack_from(data)
+        _, suite, age_add, issued_at, authenticated_at, lifetime, early, external = head[:8]
+        psk_length, protocol_length, name_length, scope_length, response_length, count = head[8:]
+        # Where each ends; that all are there shows when the chain, which ends with the data, is read.
+        psk = _HEAD.size + psk_length
+        protocol = psk + protocol_length
+        name = protocol + name_length
+        scope = name + scope_length
+        response = scope + response_length
+        chain = decode_chain(data, response, count)
+        if not psk_length or chain is None:
             return None
-        return state if state.format == FORMAT else None
+        return cls(
+            FORMAT,
+            suite,
+            data[_HEAD.size : psk],
+            age_add,
+            issued_at,
+            authenticated_at,
+            lifetime,
+            data[psk:protocol],
+            data[protocol:name],
+            early,
+            data[name:scope],
+            external,
+            chain,
+            data[scope:response],
+        )
 
 
-@dataclass(frozen=True, slots=True)
+def encode_chain(chain: tuple[bytes, ...]) -> bytes:
+    """Certificates, each behind its length of two bytes."""
+    return b"".join([len(certificate).to_bytes(2, "big") + certificate for certificate in chain]) if chain else b""
+
+
+def decode_chain(data: bytes, at: int, count: int) -> tuple[bytes, ...] | None:
+    """``count`` certificates that fill ``data`` from ``at`` on; None if they do not, or if one is empty."""
+    chain = []
+    for _ in range(count):
+        start = at + 2
+        at = start + int.from_bytes(data[at:start], "big")
+        if at == start:
+            return None
+        chain.append(data[start:at])
+    return tuple(chain) if at == len(data) else None
+
+
+# Nobody changes one; to have that enforced would triple the cost of making it.
+@dataclass(slots=True, unsafe_hash=True)
 class ClientSession:
     """What a client keeps of a NewSessionTicket. Times are seconds since the Unix epoch.
 

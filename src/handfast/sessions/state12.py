@@ -6,17 +6,19 @@ Only sessions with the extended main secret are kept: without it a man in the mi
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated
+from struct import Struct
 
-from handfast.errors import BadMessage
-from handfast.wire.codec import Fixed, Opaque, Struct, UInt, Vector, decode, encode, tls_struct
+from handfast.sessions.state import decode_chain, encode_chain
 
 # Of the encoding below; no session of another version begins so.
-FORMAT_12 = 0x21
+FORMAT_12 = 0x22
+
+# All of a state but the certificates, of which it has the number.
+_HEAD = Struct(">BH48sQQIB")
 
 
-@tls_struct
-class TicketState12(Struct):
+@dataclass(slots=True, repr=False)
+class TicketState12:
     """What a server must find again to resume a session. Times are milliseconds since the Unix epoch.
 
     Attributes:
@@ -26,33 +28,42 @@ class TicketState12(Struct):
         chain: the certificates that the client presented and proved, DER, leaf first.
     """
 
-    format: Annotated[int, UInt(1)]
-    suite: Annotated[int, UInt(2)]
-    main_secret: Annotated[bytes, Fixed(48)]
-    issued_at: Annotated[int, UInt(8)]
-    authenticated_at: Annotated[int, UInt(8)]
-    ticket_lifetime: Annotated[int, UInt(4)]
-    chain: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1)]
+    format: int
+    suite: int
+    main_secret: bytes
+    issued_at: int
+    authenticated_at: int
+    ticket_lifetime: int
+    chain: tuple[bytes, ...]
 
     def __repr__(self) -> str:
         return f"<TicketState12 issued at {self.issued_at} ms, {len(self.chain)} certificates>"
 
     def encode(self) -> bytes:
         """As bytes that hold secrets: a ``Tickets`` seals them or keeps them."""
-        return encode(self)
+        chain = self.chain
+        head = _HEAD.pack(
+            self.format,
+            self.suite,
+            self.main_secret,
+            self.issued_at,
+            self.authenticated_at,
+            self.ticket_lifetime,
+            len(chain),
+        )
+        return head + encode_chain(chain)
 
     @classmethod
     def decode(cls, data: object) -> TicketState12 | None:
         """What ``encode`` made; None for anything else, as a store of somebody else's may hold it."""
-        if not isinstance(data, bytes) or data[:1] != bytes((FORMAT_12,)):
+        if not isinstance(data, bytes) or len(data) < _HEAD.size or data[0] != FORMAT_12:
             return None
-        try:
-            return decode(cls, data)
-        except BadMessage:
-            return None
+        *fields, count = _HEAD.unpack_from(data)
+        chain = decode_chain(data, _HEAD.size, count)
+        return None if chain is None else cls(*fields, chain)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class ClientSession12:
     """What a client keeps of a session. Times are seconds since the Unix epoch.
 

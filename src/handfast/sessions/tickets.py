@@ -18,6 +18,7 @@ from handfast import limits
 from handfast.crypto.randomness import random_bytes
 from handfast.crypto.suites import InvalidTag, ticket_aead
 from handfast.errors import bad_option
+from handfast.fork import renew_in_children
 
 KEY_LENGTH = 32
 _NAME_LENGTH = 16
@@ -68,6 +69,7 @@ class SealedTickets:
     """
 
     reusable = True
+    _lock: threading.Lock
 
     def __init__(
         self,
@@ -78,7 +80,7 @@ class SealedTickets:
     ) -> None:
         self._clock = clock
         self._rotation = rotation
-        self._lock = threading.Lock()
+        renew_in_children(self, _lock=threading.Lock)
         self._given = bool(keys)
         self._keys: list[_Key] = []
         if keys:
@@ -151,10 +153,12 @@ class StoredTickets:
     nothing can be redeemed in both.
     """
 
+    _lock: threading.Lock
+
     def __init__(self, capacity: int = limits.STORED_TICKETS, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._capacity = capacity
         self._clock = clock
-        self._lock = threading.Lock()
+        renew_in_children(self, _lock=threading.Lock)
         self._process = os.getpid()
         # In the order of issue, which is that of expiry but for shortened lives: those leave when their turn comes.
         self._sessions: OrderedDict[bytes, tuple[bytes, bytes, float]] = OrderedDict()

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from cryptography import x509
 from cryptography.x509.oid import AuthorityInformationAccessOID
 
+from handfast.crypto.signatures import may_verify
 from handfast.limits import MAX_ANALYSIS_SIGNATURES
 from handfast.text import listed
 from handfast.trust.paths import issued
@@ -54,9 +55,9 @@ def follow(presented: Sequence[Parsed], anchors: Anchors, known: Sequence[bytes]
         last = path[-1]
         roots = anchors.named(last.issuer)
         others = [one for one in presented if one.subject == last.issuer and not _already(one, path)]
-        candidates = [*roots, *others][:budget]
+        candidates = [*((one, True) for one in roots), *((one, False) for one in others)][:budget]
         budget -= len(candidates)
-        issuer = next((one for one in candidates if issued(last, one)), None)
+        issuer = next((one for one, trusted in candidates if issued(last, one, trusted=trusted)), None)
         if issuer is None:
             return Walk(path, _dead_end(last, presented, roots, others, anchors, known))
         path.append(issuer)
@@ -90,6 +91,9 @@ def _dead_end(
 
 def _namesake(last: Parsed, index: int, issuer: Parsed, *, trusted: bool) -> Reason:
     where = "a trusted root" if trusted else "another certificate that was sent"
+    if not trusted and not may_verify(issuer.public_key_info):
+        words = f"has the name of {title(last, index)}'s issuer, and a key of a kind that is not computed with"
+        return Reason("unsupported_key", index, f"{where} {words}")
     if _same_key_identifier(last, issuer):
         words = f"{title(last, index)} is damaged: its signature does not verify, though it names the key of {where}"
         return Reason("bad_signature", index, words)
@@ -102,6 +106,14 @@ def _namesake(last: Parsed, index: int, issuer: Parsed, *, trusted: bool) -> Rea
 
 def _unknown(last: Parsed, index: int, anchors: Anchors, known: Sequence[bytes]) -> Reason:
     issuer = last.issuer_text
+    if twin := _same_text(last, anchors):
+        ours, theirs = distinguished_names.written_as(twin), distinguished_names.written_as(last.issuer)
+        how = f" ({theirs} in the certificate, {ours} in the root)" if ours != theirs else ""
+        words = (
+            f"{title(last, index)} was issued by {issuer}, which is the name of a trusted root by its text, and not by"
+            f" its bytes: the two are encoded differently{how}"
+        )
+        return Reason("unknown_issuer", index, words)
     facts = f"{title(last, index)} was issued by {issuer}, which was not sent and is not among {_roots(anchors)}"
     if evidence := _missing_evidence(last, anchors, known):
         return Reason("missing_intermediate", index, f"{facts}; it is an intermediate: {evidence}")
@@ -109,6 +121,12 @@ def _unknown(last: Parsed, index: int, anchors: Anchors, known: Sequence[bytes])
         return Reason("unknown_issuer", index, f"{facts}; it is a root, authorityKeyIdentifier says")
     doubt = "either it is a CA that is not trusted here, or an intermediate that should have been sent"
     return Reason("unknown_issuer", index, f"{facts}; {doubt}{_remark(last)}")
+
+
+def _same_text(last: Parsed, anchors: Anchors) -> bytes:
+    """The root's name that reads as the issuer's and is other bytes; b"" if there is none."""
+    names = (name for name in anchors.roots.names() if distinguished_names.written_as(name))
+    return next((name for name in names if distinguished_names.rfc4514(name) == last.issuer_text), b"")
 
 
 def _missing_evidence(last: Parsed, anchors: Anchors, known: Sequence[bytes]) -> str:

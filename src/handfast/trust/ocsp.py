@@ -15,13 +15,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import timedelta
+from hashlib import sha1
 from typing import TYPE_CHECKING
 
 from cryptography import x509
 from cryptography.x509 import ocsp
 from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 
-from handfast import limits
+from handfast import der, limits
 from handfast.crypto import signatures
 from handfast.crypto.new_keys import DER
 from handfast.text import escape
@@ -86,8 +87,10 @@ class Response:
         """Whether it says that this certificate's key signed it. RFC 6960 4.2.2.3."""
         if self.responder_name is not None:
             return self.responder_name == signer.subject
-        key = signer.certificate.public_key()
-        return self.responder_key_hash == x509.SubjectKeyIdentifier.from_public_key(key).digest
+        # SHA-1 of the key's bits. The key is not loaded: any certificate may stand in a response.
+        _, bits = der.elements(der.expect(der.element(signer.public_key_info), der.SEQUENCE))
+        digest = sha1(der.expect(bits, der.BIT_STRING)[1:], usedforsecurity=False).digest()
+        return self.responder_key_hash == digest
 
     def is_signed_by(self, signer: Parsed) -> bool:
         algorithm = self.parsed.signature_algorithm_oid.dotted_string
@@ -198,8 +201,10 @@ def _responder_obstacle(responder: Parsed, issuer: Parsed, case: Case) -> str:
     if not responder.not_before <= case.presented.at <= responder.not_after:
         return f"{who}, which is valid from {instant(responder.not_before)} to {instant(responder.not_after)} only"
     bits, exponent = responder.rsa or (limits.MIN_RSA_BITS, 3)
-    if not limits.MIN_RSA_BITS <= bits <= limits.MAX_RSA_BITS or exponent >= limits.MAX_RSA_EXPONENT:
-        return f"{who}, which has an RSA key of {bits} bits, or one with an unusual exponent"
+    if bits < limits.MIN_RSA_BITS:
+        return f"{who}, which has an RSA key of {bits} bits; {limits.MIN_RSA_BITS} are the least"
+    if obstacle := signatures.rsa_obstacle(bits, exponent):
+        return f"{who}, which has {obstacle}"
     if responder.weak_hash or not issued(responder, issuer):
         return f"{who}, for which {issuer.subject_text} does not vouch"
     if responder.extension(x509.OCSPNoCheck) is None:

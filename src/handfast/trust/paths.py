@@ -26,6 +26,7 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from handfast import der
+from handfast.crypto.signatures import may_verify
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
 from handfast.trust.path_memory import PathMemory
 from handfast.trust.verdict import Reason
@@ -160,7 +161,7 @@ def straight_line(parsed: Sequence[Parsed], anchors: Anchors) -> list[Parsed]:
         if certificate in anchors:
             return path
         for root in anchors.named(certificate.issuer):
-            if issued(certificate, root):
+            if issued(certificate, root, trusted=True):
                 return [*path, root]
     return []
 
@@ -180,9 +181,12 @@ def line_problems(path: Sequence[Parsed]) -> Iterator[Reason]:
             yield Reason("unsupported_key", None, words)
 
 
-def issued(certificate: Parsed, issuer: Parsed) -> bool:
-    """Whether ``issuer`` has the right name and its key verifies the certificate's signature."""
-    if certificate.issuer != issuer.subject:
+def issued(certificate: Parsed, issuer: Parsed, *, trusted: bool = False) -> bool:
+    """Whether ``issuer`` has the right name and its key verifies the signature.
+
+    A stranger's key, that of an issuer which is not ``trusted``, is only computed with if it is of a usual kind.
+    """
+    if certificate.issuer != issuer.subject or not (trusted or may_verify(issuer.public_key_info)):
         return False
     try:
         certificate.certificate.verify_directly_issued_by(issuer.certificate)

@@ -26,6 +26,7 @@ from handfast.credentials.credentials import Credentials
 from handfast.credentials.pkcs11_uri import PKCS11
 from handfast.crypto.randomness import random_bytes
 from handfast.errors import ConfigError, HandfastError
+from handfast.fork import renew_in_children
 from handfast.text import escape
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier, Verifier, policy_id, requires_ocsp_response
@@ -57,11 +58,13 @@ class Reloading(Generic[T]):
     It is safe to share between threads.
     """
 
+    _lock: threading.Lock
+
     def __init__(self, load: Callable[[], T], *paths: StrPath) -> None:
         self.paths = tuple(map(Path, paths))
         self.generation = 1
         self._load = load
-        self._lock = threading.Lock()
+        renew_in_children(self, _lock=threading.Lock)
         self._own_id = random_bytes(32)
         loaded, self._seen = self._load_settled()
         self._held = loaded, self._seen

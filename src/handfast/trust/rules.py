@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 from cryptography.x509.oid import ExtensionOID
 
-from handfast.limits import MAX_RSA_BITS, MAX_RSA_EXPONENT, MIN_RSA_BITS
+from handfast.crypto.signatures import rsa_obstacle
+from handfast.limits import MIN_RSA_BITS
 from handfast.trust import strict
 from handfast.trust.constraints import constraint_problems
 from handfast.trust.verdict import Reason
@@ -47,10 +48,8 @@ def weaknesses(presented: Sequence[Parsed], anchors: Anchors) -> Iterator[Reason
             bits, exponent = certificate.rsa
             if bits < MIN_RSA_BITS:
                 yield Reason("weak_key", index, f"{who} has an RSA key of {bits} bits; {MIN_RSA_BITS} are the least")
-            if bits > MAX_RSA_BITS:
-                yield Reason("weak_key", index, f"{who} has an RSA key of {bits} bits; {MAX_RSA_BITS} are the most")
-            if exponent >= MAX_RSA_EXPONENT or exponent < 3 or not exponent & 1:
-                yield Reason("weak_key", index, f"{who} has an RSA key with an exponent that is not a usual one")
+            if obstacle := rsa_obstacle(bits, exponent):
+                yield Reason("weak_key", index, f"{who} has {obstacle}")
         if certificate.weak_hash and not (certificate.self_issued and certificate in anchors):
             words = f"is signed with {certificate.weak_hash}, which is broken"
             yield Reason("weak_signature_hash", index, f"{title(certificate, index)} {words}")

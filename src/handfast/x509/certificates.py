@@ -22,6 +22,7 @@ from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509.oid import PublicKeyAlgorithmOID, SignatureAlgorithmOID
 
 from handfast import der
+from handfast.crypto import signatures
 from handfast.limits import MAX_PEER_TEXT
 from handfast.text import escape
 from handfast.x509.distinguished_names import common_names, rfc4514
@@ -159,7 +160,7 @@ def _parse(encoded: bytes, certificate: x509.Certificate) -> Parsed:
         subject=fields.subject,
         issuer=fields.issuer,
         public_key_info=fields.subject_public_key_info,
-        rsa=_rsa_numbers(fields.subject_public_key_info) if algorithm in _RSA else None,
+        rsa=signatures.rsa_numbers(fields.subject_public_key_info) if algorithm in _RSA else None,
         signature_algorithm=certificate.signature_algorithm_oid,
         edwards=certificate.signature_algorithm_oid in EDWARDS_SIGNATURES,
         weak_hash=weak_hash(certificate),
@@ -194,16 +195,6 @@ def _names(entries: Iterable[x509.GeneralName], common_names: tuple[str, ...]) -
         email=tuple(by_kind.get(x509.RFC822Name, ())),
         common_names=common_names,
     )
-
-
-def _rsa_numbers(public_key_info: bytes) -> tuple[int, int]:
-    """Modulus size in bits and exponent, read before any library does arithmetic with them. RFC 8017 A.1.1."""
-    _, bits = der.elements(der.expect(der.element(public_key_info), der.SEQUENCE))
-    key = der.element(der.expect(bits, der.BIT_STRING)[1:])
-    modulus, exponent = (
-        int.from_bytes(der.expect(number, der.INTEGER), "big") for number in der.elements(der.expect(key, der.SEQUENCE))
-    )
-    return modulus.bit_length(), exponent
 
 
 def weak_hash(signed: x509.Certificate | x509.CertificateRevocationList) -> str:

@@ -107,9 +107,14 @@ def _name(certificate: bytes, field: str) -> str:
 
 
 def _key(certificate: bytes) -> str:
-    from handfast.crypto.signatures import certificate_public_key
+    from handfast.crypto.signatures import UnusableKey, certificate_public_key
 
-    return certificate_public_key(certificate).name
+    try:
+        return certificate_public_key(certificate).name
+    except UnusableKey as error:
+        if error.code != "weak_key":
+            raise
+        return str(error)
 
 
 def _names(certificate: Certificate) -> tuple[str, ...]:

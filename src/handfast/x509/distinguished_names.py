@@ -31,6 +31,10 @@ _TEXT_ENCODINGS = {
     0x0C: "utf-8", 0x12: "ascii", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1A: "ascii",
     0x1C: "utf-32-be", 0x1E: "utf-16-be",
 }  # fmt: skip
+_STRING_TYPES = {
+    0x0C: "UTF8String", 0x12: "NumericString", 0x13: "PrintableString", 0x14: "TeletexString", 0x16: "IA5String",
+    0x1A: "VisibleString", 0x1C: "UniversalString", 0x1E: "BMPString",
+}  # fmt: skip
 _SPECIAL = frozenset(',+"\\<>;')
 
 
@@ -52,6 +56,15 @@ def attribute_values(name: bytes, oid: str) -> tuple[str, ...]:
 def common_names(name: bytes) -> tuple[str, ...]:
     """The commonName values, most specific first; ValueError when the name is malformed."""
     return attribute_values(name, _COMMON_NAME)
+
+
+def written_as(name: bytes) -> str:
+    """The string types that a DER Name is written in, each once: "PrintableString, UTF8String"; "" if malformed."""
+    try:
+        tags = dict.fromkeys(value.tag for attributes in _relative_names(name) for _, value in attributes)
+    except ValueError:
+        return ""
+    return ", ".join(_STRING_TYPES.get(tag, f"type {tag:#04x}") for tag in tags)
 
 
 # Few, because strangers choose what is kept; enough for the names of the CAs that all peers share.

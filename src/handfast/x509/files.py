@@ -65,9 +65,9 @@ def checked(chain: Iterable[bytes], name: str) -> tuple[bytes, ...]:
 
 
 def public_key(certificate: bytes, name: str) -> PublicKey:
-    """The key of a DER certificate; ConfigError unsupported_key or bad_certificate."""
+    """The key of a DER certificate; ConfigError unsupported_key, weak_key or bad_certificate."""
     try:
         return signatures.certificate_public_key(certificate)
     except signatures.UnusableKey as error:
-        code = "unsupported_key" if error.code == "unsupported_key" else "bad_certificate"
+        code = "bad_certificate" if error.code == "malformed" else error.code
         raise ConfigError(code, path=name, reason=str(error)) from None

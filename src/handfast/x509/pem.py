@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import binascii
 import re
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from handfast import der
 
-_BLOCK = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----\s*?\n(.*?)-----END \1-----", re.DOTALL)
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_BEGIN, _DASHES = b"-----BEGIN ", b"-----"
+_LABEL = re.compile(rb"[A-Z0-9 ]{1,64}")
+_LONGEST_LABEL = 64
+# Spaces, tabs and carriage returns that may stand at the end of the first line.
+_LINE_END = 16
 
 CERTIFICATE = "CERTIFICATE"
 _CERTIFICATE_LABELS = (CERTIFICATE, "X509 CERTIFICATE")
@@ -38,8 +45,32 @@ class Block(NamedTuple):
 
 
 def blocks(data: bytes) -> list[Block]:
-    """Every PEM block of ``data``, in order; text between them is skipped."""
-    return [Block(match[1].decode("ascii"), match[0], match[2]) for match in _BLOCK.finditer(data)]
+    """Every PEM block of ``data``, in order; text between them is skipped, and so is a block that is cut off."""
+    return list(_found(data))
+
+
+def _found(data: bytes) -> Iterator[Block]:
+    """Each byte is looked at once or twice, whatever the file holds: a block ends at the next five dashes, or is none.
+
+    RFC 7468 3: there are none in base64, nor in the headers of old encrypted keys.
+    """
+    at = 0
+    while (start := data.find(_BEGIN, at)) >= 0:
+        label_at = at = start + len(_BEGIN)
+        label_end = data.find(_DASHES, label_at, label_at + _LONGEST_LABEL + len(_DASHES))
+        label = data[label_at : max(label_end, label_at)]
+        if not _LABEL.fullmatch(label):
+            continue
+        rest = label_end + len(_DASHES)
+        line = data.find(b"\n", rest, rest + _LINE_END)
+        if line < 0 or data[rest:line].strip():
+            continue
+        at = data.find(_DASHES, line)
+        if at < 0:
+            return
+        end = b"-----END %b-----" % label
+        if data.startswith(end, at):
+            yield Block(label.decode("ascii"), data[start : at + len(end)], data[line + 1 : at])
 
 
 def looks_like_der(data: bytes) -> bool:

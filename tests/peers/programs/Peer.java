@@ -45,8 +45,6 @@ import javax.net.ssl.X509ExtendedKeyManager;
 import javax.net.ssl.X509ExtendedTrustManager;
 
 public final class Peer {
-    static final int LIMIT = 20_000;
-
     public static void main(String[] arguments) {
         Map<String, Job> jobs = new ConcurrentHashMap<>();
         Scanner input = new Scanner(System.in, StandardCharsets.ISO_8859_1);
@@ -196,7 +194,7 @@ public final class Peer {
             SSLContext context = context();
             for (int left = connections(); left > 0; left--) {
                 Socket tcp = keep(new Socket());
-                tcp.connect(new InetSocketAddress("127.0.0.1", Integer.parseInt(order.get("port"))), LIMIT);
+                tcp.connect(new InetSocketAddress("127.0.0.1", Integer.parseInt(order.get("port"))), limit());
                 String name = order.get("server_name");
                 int port = Integer.parseInt(order.get("port"));
                 SSLSocket socket = (SSLSocket) context.getSocketFactory().createSocket(tcp, name, port, true);
@@ -213,6 +211,10 @@ public final class Peer {
                 read(socket, Job::isWhole);
                 finish(socket);
             }
+        }
+
+        private int limit() {
+            return Integer.parseInt(order.get("limit"));
         }
 
         private int connections() {
@@ -232,7 +234,7 @@ public final class Peer {
         }
 
         private void handshake(SSLSocket socket) throws IOException {
-            socket.setSoTimeout(LIMIT);
+            socket.setSoTimeout(limit());
             long start = System.currentTimeMillis();
             socket.startHandshake();
             SSLSession session = socket.getSession();

@@ -24,8 +24,6 @@ import (
 	"time"
 )
 
-const limit = 20 * time.Second
-
 var versions = map[string]uint16{"1.2": tls.VersionTLS12, "1.3": tls.VersionTLS13}
 
 var groups = map[string]tls.CurveID{
@@ -201,7 +199,7 @@ func (j *job) connect() error {
 		return &tls.Certificate{}, nil
 	}
 	for range j.connections() {
-		tcp, err := net.DialTimeout("tcp", "127.0.0.1:"+j.order.Get("port"), limit)
+		tcp, err := net.DialTimeout("tcp", "127.0.0.1:"+j.order.Get("port"), j.limit())
 		if err != nil {
 			return err
 		}
@@ -217,6 +215,11 @@ func (j *job) connections() int {
 	return max(count, 1)
 }
 
+func (j *job) limit() time.Duration {
+	milliseconds, _ := strconv.Atoi(j.order.Get("limit"))
+	return time.Duration(milliseconds) * time.Millisecond
+}
+
 func names(encoded [][]byte) []string {
 	var spelled []string
 	for _, der := range encoded {
@@ -230,7 +233,7 @@ func names(encoded [][]byte) []string {
 func (j *job) converse(connection *tls.Conn, tcp net.Conn, talk func(*tls.Conn) error) error {
 	// Closing the connection would say so to the other side; drop must not.
 	j.keep(tcp)
-	connection.SetDeadline(time.Now().Add(limit))
+	connection.SetDeadline(time.Now().Add(j.limit()))
 	if err := connection.Handshake(); err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ const net = require("node:net");
 const readline = require("node:readline");
 const tls = require("node:tls");
 
-const LIMIT = 20_000;
 const GROUPS = { secp256r1: "P-256", secp384r1: "P-384", secp521r1: "P-521", x25519: "X25519", x448: "X448" };
 const jobs = new Map();
 
@@ -114,7 +113,7 @@ class Job {
     }
     let received = "";
     let done = false;
-    socket.setTimeout(LIMIT, () => socket.destroy(new Error("nothing came in time")));
+    socket.setTimeout(Number(this.order.get("limit")), () => socket.destroy(new Error("nothing came in time")));
     socket.on("error", (error) => { this.error = error; });
     socket.on("data", (chunk) => {
       received += chunk.toString("latin1");

@@ -1,0 +1,49 @@
+"""What a ClientHello offers, in words, for verdicts on handshakes that came to nothing because of it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry, SignatureScheme, is_grease
+from handfast.text import listed
+from handfast.wire import extensions as ext
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from handfast.wire.messages import ClientHello
+
+_LISTED = 6
+
+
+def protocols(hello: ClientHello | None) -> str:
+    """The ALPN protocols, "" for none. RFC 7301 3.1."""
+    found = None if hello is None else hello.find(ext.ProtocolNameList)
+    return (
+        "" if found is None else listed([name.decode("utf-8", "backslashreplace") for name in found.protocol_name_list])
+    )
+
+
+def in_words(hello: ClientHello | None) -> str:
+    """Versions, suites, groups and schemes: "we offer TLS 1.3; suites ...; groups ...; signature schemes ..."."""
+    if hello is None:
+        return "we had offered nothing yet"
+    found = hello.find(ext.SupportedVersionsClientHello)
+    versions = found.versions if found else (hello.legacy_version,)
+    said = [f"we offer {_names(ProtocolVersion, versions)}", f"suites {_names(CipherSuite, hello.cipher_suites)}"]
+    if groups := hello.find(ext.NamedGroupList):
+        said.append(f"groups {_names(NamedGroup, groups.named_group_list)}")
+    if schemes := hello.find(ext.SignatureSchemeList):
+        said.append(f"signature schemes {_names(SignatureScheme, schemes.supported_signature_algorithms)}")
+    return "; ".join(said)
+
+
+def limits_of_ours(hello: ClientHello | None) -> str:
+    """What handfast does not speak at all, which no option changes."""
+    speaks_12 = hello is not None and any(suite >> 8 != 0x13 for suite in hello.cipher_suites)
+    older = ", in TLS 1.2 ECDHE with AEAD suites only" if speaks_12 else ""
+    return f"handfast speaks TLS 1.3 and 1.2{older}: no RSA key exchange, finite-field groups or CBC suites"
+
+
+def _names(registry: type[Registry], numbers: Iterable[int]) -> str:
+    return listed([registry.describe(number) for number in numbers if not is_grease(number)], _LISTED)
