@@ -15,19 +15,23 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import ExitStack
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import handfast
+from bench.providers import provided
 from bench.sides import NAME, Pki, Row, ssl_contexts
 from handfast import aio
+from handfast.registry import CipherSuite
 
 STATM = Path("/proc/self/statm")
 FIRST, CONNECTIONS = 20, 200
 LAYERS = ("plain", "ssl", "handfast")
+# What ssl's client and server agree on.
+SUITE = CipherSuite.TLS_AES_256_GCM_SHA384
 PATIENCE = 30.0  # seconds for each step of a client
 
 
@@ -67,7 +71,7 @@ def rows(pki: Pki) -> Iterator[Row]:
     """Full and mutual, on asyncio's own loop and on uvloop where that is installed."""
     if not STATM.exists():
         return
-    loops = [loop for loop in ("asyncio", "uvloop") if find_spec(loop)]
+    loops = installed_loops()
     for kind in ("full", "mutual"):
         for loop in loops:
             sizes = {layer: kib_per_connection(layer, loop, kind, pki) for layer in LAYERS}
@@ -76,6 +80,10 @@ def rows(pki: Pki) -> Iterator[Row]:
                 ratio = round(above["ssl"] / above[layer], 2)
                 name = layer if loop == "asyncio" else f"{layer}, {loop}"
                 yield Row(f"idle connection, {kind}", "server", name, round(above[layer], 2), "KiB", ratio)
+
+
+def installed_loops() -> list[str]:
+    return [loop for loop in ("asyncio", "uvloop") if find_spec(loop)]
 
 
 class Greeting(asyncio.Protocol):
@@ -87,16 +95,22 @@ class Greeting(asyncio.Protocol):
         transport.write(self.WORD)
 
 
-async def listen(layer: str, kind: str, directory: Path, sock: socket.socket) -> asyncio.AbstractServer:
+async def listen(
+    layer: str, kind: str, directory: Path, sock: socket.socket, factory: Callable[[], asyncio.Protocol]
+) -> asyncio.AbstractServer:
+    """A server of ``factory``'s protocols over plain TCP, asyncio's ssl, or handfast with one of its providers."""
     cert, key, ca = (directory / name for name in ("server.pem", "server.key", "ca.pem"))
-    if layer == "handfast":
+    name, _, provider = layer.partition(", ")
+    if name == "handfast":
         mutual = handfast.ClientAuth.REQUIRE_AND_VERIFY if kind == "mutual" else handfast.ClientAuth.NONE
         config = handfast.ServerConfig(
             credentials=[handfast.Credentials.from_files(cert, key)],
             client_auth=mutual,
+            suites=(SUITE,),
             verifier=handfast.PathVerifier(handfast.Roots.from_file(ca)),
+            **provided(provider),
         )
-        return await aio.create_server(Greeting, None, None, config, sock=sock)
+        return await aio.create_server(factory, None, None, config, sock=sock)
     context = None
     if layer == "ssl":
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -104,11 +118,23 @@ async def listen(layer: str, kind: str, directory: Path, sock: socket.socket) ->
         context.load_cert_chain(cert, key)
         context.load_verify_locations(ca)
         context.verify_mode = ssl.CERT_REQUIRED if kind == "mutual" else ssl.CERT_NONE
-    return await asyncio.get_running_loop().create_server(Greeting, sock=sock, ssl=context)
+    return await asyncio.get_running_loop().create_server(factory, sock=sock, ssl=context)
 
 
-async def serve(layer: str, kind: str, directory: Path) -> None:
-    """Answers each line from stdin: the first with the port, the others with KiB. Ends with stdin."""
+def resident() -> int:
+    """KiB."""
+    gc.collect()
+    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
+
+
+async def serve(
+    layer: str,
+    kind: str,
+    directory: Path,
+    factory: Callable[[], asyncio.Protocol] = Greeting,
+    measured: Callable[[], int] = resident,
+) -> None:
+    """Answers each line from stdin: the first with the port, the others with what is measured. Ends with stdin."""
     loop = asyncio.get_running_loop()
     sock = socket.create_server(("127.0.0.1", 0), backlog=CONNECTIONS)
     done = asyncio.Event()
@@ -120,28 +146,26 @@ async def serve(layer: str, kind: str, directory: Path) -> None:
             done.set()
             return
         port = next(answers, None)
-        print(resident() if port is None else port, flush=True)
+        print(measured() if port is None else port, flush=True)
 
     loop.add_reader(0, answer)
-    async with await listen(layer, kind, directory, sock):
+    async with await listen(layer, kind, directory, sock, factory):
         await done.wait()
 
 
-def resident() -> int:
-    """KiB."""
-    gc.collect()
-    return int(STATM.read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") // 1024
-
-
-def main() -> None:
-    layer, loop, kind, directory = sys.argv[1:]
-    work = serve(layer, kind, Path(directory))
+def run_on(loop: str, work: Coroutine[Any, Any, None]) -> None:
+    """Runs ``work`` on asyncio's own loop or on uvloop's."""
     if loop == "uvloop":
         import uvloop
 
         uvloop.run(work)
     else:
         asyncio.run(work)
+
+
+def main() -> None:
+    layer, loop, kind, directory = sys.argv[1:]
+    run_on(loop, serve(layer, kind, Path(directory)))
 
 
 if __name__ == "__main__":

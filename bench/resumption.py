@@ -14,11 +14,12 @@ from typing import Any
 
 import handfast
 from bench.primitives import Floor
+from bench.providers import providers
 from bench.scenarios import FLOOR, Key, Timer, interleave, seconds_of
 from bench.sides import (
+    FORGETTING,
     HANDFAST,
     NAME,
-    REMEMBERING,
     Handfast,
     Maker,
     Pki,
@@ -42,9 +43,9 @@ class Resumable:
     session: Callable[[Any], Any]
 
 
-def handfast_resumable(pki: Pki, *, remember_paths: int = 0) -> Resumable:
-    """Our engine, which keeps its sessions by itself."""
-    client, server = handfast_configs(pki, mutual=False, remember_paths=remember_paths)
+def handfast_resumable(pki: Pki, **options: Any) -> Resumable:
+    """Our engine, which keeps its sessions by itself; ``options`` are those of ``handfast_configs``."""
+    client, server = handfast_configs(pki, mutual=False, **options)
     client = replace(client, sessions=handfast.SessionCache())
     server = replace(server, tickets=handfast.SealedTickets(), ticket_count=1)
     return Resumable(
@@ -108,7 +109,8 @@ def rows(pki: Pki, *, rounds: int, count: int) -> Iterator[Row]:
     """The resumed handshake of all that can."""
     makers = {
         HANDFAST.name: handfast_resumable(pki),
-        REMEMBERING.name: handfast_resumable(pki, remember_paths=8),
+        FORGETTING.name: handfast_resumable(pki, remember_paths=0),
+        **{f"handfast, {name}": handfast_resumable(pki, provider=name) for name in providers()},
         "ssl": ssl_resumable(pki),
         "pyOpenSSL": pyopenssl_resumable(pki),
     }

@@ -1,4 +1,4 @@
-"""`make bench`: handfast beside Python's ssl and others, interleaved, in one process, memory to memory.
+"""`make bench`: handfast beside Python's ssl and others, interleaved, most of it in one process, memory to memory.
 
 Absolute times move with the load of the machine by half and more; the ratios are of one interleaved run, and count.
 Each row is the median over at least three rounds of the median of one round. Nothing is observed and every check is on;
@@ -10,17 +10,13 @@ from __future__ import annotations
 import argparse
 import gc
 import json
-import platform
-import ssl
+import sys
 from dataclasses import asdict
-from importlib.metadata import version
+from datetime import UTC, datetime
 from pathlib import Path
 
-import cryptography
-from cryptography.hazmat.backends.openssl.backend import backend
-
-import handfast
-from bench import idle, memory, others, resumption, tls12, waiting
+from bench import idle, memory, others, providers, resumption, serving, starting, tls12, variations, waiting
+from bench.build import builds, python_build
 from bench.checks import check_facts, remark
 from bench.scenarios import FLOOR, handshakes, records
 from bench.sides import ALWAYS, Pki, Row
@@ -56,7 +52,7 @@ MOST_KIB = {"idle connection, full": 20, "idle connection, mutual": 20}
 
 def verdict(row: Row) -> str:
     """Whether a goal is met, for the table."""
-    if row.implementation.partition(",")[0] != "handfast":
+    if row.implementation not in ("handfast", "handfast, uvloop"):
         return ""
     most = MOST_KIB.get(row.scenario)
     if most is not None:
@@ -67,34 +63,19 @@ def verdict(row: Row) -> str:
     return f"goal {goal:g}: {'met' if row.ratio_to_ssl >= goal else 'MISSED'}"
 
 
-def cpu() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        lines = []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith(("model name", "Model")))
-    return next(names, platform.processor() or "not known")
-
-
 def versions() -> dict[str, str]:
-    """What was measured with."""
-    found = {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "cpu": cpu(),
-        "handfast": handfast.__version__,
-        "cryptography": f"{cryptography.__version__} ({backend.openssl_version_text()})",
-        "ssl": ssl.OPENSSL_VERSION,
-        "pyOpenSSL": version("pyOpenSSL"),
-    }
-    found |= {implementation.name: version(implementation.name) for implementation in others.installed()}
-    return found | {
+    """What was measured with, and what all rows have in common."""
+    installed = {module: one.name for module, one in others.OPTIONAL.items() if one in others.installed()}
+    return {
+        "date": datetime.now(UTC).date().isoformat(),
+        **builds(installed),
         "not installed": ", ".join(others.missing()) or "-",
+        **{f"provider {name}": f"missing: {why}" for name, why in providers.missing().items()},
         "suite": "TLS_AES_128_GCM_SHA256",
-        "group": "x25519",
+        "group": "X25519, except in the rows that say so",
         "certificates": "ECDSA P-256, leaf and CA",
         "resumed": "no, except in the rows that say so",
+        "time": "of the thread on its core; in the rows of aio, of the server's process",
         "idle connection": "RSS of an asyncio server process per connection, above that of plain TCP",
     }
 
@@ -119,9 +100,12 @@ def measure(pki: Pki, *, rounds: int, count: int) -> tuple[dict[str, str], list[
         *handshakes(implementations, pki, mutual=False, rounds=rounds, count=count),
         *handshakes(implementations, pki, mutual=True, rounds=rounds, count=count),
         *resumption.rows(pki, rounds=rounds, count=count),
-        *tls12.rows(pki, rounds=rounds, count=count),
+        *variations.rows(pki, rounds=rounds, count=count),
         *records(implementations, pki, rounds=rounds, seconds=0.1),
+        *serving.rows(pki, rounds=rounds),
+        *tls12.rows(pki, rounds=rounds, count=count),
         *waiting.rows(pki, rounds=rounds),
+        *starting.rows(pki, rounds=rounds),
         *memory.rows(pki),
         *idle.rows(pki),
     ]
@@ -131,10 +115,10 @@ def measure(pki: Pki, *, rounds: int, count: int) -> tuple[dict[str, str], list[
 def show(about: dict[str, str], table: list[Row]) -> None:
     for key, value in about.items():
         print(f"{key + ':':18} {value}")
-    print(f"\n{'scenario':26} {'side':8} {'implementation':16} {'median':>10} {'':4} {'to ssl':>8}")
+    print(f"\n{'scenario':26} {'side':6} {'implementation':26} {'median':>10} {'':4} {'to ssl':>8}")
     for row in table:
         ratio = "" if row.ratio_to_ssl is None else f"{row.ratio_to_ssl:.{2 if row.ratio_to_ssl >= 0.1 else 4}f}x"
-        line = f"{row.scenario:26} {row.side:8} {row.implementation:16} {row.median:10.2f} {row.unit:4} {ratio:>8}"
+        line = f"{row.scenario:26} {row.side:6} {row.implementation:26} {row.median:10.2f} {row.unit:4} {ratio:>8}"
         print(f"{line}  {verdict(row)}".rstrip())
 
 
@@ -143,12 +127,17 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5, help="at least 3")
     parser.add_argument("--count", type=int, default=60, help="handshakes of each kind per round")
     options = parser.parse_args()
+    said = python_build().warning()
+    if said:
+        print(said, file=sys.stderr)
     pki = Pki.create()
     try:
         about, table = measure(pki, rounds=max(3, options.rounds), count=options.count)
     finally:
         pki.close()
     show(about, table)
+    if said:
+        print(f"\n{said}", file=sys.stderr)
     RESULTS.write_text(json.dumps({"about": about, "rows": [asdict(row) for row in table]}, indent=1) + "\n")
     print(f"\nwritten to {RESULTS}")
 

@@ -1,6 +1,7 @@
 """One end of a connection in memory, the same shape for every implementation that is compared, and what is said of it.
 
 All negotiate TLS_AES_128_GCM_SHA256, X25519 and ECDSA P-256, and send no tickets except where sessions are resumed.
+Seconds are those of the thread on its core (``CLOCK``), so that what else the machine does counts less.
 Where an implementation cannot choose its suite or group, its peer offers or accepts no other. Whether all verify the
 peer's chain of leaf and CA and the server's name is tried by `bench.checks`. Here are handfast, Python's ssl and
 pyOpenSSL; the implementations that may be missing are in `bench.others`.
@@ -14,14 +15,21 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
-from time import perf_counter
+from time import thread_time
 from typing import Any, Protocol
 
 import handfast
+from bench.providers import provided, providers
+from handfast.limits import REMEMBERED_PATHS
 from handfast.pki.authority import CertificateAuthority
 from handfast.registry import CipherSuite, NamedGroup
 
 NAME = "localhost"
+CLOCK = thread_time
+# OpenSSL reads no more than one record at a time. To have room for more made the rows of ssl depend on what malloc does
+# with it, nearly twofold.
+ONE_READ = 16 * 1024
+GROUPS: tuple[int, ...] = (NamedGroup.x25519,)
 
 
 class Side(Protocol):
@@ -82,21 +90,21 @@ class Row:
 
 def connect(make_client: Maker, make_server: Maker) -> tuple[tuple[Side, Side], tuple[float, float]]:
     """A handshake; both ends, client and server, and the seconds that each of them took."""
-    start = perf_counter()
+    start = CLOCK()
     client = make_client()
     flight = client.feed(b"")
-    client_time = perf_counter() - start
-    start = perf_counter()
+    client_time = CLOCK() - start
+    start = CLOCK()
     server = make_server()
     answer = server.feed(flight)
-    server_time = perf_counter() - start
+    server_time = CLOCK() - start
     while flight or answer:
-        start = perf_counter()
+        start = CLOCK()
         flight = client.feed(answer) if answer else b""
-        client_time += perf_counter() - start
-        start = perf_counter()
+        client_time += CLOCK() - start
+        start = CLOCK()
         answer = server.feed(flight) if flight else b""
-        server_time += perf_counter() - start
+        server_time += CLOCK() - start
     return (client, server), (client_time, server_time)
 
 
@@ -161,15 +169,20 @@ class Handfast:
 
 
 def handfast_configs(
-    pki: Pki, *, mutual: bool, remember_paths: int = 0
+    pki: Pki,
+    *,
+    mutual: bool,
+    remember_paths: int = REMEMBERED_PATHS,
+    groups: tuple[int, ...] = GROUPS,
+    provider: str = "",
 ) -> tuple[handfast.ClientConfig, handfast.ServerConfig]:
-    """What our client and our server are told."""
+    """What our client and our server are told. Without ``provider`` their cryptography is the default one's."""
     verifier = handfast.PathVerifier(handfast.Roots.from_der([pki.ca.certificate_der]), remember_paths=remember_paths)
     parameters: dict[str, Any] = {
         "suites": (CipherSuite.TLS_AES_128_GCM_SHA256,),
-        "groups": (NamedGroup.x25519,),
+        "groups": groups,
         "verifier": verifier,
-    }
+    } | provided(provider)
     own = [handfast.Credentials.from_pem(pki.client.cert_pem, pki.client.key_pem)] if mutual else []
     client = handfast.ClientConfig(credentials=own, **parameters)
     server = handfast.ServerConfig(
@@ -180,9 +193,13 @@ def handfast_configs(
     return client, server
 
 
-def handfast_sides(pki: Pki, *, mutual: bool, remember_paths: int = 0) -> Pair:
-    """Our client and our server."""
-    client, server = handfast_configs(pki, mutual=mutual, remember_paths=remember_paths)
+def handfast_sides(pki: Pki, *, mutual: bool, **options: Any) -> Pair:
+    """Our client and our server; ``options`` are those of ``handfast_configs``."""
+    return handfast_pair(*handfast_configs(pki, mutual=mutual, **options))
+
+
+def handfast_pair(client: handfast.ClientConfig, server: handfast.ServerConfig) -> Pair:
+    """Makes the ends that are configured so."""
     return (
         lambda: Handfast(handfast.ClientConnection(client, server_name=NAME)),
         lambda: Handfast(handfast.ServerConnection(server)),
@@ -192,11 +209,16 @@ def handfast_sides(pki: Pki, *, mutual: bool, remember_paths: int = 0) -> Pair:
 class Ssl:
     """Python's ssl over two MemoryBIOs, which is what asyncio uses."""
 
-    def __init__(self, context: ssl.SSLContext, *, server: bool, session: ssl.SSLSession | None = None) -> None:
+    def __init__(
+        self, context: ssl.SSLContext, *, server: bool, session: ssl.SSLSession | None = None, name: str = NAME
+    ) -> None:
         self.incoming, self.outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-        name = None if server else NAME
         self.object = context.wrap_bio(
-            self.incoming, self.outgoing, server_side=server, server_hostname=name, session=session
+            self.incoming,
+            self.outgoing,
+            server_side=server,
+            server_hostname=None if server else name,
+            session=session,
         )
         self.connected = False
 
@@ -221,7 +243,7 @@ class Ssl:
         total = 0
         while self.incoming.pending:
             try:
-                total += len(self.object.read(65536))
+                total += len(self.object.read(ONE_READ))
             except ssl.SSLWantReadError:
                 break
         return total
@@ -300,7 +322,7 @@ class PyOpenSsl:
             view = view[self.connection.bio_write(bytes(view[: 1 << 17])) :]
             try:
                 while True:
-                    total += len(self.connection.recv(65536))
+                    total += len(self.connection.recv(ONE_READ))
             except self.module.WantReadError:
                 pass
         return total
@@ -342,16 +364,24 @@ def pyopenssl_sides(pki: Pki, *, mutual: bool) -> Pair:
     return lambda: PyOpenSsl(client, server=False), lambda: PyOpenSsl(server, server=True)
 
 
-HANDFAST = Implementation("handfast", handfast_sides)
-REMEMBERING = Implementation(
-    "paths remembered",
-    partial(handfast_sides, remember_paths=8),
+HANDFAST = Implementation(
+    "handfast",
+    handfast_sides,
+    note="its verifier remembers paths: the signatures along a chain that it has seen are not checked again",
+)
+FORGETTING = Implementation(
+    "handfast, remember_paths=0",
+    partial(handfast_sides, remember_paths=0),
     largest=0,
-    note="handfast with remember_paths: the signatures of a chain that was seen before are not checked again",
+    note="checks every signature of every chain in each handshake, as the others do",
 )
 ALWAYS = (
     HANDFAST,
-    REMEMBERING,
+    FORGETTING,
+    *(
+        Implementation(f"handfast, {name}", partial(handfast_sides, provider=name), note="another crypto provider")
+        for name in providers()
+    ),
     Implementation("ssl", ssl_sides),
     Implementation("pyOpenSSL", pyopenssl_sides, note="its client also makes an ML-KEM share, which it cannot refuse"),
 )

@@ -1,7 +1,8 @@
-"""The same in TLS 1.2, of handfast and of Python's ssl: TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, X25519, ECDSA P-256.
+"""Handshakes and records of TLS 1.2, of handfast and of Python's ssl.
 
-Each other end is our own. A resumed handshake is one by ticket, without asymmetric work on either side; OpenSSL's
-server goes on with the ticket that the client has, and so does ours as long as that is young.
+All are of TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256, X25519 and ECDSA P-256, and each other end is our own. A resumed
+handshake is one by ticket, without asymmetric work on either side; OpenSSL's server goes on with the ticket that the
+client has, and so does ours as long as that is young.
 """
 
 from __future__ import annotations
@@ -14,18 +15,32 @@ from functools import partial
 from typing import Any
 
 import handfast
-from bench.scenarios import Key, Timer, check_transfer, each, interleave, one_end
+from bench.providers import providers
+from bench.scenarios import Key, Timer, batch, check_transfer, each, interleave, one_end
 from bench.scenarios import rows as table_rows
-from bench.sides import NAME, Handfast, Maker, Pair, Pki, Row, Side, Ssl, connect, handfast_configs, ssl_contexts
+from bench.sides import (
+    NAME,
+    Handfast,
+    Maker,
+    Pair,
+    Pki,
+    Row,
+    Side,
+    Ssl,
+    connect,
+    handfast_configs,
+    handfast_pair,
+    ssl_contexts,
+)
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion
 
 SUITE = CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
 SIZES = {"64 B": 64, "16 KiB": 16 * 1024, "1 MiB": 1 << 20}
 
 
-def handfast_12(pki: Pki, *, mutual: bool) -> tuple[handfast.ClientConfig, handfast.ServerConfig]:
+def handfast_12(pki: Pki, *, mutual: bool, provider: str = "") -> tuple[handfast.ClientConfig, handfast.ServerConfig]:
     """Our configurations; sessions are kept and given only where they are resumed."""
-    client, server = handfast_configs(pki, mutual=mutual)
+    client, server = handfast_configs(pki, mutual=mutual, provider=provider)
     parameters: dict[str, Any] = {
         "versions": (ProtocolVersion.TLS12,),
         "suites": (SUITE,),
@@ -47,14 +62,11 @@ def ssl_12(pki: Pki, *, mutual: bool, tickets: bool = False) -> tuple[ssl.SSLCon
 
 
 def sides(pki: Pki, *, mutual: bool) -> dict[str, Pair]:
-    """Client and server of both."""
-    client, server = handfast_12(pki, mutual=mutual)
+    """Client and server of both, and of our other crypto providers."""
     ssl_client, ssl_server = ssl_12(pki, mutual=mutual)
     return {
-        "handfast": (
-            lambda: Handfast(handfast.ClientConnection(client, server_name=NAME)),
-            lambda: Handfast(handfast.ServerConnection(server)),
-        ),
+        "handfast": handfast_pair(*handfast_12(pki, mutual=mutual)),
+        **{f"handfast, {name}": handfast_pair(*handfast_12(pki, mutual=mutual, provider=name)) for name in providers()},
         "ssl": (lambda: Ssl(ssl_client, server=False), lambda: Ssl(ssl_server, server=True)),
     }
 
@@ -103,28 +115,32 @@ class Resuming:
 
 def resumed(pki: Pki, *, rounds: int, count: int) -> Iterator[Row]:
     """The abbreviated handshake, by ticket."""
-    client, server = handfast_12(pki, mutual=False)
-    server = replace(server, tickets=handfast.SealedTickets())
     ssl_client, ssl_server = ssl_12(pki, mutual=False, tickets=True)
+    clients: dict[str, Callable[[], Callable[[Any], Side]]] = {}
+    servers: dict[str, Maker] = {}
+    for provider in ("", *providers()):
+        name = f"handfast, {provider}" if provider else "handfast"
+        clients[name], servers[name] = returning(*handfast_12(pki, mutual=False, provider=provider))
+    clients["ssl"] = lambda: lambda session: Ssl(ssl_client, server=False, session=session)
+    servers["ssl"] = lambda: Ssl(ssl_server, server=True)
+    timers: dict[Key, Timer] = {}
+    for name in clients:
+        timers[name, "client"] = Resuming(clients[name](), servers["handfast"], 0)
+        timers[name, "server"] = Resuming(clients["handfast"](), servers[name], 1)
+    yield from interleave("TLS 1.2, resumed handshake", timers, slow=(), rounds=rounds, count=count)
 
-    def our_client() -> Callable[[Any], Side]:
-        """One that comes back to the same server, and keeps its sessions by itself."""
+
+def returning(
+    client: handfast.ClientConfig, server: handfast.ServerConfig
+) -> tuple[Callable[[], Callable[[Any], Side]], Maker]:
+    """What makes clients of ours, each of which keeps its own sessions, and what makes servers that issue them."""
+    issuing = replace(server, tickets=handfast.SealedTickets())
+
+    def one_client() -> Callable[[Any], Side]:
         own = replace(client, sessions=handfast.SessionCache())
         return lambda _session: Handfast(handfast.ClientConnection(own, server_name=NAME))
 
-    def ssl_end(session: Any) -> Side:
-        return Ssl(ssl_client, server=False, session=session)
-
-    def our_server() -> Side:
-        return Handfast(handfast.ServerConnection(server))
-
-    timers: dict[Key, Timer] = {
-        ("handfast", "client"): Resuming(our_client(), our_server, 0),
-        ("handfast", "server"): Resuming(our_client(), our_server, 1),
-        ("ssl", "client"): Resuming(ssl_end, our_server, 0),
-        ("ssl", "server"): Resuming(our_client(), lambda: Ssl(ssl_server, server=True), 1),
-    }
-    yield from interleave("TLS 1.2, resumed handshake", timers, slow=(), rounds=rounds, count=count)
+    return one_client, lambda: Handfast(handfast.ServerConnection(issuing))
 
 
 def records(pki: Pki, *, rounds: int, seconds: float) -> Iterator[Row]:
@@ -138,8 +154,12 @@ def records(pki: Pki, *, rounds: int, seconds: float) -> Iterator[Row]:
             for name, (_, make) in made.items():
                 (ours, theirs), _ = connect(made["handfast"][0], make)
                 check_transfer(name, ours, theirs, data)
-                sealed[name, "server"].append(each(partial(theirs.seal, data), seconds, after=ours.open))
-                opened[name, "server"].append(each(partial(ours.seal, data), seconds, timed=theirs.open))
+                sealed[name, "server"].append(
+                    each(partial(theirs.seal, data), seconds, batch=batch(size), after=ours.open)
+                )
+                opened[name, "server"].append(
+                    each(partial(ours.seal, data), seconds, batch=batch(size), timed=theirs.open)
+                )
         yield from table_rows(f"TLS 1.2, seal {label}", sealed, "us")
         yield from table_rows(f"TLS 1.2, open {label}", opened, "us")
 
