@@ -64,8 +64,8 @@ def bare(extension_block):
 
 @table(
     # The version.
-    Row("legacy_version TLS 1.3", change(legacy_version=0x0304), "legacy_version", "protocol_version"),
-    Row("legacy_version TLS 1.1", change(legacy_version=0x0302), "legacy_version", "protocol_version"),
+    Row("legacy_version SSL 3.0", change(legacy_version=0x0300), "no_common_version", "protocol_version"),
+    Row("legacy_version SSL 2.0", change(legacy_version=0x0002), "no_common_version", "protocol_version"),
     Row("no supported_versions", without(ExtensionType.supported_versions), "no_common_version", "protocol_version"),
     Row("only older versions", versions(0x0303, 0x0302), "no_common_version", "protocol_version"),
     Row("only later versions", versions(0x0305), "no_common_version", "protocol_version"),
@@ -222,6 +222,9 @@ def test_the_second_hello_may(lies):
         extended(OpaqueExtension(49, b""), OpaqueExtension(0xFF01, b"\0"), OpaqueExtension(23, b"")),
         extended(MODES, PSK),
         change(legacy_session_id=b""),
+        change(legacy_version=0x0301),
+        change(legacy_version=0x0304),
+        change(legacy_version=0x0400),
         asks_for((7, b"\0"), (0, b"localhost")),
         asks_for((0, b"192.0.2.1")),
     ],
@@ -238,6 +241,9 @@ def test_the_second_hello_may(lies):
         "what older versions need",
         "an unknown ticket",
         "no session id",
+        "the legacy_version of TLS 1.0",
+        "the legacy_version of TLS 1.3",
+        "a legacy_version that nobody knows",
         "a name of an unknown type beside that of a host",
         "an address in place of a host name",
     ],

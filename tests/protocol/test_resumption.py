@@ -30,7 +30,7 @@ from handfast.trust.revocation import Crls
 from handfast.trust.roots import Roots
 from handfast.trust.verdict import accept, refuse
 from handfast.trust.verifiers import PathVerifier
-from handfast.wire.extensions import ClientTicketRequest, ServerTicketRequestHint
+from handfast.wire.extensions import ClientTicketRequest, ServerNameAcknowledged, ServerTicketRequestHint
 from handfast.wire.messages import CertificateEntry, EncryptedExtensions, ServerHello
 from tests import certificates
 from tests.lies import change
@@ -104,6 +104,16 @@ def test_a_resumed_connection_is_as_good_as_another():
     pair.server.send(b"answer")
     pair.run()
     assert (data_of(pair.client_results), data_of(pair.server_results)) == (b"answer", b"question")
+
+
+@pytest.mark.parametrize("observers", [(), (repr,)], ids=["unwatched", "watched"])
+@pytest.mark.parametrize("resumed", [True, False])
+def test_a_name_is_acknowledged_in_full_handshakes_alone(resumed, observers):
+    """RFC 6066 3."""
+    ours = server(**sealing(), observers=observers)
+    peer = Client(ours, psks=(ticket(),) if resumed else ()).run()
+    assert (peer.complete, ours.info.resumed) == (True, resumed)
+    assert (peer.got(EncryptedExtensions).find(ServerNameAcknowledged) is None) == resumed
 
 
 @pytest.mark.parametrize("resumed", [True, False])

@@ -36,6 +36,8 @@ def with_suites(*suites):
 @table(
     # The version.
     Row12("TLS 1.1", change(legacy_version=0x0302), "no_common_version", "protocol_version"),
+    Row12("SSL 3.0, and TLS 1.2 in supported_versions", lambda hello: replace(offering(TLS12)(hello),
+        legacy_version=0x0300), "no_common_version", "protocol_version"),
     Row12("TLS 1.1 in supported_versions", offering(0x0302), "no_common_version", "protocol_version"),
     Row12("TLS 1.3 to a server of 1.2", offering(TLS13), "no_common_version", "protocol_version", ours=ONLY),
     Row12("TLS 1.2 to a server of 1.3", {}, "no_common_version", "protocol_version", ours={"versions": (TLS13,)}),
@@ -91,6 +93,7 @@ def test_client_hello_with(row):
         # RFC 9846 4.3.1: without the extension it is 1.2 at most, with it the number means nothing.
         ((TLS13, TLS12), None, TLS13, TLS12),
         ((TLS13, TLS12), (TLS12,), 0x0301, TLS12),
+        ((TLS13, TLS12), (TLS12,), 0x0400, TLS12),
     ],
 )
 def test_the_version_that_is_spoken(versions, theirs, legacy, spoken):

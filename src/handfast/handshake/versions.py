@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 def choose_version(ours: Collection[int], hello: ClientHello) -> int:
     """The highest version that we and the client speak. RFC 9846 4.3.1; RFC 7507 3 against a client that fell back."""
     versions = hello.find(SupportedVersionsClientHello)
-    if versions is not None:
-        theirs = versions.versions
-    else:
-        # RFC 9846 4.3.1: whatever the number, the extension alone speaks of 1.3 and more.
-        theirs = (min(hello.legacy_version, TLS12),)
+    if hello.legacy_version <= ProtocolVersion.SSL30:
+        # RFC 9846 D.5: whatever the extension says.
+        raise _no_common((hello.legacy_version,), ours)
+    # RFC 9846 4.3.1: where the extension is, it alone decides; without it 1.2 is the highest, whatever the number.
+    theirs = (min(hello.legacy_version, TLS12),) if versions is None else versions.versions
     common = [version for version in ours if version in theirs]
     if not common:
-        raise _no_common(theirs if versions is not None else (hello.legacy_version,), ours)
+        raise _no_common((hello.legacy_version,) if versions is None else theirs, ours)
     if max(common) < max(ours) and CipherSuite.TLS_FALLBACK_SCSV in hello.cipher_suites:
         raise PeerIncompatible("inappropriate_fallback", theirs=ProtocolVersion.describe(max(common)))
     return max(common)
