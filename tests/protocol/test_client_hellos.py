@@ -127,8 +127,10 @@ def bare(extension_block):
     Row("an application protocol without a name",
         lambda hello: with_raw_extension(hello, b"\0\x10\0\4\0\2\0\0"), "length_out_of_bounds", "decode_error"),
     # The bytes.
-    Row("extensions of less than seven bytes", bare(b"\0\4\0\x2d\0\0"), "length_out_of_bounds", "decode_error"),
-    Row("an empty block of extensions", bare(b"\0\0"), "length_out_of_bounds", "decode_error"),
+    Row("extensions of less than seven bytes", bare(b"\0\4\0\x2d\0\0"), "no_common_version", "protocol_version"),
+    Row("an empty block of extensions", bare(b"\0\0"), "no_common_version", "protocol_version"),
+    Row("half an extension", bare(b"\0\3\0\x2d\0"), "truncated", "decode_error"),
+    Row("an extension that ends behind its block", bare(b"\0\4\0\x2d\0\1"), "truncated", "decode_error"),
     Row("no suites", handshake(1, b"\3\3" + bytes(32) + b"\0" + b"\0\0" + b"\1\0"), "length_out_of_bounds",
         "decode_error"),
     Row("half a suite", handshake(1, b"\3\3" + bytes(32) + b"\0" + b"\0\3\x13\1\x13" + b"\1\0"), "truncated",

@@ -15,9 +15,9 @@ from handfast.wire.messages import ServerHello as ServerHello13
 from handfast.wire.messages12 import ServerHello
 from tests import certificates
 from tests.lies import change, extended, followed_by, handshake, longer, shorter, twice, without
-from tests.peer import Server
+from tests.peer import Client, Server
 from tests.peer12 import Server12
-from tests.protocol.ours import SECP256R1, client, credentials, table
+from tests.protocol.ours import SECP256R1, client, credentials, server, table
 from tests.protocol12.ours12 import BOTH, ONLY, TLS12, TLS13, Row12, meet12
 
 RSA = {"credentials": (credentials(certificates.server("rsa-2048")),)}
@@ -104,6 +104,72 @@ def test_the_version_that_is_spoken(versions, theirs, legacy, spoken):
     peer = meet12(Role.SERVER, {"versions": versions}, lies={"ClientHello": tell}).run()
     assert peer.connection.info.version == spoken
     assert peer.complete
+
+
+def bare(version, extension_block):
+    """A hello of this legacy_version with these bytes where the extensions belong."""
+    return handshake(1, version.to_bytes(2) + bytes(32) + b"\0" + b"\0\2\xc0\x2b" + b"\1\0" + extension_block)
+
+
+SHORT_POINTS = b"\0\4\0\x0b\0\0"
+
+
+@table(
+    # Version first: whatever else is wrong with such a hello, its version is what its sender can do something about.
+    Row12("TLS 1.0, no block of extensions", bare(0x0301, b""), "no_common_version", "protocol_version"),
+    Row12("TLS 1.0, an empty block", bare(0x0301, b"\0\0"), "no_common_version", "protocol_version"),
+    Row12("TLS 1.0, point formats that do not decode", bare(0x0301, SHORT_POINTS), "no_common_version",
+        "protocol_version"),
+    # Then the rules of TLS 1.2, RFC 5246 7.4.1.2: a block may be short, and empty.
+    Row12("no block of extensions", bare(TLS12, b""), "no_extended_main_secret", "handshake_failure"),
+    Row12("an empty block", bare(TLS12, b"\0\0"), "no_extended_main_secret", "handshake_failure"),
+    Row12("a block of four bytes", bare(TLS12, b"\0\4\0\x17\0\0"), "no_common_scheme", "handshake_failure"),
+    Row12("point formats that do not decode", bare(TLS12, SHORT_POINTS), "truncated", "decode_error"),
+    Row12("supported_versions that do not decode", extended(OpaqueExtension(43, b"\3\3\3\3")), "truncated",
+        "decode_error"),
+    Row12("groups that do not decode, where a function chooses",
+        extended(OpaqueExtension(10, b"\0")), "truncated", "decode_error", ours={"choose_config": lambda _: None}),
+)  # fmt: skip
+def test_a_hello_is_held_to_the_rules_of_its_version(row):
+    row.check(Role.SERVER, "ClientHello")
+
+
+# Bodies that do not decode, of extensions that only TLS 1.3 has and that only TLS 1.2 has.
+SHORT_BINDER = b"\0\7\0\1a\0\0\0\0" + b"\0\x0d\x0c" + bytes(12)
+ONLY_IN_13 = {27: b"\1", 34: b"", 41: SHORT_BINDER, 42: b"\0", 44: b"\0\0", 45: b"\0", 47: b"\0\0", 49: b"\0",
+    51: b"\0\x05\0\x1d\0\2\0", 58: b""}  # fmt: skip
+ONLY_IN_12 = {11: b"\0", 22: b"\0", 23: b"\0", 0xFF01: b""}
+
+
+@pytest.mark.parametrize("versions", [(TLS12,), (TLS13, TLS12)], ids=["1.2 alone", "both"])
+@pytest.mark.parametrize("number", ONLY_IN_13, ids=ExtensionType.describe)
+def test_what_means_nothing_in_1_2_is_not_decoded(number, versions):
+    offered = (TLS13, TLS12) if versions == (TLS12,) else (TLS12,)
+
+    def tell(hello):
+        return extended(ext.SupportedVersionsClientHello(offered), OpaqueExtension(number, ONLY_IN_13[number]))(hello)
+
+    for _ in range(3):
+        assert meet12(Role.SERVER, {"versions": versions}, lies={"ClientHello": tell}).run().complete
+
+
+@pytest.mark.parametrize("number", ONLY_IN_12, ids=ExtensionType.describe)
+@pytest.mark.parametrize("shared", [None, ()], ids=["at once", "after a retry"])
+def test_what_means_nothing_in_1_3_is_not_decoded(number, shared):
+    tell = extended(OpaqueExtension(number, ONLY_IN_12[number]))
+    for _ in range(3):
+        lies = {"ClientHello": tell, "SecondClientHello": tell}
+        assert Client(server(**BOTH), lies=lies, shared_groups=shared).run().complete
+
+
+@pytest.mark.parametrize("number", [*ONLY_IN_13.keys() - {34}, 10, 13, 16, 43], ids=ExtensionType.describe)
+def test_what_means_something_in_1_3_must_decode(number):
+    """Whichever hellos came before, and in a second hello too."""
+    body = ONLY_IN_13.get(number, b"\0")
+    for step in ("ClientHello", "SecondClientHello") * 2:
+        shared = () if step == "SecondClientHello" else None
+        peer = Client(server(**BOTH), lies={step: extended(OpaqueExtension(number, body))}, shared_groups=shared).run()
+        assert peer.refusal.alert == "decode_error"
 
 
 @pytest.mark.parametrize("ours", [ONLY, {"versions": (TLS12, TLS13)}])

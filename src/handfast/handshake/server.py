@@ -33,6 +33,7 @@ def server(hs: ServerHandshake) -> Generator[Step, Any, Established | Establishe
     hs.info.server_name = hello.asked_name
     base = hs.config
     if base.choose_config is not None:
+        versions.check_decoded(hello, None)
         hs.config = yield from hs.choose(base.choose_config, negotiate.seen(hello))
     config = hs.config
     hs.info.policy = policy_of(base, config, hello.asked_name)
@@ -79,4 +80,5 @@ def retry(
     before = hs.transcript.copy()
     second = yield from hs.expect(ClientHello)
     hs.require_boundary(ClientHello)
+    versions.check_decoded(second, negotiate.TLS13)
     return negotiate.check_second_hello(offer, second, group, cookie), before

@@ -4,7 +4,7 @@
 keeps the bytes it came from in ``raw``: the transcript hashes those, never an encoding made anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, TypeAlias
 
@@ -19,7 +19,18 @@ from handfast.registry import (
     SignatureScheme,
 )
 from handfast.wire import extensions as ext
-from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Undecodable, Vector, decode, tls_struct
+from handfast.wire.codec import (
+    Fixed,
+    Opaque,
+    Remainder,
+    Struct,
+    UInt,
+    Undecodable,
+    Vector,
+    catalogued,
+    decode,
+    tls_struct,
+)
 from handfast.wire.extensions import Body, ExtensionBlock, ExtensionBody, Extensions, forms
 
 # The bytes before every message: its type and the length of the rest. RFC 9846 4.
@@ -62,7 +73,10 @@ class Extended:
 
 @tls_struct
 class ClientHello(Extended, HandshakeMessage):
-    """RFC 9846 4.2.2. A hello from before extensions has none."""
+    """RFC 9846 4.2.2. A hello from before extensions has none, and an empty block is allowed before TLS 1.3.
+
+    Extensions that do not decode are kept as they are; ``check_decoded`` judges them when the version is known.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.client_hello
     EXTENSIONS = forms(
@@ -104,7 +118,18 @@ class ClientHello(Extended, HandshakeMessage):
     legacy_session_id: Annotated[bytes, Opaque(0, 32)]
     cipher_suites: Annotated[tuple[int, ...], Vector(UInt(2, CipherSuite), 2, 2**16 - 2)]
     legacy_compression_methods: Annotated[bytes, Opaque(1, 2**8 - 1)]
-    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, 7, absent=True)] = field(default_factory=Extensions)
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, absent=True, judged_later=True)] = field(
+        default_factory=Extensions
+    )
+
+    def check_decoded(self, meaningless: Collection[int] = ()) -> None:
+        """Every extension was decoded, but for those of these types. Raises BadMessage."""
+        if not isinstance(self.extensions, ext.PartlyDecoded):
+            return
+        for extension_type, error in self.extensions.undecoded.items():
+            if extension_type not in meaningless:
+                error.path.append("extensions")
+                raise catalogued(error, ClientHello)
 
     @property
     def asked_name(self) -> str | None:
@@ -472,6 +497,8 @@ def _keep(message: HandshakeMessage) -> None:
 
 def _keep_shape(hello: ClientHello) -> None:
     raw, at = hello.raw, _behind_session_id(hello.raw)
+    if isinstance(hello.extensions, ext.PartlyDecoded):
+        return
     if not at or _KEY_SHARE not in hello.extensions or any(hello.find(cls) for cls in _VARYING):
         return
     start = at + 2 + 2 * len(hello.cipher_suites) + 1 + len(hello.legacy_compression_methods) + 2
