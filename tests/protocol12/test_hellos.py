@@ -12,12 +12,12 @@ from handfast.wire import extensions as ext
 from handfast.wire.extensions import Extensions, OpaqueExtension
 from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, HelloRetryRequest
 from handfast.wire.messages import ServerHello as ServerHello13
-from handfast.wire.messages12 import ServerHello
+from handfast.wire.messages12 import ServerHello, ServerKeyExchange
 from tests import certificates
 from tests.lies import change, extended, followed_by, handshake, longer, shorter, twice, without
 from tests.peer import Client, Server
 from tests.peer12 import Server12
-from tests.protocol.ours import SECP256R1, client, credentials, server, table
+from tests.protocol.ours import SECP256R1, SECP384R1, X25519, client, credentials, server, table
 from tests.protocol12.ours12 import BOTH, ONLY, TLS12, TLS13, Row12, meet12
 
 RSA = {"credentials": (credentials(certificates.server("rsa-2048")),)}
@@ -51,6 +51,8 @@ def with_suites(*suites):
         "handshake_failure", ours=RSA),
     Row12("hybrid groups only", extended(ext.NamedGroupList((0x11EC,))), "no_common_group", "handshake_failure",
         ours={"groups": (0x11EC, 0x001D)}),
+    Row12("no groups named, and no NIST curve of ours", without(ExtensionType.supported_groups), "no_common_group",
+        "handshake_failure", ours={"groups": (X25519,)}),
     Row12("no group that we speak", extended(ext.NamedGroupList((0x001F,))), "no_common_group", "handshake_failure"),
     Row12("not the curve of our key", extended(ext.NamedGroupList((0x001D,))), "no_common_scheme", "handshake_failure"),
     Row12("no signature_algorithms: SHA-1", without(ExtensionType.signature_algorithms), "no_common_scheme",
@@ -172,6 +174,22 @@ def test_what_means_something_in_1_3_must_decode(number):
         assert peer.refusal.alert == "decode_error"
 
 
+@pytest.mark.parametrize(
+    ("groups", "chosen"),
+    [
+        ((X25519, SECP256R1), SECP256R1),
+        ((X25519, SECP384R1), SECP384R1),
+        ((SECP384R1, SECP256R1), SECP256R1),
+    ],
+)
+def test_a_client_that_names_no_groups_is_taken_to_have_the_nist_curves(groups, chosen):
+    """RFC 8422 4 leaves the choice to the server; clients from before x25519 say nothing."""
+    lies = {"ClientHello": without(ExtensionType.supported_groups, ExtensionType.ec_point_formats)}
+    peer = meet12(Role.SERVER, {"groups": groups}, lies=lies).run()
+    assert peer.complete, peer.connection.error
+    assert peer.got(ServerKeyExchange).params.named_curve == peer.connection.info.group == chosen
+
+
 @pytest.mark.parametrize("ours", [ONLY, {"versions": (TLS12, TLS13)}])
 def test_the_fallback_signal_is_ignored_where_nothing_better_was_missed(ours):
     lies = {"ClientHello": with_suites(0xC02B, FALLBACK)}
@@ -241,6 +259,13 @@ def sentinel(end):
 )  # fmt: skip
 def test_server_hello_with(row):
     row.check(Role.CLIENT, "ServerHello")
+
+
+@pytest.mark.parametrize("groups", [(0x0017, 0x0018), (0x001F,)], ids=["ours", "others"])
+def test_a_server_may_say_which_groups_it_has(groups):
+    """No document lets it, and real ones do."""
+    peer = Server12(client(**BOTH), lies={"ServerHello": extended(ext.NamedGroupList(groups))}).run()
+    assert peer.complete, peer.connection.error
 
 
 def test_a_server_that_takes_our_made_up_session_id_for_a_session():
