@@ -85,7 +85,7 @@ MAX_TICKETS_KEPT = 8
 SESSIONS_PER_PARTITION = 4
 CACHED_PARTITIONS = 1024
 STORED_TICKETS = 10_000
-# A session with a longer chain, OCSP response included, is not kept.
+# A session with a longer chain, OCSP response and timestamps included, is not kept.
 MAX_STORED_CHAIN = 16 * 1024
 # One random AES-GCM key: nonces are random, so the number of tickets is bounded. NIST SP 800-38D 8.3.
 TICKETS_PER_KEY = 2**31

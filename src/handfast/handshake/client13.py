@@ -73,7 +73,7 @@ def client13(
 
     request = proven = None
     if session is not None:
-        take_over(hs, session.peer, session.session.ocsp_response)
+        take_over(hs, session.peer, session.session.ocsp_response, session.session.timestamps)
     else:
         request, proven = yield from server_identity(hs, hello)
     yield from check_finished(hs, server_secret)

@@ -88,7 +88,7 @@ def server13(
     tell_negotiated(hs, offer.hello)
     request = None
     if resumption is not None:
-        take_over(hs, resumption.peer, resumption.state.ocsp_response)
+        take_over(hs, resumption.peer, resumption.state.ocsp_response, resumption.state.timestamps)
     elif mine is not None:
         request = yield from server_identity(hs, decision, mine)
     send_finished(hs, server_secret)

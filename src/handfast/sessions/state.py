@@ -12,7 +12,7 @@ from handfast.errors import BadMessage
 from handfast.wire.codec import Opaque, Struct, UInt, Vector, decode, encode, tls_struct
 
 # Of the encoding below; a ticket of another format is unknown.
-FORMAT = 2
+FORMAT = 3
 
 
 @tls_struct
@@ -28,7 +28,7 @@ class TicketState(Struct):
         replay_scope: the replay guard that answers for the ticket's early data, b"" for none.
         external: 1 for a PSK that does not come from a handshake of ours: nobody showed a certificate for it.
         chain: the certificates that the client presented and proved, DER, leaf first. ocsp_response: the OCSP response
-            that came beside the leaf, DER, b"" if none.
+            that came beside the leaf, DER, b"" if none. timestamps: the signed certificate timestamps that came there.
     """
 
     format: Annotated[int, UInt(1)]
@@ -45,6 +45,7 @@ class TicketState(Struct):
     external: Annotated[int, UInt(1)]
     chain: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1)]
     ocsp_response: Annotated[bytes, Opaque(0, 2**16 - 1)] = b""
+    timestamps: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1)] = ()
 
     def __repr__(self) -> str:
         return f"<TicketState issued at {self.issued_at} ms, {len(self.chain)} certificates>"
@@ -78,6 +79,7 @@ class ClientSession:
         application_protocol: of that connection. chain: what the server presented and proved, DER, leaf first.
         identified: whether the session stands for a client certificate that was shown.
         ocsp_response: the OCSP response that came beside the server's leaf, DER, b"" if none.
+        timestamps: the signed certificate timestamps that came there.
     """
 
     ticket: bytes = field(repr=False)
@@ -92,6 +94,7 @@ class ClientSession:
     chain: tuple[bytes, ...] = field(repr=False)
     identified: bool
     ocsp_response: bytes = field(default=b"", repr=False)
+    timestamps: tuple[bytes, ...] = field(default=(), repr=False)
 
     def obfuscated_age(self, now: float) -> int:
         """The ticket's age in milliseconds plus ``ticket_age_add``, modulo 2^32. RFC 9846 4.3.11.1."""

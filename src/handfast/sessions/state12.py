@@ -64,6 +64,7 @@ class ClientSession12:
         chain: what the server presented and proved, DER, leaf first.
         identified: whether the session stands for a client certificate that was shown.
         ocsp_response: the OCSP response that came beside the server's leaf, DER, b"" if none.
+        timestamps: the signed certificate timestamps that came there.
     """
 
     ticket: bytes = field(repr=False)
@@ -76,3 +77,4 @@ class ClientSession12:
     chain: tuple[bytes, ...] = field(repr=False)
     identified: bool
     ocsp_response: bytes = field(default=b"", repr=False)
+    timestamps: tuple[bytes, ...] = field(default=(), repr=False)
