@@ -52,7 +52,10 @@ MAX_PRESENTED_CERTIFICATES = 10
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
 MAX_RSA_EXPONENT = 2**32
-# Signatures tried to explain a refusal; the path check has its own bound of 128.
+# Signatures tried by ways of our own, beside the library's path check, which has its own bound of 128: enough for three
+# CAs on the way that each have two certificates.
+MAX_PATH_SIGNATURES = 64
+# Signatures tried to explain a refusal.
 MAX_ANALYSIS_SIGNATURES = 32
 # Comparisons of names with one CA's name constraints, by us; the path check has its own bound of 2^20.
 MAX_NAME_COMPARISONS = 2**16

@@ -22,7 +22,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 
 from handfast.limits import MAX_ANALYSIS_SIGNATURES
 from handfast.text import listed
-from handfast.trust.paths import issued
+from handfast.trust.paths import issued, passed
 from handfast.trust.rules import title
 from handfast.trust.verdict import Reason
 from handfast.x509 import distinguished_names
@@ -53,7 +53,7 @@ def follow(presented: Sequence[Parsed], anchors: Anchors, known: Sequence[bytes]
     while path[-1] not in anchors:
         last = path[-1]
         roots = anchors.named(last.issuer)
-        others = [one for one in presented if one.subject == last.issuer and not _already(one, path)]
+        others = [one for one in presented if one.subject == last.issuer and not passed(one, path)]
         candidates = [*roots, *others][:budget]
         budget -= len(candidates)
         issuer = next((one for one in candidates if issued(last, one)), None)
@@ -61,11 +61,6 @@ def follow(presented: Sequence[Parsed], anchors: Anchors, known: Sequence[bytes]
             return Walk(path, _dead_end(last, presented, roots, others, anchors, known))
         path.append(issuer)
     return Walk(path, None)
-
-
-def _already(certificate: Parsed, path: list[Parsed]) -> bool:
-    """A name and key that the path has passed leads nowhere new, however many certificates repeat them."""
-    return any((one.subject, one.public_key_info) == (certificate.subject, certificate.public_key_info) for one in path)
 
 
 def _dead_end(

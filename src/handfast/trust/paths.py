@@ -9,10 +9,10 @@ that it can express itself; names are matched in ``names``. Two traps are avoide
   basicConstraints each have a callback of ours, for CAs and leaves.
 - The library does not look at the leaf's key at all, and at nothing outside the path it finds. ``rules`` does.
 
-The library knows no Ed25519 or Ed448 issuers. For a path that rests on such a signature ``straight_line`` follows the
-presented order, one certificate signed by the next, to a root; a chain that branches or is out of order is not looked
-at. ``rules`` then checks what the library would have checked, and ``line_problems`` the rest: it refuses name
-constraints and every algorithm that the library would not know either.
+The library knows no Ed25519 or Ed448 issuers. For a path that rests on such a signature ``lines`` looks for one
+certificate signed by the next up to a root, in any order and with strangers among them (RFC 9846 4.5.1). ``rules`` then
+checks what the library would have checked, and ``line_problems`` the rest: it refuses name constraints and every
+algorithm that the library would not know either.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from handfast import der
-from handfast.limits import MAX_PRESENTED_CERTIFICATES
+from handfast.crypto import signatures
+from handfast.limits import MAX_PATH_SIGNATURES, MAX_PRESENTED_CERTIFICATES
 from handfast.trust.path_memory import PathMemory
 from handfast.trust.verdict import Reason
 from handfast.x509.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, hush_parser, parse
@@ -124,22 +125,45 @@ class Anchors:
         return objects
 
 
-def find_path(parsed: Sequence[Parsed], case: Case) -> list[Parsed]:
-    """A path from the leaf to a root, both included, or NoPath."""
-    memory = case.anchors.memory
-    path = memory.recall(case.presented, case.policy)
-    if path is None:
-        path = _build_path(parsed, case)
-        memory.keep(path, case.presented, case.policy)
-    return path
+def find_paths(parsed: Sequence[Parsed], case: Case) -> Iterator[list[Parsed]]:
+    """Paths from the leaf to a root, both included, the likeliest first; NoPath where there is none.
+
+    Which of them is usable is for ``rules`` to say, which know more faults than the library does.
+    """
+    remembered = case.anchors.memory.recall(case.presented, case.policy)
+    if remembered is not None:
+        yield remembered
+    for path in _build_paths(parsed, case):
+        if path != remembered:
+            yield path
 
 
-def _build_path(parsed: Sequence[Parsed], case: Case) -> list[Parsed]:
-    if any(certificate.edwards for certificate in parsed):
-        line = straight_line(parsed, case.anchors)
-        if rests_on_edwards(line):
-            return line
-    return _library_path(parsed, case)
+def _build_paths(parsed: Sequence[Parsed], case: Case) -> Iterator[list[Parsed]]:
+    """The library's path, then those that ``lines`` finds and that the library takes too, if it knows their keys.
+
+    It looks for other ways itself, but gives only one, and some faults of a certificate end its search.
+    """
+    found: list[list[Parsed]] = []
+    refusal = NoPath()
+    if not any(certificate.edwards for certificate in parsed):
+        try:
+            found.append(_library_path(parsed, case))
+        except NoPath as error:
+            refusal = error
+        else:
+            yield found[0]
+    for path in lines(parsed, case.anchors):
+        if not rests_on_edwards(path):
+            try:
+                path = _library_path(path[:-1] or path, case)
+            except NoPath as error:
+                refusal = refusal if refusal.args else error
+                continue
+        if path not in found:
+            found.append(path)
+            yield path
+    if not found:
+        raise refusal
 
 
 def rests_on_edwards(path: Sequence[Parsed]) -> bool:
@@ -147,22 +171,29 @@ def rests_on_edwards(path: Sequence[Parsed]) -> bool:
     return any(certificate.edwards for certificate in path[:-1])
 
 
-def straight_line(parsed: Sequence[Parsed], anchors: Anchors) -> list[Parsed]:
-    """The leaf and those after it, each issued by the next, up to the first that is a root or has one for issuer.
+def lines(parsed: Sequence[Parsed], anchors: Anchors) -> Iterator[list[Parsed]]:
+    """Every way from the leaf up to a root, each certificate issued by the next, in whatever order they were presented.
 
-    Empty when that leads to no root.
+    At most MAX_PATH_SIGNATURES are tried.
     """
-    path: list[Parsed] = []
-    for certificate in parsed:
-        if path and not issued(path[-1], certificate):
-            break
-        path.append(certificate)
-        if certificate in anchors:
-            return path
-        for root in anchors.named(certificate.issuer):
-            if issued(certificate, root):
-                return [*path, root]
-    return []
+    budget = MAX_PATH_SIGNATURES
+    presented = {certificate.encoded: certificate for certificate in parsed}.values()
+    begun = [[parsed[0]]]
+    while begun:
+        path = begun.pop()
+        last = path[-1]
+        if last in anchors:
+            yield path
+            continue
+        others = [one for one in presented if one.subject == last.issuer and not passed(one, path)]
+        candidates = [*anchors.named(last.issuer), *others][:budget]
+        budget -= len(candidates)
+        begun += [[*path, issuer] for issuer in reversed(candidates) if issued(last, issuer)]
+
+
+def passed(certificate: Parsed, path: list[Parsed]) -> bool:
+    """Whether its name and key are on the path: they lead nowhere new, however many certificates repeat them."""
+    return any((one.subject, one.public_key_info) == (certificate.subject, certificate.public_key_info) for one in path)
 
 
 def line_problems(path: Sequence[Parsed]) -> Iterator[Reason]:
@@ -178,6 +209,18 @@ def line_problems(path: Sequence[Parsed]) -> Iterator[Reason]:
         if certificate.signature_algorithm not in _LINE_SIGNATURES:
             words = f"{certificate.subject_text} is signed in a way that is not implemented beside Ed25519 and Ed448"
             yield Reason("unsupported_key", None, words)
+    for certificate in path[1:]:
+        if not _may_issue(certificate):
+            words = f"{certificate.subject_text} has a key of a kind that issues no certificates for TLS"
+            yield Reason("unsupported_key", None, words)
+
+
+def _may_issue(issuer: Parsed) -> bool:
+    """Whether a CA's key is of a kind that TLS has a signature scheme for."""
+    try:
+        return bool(signatures.schemes_for(signatures.certificate_public_key(issuer.encoded)))
+    except signatures.UnusableKey:
+        return False
 
 
 def issued(certificate: Parsed, issuer: Parsed) -> bool:
