@@ -97,6 +97,8 @@ def _namesake(last: Parsed, index: int, issuer: Parsed, *, trusted: bool) -> Rea
 
 def _unknown(last: Parsed, index: int, anchors: Anchors, known: Sequence[bytes]) -> Reason:
     issuer = last.issuer_text
+    if unusable := anchors.unusable(last.issuer):
+        return Reason("unusable_root", None, f"{title(last, index)} was issued by {issuer}, and {unusable}")
     facts = f"{title(last, index)} was issued by {issuer}, which was not sent and is not among {_roots(anchors)}"
     if evidence := _missing_evidence(last, anchors, known):
         return Reason("missing_intermediate", index, f"{facts}; it is an intermediate: {evidence}")
@@ -211,6 +213,7 @@ _ADVICE = {
     "ocsp_stale": "the peer must fetch a current OCSP response from its CA; or set the clock if the time here is wrong",
     "ocsp_unknown": "the peer must ask its CA why it does not know the certificate, or use another one",
     "revocation_unusable": "fetch the revocation list again from the CA that issued the certificate",
+    "unusable_root": "fetch that root again from its CA, or have the CA make it anew",
     "unsupported_extension": "have the certificate issued without that extension, or not critical",
 }
 _ADVICE_BY_PURPOSE = {

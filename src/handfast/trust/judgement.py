@@ -7,11 +7,11 @@ whether it is revoked, by our lists and by the OCSP response that came with it. 
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 from handfast.errors import ConfigError
-from handfast.limits import MAX_PATH_SIGNATURES, MAX_PRESENTED_CERTIFICATES
+from handfast.limits import MAX_PATH_SIGNATURES, MAX_PEER_TEXT, MAX_PRESENTED_CERTIFICATES
+from handfast.text import reported
 from handfast.trust import analysis, paths, rules
 from handfast.trust.ocsp import ocsp_problems
 from handfast.trust.revoked import revocation_problems
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from handfast.trust.case import Case
-
-_DUMPED = re.compile(r": \w+ ?[({\[].*", re.DOTALL)
 
 
 def judge(case: Case) -> Verdict:
@@ -100,8 +98,7 @@ def _unexplained(error: paths.NoPath) -> Reason:
     if not error.args:
         return Reason("policy", None, f"no way to a root was found by trying {MAX_PATH_SIGNATURES} signatures")
     code = "name_constraint" if "name constraint" in str(error) else "policy"
-    # What it dumps of its own structures helps nobody.
-    words = _DUMPED.sub("", str(error)).removeprefix("validation failed: ").removeprefix("candidates exhausted: ")
+    words = reported(error, MAX_PEER_TEXT).removeprefix("validation failed: ").removeprefix("candidates exhausted: ")
     return Reason(code, None, f"the path check refuses it: {words}")
 
 

@@ -17,6 +17,7 @@ algorithm that the library would not know either.
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -27,10 +28,12 @@ from cryptography.x509.oid import SignatureAlgorithmOID
 
 from handfast import der
 from handfast.crypto import signatures
-from handfast.limits import MAX_PATH_SIGNATURES, MAX_PRESENTED_CERTIFICATES
+from handfast.limits import MAX_PATH_SIGNATURES, MAX_PEER_TEXT, MAX_PRESENTED_CERTIFICATES
+from handfast.text import escape
 from handfast.trust.path_memory import PathMemory
 from handfast.trust.verdict import Reason
 from handfast.x509.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, hush_parser, parse
+from handfast.x509.distinguished_names import rfc4514
 from handfast.x509.usage import ca_purposes_allow, leaf_purposes_allow
 
 if TYPE_CHECKING:
@@ -82,8 +85,18 @@ class Anchors:
                 continue
         return found
 
+    def unusable(self, subject: bytes) -> str:
+        """Which root with this DER subject name cannot be used, where it is and why; "" if all can."""
+        for certificate in self._by_name.get(subject, ()):
+            try:
+                parse(certificate)
+            except Malformed as error:
+                who = escape(rfc4514(subject), MAX_PEER_TEXT) or "without a subject"
+                return f"the trusted root {who} in {self.roots.file_of(certificate)} cannot be used: {error}"
+        return ""
+
     def by_object(self, certificate: x509.Certificate) -> Parsed:
-        """The root that the library returned; KeyError when it is not one."""
+        """The root that the library returned; KeyError when it is not one, Malformed when it does not parse whole."""
         # By identity, because hashing a certificate means hashing all its bytes.
         found = self._parsed.get(id(certificate))
         if found is None or found.certificate is not certificate:
@@ -118,10 +131,9 @@ class Anchors:
         hush_parser()
         objects = {}
         for certificate in self.roots.certificates:
-            try:
+            # Whatever its parser raises: the other roots serve, and ``unusable`` says what is wrong with this one.
+            with suppress(Exception):
                 objects[x509.load_der_x509_certificate(certificate)] = certificate
-            except ValueError:
-                continue
         return objects
 
 
@@ -243,7 +255,10 @@ def _library_path(parsed: Sequence[Parsed], case: Case) -> list[Parsed]:
         found = verifier.verify(leaf, others)
     except verification.VerificationError as error:
         raise NoPath(str(error)) from None
-    return [_known(certificate, parsed) or anchors.by_object(certificate) for certificate in found.chain]
+    try:
+        return [_known(certificate, parsed) or anchors.by_object(certificate) for certificate in found.chain]
+    except Malformed:
+        raise NoPath from None
 
 
 def _known(certificate: x509.Certificate, parsed: Sequence[Parsed]) -> Parsed | None:
