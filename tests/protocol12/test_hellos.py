@@ -171,6 +171,7 @@ def test_what_means_something_in_1_3_must_decode(number):
     for step in ("ClientHello", "SecondClientHello") * 2:
         shared = () if step == "SecondClientHello" else None
         peer = Client(server(**BOTH), lies={step: extended(OpaqueExtension(number, body))}, shared_groups=shared).run()
+        assert peer.refusal is not None
         assert peer.refusal.alert == "decode_error"
 
 

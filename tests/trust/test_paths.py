@@ -156,8 +156,8 @@ def test_a_fault_of_one_certificate_of_a_ca_is_no_fault_of_another(kind: str, or
         [constraints(True), (usage("crl_sign"), True)],
         [constraints(True), (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), True)],
     ):
-        for options in ({}, {"not_after": NOW - DAY}):
-            useless = make("Middle", trusted, *extensions, key=good.key, **options)
+        for not_after in (NOW + DAY, NOW - DAY):
+            useless = make("Middle", trusted, *extensions, key=good.key, not_after=not_after)
             both = [(good, useless)[position] for position in order]
             lower = intermediate("Lower", good, key=new_key(kind))
             leaf = client(lower, subject="admin.other.example").with_above(lower, *both)
