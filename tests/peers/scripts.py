@@ -8,6 +8,7 @@ Request and response stand in the environment.
 
 from __future__ import annotations
 
+import re
 import subprocess
 from dataclasses import fields
 from typing import ClassVar, Self
@@ -63,11 +64,15 @@ class ScriptPeer(ProcessPeer):
             ok=status == 0 and version is not None,
             error=errors[0] if errors else "",
             text=text,
-            received=http_response(self.output) if self.role == "connect" else self.output.partition(b"\npeer|")[0],
+            received=http_response(self.output) if self.role == "connect" else self._request(),
             version=version,
             suite=suite,
             peer_subject=last(r"^peer\|(.*)", text) if self.role == "serve" else None,
         )
+
+    def _request(self) -> bytes:
+        """What a server read, behind the line that says where it listens."""
+        return re.split(rb"\n(?:peer|over)\|", self.output.partition(b"\n")[2])[0]
 
 
 class ScriptClient(ScriptPeer, ClientPeer):
