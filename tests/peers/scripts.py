@@ -108,6 +108,10 @@ class PerlPeer(ScriptPeer):
 class ErlangPeer(ScriptPeer):
     name, interpreter, program = "erlang", "escript", "peer.escript"
 
+    def environment(self) -> dict[str, str]:
+        # One scheduler that does not spin while it waits: others need the processors.
+        return {**super().environment(), "ERL_FLAGS": "+S 1:1 +sbwt none"}
+
 
 class RubyClient(RubyPeer, ScriptClient):
     """OpenSSL::SSL::SSLSocket."""
