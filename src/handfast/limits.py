@@ -61,7 +61,10 @@ REMEMBERED_PATHS = 64
 MIN_RSA_BITS = 2048
 MAX_RSA_BITS = 8192
 MAX_RSA_EXPONENT = 2**32
-# Signatures tried to explain a refusal; the path check has its own bound of 128.
+# Signatures tried by ways of our own, beside the library's path check, which has its own bound of 128: enough for three
+# CAs on the way that each have two certificates.
+MAX_PATH_SIGNATURES = 64
+# Signatures tried to explain a refusal.
 MAX_ANALYSIS_SIGNATURES = 32
 # Comparisons of names with one CA's name constraints, by us; the path check has its own bound of 2^20.
 MAX_NAME_COMPARISONS = 2**16
@@ -94,7 +97,7 @@ MAX_TICKETS_KEPT = 8
 SESSIONS_PER_PARTITION = 4
 CACHED_PARTITIONS = 1024
 STORED_TICKETS = 10_000
-# A session with a longer chain, OCSP response included, is not kept.
+# A session with a longer chain, OCSP response and timestamps included, is not kept.
 MAX_STORED_CHAIN = 16 * 1024
 # One random AES-GCM key: nonces are random, so the number of tickets is bounded. NIST SP 800-38D 8.3.
 TICKETS_PER_KEY = 2**31

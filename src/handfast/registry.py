@@ -27,12 +27,24 @@ class Registry(IntEnum):
 
     @classmethod
     def parse(cls, name: str) -> Self:
-        """The member with this name, as the RFC spells it, in any case. Raises KeyError for a name not registered."""
-        wanted = name.casefold()
+        """The member with this name, as the RFC spells it or as it is commonly called; case and hyphens do not matter.
+
+        Raises KeyError for an unknown name.
+        """
+        wanted = _bare(name)
         for member in cls:
-            if cls._spell(member.name).casefold() == wanted or member.name.casefold() == wanted:
+            if wanted in (_bare(member.name), _bare(cls._spell(member.name))):
                 return member
-        raise KeyError(name)
+        aliases = _ALIASES.get(cls.__name__, {})
+        number = next((number for number, names in aliases.items() if wanted in map(_bare, names.split())), None)
+        if number is None:
+            raise KeyError(name)
+        return cls(number)
+
+
+def _bare(name: str) -> str:
+    """A name without what people write differently: case, hyphens, underscores, dots, blanks."""
+    return "".join(character for character in name.casefold() if character.isalnum() or character in "+/")
 
 
 def is_grease(value: int) -> bool:
@@ -332,3 +344,40 @@ class ClientCertificateType(Registry):
     rsa_sign = 1
     dss_sign = 2
     ecdsa_sign = 64
+
+
+# What else they are called, by NIST, OpenSSL, Go and rustls, for what handfast speaks.
+_ALIASES: dict[str, dict[int, str]] = {
+    "ProtocolVersion": {0x0303: "1.2 TLSv1.2", 0x0304: "1.3 TLSv1.3"},
+    "NamedGroup": {
+        NamedGroup.secp256r1: "P-256 prime256v1 NIST-P-256 CurveP256",
+        NamedGroup.secp384r1: "P-384 NIST-P-384 CurveP384",
+        NamedGroup.secp521r1: "P-521 NIST-P-521 CurveP521",
+        NamedGroup.x25519: "curve25519",
+        NamedGroup.x448: "curve448",
+        NamedGroup.SecP256r1MLKEM768: "P256MLKEM768",
+        NamedGroup.SecP384r1MLKEM1024: "P384MLKEM1024",
+    },
+    "CipherSuite": {
+        CipherSuite.TLS_AES_128_GCM_SHA256: "TLS13_AES_128_GCM_SHA256",
+        CipherSuite.TLS_AES_256_GCM_SHA384: "TLS13_AES_256_GCM_SHA384",
+        CipherSuite.TLS_CHACHA20_POLY1305_SHA256: "TLS13_CHACHA20_POLY1305_SHA256",
+        CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256: "ECDHE-ECDSA-AES128-GCM-SHA256",
+        CipherSuite.TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384: "ECDHE-ECDSA-AES256-GCM-SHA384",
+        CipherSuite.TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256: "ECDHE-ECDSA-CHACHA20-POLY1305",
+        CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256: "ECDHE-RSA-AES128-GCM-SHA256",
+        CipherSuite.TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384: "ECDHE-RSA-AES256-GCM-SHA384",
+        CipherSuite.TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256: "ECDHE-RSA-CHACHA20-POLY1305",
+    },
+    "SignatureScheme": {
+        SignatureScheme.ecdsa_secp256r1_sha256: "ECDSA+SHA256 ECDSAWithP256AndSHA256 ECDSA_NISTP256_SHA256",
+        SignatureScheme.ecdsa_secp384r1_sha384: "ECDSA+SHA384 ECDSAWithP384AndSHA384 ECDSA_NISTP384_SHA384",
+        SignatureScheme.ecdsa_secp521r1_sha512: "ECDSA+SHA512 ECDSAWithP521AndSHA512 ECDSA_NISTP521_SHA512",
+        SignatureScheme.rsa_pss_rsae_sha256: "RSA-PSS+SHA256 PSS+SHA256 PSSWithSHA256 RSA_PSS_SHA256",
+        SignatureScheme.rsa_pss_rsae_sha384: "RSA-PSS+SHA384 PSS+SHA384 PSSWithSHA384 RSA_PSS_SHA384",
+        SignatureScheme.rsa_pss_rsae_sha512: "RSA-PSS+SHA512 PSS+SHA512 PSSWithSHA512 RSA_PSS_SHA512",
+        SignatureScheme.rsa_pkcs1_sha256: "RSA+SHA256 PKCS1WithSHA256",
+        SignatureScheme.rsa_pkcs1_sha384: "RSA+SHA384 PKCS1WithSHA384",
+        SignatureScheme.rsa_pkcs1_sha512: "RSA+SHA512 PKCS1WithSHA512",
+    },
+}

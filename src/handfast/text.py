@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _ELLIPSIS = "..."
+# As Rust prints a structure: its name and what is in it.
+_DUMPED = re.compile(r": \w+ ?[({\[].*", re.DOTALL)
 
 
 def escape(text: str | bytes, limit: int | None = None) -> str:
@@ -23,6 +26,11 @@ def escape(text: str | bytes, limit: int | None = None) -> str:
     if not body.isprintable():
         body = "".join(character if character.isprintable() else _escaped(character) for character in body)
     return body + _ELLIPSIS if cut else body
+
+
+def reported(error: BaseException, limit: int | None = None) -> str:
+    """What another library's error says, escaped, without the structures of its own that it dumps behind its words."""
+    return escape(_DUMPED.sub("", str(error)), limit)
 
 
 def listed(texts: Sequence[str], most: int = 20) -> str:

@@ -47,6 +47,22 @@ def test_a_server_without_tickets_has_nothing_to_resume(run, pki, monkeypatch):
     assert not result.complaints[-1].endswith("resumed")
 
 
+@pytest.mark.parametrize(
+    ("option", "words"),
+    [
+        ((), "the server named no session, by ticket or by id"),
+        (("--old-main-secret",), "or has no extended main secret, without which none is kept (RFC 7627)"),
+    ],
+    ids=["", "old"],
+)
+def test_in_tls_1_2_a_session_may_be_missing_for_other_reasons(run, pki, monkeypatch, option, words):
+    monkeypatch.setattr("handfast.cli.connect._TICKET_TIMEOUT", 0.1)
+    with https_server() as port:
+        result = run("connect", "--resume", "--tls", "1.2", *option, f"https://localhost:{port}/", *pki.trust)
+    assert result.status == 0
+    assert any(words in complaint for complaint in result.complaints)
+
+
 def request_file(pki):
     path = pki.directory / "request"
     path.write_bytes(b"GET /whoami HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import base64
+import secrets
+from math import gcd
 
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ec, ed448, ed25519, rsa, x25519
 
+from handfast.credentials.signers import LocalSigner
 from handfast.crypto.private_keys import load_private_key, public_key_of, same_public_key
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, LocalFailure
 
 Encoding = serialization.Encoding
 Format = serialization.PrivateFormat
@@ -120,3 +123,37 @@ def test_weak_keys_are_refused():
     error = failure(pem(rsa.generate_private_key(65537, 1024)))
     assert error.code == "weak_key"
     assert "RSA 1024" in error.what
+
+
+# RSA keys whose numbers are wrong
+
+
+def rsa_bytes(bits=2048, **changes):
+    """A key in PKCS#1 whose numbers fit each other, its factors being primes only by chance; then changed."""
+    e, p, q = 65537, 0, 0
+    while gcd(e, (p - 1) * (q - 1)) != 1 or gcd(p, q) != 1 or p == q:
+        p, q = (secrets.randbits(bits // 2) | 3 << bits // 2 - 2 | 1 for _ in range(2))
+    d = pow(e, -1, (p - 1) * (q - 1))
+    numbers = {"p": p, "q": q, "d": d, "dmp1": d % (p - 1), "dmq1": d % (q - 1), "iqmp": pow(q, -1, p), "n": p * q}
+    numbers |= {name: numbers[name] + change for name, change in changes.items()}
+    order = (0, numbers["n"], e, *[numbers[name] for name in ("d", "p", "q", "dmp1", "dmq1", "iqmp")])
+    return der_bytes(0x30, b"".join(der_bytes(2, number.to_bytes(number.bit_length() // 8 + 1)) for number in order))
+
+
+def der_bytes(tag, content):
+    size = len(content).to_bytes((len(content).bit_length() + 7) // 8)
+    length = bytes([len(content)]) if len(content) < 0x80 else bytes([0x80 | len(size)]) + size
+    return bytes([tag]) + length + content
+
+
+def test_a_large_rsa_key_is_not_searched_for_primes():
+    """That would take 10 s. If they are none, the first signature shows it, which is made when a signer is."""
+    key = load_private_key(rsa_bytes(8192), path="server.key")
+    with pytest.raises(LocalFailure) as caught:
+        LocalSigner(key)
+    assert caught.value.code == "wrong_signature"
+
+
+@pytest.mark.parametrize("number", ["p", "q", "d", "dmp1", "dmq1", "iqmp", "n"])
+def test_the_numbers_of_an_rsa_key_must_fit_each_other(number):
+    assert failure(rsa_bytes(**{number: 2})).code == "bad_key"

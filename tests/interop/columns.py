@@ -9,7 +9,17 @@ import subprocess
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from tests.peers import CLIENTS, SERVERS, ClientPeer, ServerPeer, golang, node, require_peer
+from tests.peers import (
+    BRIEF_CLIENTS,
+    BRIEF_SERVERS,
+    CLIENTS,
+    SERVERS,
+    ClientPeer,
+    ServerPeer,
+    golang,
+    node,
+    require_peer,
+)
 from tests.peers.gnutls import capabilities
 from tests.waiting import LIMIT
 
@@ -191,6 +201,48 @@ def haproxy_version() -> str:
     return f"HAProxy {number[1] if number else ''}" + (f", {library[1]}" if library else "")
 
 
+def _run(*command: str) -> str:
+    run = subprocess.run([require_peer(command[0]), *command[1:]], capture_output=True, text=True, timeout=20)
+    return run.stdout.strip()
+
+
+@functools.cache
+def ruby_version() -> str:
+    return _run(
+        "ruby", "-ropenssl", "-e", 'puts "Ruby #{RUBY_VERSION}, " + OpenSSL::OPENSSL_LIBRARY_VERSION[/\\w+ \\S+/]'
+    )
+
+
+@functools.cache
+def php_version() -> str:
+    shown = 'preg_match("/\\w+ \\S+/", OPENSSL_VERSION_TEXT, $found); echo "PHP ", PHP_VERSION, ", ", $found[0];'
+    return _run("php", "-r", shown)
+
+
+@functools.cache
+def perl_version() -> str:
+    shown = 'printf "Perl %vd, IO::Socket::SSL %s, %s", $^V, $IO::Socket::SSL::VERSION, Net::SSLeay::SSLeay_version()'
+    return " ".join(_run("perl", "-MIO::Socket::SSL", "-e", shown).split()[:6])
+
+
+@functools.cache
+def erlang_version() -> str:
+    shown = """application:load(ssl), {ok, V} = application:get_key(ssl, vsn),
+        io:format("Erlang/OTP ~s, ssl ~s", [erlang:system_info(otp_release), V]), halt()."""
+    return _run("erl", "-noshell", "-eval", shown)
+
+
+@functools.cache
+def lighttpd_version() -> str:
+    return _first_line("lighttpd", "-v").split(" - ")[0].replace("/", " ").replace(" (ssl)", "") + ", OpenSSL"
+
+
+@functools.cache
+def h2o_version() -> str:
+    h2o, library, *_ = _run("h2o", "--version").splitlines()
+    return f"h2o {h2o.split()[-1]}, {' '.join(library.split()[1:3])}"
+
+
 _ABOUT: dict[str, tuple[str, str, Callable[[], str]]] = {
     "openssl": ("s_client", "s_server", openssl_version),
     "gnutls": ("gnutls-cli", "gnutls-serv", gnutls_version),
@@ -206,6 +258,12 @@ _ABOUT: dict[str, tuple[str, str, Callable[[], str]]] = {
     "nginx": ("", "nginx", nginx_version),
     "haproxy": ("", "haproxy", haproxy_version),
     "granian": ("", "granian", granian_version),
+    "ruby": ("OpenSSL::SSL", "OpenSSL::SSL", ruby_version),
+    "php": ("stream_socket_client", "stream_socket_server", php_version),
+    "perl": ("IO::Socket::SSL", "IO::Socket::SSL", perl_version),
+    "erlang": ("ssl:connect", "ssl:handshake", erlang_version),
+    "h2o": ("", "h2o", h2o_version),
+    "lighttpd": ("", "lighttpd", lighttpd_version),
     "jsse": ("SSLSocket", "SSLSocket", java_version),
 }
 
@@ -221,6 +279,9 @@ def _columns(peers: Iterable[type[ClientPeer]] | Iterable[type[ServerPeer]]) -> 
 CLIENT_COLUMNS = _columns(CLIENTS.values())
 SERVER_COLUMNS = _columns(SERVERS.values())
 COLUMNS = (*CLIENT_COLUMNS, *SERVER_COLUMNS)
+BRIEF_CLIENT_COLUMNS = _columns(BRIEF_CLIENTS.values())
+BRIEF_SERVER_COLUMNS = _columns(BRIEF_SERVERS.values())
+BRIEF_COLUMNS = (*BRIEF_CLIENT_COLUMNS, *BRIEF_SERVER_COLUMNS)
 
 
 def in_both_versions(columns: tuple[Column, ...]) -> tuple[Column, ...]:

@@ -6,8 +6,17 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.interop.columns import CLIENT_COLUMNS, COLUMNS, SERVER_COLUMNS, Column, in_both_versions
-from tests.interop.features import FEATURES
+from tests.interop.columns import (
+    BRIEF_CLIENT_COLUMNS,
+    BRIEF_COLUMNS,
+    BRIEF_SERVER_COLUMNS,
+    CLIENT_COLUMNS,
+    COLUMNS,
+    SERVER_COLUMNS,
+    Column,
+    in_both_versions,
+)
+from tests.interop.features import BRIEF, FEATURES
 from tests.interop.meeting import Meeting
 
 if TYPE_CHECKING:
@@ -22,7 +31,7 @@ def _id(column: Column) -> str:
     return f"{column.name} {column.tls}".replace(" ", "-").removesuffix("-1.3")
 
 
-@pytest.fixture(params=in_both_versions(COLUMNS), ids=_id)
+@pytest.fixture(params=in_both_versions((*COLUMNS, *BRIEF_COLUMNS)), ids=_id)
 def column(request: pytest.FixtureRequest) -> Column:
     """A foreign peer in either role."""
     found: Column = request.param
@@ -34,13 +43,13 @@ def meet(column: Column, files: Files) -> Meeting:
     return Meeting(column, files)
 
 
-@pytest.fixture(params=in_both_versions(CLIENT_COLUMNS), ids=_id)
+@pytest.fixture(params=in_both_versions((*CLIENT_COLUMNS, *BRIEF_CLIENT_COLUMNS)), ids=_id)
 def meet_client(request: pytest.FixtureRequest, files: Files) -> Meeting:
     """A foreign client, and our server."""
     return Meeting(request.param, files)
 
 
-@pytest.fixture(params=in_both_versions(SERVER_COLUMNS), ids=_id)
+@pytest.fixture(params=in_both_versions((*SERVER_COLUMNS, *BRIEF_SERVER_COLUMNS)), ids=_id)
 def meet_server(request: pytest.FixtureRequest, files: Files) -> Meeting:
     """A foreign server, and our client."""
     return Meeting(request.param, files)
@@ -61,12 +70,17 @@ def _cell(item: pytest.Item) -> tuple[Column, str] | None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leaves out what the version of a column does not know."""
+    """Leaves out what the version of a column does not know, and all but some rows of peers that are met in brief."""
+    brief = {column.name for column in BRIEF_COLUMNS}
     every_row = {row for rows in FEATURES.values() for row in rows}
     for item in items:
         cell = _cell(item)
         assert cell is None or cell[1] in every_row, f"{cell[1]!r} is no row of the tables"
-    items[:] = [item for item in items if (cell := _cell(item)) is None or cell[1] in FEATURES[cell[0].tls]]
+    items[:] = [
+        item
+        for item in items
+        if (cell := _cell(item)) is None or cell[1] in (BRIEF if cell[0].name in brief else FEATURES[cell[0].tls])
+    ]
 
 
 @pytest.hookimpl(wrapper=True)

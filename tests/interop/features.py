@@ -95,3 +95,13 @@ FEATURES = {
     ),
     "1.2": (*_WHO, *SUITES_12, *GROUPS_12, *SCHEMES, *SCHEMES_12, *_DATA, *_ENDS),
 }
+
+# Those of the peers that are met in brief.
+BRIEF = (
+    "server certificate only",
+    "client certificate",
+    "client certificate asked for and not given",
+    "refused: no client certificate",
+    "refused: client certificate of another CA",
+    "refused: server certificate of another CA",
+)

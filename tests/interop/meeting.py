@@ -30,7 +30,9 @@ if TYPE_CHECKING:
     from tests.interop.ways import Way
 
 
-CHOOSING_NO_VERSION = {"uv", "granian"}
+CHOOSING_NO_VERSION = {"uv", "granian", "h2o"}
+# OTP has it since 27 at the earliest.
+WITHOUT_EXTENDED_MAIN_SECRET = {"erlang"}
 
 
 def cannot(reason: str) -> None:
@@ -92,6 +94,8 @@ class Meeting:
             ours = {"versions": (ProtocolVersion.TLS12,), **ours}
         elif self.tls12:
             theirs = {"version": "1.2", **theirs}
+        if self.tls12 and self.column.peer.name in WITHOUT_EXTENDED_MAIN_SECRET:
+            ours = {"require_extended_main_secret": False, **ours}
         try:
             if self.column.is_client:
                 return self._with_their_client(ours, theirs, after_start, doing)

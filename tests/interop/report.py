@@ -9,13 +9,21 @@ from __future__ import annotations
 import sys
 from collections import defaultdict
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 import pytest
 
-from tests.interop.columns import CLIENT_COLUMNS, COLUMNS, SERVER_COLUMNS
+from tests.interop.columns import (
+    BRIEF_CLIENT_COLUMNS,
+    BRIEF_COLUMNS,
+    BRIEF_SERVER_COLUMNS,
+    CLIENT_COLUMNS,
+    COLUMNS,
+    SERVER_COLUMNS,
+    Column,
+)
 from tests.interop.conftest import CELL
-from tests.interop.features import FEATURES, GROUPS, SCHEMES, SCHEMES_12, SUITES, SUITES_12
+from tests.interop.features import BRIEF, FEATURES, GROUPS, SCHEMES, SCHEMES_12, SUITES, SUITES_12
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -23,6 +31,10 @@ if TYPE_CHECKING:
 PAGE = Path(__file__).parents[2] / "docs" / "interop.md"
 YES = "yes"
 ROLES = {"their clients, our server": CLIENT_COLUMNS, "their servers, our client": SERVER_COLUMNS}
+BRIEF_ROLES = {
+    "in brief: their clients, our server": BRIEF_CLIENT_COLUMNS,
+    "in brief: their servers, our client": BRIEF_SERVER_COLUMNS,
+}
 
 _INTRODUCTION = """\
 # Who handfast talks to
@@ -35,6 +47,10 @@ In the row of a signature scheme both sides show a certificate and sign with tha
 that must refuse does, with the right code or words, and that the other side hears the right alert; how each peer
 refuses stands in `tests/interop/ways.py`. In the tables of TLS 1.2 the peer speaks that version alone, and handfast
 both, unless the row is about the version or the peer cannot choose: then it is handfast that speaks it alone.
+
+Of the peers in the tables "in brief" only a few features are tested: how both sides know each other. Erlang has no
+extended main secret, so in TLS 1.2 handfast is told to do without; no session of such a connection is kept (RFC 7627).
+Chromium and Firefox show our server a client certificate in `tests/interop/test_browsers.py`.
 
 This page is written by `python -m tests.interop.report` from the results of its run.
 
@@ -70,14 +86,25 @@ def heading(tls: str, role: str) -> str:
     return f"TLS {tls}: {role}"
 
 
+class Table(NamedTuple):
+    """One table: the version that is spoken, the part of its heading after it, its columns and rows."""
+
+    tls: str
+    role: str
+    columns: tuple[Column, ...]
+    features: tuple[str, ...]
+
+
+TABLES = [
+    *[Table(tls, role, columns, rows) for tls, rows in FEATURES.items() for role, columns in ROLES.items()],
+    *[Table(tls, role, columns, BRIEF) for tls in FEATURES for role, columns in BRIEF_ROLES.items()],
+]
+
+
 def all_cells() -> list[Cell]:
     """Every cell, table by table and row by row."""
     return [
-        (tls, column.name, feature)
-        for tls, features in FEATURES.items()
-        for columns in ROLES.values()
-        for feature in features
-        for column in columns
+        (table.tls, column.name, feature) for table in TABLES for feature in table.features for column in table.columns
     ]
 
 
@@ -101,15 +128,14 @@ def page(made: Mapping[Cell, str]) -> str:
     """The whole page."""
     reasons = list(dict.fromkeys(made[cell] for cell in all_cells() if made[cell] != YES))
     lines = [*_peers()]
-    for tls, features in FEATURES.items():
-        for role, columns in ROLES.items():
-            lines += ["", f"## {heading(tls, role)}", ""]
-            lines.append("| feature | " + " | ".join(column.peer.name for column in columns) + " |")
-            lines.append("|---" * (len(columns) + 1) + "|")
-            for feature in features:
-                row = (made[(tls, column.name, feature)] for column in columns)
-                shown = (text if text == YES else f"[{reasons.index(text) + 1}]" for text in row)
-                lines.append(f"| {_title(feature)} | {' | '.join(shown)} |")
+    for tls, role, columns, features in TABLES:
+        lines += ["", f"## {heading(tls, role)}", ""]
+        lines.append("| feature | " + " | ".join(column.peer.name for column in columns) + " |")
+        lines.append("|---" * (len(columns) + 1) + "|")
+        for feature in features:
+            row = (made[(tls, column.name, feature)] for column in columns)
+            shown = (text if text == YES else f"[{reasons.index(text) + 1}]" for text in row)
+            lines.append(f"| {_title(feature)} | {' | '.join(shown)} |")
     notes = [f"{number}. {reason}" for number, reason in enumerate(reasons, 1)]
     return _INTRODUCTION + "\n".join([*lines, "", "## Reasons", "", *notes, ""])
 
@@ -117,7 +143,7 @@ def page(made: Mapping[Cell, str]) -> str:
 def _peers() -> Iterator[str]:
     yield "| peer | program or class | version |"
     yield "|---|---|---|"
-    for column in COLUMNS:
+    for column in (*COLUMNS, *BRIEF_COLUMNS):
         yield f"| {column.name} | `{column.program}` | {column.version()} |"
 
 

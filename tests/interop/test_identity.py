@@ -267,6 +267,8 @@ def test_we_refuse_an_expired_client_certificate(meet_client):
 
 @pytest.mark.feature("refused: server certificate of another CA")
 def test_we_refuse_a_server_certificate_of_another_ca(meet_server):
+    if meet_server.column.peer.name == "h2o":
+        cannot("h2o does not tell of alerts")
     mine, theirs = meet_server(ours={"verifier": trusting(certificates.other_ca())})
     assert refused(mine, "unknown_issuer", Alert.unknown_ca, encrypted=not meet_server.tls12)
     assert heard(theirs, Alert.unknown_ca)
@@ -300,6 +302,8 @@ def their_demand(meet):
 
 @pytest.mark.feature("refused: no client certificate")
 def test_they_refuse_us_without_certificate(meet_server):
+    if meet_server.column.peer.name == "php":
+        cannot("PHP completes the handshake, and ends the connection without a word")
     mine, theirs = meet_server(theirs=their_demand(meet_server))
     they_refused(meet_server, mine, theirs, ways.NO_CLIENT_CERTIFICATE)
     # TLS 1.2 says so before our handshake is over.

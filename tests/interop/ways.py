@@ -30,6 +30,8 @@ NO_CLIENT_CERTIFICATE: dict[str, Way] = {
     "nss 1.2": (Alert.bad_certificate, "unable to find the certificate or key"),
     "go 1.2": (Alert.handshake_failure, "didn't provide a certificate"),
     "node 1.2": (Alert.handshake_failure, "peer did not return a certificate"),
+    "erlang": (Alert.certificate_required, "certificate required"),
+    "erlang 1.2": (Alert.handshake_failure, "no client certificate provided"),
 }
 CLIENT_CERTIFICATE_OF_ANOTHER_CA: dict[str, Way] = {
     "openssl": (Alert.unknown_ca, VERIFY_FAILED),
@@ -39,6 +41,7 @@ CLIENT_CERTIFICATE_OF_ANOTHER_CA: dict[str, Way] = {
     "node": (None, "unable to verify leaf signature"),
     "jsse": (Alert.certificate_unknown, "unable to find valid certification path"),
     "granian": (Alert.unknown_ca, "UnknownIssuer"),
+    "erlang": (Alert.unknown_ca, "unknown ca"),
 }
 EXPIRED_CLIENT_CERTIFICATE: dict[str, Way] = {
     "openssl": (Alert.certificate_expired, VERIFY_FAILED),
@@ -60,6 +63,9 @@ SERVER_CERTIFICATE_OF_ANOTHER_CA: dict[str, Way] = {
     "curl_cffi": (None, "unable to get local issuer certificate"),
     "pyreqwest": (Alert.unknown_ca, "UnknownIssuer"),
     "uv": (Alert.unknown_ca, "UnknownIssuer"),
+    "erlang": (Alert.unknown_ca, "unknown ca"),
+    "perl": (Alert.unknown_ca, VERIFY_FAILED),
+    "php": (Alert.unknown_ca, VERIFY_FAILED),
 }
 EXPIRED_SERVER_CERTIFICATE: dict[str, Way] = {
     "openssl": (Alert.certificate_expired, "certificate has expired"),

@@ -35,8 +35,10 @@ from tests.peers.curl_cffi import CurlCffiClient
 from tests.peers.gnutls import GnuTLSClient, GnuTLSServer
 from tests.peers.golang import GoClient, GoServer
 from tests.peers.granian import GranianServer
+from tests.peers.h2o import H2OServer
 from tests.peers.haproxy import HAProxyServer
 from tests.peers.jsse import JSSEClient, JSSEServer
+from tests.peers.lighttpd import LighttpdServer
 from tests.peers.nginx import NginxServer
 from tests.peers.node import NodeClient, NodeServer
 from tests.peers.nss import NSSClient, NSSServer
@@ -44,6 +46,16 @@ from tests.peers.openssl import OpenSSLClient, OpenSSLServer
 from tests.peers.pyopenssl import PyOpenSSLClient, PyOpenSSLServer
 from tests.peers.pyreqwest import PyreqwestClient
 from tests.peers.python_ssl import PythonClient, PythonServer
+from tests.peers.scripts import (
+    ErlangClient,
+    ErlangServer,
+    PerlClient,
+    PerlServer,
+    PHPClient,
+    PHPServer,
+    RubyClient,
+    RubyServer,
+)
 from tests.peers.uv import UvClient
 
 _SERVERS = (
@@ -73,10 +85,17 @@ _CLIENTS = (
     PyreqwestClient,
     UvClient,
 )
+# Those of which only a few features are tested: how both sides know each other.
+_BRIEF_SERVERS = (RubyServer, PHPServer, PerlServer, ErlangServer, LighttpdServer, H2OServer)
+_BRIEF_CLIENTS = (RubyClient, PHPClient, PerlClient, ErlangClient)
+BRIEF_SERVERS: dict[str, type[ServerPeer]] = {peer.name: peer for peer in _BRIEF_SERVERS}
+BRIEF_CLIENTS: dict[str, type[ClientPeer]] = {peer.name: peer for peer in _BRIEF_CLIENTS}
 SERVERS: dict[str, type[ServerPeer]] = {peer.name: peer for peer in _SERVERS}
 CLIENTS: dict[str, type[ClientPeer]] = {peer.name: peer for peer in _CLIENTS}
 
 __all__ = [
+    "BRIEF_CLIENTS",
+    "BRIEF_SERVERS",
     "CLIENTS",
     "EXPORT_LENGTH",
     "REQUEST",

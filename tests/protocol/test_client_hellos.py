@@ -64,8 +64,8 @@ def bare(extension_block):
 
 @table(
     # The version.
-    Row("legacy_version TLS 1.3", change(legacy_version=0x0304), "legacy_version", "protocol_version"),
-    Row("legacy_version TLS 1.1", change(legacy_version=0x0302), "legacy_version", "protocol_version"),
+    Row("legacy_version SSL 3.0", change(legacy_version=0x0300), "no_common_version", "protocol_version"),
+    Row("legacy_version SSL 2.0", change(legacy_version=0x0002), "no_common_version", "protocol_version"),
     Row("no supported_versions", without(ExtensionType.supported_versions), "no_common_version", "protocol_version"),
     Row("only older versions", versions(0x0303, 0x0302), "no_common_version", "protocol_version"),
     Row("only later versions", versions(0x0305), "no_common_version", "protocol_version"),
@@ -129,8 +129,10 @@ def bare(extension_block):
     Row("an application protocol without a name",
         lambda hello: with_raw_extension(hello, b"\0\x10\0\4\0\2\0\0"), "length_out_of_bounds", "decode_error"),
     # The bytes.
-    Row("extensions of less than seven bytes", bare(b"\0\4\0\x2d\0\0"), "length_out_of_bounds", "decode_error"),
-    Row("an empty block of extensions", bare(b"\0\0"), "length_out_of_bounds", "decode_error"),
+    Row("extensions of less than seven bytes", bare(b"\0\4\0\x2d\0\0"), "no_common_version", "protocol_version"),
+    Row("an empty block of extensions", bare(b"\0\0"), "no_common_version", "protocol_version"),
+    Row("half an extension", bare(b"\0\3\0\x2d\0"), "truncated", "decode_error"),
+    Row("an extension that ends behind its block", bare(b"\0\4\0\x2d\0\1"), "truncated", "decode_error"),
     Row("no suites", handshake(1, b"\3\3" + bytes(32) + b"\0" + b"\0\0" + b"\1\0"), "length_out_of_bounds",
         "decode_error"),
     Row("half a suite", handshake(1, b"\3\3" + bytes(32) + b"\0" + b"\0\3\x13\1\x13" + b"\1\0"), "truncated",
@@ -224,6 +226,9 @@ def test_the_second_hello_may(lies):
         extended(OpaqueExtension(49, b""), OpaqueExtension(0xFF01, b"\0"), OpaqueExtension(23, b"")),
         extended(MODES, PSK),
         change(legacy_session_id=b""),
+        change(legacy_version=0x0301),
+        change(legacy_version=0x0304),
+        change(legacy_version=0x0400),
         asks_for((7, b"\0"), (0, b"localhost")),
         asks_for((0, b"192.0.2.1")),
     ],
@@ -240,6 +245,9 @@ def test_the_second_hello_may(lies):
         "what older versions need",
         "an unknown ticket",
         "no session id",
+        "the legacy_version of TLS 1.0",
+        "the legacy_version of TLS 1.3",
+        "a legacy_version that nobody knows",
         "a name of an unknown type beside that of a host",
         "an address in place of a host name",
     ],

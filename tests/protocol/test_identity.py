@@ -383,6 +383,7 @@ ALERTS = {
     "self_signed": "unknown_ca",
     "issuer_not_a_ca": "unknown_ca",
     "path_too_long": "unknown_ca",
+    "unusable_root": "unknown_ca",
     "no_roots": "unknown_ca",
     "name_mismatch": "bad_certificate",
     "no_subject_alternative_name": "bad_certificate",

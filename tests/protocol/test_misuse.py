@@ -54,7 +54,7 @@ def test_what_a_configuration_cannot_use(settings, words):
 def test_the_advice_names_what_would_do():
     with pytest.raises(ConfigError) as caught:
         handfast.ClientConfig(groups=NAMES)
-    assert caught.value.hint == "name them as handfast.registry.NamedGroup.secp256r1"
+    assert caught.value.hint == "name them as handfast.registry.NamedGroup.x25519"
 
 
 @pytest.mark.parametrize(

@@ -30,7 +30,7 @@ from handfast.trust.revocation import Crls
 from handfast.trust.roots import Roots
 from handfast.trust.verdict import accept, refuse
 from handfast.trust.verifiers import PathVerifier
-from handfast.wire.extensions import ClientTicketRequest, ServerTicketRequestHint
+from handfast.wire.extensions import ClientTicketRequest, ServerNameAcknowledged, ServerTicketRequestHint
 from handfast.wire.messages import CertificateEntry, EncryptedExtensions, ServerHello
 from tests import certificates
 from tests.lies import change
@@ -91,6 +91,41 @@ def test_chain_and_verdict_survive_in_both_roles():
         assert ours.client_auth_requested == (not resumed)
 
 
+@EACH_VERSION
+def test_what_came_beside_the_leaf_survives_in_both_roles(versions):
+    """From session to session. In TLS 1.2 clients present nothing there."""
+
+    def shown(issued, *timestamps):
+        return (replace(credentials(issued), ocsp_response=b"a response", sct_list=timestamps),)
+
+    asks: dict[str, Any] = {"ask_for_ocsp_response": True, "ask_for_timestamps": True}
+    world = World(
+        client={"credentials": shown(certificates.client(), b"alice's"), **asks},
+        server={
+            "credentials": shown(certificates.server(), b"the server's", b"another"),
+            "client_auth": REQUIRED,
+            "versions": versions,
+            **asks,
+        },
+    )
+    of_client = (b"a response", (b"alice's",)) if versions == (TLS13,) else (b"", ())
+    for resumed in (False, True, True):
+        pair = world.meet()
+        assert pair.resumed == resumed
+        theirs, ours = pair.client.info, pair.server.info
+        of_server = b"a response", (b"the server's", b"another")
+        assert (theirs.ocsp_response, theirs.signed_certificate_timestamps) == of_server
+        assert (ours.ocsp_response, ours.signed_certificate_timestamps) == of_client
+
+
+@EACH_VERSION
+@pytest.mark.parametrize(("size", "kept"), [(limits.MAX_STORED_CHAIN // 2, True), (limits.MAX_STORED_CHAIN, False)])
+def test_timestamps_count_for_the_size_of_a_session(versions, size, kept):
+    stapled = replace(credentials(certificates.server()), sct_list=(bytes(size),))
+    world = World(client={"ask_for_timestamps": True}, server={"credentials": (stapled,), "versions": versions})
+    assert [world.meet().resumed for _ in range(2)] == [False, kept]
+
+
 def test_a_resumed_connection_is_as_good_as_another():
     world = World(client={"application_protocols": ("h2",)}, server={"application_protocols": ("h2",)})
     world.meet()
@@ -104,6 +139,16 @@ def test_a_resumed_connection_is_as_good_as_another():
     pair.server.send(b"answer")
     pair.run()
     assert (data_of(pair.client_results), data_of(pair.server_results)) == (b"answer", b"question")
+
+
+@pytest.mark.parametrize("observers", [(), (repr,)], ids=["unwatched", "watched"])
+@pytest.mark.parametrize("resumed", [True, False])
+def test_a_name_is_acknowledged_in_full_handshakes_alone(resumed, observers):
+    """RFC 6066 3."""
+    ours = server(**sealing(), observers=observers)
+    peer = Client(ours, psks=(ticket(),) if resumed else ()).run()
+    assert (peer.complete, ours.info.resumed) == (True, resumed)
+    assert (peer.got(EncryptedExtensions).find(ServerNameAcknowledged) is None) == resumed
 
 
 @pytest.mark.parametrize("resumed", [True, False])

@@ -12,12 +12,12 @@ from handfast.wire import extensions as ext
 from handfast.wire.extensions import Extensions, OpaqueExtension
 from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, HelloRetryRequest
 from handfast.wire.messages import ServerHello as ServerHello13
-from handfast.wire.messages12 import ServerHello
+from handfast.wire.messages12 import ServerHello, ServerKeyExchange
 from tests import certificates
 from tests.lies import change, extended, followed_by, handshake, longer, shorter, twice, without
 from tests.peer import Client, Server
 from tests.peer12 import Server12
-from tests.protocol.ours import SECP256R1, client, credentials, server, table
+from tests.protocol.ours import SECP256R1, SECP384R1, X25519, client, credentials, server, table
 from tests.protocol12.ours12 import BOTH, ONLY, TLS12, TLS13, Row12, meet12
 
 RSA = {"credentials": (credentials(certificates.server("rsa-2048")),)}
@@ -40,6 +40,8 @@ def with_suites(*suites):
 @table(
     # The version.
     Row12("TLS 1.1", change(legacy_version=0x0302), "no_common_version", "protocol_version"),
+    Row12("SSL 3.0, and TLS 1.2 in supported_versions", lambda hello: replace(offering(TLS12)(hello),
+        legacy_version=0x0300), "no_common_version", "protocol_version"),
     Row12("TLS 1.1 in supported_versions", offering(0x0302), "no_common_version", "protocol_version"),
     Row12("TLS 1.3 to a server of 1.2", offering(TLS13), "no_common_version", "protocol_version", ours=ONLY),
     Row12("TLS 1.2 to a server of 1.3", {}, "no_common_version", "protocol_version", ours={"versions": (TLS13,)}),
@@ -53,6 +55,8 @@ def with_suites(*suites):
         "handshake_failure", ours=RSA),
     Row12("hybrid groups only", extended(ext.NamedGroupList((0x11EC,))), "no_common_group", "handshake_failure",
         ours={"groups": (0x11EC, 0x001D)}),
+    Row12("no groups named, and no NIST curve of ours", without(ExtensionType.supported_groups), "no_common_group",
+        "handshake_failure", ours={"groups": (X25519,)}),
     Row12("no group that we speak", extended(ext.NamedGroupList((0x001F,))), "no_common_group", "handshake_failure"),
     Row12("not the curve of our key", extended(ext.NamedGroupList((0x001D,))), "no_common_scheme", "handshake_failure"),
     Row12("no signature_algorithms: SHA-1", without(ExtensionType.signature_algorithms), "no_common_scheme",
@@ -118,6 +122,7 @@ def test_a_name_that_no_host_has_is_refused_before_anybody_hears_of_it_and_each_
         # RFC 9846 4.3.1: without the extension it is 1.2 at most, with it the number means nothing.
         ((TLS13, TLS12), None, TLS13, TLS12),
         ((TLS13, TLS12), (TLS12,), 0x0301, TLS12),
+        ((TLS13, TLS12), (TLS12,), 0x0400, TLS12),
     ],
 )
 def test_the_version_that_is_spoken(versions, theirs, legacy, spoken):
@@ -128,6 +133,89 @@ def test_the_version_that_is_spoken(versions, theirs, legacy, spoken):
     peer = meet12(Role.SERVER, {"versions": versions}, lies={"ClientHello": tell}).run()
     assert peer.connection.info.version == spoken
     assert peer.complete
+
+
+def bare(version, extension_block):
+    """A hello of this legacy_version with these bytes where the extensions belong."""
+    return handshake(1, version.to_bytes(2) + bytes(32) + b"\0" + b"\0\2\xc0\x2b" + b"\1\0" + extension_block)
+
+
+SHORT_POINTS = b"\0\4\0\x0b\0\0"
+
+
+@table(
+    # Version first: whatever else is wrong with such a hello, its version is what its sender can do something about.
+    Row12("TLS 1.0, no block of extensions", bare(0x0301, b""), "no_common_version", "protocol_version"),
+    Row12("TLS 1.0, an empty block", bare(0x0301, b"\0\0"), "no_common_version", "protocol_version"),
+    Row12("TLS 1.0, point formats that do not decode", bare(0x0301, SHORT_POINTS), "no_common_version",
+        "protocol_version"),
+    # Then the rules of TLS 1.2, RFC 5246 7.4.1.2: a block may be short, and empty.
+    Row12("no block of extensions", bare(TLS12, b""), "no_extended_main_secret", "handshake_failure"),
+    Row12("an empty block", bare(TLS12, b"\0\0"), "no_extended_main_secret", "handshake_failure"),
+    Row12("a block of four bytes", bare(TLS12, b"\0\4\0\x17\0\0"), "no_common_scheme", "handshake_failure"),
+    Row12("point formats that do not decode", bare(TLS12, SHORT_POINTS), "truncated", "decode_error"),
+    Row12("supported_versions that do not decode", extended(OpaqueExtension(43, b"\3\3\3\3")), "truncated",
+        "decode_error"),
+    Row12("groups that do not decode, where a function chooses",
+        extended(OpaqueExtension(10, b"\0")), "truncated", "decode_error", ours={"choose_config": lambda _: None}),
+)  # fmt: skip
+def test_a_hello_is_held_to_the_rules_of_its_version(row):
+    row.check(Role.SERVER, "ClientHello")
+
+
+# Bodies that do not decode, of extensions that only TLS 1.3 has and that only TLS 1.2 has.
+SHORT_BINDER = b"\0\7\0\1a\0\0\0\0" + b"\0\x0d\x0c" + bytes(12)
+ONLY_IN_13 = {27: b"\1", 34: b"", 41: SHORT_BINDER, 42: b"\0", 44: b"\0\0", 45: b"\0", 47: b"\0\0", 49: b"\0",
+    51: b"\0\x05\0\x1d\0\2\0", 58: b""}  # fmt: skip
+ONLY_IN_12 = {11: b"\0", 22: b"\0", 23: b"\0", 0xFF01: b""}
+
+
+@pytest.mark.parametrize("versions", [(TLS12,), (TLS13, TLS12)], ids=["1.2 alone", "both"])
+@pytest.mark.parametrize("number", ONLY_IN_13, ids=ExtensionType.describe)
+def test_what_means_nothing_in_1_2_is_not_decoded(number, versions):
+    offered = (TLS13, TLS12) if versions == (TLS12,) else (TLS12,)
+
+    def tell(hello):
+        return extended(ext.SupportedVersionsClientHello(offered), OpaqueExtension(number, ONLY_IN_13[number]))(hello)
+
+    for _ in range(3):
+        assert meet12(Role.SERVER, {"versions": versions}, lies={"ClientHello": tell}).run().complete
+
+
+@pytest.mark.parametrize("number", ONLY_IN_12, ids=ExtensionType.describe)
+@pytest.mark.parametrize("shared", [None, ()], ids=["at once", "after a retry"])
+def test_what_means_nothing_in_1_3_is_not_decoded(number, shared):
+    tell = extended(OpaqueExtension(number, ONLY_IN_12[number]))
+    for _ in range(3):
+        lies = {"ClientHello": tell, "SecondClientHello": tell}
+        assert Client(server(**BOTH), lies=lies, shared_groups=shared).run().complete
+
+
+@pytest.mark.parametrize("number", [*ONLY_IN_13.keys() - {34}, 10, 13, 16, 43], ids=ExtensionType.describe)
+def test_what_means_something_in_1_3_must_decode(number):
+    """Whichever hellos came before, and in a second hello too."""
+    body = ONLY_IN_13.get(number, b"\0")
+    for step in ("ClientHello", "SecondClientHello") * 2:
+        shared = () if step == "SecondClientHello" else None
+        peer = Client(server(**BOTH), lies={step: extended(OpaqueExtension(number, body))}, shared_groups=shared).run()
+        assert peer.refusal is not None
+        assert peer.refusal.alert == "decode_error"
+
+
+@pytest.mark.parametrize(
+    ("groups", "chosen"),
+    [
+        ((X25519, SECP256R1), SECP256R1),
+        ((X25519, SECP384R1), SECP384R1),
+        ((SECP384R1, SECP256R1), SECP256R1),
+    ],
+)
+def test_a_client_that_names_no_groups_is_taken_to_have_the_nist_curves(groups, chosen):
+    """RFC 8422 4 leaves the choice to the server; clients from before x25519 say nothing."""
+    lies = {"ClientHello": without(ExtensionType.supported_groups, ExtensionType.ec_point_formats)}
+    peer = meet12(Role.SERVER, {"groups": groups}, lies=lies).run()
+    assert peer.complete, peer.connection.error
+    assert peer.got(ServerKeyExchange).params.named_curve == peer.connection.info.group == chosen
 
 
 @pytest.mark.parametrize("ours", [ONLY, {"versions": (TLS12, TLS13)}])
@@ -199,6 +287,13 @@ def sentinel(end):
 )  # fmt: skip
 def test_server_hello_with(row):
     row.check(Role.CLIENT, "ServerHello")
+
+
+@pytest.mark.parametrize("groups", [(0x0017, 0x0018), (0x001F,)], ids=["ours", "others"])
+def test_a_server_may_say_which_groups_it_has(groups):
+    """No document lets it, and real ones do."""
+    peer = Server12(client(**BOTH), lies={"ServerHello": extended(ext.NamedGroupList(groups))}).run()
+    assert peer.complete, peer.connection.error
 
 
 def test_a_server_that_takes_our_made_up_session_id_for_a_session():

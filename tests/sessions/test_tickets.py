@@ -310,6 +310,8 @@ states = st.builds(
     replay_scope=st.binary(max_size=255),
     external=st.integers(0, 1),
     chain=st.lists(st.binary(min_size=1, max_size=50), max_size=3).map(tuple),
+    ocsp_response=st.binary(max_size=50),
+    timestamps=st.lists(st.binary(min_size=1, max_size=50), max_size=3).map(tuple),
 )
 
 

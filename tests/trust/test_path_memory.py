@@ -49,13 +49,13 @@ def trusting(*roots: Made, remember: int = 8, **options: Any) -> PathVerifier:
 def built(monkeypatch: pytest.MonkeyPatch) -> list[bytes]:
     """The leaves for which a path was looked for."""
     leaves: list[bytes] = []
-    build = paths._build_path
+    build = paths._build_paths
 
     def counted(parsed: Any, *others: Any) -> Any:
         leaves.append(parsed[0].encoded)
         return build(parsed, *others)
 
-    monkeypatch.setattr(paths, "_build_path", counted)
+    monkeypatch.setattr(paths, "_build_paths", counted)
     return leaves
 
 

@@ -12,10 +12,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
-from handfast.limits import MAX_PRESENTED_CERTIFICATES
+from handfast.limits import MAX_PATH_SIGNATURES, MAX_PRESENTED_CERTIFICATES
+from handfast.trust import paths
 from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathPolicy, PathVerifier
+from handfast.x509.certificates import Parsed
 from handfast.x509.describe import describe
 from handfast.x509.purpose import Purpose
 
@@ -98,13 +100,106 @@ def test_intermediates_may_come_in_any_order_and_with_strangers_among_them() -> 
     assert judge(leaf, trusted).path == (leaf.der, lower.der, upper.der, trusted.der)
 
 
-def test_a_straight_line_is_not_followed_out_of_order() -> None:
+@pytest.mark.parametrize("kind", ["p256", "ed25519", "ed448"])
+def test_order_duplicates_and_extras_matter_to_no_kind_of_key(kind: str) -> None:
+    """RFC 9846 4.5.1."""
+    trusted = root(key=new_key(kind))
+    upper = intermediate("Upper", trusted, key=new_key(kind))
+    lower = intermediate("Lower", upper, key=new_key(kind))
+    leaf, path = server(lower), (lower.der, upper.der, trusted.der)
+    stranger = intermediate("Stranger", root("Elsewhere", key=new_key(kind)))
+    for above in (
+        [lower, upper],
+        [upper, lower],
+        [trusted, upper, lower],
+        [lower, lower, upper, upper, lower],
+        [stranger, lower, root("Another", key=new_key(kind)), upper],
+        [leaf, lower, upper, trusted],
+    ):
+        assert judge(leaf.with_above(*above), trusted).path == (leaf.der, *path)
+
+
+def test_what_our_own_check_refuses_it_says_in_words() -> None:
     trusted = root(key=new_key("ed25519"))
     upper = intermediate("Upper", trusted, key=new_key("ed25519"))
-    lower = intermediate("Lower", upper, key=new_key("ed25519"))
-    leaf = server(lower)
-    assert judge(leaf, trusted)
-    assert not judge(leaf.with_above(upper, lower), trusted)
+    leaf = server(upper)
+    for above, words in (([], "was not sent"), ([root("Upper", key=new_key("ed25519"))], "another key")):
+        verdict = judge(leaf.with_above(*above), trusted)
+        assert not verdict
+        assert words in verdict.explanation
+        assert "PhantomData" not in str(verdict)
+
+
+@pytest.mark.parametrize("kind", ["p256", "ed25519"])
+def test_the_library_s_own_structures_are_not_for_people(kind: str) -> None:
+    """It does not take this curve for issuing, and prints how it stores what it does not take."""
+    trusted = root(key=new_key(kind))
+    odd = intermediate("Odd", trusted, key=ec.generate_private_key(ec.SECP256K1()))
+    verdict = judge(server(odd), trusted)
+    assert not verdict
+    assert not set("{}()") & set(verdict.explanation.partition("refuses it")[2])
+
+
+@pytest.mark.parametrize("order", [(0, 1), (1, 0)])
+@pytest.mark.parametrize("kind", ["p256", "ed25519"])
+def test_a_fault_of_one_certificate_of_a_ca_is_no_fault_of_another(kind: str, order: tuple[int, int]) -> None:
+    """What the library leaves out is looked for on every path, not on the first alone."""
+    trusted = root(key=new_key(kind))
+    good = intermediate("Middle", trusted, key=new_key(kind))
+    elsewhere = [x509.DNSName("corp.example")]
+    for extensions in (
+        [constraints(True), (x509.NameConstraints(elsewhere, None), True)],
+        [constraints(True), (x509.NameConstraints([x509.DirectoryName(name("x"))], None), True)],
+        [constraints(True), eku(SERVER)],
+        [constraints(True, 0)],
+        [constraints(False)],
+        [constraints(True), (usage("crl_sign"), True)],
+        [constraints(True), (x509.UnrecognizedExtension(x509.ObjectIdentifier("1.2.3.4"), b"\5\0"), True)],
+    ):
+        for not_after in (NOW + DAY, NOW - DAY):
+            useless = make("Middle", trusted, *extensions, key=good.key, not_after=not_after)
+            both = [(good, useless)[position] for position in order]
+            lower = intermediate("Lower", good, key=new_key(kind))
+            leaf = client(lower, subject="admin.other.example").with_above(lower, *both)
+            assert judge_client(leaf, trusted).path == (leaf.der, lower.der, good.der, trusted.der)
+            alone = leaf.with_above(lower, useless)
+            assert not judge_client(alone, trusted)
+
+
+def test_every_way_is_tried_within_the_budget() -> None:
+    """Three CAs with two certificates each, of which the second alone is usable."""
+    elsewhere = (x509.NameConstraints([x509.DirectoryName(name("x"))], None), True)
+    issuer = trusted = root()
+    above: list[Made] = []
+    path: list[bytes] = []
+    for number in range(3):
+        good = intermediate(str(number), issuer)
+        above += [make(str(number), issuer, constraints(True), elsewhere, key=good.key), good]
+        path.insert(0, good.der)
+        issuer = good
+    leaf = server(issuer)
+    assert judge(leaf.with_above(*above), trusted).path == (leaf.der, *path, trusted.der)
+
+
+@pytest.mark.parametrize("kind", ["p256", "ed25519"])
+def test_the_signatures_that_are_tried_are_counted(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[bool] = []
+    check = paths.issued
+
+    def counted(certificate: Parsed, issuer: Parsed) -> bool:
+        tried.append(certificate.issuer == issuer.subject)
+        return check(certificate, issuer)
+
+    monkeypatch.setattr(paths, "issued", counted)
+    issuer = trusted = root(key=new_key(kind))
+    above: list[Made] = []
+    for number in range(4):
+        key = new_key(kind)
+        twins = [make(str(number), issuer, constraints(True, 0), key=key) for _ in range(2)]
+        above += twins
+        issuer = twins[0]
+    assert not judge(server(issuer).with_above(*above), trusted)
+    assert 0 < tried.count(True) <= MAX_PATH_SIGNATURES
 
 
 def test_a_cross_signed_intermediate_leads_to_either_root() -> None:

@@ -6,12 +6,17 @@ import os
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography import x509
 
 from handfast.errors import ConfigError
+from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
+from handfast.trust.verdict import Verdict
+from handfast.trust.verifiers import PathVerifier
 from handfast.x509.pem import encode
+from handfast.x509.purpose import Purpose
 
-from .crafting import Made, root, server
+from .crafting import NOW, Made, constraints, intermediate, root, server, usage
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,3 +125,49 @@ def test_a_file_name_cannot_write_to_the_terminal(tmp_path: Path) -> None:
     path = tmp_path / "\x1b[2J.pem"
     path.write_bytes(pem(server(root())))
     assert Roots.from_file(path).source.isprintable()
+
+
+# Roots that are no good
+
+
+def odd_roots() -> dict[str, tuple[Made, bytes]]:
+    """Roots that have the shape of a certificate and do not parse whole: each as it was made, and as it is."""
+    unreadable = (x509.UnrecognizedExtension(x509.ObjectIdentifier("2.5.29.17"), b"\5\0"), False)
+    made = root("Odd", constraints(True))
+    extended = root("Odd", constraints(True), unreadable)
+    usage_twice = root("Odd", constraints(True), (usage("key_cert_sign"), True))
+    return {
+        "a name that does not decode": (extended, extended.der),
+        "an extension twice": (usage_twice, usage_twice.der.replace(b"\x06\x03\x55\x1d\x0f", b"\x06\x03\x55\x1d\x13")),
+        "version 8": (made, made.der.replace(b"\xa0\3\2\1\2", b"\xa0\3\2\1\7")),
+    }
+
+
+@pytest.mark.parametrize("what", odd_roots())
+@pytest.mark.parametrize("by", ["directory", "environment", "file"])
+def test_an_odd_root_is_named_and_the_others_serve(what: str, by: str, tmp_path: Path) -> None:
+    made, odd = odd_roots()[what]
+    good = root("Good")
+    names = {"a.pem": encode("CERTIFICATE", odd), "b.pem": pem(good)}
+    if by == "file":
+        names = {"a.pem": encode("CERTIFICATE", odd) + pem(good)}
+    for file, content in names.items():
+        (tmp_path / file).write_bytes(content)
+    if by == "environment":
+        roots = Roots.default({"SSL_CERT_FILE": str(tmp_path / "a.pem"), "SSL_CERT_DIR": str(tmp_path)})
+    else:
+        roots = Roots.from_path(tmp_path / "a.pem" if by == "file" else tmp_path)
+    verifier = PathVerifier(roots)
+
+    def verdict_on(issuer: Made) -> Verdict:
+        chain = server(issuer).chain
+        return verifier.verify(PresentedChain(chain=chain, purpose=Purpose.SERVER, server_name="localhost", at=NOW))
+
+    assert verdict_on(good)
+    for issuer in (made, intermediate("Middle", made)):
+        verdict = verdict_on(issuer)
+        assert verdict.code == "unusable_root"
+        assert "CN=Odd" in verdict.explanation
+        assert str(tmp_path / "a.pem") in verdict.explanation
+        assert "ParseError" not in verdict.explanation
+    assert verdict_on(good)

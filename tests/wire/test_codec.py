@@ -84,12 +84,12 @@ def test_equality_is_of_the_fields_and_of_the_class() -> None:
     assert repr(Pair(1, b"x")) == "Pair(kind=1, name=b'x')"
 
 
-# RFC 9846 appendix B.3, to be read beside it.
+# RFC 9846 appendix B.3, to be read beside it; but ClientHello extensions as in RFC 5246 7.4.1.2, as it may be of 1.2.
 RFC_BOUNDS = """
 ClientHello legacy_session_id 0 32
 ClientHello cipher_suites 2 65534
 ClientHello legacy_compression_methods 1 255
-ClientHello extensions 7 65535
+ClientHello extensions 0 65535
 ServerHello legacy_session_id_echo 0 32
 HelloRetryRequest extensions 6 65535
 KeyShareEntry key_exchange 1 65535

@@ -194,10 +194,17 @@ def test_a_hello_may_end_before_the_extensions() -> None:
     assert message.encode() == raw
 
 
-@pytest.mark.parametrize("length", range(7))
-def test_the_extensions_of_a_client_hello_have_at_least_7_bytes(length: int) -> None:
-    with pytest.raises(BadMessage, match=r"outside 7\.\.65535"):
+def test_the_block_of_extensions_may_be_empty_as_in_tls_1_2() -> None:
+    message = parse_handshake(hello_bytes(bytes(2)))
+    assert message == hello()
+    assert message.encode() == hello_bytes(b"")
+
+
+@pytest.mark.parametrize("length", range(1, 4))
+def test_a_block_of_extensions_is_not_shorter_than_one(length: int) -> None:
+    with pytest.raises(BadMessage) as caught:
         parse_handshake(hello_bytes(length.to_bytes(2, "big") + bytes(length)))
+    assert caught.value.code == "truncated"
 
 
 def test_a_certificate_request_may_hold_no_extension() -> None:
@@ -276,8 +283,13 @@ def test_two_extensions_of_one_type_are_illegal(kind: int) -> None:
     ],
 )
 def test_bytes_left_over_in_an_extension_are_an_error(kind: int, data: str) -> None:
+    """In a hello it is found when the version is known, in which it means something or not."""
+    message = parse_handshake(hello_bytes(block((kind, data), (0xFFFE, "00000000"))))
+    assert isinstance(message, ClientHello)
+    assert message.extensions[kind] == OpaqueExtension(kind, bytes.fromhex(data))
+    message.check_decoded({kind})
     with pytest.raises(BadMessage) as caught:
-        parse_handshake(hello_bytes(block((kind, data), (0xFFFE, "00000000"))))
+        message.check_decoded()
     assert caught.value.code == "trailing_bytes"
     assert caught.value.details["extra"] == 1
     assert caught.value.details["field"] == f"extensions.{ExtensionType.describe(kind)}"

@@ -252,7 +252,18 @@ def _fetch_ticket(target: Target, route: Route, config: ClientConfig, lenses: Le
         while not sessions and (left := deadline_at - time.monotonic()) > 0 and tls.wait(left):
             pass
     if not sessions:
-        ui.warn(f"the server gave no ticket within {_TICKET_TIMEOUT:g} s, so there is nothing to resume")
+        ui.warn(_nothing_to_resume(tls.info.version, config))
+
+
+def _nothing_to_resume(version: int, config: ClientConfig) -> str:
+    """Why a connection that came off left no session."""
+    if version == ProtocolVersion.TLS12 and not config.require_extended_main_secret:
+        why = "the server named no session, or has no extended main secret, without which none is kept (RFC 7627)"
+    elif version == ProtocolVersion.TLS12:
+        why = "the server named no session, by ticket or by id"
+    else:
+        why = f"the server gave no ticket within {_TICKET_TIMEOUT:g} s"
+    return f"{why}, so there is nothing to resume"
 
 
 def _tell_failure(outcome: Outcome, error: HandfastError) -> None:

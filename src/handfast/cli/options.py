@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handfast.cli import ui
+from handfast.crypto.groups import ALL_GROUPS
 from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
 from handfast.errors import bad_option
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
@@ -270,22 +272,22 @@ def parameters(
 
 
 def _version(text: str) -> int:
-    for version in ServerConfig.versions:
-        name = ProtocolVersion.describe(version)
-        if text in (name, name.replace(" ", "v"), name.removeprefix("TLS ")):
+    with suppress(KeyError):
+        version = ProtocolVersion.parse(text)
+        if version in ServerConfig.versions:
             return version
     raise bad_option("--tls", f"handfast does not speak {escape(text)!r}", "leave it out, or give 1.2 or 1.3")
 
 
 def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ...]:
-    default = ServerConfig.suites if registry is CipherSuite else ServerConfig.groups
-    spoken = ", ".join(map(registry.describe, default))
+    known = ServerConfig.suites if registry is CipherSuite else ALL_GROUPS
+    spoken = ", ".join(map(registry.describe, known))
     try:
         numbers = tuple(registry.parse(name.strip()) for name in names.split(","))
     except KeyError as error:
         raise bad_option(option, f"unknown name {escape(str(error.args[0]))!r}", f"names are {spoken}") from None
     for number in numbers:
-        if number not in default:
+        if number not in known:
             raise bad_option(option, f"handfast does not speak {registry.describe(number)}", f"it has {spoken}")
     return numbers
 

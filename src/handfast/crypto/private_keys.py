@@ -73,10 +73,15 @@ def _load(data: bytes, path: str, password: Password | None) -> object:
     from cryptography.hazmat.primitives import serialization
 
     pem = _BEGIN in data
-    load = serialization.load_pem_private_key if pem else serialization.load_der_private_key
+    parse = serialization.load_pem_private_key if pem else serialization.load_der_private_key
     block = _pem_block(data, path) if pem else data
+
+    def load(password: bytes | None) -> object:
+        # Whether an RSA key's factors are primes is not asked: that takes 10 s for 8192 bits. See _check_numbers.
+        return _check_numbers(parse(block, password, unsafe_skip_rsa_key_validation=True), path)
+
     try:
-        return load(block, None)
+        return load(None)
     except TypeError:
         # The one TypeError there is without a password: the key is encrypted.
         secret = resolved(password)
@@ -88,12 +93,27 @@ def _load(data: bytes, path: str, password: Password | None) -> object:
         reason = "its PEM block is damaged" if pem else "it is neither PEM nor PKCS#8, PKCS#1 or SEC1 in DER"
         raise ConfigError("bad_key", path=path, reason=reason) from None
     try:
-        return load(block, secret)
+        return load(secret)
     except UnsupportedAlgorithm:
         raise ConfigError("unsupported_key", path=path, reason="the encryption is of an unknown kind") from None
     except ValueError:
         # A wrong password decrypts to noise, which fails in as many ways as there are formats.
         raise ConfigError("password_wrong", path=path) from None
+
+
+def _check_numbers(key: object, path: str) -> object:
+    """``key``, whose numbers fit each other if it is RSA; ConfigError bad_key otherwise. RFC 8017 3.2.
+
+    Factors that are no primes make signatures that do not verify, which ``LocalSigner`` finds by its first one.
+    """
+    if not isinstance(key, rsa.RSAPrivateKey):
+        return key
+    private = key.private_numbers()
+    n, e, p, q, d = private.public_numbers.n, private.public_numbers.e, private.p, private.q, private.d
+    fit = p * q == n and p > 1 and q > 1 and (e * d - 1) % (p - 1) == 0 and (e * d - 1) % (q - 1) == 0
+    if fit and (private.dmp1, private.dmq1) == (d % (p - 1), d % (q - 1)) and private.iqmp * q % p == 1:
+        return key
+    raise ConfigError("bad_key", path=path, reason="the numbers of the RSA key do not fit each other")
 
 
 def _pem_block(data: bytes, path: str) -> bytes:

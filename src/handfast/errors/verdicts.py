@@ -58,6 +58,7 @@ class CertificateRejected(HandfastError):
             "access_denied": (Alert.access_denied, "the certificate is good, and its owner is not allowed in"),
             "no_verdict": (Alert.internal_error, "our verifier returned something that is not a verdict"),
             "verifier_failed": (Alert.internal_error, "our verifier raised an error"),
+            "unusable_root": (Alert.unknown_ca, "a trusted root cannot be used"),
             "no_roots": (Alert.unknown_ca, "no root is trusted here"),
         }.items()
     }

@@ -146,7 +146,7 @@ def resumed_client12(
         ticket = yield from hs.expect(NewSessionTicket)
     keys12.read_with(hs, suite, keys[Role.SERVER], after=NewSessionTicket if choice.ticket else ServerHello)
     first_finished = yield from check_finished(hs, main_secret.finished_key(Role.SERVER))
-    take_over(hs, offered.peer, session.ocsp_response)
+    take_over(hs, offered.peer, session.ocsp_response, session.timestamps)
     hs.info.session_identified = session.identified
     keys12.write_with(hs, suite, keys[Role.CLIENT])
     send_finished(hs, main_secret.finished_key(Role.CLIENT))

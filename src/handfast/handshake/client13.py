@@ -76,7 +76,7 @@ def client13(
         asked, proven = yield from server_identity(hs, hello)
     yield from check_finished(hs, server_secret)
     if session is not None:
-        take_over(hs, session.peer, session.session.ocsp_response)
+        take_over(hs, session.peer, session.session.ocsp_response, session.session.timestamps)
 
     main_secret = handshake_secret.main_secret()
     client_application, server_application, exporter = main_secret.application_secrets(hs.transcript.digest())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
@@ -359,12 +360,20 @@ def _check_known(option: str, values: Sequence[Any], known: object, registry: ty
         _refuse(option, "is empty", "leave it out for the default")
     for value in values:
         if not isinstance(value, int):
-            example = f"handfast.registry.{registry.__name__}.{next(iter(registry)).name}"
-            _refuse(option, f"{value!r} is not the number of one", f"name them as {example}")
+            _refuse(option, f"{value!r} is not the number of one", f"name them as {_example(value, registry)}")
         if value not in known:  # type: ignore[operator]
             _refuse(option, f"handfast does not speak {registry.describe(value)}", "see --help for the names")
     if len(set(values)) != len(values):
         _refuse(option, "names a value twice", "name each once")
+
+
+def _example(value: object, registry: type[Registry]) -> str:
+    """How a number is written in a program: that of the name in ``value``, or any."""
+    member = next(iter(registry))
+    if isinstance(value, str):
+        with suppress(KeyError):
+            member = registry.parse(value)
+    return f"handfast.registry.{registry.__name__}.{member.name}"
 
 
 def _check_client_auth(mode: object) -> None:

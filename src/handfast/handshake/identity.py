@@ -311,13 +311,18 @@ def judge_restored(
     return VerifiedPeer(proven.chain, verdict, CHECKED) if verdict.accepted else UnverifiedPeer(proven.chain, verdict)
 
 
-def take_over(hs: Handshake, peer: VerifiedPeer | UnverifiedPeer | None, ocsp_response: bytes) -> None:
+def take_over(
+    hs: Handshake,
+    peer: VerifiedPeer | UnverifiedPeer | None,
+    ocsp_response: bytes = b"",
+    timestamps: tuple[bytes, ...] = (),
+) -> None:
     """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf.
 
     For after the peer's Finished alone: until then a hello, or a whole flight, may be one that somebody recorded.
     """
     hs.info.resumed = True
-    hs.info.ocsp_response = ocsp_response
+    hs.info.ocsp_response, hs.info.signed_certificate_timestamps = ocsp_response, timestamps
     hs.info.peer = peer
     if peer is None:
         return

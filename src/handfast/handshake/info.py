@@ -126,3 +126,8 @@ class ConnectionInfo:
         if self.role is Role.CLIENT:
             raise ApiMisuse("bad_argument", reason="a client serves no host")
         return self.policy is None or self.policy(host)
+
+
+def stored_size(info: ConnectionInfo) -> int:
+    """How many bytes a session keeps of what its peer presented: the chain and what came beside its leaf."""
+    return sum(map(len, (*info.presented, info.ocsp_response, *info.signed_certificate_timestamps)))

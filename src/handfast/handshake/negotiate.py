@@ -317,8 +317,6 @@ def _decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:
 
 def check_client_hello(hello: ClientHello) -> Offer:
     """What a client that speaks TLS 1.3 offers, if its hello is whole. RFC 9846 4.2.2 and 9.2."""
-    if hello.legacy_version != TLS12:
-        raise PeerMisbehaved("legacy_version", message="ClientHello", version=hello.legacy_version)
     if hello.legacy_compression_methods != b"\x00":
         raise PeerMisbehaved("compression_offered")
     check_extensions(hello)

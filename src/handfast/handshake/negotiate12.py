@@ -32,6 +32,9 @@ if TYPE_CHECKING:
     from handfast.wire.messages import ClientHello
     from handfast.wire.messages12 import CertificateRequest, ServerECDHParams, ServerHello
 
+# What a client that names no groups is taken to have: it is from before x25519. RFC 8422 4 leaves us the choice.
+_UNNAMED_GROUPS = (NamedGroup.secp256r1, NamedGroup.secp384r1, NamedGroup.secp521r1)
+
 # The kinds of certificate that sign, by the kind of key that a suite names. RFC 5246 7.4.4 and RFC 8422 5.5.
 CERTIFICATE_TYPES = {ECDSA: ClientCertificateType.ecdsa_sign, RSA: ClientCertificateType.rsa_sign}
 
@@ -170,8 +173,7 @@ def check_client_hello(hello: ClientHello, *, require_extended: bool) -> Offer:
     return Offer(
         hello,
         hello.cipher_suites,
-        # RFC 8422 4: a client that names none leaves the choice to the server.
-        CLASSICAL_GROUPS if groups is None else groups.named_group_list,
+        _UNNAMED_GROUPS if groups is None else groups.named_group_list,
         () if schemes is None else schemes.supported_signature_algorithms,
         () if protocols is None else protocols.protocol_name_list,
         extended,
@@ -190,7 +192,9 @@ def common_suites(ours: Sequence[int], offer: Offer) -> list[Suite12]:
 
 
 def choose_group(ours: Sequence[int], offered: Collection[int]) -> int:
-    """Our most wanted group among those offered. RFC 8422 5.1."""
+    """Our most wanted group among those offered; P-256, if we have it, where the client named none. RFC 8422 4, 5.1."""
+    if offered is _UNNAMED_GROUPS and NamedGroup.secp256r1 in ours:
+        return NamedGroup.secp256r1
     for group in ours:
         if group in offered and group in CLASSICAL_GROUPS:
             return group

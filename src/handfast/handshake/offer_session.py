@@ -17,7 +17,7 @@ from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.handshake import negotiate
 from handfast.handshake.identity import ProvenChain, judge_restored
-from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+from handfast.handshake.info import UnverifiedPeer, VerifiedPeer, stored_size
 from handfast.handshake.resume import bound_to, trusted_by
 from handfast.registry import ExtensionType
 from handfast.sessions.state import ClientSession
@@ -213,7 +213,7 @@ def ticket_keeper(
         if shown and chains is not None and (own_partition != present or hs.info.shown not in chains):
             # Our credentials were loaded anew since: this session is not of who the partition is for.
             return
-        size = sum(map(len, (*hs.info.presented, hs.info.ocsp_response)))
+        size = stored_size(hs.info)
         if not message.ticket_lifetime or left <= 0 or size > limits.MAX_STORED_CHAIN:
             return
         left -= 1
@@ -231,6 +231,7 @@ def ticket_keeper(
             chain=hs.info.presented,
             identified=identified or shown,
             ocsp_response=hs.info.ocsp_response,
+            timestamps=hs.info.signed_certificate_timestamps,
         )
         quietly(sessions.put, own_partition, session)
 

@@ -14,7 +14,7 @@ from handfast import limits
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites12 import SUITES_12
 from handfast.handshake.identity import ProvenChain, judge_restored
-from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+from handfast.handshake.info import UnverifiedPeer, VerifiedPeer, stored_size
 from handfast.handshake.offer_session import own_chains, partition, quietly
 from handfast.sessions.state12 import ClientSession12
 
@@ -84,7 +84,7 @@ def remember_session_12(
     config = hs.config
     if config.sessions is None or server_name is None or not main_secret.extended:
         return
-    if sum(map(len, (*hs.info.presented, hs.info.ocsp_response))) > limits.MAX_STORED_CHAIN:
+    if stored_size(hs.info) > limits.MAX_STORED_CHAIN:
         return
     chains = own_chains(config)
     if resumed is not None:
@@ -119,5 +119,6 @@ def remember_session_12(
         chain=hs.info.presented,
         identified=hs.info.certificate_sent if resumed is None else resumed.session.identified,
         ocsp_response=hs.info.ocsp_response,
+        timestamps=hs.info.signed_certificate_timestamps,
     )
     quietly(config.sessions.put, own_partition, session)

@@ -21,7 +21,7 @@ from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.errors import PeerMisbehaved
 from handfast.handshake.by_name import may_have_credentials
 from handfast.handshake.identity import ProvenChain, judge_restored
-from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+from handfast.handshake.info import UnverifiedPeer, VerifiedPeer, stored_size
 from handfast.handshake.needs import FirstUse, Issue, Redeem
 from handfast.sessions.state import FORMAT, TicketState
 from handfast.trust.verifiers import policy_id
@@ -259,8 +259,10 @@ def send_tickets(
 ) -> Generator[Step, Any, None]:
     """Give the client its tickets: after its Finished and the verdict, never before. RFC 9846 4.7.1."""
     config = hs.config
-    chain, ocsp_response = (hs.info.presented, hs.info.ocsp_response) if hs.info.peer is not None else ((), b"")
-    if config.tickets is None or sum(map(len, (*chain, ocsp_response))) > limits.MAX_STORED_CHAIN:
+    info = hs.info
+    known = info.peer is not None
+    chain, ocsp_response = (info.presented, info.ocsp_response) if known else ((), b"")
+    if config.tickets is None or (known and stored_size(info) > limits.MAX_STORED_CHAIN):
         return
     now = int(hs.seams.clock() * 1000)
     authenticated_at = now if resumption is None else resumption.state.authenticated_at
@@ -288,6 +290,7 @@ def send_tickets(
             external=0,
             chain=chain,
             ocsp_response=ocsp_response,
+            timestamps=info.signed_certificate_timestamps if known else (),
         )
         ticket = yield from hs.ask(Issue(config.tickets, state.encode(), policy, lifetime))
         if not isinstance(ticket, bytes) or not 1 <= len(ticket) < 2**16:

@@ -34,6 +34,7 @@ def server(hs: ServerHandshake) -> Generator[Step, Any, Established | Establishe
     hs.info.server_name = asked_name = negotiate.asked_name(hello)
     base = hs.config
     if base.choose_config is not None:
+        versions.check_decoded(hello, None)
         hs.config = yield from hs.choose(base.choose_config, negotiate.seen(hello))
         hs.use(hs.config.crypto)
     config = hs.config
@@ -81,4 +82,5 @@ def retry(
     before = hs.transcript.copy()
     second = yield from hs.expect(ClientHello)
     hs.require_boundary(ClientHello)
+    versions.check_decoded(second, negotiate.TLS13)
     return negotiate.check_second_hello(offer, second, group, cookie), before

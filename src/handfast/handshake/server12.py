@@ -164,7 +164,7 @@ def resumed_server12(
     first_finished = send_finished(hs, main_secret.finished_key(Role.SERVER))
     keys12.read_with(hs, suite, keys[Role.CLIENT], after=ClientHello)
     yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
-    take_over(hs, resumption.peer, b"")
+    take_over(hs, resumption.peer)
     return Established12(suite, main_secret.exporter(), first_finished)
 
 

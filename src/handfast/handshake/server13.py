@@ -82,7 +82,9 @@ def server13(
 
     ticket_count = tickets_to_send(hs.config, offer, resumed=resumption is not None)
     hint = ticket_count if offer.said.tickets is not None else 0
-    hs.send_encoded(encrypted_extensions(offer.said.names_server, decision.protocol, early is not None, hint))
+    # RFC 6066 3: a name is not acknowledged where a session is resumed.
+    named = offer.said.names_server and resumption is None
+    hs.send_encoded(encrypted_extensions(named, decision.protocol, early is not None, hint))
     hs.info.resumed = resumption is not None
     tell_negotiated(hs, offer.hello)
     request = None
@@ -146,10 +148,10 @@ def skip_early_data(hs: ServerHandshake, offer: negotiate.Offer) -> None:
 
 
 @lru_cache(maxsize=64)
-def encrypted_extensions(names_server: bool, protocol: str | None, early: bool, ticket_hint: int) -> bytes:
+def encrypted_extensions(named: bool, protocol: str | None, early: bool, ticket_hint: int) -> bytes:
     """RFC 9846 4.4.1."""
     bodies: list[ExtensionBody] = []
-    if names_server:
+    if named:
         bodies.append(ServerNameAcknowledged())
     if protocol is not None:
         bodies.append(ProtocolNameList((protocol.encode(),)))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from handfast.errors import PeerIncompatible, PeerMisbehaved
 from handfast.handshake.negotiate import DOWNGRADE_SENTINELS, TLS12, TLS13, names
-from handfast.registry import CipherSuite, ProtocolVersion
+from handfast.registry import CipherSuite, ExtensionType, ProtocolVersion
 from handfast.wire import messages12
 from handfast.wire.extensions import SupportedVersionsClientHello
 
@@ -18,19 +18,58 @@ if TYPE_CHECKING:
     from handfast.wire.messages import ClientHello, HelloRetryRequest, ServerHello
 
 
+# The extensions that mean nothing in the other version: whatever stands in them is not looked at there.
+_ONLY_12 = frozenset(
+    (
+        ExtensionType.ec_point_formats,
+        ExtensionType.encrypt_then_mac,
+        ExtensionType.extended_main_secret,
+        ExtensionType.session_ticket,
+        ExtensionType.renegotiation_info,
+    )
+)
+_ONLY_13 = frozenset(
+    (
+        ExtensionType.compress_certificate,
+        ExtensionType.delegated_credential,
+        ExtensionType.pre_shared_key,
+        ExtensionType.early_data,
+        ExtensionType.cookie,
+        ExtensionType.psk_key_exchange_modes,
+        ExtensionType.certificate_authorities,
+        ExtensionType.post_handshake_auth,
+        ExtensionType.key_share,
+        ExtensionType.quic_transport_parameters,
+        ExtensionType.ticket_request,
+    )
+)
+_MEANINGLESS = {TLS12: _ONLY_13, TLS13: _ONLY_12, None: _ONLY_12 | _ONLY_13}
+
+
+def check_decoded(hello: ClientHello, version: int | None) -> None:
+    """What means something in this version was decoded; where it is None, what means something in every version."""
+    hello.check_decoded(_MEANINGLESS[version])
+
+
 def choose_version(ours: Collection[int], hello: ClientHello) -> int:
-    """The highest version that we and the client speak. RFC 9846 4.3.1; RFC 7507 3 against a client that fell back."""
+    """The highest version that we and the client speak. RFC 9846 4.3.1; RFC 7507 3 against a client that fell back.
+
+    What the hello says must then decode, as far as it means something in that version.
+    """
     versions = hello.find(SupportedVersionsClientHello)
-    if versions is not None:
-        theirs = versions.versions
-    else:
-        # RFC 9846 4.3.1: whatever the number, the extension alone speaks of 1.3 and more.
-        theirs = (min(hello.legacy_version, TLS12),)
+    if versions is None and ExtensionType.supported_versions in hello.extensions:
+        check_decoded(hello, None)
+    if hello.legacy_version <= ProtocolVersion.SSL30:
+        # RFC 9846 D.5: whatever the extension says.
+        raise _no_common((hello.legacy_version,), ours)
+    # RFC 9846 4.3.1: where the extension is, it alone decides; without it 1.2 is the highest, whatever the number.
+    theirs = (min(hello.legacy_version, TLS12),) if versions is None else versions.versions
     common = [version for version in ours if version in theirs]
     if not common:
-        raise _no_common(theirs if versions is not None else (hello.legacy_version,), ours)
+        raise _no_common((hello.legacy_version,) if versions is None else theirs, ours)
     if max(common) < max(ours) and CipherSuite.TLS_FALLBACK_SCSV in hello.cipher_suites:
         raise PeerIncompatible("inappropriate_fallback", theirs=ProtocolVersion.describe(max(common)))
+    check_decoded(hello, max(common))
     return max(common)
 
 

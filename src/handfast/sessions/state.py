@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from struct import Struct
 
 # Of the encoding below; a ticket of another format is unknown.
-FORMAT = 3
+FORMAT = 4
 
 # All numbers of a state, then the lengths of psk, application_protocol, server_name, replay_scope and ocsp_response and
-# the number of certificates; those follow, in this order.
-_HEAD = Struct(">BHIQQIIBBBHBHB")
+# the numbers of certificates and timestamps; those follow, in this order.
+_HEAD = Struct(">BHIQQIIBBBHBHBH")
 
 
 @dataclass(slots=True, repr=False)
@@ -29,7 +29,7 @@ class TicketState:
         replay_scope: the replay guard that answers for the ticket's early data, b"" for none.
         external: 1 for a PSK that does not come from a handshake of ours: nobody showed a certificate for it.
         chain: the certificates that the client presented and proved, DER, leaf first. ocsp_response: the OCSP response
-            that came beside the leaf, DER, b"" if none.
+            that came beside the leaf, DER, b"" if none. timestamps: the signed certificate timestamps that came there.
     """
 
     format: int
@@ -46,6 +46,7 @@ class TicketState:
     external: int
     chain: tuple[bytes, ...]
     ocsp_response: bytes = b""
+    timestamps: tuple[bytes, ...] = ()
 
     def __repr__(self) -> str:
         return f"<TicketState issued at {self.issued_at} ms, {len(self.chain)} certificates>"
@@ -53,7 +54,7 @@ class TicketState:
     def encode(self) -> bytes:
         """As bytes that hold secrets: a ``Tickets`` seals them or keeps them."""
         psk, protocol, server_name = self.psk, self.application_protocol, self.server_name
-        scope, response, chain = self.replay_scope, self.ocsp_response, self.chain
+        scope, response, chain, timestamps = self.replay_scope, self.ocsp_response, self.chain, self.timestamps
         head = _HEAD.pack(
             self.format,
             self.suite,
@@ -69,8 +70,9 @@ class TicketState:
             len(scope),
             len(response),
             len(chain),
+            len(timestamps),
         )
-        return b"".join((head, psk, protocol, server_name, scope, response, encode_chain(chain)))
+        return b"".join((head, psk, protocol, server_name, scope, response, encode_list(chain + timestamps)))
 
     @classmethod
     def decode(cls, data: object) -> TicketState | None:
@@ -79,15 +81,15 @@ class TicketState:
             return None
         head = _HEAD.unpack_from(data)
         _, suite, age_add, issued_at, authenticated_at, lifetime, early, external = head[:8]
-        psk_length, protocol_length, name_length, scope_length, response_length, count = head[8:]
-        # Where each ends; that all are there shows when the chain, which ends with the data, is read.
+        psk_length, protocol_length, name_length, scope_length, response_length, certificates, timestamps = head[8:]
+        # Where each ends; that all are there shows when the list, which ends with the data, is read.
         psk = _HEAD.size + psk_length
         protocol = psk + protocol_length
         name = protocol + name_length
         scope = name + scope_length
         response = scope + response_length
-        chain = decode_chain(data, response, count)
-        if not psk_length or chain is None:
+        listed = decode_list(data, response, certificates + timestamps)
+        if not psk_length or listed is None:
             return None
         return cls(
             FORMAT,
@@ -102,26 +104,27 @@ class TicketState:
             early,
             data[name:scope],
             external,
-            chain,
+            listed[:certificates],
             data[scope:response],
+            listed[certificates:],
         )
 
 
-def encode_chain(chain: tuple[bytes, ...]) -> bytes:
-    """Certificates, each behind its length of two bytes."""
-    return b"".join([len(certificate).to_bytes(2, "big") + certificate for certificate in chain]) if chain else b""
+def encode_list(parts: tuple[bytes, ...]) -> bytes:
+    """Certificates and timestamps, each behind its length of two bytes."""
+    return b"".join([len(part).to_bytes(2, "big") + part for part in parts]) if parts else b""
 
 
-def decode_chain(data: bytes, at: int, count: int) -> tuple[bytes, ...] | None:
-    """``count`` certificates that fill ``data`` from ``at`` on; None if they do not, or if one is empty."""
-    chain = []
+def decode_list(data: bytes, at: int, count: int) -> tuple[bytes, ...] | None:
+    """``count`` parts that fill ``data`` from ``at`` on; None if they do not, or if one is empty."""
+    parts = []
     for _ in range(count):
         start = at + 2
         at = start + int.from_bytes(data[at:start], "big")
         if at == start:
             return None
-        chain.append(data[start:at])
-    return tuple(chain) if at == len(data) else None
+        parts.append(data[start:at])
+    return tuple(parts) if at == len(data) else None
 
 
 # Nobody changes one; to have that enforced would triple the cost of making it.
@@ -138,6 +141,7 @@ class ClientSession:
         application_protocol: of that connection. chain: what the server presented and proved, DER, leaf first.
         identified: whether the session stands for a client certificate that was shown.
         ocsp_response: the OCSP response that came beside the server's leaf, DER, b"" if none.
+        timestamps: the signed certificate timestamps that came there.
     """
 
     ticket: bytes = field(repr=False)
@@ -152,6 +156,7 @@ class ClientSession:
     chain: tuple[bytes, ...] = field(repr=False)
     identified: bool
     ocsp_response: bytes = field(default=b"", repr=False)
+    timestamps: tuple[bytes, ...] = field(default=(), repr=False)
 
     def obfuscated_age(self, now: float) -> int:
         """The ticket's age in milliseconds plus ``ticket_age_add``, modulo 2^32. RFC 9846 4.3.11.1."""

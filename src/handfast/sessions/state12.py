@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from struct import Struct
 
-from handfast.sessions.state import decode_chain, encode_chain
+from handfast.sessions.state import decode_list, encode_list
 
 # Of the encoding below; no session of another version begins so.
 FORMAT_12 = 0x22
@@ -51,7 +51,7 @@ class TicketState12:
             self.ticket_lifetime,
             len(chain),
         )
-        return head + encode_chain(chain)
+        return head + encode_list(chain)
 
     @classmethod
     def decode(cls, data: object) -> TicketState12 | None:
@@ -59,7 +59,7 @@ class TicketState12:
         if not isinstance(data, bytes) or len(data) < _HEAD.size or data[0] != FORMAT_12:
             return None
         *fields, count = _HEAD.unpack_from(data)
-        chain = decode_chain(data, _HEAD.size, count)
+        chain = decode_list(data, _HEAD.size, count)
         return None if chain is None else cls(*fields, chain)
 
 
@@ -75,6 +75,7 @@ class ClientSession12:
         chain: what the server presented and proved, DER, leaf first.
         identified: whether the session stands for a client certificate that was shown.
         ocsp_response: the OCSP response that came beside the server's leaf, DER, b"" if none.
+        timestamps: the signed certificate timestamps that came there.
     """
 
     ticket: bytes = field(repr=False)
@@ -87,3 +88,4 @@ class ClientSession12:
     chain: tuple[bytes, ...] = field(repr=False)
     identified: bool
     ocsp_response: bytes = field(default=b"", repr=False)
+    timestamps: tuple[bytes, ...] = field(default=(), repr=False)

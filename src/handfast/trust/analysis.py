@@ -23,7 +23,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from handfast.crypto.signatures import may_verify
 from handfast.limits import MAX_ANALYSIS_SIGNATURES
 from handfast.text import listed
-from handfast.trust.paths import issued
+from handfast.trust.paths import issued, passed
 from handfast.trust.rules import title
 from handfast.trust.verdict import Reason
 from handfast.x509 import distinguished_names
@@ -54,7 +54,7 @@ def follow(presented: Sequence[Parsed], anchors: Anchors, known: Sequence[bytes]
     while path[-1] not in anchors:
         last = path[-1]
         roots = anchors.named(last.issuer)
-        others = [one for one in presented if one.subject == last.issuer and not _already(one, path)]
+        others = [one for one in presented if one.subject == last.issuer and not passed(one, path)]
         candidates = [*((one, True) for one in roots), *((one, False) for one in others)][:budget]
         budget -= len(candidates)
         issuer = next((one for one, trusted in candidates if issued(last, one, trusted=trusted)), None)
@@ -62,11 +62,6 @@ def follow(presented: Sequence[Parsed], anchors: Anchors, known: Sequence[bytes]
             return Walk(path, _dead_end(last, presented, roots, others, anchors, known))
         path.append(issuer)
     return Walk(path, None)
-
-
-def _already(certificate: Parsed, path: list[Parsed]) -> bool:
-    """A name and key that the path has passed leads nowhere new, however many certificates repeat them."""
-    return any((one.subject, one.public_key_info) == (certificate.subject, certificate.public_key_info) for one in path)
 
 
 def _dead_end(
@@ -114,6 +109,8 @@ def _unknown(last: Parsed, index: int, anchors: Anchors, known: Sequence[bytes])
             f" its bytes: the two are encoded differently{how}"
         )
         return Reason("unknown_issuer", index, words)
+    if unusable := anchors.unusable(last.issuer):
+        return Reason("unusable_root", None, f"{title(last, index)} was issued by {issuer}, and {unusable}")
     facts = f"{title(last, index)} was issued by {issuer}, which was not sent and is not among {_roots(anchors)}"
     if evidence := _missing_evidence(last, anchors, known):
         return Reason("missing_intermediate", index, f"{facts}; it is an intermediate: {evidence}")
@@ -234,6 +231,7 @@ _ADVICE = {
     "ocsp_stale": "the peer must fetch a current OCSP response from its CA; or set the clock if the time here is wrong",
     "ocsp_unknown": "the peer must ask its CA why it does not know the certificate, or use another one",
     "revocation_unusable": "fetch the revocation list again from the CA that issued the certificate",
+    "unusable_root": "fetch that root again from its CA, or have the CA make it anew",
     "unsupported_extension": "have the certificate issued without that extension, or not critical",
 }
 _ADVICE_BY_PURPOSE = {

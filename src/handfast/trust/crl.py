@@ -19,7 +19,7 @@ from cryptography import x509
 from cryptography.x509.oid import CRLEntryExtensionOID, ExtensionOID
 
 from handfast.limits import MAX_CRL_ISSUER_KEYS, MAX_PEER_TEXT
-from handfast.text import escape
+from handfast.text import reported
 from handfast.x509.certificates import weak_hash
 
 if TYPE_CHECKING:
@@ -102,7 +102,7 @@ def read(encoded: bytes) -> RevocationList:
     except Unusable:
         raise
     except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
-        raise Unusable(f"it does not parse: {escape(str(error), MAX_PEER_TEXT)}") from None
+        raise Unusable(f"it does not parse: {reported(error, MAX_PEER_TEXT)}") from None
 
 
 def _read(encoded: bytes) -> RevocationList:

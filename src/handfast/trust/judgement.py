@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handfast.errors import ConfigError
-from handfast.limits import MAX_PRESENTED_CERTIFICATES
+from handfast.limits import MAX_PATH_SIGNATURES, MAX_PEER_TEXT, MAX_PRESENTED_CERTIFICATES
+from handfast.text import reported
 from handfast.trust import analysis, paths, rules
 from handfast.trust.ocsp import ocsp_problems
 from handfast.trust.revoked import revocation_problems
@@ -44,10 +45,26 @@ def judge(case: Case) -> Verdict:
         return _refusal([Reason("no_roots", None, words)], purpose, parsed[0])
     named = list(_name_problems(parsed[0], case))
     try:
-        path = paths.find_path(parsed, case)
+        path, problems = _usable_path(parsed, case)
     except paths.NoPath as error:
         return _refusal([*_unconnected(error, parsed, case), *named], purpose, parsed[0])
-    return _judge_path(path, named, case)
+    return _judge_path(path, [*problems, *named], case)
+
+
+def _usable_path(parsed: list[Parsed], case: Case) -> tuple[list[Parsed], list[Reason]]:
+    """The first path without a fault, else the first of all with its faults. Raises NoPath."""
+    faulty: tuple[list[Parsed], list[Reason]] | None = None
+    for path in paths.find_paths(parsed, case):
+        problems = list(rules.path_problems(path, case, trusted=True))
+        if paths.rests_on_edwards(path):
+            problems += paths.line_problems(path)
+        if not problems:
+            case.anchors.memory.keep(path, case.presented, case.policy)
+            return path, problems
+        faulty = faulty or (path, problems)
+    if faulty is None:
+        raise paths.NoPath
+    return faulty
 
 
 def _unconnected(error: paths.NoPath, parsed: list[Parsed], case: Case) -> list[Reason]:
@@ -58,13 +75,9 @@ def _unconnected(error: paths.NoPath, parsed: list[Parsed], case: Case) -> list[
     return found or [_unexplained(error)]
 
 
-def _judge_path(path: list[Parsed], named: Sequence[Reason], case: Case) -> Verdict:
-    """The verdict on a path to a root; ``named`` is what is wrong with the names."""
+def _judge_path(path: list[Parsed], problems: list[Reason], case: Case) -> Verdict:
+    """The verdict on a path to a root; ``problems`` is what is wrong along it, and with the names."""
     leaf = path[0]
-    problems = list(rules.path_problems(path, case, trusted=True))
-    if paths.rests_on_edwards(path):
-        problems += paths.line_problems(path)
-    problems += named
     if not problems:
         problems += revocation_problems(path, case)
     if not problems:
@@ -82,8 +95,11 @@ def _judge_path(path: list[Parsed], named: Sequence[Reason], case: Case) -> Verd
 
 def _unexplained(error: paths.NoPath) -> Reason:
     """The library refuses what we find nothing wrong with: constraints on addresses, odd encodings."""
+    if not error.args:
+        return Reason("policy", None, f"no way to a root was found by trying {MAX_PATH_SIGNATURES} signatures")
     code = "name_constraint" if "name constraint" in str(error) else "policy"
-    return Reason(code, None, f"the path check refuses it: {error}")
+    words = reported(error, MAX_PEER_TEXT).removeprefix("validation failed: ").removeprefix("candidates exhausted: ")
+    return Reason(code, None, f"the path check refuses it: {words}")
 
 
 def _name_problems(leaf: Parsed, case: Case) -> Iterator[Reason]:

@@ -25,7 +25,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, ExtensionOID
 from handfast import der, limits
 from handfast.crypto import signatures
 from handfast.crypto.new_keys import DER
-from handfast.text import escape
+from handfast.text import reported
 from handfast.trust.paths import issued
 from handfast.trust.revocation import OcspPolicy
 from handfast.trust.revoked import revocation_problems
@@ -141,7 +141,7 @@ def _believable(leaf: Parsed, issuer: Parsed, case: Case) -> Response:
     except Unacceptable:
         raise
     except Exception as error:  # noqa: BLE001 (the library raises errors of many kinds at whatever it cannot read)
-        raise Unacceptable(f"cannot be read: {escape(str(error), limits.MAX_PEER_TEXT)}") from None
+        raise Unacceptable(f"cannot be read: {reported(error, limits.MAX_PEER_TEXT)}") from None
     return response
 
 

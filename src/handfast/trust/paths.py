@@ -9,14 +9,15 @@ that it can express itself; names are matched in ``names``. Two traps are avoide
   basicConstraints each have a callback of ours, for CAs and leaves.
 - The library does not look at the leaf's key at all, and at nothing outside the path it finds. ``rules`` does.
 
-The library knows no Ed25519 or Ed448 issuers. For a path that rests on such a signature ``straight_line`` follows the
-presented order, one certificate signed by the next, to a root; a chain that branches or is out of order is not looked
-at. ``rules`` then checks what the library would have checked, and ``line_problems`` the rest: it refuses name
-constraints and every algorithm that the library would not know either.
+The library knows no Ed25519 or Ed448 issuers. For a path that rests on such a signature ``lines`` looks for one
+certificate signed by the next up to a root, in any order and with strangers among them (RFC 9846 4.5.1). ``rules`` then
+checks what the library would have checked, and ``line_problems`` the rest: it refuses name constraints and every
+algorithm that the library would not know either.
 """
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,13 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from handfast import der
-from handfast.crypto.signatures import may_verify
-from handfast.limits import MAX_PRESENTED_CERTIFICATES
+from handfast.crypto import signatures
+from handfast.limits import MAX_PATH_SIGNATURES, MAX_PEER_TEXT, MAX_PRESENTED_CERTIFICATES
+from handfast.text import escape
 from handfast.trust.path_memory import PathMemory
 from handfast.trust.verdict import Reason
 from handfast.x509.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, hush_parser, parse
+from handfast.x509.distinguished_names import rfc4514
 from handfast.x509.usage import ca_purposes_allow, leaf_purposes_allow
 
 if TYPE_CHECKING:
@@ -82,8 +85,18 @@ class Anchors:
                 continue
         return found
 
+    def unusable(self, subject: bytes) -> str:
+        """Which root with this DER subject name cannot be used, where it is and why; "" if all can."""
+        for certificate in self._by_name.get(subject, ()):
+            try:
+                parse(certificate)
+            except Malformed as error:
+                who = escape(rfc4514(subject), MAX_PEER_TEXT) or "without a subject"
+                return f"the trusted root {who} in {self.roots.file_of(certificate)} cannot be used: {error}"
+        return ""
+
     def by_object(self, certificate: x509.Certificate) -> Parsed:
-        """The root that the library returned; KeyError when it is not one."""
+        """The root that the library returned; KeyError when it is not one, Malformed when it does not parse whole."""
         # By identity, because hashing a certificate means hashing all its bytes.
         found = self._parsed.get(id(certificate))
         if found is None or found.certificate is not certificate:
@@ -118,29 +131,51 @@ class Anchors:
         hush_parser()
         objects = {}
         for certificate in self.roots.certificates:
-            try:
+            # Whatever its parser raises: the other roots serve, and ``unusable`` says what is wrong with this one.
+            with suppress(Exception):
                 objects[x509.load_der_x509_certificate(certificate)] = certificate
-            except ValueError:
-                continue
         return objects
 
 
-def find_path(parsed: Sequence[Parsed], case: Case) -> list[Parsed]:
-    """A path from the leaf to a root, both included, or NoPath."""
-    memory = case.anchors.memory
-    path = memory.recall(case.presented, case.policy)
-    if path is None:
-        path = _build_path(parsed, case)
-        memory.keep(path, case.presented, case.policy)
-    return path
+def find_paths(parsed: Sequence[Parsed], case: Case) -> Iterator[list[Parsed]]:
+    """Paths from the leaf to a root, both included, the likeliest first; NoPath where there is none.
+
+    Which of them is usable is for ``rules`` to say, which know more faults than the library does.
+    """
+    remembered = case.anchors.memory.recall(case.presented, case.policy)
+    if remembered is not None:
+        yield remembered
+    for path in _build_paths(parsed, case):
+        if path != remembered:
+            yield path
 
 
-def _build_path(parsed: Sequence[Parsed], case: Case) -> list[Parsed]:
-    if any(certificate.edwards for certificate in parsed):
-        line = straight_line(parsed, case.anchors)
-        if rests_on_edwards(line):
-            return line
-    return _library_path(parsed, case)
+def _build_paths(parsed: Sequence[Parsed], case: Case) -> Iterator[list[Parsed]]:
+    """The library's path, then those that ``lines`` finds and that the library takes too, if it knows their keys.
+
+    It looks for other ways itself, but gives only one, and some faults of a certificate end its search.
+    """
+    found: list[list[Parsed]] = []
+    refusal = NoPath()
+    if not any(certificate.edwards for certificate in parsed):
+        try:
+            found.append(_library_path(parsed, case))
+        except NoPath as error:
+            refusal = error
+        else:
+            yield found[0]
+    for path in lines(parsed, case.anchors):
+        if not rests_on_edwards(path):
+            try:
+                path = _library_path(path[:-1] or path, case)
+            except NoPath as error:
+                refusal = refusal if refusal.args else error
+                continue
+        if path not in found:
+            found.append(path)
+            yield path
+    if not found:
+        raise refusal
 
 
 def rests_on_edwards(path: Sequence[Parsed]) -> bool:
@@ -148,22 +183,30 @@ def rests_on_edwards(path: Sequence[Parsed]) -> bool:
     return any(certificate.edwards for certificate in path[:-1])
 
 
-def straight_line(parsed: Sequence[Parsed], anchors: Anchors) -> list[Parsed]:
-    """The leaf and those after it, each issued by the next, up to the first that is a root or has one for issuer.
+def lines(parsed: Sequence[Parsed], anchors: Anchors) -> Iterator[list[Parsed]]:
+    """Every way from the leaf up to a root, each certificate issued by the next, in whatever order they were presented.
 
-    Empty when that leads to no root.
+    At most MAX_PATH_SIGNATURES are tried.
     """
-    path: list[Parsed] = []
-    for certificate in parsed:
-        if path and not issued(path[-1], certificate):
-            break
-        path.append(certificate)
-        if certificate in anchors:
-            return path
-        for root in anchors.named(certificate.issuer):
-            if issued(certificate, root, trusted=True):
-                return [*path, root]
-    return []
+    budget = MAX_PATH_SIGNATURES
+    presented = {certificate.encoded: certificate for certificate in parsed}.values()
+    begun = [[parsed[0]]]
+    while begun:
+        path = begun.pop()
+        last = path[-1]
+        if last in anchors:
+            yield path
+            continue
+        others = [one for one in presented if one.subject == last.issuer and not passed(one, path)]
+        roots = anchors.named(last.issuer)
+        candidates = [*((one, True) for one in roots), *((one, False) for one in others)][:budget]
+        budget -= len(candidates)
+        begun += [[*path, one] for one, trusted in reversed(candidates) if issued(last, one, trusted=trusted)]
+
+
+def passed(certificate: Parsed, path: list[Parsed]) -> bool:
+    """Whether its name and key are on the path: they lead nowhere new, however many certificates repeat them."""
+    return any((one.subject, one.public_key_info) == (certificate.subject, certificate.public_key_info) for one in path)
 
 
 def line_problems(path: Sequence[Parsed]) -> Iterator[Reason]:
@@ -179,6 +222,18 @@ def line_problems(path: Sequence[Parsed]) -> Iterator[Reason]:
         if certificate.signature_algorithm not in _LINE_SIGNATURES:
             words = f"{certificate.subject_text} is signed in a way that is not implemented beside Ed25519 and Ed448"
             yield Reason("unsupported_key", None, words)
+    for certificate in path[1:]:
+        if not _may_issue(certificate):
+            words = f"{certificate.subject_text} has a key of a kind that issues no certificates for TLS"
+            yield Reason("unsupported_key", None, words)
+
+
+def _may_issue(issuer: Parsed) -> bool:
+    """Whether a CA's key is of a kind that TLS has a signature scheme for."""
+    try:
+        return bool(signatures.schemes_for(signatures.certificate_public_key(issuer.encoded)))
+    except signatures.UnusableKey:
+        return False
 
 
 def issued(certificate: Parsed, issuer: Parsed, *, trusted: bool = False) -> bool:
@@ -186,7 +241,7 @@ def issued(certificate: Parsed, issuer: Parsed, *, trusted: bool = False) -> boo
 
     A stranger's key, that of an issuer which is not ``trusted``, is only computed with if it is of a usual kind.
     """
-    if certificate.issuer != issuer.subject or not (trusted or may_verify(issuer.public_key_info)):
+    if certificate.issuer != issuer.subject or not (trusted or signatures.may_verify(issuer.public_key_info)):
         return False
     try:
         certificate.certificate.verify_directly_issued_by(issuer.certificate)
@@ -204,7 +259,10 @@ def _library_path(parsed: Sequence[Parsed], case: Case) -> list[Parsed]:
         found = verifier.verify(leaf, others)
     except verification.VerificationError as error:
         raise NoPath(str(error)) from None
-    return [_known(certificate, parsed) or anchors.by_object(certificate) for certificate in found.chain]
+    try:
+        return [_known(certificate, parsed) or anchors.by_object(certificate) for certificate in found.chain]
+    except Malformed:
+        raise NoPath from None
 
 
 def _known(certificate: x509.Certificate, parsed: Sequence[Parsed]) -> Parsed | None:

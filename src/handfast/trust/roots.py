@@ -31,10 +31,12 @@ class Roots:
     Attributes:
         certificates: each as DER, without repetitions, in the order found.
         origin: where they came from, for people: a path, a variable with its path, "the system's store".
+        files: the file of each that came from one of several.
     """
 
     certificates: tuple[bytes, ...] = field(repr=False)
     origin: str
+    files: Mapping[bytes, str] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def from_der(cls, certificates: Iterable[bytes], origin: str = "given certificates") -> Roots:
@@ -65,10 +67,13 @@ class Roots:
         """
         shown = origin or escape(str(path))
         named = ((files.read(entry), escape(str(entry))) for entry in files.entries(path, shown))
-        found = dict.fromkeys(one for data, name in named for one in files.certificates(data, name))
+        found: dict[bytes, str] = {}
+        for data, name in named:
+            for certificate in files.certificates(data, name):
+                found.setdefault(certificate, name)
         if not found:
             raise ConfigError("no_certificate", path=shown)
-        return cls(tuple(found), shown)
+        return cls(tuple(found), shown, found)
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str], origin: str = "") -> Roots:
@@ -99,8 +104,9 @@ class Roots:
         named += [("SSL_CERT_DIR", directory) for directory in directories]
         parts = [cls.from_path(path, f"${variable}={escape(path)}") for variable, path in named if path]
         if parts:
+            found = {one: part.file_of(one) for part in reversed(parts) for one in part.certificates}
             certificates = dict.fromkeys(one for part in parts for one in part.certificates)
-            return cls(tuple(certificates), " and ".join(part.origin for part in parts))
+            return cls(tuple(certificates), " and ".join(part.origin for part in parts), found)
         for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             if path := environ.get(variable, ""):
                 return cls.from_path(path, f"${variable}={escape(path)}")
@@ -113,6 +119,10 @@ class Roots:
     def source(self) -> str:
         """Where the roots came from and how many there are: "ca.pem (1 root)"."""
         return f"{self.origin} ({len(self)} root{'' if len(self) == 1 else 's'})"
+
+    def file_of(self, certificate: bytes) -> str:
+        """Where one of them came from, as narrowly as is known."""
+        return self.files.get(certificate, self.origin)
 
     def names(self) -> tuple[bytes, ...]:
         """The subject names as DER, each once, for CertificateRequest. RFC 9846 4.3.4."""

@@ -429,7 +429,7 @@ def decode(cls: type[S], data: bytes, *, at: int = 0) -> S:
         if stopped != end:
             raise Undecodable("trailing_bytes", extra=end - stopped)
     except Undecodable as error:
-        raise _catalogued(error, cls) from None
+        raise catalogued(error, cls) from None
     found: S = value
     return found
 
@@ -439,7 +439,8 @@ def encode(value: Struct) -> bytes:
     return value.CODEC.write(value)
 
 
-def _catalogued(error: Undecodable, cls: type[Struct]) -> BadMessage | PeerMisbehaved:
+def catalogued(error: Undecodable, cls: type[Struct]) -> BadMessage | PeerMisbehaved:
+    """The error of the catalogue for bytes that are no ``cls``."""
     message = cls.__name__
     if error.code == "duplicate_extension":
         return PeerMisbehaved(error.code, message=message, **error.details)

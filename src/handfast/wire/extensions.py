@@ -497,6 +497,19 @@ class Extensions(dict[int, ExtensionBody]):
         return body if isinstance(body, cls) else None
 
 
+class PartlyDecoded(Extensions):
+    """The extensions of a ClientHello some of which did not decode: those are opaque, and ``undecoded`` says why.
+
+    Whether that matters depends on the version that is spoken, which the hello alone does not settle.
+    """
+
+    __slots__ = ("undecoded",)
+
+    def __init__(self, block: Extensions) -> None:
+        super().__init__(block)
+        self.undecoded: dict[int, Undecodable] = {}
+
+
 _HEADER = struct.Struct(">HH")
 
 
@@ -504,16 +517,18 @@ class ExtensionBlock:
     """``Extension extensions<minimum..2^16-1>``, each body in the form that ``forms`` has for it. RFC 9846 4.3.
 
     ``absent`` says that the message may end without the block, as before TLS 1.3; an empty one is then not written.
+    ``judged_later``: a body that does not decode is not refused here, and makes the block a ``PartlyDecoded``.
     """
 
-    __slots__ = ("absent", "forms", "maximum", "minimum", "prefix", "readers")
+    __slots__ = ("absent", "forms", "judged_later", "maximum", "minimum", "prefix", "readers")
 
-    def __init__(self, forms: Forms, minimum: int = 0, *, absent: bool = False) -> None:
+    def __init__(self, forms: Forms, minimum: int = 0, *, absent: bool = False, judged_later: bool = False) -> None:
         self.forms = forms
         self.minimum = minimum
         self.maximum = 2**16 - 1
         self.prefix = 2
         self.absent = absent
+        self.judged_later = judged_later
         self.readers: dict[int, Reader] = {number: cls.CODEC.read for number, cls in forms.items()}
 
     def read(self, data: bytes, at: int, end: int) -> tuple[Extensions, int]:
@@ -542,7 +557,12 @@ class ExtensionBlock:
                     raise Undecodable("trailing_bytes", extra=at - stopped)
             except Undecodable as error:
                 error.path.append(ExtensionType.describe(extension_type))
-                raise
+                if not self.judged_later or at > stop or error.code == "duplicate_extension":
+                    raise
+                if not isinstance(block, PartlyDecoded):
+                    block = PartlyDecoded(block)
+                block[extension_type] = OpaqueExtension(extension_type, data[start:at])
+                block.undecoded[extension_type] = error.with_traceback(None)
         return block, stop
 
     def write(self, value: Extensions) -> bytes:

@@ -4,7 +4,7 @@
 keeps the bytes it came from in ``raw``: the transcript hashes those, never an encoding made anew.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, TypeAlias
 
@@ -19,7 +19,17 @@ from handfast.registry import (
     SignatureScheme,
 )
 from handfast.wire import extensions as ext
-from handfast.wire.codec import Fixed, Opaque, Remainder, Struct, UInt, Vector, decode, tls_struct
+from handfast.wire.codec import (
+    Fixed,
+    Opaque,
+    Remainder,
+    Struct,
+    UInt,
+    Vector,
+    catalogued,
+    decode,
+    tls_struct,
+)
 from handfast.wire.extensions import Body, ExtensionBlock, ExtensionBody, Extensions, forms
 
 # The bytes before every message: its type and the length of the rest. RFC 9846 4.
@@ -76,8 +86,9 @@ class HelloShape:
 
 @tls_struct
 class ClientHello(Extended, HandshakeMessage):
-    """RFC 9846 4.2.2. A hello from before extensions has none.
+    """RFC 9846 4.2.2. A hello from before extensions has none, and an empty block is allowed before TLS 1.3.
 
+    Extensions that do not decode are kept as they are; ``check_decoded`` judges them when the version is known.
     ``shape`` is what it has in common with hellos that came before; None where nothing of that is kept (``recall``).
     """
 
@@ -121,8 +132,19 @@ class ClientHello(Extended, HandshakeMessage):
     legacy_session_id: Annotated[bytes, Opaque(0, 32)]
     cipher_suites: Annotated[tuple[int, ...], Vector(UInt(2, CipherSuite), 2, 2**16 - 2)]
     legacy_compression_methods: Annotated[bytes, Opaque(1, 2**8 - 1)]
-    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, 7, absent=True)] = field(default_factory=Extensions)
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, absent=True, judged_later=True)] = field(
+        default_factory=Extensions
+    )
     shape: HelloShape | None = field(default=None, kw_only=True, repr=False, compare=False)
+
+    def check_decoded(self, meaningless: Collection[int] = ()) -> None:
+        """Every extension was decoded, but for those of these types. Raises BadMessage."""
+        if not isinstance(self.extensions, ext.PartlyDecoded):
+            return
+        for extension_type, error in self.extensions.undecoded.items():
+            if extension_type not in meaningless:
+                error.path.append("extensions")
+                raise catalogued(error, ClientHello)
 
     @property
     def asked_name(self) -> str | None:

@@ -31,13 +31,17 @@ class HelloRequest(HandshakeMessage):
 
 @tls_struct
 class ServerHello(Extended, HandshakeMessage):
-    """RFC 5246 7.4.1.3: a ServerHello without supported_versions. It may end without extensions."""
+    """RFC 5246 7.4.1.3: a ServerHello without supported_versions. It may end without extensions.
+
+    RFC 8422 4 has no supported_groups here. Real servers send it, and it means nothing.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.server_hello
     EXTENSIONS = forms(
         ext.ServerNameAcknowledged,
         ext.MaxFragmentLength,
         ext.CertificateStatusAcknowledged,
+        ext.NamedGroupList,
         ext.ECPointFormatList,
         ext.ProtocolNameList,
         ext.SignedCertificateTimestampList,

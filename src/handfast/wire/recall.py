@@ -130,7 +130,7 @@ def _recall_hello(raw: bytes) -> ClientHello | None:
 def _keep_hello(hello: ClientHello) -> ClientHello:
     """Remember the shape of ``hello``, which is returned, if it comes for the second time."""
     raw, at = hello.raw, _behind_session_id(hello.raw)
-    if not at or len(raw) > limits.MAX_RECALLED_MESSAGE:
+    if not at or len(raw) > limits.MAX_RECALLED_MESSAGE or isinstance(hello.extensions, ext.PartlyDecoded):
         return hello
     layout = _layout_of(hello, at)
     if layout is None:

@@ -24,7 +24,7 @@ from cryptography.x509.oid import PublicKeyAlgorithmOID, SignatureAlgorithmOID
 from handfast import der
 from handfast.crypto import signatures
 from handfast.limits import MAX_PEER_TEXT
-from handfast.text import escape
+from handfast.text import escape, reported
 from handfast.x509.distinguished_names import common_names, rfc4514
 from handfast.x509.names import CertificateNames
 
@@ -120,7 +120,7 @@ def parse(certificate: bytes, loaded: x509.Certificate | None = None) -> Parsed:
     except Malformed:
         raise
     except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
-        raise Malformed(f"it does not parse: {escape(str(error), MAX_PEER_TEXT)}") from None
+        raise Malformed(f"it does not parse: {reported(error, MAX_PEER_TEXT)}") from None
     except BaseException as error:
         # A panic of the parser is no Exception; it must not pass for anything but a refusal.
         if type(error).__name__ != "PanicException":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from handfast import der
 from handfast.limits import MAX_PEER_TEXT
-from handfast.text import escape
+from handfast.text import reported
 from handfast.x509.distinguished_names import rfc4514
 
 if TYPE_CHECKING:
@@ -74,7 +74,7 @@ def describe(certificate: bytes) -> CertificateDescription:
         try:
             return get(load_der_x509_certificate(certificate))
         except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
-            return otherwise(f"unreadable: {escape(str(error), MAX_PEER_TEXT)}")
+            return otherwise(f"unreadable: {reported(error, MAX_PEER_TEXT)}")
         except BaseException as error:
             if type(error).__name__ != "PanicException":
                 raise

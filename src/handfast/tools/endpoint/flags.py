@@ -188,7 +188,7 @@ def _positive(kind: Callable[[str], Any]) -> Callable[[str], Any]:
 
 def _version(text: str) -> int:
     try:
-        return ProtocolVersion.parse(f"TLS {text}")
+        return ProtocolVersion.parse(text)
     except KeyError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a version") from None
 
