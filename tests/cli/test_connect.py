@@ -18,7 +18,7 @@ import pytest
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth
 from tests import certificates
-from tests.cli.conftest import finish, https_server, start, tls_server
+from tests.cli.conftest import finish, https_server, on_a_terminal, shown_until, start, tls_server
 from tests.lens.connections import verifier
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -487,31 +487,6 @@ def test_a_refused_session_says_why_even_while_it_writes(pki):
     with https_server(ClientAuth.REQUIRE_AND_VERIFY, verifier=verifier(certificates.other_ca())) as port:
         result = finish(start("connect", f"localhost:{port}", *pki.alice, stdin=-1), "GET / HTTP/1.0\r\n\r\n" * 5000)
     assert result.is_error(1, "server refused: unknown_ca (48), after the client showed CN=alice,O=handfast")
-
-
-@contextlib.contextmanager
-def on_a_terminal(*arguments):
-    """The program on a terminal of its own: its process, and what reads from and writes to that terminal."""
-    controller, terminal = os.openpty()
-    process = start(*arguments, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
-    os.close(terminal)
-    try:
-        yield process, controller
-    finally:
-        process.kill()
-        process.wait(30)
-        os.close(controller)
-
-
-def shown_until(controller, words):
-    """What the terminal shows until it shows the words, or has ended."""
-    shown = ""
-    while words not in " ".join(shown.split()):
-        try:
-            shown += os.read(controller, 65536).decode()
-        except OSError:
-            break
-    return shown
 
 
 def test_an_interactive_session_says_that_it_is_connected(pki):

@@ -88,8 +88,9 @@ def heading(text: str) -> None:
 
 
 def width_of(stream: TextIO) -> int | None:
-    """How wide lines may be: a terminal's width, or $COLUMNS; None where neither says, as for a file or a pipe."""
-    if not stream.isatty() and not os.environ.get("COLUMNS"):
+    """How wide lines may be: a terminal's width, which $COLUMNS overrides; None for a file or a pipe."""
+    # $COLUMNS alone says nothing: readline leaves it behind for whatever a program starts.
+    if not stream.isatty():
         return None
     return shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
 

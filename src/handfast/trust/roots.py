@@ -48,7 +48,7 @@ class Roots:
         if not found and pem.looks_like_der(data):
             raise ConfigError("der_as_pem", path=origin, command="x509")
         if not found:
-            raise ConfigError("no_certificate", path=origin)
+            raise files.no_certificate(data, origin)
         return cls(tuple(dict.fromkeys(found)), origin)
 
     @classmethod
@@ -67,7 +67,8 @@ class Roots:
         named = ((files.read(entry), escape(str(entry))) for entry in files.entries(path, shown))
         found = dict.fromkeys(one for data, name in named for one in files.certificates(data, name))
         if not found:
-            raise ConfigError("no_certificate", path=shown)
+            advice = "put CA certificates in PEM into it"
+            raise ConfigError("no_certificate", path=shown, found="no file of this directory does", advice=advice)
         return cls(tuple(found), shown)
 
     @classmethod
