@@ -107,8 +107,8 @@ def _pem_block(data: bytes, path: str) -> bytes:
             reason = f"the format {label.decode('ascii', 'replace')} is not one that TLS programs use"
             raise ConfigError("unsupported_key", path=path, reason=reason)
         end = b"-----END " + label + b"-----"
-        body, found, _ = part.partition(end)
-        if not found:
+        body, ended, _ = part.partition(end)
+        if not ended:
             reason = f"the line {end.decode()} is missing"
             raise ConfigError("bad_key", path=path, reason=reason, advice="export it again")
         return _BEGIN + body + end + b"\n"

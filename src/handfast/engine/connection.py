@@ -591,6 +591,8 @@ class Connection:
         """The connection is dead: tell the peer what it may know, and keep the error without the frames it passed."""
         error.__traceback__ = error.__context__ = error.__cause__ = None
         self.error, self._machine = error, None
+        if self._handshake.messages is not Handshake.messages:
+            error.cite_tls12()
         self._end_plain()
         if self._watch.active:
             telling.tell_rest(self)

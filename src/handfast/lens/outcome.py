@@ -214,6 +214,11 @@ class Outcome:
         """Whether TLS 1.2 is spoken, as far as is known."""
         return self._finished_answers or getattr(self.info, "version", 0) == ProtocolVersion.TLS12
 
+    @property
+    def heard_nothing(self) -> bool:
+        """Whether not one record came from the peer."""
+        return self.role.peer.sends not in self._heard
+
     def withheld(self, role: Role) -> bool:
         """Whether a certificate was wanted of ``role``, and none came."""
         chain = self.chains.get(role.sends)
@@ -235,7 +240,7 @@ class Outcome:
             return self._about_us(manner)
         if isinstance(error, PeerRejected) and self._said in _ABOUT_HELLOS and not self._server_spoke:
             return self._cause(CauseCode.NOTHING_IN_COMMON, manner)
-        silent = manner is Manner.CLOSE and Direction.SERVER_TO_CLIENT not in self._heard
+        silent = manner is Manner.CLOSE and self.heard_nothing
         if silent and self.hello_size > LARGE_HELLO:
             return self._cause(CauseCode.LARGE_HELLO, manner)
         return None
