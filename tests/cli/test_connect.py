@@ -15,6 +15,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from handfast.cli.target import port_hint
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth
 from tests import certificates
@@ -329,6 +330,26 @@ def test_a_peer_that_speaks_plain_http(run, pki):
 def test_a_peer_that_closes(run, pki):
     with tcp_server(lambda connection: connection.recv(65536)) as port:
         assert run("connect", url(port), *pki.trust).is_error(1, "closed the connection during the handshake")
+
+
+def test_a_server_that_waits_for_starttls_is_named_by_its_port():
+    assert "PostgreSQL" in port_hint(5432)
+    assert port_hint(443) == ""
+
+
+@pytest.mark.parametrize(
+    ("banner", "words"),
+    [(b"220 mail ESMTP\r\n", ("an SMTP server", "STARTTLS")), (b"HTTP/1.1 400 Bad\r\n\r\n", ("use http://",))],
+)
+def test_a_banner_in_plain_text_is_named(run, pki, banner, words):
+    with tcp_server(lambda connection: connection.sendall(banner)) as port:
+        assert run("connect", url(port), *pki.trust).is_error(1, "does not speak TLS but is", *words)
+
+
+def test_a_close_after_a_large_hello_advises_a_small_one(run, pki):
+    with tcp_server(lambda connection: connection.recv(65536)) as port:
+        result = run("connect", url(port), *pki.trust)
+    assert result.is_error(1, "nothing came back for our hello of", "--groups x25519")
 
 
 def test_nobody_there(run, pki):

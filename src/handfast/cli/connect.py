@@ -238,9 +238,10 @@ def _connection(
 def _is_refusal(cause: Cause | None) -> bool:
     """Whether the server refused us although the connection ended in order.
 
-    An HTTP status counts where the answer speaks of a certificate: any other may be about the path.
+    An HTTP status counts where the answer speaks of a certificate, or the server had asked for one in a second
+    handshake: any other may be about the path.
     """
-    if cause is None or cause.manner is not Manner.HTTP:
+    if cause is None or cause.manner is not Manner.HTTP or cause.code is CauseCode.RENEGOTIATION:
         return cause is not None
     return cause.http is not None and cause.http.about_certificate
 

@@ -78,8 +78,10 @@ def trace_as_output(text: str) -> None:
 
 
 def _trace_line(text: str, stream: TextIO) -> str:
-    """Headings, which are not indented, stand out."""
-    return text if text.startswith(" ") else _paint(text, "36", stream)
+    """A line of a trace, wrapped where ``stream`` is a terminal; headings, which are not indented, stand out."""
+    indent = " " * (len(text) - len(text.lstrip()) + 4)
+    lines = "\n".join(_wrapped(text, width_of(stream), indent))
+    return lines if text.startswith(" ") else _paint(lines, "36", stream)
 
 
 def heading(text: str) -> None:
@@ -142,7 +144,7 @@ def write_examples(formatter: click.HelpFormatter, examples: Iterable[str]) -> N
 
 def _wrapped(text: str, width: int | None, indent: str = "    ") -> list[str]:
     """``text`` in lines that end at words; a word longer than a line stays whole. One line where there is no width."""
-    if width is None:
+    if width is None or len(text) <= width:
         return [text]
     further = {"break_long_words": False, "break_on_hyphens": False}
     return textwrap.wrap(text, max(width, 20), subsequent_indent=indent, **further) or [""]  # type: ignore[arg-type]
