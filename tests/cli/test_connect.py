@@ -281,6 +281,15 @@ def test_another_http_status_takes_the_word_mutual_away(run, pki):
     assert verdict.startswith("handfast: TLS 1.3 OK, but the server answered HTTP 403 Forbidden: server CN=localhost")
 
 
+def test_what_a_status_may_mean_is_said_where_something_is_known(run, pki):
+    with tls_server(answering(b"403 Forbidden", b"no"), ClientAuth.REQUEST) as port:
+        result = run("connect", url(port), *pki.trust)
+    verdict, advice = result.complaints
+    assert result.status == 0
+    assert verdict.startswith("handfast: TLS 1.3 OK, one-way, but the server answered HTTP 403 Forbidden: ")
+    assert advice.startswith("handfast: if that is about the certificate: the server requires a client certificate")
+
+
 @pytest.mark.parametrize("status", [b"403 Forbidden", b"404 Not Found", b"500 Oops"])
 def test_fail_makes_a_failure_of_a_status(run, pki, status):
     with tls_server(answering(status, b"the body")) as port:

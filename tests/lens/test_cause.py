@@ -283,6 +283,12 @@ def test_a_refused_hello_names_what_it_offered():
     assert "signature schemes" in client.verdict
 
 
+def test_a_refused_version_names_the_versions_alone():
+    client, _ = converse(client_config(versions=(0x0304,)), server_config(versions=(0x0303,)))
+    assert client.verdict == "server refused: protocol_version (70); we offer TLS 1.3"
+    assert "no RSA key exchange" not in client.hint
+
+
 def test_a_protocol_that_was_not_selected_is_told_on_both_sides():
     for side in converse(client_config(), server_config(ClientAuth.NONE, application_protocols=())):
         who = "we" if side.role is Role.CLIENT else "the client"

@@ -233,6 +233,8 @@ def _connection(
     if _is_refusal(outcome.cause()):
         ui.fail(words.verdict_line(outcome), PeerRejected.fault, words.verdict_hint(outcome))
     ui.note(words.verdict_line(outcome))
+    if (cause := outcome.cause()) is not None and cause.tells_more:
+        ui.note(f"if that is about the certificate: {words.verdict_hint(outcome)}")
 
 
 def _is_refusal(cause: Cause | None) -> bool:

@@ -120,6 +120,11 @@ class Cause:
     alert: int | None = None
     http: HttpAnswer | None = None
 
+    @property
+    def tells_more(self) -> bool:
+        """Whether something is known here that speaks against us, and not only that we were refused."""
+        return self.code not in (CauseCode.CERTIFICATE_REFUSED, CauseCode.LEAF_ALONE)
+
 
 class Outcome:
     """An observer that remembers of one connection what its verdict needs.
