@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 _LISTED = 6
 
 
-def protocols(hello: ClientHello | None) -> str:
+def protocols(hello: ClientHello) -> str:
     """The ALPN protocols, "" for none. RFC 7301 3.1."""
-    found = None if hello is None else hello.find(ext.ProtocolNameList)
+    found = hello.find(ext.ProtocolNameList)
     return (
         "" if found is None else listed([name.decode("utf-8", "backslashreplace") for name in found.protocol_name_list])
     )

@@ -25,6 +25,7 @@ from handfast.events import (
     RecordSeen,
     Role,
 )
+from handfast.lens import offered
 from handfast.lens.summary import presented, requested_names
 from handfast.registry import AlertDescription, ContentType, ProtocolVersion
 from handfast.wire import messages12
@@ -138,7 +139,7 @@ class Outcome:
         chains: what each side showed, DER; () for a side that declined.
         alerts: the last alert of each side that is no close_notify.
         choice: why we showed what we showed.
-        hello: the client's last hello.
+        hello: our last hello, at a client. protocols: what the client's hello offers by ALPN, in words.
         renegotiation_wanted: whether a TLS 1.2 server sent HelloRequest.
         http: the answer to our HTTP request; whoever makes the request puts it here.
     """
@@ -154,6 +155,7 @@ class Outcome:
         self.choice: CertificateChosen | None = None
         self.hello: ClientHello | None = None
         self.hello_size = 0
+        self.protocols = ""
         self.renegotiation_wanted = False
         self.http: HttpAnswer | None = None
         self._clock = clock
@@ -196,7 +198,10 @@ class Outcome:
         elif (certificate := certificate_in(message)) is not None:
             self.chains[event.direction] = presented(certificate)
         elif isinstance(message, ClientHello):
-            self.hello, self.hello_size = message, len(event.raw)
+            # A stranger's would be kept as long as its connection.
+            self.hello = message if self.role is Role.CLIENT else None
+            self.hello_size = len(event.raw)
+            self.protocols = offered.protocols(message)
         elif isinstance(message, messages12.ServerHello):
             self._finished_answers = True
         elif isinstance(message, messages12.HelloRequest):

@@ -16,6 +16,7 @@ from handfast.lens import offered
 from handfast.lens.describer import Describer
 from handfast.lens.outcome import ABOUT_CERTIFICATES, HTTP_REFUSALS, Cause, CauseCode, Manner, Outcome
 from handfast.lens.summary import count
+from handfast.limits import MAX_PEER_TEXT
 from handfast.registry import AlertDescription, CipherSuite, NamedGroup, ProtocolVersion
 from handfast.text import escape
 
@@ -114,7 +115,7 @@ class _Words:
             said.append(NamedGroup.describe(info.group))
         if info.application_protocol is not None:
             said.append(f"ALPN {escape(info.application_protocol)}")
-        elif wanted := offered.protocols(self.outcome.hello):
+        elif wanted := self.outcome.protocols:
             said.append(f"no ALPN selected ({'we' if self.role is Role.CLIENT else 'the client'} offered {wanted})")
         if info.retried:
             said.append("after a HelloRetryRequest")
@@ -138,7 +139,7 @@ class _Words:
         return f"it was offered {count(len(names), 'CA name')}{listed}"
 
     def _names(self, names: tuple[bytes, ...]) -> str:
-        shown = [f"[{self.describer.name(name)}]" for name in names[:_NAMES_LISTED]]
+        shown = [f"[{escape(self.describer.name(name), MAX_PEER_TEXT)}]" for name in names[:_NAMES_LISTED]]
         return ", ".join([*shown, *([f"{len(names) - _NAMES_LISTED} more"] if len(names) > _NAMES_LISTED else [])])
 
     # What failed
@@ -251,8 +252,8 @@ _HINTS = {
     CauseCode.NOT_YET_VALID: "wait until our certificate is valid, or set the clock right on the machine that is wrong",
     CauseCode.WRONG_PURPOSE: "have a certificate issued for clients: extendedKeyUsage clientAuth",
     CauseCode.KEY_MAY_NOT_SIGN: "have a certificate issued whose keyUsage has digitalSignature",
-    CauseCode.CERTIFICATE_REFUSED: "nothing here speaks against our certificate: it may be revoked, its owner may not be"
-    " allowed in, or its CA be another under the same name; the server's log says what it found",
+    CauseCode.CERTIFICATE_REFUSED: "nothing here speaks against our certificate: it may be revoked, its owner may not"
+    " be allowed in, or its CA be another under the same name; the server's log says what it found",
     CauseCode.LEAF_ALONE: "only the leaf was sent: if its issuer is an intermediate, append the intermediate's"
     " certificate to the file of --cert; else the server's log says what it found",
     CauseCode.RENEGOTIATION: "it wants the client certificate for this path only, by renegotiation, which is not done"
