@@ -27,7 +27,7 @@ from handfast.events import (
 )
 from handfast.lens import offered
 from handfast.lens.summary import presented, requested_names
-from handfast.registry import AlertDescription, ContentType, ProtocolVersion
+from handfast.registry import AlertDescription, ContentType
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
 from handfast.wire.messages import CertificateRequest, ClientHello, Finished, HelloRetryRequest
@@ -218,11 +218,6 @@ class Outcome:
     def waited(self) -> float:
         """For how many seconds the handshake has been complete."""
         return max(0.0, self._clock() - self._completed)
-
-    @property
-    def is_12(self) -> bool:
-        """Whether TLS 1.2 is spoken, as far as is known."""
-        return self._finished_answers or getattr(self.info, "version", 0) == ProtocolVersion.TLS12
 
     @property
     def heard_nothing(self) -> bool:
