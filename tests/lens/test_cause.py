@@ -14,13 +14,15 @@ from cryptography.x509.oid import NameOID
 from handfast import der
 from handfast.cli import words
 from handfast.engine import ClientAuth
-from handfast.errors import CertificateRejected, ConnectionLost, HandfastError
+from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, PeerRejected
 from handfast.events import Direction, Role
 from handfast.lens import verdict
 from handfast.lens.outcome import Cause, CauseCode, HttpAnswer, Manner, Outcome
 from handfast.pki.authority import CertificateAuthority, Issued, certificate_der
 from handfast.pki.template import SERVER_AUTH, sign
-from handfast.registry import CipherSuite, NamedGroup
+from handfast.registry import AlertDescription, CipherSuite, NamedGroup
+from handfast.sessions.cache import SessionCache
+from handfast.sessions.tickets import SealedTickets
 from handfast.trust.presented import PresentedChain
 from handfast.wire.messages12 import HelloRequest
 from handfast.x509.purpose import Purpose
@@ -221,6 +223,30 @@ def test_a_close_after_we_declined_says_that_we_did(version):
     assert line.startswith(error.what)
     assert "right after the client was asked for a certificate and sent none (none is configured)" in line
     assert "--cert and --key" in verdict.hint(client.outcome, error)
+
+
+@pytest.mark.parametrize("code", ["handshake_timeout", "too_slow", "timeout"])
+def test_a_wait_that_ends_is_no_refusal(code):
+    client, _ = converse(client_config(certificates.client()), server_config(), talk=False)
+    assert client.outcome.cause(ConnectionLost(code, seconds=1.0, waiting="Finished")) is None
+    lost_hello, _ = converse(client_config(), server_config(), lost=True)
+    cause = lost_hello.outcome.cause(ConnectionLost(code, seconds=1.0, waiting="ServerHello"))
+    assert cause is not None
+    assert cause.code is CauseCode.LARGE_HELLO
+
+
+def test_a_server_that_gave_a_ticket_had_let_us_in():
+    config = client_config(certificates.client(), sessions=SessionCache())
+    client, _ = converse(config, server_config(tickets=SealedTickets()), talk=False)
+    assert "NewSessionTicket" in client.text
+    assert client.outcome.cause(ConnectionLost("unexpected_eof", received=0, cut=False, where="")) is None
+
+
+def test_an_alert_about_something_else_is_not_laid_on_the_certificate():
+    client, _ = converse(client_config(alice(certificates.other_ca())), server_config())
+    client.outcome.alerts[Direction.SERVER_TO_CLIENT] = AlertDescription.illegal_parameter
+    error = PeerRejected("illegal_parameter", alert="illegal_parameter (47)", stage="")
+    assert client.outcome.cause(error) is None
 
 
 def test_nothing_that_comes_back_for_a_large_hello():

@@ -30,7 +30,7 @@ from handfast.lens.summary import presented, requested_names
 from handfast.registry import AlertDescription, ContentType
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
-from handfast.wire.messages import CertificateRequest, ClientHello, Finished, HelloRetryRequest
+from handfast.wire.messages import CertificateRequest, ClientHello, Finished, HelloRetryRequest, NewSessionTicket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -46,8 +46,9 @@ ABOUT_CERTIFICATES = frozenset(
 )  # fmt: skip
 # What a server says of a hello that it can do nothing with.
 _ABOUT_HELLOS = frozenset({_A.handshake_failure, _A.insufficient_security, _A.illegal_parameter, _A.protocol_version})
-# The ends that tell nothing by themselves.
-_SILENT_ENDS = frozenset({"eof_in_handshake", "reset", "handshake_timeout", "unexpected_eof", "timeout", "too_slow"})
+# The ends by which a peer leaves without a word, and the waits that end without one.
+_CLOSED = frozenset({"eof_in_handshake", "reset", "unexpected_eof"})
+_WAITED = frozenset({"handshake_timeout", "timeout", "too_slow"})
 # HTTP statuses by which servers refuse a client: 495 and 496 are nginx's own.
 HTTP_REFUSALS = frozenset({400, 401, 403, 495, 496})
 # A hello that leaves one TCP segment of a usual path behind: some middleboxes read no more than that.
@@ -162,6 +163,7 @@ class Outcome:
         self._completed = 0.0
         # Whether the peer's Finished comes after it has judged us.
         self._finished_answers = False
+        self._ticketed = False
         self._heard: set[Direction] = set()
         self._ended: list[Direction] = []
 
@@ -204,6 +206,8 @@ class Outcome:
             self.protocols = offered.protocols(message)
         elif isinstance(message, messages12.ServerHello):
             self._finished_answers = True
+        elif isinstance(message, NewSessionTicket):
+            self._ticketed = True
         elif isinstance(message, messages12.HelloRequest):
             self.renegotiation_wanted = True
         elif isinstance(message, Finished) and event.direction is Direction.SERVER_TO_CLIENT:
@@ -234,20 +238,21 @@ class Outcome:
 
         ``error`` is what ended the connection, None if it ended in order.
         """
-        if self.role is Role.SERVER or (isinstance(error, HandfastError) and error.alert is not None):
+        ours = isinstance(error, HandfastError) and error.alert is not None and not isinstance(error, ConnectionLost)
+        if self.role is Role.SERVER or ours:
             return None
+        if isinstance(error, ConnectionLost) and error.code in _CLOSED | _WAITED and self.heard_nothing:
+            return self._cause(CauseCode.LARGE_HELLO, Manner.CLOSE) if self.hello_size > LARGE_HELLO else None
         manner = self._manner(error)
         if manner is None:
             return None
         if self.renegotiation_wanted:
             return self._cause(CauseCode.RENEGOTIATION, manner)
-        if self.ca_names is not None and Direction.CLIENT_TO_SERVER in self.chains:
+        about_us = manner is not Manner.ALERT or self._said in ABOUT_CERTIFICATES
+        if about_us and self.ca_names is not None and Direction.CLIENT_TO_SERVER in self.chains:
             return self._about_us(manner)
         if isinstance(error, PeerRejected) and self._said in _ABOUT_HELLOS and not self._server_spoke:
             return self._cause(CauseCode.NOTHING_IN_COMMON, manner)
-        silent = manner is Manner.CLOSE and self.heard_nothing
-        if silent and self.hello_size > LARGE_HELLO:
-            return self._cause(CauseCode.LARGE_HELLO, manner)
         return None
 
     @property
@@ -264,7 +269,7 @@ class Outcome:
             about = ABOUT_CERTIFICATES | _ABOUT_HELLOS | {_A.no_renegotiation}
             return Manner.ALERT if self._said in about else None
         if isinstance(error, ConnectionLost):
-            return Manner.CLOSE if error.code in _SILENT_ENDS and not self._served else None
+            return Manner.CLOSE if error.code in _CLOSED and not self._served else None
         if error is not None:
             return None
         if self.http is not None:
@@ -274,8 +279,12 @@ class Outcome:
 
     @property
     def _served(self) -> bool:
-        """Whether the server did anything for us. What a TLS 1.2 server asked a second time about it did not yet do."""
-        return self.answered and not self.renegotiation_wanted
+        """Whether the server did anything for us that it does only for a client that it let in.
+
+        Servers of TLS 1.3 give tickets once they have judged the client's certificate. What a TLS 1.2 server asks for a
+        second handshake about it has not done yet.
+        """
+        return (self.answered or self._ticketed) and not self.renegotiation_wanted
 
     def _about_us(self, manner: Manner) -> Cause:
         """What there is against the certificate that we showed, or did not show."""
