@@ -10,7 +10,7 @@ from tests.syntax import SOURCE, Module, imported, modules
 
 LAYERS = (
     ("registry", "limits", "text", "der", "host_names", "token_bucket", "memory", "fork"),
-    ("errors", "logs"),
+    ("errors", "logs", "file_contents"),
     ("wire", "crypto", "files"),
     ("events",),
     ("keys", "pki", "x509"),

@@ -167,3 +167,28 @@ def tls_server(
         thread.start()
         yield listener.address[1]
         thread.join()
+
+
+@contextmanager
+def on_a_terminal(*arguments: object, **variables: str) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """The program on a terminal of its own: its process, and what reads from and writes to that terminal."""
+    controller, terminal = os.openpty()
+    process = start(*arguments, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True, env=variables)
+    os.close(terminal)
+    try:
+        yield process, controller
+    finally:
+        process.kill()
+        process.wait(30)
+        os.close(controller)
+
+
+def shown_until(controller: int, words: str) -> str:
+    """What the terminal shows until it shows the words, or has ended."""
+    shown = ""
+    while words not in " ".join(shown.split()):
+        try:
+            shown += os.read(controller, 65536).decode()
+        except OSError:
+            break
+    return shown

@@ -14,10 +14,11 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from handfast.cli.target import port_hint
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth
 from tests import certificates
-from tests.cli.conftest import finish, https_server, start, tls_server
+from tests.cli.conftest import finish, https_server, on_a_terminal, shown_until, start, tls_server
 from tests.lens.connections import verifier
 from tests.waiting import LIMIT
 
@@ -278,6 +279,15 @@ def test_another_http_status_takes_the_word_mutual_away(run, pki):
     assert verdict.startswith("handfast: TLS 1.3 OK, but the server answered HTTP 403 Forbidden: server CN=localhost")
 
 
+def test_what_a_status_may_mean_is_said_where_something_is_known(run, pki):
+    with tls_server(answering(b"403 Forbidden", b"no"), ClientAuth.REQUEST) as port:
+        result = run("connect", url(port), *pki.trust)
+    verdict, advice = result.complaints
+    assert result.status == 0
+    assert verdict.startswith("handfast: TLS 1.3 OK, one-way, but the server answered HTTP 403 Forbidden: ")
+    assert advice.startswith("handfast: if that is about the certificate: the server requires a client certificate")
+
+
 @pytest.mark.parametrize("status", [b"403 Forbidden", b"404 Not Found", b"500 Oops"])
 def test_fail_makes_a_failure_of_a_status(run, pki, status):
     with tls_server(answering(status, b"the body")) as port:
@@ -327,6 +337,26 @@ def test_a_peer_that_speaks_plain_http(run, pki):
 def test_a_peer_that_closes(run, pki):
     with tcp_server(lambda connection: connection.recv(65536)) as port:
         assert run("connect", url(port), *pki.trust).is_error(1, "closed the connection during the handshake")
+
+
+def test_a_server_that_waits_for_starttls_is_named_by_its_port():
+    assert "PostgreSQL" in port_hint(5432)
+    assert port_hint(443) == ""
+
+
+@pytest.mark.parametrize(
+    ("banner", "words"),
+    [(b"220 mail ESMTP\r\n", ("an SMTP server", "STARTTLS")), (b"HTTP/1.1 400 Bad\r\n\r\n", ("use http://",))],
+)
+def test_a_banner_in_plain_text_is_named(run, pki, banner, words):
+    with tcp_server(lambda connection: connection.sendall(banner)) as port:
+        assert run("connect", url(port), *pki.trust).is_error(1, "does not speak TLS but is", *words)
+
+
+def test_a_close_after_a_large_hello_advises_a_small_one(run, pki):
+    with tcp_server(lambda connection: connection.recv(65536)) as port:
+        result = run("connect", url(port), *pki.trust)
+    assert result.is_error(1, "nothing came back for our hello of", "--groups x25519")
 
 
 def test_nobody_there(run, pki):
@@ -485,31 +515,6 @@ def test_a_refused_session_says_why_even_while_it_writes(pki):
     with https_server(ClientAuth.REQUIRE_AND_VERIFY, verifier=verifier(certificates.other_ca())) as port:
         result = finish(start("connect", f"localhost:{port}", *pki.alice, stdin=-1), "GET / HTTP/1.0\r\n\r\n" * 5000)
     assert result.is_error(1, "server refused: unknown_ca (48), after the client showed CN=alice,O=handfast")
-
-
-@contextlib.contextmanager
-def on_a_terminal(*arguments):
-    """The program on a terminal of its own: its process, and what reads from and writes to that terminal."""
-    controller, terminal = os.openpty()
-    process = start(*arguments, stdin=terminal, stdout=terminal, stderr=terminal, start_new_session=True)
-    os.close(terminal)
-    try:
-        yield process, controller
-    finally:
-        process.kill()
-        process.wait(30)
-        os.close(controller)
-
-
-def shown_until(controller, words):
-    """What the terminal shows until it shows the words, or has ended."""
-    shown = ""
-    while words not in " ".join(shown.split()):
-        try:
-            shown += os.read(controller, 65536).decode()
-        except OSError:
-            break
-    return shown
 
 
 def test_an_interactive_session_says_that_it_is_connected(pki):

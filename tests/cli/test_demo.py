@@ -12,7 +12,7 @@ import pytest
 
 from handfast.trust.roots import Roots
 from handfast.x509.describe import describe
-from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, start
+from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, on_a_terminal, shown_until, start
 
 
 @pytest.fixture(scope="module")
@@ -121,3 +121,13 @@ def test_what_make_started_prints_paths_that_work_from_anywhere(tmp_path):
     assert f"--cacert {tmp_path}/here/ca.pem" in result.out
     result = finish(start("demo", "--port", 0, "--out", "here", cwd=tmp_path))
     assert "--cacert here/ca.pem" in result.out
+
+
+def test_it_fits_a_terminal(tmp_path):
+    arguments = ("demo", "--port", 0, "--out", tmp_path / "demo")
+    with on_a_terminal(*arguments, COLUMNS="80", NO_COLOR="1") as (_, controller):
+        lines = shown_until(controller, "never").replace("\r", "").splitlines()
+    words = [word for line in lines for word in line.split() if len(word) > 72]
+    long = [line for line in lines if len(line) > 80 and not any(word in line for word in words)]
+    assert long == []
+    assert any(line.startswith("mutual TLS 1.3 OK: client CN=demo client") for line in lines)

@@ -8,12 +8,13 @@ import shlex
 import signal
 import subprocess
 import sys
+from importlib import import_module
 
 import pytest
 
-from handfast.cli import VERBS, program, ui
+from handfast.cli import VERBS, ui
 from handfast.cli.suggestions import INSTEAD
-from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, start
+from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, on_a_terminal, shown_until, start
 from tests.waiting import LIMIT
 
 
@@ -191,7 +192,8 @@ def test_letters_alone_suggest_nothing(run, verb, given):
 
 
 def test_every_suggestion_leads_to_an_option():
-    options = {name for verb in VERBS for one in program.get_command(None, verb).params for name in one.opts}
+    verbs = [import_module(f"handfast.cli.{verb}").command for verb in VERBS]
+    options = {name for verb in verbs for one in verb.params for name in one.opts}
     for given, meant in INSTEAD.items():
         assert meant == "NAME" or meant.split()[0].partition("=")[0] in options, given
 
@@ -199,24 +201,33 @@ def test_every_suggestion_leads_to_an_option():
 # Width
 
 
+def on_screen(width, *arguments):
+    with on_a_terminal(*arguments, COLUMNS=str(width), NO_COLOR="1") as (_, controller):
+        return shown_until(controller, "never").replace("\r", "").splitlines()
+
+
 @pytest.mark.parametrize("width", [60, 80, 132])
-def test_lines_for_people_are_wrapped_at_words(run, monkeypatch, width):
-    monkeypatch.setenv("COLUMNS", str(width))
-    result = run("connect", "--suites", "TLS_NULL", "a:1")
-    assert max(map(len, result.complaints)) <= width
-    assert " ".join(line.strip() for line in result.complaints).count("TLS_AES_128_GCM_SHA256") == 1
-    assert len(result.complaints) > 2
-    assert max(map(len, run("certs", "--list-faults").out.splitlines())) <= max(width, 80)
-    assert run("connect", "--help").out.splitlines()[0] == "Examples:"
+def test_lines_for_people_are_wrapped_at_words(width):
+    lines = on_screen(width, "connect", "--suites", "TLS_NULL", "a:1")
+    assert max(map(len, lines)) <= width
+    assert len(lines) > 3
+    assert " ".join(line.strip() for line in lines).count("TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256") == 1
+
+
+def test_lists_are_wrapped_on_a_terminal():
+    lines = on_screen(80, "certs", "--list-faults")
+    assert max(map(len, lines)) <= 80
+    assert "    nothing" in lines
 
 
 def test_lines_for_programs_are_not_wrapped(run):
     assert len(run("connect", "--suites", "TLS_NULL", "a:1").complaints) == 2
+    # readline leaves COLUMNS in the environment of whatever is started.
+    assert len(finish(start("connect", "--suites", "TLS_NULL", "a:1", env={"COLUMNS": "80"})).complaints) == 2
 
 
-def test_a_word_that_is_longer_than_a_line_stays_whole(run, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "40")
-    assert any("x" * 60 in line for line in run("connect", "--tls", "x" * 60, "a:1").complaints)
+def test_a_word_that_is_longer_than_a_line_stays_whole():
+    assert any("x" * 60 in line for line in on_screen(40, "connect", "--tls", "x" * 60, "a:1"))
 
 
 @pytest.mark.parametrize(

@@ -14,18 +14,20 @@ from cryptography.x509.oid import NameOID
 from handfast import der
 from handfast.cli import words
 from handfast.engine import ClientAuth
-from handfast.errors import CertificateRejected, ConnectionLost
+from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, PeerRejected
 from handfast.events import Direction, Role
 from handfast.lens import verdict
-from handfast.lens.outcome import CauseCode, HttpAnswer, Manner, Outcome
+from handfast.lens.outcome import Cause, CauseCode, HttpAnswer, Manner, Outcome
 from handfast.pki.authority import CertificateAuthority, Issued, certificate_der
 from handfast.pki.template import SERVER_AUTH, sign
-from handfast.registry import CipherSuite, NamedGroup
+from handfast.registry import AlertDescription, CipherSuite, NamedGroup
+from handfast.sessions.cache import SessionCache
+from handfast.sessions.tickets import SealedTickets
 from handfast.trust.presented import PresentedChain
 from handfast.wire.messages12 import HelloRequest
 from handfast.x509.purpose import Purpose
 from tests import certificates
-from tests.lens.connections import client_config, converse, roots, server_config, verifier
+from tests.lens.connections import Watched, client_config, converse, roots, server_config, verifier
 from tests.protocol12.ours12 import meet12
 
 CA = "CN=Test CA,O=handfast"
@@ -183,8 +185,14 @@ def test_a_certificate_that_was_not_shown(ours, code):
 # Closed without a word
 
 
-def lost(client, error):
-    return verdict.line(client.outcome, error, words.DESCRIBER), client.outcome.cause(error)
+def lost(client: Watched, error: ConnectionLost) -> tuple[str, Cause]:
+    return verdict.line(client.outcome, error, words.DESCRIBER), known(client.outcome, error)
+
+
+def known(outcome: Outcome, error: HandfastError | None = None) -> Cause:
+    cause = outcome.cause(error)
+    assert cause is not None
+    return cause
 
 
 def test_a_connection_that_ends_right_after_our_certificate_was_refused():
@@ -217,10 +225,34 @@ def test_a_close_after_we_declined_says_that_we_did(version):
     assert "--cert and --key" in verdict.hint(client.outcome, error)
 
 
+@pytest.mark.parametrize("code", ["handshake_timeout", "too_slow", "timeout"])
+def test_a_wait_that_ends_is_no_refusal(code):
+    client, _ = converse(client_config(certificates.client()), server_config(), talk=False)
+    assert client.outcome.cause(ConnectionLost(code, seconds=1.0, waiting="Finished")) is None
+    lost_hello, _ = converse(client_config(), server_config(), lost=True)
+    cause = lost_hello.outcome.cause(ConnectionLost(code, seconds=1.0, waiting="ServerHello"))
+    assert cause is not None
+    assert cause.code is CauseCode.LARGE_HELLO
+
+
+def test_a_server_that_gave_a_ticket_had_let_us_in():
+    config = client_config(certificates.client(), sessions=SessionCache())
+    client, _ = converse(config, server_config(tickets=SealedTickets()), talk=False)
+    assert "NewSessionTicket" in client.text
+    assert client.outcome.cause(ConnectionLost("unexpected_eof", received=0, cut=False, where="")) is None
+
+
+def test_an_alert_about_something_else_is_not_laid_on_the_certificate():
+    client, _ = converse(client_config(alice(certificates.other_ca())), server_config())
+    client.outcome.alerts[Direction.SERVER_TO_CLIENT] = AlertDescription.illegal_parameter
+    error = PeerRejected("illegal_parameter", alert="illegal_parameter (47)", stage="")
+    assert client.outcome.cause(error) is None
+
+
 def test_nothing_that_comes_back_for_a_large_hello():
     client, _ = converse(client_config(), server_config(), lost=True)
     error = ConnectionLost("eof_in_handshake", stage="we had waited for the server's ServerHello")
-    assert client.outcome.cause(error).code is CauseCode.LARGE_HELLO
+    assert known(client.outcome, error).code is CauseCode.LARGE_HELLO
     assert "--groups x25519" in verdict.hint(client.outcome, error)
     small, _ = converse(client_config(groups=(NamedGroup.x25519,)), server_config(), lost=True)
     assert small.outcome.cause(error) is None
@@ -237,10 +269,10 @@ def test_a_server_that_asks_for_a_second_handshake_wants_a_certificate():
     line = verdict.line(outcome, None, words.DESCRIBER)
     assert "it then asked for a second handshake (HelloRequest), which we declined" in line
     error = ConnectionLost("unexpected_eof", received=0, cut=False, where="")
-    assert outcome.cause(error).code is CauseCode.RENEGOTIATION
+    assert known(outcome, error).code is CauseCode.RENEGOTIATION
     assert "SSLVerifyClient" in verdict.hint(outcome, error)
     outcome.http = HttpAnswer(403, "Forbidden")
-    assert outcome.cause().code is CauseCode.RENEGOTIATION
+    assert known(outcome).code is CauseCode.RENEGOTIATION
 
 
 # HTTP
@@ -252,7 +284,7 @@ def test_an_http_status_that_refuses_is_part_of_the_verdict(status):
     client.outcome.http = HttpAnswer(status, "Oh\x1b")
     assert client.verdict.startswith(f"TLS 1.3 OK, but the server answered HTTP {status} Oh\\x1b: server CN=localhost")
     assert "mutual" not in client.verdict
-    cause = client.outcome.cause()
+    cause = known(client.outcome)
     assert (cause.code, cause.manner) == (CauseCode.ISSUER_NOT_NAMED, Manner.HTTP)
 
 
@@ -272,9 +304,15 @@ def test_a_refused_hello_names_what_it_offered():
         client_config(suites=(CipherSuite.TLS_AES_128_GCM_SHA256,)),
         server_config(suites=(CipherSuite.TLS_AES_256_GCM_SHA384,)),
     )
-    assert client.outcome.cause(client.error).code is CauseCode.NOTHING_IN_COMMON
+    assert known(client.outcome, client.error).code is CauseCode.NOTHING_IN_COMMON
     assert "we offer TLS 1.3; suites TLS_AES_128_GCM_SHA256; groups X25519MLKEM768" in client.verdict
     assert "signature schemes" in client.verdict
+
+
+def test_a_refused_version_names_the_versions_alone():
+    client, _ = converse(client_config(versions=(0x0304,)), server_config(versions=(0x0303,)))
+    assert client.verdict == "server refused: protocol_version (70); we offer TLS 1.3"
+    assert "no RSA key exchange" not in client.hint
 
 
 def test_a_protocol_that_was_not_selected_is_told_on_both_sides():

@@ -77,7 +77,7 @@ def test_each_record_of_tls_13_decrypts_by_hand(suite, side):
 
 @pytest.mark.parametrize("suite", SUITES_12, ids=lambda suite: suite.name)
 def test_each_record_of_tls_12_decrypts_by_hand(suite):
-    settings = {"versions": (0x0303,), "suites": (suite,)}
+    settings: dict[str, Any] = {"versions": (0x0303,), "suites": (suite,)}
     for watched in converse(
         client_config(certificates.client()), server_config(**settings), detail="bytes", secrets="traffic"
     ):

@@ -16,13 +16,13 @@ from handfast.cli import options, ui, words
 from handfast.cli.deadline import deadline
 from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
 from handfast.cli.output import ScreenLine, output_file, standard_output
-from handfast.cli.target import HttpOptions, Target, parse_address, parse_target, redirected
+from handfast.cli.target import HttpOptions, Target, parse_address, parse_target, port_hint, redirected
 from handfast.engine import ClientConfig
 from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError, PeerRejected, bad_option
 from handfast.events import Role
 from handfast.io import sockets
 from handfast.lens.log import address_text
-from handfast.lens.outcome import Cause, Manner, Outcome
+from handfast.lens.outcome import Cause, CauseCode, Manner, Outcome
 from handfast.registry import ProtocolVersion
 from handfast.sessions.cache import SessionCache
 from handfast.trust.verifiers import PathVerifier
@@ -224,7 +224,7 @@ def _connection(
         ) as tls:
             yield tls, outcome
     except HandfastError as error:
-        _tell_failure(outcome, error)
+        _tell_failure(outcome, error, redirected(target, route.connect_to)[1])
     except (KeyboardInterrupt, ui.CommandFailed):
         # What was reached is worth a line also where what followed is another matter.
         if outcome.info is not None:
@@ -233,14 +233,17 @@ def _connection(
     if _is_refusal(outcome.cause()):
         ui.fail(words.verdict_line(outcome), PeerRejected.fault, words.verdict_hint(outcome))
     ui.note(words.verdict_line(outcome))
+    if (cause := outcome.cause()) is not None and cause.tells_more:
+        ui.note(f"if that is about the certificate: {words.verdict_hint(outcome)}")
 
 
 def _is_refusal(cause: Cause | None) -> bool:
     """Whether the server refused us although the connection ended in order.
 
-    An HTTP status counts where the answer speaks of a certificate: any other may be about the path.
+    An HTTP status counts where the answer speaks of a certificate, or the server had asked for one in a second
+    handshake: any other may be about the path.
     """
-    if cause is None or cause.manner is not Manner.HTTP:
+    if cause is None or cause.manner is not Manner.HTTP or cause.code is CauseCode.RENEGOTIATION:
         return cause is not None
     return cause.http is not None and cause.http.about_certificate
 
@@ -266,7 +269,7 @@ def _nothing_to_resume(version: int, config: ClientConfig) -> str:
     return f"{why}, so there is nothing to resume"
 
 
-def _tell_failure(outcome: Outcome, error: HandfastError) -> None:
+def _tell_failure(outcome: Outcome, error: HandfastError, port: int) -> None:
     """A handshake that failed is told by its verdict; one that came off, and what went wrong later, by both."""
     if isinstance(error, ConfigError | ApiMisuse):
         raise error
@@ -276,6 +279,9 @@ def _tell_failure(outcome: Outcome, error: HandfastError) -> None:
         what = error.what if silent else words.verdict_line(outcome, error)
         if error.code == "too_slow":
             what += f"; the handshake stood {outcome.stage}"
+        hint = port_hint(port) if cause is None or cause.code is CauseCode.LARGE_HELLO else ""
+        if outcome.heard_nothing and isinstance(error, ConnectionLost) and hint:
+            ui.fail(what, error.fault, hint)
         ui.fail(what, error.fault, words.verdict_hint(outcome, error))
     ui.note(words.verdict_line(outcome))
     raise error

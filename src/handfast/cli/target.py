@@ -14,6 +14,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HTTPS_PORT = 443
+# Ports whose servers say nothing to a hello, and what they wait for.
+_WAITING = {
+    80: "port 80 is that of http://; https:// is usually on 443",
+    389: "port 389 is LDAP's, where TLS starts when it is asked for (StartTLS); port 636 speaks it at once",
+    1433: "port 1433 is SQL Server's, where TLS starts inside its own protocol",
+    3389: "port 3389 is RDP's, where TLS starts inside its own protocol",
+    5222: "port 5222 is XMPP's, where TLS starts when it is asked for (STARTTLS); port 5223 speaks it at once",
+    5432: "port 5432 is PostgreSQL's, where TLS starts after a request of its own (SSLRequest), which is not sent here",
+    6379: "port 6379 is Redis's without TLS; it has TLS on the port of its tls-port",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +116,11 @@ def _host_name(host: str, text: str) -> str:
 
 def _bad_target(text: str, reason: str) -> ConfigError:
     return bad_option("TARGET", f"{escape(text)!r}: {reason}", "give an https:// URL, or host:port")
+
+
+def port_hint(port: int) -> str:
+    """What a server on this port may wait for, that said nothing at all; "" for ports that mean nothing."""
+    return _WAITING.get(port, "")
 
 
 def redirected(target: Target, rules: tuple[str, ...]) -> tuple[str, int]:

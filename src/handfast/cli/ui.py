@@ -78,8 +78,10 @@ def trace_as_output(text: str) -> None:
 
 
 def _trace_line(text: str, stream: TextIO) -> str:
-    """Headings, which are not indented, stand out."""
-    return text if text.startswith(" ") else _paint(text, "36", stream)
+    """A line of a trace, wrapped where ``stream`` is a terminal; headings, which are not indented, stand out."""
+    indent = " " * (len(text) - len(text.lstrip()) + 4)
+    lines = "\n".join(_wrapped(text, width_of(stream), indent))
+    return lines if text.startswith(" ") else _paint(lines, "36", stream)
 
 
 def heading(text: str) -> None:
@@ -88,8 +90,9 @@ def heading(text: str) -> None:
 
 
 def width_of(stream: TextIO) -> int | None:
-    """How wide lines may be: a terminal's width, or $COLUMNS; None where neither says, as for a file or a pipe."""
-    if not stream.isatty() and not os.environ.get("COLUMNS"):
+    """How wide lines may be: a terminal's width, which $COLUMNS overrides; None for a file or a pipe."""
+    # $COLUMNS alone says nothing: readline leaves it behind for whatever a program starts.
+    if not stream.isatty():
         return None
     return shutil.get_terminal_size((_USUAL_WIDTH, 24)).columns
 
@@ -141,7 +144,7 @@ def write_examples(formatter: click.HelpFormatter, examples: Iterable[str]) -> N
 
 def _wrapped(text: str, width: int | None, indent: str = "    ") -> list[str]:
     """``text`` in lines that end at words; a word longer than a line stays whole. One line where there is no width."""
-    if width is None:
+    if width is None or len(text) <= width:
         return [text]
     further = {"break_long_words": False, "break_on_hyphens": False}
     return textwrap.wrap(text, max(width, 20), subsequent_indent=indent, **further) or [""]  # type: ignore[arg-type]

@@ -111,7 +111,7 @@ class Credentials:
             raise bad_option(cert_name, reason, "export them: openssl pkcs12")
         chain = files.checked(_certificates(cert, cert_name), cert_name)
         if not chain:
-            raise ConfigError("no_certificate", path=cert_name)
+            raise files.no_certificate(cert, cert_name)
         check_issuer_order(chain, cert_name)
         signer = Pkcs11Signer(uri, chain[0], pin, cert_name=cert_name, legacy_client_signatures=legacy)
         return cls(chain, ThreadSigner(signer))
@@ -149,12 +149,16 @@ class Credentials:
         bundle = _bundle(cert, cert_name, secret)
         other = bundle if key_data == cert else _bundle(key_data, key_name, secret)
         chain = _certificates(cert, cert_name) if bundle is None else bundle.certificates
+        if not chain and bundle is not None:
+            advice = "export it again, with the certificate"
+            raise ConfigError("no_certificate", path=cert_name, found="it is PKCS#12 with a key only", advice=advice)
         if not chain:
-            raise ConfigError("no_certificate", path=cert_name)
+            raise files.no_certificate(cert, cert_name)
         if other is None:
             private_key = _private_key(key_data, key_name, secret)
         elif other.key is None:
-            raise ConfigError("no_key", path=key_name)
+            advice = "export it again, with the key"
+            raise ConfigError("no_key", path=key_name, found="it is PKCS#12 with certificates only", advice=advice)
         else:
             private_key = other.key
         if bundle is not None:
@@ -178,7 +182,8 @@ class Credentials:
         """
         certificates = files.checked(chain, cert_name)
         if not certificates:
-            raise ConfigError("no_certificate", path=cert_name)
+            advice = "give at least the leaf"
+            raise ConfigError("no_certificate", path=cert_name, found="the chain is empty", advice=advice)
         leaf_key = files.public_key(certificates[0], cert_name)
         own = private_keys.public_key_of(private_key)
         if not signatures.same_public_key(own, leaf_key):
@@ -283,7 +288,8 @@ def _bundle(data: bytes, name: str, secret: Callable[[], bytes | None]) -> Bundl
 
 def _private_key(data: bytes, name: str, secret: Callable[[], bytes | None]) -> PrivateKey:
     if is_der_certificate(data):
-        raise ConfigError("no_key", path=name)
+        advice = "give the key's own file with --key"
+        raise ConfigError("no_key", path=name, found="it is a certificate", advice=advice)
     return private_keys.load_private_key(data, path=name, password=secret)
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeAlias
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
 
+from handfast import file_contents
 from handfast.crypto.signatures import PublicKey, describe_public_key, same_public_key, schemes_for
 from handfast.errors import ConfigError
 from handfast.limits import MIN_RSA_BITS
@@ -90,8 +91,8 @@ def _load(data: bytes, path: str, password: Password | None) -> object:
     except UnsupportedAlgorithm:
         raise ConfigError("unsupported_key", path=path, reason="the key is of an unknown kind") from None
     except ValueError:
-        reason = "its PEM block is damaged" if pem else "it is neither PEM nor PKCS#8, PKCS#1 or SEC1 in DER"
-        raise ConfigError("bad_key", path=path, reason=reason) from None
+        found = file_contents.damage(block) if pem else file_contents.instead_of_key(data, path)
+        raise ConfigError("bad_key", path=path, reason=found.what, advice=found.advice) from None
     try:
         return load(secret)
     except UnsupportedAlgorithm:
@@ -126,8 +127,10 @@ def _pem_block(data: bytes, path: str) -> bytes:
             reason = f"the format {label.decode('ascii', 'replace')} is not one that TLS programs use"
             raise ConfigError("unsupported_key", path=path, reason=reason)
         end = b"-----END " + label + b"-----"
-        body, found, _ = part.partition(end)
-        if not found:
-            raise ConfigError("bad_key", path=path, reason=f"the line {end.decode()} is missing")
+        body, ended, _ = part.partition(end)
+        if not ended:
+            reason = f"the line {end.decode()} is missing"
+            raise ConfigError("bad_key", path=path, reason=reason, advice="export it again")
         return _BEGIN + body + end + b"\n"
-    raise ConfigError("no_key", path=path)
+    found = file_contents.instead_of_key(data, path)
+    raise ConfigError("no_key", path=path, found=found.what, advice=found.advice)

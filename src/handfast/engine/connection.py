@@ -617,6 +617,8 @@ class Connection:
         error.__traceback__ = error.__context__ = error.__cause__ = None
         self.error, self._machine = error, None
         error.hint_to(server=self.info.role is Role.SERVER)
+        if self._handshake.messages is not Handshake.messages:
+            error.cite_tls12()
         self._end_plain()
         if self._watch.active:
             telling.tell_rest(self)

@@ -26,7 +26,8 @@ class Entry(NamedTuple):
     """One line of the catalogue; ``what`` is a format string for the details that the raiser gives.
 
     ``meaning`` says what the code stands for where ``what`` is made of details alone. ``server_hint`` is the hint for
-    who runs a server, where that is another than a client's.
+    who runs a server, where that is another than a client's; ``fault`` is whose fault it is where that is not the
+    class's.
     """
 
     alert: AlertDescription | None
@@ -35,6 +36,35 @@ class Entry(NamedTuple):
     hint: str = ""
     meaning: str = ""
     server_hint: str = ""
+    fault: Fault | None = None
+
+
+# Where a hint that is made of details turns out to be empty.
+_NO_HINT = "--trace shows what both sides said until then"
+# Where RFC 5246 and its companions say what RFC 9846 says of TLS 1.3.
+_SECTIONS_12 = {
+    "RFC 9846 3": "RFC 5246 4",
+    "RFC 9846 4": "RFC 5246 7.4",
+    "RFC 9846 4.2.2": "RFC 5246 7.4.1.2",
+    "RFC 9846 4.2.3": "RFC 5246 7.4.1.3",
+    "RFC 9846 4.3": "RFC 5246 7.4.1.4",
+    "RFC 9846 4.3.1": "RFC 5246 E.1",
+    "RFC 9846 4.3.3": "RFC 5246 7.4.1.4.1",
+    "RFC 9846 4.3.7": "RFC 8422 5.1.1",
+    "RFC 9846 4.3.8": "RFC 8422 5.4",
+    "RFC 9846 4.3.8.2": "RFC 8422 5.11",
+    "RFC 9846 4.5.1": "RFC 5246 7.4.2",
+    "RFC 9846 4.5.1.1": "RFC 5246 7.4.2",
+    "RFC 9846 4.5.2": "RFC 5246 7.4.8",
+    "RFC 9846 4.5.3": "RFC 5246 7.4.9",
+    "RFC 9846 5": "RFC 5246 6.2.1",
+    "RFC 9846 5.1": "RFC 5246 6.2.1",
+    "RFC 9846 5.2": "RFC 5246 6.2.3.3",
+    "RFC 9846 6": "RFC 5246 7.2",
+    "RFC 9846 6.1": "RFC 5246 7.2.1",
+    "RFC 9846 6.2": "RFC 5246 7.2.2",
+    "RFC 9846 9.2": "RFC 5246 7.4.1.4",
+}
 
 
 class HandfastError(Exception):
@@ -56,7 +86,9 @@ class HandfastError(Exception):
         self.alert = entry.alert
         self.rfc = entry.rfc
         self.what = entry.what.format(**details)
-        self.hint = (entry.hint or self.default_hint).format(**details)
+        self.hint = (entry.hint or self.default_hint).format(**details) or self.default_hint or _NO_HINT
+        if entry.fault is not None:
+            self.fault = entry.fault
         super().__init__(self.what)
 
     def hint_to(self, *, server: bool) -> None:
@@ -64,6 +96,11 @@ class HandfastError(Exception):
         entry = self.catalogue[self.code]
         if server and entry.server_hint:
             self.hint = entry.server_hint.format(**self.details)
+
+    def cite_tls12(self) -> None:
+        """Let ``rfc`` name the section of TLS 1.2's RFCs that says the same, in a connection of that version."""
+        signed = self.details.get("message") == "ServerKeyExchange" and self.rfc == "RFC 9846 4.5.2"
+        self.rfc = "RFC 8422 5.4" if signed else _SECTIONS_12.get(self.rfc, self.rfc)
 
     def explain(self) -> str:
         """The error as a paragraph: what, whose fault, where the RFC says so, and what to do."""

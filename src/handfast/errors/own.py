@@ -92,26 +92,24 @@ class ConfigError(HandfastError):
             "",
             "remove this name if the file shall stay as it is, or give another path",
         ),
-        "no_certificate": Entry(None, "{path}: holds no certificate", "", "a file with BEGIN CERTIFICATE is needed"),
+        "no_certificate": Entry(None, "{path}: holds no certificate: {found}", "", "{advice}"),
         "bad_certificate": Entry(None, "{path}: a certificate in it does not parse: {reason}", "", "export it again"),
         "cut_off": Entry(None, "{path}: ends in the middle of a PEM block", "", "wait until it is written"),
         "unsettled": Entry(None, "{path}: changes while it is read", "", "replace files by renaming"),
         "bad_store": Entry(None, "{path}: line {line}: {reason}", "", "correct or remove that line"),
         "writable_by_others": Entry(None, "{path}: others may write to it", "", "chmod 600 {path}"),
-        "no_crl": Entry(
-            None, "{path}: holds no revocation list", "", "a file with BEGIN X509 CRL is needed, or a list in DER"
-        ),
+        "no_crl": Entry(None, "{path}: holds no revocation list: {found}", "", "{advice}"),
         "bad_crl": Entry(
             None, "{path}: a revocation list in it cannot be used: {reason}", "", "fetch it again from the CA"
         ),
         "not_a_ca": Entry(None, "{path}: this certificate is not a CA's", "", "give the certificate of a CA"),
         "no_key": Entry(
             None,
-            "{path}: holds no private key",
+            "{path}: holds no private key: {found}",
             "",
-            "give the key's own file with --key; in PEM it has BEGIN PRIVATE KEY",
+            "{advice}",
         ),
-        "bad_key": Entry(None, "{path}: the private key does not parse: {reason}", "", "export it again"),
+        "bad_key": Entry(None, "{path}: the private key does not parse: {reason}", "", "{advice}"),
         "der_as_pem": Entry(
             None, "{path}: is DER (binary), not PEM", "", "convert it: openssl {command} -inform DER -in {path}"
         ),

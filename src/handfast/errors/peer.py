@@ -11,6 +11,10 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 
+# For entries whose limit no RFC sets: handfast.limits has it, with the source of its value.
+_OUR_LIMIT = "the limit is handfast's own, not the RFC's (handfast.limits); a peer that needs more is worth a report"
+
+
 class PeerMisbehaved(HandfastError):
     """The peer did what the RFC forbids, or a signature, MAC or Finished of its does not check."""
 
@@ -40,7 +44,11 @@ class PeerMisbehaved(HandfastError):
             Alert.unexpected_message, "a protected record holds padding and no content type", "RFC 9846 5.4"
         ),
         "too_many_empty_records": Entry(
-            Alert.unexpected_message, "more than {limit} empty records in a row", "RFC 9846 5.1"
+            Alert.unexpected_message,
+            "more than {limit} empty records in a row, our limit",
+            "RFC 9846 5.1",
+            _OUR_LIMIT,
+            fault=Fault.NOBODY,
         ),
         "bad_change_cipher_spec": Entry(
             Alert.unexpected_message, "a change_cipher_spec that is not a single 01 in plaintext", "RFC 9846 5"
@@ -55,7 +63,11 @@ class PeerMisbehaved(HandfastError):
             Alert.unexpected_message, "a handshake message where a change_cipher_spec must come first", "RFC 5246 7.1"
         ),
         "too_many_change_cipher_specs": Entry(
-            Alert.unexpected_message, "more than {limit} change_cipher_spec records", "RFC 9846 5"
+            Alert.unexpected_message,
+            "more than {limit} change_cipher_spec records, our limit",
+            "RFC 9846 5",
+            _OUR_LIMIT,
+            fault=Fault.NOBODY,
         ),
         "plaintext_after_keys": Entry(
             Alert.unexpected_message, "a plaintext {content_type} record after keys were on", "RFC 9846 5"
@@ -70,13 +82,26 @@ class PeerMisbehaved(HandfastError):
             Alert.unexpected_message, "application data before the handshake was complete", "RFC 9846 5"
         ),
         "key_overused": Entry(
-            Alert.unexpected_message, "the peer protected more than {limit} records with one key", "RFC 9846 5.5"
+            Alert.unexpected_message,
+            "the peer protected more than {limit} records with one key, our limit",
+            "RFC 9846 5.5",
+            "the peer must change its keys in time; the limit is twice what the RFC allows an honest one",
         ),
         # Alerts
         "bad_alert": Entry(Alert.decode_error, "an alert of {length} bytes; an alert has 2", "RFC 9846 6"),
-        "too_many_warnings": Entry(Alert.unexpected_message, "more than {limit} warnings", "RFC 5246 7.2.2"),
+        "too_many_warnings": Entry(
+            Alert.unexpected_message,
+            "more than {limit} warnings, our limit",
+            "RFC 5246 7.2.2",
+            _OUR_LIMIT,
+            fault=Fault.NOBODY,
+        ),
         "too_many_user_canceled": Entry(
-            Alert.unexpected_message, "more than {limit} user_canceled alerts", "RFC 9846 6.1"
+            Alert.unexpected_message,
+            "more than {limit} user_canceled alerts, our limit",
+            "RFC 9846 6.1",
+            _OUR_LIMIT,
+            fault=Fault.NOBODY,
         ),
         "plaintext_alert": Entry(
             None,
@@ -89,10 +114,18 @@ class PeerMisbehaved(HandfastError):
             Alert.unexpected_message, "{message} came where {expected} was expected", "RFC 9846 4"
         ),
         "message_too_large": Entry(
-            Alert.illegal_parameter, "a handshake message of {length} bytes exceeds the limit of {limit}", "RFC 9846 4"
+            Alert.illegal_parameter,
+            "a handshake message of {length} bytes exceeds our limit of {limit}",
+            "RFC 9846 4",
+            _OUR_LIMIT,
+            fault=Fault.NOBODY,
         ),
         "handshake_too_large": Entry(
-            Alert.illegal_parameter, "the handshake exceeds {limit} bytes in all", "RFC 9846 4"
+            Alert.illegal_parameter,
+            "the handshake exceeds {limit} bytes in all, our limit",
+            "RFC 9846 4",
+            _OUR_LIMIT,
+            fault=Fault.NOBODY,
         ),
         # Hellos
         "duplicate_extension": Entry(Alert.illegal_parameter, "{message} holds {extension} twice", "RFC 9846 4.3"),
@@ -114,16 +147,29 @@ class PeerMisbehaved(HandfastError):
             Alert.illegal_parameter, "{message} does not echo our legacy_session_id", "RFC 9846 4.2.3"
         ),
         "version_not_offered": Entry(
-            Alert.illegal_parameter, "{message} selects version {version}, which was not offered", "RFC 9846 4.3.1"
+            Alert.illegal_parameter,
+            "{message} selects version {version}, which was not offered; we offer {ours}",
+            "RFC 9846 4.3.1",
+            "the server must choose among these; it is broken, or what it wants was left out by --tls",
         ),
         "suite_not_offered": Entry(
-            Alert.illegal_parameter, "{message} selects suite {suite}, which was not offered", "RFC 9846 4.2.3"
+            Alert.illegal_parameter,
+            "{message} selects suite {suite}, which was not offered; we offer {ours}",
+            "RFC 9846 4.2.3",
+            "the server must choose among these: TLS 1.3's, and of TLS 1.2's ECDHE with AEAD only (no RSA key exchange,"
+            " no CBC)",
         ),
         "group_not_offered": Entry(
-            Alert.illegal_parameter, "{message} names group {group}, which was not offered", "RFC 9846 4.3.8"
+            Alert.illegal_parameter,
+            "{message} names group {group}, which was not offered; we offer {ours}",
+            "RFC 9846 4.3.8",
+            "the server must choose among these; it is broken, or what it wants was left out by --groups",
         ),
         "share_not_offered": Entry(
-            Alert.illegal_parameter, "ServerHello's key share is for group {group}, we sent none", "RFC 9846 4.3.8"
+            Alert.illegal_parameter,
+            "ServerHello's key share is for group {group}, we sent none; we sent one for {ours}",
+            "RFC 9846 4.3.8",
+            "the server must choose among these; it is broken, or what it wants was left out by --groups",
         ),
         "downgrade_sentinel": Entry(
             Alert.illegal_parameter, "ServerHello's random says that the server was made to downgrade", "RFC 9846 4.2.3"
@@ -172,7 +218,11 @@ class PeerMisbehaved(HandfastError):
             Alert.handshake_failure, "{message}'s renegotiation_info continues another handshake", "RFC 5746 3.4"
         ),
         "too_many_renegotiations": Entry(
-            Alert.unexpected_message, "more than {limit} attempts to renegotiate", "RFC 5246 7.4.1.1"
+            Alert.unexpected_message,
+            "more than {limit} attempts to renegotiate, our limit",
+            "RFC 5246 7.4.1.1",
+            "renegotiation is never granted here: have the peer ask for what it wants in the first handshake",
+            fault=Fault.NOBODY,
         ),
         "psk_not_last": Entry(
             Alert.illegal_parameter, "pre_shared_key is not ClientHello's last extension", "RFC 9846 4.3.11"
@@ -204,7 +254,10 @@ class PeerMisbehaved(HandfastError):
             Alert.illegal_parameter, "{binders} binders for {identities} PSK identities", "RFC 9846 4.3.11"
         ),
         "alpn_not_offered": Entry(
-            Alert.illegal_parameter, "the server selected ALPN {protocol}, which was not offered", "RFC 7301 3.1"
+            Alert.illegal_parameter,
+            "the server selected ALPN {protocol}, which was not offered; we offer {ours}",
+            "RFC 7301 3.1",
+            "the server must choose among these; it is broken, or what it wants was left out by --alpn",
         ),
         "alpn_not_one": Entry(
             Alert.illegal_parameter, "the server answered {count} ALPN protocols, not one", "RFC 7301 3.1"
@@ -219,8 +272,10 @@ class PeerMisbehaved(HandfastError):
         ),
         "compressed_too_large": Entry(
             Alert.bad_certificate,
-            "CompressedCertificate announces {length} bytes once it is inflated; the limit is {limit}",
+            "CompressedCertificate announces {length} bytes once it is inflated; our limit is {limit}",
             "RFC 8879 4",
+            _OUR_LIMIT,
+            fault=Fault.NOBODY,
         ),
         "bad_compression": Entry(
             Alert.bad_certificate,
@@ -228,7 +283,10 @@ class PeerMisbehaved(HandfastError):
             "RFC 8879 4",
         ),
         "scheme_not_offered": Entry(
-            Alert.illegal_parameter, "{message} uses {scheme}, which was not offered", "RFC 9846 4.5.2"
+            Alert.illegal_parameter,
+            "{message} uses {scheme}, which was not offered; we offer {ours}",
+            "RFC 9846 4.5.2",
+            "the peer must sign with one of these; the kind of its key, or the hash, may be one not spoken here",
         ),
         "scheme_forbidden": Entry(
             Alert.illegal_parameter, "CertificateVerify uses {scheme}, which TLS 1.3 forbids there", "RFC 9846 4.5.2"
@@ -250,7 +308,11 @@ class PeerMisbehaved(HandfastError):
         "bad_finished": Entry(Alert.decrypt_error, "Finished does not match what both sides saw", "RFC 9846 4.5.3"),
         # After the handshake
         "too_many_key_updates": Entry(
-            Alert.unexpected_message, "more than {limit} KeyUpdates in a row", "RFC 9846 4.7.3"
+            Alert.unexpected_message,
+            "more than {limit} KeyUpdates in a row, our limit",
+            "RFC 9846 4.7.3",
+            _OUR_LIMIT,
+            fault=Fault.NOBODY,
         ),
         "reused_request_context": Entry(
             Alert.illegal_parameter,
@@ -258,7 +320,11 @@ class PeerMisbehaved(HandfastError):
             "RFC 9846 4.4.2",
         ),
         "too_many_certificate_requests": Entry(
-            Alert.unexpected_message, "more than {limit} CertificateRequests {where}", "RFC 9846 4.7.2"
+            Alert.unexpected_message,
+            "more than {limit} CertificateRequests {where}, our limit",
+            "RFC 9846 4.7.2",
+            _OUR_LIMIT,
+            fault=Fault.NOBODY,
         ),
     }
 
@@ -280,9 +346,9 @@ class BadMessage(HandfastError):
         ),
         "not_tls": Entry(
             Alert.decode_error,
-            "the peer does not speak TLS: its first bytes are {start}",
+            "the peer does not speak TLS but is {who}: its first bytes are {start}",
             "RFC 9846 5.1",
-            "is this the TLS port? {guess}",
+            "{advice}",
             server_hint="the client has to speak TLS to this port: look at what it was told to connect to",
         ),
         "http_request": Entry(

@@ -18,6 +18,7 @@ class CertificateRejected(HandfastError):
     """
 
     fault = Fault.PEER
+    default_hint = "compare the certificate that was shown with what is trusted here"
     catalogue: ClassVar[Mapping[str, Entry]] = {
         code: Entry(alert, "{explanation}", "RFC 9846 4.5.1.1", "{advice}", meaning)
         for code, (alert, meaning) in {

@@ -241,7 +241,8 @@ def check_proof(
     """Whether the signature is one of ``content`` by the certificate's key, under a scheme that may be used here."""
     name = SignatureScheme.describe
     if proof.algorithm not in offered:
-        raise PeerMisbehaved("scheme_not_offered", message="CertificateVerify", scheme=name(proof.algorithm))
+        scheme, ours = name(proof.algorithm), negotiate.describe_schemes(offered)
+        raise PeerMisbehaved("scheme_not_offered", message="CertificateVerify", scheme=scheme, ours=ours)
     if proof.algorithm in signatures.CERTIFICATE_ONLY:
         raise PeerMisbehaved("scheme_forbidden", scheme=name(proof.algorithm))
     key = leaf_key(certificate)

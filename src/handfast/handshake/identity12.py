@@ -210,7 +210,8 @@ def _check_signature(
 ) -> ProvenChain:
     what, scheme = type(proof).__name__, SignatureScheme.describe(proof.algorithm)
     if proof.algorithm not in offered:
-        raise PeerMisbehaved("scheme_not_offered", message=what, scheme=scheme)
+        ours = describe_schemes(offered)
+        raise PeerMisbehaved("scheme_not_offered", message=what, scheme=scheme, ours=ours)
     if not signatures.scheme_fits_12(key, proof.algorithm):
         raise PeerMisbehaved("scheme_for_other_key", message=what, scheme=scheme, key=key.name)
     ok = hs.crypto.verify_12(key, proof.algorithm, proof.signature, content)

@@ -132,7 +132,8 @@ def check_answers_hello(hello: ClientHello, answer: ServerHello | HelloRetryRequ
         raise PeerMisbehaved("compression_selected", message=name, method=answer.legacy_compression_method)
     if answer.cipher_suite not in hello.cipher_suites or answer.cipher_suite not in SUITES_13:
         suite = CipherSuite.describe(answer.cipher_suite)
-        raise PeerMisbehaved("suite_not_offered", message=name, suite=suite)
+        ours = names(CipherSuite, hello.cipher_suites)
+        raise PeerMisbehaved("suite_not_offered", message=name, suite=suite, ours=ours)
     requested = {*hello.extensions, ExtensionType.cookie} if isinstance(answer, HelloRetryRequest) else hello.extensions
     check_extensions(answer, requested)
 
@@ -143,7 +144,8 @@ def check_version(hello: ClientHello, answer: ServerHello | HelloRetryRequest) -
     selected = require(answer, SupportedVersionsServerHello)
     if selected.selected_version != TLS13:
         version = ProtocolVersion.describe(selected.selected_version)
-        raise PeerMisbehaved("version_not_offered", message=name, version=version)
+        ours = names(ProtocolVersion, require(hello, SupportedVersionsClientHello).versions)
+        raise PeerMisbehaved("version_not_offered", message=name, version=version, ours=ours)
     if answer.legacy_version != TLS12:
         raise PeerMisbehaved("legacy_version", message=name, version=answer.legacy_version)
 
@@ -157,8 +159,10 @@ def check_retry(hello: ClientHello, retry: HelloRetryRequest) -> int | None:
             raise PeerMisbehaved("retry_changes_nothing")
         return None
     group = NamedGroup.describe(wanted.selected_group)
-    if wanted.selected_group not in require(hello, NamedGroupList).named_group_list:
-        raise PeerMisbehaved("group_not_offered", message="HelloRetryRequest", group=group)
+    offered = require(hello, NamedGroupList).named_group_list
+    if wanted.selected_group not in offered:
+        ours = names(NamedGroup, offered)
+        raise PeerMisbehaved("group_not_offered", message="HelloRetryRequest", group=group, ours=ours)
     if any(share.group == wanted.selected_group for share in require(hello, KeyShareClientHello).client_shares):
         raise PeerMisbehaved("retry_for_shared_group", group=group)
     return wanted.selected_group
@@ -178,8 +182,10 @@ def check_server_hello(hello: ClientHello, answer: ServerHello, retry: HelloRetr
     """What the server chose, all of it offered in ``hello`` and none of it other than its own retry said."""
     check_answers_hello(hello, answer)
     share = require(answer, KeyShareServerHello).server_share
-    if all(share.group != ours.group for ours in require(hello, KeyShareClientHello).client_shares):
-        raise PeerMisbehaved("share_not_offered", group=NamedGroup.describe(share.group))
+    offered = [one.group for one in require(hello, KeyShareClientHello).client_shares]
+    if share.group not in offered:
+        ours = names(NamedGroup, offered)
+        raise PeerMisbehaved("share_not_offered", group=NamedGroup.describe(share.group), ours=ours)
     if retry is not None and answer.cipher_suite != retry.cipher_suite:
         raise PeerMisbehaved("changed_after_retry", message="ServerHello", field="cipher_suite")
     selected = answer.find(SelectedPsk)
@@ -202,8 +208,10 @@ def check_protocol(hello: ClientHello, answer: Extended) -> str | None:
     protocols = selected.protocol_name_list
     if len(protocols) != 1:
         raise PeerMisbehaved("alpn_not_one", count=len(protocols))
-    if protocols[0] not in require(hello, ProtocolNameList).protocol_name_list:
-        raise PeerMisbehaved("alpn_not_offered", protocol=repr(protocols[0]))
+    offered = require(hello, ProtocolNameList).protocol_name_list
+    if protocols[0] not in offered:
+        ours = ", ".join(name.decode("utf-8", "backslashreplace") for name in offered)
+        raise PeerMisbehaved("alpn_not_offered", protocol=repr(protocols[0]), ours=ours)
     return protocols[0].decode("utf-8", "backslashreplace")
 
 

@@ -85,7 +85,8 @@ def check_server_hello(hello: ClientHello, answer: ServerHello, *, require_exten
     suite = SUITES_12.get(answer.cipher_suite)
     if suite is None or suite.id not in hello.cipher_suites:
         name = CipherSuite.describe(answer.cipher_suite)
-        raise PeerMisbehaved("suite_not_offered", message="ServerHello", suite=name)
+        ours = names(CipherSuite, hello.cipher_suites)
+        raise PeerMisbehaved("suite_not_offered", message="ServerHello", suite=name, ours=ours)
     if answer.compression_method:
         raise PeerMisbehaved("compression_selected", message="ServerHello", method=answer.compression_method)
     check_extensions(answer, hello.extensions)
@@ -117,9 +118,10 @@ def check_params(hello: ClientHello, params: ServerECDHParams) -> int:
         value = ECCurveType.describe(params.curve_type)
         raise BadMessage("bad_value", message="ServerKeyExchange", field="curve_type", value=value)
     group = params.named_curve
-    if group not in require(hello, NamedGroupList).named_group_list or group not in CLASSICAL_GROUPS:
-        name = NamedGroup.describe(group)
-        raise PeerMisbehaved("group_not_offered", message="ServerKeyExchange", group=name)
+    offered = [one for one in require(hello, NamedGroupList).named_group_list if one in CLASSICAL_GROUPS]
+    if group not in offered:
+        name, ours = NamedGroup.describe(group), names(NamedGroup, offered)
+        raise PeerMisbehaved("group_not_offered", message="ServerKeyExchange", group=name, ours=ours)
     return group
 
 

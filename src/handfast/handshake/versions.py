@@ -78,7 +78,8 @@ def check_version(ours: Collection[int], answer: ServerHello | HelloRetryRequest
     if not isinstance(answer, messages12.ServerHello):
         if TLS13 not in ours:
             version = ProtocolVersion.describe(TLS13)
-            raise PeerMisbehaved("version_not_offered", message=type(answer).__name__, version=version)
+            offer = names(ProtocolVersion, ours)
+            raise PeerMisbehaved("version_not_offered", message=type(answer).__name__, version=version, ours=offer)
     elif TLS13 in ours and answer.random[-8:] in DOWNGRADE_SENTINELS:
         raise PeerMisbehaved("downgrade_sentinel")
     elif TLS12 not in ours or answer.server_version != TLS12:

@@ -138,9 +138,10 @@ class RemoteSigner:
         Raises ConfigError file_missing, file_unreadable, no_certificate, bad_certificate.
         """
         name = escape(str(cert))
-        chain = files.certificates(files.read(cert), name)
+        data = files.read(cert)
+        chain = files.certificates(data, name)
         if not chain:
-            raise ConfigError("no_certificate", path=name)
+            raise files.no_certificate(data, name)
         signer = cls(address, chain[0], tls=tls, server_name=server_name, schemes=schemes, timeout=timeout)
         return Credentials(chain, signer)
 

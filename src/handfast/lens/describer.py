@@ -1,7 +1,7 @@
 """How a lens puts certificates and names into words.
 
-X.509 is read one layer beside the lenses, so whoever makes a lens gives it these functions. The defaults say what can
-be said without reading X.509 at all.
+A lens does not import X.509 by itself, so whoever makes one gives it these functions: those of ``lens.certificates``,
+or the defaults, which say what can be said without reading X.509 at all.
 """
 
 from __future__ import annotations

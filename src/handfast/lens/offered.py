@@ -16,21 +16,27 @@ if TYPE_CHECKING:
 _LISTED = 6
 
 
-def protocols(hello: ClientHello | None) -> str:
+def protocols(hello: ClientHello) -> str:
     """The ALPN protocols, "" for none. RFC 7301 3.1."""
-    found = None if hello is None else hello.find(ext.ProtocolNameList)
+    found = hello.find(ext.ProtocolNameList)
     return (
         "" if found is None else listed([name.decode("utf-8", "backslashreplace") for name in found.protocol_name_list])
     )
 
 
-def in_words(hello: ClientHello | None) -> str:
-    """Versions, suites, groups and schemes: "we offer TLS 1.3; suites ...; groups ...; signature schemes ..."."""
+def versions(hello: ClientHello | None) -> str:
+    """The versions: "TLS 1.3, TLS 1.2". RFC 9846 4.3.1."""
     if hello is None:
-        return "we had offered nothing yet"
+        return "nothing"
     found = hello.find(ext.SupportedVersionsClientHello)
-    versions = found.versions if found else (hello.legacy_version,)
-    said = [f"we offer {_names(ProtocolVersion, versions)}", f"suites {_names(CipherSuite, hello.cipher_suites)}"]
+    return _names(ProtocolVersion, found.versions if found else (hello.legacy_version,))
+
+
+def in_words(hello: ClientHello | None) -> str:
+    """Versions, suites, groups and schemes: "TLS 1.3; suites ...; groups ...; signature schemes ..."."""
+    if hello is None:
+        return "nothing"
+    said = [versions(hello), f"suites {_names(CipherSuite, hello.cipher_suites)}"]
     if groups := hello.find(ext.NamedGroupList):
         said.append(f"groups {_names(NamedGroup, groups.named_group_list)}")
     if schemes := hello.find(ext.SignatureSchemeList):

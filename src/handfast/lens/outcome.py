@@ -25,11 +25,12 @@ from handfast.events import (
     RecordSeen,
     Role,
 )
+from handfast.lens import offered
 from handfast.lens.summary import presented, requested_names
-from handfast.registry import AlertDescription, ContentType, ProtocolVersion
+from handfast.registry import AlertDescription, ContentType
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
-from handfast.wire.messages import CertificateRequest, ClientHello, Finished, HelloRetryRequest
+from handfast.wire.messages import CertificateRequest, ClientHello, Finished, HelloRetryRequest, NewSessionTicket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -45,8 +46,9 @@ ABOUT_CERTIFICATES = frozenset(
 )  # fmt: skip
 # What a server says of a hello that it can do nothing with.
 _ABOUT_HELLOS = frozenset({_A.handshake_failure, _A.insufficient_security, _A.illegal_parameter, _A.protocol_version})
-# The ends that tell nothing by themselves.
-_SILENT_ENDS = frozenset({"eof_in_handshake", "reset", "handshake_timeout", "unexpected_eof", "timeout", "too_slow"})
+# The ends by which a peer leaves without a word, and the waits that end without one.
+_CLOSED = frozenset({"eof_in_handshake", "reset", "unexpected_eof"})
+_WAITED = frozenset({"handshake_timeout", "timeout", "too_slow"})
 # HTTP statuses by which servers refuse a client: 495 and 496 are nginx's own.
 HTTP_REFUSALS = frozenset({400, 401, 403, 495, 496})
 # A hello that leaves one TCP segment of a usual path behind: some middleboxes read no more than that.
@@ -120,6 +122,11 @@ class Cause:
     alert: int | None = None
     http: HttpAnswer | None = None
 
+    @property
+    def tells_more(self) -> bool:
+        """Whether something is known here that speaks against us, and not only that we were refused."""
+        return self.code not in (CauseCode.CERTIFICATE_REFUSED, CauseCode.LEAF_ALONE)
+
 
 class Outcome:
     """An observer that remembers of one connection what its verdict needs.
@@ -133,7 +140,7 @@ class Outcome:
         chains: what each side showed, DER; () for a side that declined.
         alerts: the last alert of each side that is no close_notify.
         choice: why we showed what we showed.
-        hello: the client's last hello.
+        hello: our last hello, at a client. protocols: what the client's hello offers by ALPN, in words.
         renegotiation_wanted: whether a TLS 1.2 server sent HelloRequest.
         http: the answer to our HTTP request; whoever makes the request puts it here.
     """
@@ -149,12 +156,14 @@ class Outcome:
         self.choice: CertificateChosen | None = None
         self.hello: ClientHello | None = None
         self.hello_size = 0
+        self.protocols = ""
         self.renegotiation_wanted = False
         self.http: HttpAnswer | None = None
         self._clock = clock
         self._completed = 0.0
         # Whether the peer's Finished comes after it has judged us.
         self._finished_answers = False
+        self._ticketed = False
         self._heard: set[Direction] = set()
         self._ended: list[Direction] = []
 
@@ -191,9 +200,14 @@ class Outcome:
         elif (certificate := certificate_in(message)) is not None:
             self.chains[event.direction] = presented(certificate)
         elif isinstance(message, ClientHello):
-            self.hello, self.hello_size = message, len(event.raw)
+            # A stranger's would be kept as long as its connection.
+            self.hello = message if self.role is Role.CLIENT else None
+            self.hello_size = len(event.raw)
+            self.protocols = offered.protocols(message)
         elif isinstance(message, messages12.ServerHello):
             self._finished_answers = True
+        elif isinstance(message, NewSessionTicket):
+            self._ticketed = True
         elif isinstance(message, messages12.HelloRequest):
             self.renegotiation_wanted = True
         elif isinstance(message, Finished) and event.direction is Direction.SERVER_TO_CLIENT:
@@ -210,9 +224,9 @@ class Outcome:
         return max(0.0, self._clock() - self._completed)
 
     @property
-    def is_12(self) -> bool:
-        """Whether TLS 1.2 is spoken, as far as is known."""
-        return self._finished_answers or getattr(self.info, "version", 0) == ProtocolVersion.TLS12
+    def heard_nothing(self) -> bool:
+        """Whether not one record came from the peer."""
+        return self.role.peer.sends not in self._heard
 
     def withheld(self, role: Role) -> bool:
         """Whether a certificate was wanted of ``role``, and none came."""
@@ -224,20 +238,21 @@ class Outcome:
 
         ``error`` is what ended the connection, None if it ended in order.
         """
-        if self.role is Role.SERVER or (isinstance(error, HandfastError) and error.alert is not None):
+        ours = isinstance(error, HandfastError) and error.alert is not None and not isinstance(error, ConnectionLost)
+        if self.role is Role.SERVER or ours:
             return None
+        if isinstance(error, ConnectionLost) and error.code in _CLOSED | _WAITED and self.heard_nothing:
+            return self._cause(CauseCode.LARGE_HELLO, Manner.CLOSE) if self.hello_size > LARGE_HELLO else None
         manner = self._manner(error)
         if manner is None:
             return None
         if self.renegotiation_wanted:
             return self._cause(CauseCode.RENEGOTIATION, manner)
-        if self.ca_names is not None and Direction.CLIENT_TO_SERVER in self.chains:
+        about_us = manner is not Manner.ALERT or self._said in ABOUT_CERTIFICATES
+        if about_us and self.ca_names is not None and Direction.CLIENT_TO_SERVER in self.chains:
             return self._about_us(manner)
         if isinstance(error, PeerRejected) and self._said in _ABOUT_HELLOS and not self._server_spoke:
             return self._cause(CauseCode.NOTHING_IN_COMMON, manner)
-        silent = manner is Manner.CLOSE and Direction.SERVER_TO_CLIENT not in self._heard
-        if silent and self.hello_size > LARGE_HELLO:
-            return self._cause(CauseCode.LARGE_HELLO, manner)
         return None
 
     @property
@@ -254,7 +269,7 @@ class Outcome:
             about = ABOUT_CERTIFICATES | _ABOUT_HELLOS | {_A.no_renegotiation}
             return Manner.ALERT if self._said in about else None
         if isinstance(error, ConnectionLost):
-            return Manner.CLOSE if error.code in _SILENT_ENDS and not self._served else None
+            return Manner.CLOSE if error.code in _CLOSED and not self._served else None
         if error is not None:
             return None
         if self.http is not None:
@@ -264,8 +279,12 @@ class Outcome:
 
     @property
     def _served(self) -> bool:
-        """Whether the server did anything for us. What a TLS 1.2 server asked a second time about it did not yet do."""
-        return self.answered and not self.renegotiation_wanted
+        """Whether the server did anything for us that it does only for a client that it let in.
+
+        Servers of TLS 1.3 give tickets once they have judged the client's certificate. What a TLS 1.2 server asks for a
+        second handshake about it has not done yet.
+        """
+        return (self.answered or self._ticketed) and not self.renegotiation_wanted
 
     def _about_us(self, manner: Manner) -> Cause:
         """What there is against the certificate that we showed, or did not show."""

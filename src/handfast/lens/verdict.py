@@ -16,6 +16,7 @@ from handfast.lens import offered
 from handfast.lens.describer import Describer
 from handfast.lens.outcome import ABOUT_CERTIFICATES, HTTP_REFUSALS, Cause, CauseCode, Manner, Outcome
 from handfast.lens.summary import count
+from handfast.limits import MAX_PEER_TEXT
 from handfast.registry import AlertDescription, CipherSuite, NamedGroup, ProtocolVersion
 from handfast.text import escape
 
@@ -93,12 +94,14 @@ class _Words:
         """ "mutual TLS 1.3 OK"; an HTTP status that may be a refusal takes that word away."""
         http = self.outcome.http
         if http is not None and http.status in HTTP_REFUSALS:
-            return f"{self._version()} OK, but the server answered {_http(http)}{', one-way' if one_way else ''}"
+            return f"{self._version()} OK{', one-way' if one_way else ''}, but the server answered {_http(http)}"
         return f"{'mutual ' if mutual else ''}{self._version()} OK{', one-way' if one_way else ''}"
 
     def _not_refused(self, so_far: str) -> str:
         if self.outcome.answered:
-            return f"{so_far} answered" + (f" {_http(self.outcome.http)}" if self.outcome.http else "")
+            http = self.outcome.http
+            # A refusal stands at the head of the line already.
+            return f"{so_far} answered" + (f" {_http(http)}" if http and http.status not in HTTP_REFUSALS else "")
         return f"{so_far} has not refused within {self.outcome.waited * 1000:.0f} ms"
 
     def _asked_again(self) -> str:
@@ -112,7 +115,7 @@ class _Words:
             said.append(NamedGroup.describe(info.group))
         if info.application_protocol is not None:
             said.append(f"ALPN {escape(info.application_protocol)}")
-        elif wanted := offered.protocols(self.outcome.hello):
+        elif wanted := self.outcome.protocols:
             said.append(f"no ALPN selected ({'we' if self.role is Role.CLIENT else 'the client'} offered {wanted})")
         if info.retried:
             said.append("after a HelloRetryRequest")
@@ -136,7 +139,7 @@ class _Words:
         return f"it was offered {count(len(names), 'CA name')}{listed}"
 
     def _names(self, names: tuple[bytes, ...]) -> str:
-        shown = [f"[{self.describer.name(name)}]" for name in names[:_NAMES_LISTED]]
+        shown = [f"[{escape(self.describer.name(name), MAX_PEER_TEXT)}]" for name in names[:_NAMES_LISTED]]
         return ", ".join([*shown, *([f"{len(names) - _NAMES_LISTED} more"] if len(names) > _NAMES_LISTED else [])])
 
     # What failed
@@ -146,7 +149,10 @@ class _Words:
         cause = self.outcome.cause(error)
         match error:
             case PeerRejected() if cause is not None and cause.code is CauseCode.NOTHING_IN_COMMON:
-                return f"{theirs} refused: {self._alert(theirs, error)}; {offered.in_words(self.outcome.hello)}"
+                hello = self.outcome.hello
+                versions_only = cause.alert == AlertDescription.protocol_version
+                said = offered.versions(hello) if versions_only else offered.in_words(hello)
+                return f"{theirs} refused: {self._alert(theirs, error)}; we offer {said}"
             case PeerRejected():
                 return f"{theirs} refused: {self._alert(theirs, error)}{self._because(theirs, cause)}"
             case CertificateRejected(code="certificate_required"):
@@ -212,6 +218,8 @@ class _Words:
             case CauseCode.NOTHING_IN_COMMON:
                 number = AlertDescription(cause.alert or 0)
                 own = PeerRejected.catalogue[number.name].hint
+                if number is AlertDescription.protocol_version:
+                    return own
                 return f"{own}; {offered.limits_of_ours(self.outcome.hello)}"
         return _HINTS[cause.code].format(issued_by=self._issued_by(cause))
 
@@ -244,7 +252,8 @@ _HINTS = {
     CauseCode.NOT_YET_VALID: "wait until our certificate is valid, or set the clock right on the machine that is wrong",
     CauseCode.WRONG_PURPOSE: "have a certificate issued for clients: extendedKeyUsage clientAuth",
     CauseCode.KEY_MAY_NOT_SIGN: "have a certificate issued whose keyUsage has digitalSignature",
-    CauseCode.CERTIFICATE_REFUSED: "nothing here speaks against our certificate; the server's log says what it found",
+    CauseCode.CERTIFICATE_REFUSED: "nothing here speaks against our certificate: it may be revoked, its owner may not"
+    " be allowed in, or its CA be another under the same name; the server's log says what it found",
     CauseCode.LEAF_ALONE: "only the leaf was sent: if its issuer is an intermediate, append the intermediate's"
     " certificate to the file of --cert; else the server's log says what it found",
     CauseCode.RENEGOTIATION: "it wants the client certificate for this path only, by renegotiation, which is not done"

@@ -16,6 +16,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.x509.oid import NameOID
 
+from handfast import file_contents
 from handfast.crypto import new_keys
 from handfast.crypto.private_keys import load_private_key
 from handfast.errors import ApiMisuse, ConfigError, bad_option
@@ -132,8 +133,10 @@ class CertificateAuthority:
         try:
             chain = tuple(x509.load_pem_x509_certificates(certificates))
         except ValueError as error:
-            code = "bad_certificate" if b"BEGIN CERTIFICATE" in certificates else "no_certificate"
-            raise ConfigError(code, path=path, reason=error) from None
+            if b"BEGIN CERTIFICATE-----" in certificates:
+                raise ConfigError("bad_certificate", path=path, reason=error) from None
+            found = file_contents.instead_of_certificate(certificates, path)
+            raise ConfigError("no_certificate", path=path, found=found.what, advice=found.advice) from None
         private_key = load_private_key(key, path=key_path, password=password)
         if private_key.public_key() != chain[0].public_key():
             raise ConfigError("key_mismatch", cert=path, key=key_path)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from handfast import limits
 from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved, PeerRejected
 from handfast.events import Direction, Epoch, Event, KeysChanged, MessageSeen, RecordSeen, Role, Watch
+from handfast.record.foreign import spoken_by
 from handfast.registry import AlertDescription, ContentType
 from handfast.text import escape
 from handfast.wire.joiner import HandshakeJoiner
@@ -45,6 +46,8 @@ _USUAL_STARTS = frozenset(
 )
 
 # How a client begins that speaks plain HTTP.
+# So much of what is no TLS tells who speaks.
+_BANNER = 128
 HTTP_METHODS = tuple(
     f"{method} ".encode() for method in ("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT")
 )
@@ -278,8 +281,8 @@ class RecordLayer:
         text = f"'{escape(start)}'"
         if start.startswith(HTTP_METHODS):
             raise BadMessage("http_request", start=text)
-        guess = "an HTTP server without TLS answers so" if start.startswith(b"HTTP/") else "it may speak plain text"
-        raise BadMessage("not_tls", start=text, guess=guess)
+        who, advice = spoken_by(bytes(self._incoming[:_BANNER]))
+        raise BadMessage("not_tls", start=text, who=who, advice=advice)
 
     def _take_change_cipher_spec(self, header: bytes, body: bytes) -> None:
         self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)

@@ -15,6 +15,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from handfast import file_contents
 from handfast.errors import ConfigError
 from handfast.text import escape
 from handfast.x509 import files, pem
@@ -74,7 +75,7 @@ class Crls:
         if not found and pem.looks_like_der(data):
             raise ConfigError("der_as_pem", path=origin, command="crl")
         if not found:
-            raise ConfigError("no_crl", path=origin)
+            raise _no_crl(data, origin)
         return cls.from_der(found, origin)
 
     @classmethod
@@ -96,7 +97,8 @@ class Crls:
         shown = origin or escape(str(path))
         found = [pair for entry in files.entries(path, shown) for pair in _lists_of_entry(entry)]
         if not found:
-            raise ConfigError("no_crl", path=shown)
+            advice = "put revocation lists in PEM into it"
+            raise ConfigError("no_crl", path=shown, found="no file of this directory does", advice=advice)
         return cls(_read(found), shown)
 
     @classmethod
@@ -146,12 +148,17 @@ def _read(lists: Iterable[tuple[bytes, str]]) -> tuple[RevocationList, ...]:
     return tuple(found)
 
 
+def _no_crl(data: bytes, name: str) -> ConfigError:
+    found = file_contents.instead_of_crl(data, name)
+    return ConfigError("no_crl", path=name, found=found.what, advice=found.advice)
+
+
 def _lists_of_entry(entry: Path) -> list[tuple[bytes, str]]:
     name, data = escape(str(entry)), files.read(entry)
     must_be_one = entry.suffix == _SUFFIX
     found = [data] if must_be_one and pem.looks_like_der(data) else _pem_lists(data, name)
     if must_be_one and not found:
-        raise ConfigError("no_crl", path=name)
+        raise _no_crl(data, name)
     return [(one, name) for one in found]
 
 

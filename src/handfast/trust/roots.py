@@ -50,7 +50,7 @@ class Roots:
         if not found and pem.looks_like_der(data):
             raise ConfigError("der_as_pem", path=origin, command="x509")
         if not found:
-            raise ConfigError("no_certificate", path=origin)
+            raise files.no_certificate(data, origin)
         return cls(tuple(dict.fromkeys(found)), origin)
 
     @classmethod
@@ -72,7 +72,8 @@ class Roots:
             for certificate in files.certificates(data, name):
                 found.setdefault(certificate, name)
         if not found:
-            raise ConfigError("no_certificate", path=shown)
+            advice = "put CA certificates in PEM into it"
+            raise ConfigError("no_certificate", path=shown, found="no file of this directory does", advice=advice)
         return cls(tuple(found), shown, found)
 
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handfast import der
+from handfast import der, file_contents
 from handfast.crypto import signatures
 from handfast.errors import ConfigError
 from handfast.text import escape
@@ -43,6 +43,12 @@ def entries(path: str | PathLike[str], name: str = "") -> list[Path]:
 def certificates(data: bytes, name: str) -> tuple[bytes, ...]:
     """The certificates of a PEM file as DER, in file order, possibly none; ConfigError names the file ``name``."""
     return checked((decoded(block, name) for block in pem.blocks(data) if block.is_certificate), name)
+
+
+def no_certificate(data: bytes, name: str) -> ConfigError:
+    """ConfigError no_certificate, which says what the file is instead."""
+    found = file_contents.instead_of_certificate(data, name)
+    return ConfigError("no_certificate", path=name, found=found.what, advice=found.advice)
 
 
 def decoded(block: pem.Block, name: str) -> bytes:

@@ -14,6 +14,8 @@ from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, bad_option
 from handfast.events import Role
 from handfast.files import append_private
 from handfast.io.sockets import TLSSocket
+from handfast.lens import verdict
+from handfast.lens.certificates import DESCRIBER
 from handfast.lens.keylog import KeyLog
 from handfast.tools.endpoint.answers import wait_for_answer
 from handfast.tools.endpoint.options import Address, KeyUpdate, Options, Shutdown
@@ -227,6 +229,11 @@ class _Conversation:
 
     def _outcome(self, error: HandfastError | None) -> Outcome:
         options, notes, info = self._options, self._notes, self._connection.info
+        words = cause = advice = None
+        if options.watched:
+            words, found = verdict.line(notes.seen, error, DESCRIBER), notes.seen.cause(error)
+            cause = None if found is None else found.code.value
+            advice = verdict.hint(notes.seen, error, DESCRIBER) or None
         return Outcome(
             role=options.role,
             peer_address=_shown_address(self._tls.peer_address),
@@ -240,6 +247,9 @@ class _Conversation:
             peer_verified=info.verified_peer is not None,
             verdict=None if info.peer is None else Judgement.of(info.peer.verdict),
             exported=self._exported,
+            words=words,
+            cause=cause,
+            advice=advice,
             key_updates_sent=notes.key_updates[options.role.sends] if options.watched else None,
             key_updates_received=notes.key_updates[options.role.peer.sends] if options.watched else None,
             bytes_sent=self._sent_bytes,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from handfast.errors import HandfastError, PeerRejected
 from handfast.events import AlertSeen, Closed, Event, MessageSeen, Role
+from handfast.lens import outcome as lens
 from handfast.registry import AlertDescription, AlertLevel, CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handfast.wire.messages import KeyUpdate
 from handfast.x509 import pem
@@ -162,7 +163,9 @@ class Exported:
 class Outcome:
     """One connection, after its end. ``received`` is the application data, which the JSON line shows as its SHA-256.
 
-    The two counts of KeyUpdate messages are None where nobody watched.
+    ``words`` is the verdict as the command line has it, ``cause`` the code of ``lens.outcome.CauseCode`` where a client
+    knows why it was refused, ``advice`` what to do about a failure. They and the two counts of KeyUpdate messages are
+    None where nobody watched.
     """
 
     role: Role
@@ -177,6 +180,9 @@ class Outcome:
     peer_verified: bool = False
     verdict: Judgement | None = None
     exported: tuple[Exported, ...] = ()
+    words: str | None = None
+    cause: str | None = None
+    advice: str | None = None
     key_updates_sent: int | None = None
     key_updates_received: int | None = None
     bytes_sent: int = 0
@@ -216,16 +222,18 @@ def _name(registry: type[Registry], number: int | None) -> str | None:
 
 
 class Notes:
-    """An observer that keeps what only an observer learns."""
+    """An observer that keeps what only an observer learns. ``seen`` is what the verdict is made of."""
 
     def __init__(self, role: Role) -> None:
         self._role = role
+        self.seen = lens.Outcome(role)
         self.alert: FatalAlert | None = None
         # Whether it is one that ends the connection shows next.
         self._last_alert: FatalAlert | None = None
         self.key_updates = {role.sends: 0, role.peer.sends: 0}
 
     def __call__(self, event: Event) -> None:
+        self.seen(event)
         if isinstance(event, AlertSeen):
             self._last_alert = FatalAlert.seen(event, self._role)
         elif isinstance(event, Closed) and event.how == "alert":
