@@ -25,7 +25,7 @@ EXPORTER_LENGTH = 32
 
 
 def without_exporter(kind: str, established: Established | Established12, server_chain: tuple[bytes, ...]) -> bytes:
-    """``tls-unique`` or ``tls-server-end-point``. Raises ApiMisuse no_channel_binding where there is no such binding."""
+    """``tls-unique`` or ``tls-server-end-point``. Raises ApiMisuse no_channel_binding where there is none."""
     if kind == TLS_UNIQUE:
         return unique(established)
     if kind != TLS_SERVER_END_POINT:

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from handfast import limits
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import channel_bindings, telling
-from handfast.engine.failures import Guard, answer_without, log_bug
+from handfast.engine.failures import Guard, answer_without, log_bug, unexpected_eof, what_is_cut
 from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated, PeerClosed, Result
 from handfast.errors import (
     ApiMisuse,
@@ -266,10 +266,10 @@ class Connection:
                 self._read_closed = True
                 self._end_plain()
                 self._tell_ended(self.info.role.peer, "eof")
-                cut = self._cut()
+                cut = what_is_cut(self)
                 if self._post is None or cut or self._handshake.config.unexpected_eof != "end":
                     self._write_closed = True
-                    raise self._unexpected_eof(cut)
+                    raise unexpected_eof(self, cut)
                 self._results.append(PeerClosed(close_notify=False))
         return self._take_results()
 
@@ -577,19 +577,6 @@ class Connection:
             self._write_closed = True
             raise ConnectionLost("eof_in_handshake", stage=f"a close_notify; we waited for {self.waiting_for}")
         self._results.append(PeerClosed())
-
-    def _cut(self) -> str:
-        """What an end of the transport would cut now: a record, a message, or "" for nothing."""
-        if self._records.buffered:
-            return "record"
-        answering = self._later is not None and self._later.step is not None
-        return "" if self._records.joiner.empty and not answering else "message"
-
-    def _unexpected_eof(self, cut: str) -> ConnectionLost:
-        if self._post is None:
-            return ConnectionLost("eof_in_handshake", stage=f"we had waited for {self.waiting_for}")
-        where = f" and in the middle of a {cut}" if cut else ""
-        return ConnectionLost("unexpected_eof", received=self._received, cut=bool(cut), where=where)
 
     def _write_alert(self, description: int, error: HandfastError | None) -> None:
         warning = description in (CLOSE_NOTIFY, USER_CANCELED)

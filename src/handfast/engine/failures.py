@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handfast import limits
-from handfast.errors import ApiMisuse, HandfastError, LocalFailure
+from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, LocalFailure
 from handfast.handshake.needs import Need, Sign
 
 if TYPE_CHECKING:
@@ -33,6 +33,22 @@ class Guard:
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
         self._connection._busy = False
         return error is not None and self._connection._escaped(error)
+
+
+def what_is_cut(connection: Connection) -> str:
+    """What an end of the transport would cut now: a record, a message, or "" for nothing."""
+    if connection._records.buffered:
+        return "record"
+    answering = connection._later is not None and connection._later.step is not None
+    return "" if connection._records.joiner.empty and not answering else "message"
+
+
+def unexpected_eof(connection: Connection, cut: str) -> ConnectionLost:
+    """The error of a transport that ended without close_notify, and so cut what ``what_is_cut`` says."""
+    if connection._post is None:
+        return ConnectionLost("eof_in_handshake", stage=f"we had waited for {connection.waiting_for}")
+    where = f" and in the middle of a {cut}" if cut else ""
+    return ConnectionLost("unexpected_eof", received=connection._received, cut=bool(cut), where=where)
 
 
 def log_bug(error: BaseException) -> None:

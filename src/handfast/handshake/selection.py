@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from handfast.crypto import signatures
@@ -46,14 +47,17 @@ class Choice:
 
 def signer_schemes(credentials: Credentials) -> tuple[int, ...]:
     """What these credentials sign messages with, most wanted first. RFC 9846 4.3.3 keeps some for certificates."""
-    return tuple(scheme for scheme in credentials.signer.schemes if signatures.may_prove(scheme, client=False))
+    return _proving(tuple(credentials.signer.schemes), client=False)
 
 
 def client_schemes(credentials: Credentials) -> tuple[int, ...]:
     """The same at a client, which has RFC 9963's schemes to fall back on if its signer names nothing better."""
-    return signer_schemes(credentials) or tuple(
-        scheme for scheme in credentials.signer.schemes if signatures.may_prove(scheme, client=True)
-    )
+    return signer_schemes(credentials) or _proving(tuple(credentials.signer.schemes), client=True)
+
+
+@lru_cache(maxsize=64)
+def _proving(schemes: tuple[int, ...], *, client: bool) -> tuple[int, ...]:
+    return tuple(scheme for scheme in schemes if signatures.may_prove(scheme, client=client))
 
 
 # At a server
@@ -167,21 +171,29 @@ def _objections(
 
 def _not_usable(leaf: Parsed, at: datetime) -> list[str]:
     """RFC 5280 4.1.2.5, 4.2.1.3 and 4.2.1.12."""
-    from cryptography import x509
-
-    from handfast.x509.usage import leaf_purposes_allow, wanted
-
     found = []
     if at < leaf.not_before:
         found.append(f"it is not valid before {leaf.not_before:%Y-%m-%d %H:%M} UTC")
     if at > leaf.not_after:
         found.append(f"it expired on {leaf.not_after:%Y-%m-%d %H:%M} UTC")
+    return [*found, *_not_for_clients(leaf.encoded)]
+
+
+# Of our own certificates: what each allows is the same at any time.
+@lru_cache(maxsize=64)
+def _not_for_clients(certificate: bytes) -> tuple[str, ...]:
+    from cryptography import x509
+
+    from handfast.x509.certificates import parse
+    from handfast.x509.usage import leaf_purposes_allow, wanted
+
+    leaf, found = parse(certificate), []
     key_usage = leaf.extension(x509.KeyUsage)
     if key_usage is not None and not key_usage.digital_signature:
         found.append("its keyUsage lacks digitalSignature")
     if not leaf_purposes_allow(leaf.extension(x509.ExtendedKeyUsage), Purpose.CLIENT, any_purpose=True):
         found.append(f"its extendedKeyUsage lacks {wanted(Purpose.CLIENT)}")
-    return found
+    return tuple(found)
 
 
 def _unmet_filters(leaf: Parsed, filters: Iterable[tuple[bytes, bytes]]) -> list[str]:

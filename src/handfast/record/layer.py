@@ -264,7 +264,8 @@ class RecordLayer:
         raise BadMessage("not_tls", start=text, guess=guess)
 
     def _take_change_cipher_spec(self, header: bytes, body: bytes) -> None:
-        self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)
+        if self.watch.active:
+            self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)
         if body != b"\x01":
             raise PeerMisbehaved("bad_change_cipher_spec")
         if not self.joiner.empty:
