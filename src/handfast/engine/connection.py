@@ -461,16 +461,18 @@ class Connection:
         records = self._records
         if records.joiner.buffer:
             self._take_messages()
-        while True:
-            if self._read_closed or (self._post is None and isinstance(self._step, Need)):
-                return
+        if self._post is None and isinstance(self._step, Need):
+            return
+        while not self._read_closed:
             record = records.read()
             if record is None:
                 return
-            if record.content_type == HANDSHAKE:
-                self._take_messages()
-            else:
+            if record.content_type != HANDSHAKE:
                 self._take_record(record)
+                continue
+            self._take_messages()
+            if self._post is None and isinstance(self._step, Need):
+                return
 
     def _take_messages(self) -> None:
         """Take the messages that are there whole, until an answer is missing.

@@ -74,13 +74,15 @@ def client(
         from handfast.handshake.offer_session12 import find_offer_12
 
         session_12 = yield from find_offer_12(hs, verifier, server_name)
-    reason = why_no_early_data(config, session, len(early_data))
+    early = False
     if early_data:
+        reason = why_no_early_data(config, session, len(early_data))
         hs.info.early_data = f"not sent: {reason}" if reason else "offered"
-    offer = make_offer(hs, server_name, session, session_12, early=bool(early_data) and not reason)
+        early = not reason
+    offer = make_offer(hs, server_name, session, session_12, early=early)
     hs.flush()
     hs.records.accepts_change_cipher_spec = True
-    if offer.hello.find(EarlyDataIndication) is not None:
+    if ExtensionType.early_data in offer.hello.extensions:
         send_early_data(hs, offer, early_data)
     hs.takes_warnings = negotiate.TLS12 in config.spoken
     answer = yield from hs.expect(ServerHello, HelloRetryRequest, messages12.ServerHello)

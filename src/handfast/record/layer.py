@@ -287,14 +287,12 @@ class RecordLayer:
                 self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, sealed=BEFORE_KEYS)
             else:
                 self._saw(Epoch.PLAINTEXT, header, body, content_type, body)
-        self._check(content_type, body)
+        if content_type == HANDSHAKE and self._upcoming is not None:
+            raise PeerMisbehaved("missing_change_cipher_spec")
+        self._take_content(content_type, body)
         if content_type == APPLICATION_DATA:
             raise PeerMisbehaved("early_application_data")
         self._skippable = None
-        if content_type == HANDSHAKE:
-            if self._upcoming is not None:
-                raise PeerMisbehaved("missing_change_cipher_spec")
-            self.joiner.add(body, self._read - 1)
         return Record(content_type, body, False)
 
     def _refuse_plaintext(self, header: bytes, body: bytes) -> None:
@@ -331,14 +329,14 @@ class RecordLayer:
         """Take the content of a protected record: check it, and join it if it is part of a message."""
         self._nothing_opened = False
         self._skippable = None
-        self._check(content_type, content)
-        if content_type == HANDSHAKE:
-            self.joiner.add(content, self._read - 1)
+        self._take_content(content_type, content)
         return Record(content_type, content, True)
 
-    def _check(self, content_type: int, content: bytes) -> None:
+    def _take_content(self, content_type: int, content: bytes) -> None:
+        """Check that such a content may come now; join it if it is part of a message."""
         if content_type == HANDSHAKE and 0 < len(content) <= limits.MAX_PLAINTEXT:
             self._empty_records = 0
+            self.joiner.add(content, self._read - 1)
             return
         if content_type not in (HANDSHAKE, ALERT, APPLICATION_DATA):
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(content_type))
