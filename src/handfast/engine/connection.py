@@ -156,7 +156,8 @@ class Connection:
         # As ``Guard`` does, without one.
         if self._busy:
             raise ApiMisuse("reentrant")
-        self._raise_error()
+        if self.error is not None:
+            self._raise_error()
         self._busy = True
         try:
             if self._read_closed:
@@ -399,7 +400,8 @@ class Connection:
 
     def _ask(self, need: Need) -> bool:
         """Put the need to whoever answers it. False if the answer comes later, by ``answer``."""
-        self._asked_at = self._seams.monotonic()
+        if self._watch.active:
+            self._asked_at = self._seams.monotonic()
         # After the handshake too nobody may call back in.
         before, self._busy = self._busy, True
         try:
@@ -630,7 +632,7 @@ class Connection:
 
     def _take_results(self) -> list[Result]:
         results, self._results = self._results, []
-        if not results:
+        if not results and self.error is not None:
             self._raise_error()
         return results
 

@@ -206,13 +206,13 @@ class HelloPattern:
 
     def hello(self, random: bytes, session_id: bytes, publics: Sequence[bytes]) -> tuple[ClientHello, bytes]:
         """The hello with these, and its encoding."""
-        extensions = Extensions(self._extensions)
-        if publics:
-            entries = [KeyShareEntry(*pair) for pair in zip(self._groups, publics, strict=True)]
-            extensions[ExtensionType.key_share] = KeyShareClientHello(tuple(entries))
+        extensions, entries = Extensions(self._extensions), []
         parts = [self._to_random, random, self._to_id, session_id, self._parts[0]]
-        for public, part in zip(publics, self._parts[1:], strict=True):
+        for group, public, part in zip(self._groups, publics, self._parts[1:], strict=True):
+            entries.append(KeyShareEntry(group, public))
             parts += (public, part)
+        if entries:
+            extensions[ExtensionType.key_share] = KeyShareClientHello(tuple(entries))
         return ClientHello(negotiate.TLS12, random, session_id, self._suites, b"\0", extensions), b"".join(parts)
 
 

@@ -67,14 +67,14 @@ def choose_server_credentials(
     candidates: Sequence[Credentials], schemes: Collection[int], server_name: str | None
 ) -> Choice:
     """The first credentials whose key the client accepts; those made for the name it asked for come first."""
+    if len(candidates) == 1 and (scheme := _scheme(candidates[0], schemes)) is not None:
+        return Choice(candidates[0], scheme, "there is no other")
     usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, schemes)) is not None]
     if not usable:
         key = " or ".join(one.key_description for one in candidates)
         ours = negotiate.describe_schemes(scheme for one in candidates for scheme in one.signer.schemes)
         theirs = negotiate.describe_schemes(schemes)
         raise PeerIncompatible("no_common_scheme", theirs=theirs, ours=ours, key=key)
-    if len(candidates) == 1:
-        return Choice(*usable[0], "there is no other")
     best, fit = usable[0], 0
     if server_name is not None:
         # The first of those that fit best: max() keeps the order.

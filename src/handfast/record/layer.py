@@ -37,6 +37,7 @@ ALERT = int(ContentType.alert)
 
 # Content type and version, then the length of the body.
 _HEADER = Struct(">3sH")
+_HEADER_LENGTH = limits.RECORD_HEADER
 # How the records begin that TLS peers send: the second one is what a first ClientHello may say. RFC 9846 5.1.
 _USUAL_STARTS = frozenset(
     bytes((content_type, 3, minor))
@@ -161,7 +162,7 @@ class RecordLayer:
         """The next whole record that is not a change_cipher_spec, or None when more bytes are needed."""
         incoming = self._incoming
         while True:
-            if len(incoming) < limits.RECORD_HEADER:
+            if len(incoming) < _HEADER_LENGTH:
                 if incoming and not CHANGE_CIPHER_SPEC <= incoming[0] <= APPLICATION_DATA:
                     self._refuse_foreign_bytes()
                 return None
@@ -171,10 +172,10 @@ class RecordLayer:
             if not usual and not self._check_header(start, length):
                 return None
             content_type = start[0]
-            end = limits.RECORD_HEADER + length
+            end = _HEADER_LENGTH + length
             if len(incoming) < end:
                 return None
-            header, body = bytes(incoming[:5]), bytes(incoming[5:end])
+            header, body = bytes(incoming[:_HEADER_LENGTH]), bytes(incoming[_HEADER_LENGTH:end])
             del incoming[:end]
             self._read += 1
             protection = self._read_protection
