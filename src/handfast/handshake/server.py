@@ -30,12 +30,12 @@ def server(hs: ServerHandshake) -> Generator[Step, Any, Established | Establishe
     hello = yield from hs.expect(ClientHello)
     hs.require_boundary(ClientHello)
     hs.client_random = hello.random
-    hs.info.server_name = hello.asked_name
+    name = hs.info.server_name = hello.asked_name
     base = hs.config
     if base.choose_config is not None:
         hs.config = yield from hs.choose(base.choose_config, negotiate.seen(hello))
     config = hs.config
-    hs.info.policy = policy_of(base, config, hello.asked_name)
+    hs.info.policy = policy_of(base, config, name)
     if versions.choose_version(config.spoken, hello) == negotiate.TLS12:
         from handfast.handshake.server12 import server12
 
