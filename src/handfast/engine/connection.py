@@ -13,7 +13,7 @@ first: ``receive`` then returns them, ``error`` is already set, and the next cal
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
@@ -73,9 +73,10 @@ class Connection:
     _write_closed = False
     _busy = False
     # Whether bytes that come are most likely application data, of which nobody hears but the application: then runs of
-    # records are opened in one go. And whether, besides, nobody can call back in: then there is no need to look out.
+    # records are opened in one go.
     _opens_runs = False
-    _plain_reading = False
+    # Opens a record that came by itself, as long as nothing else is under way and nobody can call back in.
+    _open_one: Callable[[bytes | bytearray | memoryview], bytes | bytearray] | None = None
     _answer: object = None
 
     def __init__(
@@ -141,18 +142,18 @@ class Connection:
 
         ``data`` may be a buffer that is used again: no reference to it is kept.
         """
-        if self._plain_reading:
-            try:
-                content = self._records.read_one(data)
-                if content:
-                    # No results wait: whatever adds some takes them, too.
-                    self._received += len(content)
-                    return [Data(content)]
-                self._receive_connected(data)
-            except BaseException as error:
-                if not self._escaped(error):
-                    raise
+        # Looked up once: the usual case is this and nothing else.
+        open_one = self._open_one
+        try:
+            content = b"" if open_one is None else open_one(data)
+        except BaseException as error:
+            if not self._escaped(error):
+                raise
             return self._take_results()
+        if content:
+            # No results wait: whatever adds some takes them, too.
+            self._received += len(content)
+            return [Data(content)]
         # As ``Guard`` does, without one.
         if self._busy:
             raise ApiMisuse("reentrant")
@@ -456,7 +457,8 @@ class Connection:
     def _expect_data(self) -> None:
         """From now on what comes is most likely application data."""
         self._opens_runs = not self._watch.active
-        self._plain_reading = self._later is None and not self._watch.wants_secrets
+        plain = self._later is None and not self._watch.wants_secrets and not self._read_closed
+        self._open_one = self._records.open_one if plain else None
 
     def _pump(self) -> None:
         """Work through what is buffered, until bytes or an answer are missing."""
@@ -547,6 +549,7 @@ class Connection:
             data = b""
         if self._records.buffered:
             self._pump()
+        self._expect_data()
 
     # Alerts and ends
 
@@ -576,7 +579,7 @@ class Connection:
 
     def _take_close_notify(self) -> None:
         self._read_closed = True
-        self._plain_reading = False
+        self._open_one = None
         if self._post is None:
             self._write_closed = True
             raise ConnectionLost("eof_in_handshake", stage=f"a close_notify; we waited for {self.waiting_for}")
@@ -607,7 +610,7 @@ class Connection:
 
     def _end_plain(self) -> None:
         """From now on every byte, in both directions, goes the way on which everything is checked."""
-        self._plain_reading = False
+        self._open_one = None
         self._records.write_plain_until(0)
 
     def _escaped(self, error: BaseException) -> bool:

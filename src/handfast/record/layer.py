@@ -19,7 +19,7 @@ from handfast.text import escape
 from handfast.wire.joiner import HandshakeJoiner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from handfast.record.protection import Opened, Protection13
     from handfast.record.protection12 import Protection12
@@ -145,18 +145,16 @@ class RecordLayer:
                 raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
         return content, other
 
-    def read_one(self, data: bytes | bytearray | memoryview) -> bytes | bytearray:
-        """What is in ``data`` if that is one whole record of application data; b"", and nothing is done, if not.
+    @property
+    def open_one(self) -> Callable[[bytes | bytearray | memoryview], bytes | bytearray] | None:
+        """What opens a whole record of application data that comes next by itself, until anything else comes.
 
-        It is ``read_application_data`` for the usual case, in a third of the time.
+        None while part of a record or a message waits, or something counts against the peer that such data ends.
         """
         protection = self._read_protection
-        if protection is None or self._incoming or self.joiner.buffer:
-            return b""
-        content = protection.open_one(data)
-        if content:
-            self._empty_records = self.key_updates = 0
-        return content
+        if protection is None or self._incoming or self.joiner.buffer or self._empty_records or self.key_updates:
+            return None
+        return protection.open_one
 
     def read(self) -> Record | None:
         """The next whole record that is not a change_cipher_spec, or None when more bytes are needed."""
