@@ -61,6 +61,8 @@ class Connection:
     error: HandfastError | None = None
     _machine: Generator[Step, Any, Any] | None = None
     _step: Step | None = None
+    # Whether the handshake waits for an answer, which must come before any more bytes are looked at.
+    _paused = False
     _asked_at = 0.0
     _awaitable: Any = None
     _post: PostHandshake | PostHandshake12 | None = None
@@ -142,18 +144,18 @@ class Connection:
 
         ``data`` may be a buffer that is used again: no reference to it is kept.
         """
-        # Looked up once: the usual case is this and nothing else.
         open_one = self._open_one
-        try:
-            content = b"" if open_one is None else open_one(data)
-        except BaseException as error:
-            if not self._escaped(error):
-                raise
-            return self._take_results()
-        if content:
-            # No results wait: whatever adds some takes them, too.
-            self._received += len(content)
-            return [Data(content)]
+        if open_one is not None:
+            try:
+                content = open_one(data)
+            except BaseException as error:
+                if not self._escaped(error):
+                    raise
+                return self._take_results()
+            if content:
+                # No results wait: whatever adds some takes them, too.
+                self._received += len(content)
+                return [Data(content)]
         # As ``Guard`` does, without one.
         if self._busy:
             raise ApiMisuse("reentrant")
@@ -356,6 +358,7 @@ class Connection:
 
     def _take_answer(self, value: object) -> None:
         """Let whoever waited for a need go on: the handshake, or an exchange after it."""
+        self._paused = False
         if self._later is None:
             self._resume(value)
         else:
@@ -415,6 +418,7 @@ class Connection:
             self._answer = answer
             return True
         self._awaitable = None if answer is DEFERRED else answer
+        self._paused = self._post is None
         if self._watch.active:
             where = getattr(self._machine, "gi_frame", None)
             line = "" if where is None else f"{where.f_code.co_name}:{where.f_lineno}"
@@ -432,7 +436,8 @@ class Connection:
             self._watch.emit(Resumed(self._watch.clock(), type(need).__name__, seconds))
 
     def _complete(self, established: Established | Established12) -> None:
-        self._handshake.flush()
+        if self._handshake.flight:
+            self._handshake.flush()
         self._machine = self._step = None
         self._established = established
         if isinstance(established, Established):
@@ -465,18 +470,14 @@ class Connection:
         records = self._records
         if records.joiner.buffer:
             self._take_messages()
-        if self._post is None and isinstance(self._step, Need):
-            return
-        while not self._read_closed:
+        while not (self._read_closed or self._paused):
             record = records.read()
             if record is None:
                 return
-            if record.content_type != HANDSHAKE:
+            if record.content_type == HANDSHAKE:
+                self._take_messages()
+            else:
                 self._take_record(record)
-                continue
-            self._take_messages()
-            if self._post is None and isinstance(self._step, Need):
-                return
 
     def _take_messages(self) -> None:
         """Take the messages that are there whole, until an answer is missing.
