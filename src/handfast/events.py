@@ -278,13 +278,13 @@ class Watch:
     __slots__ = ("_ended", "active", "clock", "observers", "sinks", "time", "wants_secrets")
 
     def __init__(self, observers: Iterable[Observer], sinks: Iterable[SecretSink], clock: Callable[[], float]) -> None:
-        self.observers = list(observers)
-        self.sinks = list(sinks)
+        self.observers = [*observers]
+        self.sinks = [*sinks]
         self.clock = clock
         self.time = 0.0
+        # Whether anybody hears of events, and whether derived secrets must be reported at all.
         self.active = bool(self.observers)
-        # Whether derived secrets must be reported at all.
-        self.wants_secrets = bool(self.observers or self.sinks)
+        self.wants_secrets = self.active or bool(self.sinks)
         self._ended: tuple[Direction, ...] = ()
 
     def tick(self) -> float:

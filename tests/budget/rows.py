@@ -144,7 +144,7 @@ def counts() -> Iterator[tuple[str, int]]:
     """Each row and side, with its bytecodes. Raises ValueError for one that is not the same each time."""
     for name, make in ROWS.items():
         once = make()
-        figures = [[side and side.total for side in once()] for _ in range(3)]
+        figures = [[None if side is None else side.total for side in once()] for _ in range(3)]
         if any(one != figures[0] for one in figures):
             raise ValueError(f"{name} does not take the same number of bytecodes each time: {figures}")
         for side, figure in zip(("client", "server"), figures[0], strict=True):

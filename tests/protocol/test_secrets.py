@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import traceback
 from dataclasses import replace
 
 import pytest
 
-from handfast.engine import ClientAuth
+from handfast.engine import ClientAuth, Connection
 from handfast.errors import HandfastError
 from handfast.events import Direction, Epoch, RecordSeen, Role, Secret, SecretDerived, SecretLevel
+from handfast.keys.schedule import TrafficSecret
 from handfast.trust.verdict import refuse
 from tests import certificates
 from tests.lies import APPLICATION_DATA, Record, Wire, change, flipped
-from tests.protocol.ours import Judge, both_roles, meet
+from tests.protocol.ours import Judge, both_roles, client, meet, server
 
 GARBAGE = Wire(b"\x17\3\3\0\x20" + bytes(32))
 
@@ -273,3 +275,31 @@ def test_without_a_sink_nothing_is_told_and_all_is_the_same(role):
     peer = meet(role).run()
     assert peer.complete
     assert peer.connection.export("EXPORTER-a", b"", 32) == peer.exporter.export("EXPORTER-a", b"", 32)
+
+
+# Memory
+
+
+def secrets_in_memory() -> set[bytes]:
+    """The values of all traffic secrets that are still there."""
+    gc.collect()
+    return {one.value for one in gc.get_objects() if type(one) is TrafficSecret}
+
+
+def test_nothing_keeps_an_application_traffic_secret_that_a_key_update_replaced():
+    secrets: list[Secret] = []
+    ends = client(sinks=[secrets.append]), server()
+    exchange(*ends)
+    first = {one.value for one in secrets if one.name.endswith("_application_traffic_secret_0")}
+    assert secrets_in_memory() & first == first
+    for end in ends:
+        end.update_keys()
+        exchange(*ends)
+    assert secrets_in_memory() & first == set()
+
+
+def exchange(*ends: Connection) -> None:
+    """Carry what both have to say, until neither says more."""
+    while any(end.wants_write for end in ends):
+        for end, other in (ends, ends[::-1]):
+            other.receive(end.outgoing())

@@ -62,6 +62,14 @@ def test_whoever_insists_is_refused(role):
 
 
 @both_roles
+def test_nothing_is_read_behind_the_peers_close_notify(role):
+    peer = meet12(role).run().say(DATA).say(alert(0, WARNING)).say(DATA)
+    assert received(peer) == b"data"
+    assert peer.connection.peer_closed
+    assert peer.connection.error is None
+
+
+@both_roles
 def test_nothing_follows_our_close_notify(role):
     peer = meet12(role).run()
     peer.connection.close()

@@ -322,6 +322,19 @@ def test_a_state_survives(state):
     assert TicketState.decode(state.encode()[:-1]) is None
 
 
+@given(states.filter(lambda state: state.chain))
+def test_a_state_that_lost_a_certificate_is_none(state):
+    last = len(state.chain[-1]) + 2
+    assert TicketState.decode(state.encode()[:-last]) is None
+    assert TicketState.decode(state.encode() + b"\0\1x") is None
+
+
+@given(states)
+def test_a_state_cut_anywhere_is_none(state):
+    encoded = state.encode()
+    assert all(TicketState.decode(encoded[:size]) is None for size in range(len(encoded)))
+
+
 @pytest.mark.parametrize("other", [None, "text", 7, b"", bytearray(b"x"), object()])
 def test_what_is_no_state(other):
     assert TicketState.decode(other) is None

@@ -13,7 +13,7 @@ first: ``receive`` then returns them, ``error`` is already set, and the next cal
 from __future__ import annotations
 
 import inspect
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
@@ -61,6 +61,8 @@ class Connection:
     error: HandfastError | None = None
     _machine: Generator[Step, Any, Any] | None = None
     _step: Step | None = None
+    # Whether the handshake waits for an answer, which must come before any more bytes are looked at.
+    _paused = False
     _asked_at = 0.0
     _awaitable: Any = None
     _post: PostHandshake | PostHandshake12 | None = None
@@ -74,9 +76,10 @@ class Connection:
     _write_closed = False
     _busy = False
     # Whether bytes that come are most likely application data, of which nobody hears but the application: then runs of
-    # records are opened in one go. And whether, besides, nobody can call back in: then there is no need to look out.
+    # records are opened in one go.
     _opens_runs = False
-    _plain_reading = False
+    # Opens a record that came by itself, as long as nothing else is under way and nobody can call back in.
+    _open_one: Callable[[bytes | bytearray | memoryview], bytes | bytearray] | None = None
     _answer: object = None
 
     def __init__(
@@ -155,22 +158,23 @@ class Connection:
 
         ``data`` may be a buffer that is used again: no reference to it is kept.
         """
-        if self._plain_reading:
+        open_one = self._open_one
+        if open_one is not None:
             try:
-                content = self._records.read_one(data)
-                if content:
-                    # No results wait: whatever adds some takes them, too.
-                    self._received += len(content)
-                    return [Data(content)]
-                self._receive_connected(data)
+                content = open_one(data)
             except BaseException as error:
                 if not self._escaped(error):
                     raise
-            return self._take_results()
+                return self._take_results()
+            if content:
+                # No results wait: whatever adds some takes them, too.
+                self._received += len(content)
+                return [Data(content)]
         # As ``Guard`` does, without one.
         if self._busy:
             raise ApiMisuse("reentrant")
-        self._raise_error()
+        if self.error is not None:
+            self._raise_error()
         self._busy = True
         try:
             if self._read_closed:
@@ -361,6 +365,7 @@ class Connection:
 
     def _take_answer(self, value: object) -> None:
         """Let whoever waited for a need go on: the handshake, or an exchange after it."""
+        self._paused = False
         if self._later is None:
             self._resume(value)
         else:
@@ -407,7 +412,8 @@ class Connection:
 
     def _ask(self, need: Need) -> bool:
         """Put the need to whoever answers it. False if the answer comes later, by ``answer``."""
-        self._asked_at = self._seams.monotonic()
+        if self._watch.active:
+            self._asked_at = self._seams.monotonic()
         # After the handshake too nobody may call back in.
         before, self._busy = self._busy, True
         try:
@@ -420,6 +426,7 @@ class Connection:
             self._answer = answer
             return True
         self._awaitable = None if answer is DEFERRED else answer
+        self._paused = self._post is None
         if self._watch.active:
             where = getattr(self._machine, "gi_frame", None)
             line = "" if where is None else f"{where.f_code.co_name}:{where.f_lineno}"
@@ -437,7 +444,8 @@ class Connection:
             self._watch.emit(Resumed(self._watch.clock(), type(need).__name__, seconds))
 
     def _complete(self, established: Established | Established12) -> None:
-        self._handshake.flush()
+        if self._handshake.flight:
+            self._handshake.flush()
         self._machine = self._step = None
         self._established = established
         if isinstance(established, Established):
@@ -462,16 +470,15 @@ class Connection:
     def _expect_data(self) -> None:
         """From now on what comes is most likely application data."""
         self._opens_runs = not self._watch.active
-        self._plain_reading = self._later is None and not self._watch.wants_secrets
+        plain = self._later is None and not self._watch.wants_secrets and not self._read_closed
+        self._open_one = self._records.open_one if plain else None
 
     def _pump(self) -> None:
         """Work through what is buffered, until bytes or an answer are missing."""
         records = self._records
         if records.joiner.buffer:
             self._take_messages()
-        while True:
-            if self._read_closed or (self._post is None and isinstance(self._step, Need)):
-                return
+        while not (self._read_closed or self._paused):
             record = records.read()
             if record is None:
                 return
@@ -551,6 +558,7 @@ class Connection:
             data = b""
         if self._records.buffered:
             self._pump()
+        self._expect_data()
 
     # Alerts and ends
 
@@ -580,7 +588,7 @@ class Connection:
 
     def _take_close_notify(self) -> None:
         self._read_closed = True
-        self._plain_reading = False
+        self._open_one = None
         if self._post is None:
             self._write_closed = True
             raise ConnectionLost("eof_in_handshake", stage=f"a close_notify; we waited for {self.waiting_for}")
@@ -632,7 +640,7 @@ class Connection:
 
     def _end_plain(self) -> None:
         """From now on every byte, in both directions, goes the way on which everything is checked."""
-        self._plain_reading = False
+        self._open_one = None
         self._records.write_plain_until(0)
 
     def _escaped(self, error: BaseException) -> bool:
@@ -657,7 +665,7 @@ class Connection:
 
     def _take_results(self) -> list[Result]:
         results, self._results = self._results, []
-        if not results:
+        if not results and self.error is not None:
             self._raise_error()
         return results
 

@@ -73,13 +73,15 @@ def client(
         from handfast.handshake.offer_session12 import find_offer_12
 
         session_12 = yield from find_offer_12(hs, verifier, server_name)
-    reason = why_no_early_data(config, session, len(early_data))
+    early = False
     if early_data:
+        reason = why_no_early_data(config, session, len(early_data))
         hs.info.early_data = f"not sent: {reason}" if reason else "offered"
-    offer = make_offer(hs, server_name, session, session_12, early=bool(early_data) and not reason)
+        early = not reason
+    offer = make_offer(hs, server_name, session, session_12, early=early)
     hs.flush()
     hs.records.accepts_change_cipher_spec = True
-    if offer.hello.find(EarlyDataIndication) is not None:
+    if ExtensionType.early_data in offer.hello.extensions:
         send_early_data(hs, offer, early_data)
     hs.takes_warnings = negotiate.TLS12 in config.spoken
     answer = yield from hs.expect(ServerHello, HelloRetryRequest, messages12.ServerHello)
@@ -202,13 +204,13 @@ class HelloPattern:
 
     def hello(self, random: bytes, session_id: bytes, publics: Sequence[bytes]) -> tuple[ClientHello, bytes]:
         """The hello with these, and its encoding."""
-        extensions = Extensions(self._extensions)
-        if publics:
-            entries = [KeyShareEntry(*pair) for pair in zip(self._groups, publics, strict=True)]
-            extensions[ExtensionType.key_share] = KeyShareClientHello(tuple(entries))
+        extensions, entries = Extensions(self._extensions), []
         parts = [self._to_random, random, self._to_id, session_id, self._parts[0]]
-        for public, part in zip(publics, self._parts[1:], strict=True):
+        for group, public, part in zip(self._groups, publics, self._parts[1:], strict=True):
+            entries.append(KeyShareEntry(group, public))
             parts += (public, part)
+        if entries:
+            extensions[ExtensionType.key_share] = KeyShareClientHello(tuple(entries))
         return ClientHello(negotiate.TLS12, random, session_id, self._suites, b"\0", extensions), b"".join(parts)
 
 

@@ -22,6 +22,7 @@ from handfast.handshake.identity import (
 )
 from handfast.handshake.offer_session import ticket_keeper
 from handfast.keys.established import Established
+from handfast.registry import ExtensionType
 from handfast.wire.extensions import EarlyDataIndication
 from handfast.wire.messages import (
     CertificateRequest,
@@ -58,7 +59,7 @@ def client13(
     client_secret, server_secret = handshake_secret.traffic_secrets(hs.transcript.digest())
     hs.read_with(server_secret, suite, Epoch.HANDSHAKE, after=ServerHello)
     # Until EncryptedExtensions answers early data, whatever we write is still under its keys.
-    offered_early = hello.find(EarlyDataIndication) is not None
+    offered_early = ExtensionType.early_data in hello.extensions
     if not offered_early:
         hs.write_with(client_secret, suite, Epoch.HANDSHAKE)
         if hello.legacy_session_id and not hs.info.retried:

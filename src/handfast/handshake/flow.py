@@ -182,7 +182,8 @@ class Handshake:
         message = self._held
         if message is None:
             message = yield _expecting(kinds)
-        self._held = None
+        else:
+            self._held = None
         if not isinstance(message, kinds):
             expected = Expect(kinds).names
             raise PeerMisbehaved("unexpected_message", message=type(message).__name__, expected=expected)

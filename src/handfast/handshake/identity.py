@@ -203,7 +203,9 @@ def check_identity(
     chain = tuple([entry.cert_data for entry in certificate.certificate_list])
     note_chain(hs, chain)
     for entry in certificate.certificate_list:
-        negotiate.check_extensions(entry, requested)
+        # Most have none.
+        if entry.extensions:
+            negotiate.check_extensions(entry, requested)
     ocsp_response = _note_staple(hs, certificate.certificate_list[0])
     content = proof_content(hs.role.peer, hs.transcript.digest())
     proof = yield from hs.expect(CertificateVerify)

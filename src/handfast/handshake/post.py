@@ -8,7 +8,7 @@ from handfast import limits
 from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved
 from handfast.events import Epoch, Role
 from handfast.handshake.flow import Expect
-from handfast.keys.established import ExtractedSecrets, TrafficKeys, TrafficSecrets
+from handfast.keys.established import ExtractedSecrets, TrafficKeys
 from handfast.registry import KeyUpdateRequest
 from handfast.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket
 
@@ -40,7 +40,7 @@ class PostHandshake:
         self.records = records
         self.suite = established.suite
         self._keep_ticket = established.keep_ticket
-        self.secrets = TrafficSecrets(established.read, established.write)
+        self.secrets = established
         # The reader only notes that the peer wants new keys; the next write answers once, however often it asked.
         self._update_owed = False
         self._update_at = self.suite.records_per_key - UPDATE_BEFORE_LIMIT

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from handfast.handshake.config import ClientAuth
     from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
     from handfast.handshake.needs import Need
-    from handfast.keys.established import TrafficSecrets
+    from handfast.keys.established import Established
 
 # At a server: the request's context and who answered it, None for a client that declined.
 Answered: TypeAlias = "tuple[bytes, VerifiedPeer | UnverifiedPeer | None]"
@@ -41,7 +41,7 @@ Exchange: TypeAlias = "Generator[Step, Any, Answered | None]"
 FORBIDDING_PROTOCOLS = ("h2", "h3")
 
 
-def answer_request(hs: ClientHandshake, secrets: TrafficSecrets) -> Exchange:
+def answer_request(hs: ClientHandshake, secrets: Established) -> Exchange:
     """The client's side: Certificate, CertificateVerify unless that is empty, Finished."""
     request = yield from hs.expect(CertificateRequest)
     wanted = negotiate.check_certificate_request(request, later=True)
@@ -55,7 +55,7 @@ def answer_request(hs: ClientHandshake, secrets: TrafficSecrets) -> Exchange:
     return None
 
 
-def request_identity(hs: ServerHandshake, client_auth: ClientAuth, context: bytes, secrets: TrafficSecrets) -> Exchange:
+def request_identity(hs: ServerHandshake, client_auth: ClientAuth, context: bytes, secrets: Established) -> Exchange:
     """The server's side: the request, the checks of the answer in the handshake's order, the verdict."""
     request = hs.send(certificate_request(hs, context))
     hs.flush()
@@ -70,7 +70,7 @@ class LaterAuthentication:
 
     __slots__ = ("_asked", "_contexts", "_hs", "_receiving", "_secrets", "line", "starts", "step")
 
-    def __init__(self, hs: Handshake, secrets: TrafficSecrets) -> None:
+    def __init__(self, hs: Handshake, secrets: Established) -> None:
         self._hs = hs
         self._secrets = secrets
         # What starts an exchange, or an answer; at a server only while one is asked for.

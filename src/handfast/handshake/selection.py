@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from handfast.crypto import signatures
@@ -53,14 +54,17 @@ class Choice:
 
 def signer_schemes(credentials: Credentials) -> tuple[int, ...]:
     """What these credentials sign messages with, most wanted first. RFC 9846 4.3.3 keeps some for certificates."""
-    return tuple(scheme for scheme in credentials.signer.schemes if signatures.may_prove(scheme, client=False))
+    return _proving(tuple(credentials.signer.schemes), client=False)
 
 
 def client_schemes(credentials: Credentials) -> tuple[int, ...]:
     """The same at a client, which has RFC 9963's schemes to fall back on if its signer names nothing better."""
-    return signer_schemes(credentials) or tuple(
-        scheme for scheme in credentials.signer.schemes if signatures.may_prove(scheme, client=True)
-    )
+    return signer_schemes(credentials) or _proving(tuple(credentials.signer.schemes), client=True)
+
+
+@lru_cache(maxsize=64)
+def _proving(schemes: tuple[int, ...], *, client: bool) -> tuple[int, ...]:
+    return tuple(scheme for scheme in schemes if signatures.may_prove(scheme, client=client))
 
 
 # At a server
@@ -70,14 +74,14 @@ def choose_server_credentials(
     candidates: Sequence[Credentials], schemes: Collection[int], server_name: str | None
 ) -> Choice:
     """The first credentials whose key the client accepts; those made for the name it asked for come first."""
+    if len(candidates) == 1 and (scheme := _scheme(candidates[0], schemes)) is not None:
+        return Choice(candidates[0], scheme, "there is no other")
     usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, schemes)) is not None]
     if not usable:
         key = " or ".join(one.key_description for one in candidates)
         ours = negotiate.describe_schemes(scheme for one in candidates for scheme in one.signer.schemes)
         theirs = negotiate.describe_schemes(schemes)
         raise PeerIncompatible("no_common_scheme", theirs=theirs, ours=ours, key=key)
-    if len(candidates) == 1:
-        return Choice(*usable[0], "there is no other")
     best, fit = usable[0], 0
     if server_name is not None:
         # The first of those that fit best: max() keeps the order.
@@ -198,22 +202,31 @@ def _issuer_not_named(issuers: Sequence[bytes], ca_names: Iterable[bytes]) -> Ob
 
 def _not_usable(leaf: Parsed, at: datetime) -> list[Objection]:
     """RFC 5280 4.1.2.5, 4.2.1.3 and 4.2.1.12."""
-    from cryptography import x509
-
-    from handfast.x509.usage import leaf_purposes_allow, wanted
-
     found = []
     if at < leaf.not_before:
         words = f"it is not valid before {leaf.not_before:%Y-%m-%d %H:%M} UTC"
         found.append(Objection("not_yet_valid", words))
     if at > leaf.not_after:
         found.append(Objection("expired", f"it expired on {leaf.not_after:%Y-%m-%d %H:%M} UTC"))
+    return [*found, *_not_for_clients(leaf.encoded)]
+
+
+# Of our own certificates: what each allows is the same at any time.
+@lru_cache(maxsize=64)
+def _not_for_clients(certificate: bytes) -> tuple[Objection, ...]:
+    from cryptography import x509
+
+    from handfast.x509.certificates import parse
+    from handfast.x509.usage import leaf_purposes_allow, wanted
+
+    leaf = parse(certificate)
+    found: list[Objection] = []
     key_usage = leaf.extension(x509.KeyUsage)
     if key_usage is not None and not key_usage.digital_signature:
         found.append(Objection("key_may_not_sign", "its keyUsage lacks digitalSignature"))
     if not leaf_purposes_allow(leaf.extension(x509.ExtendedKeyUsage), Purpose.CLIENT, any_purpose=True):
         found.append(Objection("wrong_purpose", f"its extendedKeyUsage lacks {wanted(Purpose.CLIENT)}"))
-    return found
+    return tuple(found)
 
 
 def _unmet_filters(leaf: Parsed, filters: Iterable[tuple[bytes, bytes]]) -> list[Objection]:

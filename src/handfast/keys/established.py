@@ -36,9 +36,10 @@ class ExtractedSecrets:
 
 @dataclass(slots=True)
 class Established:
-    """What a connected side keeps. RFC 9846 7.1: ``read`` and ``write`` are the application traffic secrets.
+    """What a connected side keeps.
 
-    ``keep_ticket`` takes the tickets that come, if anyone wants them.
+    ``read`` and ``write`` are the application traffic secrets of this moment (RFC 9846 7.1): a KeyUpdate replaces one,
+    and nothing keeps the one before (RFC 9846 7.2). ``keep_ticket`` takes the tickets that come, if anyone wants them.
     """
 
     suite: Suite13
@@ -46,11 +47,3 @@ class Established:
     write: TrafficSecret = field(repr=False)
     exporter: ExporterSecret = field(repr=False)
     keep_ticket: Callable[[NewSessionTicket], None] | None = field(default=None, repr=False)
-
-
-@dataclass(slots=True)
-class TrafficSecrets:
-    """The application traffic secrets of this moment: a KeyUpdate replaces one. RFC 9846 7.2."""
-
-    read: TrafficSecret = field(repr=False)
-    write: TrafficSecret = field(repr=False)

@@ -20,7 +20,7 @@ from handfast.errors import ApiMisuse
 from handfast.events import Role
 
 if TYPE_CHECKING:
-    from handfast.crypto.hashes import Hash
+    from handfast.crypto.hashes import Hash, HashState
     from handfast.crypto.suites12 import Suite12
     from handfast.keys.schedule import Report
 
@@ -30,8 +30,16 @@ VERIFY_DATA_LENGTH = 12
 
 def prf(hash_: Hash, secret: bytes, label: str, seed: bytes, length: int) -> bytes:
     """The pseudorandom function, P_hash. RFC 5246 5."""
+    return _expand(_pads(hash_, secret), label, seed, length)
+
+
+def _pads(hash_: Hash, secret: bytes) -> tuple[HashState, HashState]:
+    return hash_.pads(secret if len(secret) <= hash_.block_size else hash_.digest(secret))
+
+
+def _expand(pads: tuple[HashState, HashState], label: str, seed: bytes, length: int) -> bytes:
+    """``prf`` of the secret that these are the HMAC's pads of."""
     seed = label.encode() + seed
-    pads = hash_.pads(secret if len(secret) <= hash_.block_size else hash_.digest(secret))
     output = b""
     block = seed
     while len(output) < length:
@@ -51,16 +59,16 @@ class DirectionKeys:
 class FinishedKey:
     """Makes the verify_data of one side's Finished."""
 
-    __slots__ = ("_hash", "_label", "_secret")
+    __slots__ = ("_label", "_pads")
 
-    def __init__(self, hash_: Hash, secret: bytes, sender: Role) -> None:
-        self._hash = hash_
-        self._secret = secret
+    def __init__(self, pads: tuple[HashState, HashState], sender: Role) -> None:
+        """``pads`` are those of the main secret."""
+        self._pads = pads
         self._label = f"{sender} finished"
 
     def finished(self, transcript_hash: bytes) -> bytes:
         """verify_data, 12 bytes. RFC 5246 7.4.9."""
-        return prf(self._hash, self._secret, self._label, transcript_hash, VERIFY_DATA_LENGTH)
+        return _expand(self._pads, self._label, transcript_hash, VERIFY_DATA_LENGTH)
 
 
 class Exporter:
@@ -95,7 +103,7 @@ class Exporter:
 class MainSecret12:
     """The main secret of one connection. ``value``, 48 bytes, does not show."""
 
-    __slots__ = ("_client_random", "_report", "_server_random", "extended", "suite", "value")
+    __slots__ = ("_client_random", "_pads", "_report", "_server_random", "extended", "suite", "value")
 
     def __init__(
         self, suite: Suite12, value: bytes, randoms: tuple[bytes, bytes], report: Report | None, *, extended: bool
@@ -103,6 +111,7 @@ class MainSecret12:
         """``randoms`` are the client's and the server's."""
         self.suite = suite
         self.value = value
+        self._pads = _pads(suite.hash, value)
         self.extended = extended
         self._client_random, self._server_random = randoms
         self._report = report
@@ -143,7 +152,7 @@ class MainSecret12:
         suite = self.suite
         key, iv = suite.key_length, suite.iv_length
         seed = self._server_random + self._client_random
-        block = prf(suite.hash, self.value, "key expansion", seed, 2 * (key + iv))
+        block = _expand(self._pads, "key expansion", seed, 2 * (key + iv))
         if self._report is not None:
             self._report("key_block", "key expansion", ("main_secret",), seed, block)
         ivs = 2 * key
@@ -154,7 +163,7 @@ class MainSecret12:
 
     def finished_key(self, sender: Role) -> FinishedKey:
         """What makes the Finished of one role."""
-        return FinishedKey(self.suite.hash, self.value, sender)
+        return FinishedKey(self._pads, sender)
 
     def exporter(self) -> Exporter:
         """What makes keying material for the application."""

@@ -44,8 +44,7 @@ class Transcript:
     def start(self, hash_function: Hash) -> None:
         """The suite is known: hash what came so far. A second call, after a HelloRetryRequest, changes nothing."""
         if self._running is None:
-            self._running = hash_function.new()
-            self._running.update(b"".join(self._pending))
+            self._running = hash_function.new(b"".join(self._pending))
             self._pending.clear()
 
     def start_over_with_message_hash(self, hash_function: Hash) -> None:

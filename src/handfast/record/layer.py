@@ -20,7 +20,7 @@ from handfast.text import escape
 from handfast.wire.joiner import HandshakeJoiner
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from handfast.record.protection import Opened, Protection13
     from handfast.record.protection12 import Protection12
@@ -38,6 +38,7 @@ ALERT = int(ContentType.alert)
 
 # Content type and version, then the length of the body.
 _HEADER = Struct(">3sH")
+_HEADER_LENGTH = limits.RECORD_HEADER
 # How the records begin that TLS peers send: the second one is what a first ClientHello may say. RFC 9846 5.1.
 _USUAL_STARTS = frozenset(
     bytes((content_type, 3, minor))
@@ -165,24 +166,22 @@ class RecordLayer:
                 raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
         return content, other
 
-    def read_one(self, data: bytes | bytearray | memoryview) -> bytes | bytearray:
-        """What is in ``data`` if that is one whole record of application data; b"", and nothing is done, if not.
+    @property
+    def open_one(self) -> Callable[[bytes | bytearray | memoryview], bytes | bytearray] | None:
+        """What opens a whole record of application data that comes next by itself, until anything else comes.
 
-        It is ``read_application_data`` for the usual case, in a third of the time.
+        None while part of a record or a message waits, or something counts against the peer that such data ends.
         """
         protection = self._read_protection
-        if protection is None or self._incoming or self.joiner.buffer:
-            return b""
-        content = protection.open_one(data)
-        if content:
-            self._empty_records = self.key_updates = 0
-        return content
+        if protection is None or self._incoming or self.joiner.buffer or self._empty_records or self.key_updates:
+            return None
+        return protection.open_one
 
     def read(self) -> Record | None:
         """The next whole record that is not a change_cipher_spec, or None when more bytes are needed."""
         incoming = self._incoming
         while True:
-            if len(incoming) < limits.RECORD_HEADER:
+            if len(incoming) < _HEADER_LENGTH:
                 if incoming and not CHANGE_CIPHER_SPEC <= incoming[0] <= APPLICATION_DATA:
                     self._refuse_foreign_bytes()
                 return None
@@ -192,10 +191,10 @@ class RecordLayer:
             if not usual and not self._check_header(start, length):
                 return None
             content_type = start[0]
-            end = limits.RECORD_HEADER + length
+            end = _HEADER_LENGTH + length
             if len(incoming) < end:
                 return None
-            header, body = bytes(incoming[:5]), bytes(incoming[5:end])
+            header, body = bytes(incoming[:_HEADER_LENGTH]), bytes(incoming[_HEADER_LENGTH:end])
             del incoming[:end]
             self._read += 1
             protection = self._read_protection
@@ -285,7 +284,8 @@ class RecordLayer:
         raise BadMessage("not_tls", start=text, who=who, advice=advice)
 
     def _take_change_cipher_spec(self, header: bytes, body: bytes) -> None:
-        self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)
+        if self.watch.active:
+            self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)
         if body != b"\x01":
             raise PeerMisbehaved("bad_change_cipher_spec")
         if not self.joiner.empty:
@@ -307,14 +307,12 @@ class RecordLayer:
                 self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, sealed=BEFORE_KEYS)
             else:
                 self._saw(Epoch.PLAINTEXT, header, body, content_type, body)
-        self._check(content_type, body)
+        if content_type == HANDSHAKE and self._upcoming is not None:
+            raise PeerMisbehaved("missing_change_cipher_spec")
+        self._take_content(content_type, body)
         if content_type == APPLICATION_DATA:
             raise PeerMisbehaved("early_application_data")
         self._skippable = None
-        if content_type == HANDSHAKE:
-            if self._upcoming is not None:
-                raise PeerMisbehaved("missing_change_cipher_spec")
-            self.joiner.add(body, self._read - 1)
         return Record(content_type, body, False)
 
     def _refuse_plaintext(self, header: bytes, body: bytes) -> None:
@@ -351,14 +349,14 @@ class RecordLayer:
         """Take the content of a protected record: check it, and join it if it is part of a message."""
         self._nothing_opened = False
         self._skippable = None
-        self._check(content_type, content)
-        if content_type == HANDSHAKE:
-            self.joiner.add(content, self._read - 1)
+        self._take_content(content_type, content)
         return Record(content_type, content, True)
 
-    def _check(self, content_type: int, content: bytes) -> None:
+    def _take_content(self, content_type: int, content: bytes) -> None:
+        """Check that such a content may come now; join it if it is part of a message."""
         if content_type == HANDSHAKE and 0 < len(content) <= limits.MAX_PLAINTEXT:
             self._empty_records = 0
+            self.joiner.add(content, self._read - 1)
             return
         if content_type not in (HANDSHAKE, ALERT, APPLICATION_DATA):
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(content_type))

@@ -58,9 +58,11 @@ class TicketState12:
         """What ``encode`` made; None for anything else, as a store of somebody else's may hold it."""
         if not isinstance(data, bytes) or len(data) < _HEAD.size or data[0] != FORMAT_12:
             return None
-        *fields, count = _HEAD.unpack_from(data)
+        _, suite, main_secret, issued_at, authenticated_at, lifetime, count = _HEAD.unpack_from(data)
         chain = decode_list(data, _HEAD.size, count)
-        return None if chain is None else cls(*fields, chain)
+        if chain is None:
+            return None
+        return cls(FORMAT_12, suite, main_secret, issued_at, authenticated_at, lifetime, chain)
 
 
 @dataclass(slots=True, unsafe_hash=True)

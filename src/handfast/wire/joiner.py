@@ -58,8 +58,8 @@ class HandshakeJoiner:
         Raises PeerMisbehaved when the message or the handshake exceeds its limit.
         """
         buffer, at = self.buffer, self._at
-        available = len(buffer)
-        if available - at < HEADER:
+        waiting = len(buffer) - at
+        if waiting < HEADER:
             return None
         [word] = _TYPE_AND_LENGTH.unpack_from(buffer, at)
         length = HEADER + (word & 0xFFFFFF)
@@ -68,16 +68,16 @@ class HandshakeJoiner:
             limit = limits.MAX_CLIENT_HELLO if buffer[at] == _CLIENT_HELLO else limits.MAX_HANDSHAKE_MESSAGE
             if length > limit:
                 raise PeerMisbehaved("message_too_large", length=length, limit=limit)
-        end = at + length
-        if available < end:
+        if waiting < length:
             return None
-        left = self._left = self._left - length
-        if left < 0:
+        self._left -= length
+        if self._left < 0:
             raise PeerMisbehaved("handshake_too_large", limit=limits.MAX_HANDSHAKE_BYTES)
-        raw = bytes(buffer[at:end])
-        if available > end:
-            self._at = end
+        if waiting > length:
+            self._at = at + length
+            raw = bytes(buffer[at : at + length])
         else:
+            raw = bytes(buffer[at:] if at else buffer)
             self.buffer, self._at = b"", 0
         if self._tracking:
             self.records = self._take_records(length)
