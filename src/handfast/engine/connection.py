@@ -340,7 +340,7 @@ class Connection:
     def extract_secrets(self) -> ExtractedSecrets:
         """Give the traffic keys away, for TLS in the kernel: from now on every call raises ApiMisuse secrets_extracted.
 
-        Whoever has them must count the records, and answer tickets, KeyUpdates and alerts; a second user of the same
+        Their user must count the records, and answer tickets, KeyUpdates and alerts; a second user of the same
         keys would give the plaintext away. Raises ApiMisuse extraction_not_enabled without the configuration's
         ``enable_secret_extraction``, cannot_extract before the handshake is complete, after a close, and while bytes
         wait to be read or sent, or an authentication after the handshake is under way.
@@ -400,7 +400,7 @@ class Connection:
         return later.line.pop(0)[0]
 
     def _ask(self, need: Need) -> bool:
-        """Put the need to whoever answers it. False if the answer comes later, by ``answer``."""
+        """Put the need to the program that answers it. False if the answer comes later, by ``answer``."""
         self._asked_at = self._seams.monotonic()
         # After the handshake too nobody may call back in.
         before, self._busy = self._busy, True
@@ -513,7 +513,7 @@ class Connection:
         self._results.append(Data(content))
 
     def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
-        """The connected side that nobody watches: runs of application data are opened in one go."""
+        """The connected side without observers: runs of application data are opened in one go."""
         while True:
             content, other = self._records.read_application_data(data)
             if content:

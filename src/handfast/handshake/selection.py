@@ -1,4 +1,4 @@
-"""Which of our certificates is shown, and why not the others. The same for every version; nothing here is sent.
+"""Which of our certificates is shown, and why not the others. Every version chooses so; nothing here is sent.
 
 A server shows what fits the name and the schemes of the client's hello. A client shows what fits the server's request:
 
@@ -50,7 +50,7 @@ def signer_schemes(credentials: Credentials) -> tuple[int, ...]:
 
 
 def client_schemes(credentials: Credentials) -> tuple[int, ...]:
-    """The same at a client, which has RFC 9963's schemes to fall back on if its signer names nothing better."""
+    """What a client signs with: it has RFC 9963's schemes to fall back on if its signer names nothing better."""
     return signer_schemes(credentials) or tuple(
         scheme for scheme in credentials.signer.schemes if signatures.may_prove(scheme, client=True)
     )

@@ -1,6 +1,6 @@
 """How a lens puts certificates and names into words.
 
-X.509 is read one layer beside the lenses, so whoever makes a lens gives it these functions. The defaults say what can
+X.509 is read one layer beside the lenses, so the maker of a lens gives it these functions. The defaults say what can
 be said without reading X.509 at all.
 """
 

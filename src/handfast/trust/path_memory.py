@@ -1,4 +1,4 @@
-"""Paths that were found once, so that whoever comes back with the same chain costs no signatures. Off unless asked for.
+"""Paths that were found once, so that a peer that comes back with its chain costs no signatures. Off unless asked for.
 
 That these certificates lead to a root is a fact of their bytes, of the roots and of the policy: signatures, names of
 issuers, CA flags, purposes and constraints do not change. The one thing that does is the time, so a remembered path is
@@ -9,7 +9,7 @@ Where nothing is looked up elsewhere, neither a list of revoked certificates nor
 accepts rests on the same and on the names that were asked for. It too is kept for the time in which all its
 certificates are valid.
 
-Only what led to a root is kept, so nobody can fill a memory whom its roots do not vouch for. It forgets the oldest path
+Only what led to a root is kept, so none can fill a memory whom its roots do not vouch for. It forgets the oldest path
 first, and never holds a chain that is unusually long.
 """
 

@@ -41,7 +41,7 @@ class Failure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FatalAlert:
     """The alert that ended the connection. ``direction`` is ``sent`` or ``received``; ``level`` and ``encrypted`` are
-    None where nobody watched."""
+    None without observers."""
 
     name: str
     number: int
@@ -162,7 +162,7 @@ class Exported:
 class Outcome:
     """One connection, after its end. ``received`` is the application data, which the JSON line shows as its SHA-256.
 
-    The two counts of KeyUpdate messages are None where nobody watched.
+    The two counts of KeyUpdate messages are None without observers.
     """
 
     role: Role
