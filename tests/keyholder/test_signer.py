@@ -278,11 +278,14 @@ def test_a_holder_that_comes_while_a_handshake_waits_for_it(tmp_path: Path) -> N
 
 
 def test_nobody_is_there(tmp_path: Path) -> None:
-    with identities(tmp_path / "s", timeout=0.12) as (server, _):
-        with pytest.raises(LocalFailure) as failed:
-            server.signer.sign(ECDSA, CONTENT)
-        assert failed.value.code == "holder_unreachable"
-        assert "No such file" in failed.value.what
+    def attempt(seconds: float) -> None:
+        with identities(tmp_path / "s", timeout=seconds) as (server, _):
+            with pytest.raises(LocalFailure) as failed:
+                server.signer.sign(ECDSA, CONTENT)
+            assert failed.value.code == "holder_unreachable"
+            assert "No such file" in failed.value.what
+
+    with_growing(0.12, attempt)
 
 
 def test_out_of_descriptors_it_fails_and_signs_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,10 +314,16 @@ def test_pauses_between_attempts_grow_and_end(tmp_path: Path, monkeypatch: pytes
         return await slept(seconds, *rest)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    with identities(tmp_path / "s", timeout=0.1) as (server, _), pytest.raises(LocalFailure, match="cannot be reached"):
-        server.signer.sign(ECDSA, CONTENT)
-    assert pauses[:3] == [0.001, 0.002, 0.003]
-    assert set(pauses[2:]) <= {0.003, 0}
+
+    def attempt(seconds: float) -> None:
+        pauses.clear()
+        refused = pytest.raises(LocalFailure, match="cannot be reached")
+        with identities(tmp_path / "s", timeout=seconds) as (server, _), refused:
+            server.signer.sign(ECDSA, CONTENT)
+        assert pauses[:3] == [0.001, 0.002, 0.003]
+        assert set(pauses[2:]) <= {0.003, 0}
+
+    with_growing(0.1, attempt)
 
 
 # Holders that do not play along
