@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -79,8 +81,9 @@ def test_what_is_left(told):
     assert len((out / "keys.log").read_text().splitlines()) == 10
 
 
-def test_a_second_run_replaces_what_the_first_left_and_nothing_else(told, run):
-    _, out, _ = told
+def test_a_second_run_replaces_what_the_first_left_and_nothing_else(told, run, tmp_path):
+    _, first, _ = told
+    out = Path(shutil.copytree(first, tmp_path / "out"))
     before = (out / "ca.pem").read_bytes()
     assert run("demo", "--port", 0, "--out", out).status == 0
     assert (out / "ca.pem").read_bytes() != before
