@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import faulthandler
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from handfast.pki.authority import CertificateAuthority, Issued
 
 
+STDERR = 2
+
 # A machine that does something else at the same time makes no test wrong.
 settings.register_profile("handfast", deadline=None)
 settings.load_profile("handfast")
@@ -34,7 +35,7 @@ def pytest_runtest_protocol() -> Iterator[None]:
     """Ends a test that stands for longer than TEST_LIMIT, whatever it waits for, and shows where each thread stands."""
 
     def too_long(*_: object) -> None:
-        faulthandler.dump_traceback(sys.__stderr__)
+        faulthandler.dump_traceback(STDERR)
         pytest.fail(f"the test did not end within {TEST_LIMIT:.0f} s")
 
     before = signal.signal(signal.SIGALRM, too_long)

@@ -28,7 +28,7 @@ from handfast.trust import rules
 from handfast.wire.messages import KeyUpdate
 from handfast.x509.purpose import Purpose
 from tests import certificates
-from tests.waiting import LIMIT, TEST_LIMIT
+from tests.waiting import LIMIT, TEST_LIMIT, with_growing
 
 
 def credentials() -> list[handfast.Credentials]:
@@ -127,13 +127,17 @@ def test_closing_waits_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_a_peer_that_does_not_read_cannot_hold_a_handshake() -> None:
+    with_growing(0.05, shake_hands_with_one_that_does_not_read)
+
+
+def shake_hands_with_one_that_does_not_read(seconds: float) -> None:
     ours, theirs = socket.socketpair()
     with theirs:
         ours.setblocking(False)
         with suppress(BlockingIOError):
             while True:
                 ours.send(bytes(65536))
-        config = handfast.ClientConfig(verifier=verifier(), handshake_timeout=0.05)
+        config = handfast.ClientConfig(verifier=verifier(), handshake_timeout=seconds)
         with pytest.raises(ConnectionLost) as given_up:
             sockets.client(ours, config, server_name="localhost")
         assert given_up.value.code == "timeout"

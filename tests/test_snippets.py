@@ -66,7 +66,7 @@ def files() -> dict[str, bytes]:
     alice = x509.load_der_x509_certificate(client().chain[0])
     sealed = pkcs12.serialize_key_and_certificates(
         b"alice",
-        client().key,  # type: ignore[arg-type]
+        client().key,
         alice,
         None,
         BestAvailableEncryption(PASSWORD),

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import ast
+import os
 import socket
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -69,6 +72,17 @@ def test_a_limit_grows_until_it_is_enough() -> None:
     assert tried == pytest.approx([0.01, 0.1, 1.0])
     with pytest.raises(ZeroDivisionError):
         with_growing(0.01, lambda seconds: 1 / 0)
+
+
+def test_a_test_that_stands_is_ended(tmp_path: Path) -> None:
+    """And all its threads' places are shown."""
+    stands = tmp_path / "test_stands.py"
+    stands.write_text("import threading\ndef test_it():\n    threading.Event().wait()\n")
+    command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:xdist", str(stands)]
+    environment = {**os.environ, "HANDFAST_TEST_LIMIT": "0.2"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=TESTS.parent, env=environment)
+    assert "the test did not end within 1 s" in done.stdout
+    assert "Current thread" in done.stdout
 
 
 def test_a_servers_words_are_waited_for_when_its_client_has_gone() -> None:

@@ -269,7 +269,7 @@ SecretSink: TypeAlias = Callable[[Secret], None]
 class Watch:
     """Who listens to one connection: its observers, its secret sinks and the clock that stamps their events.
 
-    ``active`` guards every event: nothing is built when nobody listens. An observer or sink that raises is dropped with
+    ``active`` guards every event: nothing is built when none listens. An observer or sink that raises is dropped with
     one line in the log, because watching must never change what is watched.
 
     ``time`` is that of the last record: what the bytes alone decide happens then, whenever it is worked out.

@@ -331,7 +331,7 @@ class ECPointFormat(Registry):
 
 
 class ECCurveType(Registry):
-    """RFC 8422 5.4; the explicit curves, which nobody may use, so that a trace can name them."""
+    """RFC 8422 5.4; the explicit curves, which may not be used, so that a trace can name them."""
 
     explicit_prime = 1
     explicit_char2 = 2

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import shutil
 import socket
 import stat
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -100,8 +102,9 @@ def test_the_commands_it_prints_run_as_they_stand(told):
     assert "mutual TLS 1.3 OK" in done.stderr
 
 
-def test_a_second_run_replaces_what_the_first_left_and_nothing_else(told, run):
-    _, out, _ = told
+def test_a_second_run_replaces_what_the_first_left_and_nothing_else(told, run, tmp_path):
+    _, first, _ = told
+    out = Path(shutil.copytree(first, tmp_path / "out"))
     before = (out / "ca.pem").read_bytes()
     assert run("demo", "--port", 0, "--out", out).status == 0
     assert (out / "ca.pem").read_bytes() != before

@@ -38,7 +38,7 @@ from tests.aio.conftest import Runner, run
 from tests.aio.support import Made, Recorder, client_config, connected, listening, server_config
 from tests.keyholder.support import Running, close, held, remote
 from tests.ports import own_port
-from tests.waiting import LIMIT, with_growing
+from tests.waiting import LIMIT, until, with_growing
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -199,9 +199,23 @@ def test_a_user_whom_the_holder_does_not_know(tmp_path: Path) -> None:
 
 def test_a_holder_that_restarts(tmp_path: Path) -> None:
     with identities(tmp_path / "s") as (server, _):
+        assert isinstance(server.signer, RemoteSigner)
+        place = server.signer._place
+        opened = place.open
+        readers: list[asyncio.StreamReader] = []
+
+        async def open_and_note() -> Any:
+            streams = await opened()
+            readers.append(streams[0])
+            return streams
+
+        place.open = open_and_note  # type: ignore[method-assign]
         for _ in range(3):
             with Running(path=tmp_path / "s"):
                 assert server.signer.sign(ECDSA, CONTENT)
+            # A request that is written before its thread has heard of the end would be lost with the connection.
+            assert until(readers[-1].at_eof)
+        assert len(readers) == 3
 
 
 def test_a_connection_that_is_gone_before_it_is_asked(tmp_path: Path) -> None:
@@ -278,11 +292,14 @@ def test_a_holder_that_comes_while_a_handshake_waits_for_it(tmp_path: Path) -> N
 
 
 def test_nobody_is_there(tmp_path: Path) -> None:
-    with identities(tmp_path / "s", timeout=0.12) as (server, _):
-        with pytest.raises(LocalFailure) as failed:
-            server.signer.sign(ECDSA, CONTENT)
-        assert failed.value.code == "holder_unreachable"
-        assert "No such file" in failed.value.what
+    def attempt(seconds: float) -> None:
+        with identities(tmp_path / "s", timeout=seconds) as (server, _):
+            with pytest.raises(LocalFailure) as failed:
+                server.signer.sign(ECDSA, CONTENT)
+            assert failed.value.code == "holder_unreachable"
+            assert "No such file" in failed.value.what
+
+    with_growing(0.12, attempt)
 
 
 def test_out_of_descriptors_it_fails_and_signs_later(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -311,10 +328,16 @@ def test_pauses_between_attempts_grow_and_end(tmp_path: Path, monkeypatch: pytes
         return await slept(seconds, *rest)
 
     monkeypatch.setattr(asyncio, "sleep", sleep)
-    with identities(tmp_path / "s", timeout=0.1) as (server, _), pytest.raises(LocalFailure, match="cannot be reached"):
-        server.signer.sign(ECDSA, CONTENT)
-    assert pauses[:3] == [0.001, 0.002, 0.003]
-    assert set(pauses[2:]) <= {0.003, 0}
+
+    def attempt(seconds: float) -> None:
+        pauses.clear()
+        refused = pytest.raises(LocalFailure, match="cannot be reached")
+        with identities(tmp_path / "s", timeout=seconds) as (server, _), refused:
+            server.signer.sign(ECDSA, CONTENT)
+        assert pauses[:3] == [0.001, 0.002, 0.003]
+        assert set(pauses[2:]) <= {0.003, 0}
+
+    with_growing(0.1, attempt)
 
 
 # Holders that do not play along

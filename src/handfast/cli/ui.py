@@ -244,7 +244,7 @@ def _complain(text: str) -> None:
 
 
 def _reader_left() -> int:
-    """Whoever read our output (``head``) has enough: that is the end, without a word, and with click's own status."""
+    """The reader of our output (``head``) has enough: that is the end, without a word, and with click's own status."""
     _discard(sys.stdout)
     return FAILED
 

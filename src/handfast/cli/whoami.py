@@ -20,7 +20,7 @@ def in_words(info: ConnectionInfo) -> str:
 
 
 def as_json(info: ConnectionInfo) -> dict[str, Any]:
-    """The same and more, for programs; ``names``, ``subject``, ``issuer`` and ``ca_names`` are safe to print.
+    """The page and more, for programs; ``names``, ``subject``, ``issuer`` and ``ca_names`` are safe to print.
 
     ``ca_names`` is null where no certificate was requested, and empty where one was without naming CAs.
     """

@@ -1,1 +1,1 @@
-"""Who am I: our certificate chain, and whoever signs with its key, in this process or in a token."""
+"""Who am I: our certificate chain, and the signer that has its key, in this process or in a token."""

@@ -84,7 +84,7 @@ class Credentials:
 
         A chain is PEM, one certificate in DER, or PKCS#12; a key is PKCS#8, PKCS#1 or SEC1, in PEM or DER, encrypted or
         not, or PKCS#12. What a file holds counts and not its name, but for DER in a file whose name ends in .pem, which
-        is refused: whoever reads it next believes the name. ``password`` is bytes, text, a ``pathlib.Path`` to a file
+        is refused: the next reader believes the name. ``password`` is bytes, text, a ``pathlib.Path`` to a file
         that holds it, or a callable that is asked if something is encrypted. ``key`` may be a PKCS#11 URI, as a string,
         and ``password`` the token's PIN: see ``Pkcs11Signer``, its errors and its ``legacy_client_signatures``.
 

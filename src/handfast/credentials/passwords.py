@@ -17,7 +17,7 @@ encrypted; its None means that there is none."""
 
 
 def asked_once(password: Password | None) -> Callable[[], bytes | None]:
-    """Whoever gives the password when it turns out to be needed; ConfigError at once for a file that is not there."""
+    """What gives the password when it turns out to be needed; ConfigError at once for a file that is not there."""
     known = _value(password) if isinstance(password, PathLike) else password
     return cache(lambda: _value(known))
 

@@ -3,7 +3,7 @@
 The key never leaves the token; it signs there. Three things of the standard shape this file:
 
 - ``python-pkcs11`` initializes a module without locks, and such a module may be called by one thread at a time
-  (PKCS#11 2.40, 5.4). So each module has a lock here, and whoever signs holds it; the interpreter's own lock is free
+  (PKCS#11 2.40, 5.4). So each module has a lock here, and who signs holds it; the interpreter's own lock is free
   meanwhile, and under asyncio the event loop goes on when a ``ThreadSigner`` stands in front.
 - A token locks itself after a few wrong PINs. One that the token refused is never tried again by the same signer.
 - A login holds for the whole process. A key that a login before has opened is used without another.

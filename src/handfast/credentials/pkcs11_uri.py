@@ -4,7 +4,7 @@
 
 The path says which token and object; what stands after the question mark says how to get at them. Only what is
 understood is accepted: an attribute that were passed over might be the one that tells two keys apart. RFC 7512 lets a
-PIN come from the output of a command; that is refused, because whoever may write a file name must not be able to run a
+PIN come from the output of a command; that is refused, because one who may write a file name must not be able to run a
 program.
 """
 

@@ -167,7 +167,7 @@ def scheme_fits(key: PublicKey, scheme: int) -> bool:
 
 
 def scheme_fits_12(key: PublicKey, scheme: int) -> bool:
-    """The same in TLS 1.2, where an ECDSA scheme says nothing of the curve. RFC 9846 4.3.3 and RFC 8422 5.4."""
+    """Whether it fits in TLS 1.2, where an ECDSA scheme says nothing of the curve. RFC 9846 4.3.3 and RFC 8422 5.4."""
     entry = _SCHEMES.get(scheme)
     either = entry is not None and entry.kind.startswith("ECDSA") and key.kind in _ECDSA_KINDS
     return either or (scheme in _SCHEMES and scheme_fits(key, scheme))
@@ -214,7 +214,7 @@ def verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> boo
 
 
 def verify_12(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bool:
-    """The same by the rules of TLS 1.2."""
+    """Whether ``signature`` is one of ``message`` under ``scheme`` by TLS 1.2's rules; False too if it does not fit."""
     return scheme_fits_12(key, scheme) and _verify(key, scheme, signature, message)
 
 
@@ -227,7 +227,7 @@ def _verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bo
 
 
 def verify_x509(key: PublicKey, algorithm: str, signature: bytes, message: bytes) -> bool:
-    """The same under a signature algorithm of X.509, a dotted OID, which leaves an ECDSA key's curve open.
+    """Whether it is a signature under an algorithm of X.509, a dotted OID, which leaves an ECDSA key's curve open.
 
     RFC 4055 5, 5758 3.2, 8410 3. What is not in SHA-2's family, and RSASSA-PSS, whose OID says too little, is False.
     """

@@ -41,7 +41,7 @@ def of(kind: str, established: Established | Established12, info: ConnectionInfo
 def unique(established: Established | Established12) -> bytes:
     """The Finished that was sent first, 12 bytes. RFC 5929 3.1.
 
-    Raises ApiMisuse no_channel_binding in TLS 1.3, for which nobody defined it (RFC 9266 1), and without the extended
+    Raises ApiMisuse no_channel_binding in TLS 1.3, for which it is not defined (RFC 9266 1), and without the extended
     main secret, where somebody in the middle can give two connections the same (RFC 7627 1).
     """
     if isinstance(established, Established):

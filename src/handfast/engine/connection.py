@@ -344,7 +344,7 @@ class Connection:
     def extract_secrets(self) -> ExtractedSecrets:
         """Give the traffic keys away, for TLS in the kernel: from now on every call raises ApiMisuse secrets_extracted.
 
-        Whoever has them must count the records, and answer tickets, KeyUpdates and alerts; a second user of the same
+        Their user must count the records, and answer tickets, KeyUpdates and alerts; a second user of the same
         keys would give the plaintext away. Raises ApiMisuse extraction_not_enabled without the configuration's
         ``enable_secret_extraction``, cannot_extract before the handshake is complete, after a close, and while bytes
         wait to be read or sent, or an authentication after the handshake is under way.
@@ -541,7 +541,7 @@ class Connection:
         self._results.append(Data(content))
 
     def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
-        """The connected side that nobody watches: runs of application data are opened in one go."""
+        """The connected side without observers: runs of application data are opened in one go."""
         while True:
             content, other = self._records.read_application_data(data)
             if content:

@@ -19,7 +19,7 @@ class Data:
 
 @dataclass(slots=True)
 class EarlyData:
-    """Application data that came before the handshake was over (0-RTT): whoever recorded it can send it again.
+    """Application data that came before the handshake was over (0-RTT): one who recorded it can send it again.
 
     Within one replay guard it is taken once; beyond that only what may be done twice should be done. RFC 9846 8.
     """
@@ -38,7 +38,7 @@ class HandshakeDone:
 class PeerClosed:
     """The peer sent close_notify: everything that it wrote has come.
 
-    ``close_notify`` is False where only its transport ended, under ``unexpected_eof="end"``: then nobody knows.
+    ``close_notify`` is False where only its transport ended, under ``unexpected_eof="end"``: then it is not known.
     """
 
     close_notify: bool = True
@@ -49,7 +49,7 @@ class PeerAuthenticated:
     """At a server: the client answered a request made after the handshake. RFC 9846 4.7.2.
 
     ``context`` is what ``request_client_certificate`` returned. ``peer`` is who the client is from now on, None if it
-    declined; then whoever it was before, it still is.
+    declined; then it is who it was before.
     """
 
     context: bytes

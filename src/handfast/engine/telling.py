@@ -21,7 +21,7 @@ def tell_message(connection: Connection, raw: bytes) -> None:
 
 
 def tell_if_it_decodes(connection: Connection, raw: bytes) -> None:
-    """The same of one that may not come now."""
+    """Tell the observers of a message that may not come now."""
     try:
         tell_message(connection, raw)
     except (BadMessage, PeerMisbehaved):

@@ -76,14 +76,14 @@ def normal_name(name: str) -> str:
 
 
 def may_have_credentials(config: ServerConfig, server_name: str | None) -> bool:
-    """False where there are certainly none for this name: a table says so, and nobody need be asked."""
+    """False where there are certainly none for this name: a table says so, without asking."""
     return not isinstance(config.credentials, ByName) or bool(config.credentials.find(server_name))
 
 
 def policy_of(base: ServerConfig, chosen: ServerConfig, asked: str | None) -> Callable[[str], bool] | None:
     """Whether a request for a host, on the connection that asked for ``asked``, would have had the same policy.
 
-    None where all hosts have the same. Where a function of the user's own chose the configuration nobody can tell, but
+    None where all hosts have the same. Where a function of the user's own chose the configuration none can tell, but
     for the very name that was asked.
     """
     chooser = base.choose_config

@@ -142,6 +142,6 @@ def early_data_accepted(hs: ClientHandshake, session: SessionOffer | None, answe
 
 
 def reject_early_data(hs: ClientHandshake, reason: str) -> None:
-    """What was sent early is lost; nobody but the application may decide to send it again. RFC 9846 4.3.10."""
+    """What was sent early is lost; only the application may decide to send it again. RFC 9846 4.3.10."""
     hs.info.early_data = f"rejected: {reason}"
     hs.early_exporter = None

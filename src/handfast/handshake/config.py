@@ -415,7 +415,7 @@ def _check_method(option: str, value: object, method: str, example: str) -> None
 
 
 def _may_sign(credentials: Sequence[CredentialsHandle] | CredentialSource) -> bool:
-    """Whether any of them may serve in TLS 1.3; of a function nobody knows."""
+    """Whether any of them may serve in TLS 1.3; a function may give one that does."""
     return callable(credentials) or any(
         may_prove(scheme, client=False) for one in credentials for scheme in one.current.signer.schemes
     )

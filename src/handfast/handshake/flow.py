@@ -3,7 +3,7 @@
 A handshake is one generator per role and version that reads like the figure in the RFC. Local variables are its state;
 whenever it must wait it yields a *step*: ``Expect`` (a message of the peer) or one of ``needs`` (a signature, a
 verdict), which the connection answers. Only the methods of this file yield; everything else says ``yield from``. A call
-of ``hs.expect(...)`` without it builds a generator that nobody runs, and would silently skip a check: a test over the
+of ``hs.expect(...)`` without it builds a generator that never runs, and would silently skip a check: a test over the
 syntax tree of this folder forbids that.
 """
 

@@ -75,7 +75,7 @@ def client_choice(
     wanted: negotiate.CertificateWanted,
     schemes_of: Callable[[Credentials], Iterable[int]] = client_schemes,
 ) -> Generator[Step, Any, Choice]:
-    """Who we are to a server that asked. It has proven itself by now, so whoever must be asked may be."""
+    """Who we are to a server that asked. It has proven itself by now, so what must be asked may be."""
     ours = yield from candidates(hs, lambda: replace(wanted, server_name=hs.info.server_name))
     anyway = hs.config.when_no_certificate_matches == "send_anyway"
     return choose_client_credentials(ours, wanted, at=_now(hs), anyway=anyway, schemes_of=schemes_of)
@@ -119,7 +119,7 @@ def certificate_message(
 
 
 def encoded_certificate(credentials: Credentials, context: bytes, form: negotiate.CertificateForm) -> bytes:
-    """The same, encoded. In a handshake the context is empty, and it is always the same: it is made once."""
+    """Our chain as an encoded message. In a handshake the context is empty, and the message is made once."""
     raw = b"" if context else credentials.encoded.get(form, b"")
     if not raw:
         raw = certificate_message(credentials, context, form).encode()

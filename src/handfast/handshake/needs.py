@@ -1,6 +1,6 @@
 """What a handshake may wait for besides the peer: somebody's key, verdict, memory or choice.
 
-Whoever has it may be slow or far away: a key in an HSM, a verifier that asks the network, a ticket store that others
+Their owner may be slow or far away: a key in an HSM, a verifier that asks the network, a ticket store that others
 share. So the handshake does not call them. It yields a *need*, an object that knows whom to ask and what, and the
 connection puts the question by ``ask``. An answer that is there at once goes straight back. An awaitable is for the
 shell around the connection to await, and DEFERRED leaves the answer to the connection's owner; meanwhile the connection

@@ -201,7 +201,7 @@ def check_encrypted_extensions(hello: ClientHello, answer: EncryptedExtensions) 
 
 
 def check_protocol(hello: ClientHello, answer: Extended) -> str | None:
-    """The same, of any message that holds it."""
+    """The ALPN protocol that the message selects, if any; it must be one of the hello's. RFC 7301 3.1."""
     selected = answer.find(ProtocolNameList)
     if selected is None:
         return None

@@ -140,7 +140,7 @@ class CertificateWanted:
 
     @property
     def asked(self) -> negotiate.CertificateWanted:
-        """The same for those who choose, whatever the version."""
+        """The request in the form from which credentials are chosen in every version."""
         return negotiate.CertificateWanted(b"", self.schemes, self.ca_names)
 
 

@@ -64,7 +64,7 @@ class SessionOffer:
 def partition(config: ClientConfig, server_name: str) -> bytes:
     """What keeps sessions apart: the server's name, who judged it and how, and who we said we are.
 
-    What a function will say of that nobody knows, so its sessions stay with the configuration that holds it.
+    What a function will say of that is not known, so its sessions stay with the configuration that holds it.
     """
     chains = own_chains(config)
     who = (config.own_id,) if chains is None else chains
@@ -192,7 +192,7 @@ def send_with_psk(hs: ClientHandshake, hello: ClientHello, raw: bytes, offer: Se
 def ticket_keeper(
     hs: ClientHandshake, server_name: str | None, suite: Suite13, secret: ResumptionSecret, resumed: SessionOffer | None
 ) -> Callable[[NewSessionTicket], None] | None:
-    """What keeps the tickets of this connection; None when nobody wants them. RFC 9846 4.7.1."""
+    """What keeps the tickets of this connection; None when none are wanted. RFC 9846 4.7.1."""
     sessions = hs.config.sessions
     if sessions is None or server_name is None:
         return None

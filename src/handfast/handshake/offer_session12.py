@@ -63,7 +63,7 @@ def find_offer_12(
 
 
 def still_good_12(session: ClientSession12, config: ClientConfig, now: float) -> bool:
-    """Whether a session may be offered, as far as that needs nobody's judgement."""
+    """Whether a session may be offered, as far as that needs no judgement."""
     return (
         session.suite in SUITES_12
         and session.suite in config.suites

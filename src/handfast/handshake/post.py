@@ -92,12 +92,12 @@ class PostHandshake:
         self._allow_plain()
 
     def _allow_plain(self) -> None:
-        """Where nobody hears of keys or is asked for proofs, records are sealed without a look until keys are due."""
+        """Without a sink for keys and a proof to await, records are sealed without a look until keys are due."""
         if self.authentication is None and not self.records.watch.wants_secrets:
             self.records.write_plain_until(self._update_at)
 
     def extract(self) -> ExtractedSecrets:
-        """The keys that are on, for whoever goes on with them. Raises ApiMisuse cannot_extract between two steps."""
+        """The keys that are on, for a program to go on with. Raises ApiMisuse cannot_extract between two steps."""
         read, write = self.records.read_protection, self.records.write_protection
         if self._update_owed or not self.records.idle or read is None or write is None:
             reason = "bytes wait to be read or sent, or the peer waits for an answer to its KeyUpdate"

@@ -122,7 +122,7 @@ def find_session(
 
 
 def still_good(state: TicketState, config: ServerConfig, suite: Suite13, server_name: str | None, now: float) -> bool:
-    """Whether a session may be resumed under this configuration, as far as that needs nobody's judgement."""
+    """Whether a session may be resumed under this configuration, as far as that needs no judgement."""
     if state.suite not in SUITES_13 or SUITES_13[state.suite].hash is not suite.hash:
         return False
     if not state.external and not may_have_credentials(config, server_name):

@@ -89,7 +89,7 @@ def find_session_12(hs: ServerHandshake, offer: Offer) -> Generator[Step, Any, R
 
 
 def still_good_12(state: TicketState12, config: ServerConfig, offer: Offer, now: float) -> bool:
-    """Whether a session may be resumed under this configuration, as far as that needs nobody's judgement."""
+    """Whether a session may be resumed under this configuration, as far as that needs no judgement."""
     if state.suite not in SUITES_12 or state.suite not in config.suites or state.suite not in offer.suites:
         return False
     if not may_have_credentials(config, offer.hello.asked_name):
@@ -136,7 +136,7 @@ def keep_session_12(
 ) -> Generator[Step, Any, None]:
     """Keep the session under the id that our hello had: the client knows no tickets. RFC 5246 F.1.4.
 
-    It is not forgotten when a connection that resumes it fails, as RFC 5246 7.2.2 has it: whoever saw the id, which is
+    It is not forgotten when a connection that resumes it fails, as RFC 5246 7.2.2 has it: one who saw the id, which is
     no secret, could then end the session.
     """
     store = session_ids(hs.config)

@@ -1,4 +1,4 @@
-"""Which of our certificates is shown, and why not the others. The same for every version; nothing here is sent.
+"""Which of our certificates is shown, and why not the others. Every version chooses so; nothing here is sent.
 
 A server shows what fits the name and the schemes of the client's hello. A client shows what fits the server's request:
 

@@ -132,7 +132,7 @@ def proof_of(hs: ServerHandshake, chain: tuple[bytes, ...]) -> Generator[Step, A
 
 
 def judge_client_12(hs: ServerHandshake, proven: ProvenChain | None) -> Generator[Step, Any, None]:
-    """The same as in every version, but that there is no alert certificate_required. RFC 5246 7.4.6."""
+    """Judge the client as in TLS 1.3, but that there is no alert certificate_required. RFC 5246 7.4.6."""
     try:
         yield from judge_client(hs, hs.config.client_auth, proven)
     except CertificateRejected as refusal:

@@ -3,8 +3,8 @@
     TCP transport  <->  TLSProtocol (here)  <->  TLSTransport (aio_transport.py)  <->  the user's protocol
 
 The user's protocol hears nothing before the handshake is complete. While a signer or verifier is awaited then, what the
-peer sends is buffered up to a limit; after the handshake it is delivered. The handshake has one deadline, and whoever
-has not answered by then is cancelled.
+peer sends is buffered up to a limit; after the handshake it is delivered. The handshake has one deadline, and what
+is not answered by then is cancelled.
 
 Most of this file is about ends, because TCP destroys evidence: closing a socket with unread data, or getting data after
 it was closed, makes the kernel send a reset, and a reset that meets a write makes the loop drop what it has not read.
@@ -46,7 +46,7 @@ NeedHandler: TypeAlias = "Callable[[Need], Awaitable[object]]"
 
 
 async def refuse_deferred(need: Need) -> object:
-    """The default: nobody is there to answer."""
+    """The default: there is no answer."""
     raise ApiMisuse("nobody_answers", need=type(need).__name__)
 
 

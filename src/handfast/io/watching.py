@@ -61,7 +61,7 @@ class Watcher:
         self.close()
 
     def close(self) -> None:
-        """Stop watching, and give the signal back to whoever handled it before."""
+        """Stop watching, and give the signal back to what handled it before."""
         if self._restore is not None:
             signal.signal(*self._restore)
             self._restore = None

@@ -86,7 +86,7 @@ class KeyHolder:
     ) -> None:
         """Serve processes of the users ``uids``, by default this process's own, on a socket file of this mode.
 
-        A socket file that nobody listens at is replaced. Raises ConfigError file_exists, file_unwritable,
+        A socket file without a listener is replaced. Raises ConfigError file_exists, file_unwritable,
         and bad_option where the system does not say who connects.
         """
         if not (hasattr(socket, "SO_PEERCRED") and hasattr(os, "O_PATH")):
@@ -286,7 +286,7 @@ def _refusal(request_id: bytes, code: Code) -> Answer:
 
 
 def _bind(path: str, mode: int) -> tuple[socket.socket, os.stat_result]:
-    """A socket at ``path``, which nobody can connect to before it has its mode: it does not listen yet."""
+    """A socket at ``path``, to which no connection is possible before it has its mode: it does not listen yet."""
     sock = socket.socket(socket.AF_UNIX)
     try:
         with errors_for(path):
@@ -320,7 +320,7 @@ def _set_mode(path: str, mode: int) -> os.stat_result:
 
 
 def _deserted(path: str) -> bool:
-    """Whether this is a socket file that nobody listens at; connecting to any other file is refused, too."""
+    """Whether this is a socket file without a listener; connecting to any other file is refused, too."""
     if not stat.S_ISSOCK(os.lstat(path).st_mode):
         return False
     with socket.socket(socket.AF_UNIX) as probe:

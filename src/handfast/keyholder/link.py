@@ -1,6 +1,6 @@
 """A signer's connection to its key-holder: many requests at once, answers in any order, and a way back after a loss.
 
-What waits when the connection ends fails, since nobody knows what became of it; what comes later connects anew, and
+What waits when the connection ends fails, since it is not known what became of it; what comes later connects anew, and
 tries again with growing pauses until its own time is up. A connection over which a request timed out and nothing came
 since is not used for new requests: those that still wait for it may, and then it is closed.
 """
@@ -53,7 +53,7 @@ class Place:
         return self._address if isinstance(self._address, str) else "{}:{}".format(*self._address)
 
     async def open(self) -> Streams:
-        """Connect. Raises OSError or ConnectionLost where nobody is there, another HandfastError where TLS refuses."""
+        """Connect. Raises OSError or ConnectionLost where none listens, another HandfastError where TLS refuses."""
         if isinstance(self._address, str):
             return await asyncio.open_unix_connection(self._address)
         if self._tls is None:
@@ -108,7 +108,7 @@ class Link:
             self._close_if_done()
 
     def retire(self) -> None:
-        """No new requests; close once nobody waits."""
+        """No new requests; close once none waits."""
         self._retired = True
         self._close_if_done()
 
@@ -204,7 +204,7 @@ class Client:
             raise LocalFailure(code, holder=self._place, reason=CLOSED) from None
 
     async def close(self) -> None:
-        """End the connection. Whoever is in ``sign`` is to be cancelled then, and it raises LocalFailure."""
+        """End the connection. A call of ``sign`` is to be cancelled then, and raises LocalFailure."""
         self._closed = True
         if self._link is not None:
             await self._link.close()

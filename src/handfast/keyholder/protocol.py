@@ -215,7 +215,7 @@ def key_id_of(public_key_info: bytes) -> bytes:
 
 
 def key_id_of_certificate(certificate: bytes) -> bytes:
-    """The same, of the key of a DER certificate."""
+    """The id of the key of a DER certificate."""
     return key_id_of(der.certificate_fields(certificate).subject_public_key_info)
 
 

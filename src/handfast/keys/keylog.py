@@ -43,7 +43,7 @@ SECRETS_12: SecretNames = {
 def about(name: str, names: SecretNames = SECRETS) -> tuple[str, SecretLevel]:
     """The NSS label ("" if a key log does not hold it) and the level of the secret called ``name``.
 
-    The traffic secrets that KeyUpdate makes are not in the table: a key log does without them, since whoever has
+    The traffic secrets that KeyUpdate makes are not in the table: a key log does without them, since one who has
     number 0 can compute number N.
     """
     return names.get(name, ("", SecretLevel.TRAFFIC if "_application_traffic_secret_" in name else SecretLevel.ALL))

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 class KeyLog:
     """A secret sink that hands each secret with a key log label to ``write_line``, newline included.
 
-    ``write_line`` must have stored the line when it returns: the secret's first record follows it, and whoever captures
+    ``write_line`` must have stored the line when it returns: the secret's first record follows it, and one who captures
     that record wants its key already there. Secrets without a label (the shared secret, the main secret, PSKs) are
     never written.
     """

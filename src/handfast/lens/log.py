@@ -1,6 +1,6 @@
 """Failed handshakes in the log: one WARNING each on the logger ``handfast``, and a flood of them held back.
 
-Whoever can reach a port can make handshakes fail as fast as it likes, so the log has a token bucket, and the next line
+One who can reach a port can make handshakes fail as fast as it likes, so the log has a token bucket, and the next line
 that passes says how many did not.
 """
 

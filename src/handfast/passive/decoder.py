@@ -6,7 +6,7 @@ application keys, a KeyUpdate the next ones; TLS 1.2 is ``handshake12``'s. What 
 is named where it is missed, and from there on the records of that direction are told unopened.
 
 Two rules keep this in step with a side that refuses. Keys go on only if the key log has them, and a side that gave up
-had derived no more. And on a wrong proof nobody acts; if the records go on all the same, they open with the next keys,
+had derived no more. And a wrong proof has no effect; if the records go on all the same, they open with the next keys,
 which are tried.
 """
 
@@ -312,7 +312,7 @@ class Decoder:
     # Early data
 
     def _expect_early_data(self, side: _Side, hello: ClientHello, raw: bytes) -> None:
-        """The hello announces early data. Its suite is that of a session which nobody here knows: the first that fits.
+        """The hello announces early data. Its suite is that of a session which is not known here: the first that fits.
 
         RFC 9846 4.3.10.
         """

@@ -3,7 +3,7 @@
 Each case is a healthy pair of server and client with one thing changed. The table says which side is at fault, what is
 wrong, and the code of the error that must come of it: a certificate that the other side refuses (CertificateRejected),
 files that their own side cannot use (ConfigError), or none, for what other stacks refuse and we have no reason to. The
-names in the certificates are the caller's, so that nobody can recognise a case by its labels.
+names in the certificates are the caller's, so that no case is recognised by its labels.
 """
 
 from __future__ import annotations

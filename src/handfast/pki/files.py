@@ -3,7 +3,7 @@
 All or nothing: every file is first written under a temporary name in the same directory, complete and on disk, and only
 then do they all get their names, by links that cannot replace anything (or by renames, if replacing was asked for). If
 one of those fails, the ones before it are taken back. No file system does several files in one step, so a power cut
-amid the renames can leave old and new files side by side; whoever loads them is told that key and certificate differ.
+amid the renames can leave old and new files side by side; loading them says that key and certificate differ.
 
 All steps go through the directory's descriptor: it stays the same directory even if somebody moves it meanwhile.
 """

@@ -59,7 +59,7 @@ class Template:
 
 
 def subject_name(organization: str, common_name: str) -> x509.Name:
-    """O and CN. A CN that is too long is left out: nobody may need it, the names are in subjectAltName."""
+    """O and CN. A CN that is too long is left out: none may need it, as the names are in subjectAltName."""
     attributes = [x509.NameAttribute(NameOID.ORGANIZATION_NAME, organization)]
     if 0 < len(common_name) <= _MAX_NAME_ATTRIBUTE:
         attributes.append(x509.NameAttribute(NameOID.COMMON_NAME, common_name))

@@ -144,7 +144,7 @@ class RecordLayer:
         """The contents of the application data records at the front of what is buffered and ``data``.
 
         The second value is the first record that was something else, if one was met: it is for ``opened``. For a
-        connected side that nobody watches: no object is built per record.
+        connected side without observers: no object is built per record.
         """
         protection = self._read_protection
         if protection is None:

@@ -65,7 +65,7 @@ class Protection13:
 
     ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
     suite's limit of ``records``, before which a sender must update its keys. Up to ``plain_until`` records, application
-    data needs nothing but to be sealed: writing is open, no new keys are due, and nobody hears of it.
+    data needs nothing but to be sealed: writing is open, no new keys are due, and no observer hears of it.
     """
 
     __slots__ = ("_aead", "_iv", "_opening_limit", "limit", "plain_until", "records", "suite")

@@ -38,7 +38,7 @@ class Protection12:
 
     ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
     suite's limit of ``records``, before which a sender must stop. Up to ``plain_until`` records, application data needs
-    nothing but to be sealed: writing is open, and nobody hears of it.
+    nothing but to be sealed: writing is open, and no observer hears of it.
 
     As in TLS 1.3's, the ways differ by size: small records cost copies, large ones are sealed and opened in place.
     """

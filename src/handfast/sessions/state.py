@@ -27,7 +27,7 @@ class TicketState:
         application_protocol, server_name: of that connection, b"" for none; early data is bound to both.
         max_early_data: how many bytes of early data the ticket allows; 0 for none.
         replay_scope: the replay guard that answers for the ticket's early data, b"" for none.
-        external: 1 for a PSK that does not come from a handshake of ours: nobody showed a certificate for it.
+        external: 1 for a PSK that does not come from a handshake of ours: no certificate was shown for it.
         chain: the certificates that the client presented and proved, DER, leaf first. ocsp_response: the OCSP response
             that came beside the leaf, DER, b"" if none. timestamps: the signed certificate timestamps that came there.
     """

@@ -7,7 +7,7 @@ signature, a root if there is one. Where that ends without a root, the question 
 - the certificate signed itself: self-signed, or a root that is not trusted here;
 - a root, or another presented certificate, has the issuer's name and the signature does not verify under its key: a CA
   of the same name with another key; or, where the key identifiers say that it is the same key, a damaged certificate;
-- nobody has the name: another CA, or an intermediate that the peer should have sent. A leaf alone rarely tells which.
+- none has the name: another CA, or an intermediate that the peer should have sent. A leaf alone rarely tells which.
   What tells is an intermediate known here that fits, or an authorityKeyIdentifier that names the issuer's issuer.
   Without these the code is unknown_issuer, and the words say both, with what hints at one of them: the CA's own name,
   or an address where its certificate can be fetched.

@@ -1,4 +1,4 @@
-"""Verifiers made of verifiers: all of several, one with a deadline, and one that refuses nobody."""
+"""Verifiers made of verifiers: all of several, one with a deadline, and one that refuses none."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class WithTimeout:
 class DangerouslyAcceptAnyone:
     """Accepts every peer, and reports each: for finding out who connects, and for nothing else.
 
-    With ``verifier`` the report has its verdict; without, each peer is reported as one that nobody judged. ``report``
+    With ``verifier`` the report has its verdict; without, each peer is reported as one that was not judged. ``report``
     is called with the presented chain and that verdict; by default a line goes to the log ``handfast``. The peer then
     counts as verified everywhere. To see verdicts without enforcing them, a client's ``enforce_verdict=False`` and a
     server's ``ClientAuth.REQUEST`` are the safer way.

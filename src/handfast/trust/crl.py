@@ -6,7 +6,7 @@ may then mean something else than it seems to. Refused for this and similar reas
 - a delta list, which says only what changed since another one;
 - an indirect list, whose entries may be about certificates of other CAs;
 - a list for some reasons only, which cannot show that a certificate is good;
-- a list without nextUpdate, of which nobody can tell whether a newer one is being withheld;
+- a list without nextUpdate, of which none can tell whether a newer one is being withheld;
 - a signature that rests on a broken hash.
 """
 

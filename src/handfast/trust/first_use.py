@@ -1,4 +1,4 @@
-"""Trust on first use: a server is whoever it was when it was first met, as ssh has it.
+"""Trust on first use: a server is who it was when it was first met, as ssh has it.
 
 The store is a text file that a person can read and edit: a server's name and the pin of its key in each line. It is
 replaced as a whole, under a lock, by a file of mode 0600, so that neither a crash nor another process can make a server
@@ -38,7 +38,7 @@ class FirstUse:
 
     It says nothing of a server that is met for the first time but that it will be noticed if it changes. Names, dates
     and issuers are not looked at; where they matter: ``AllOf(PathVerifier(...), FirstUse(...))``, in this order, so
-    that nobody is kept who is refused. Ports share a name's key. Servers only: a client has no name to be known by.
+    that none is kept who is refused. Ports share a name's key. Servers only: a client has no name to be known by.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:

@@ -2,13 +2,13 @@
 
 The peer sends it, so nothing in it is believed before its signature is: by the key that issued the leaf in the verified
 path, or by a responder whose certificate that very key signed, for OCSP, and that is valid now. It must be about this
-leaf and nobody else, and current; what it says of a revoked certificate counts for ever. Refused is also
+leaf and for no other, and current; what it says of a revoked certificate counts for ever. Refused is also
 
-- one without nextUpdate: nobody could tell for how long the peer has been showing it;
+- one without nextUpdate: none could tell for how long the peer has been showing it;
 - one about several certificates, of which the library does not show all;
 - a critical extension, of which none is processed, and a signature that does not rest on SHA-2.
 
-A path of one certificate, a leaf that is itself a root, is nobody's to revoke: it is looked up no more than in lists.
+A path of one certificate, a leaf that is itself a root, is not to be revoked: it is looked up no more than in lists.
 """
 
 from __future__ import annotations

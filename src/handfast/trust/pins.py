@@ -1,4 +1,4 @@
-"""Pins: the peer is whoever holds this very key, or has this very certificate.
+"""Pins: the peer is one that holds this very key, or has this very certificate.
 
 A pin of a key is curl's: ``sha256//`` and the base64 of the SHA-256 of the SubjectPublicKeyInfo, RFC 7469 2.4. It
 outlives the certificate when that is renewed with the same key. Possession of the key is proven by the handshake, so a

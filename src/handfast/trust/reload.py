@@ -1,10 +1,10 @@
 """Credentials and trust that are loaded anew while connections go on.
 
-A configuration is frozen; what may change stands in it as a *handle*. Whoever chooses a certificate or judges a chain
+A configuration is frozen; what may change stands in it as a *handle*. What chooses a certificate or judges a chain
 takes what the handle holds at that moment and stays with it: one handshake never mixes two generations, and the next
 judgement, be it of a new connection, of a resumed session or after the handshake, already uses the new one.
 
-Files change in steps that nobody announces: a certificate before its key, a file that is half written, a link that is
+Files change in steps that are not announced: a certificate before its key, a file that is half written, a link that is
 swapped. So what was loaded counts only if it is whole, if its parts belong together, and if the files said the same
 before and after they were read. Otherwise the generation before stays in use, and one line in the log ``handfast`` says
 why.

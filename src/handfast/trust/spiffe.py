@@ -104,7 +104,7 @@ class SpiffeVerifier:
 
     @property
     def policy_id(self) -> bytes | None:
-        """32 bytes, the same for the same domains, roots and prefix; None with ``allow``, of which nobody knows."""
+        """32 bytes, the same for the same domains, roots and prefix; None with ``allow``, which may say anything."""
         if self._allow is not None:
             return None
         parts = [domain.encode() + b"=" + one.policy_id for domain, one in sorted(self._verifiers.items())]

@@ -1,6 +1,6 @@
 """Verdict: what judging a peer's chain came to. It is a type of its own so that nothing else can pass for a yes.
 
-There are two makers, ``accept`` and ``refuse``. Whatever else a verifier returns (None, True, a coroutine that nobody
+There are two makers, ``accept`` and ``refuse``. Whatever else a verifier returns (None, True, a coroutine that was not
 awaited) becomes a refusal in ``as_verdict``.
 """
 

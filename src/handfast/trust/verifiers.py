@@ -53,7 +53,7 @@ class PathVerifier:
     chain is refused; they never complete one. ``verify`` never raises: what it cannot judge it refuses.
 
     With ``crls`` the verified path is looked up in them. ``crl_scope`` "chain" looks up the leaf and the CAs between it
-    and the root: a revoked CA that nobody looks up would vouch for anything, while a list that is missing is noticed at
+    and the root: a revoked CA, not looked up, would vouch for anything, while a list that is missing is noticed at
     the first connection. "leaf" looks up the leaf alone. ``crl_unknown`` says what becomes of a certificate about which
     no list speaks: "refuse" or "allow". The lists may be replaced while the verifier is in use: set ``crls``.
 

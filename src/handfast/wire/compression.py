@@ -1,6 +1,6 @@
 """Certificates in fewer bytes: CompressedCertificate <-> Certificate. RFC 8879.
 
-Whoever inflates does so before it knows anything of the peer, so what it costs is bounded beforehand: the announced
+The receiver inflates before it knows anything of the peer, so what it costs is bounded beforehand: the announced
 length by the limit of every handshake message, the output by the announced length. What is compressed is the message
 without its header; the transcript holds the CompressedCertificate.
 

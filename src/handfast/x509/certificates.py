@@ -3,7 +3,7 @@
 The parser's attributes raise when they are first looked at, with errors of several kinds. Here each is looked at once,
 and whatever goes wrong becomes ``Malformed``, so that no later step can meet a surprise in the middle of a judgement.
 
-A certificate of usual size that was read lately is not read again: it is the same whenever and whoever it comes from,
+A certificate of usual size that was read lately is not read again: it is the same whenever and from wherever it comes,
 and nothing here depends on the time or on what is trusted. Judging is done anew each time.
 """
 
@@ -96,7 +96,7 @@ class Parsed:
 
 
 def hush_parser() -> None:
-    """What the parser reads and finds odd, as the serial number 0 of some roots, is no news for whoever runs us.
+    """What the parser reads and finds odd, as the serial number 0 of some roots, is no news for the program.
 
     It warns, and some programs turn warnings into exceptions. What it reads is used, and ``rules`` says what is wrong
     with it. A filter for our own modules does it, and not ``catch_warnings``, which threads must not use at once.

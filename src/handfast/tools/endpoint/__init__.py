@@ -3,7 +3,7 @@ in one JSON line what came of it. docs/endpoint.md lists the flags and the line'
 
     python -m handfast.tools.endpoint --role server --listen 127.0.0.1:0 --cert cert.pem --key key.pem --echo-xor
 
-The same as a function: ``run(Options(config=ServerConfig(...), listen=("127.0.0.1", 0)))`` returns an ``Outcome``.
+As a function: ``run(Options(config=ServerConfig(...), listen=("127.0.0.1", 0)))`` returns an ``Outcome``.
 """
 
 from handfast.tools.endpoint.conversation import run, run_each

@@ -98,19 +98,19 @@ class ForcedVerifier:
 
 
 def answering_signer(credentials: Credentials, answering: Answering) -> Credentials:
-    """The same credentials, whose signer answers in this way."""
+    """Credentials with this chain and key, whose signer answers in this way."""
     if answering is Answering.SYNC:
         return credentials
     return replace(credentials, signer=LateSigner(credentials.signer, answering))
 
 
 def answering_verifier(verifier: Verifier, answering: Answering) -> Verifier:
-    """The same verifier, answering in this way."""
+    """A verifier that judges as this one does, and answers in this way."""
     return verifier if answering is Answering.SYNC else LateVerifier(verifier, answering)
 
 
 def wait_for_answer(need: Need, awaitable: Any) -> object:
-    """Waits for whoever did not answer at once: runs an awaitable, fetches what was deferred."""
+    """Waits for what was not answered at once: runs an awaitable, fetches what was deferred."""
     if awaitable is not None:
         import asyncio
 

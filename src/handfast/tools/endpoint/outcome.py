@@ -42,7 +42,7 @@ class Failure:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FatalAlert:
     """The alert that ended the connection. ``direction`` is ``sent`` or ``received``; ``level`` and ``encrypted`` are
-    None where nobody watched."""
+    None without observers."""
 
     name: str
     number: int
