@@ -62,7 +62,8 @@ class Credentials:
 
     def __post_init__(self) -> None:
         if not self.chain:
-            raise ConfigError("no_certificate", path="the chain")
+            advice = "give at least the certificate of the key, DER"
+            raise ConfigError("no_certificate", path="the chain", found="it is empty", advice=advice)
         # Of all other signers each signature is verified before it is sent. See ``must_be_checked``.
         if type(self.signer) is LocalSigner:
             _check_local_key(self.signer.public_key, self.chain[0])

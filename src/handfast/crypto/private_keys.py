@@ -114,7 +114,8 @@ def _check_numbers(key: object, path: str) -> object:
     fit = p * q == n and p > 1 and q > 1 and (e * d - 1) % (p - 1) == 0 and (e * d - 1) % (q - 1) == 0
     if fit and (private.dmp1, private.dmq1) == (d % (p - 1), d % (q - 1)) and private.iqmp * q % p == 1:
         return key
-    raise ConfigError("bad_key", path=path, reason="the numbers of the RSA key do not fit each other")
+    reason = "the numbers of the RSA key do not fit each other"
+    raise ConfigError("bad_key", path=path, reason=reason, advice="the file is damaged: use another copy, or a new key")
 
 
 def _pem_block(data: bytes, path: str) -> bytes:
