@@ -102,7 +102,7 @@ def server13(
     proven = None if request is None else (yield from client_identity(hs, request))
     yield from check_finished(hs, client_secret)
     if resumption is not None:
-        take_over(hs, resumption.peer, resumption.state.ocsp_response)
+        take_over(hs, resumption.peer, resumption.state.ocsp_response, resumption.state.timestamps)
     resumption_secret = None
     if ticket_count or hs.watch.wants_secrets:
         resumption_secret = main_secret.resumption_secret(hs.transcript.digest())
