@@ -22,6 +22,11 @@ MAX_CLIENT_HELLO = 32 * 1024
 HELLOS_KEPT = 256
 # What hellos of so many shapes came to is kept by a server's configuration.
 DECISIONS_KEPT = 256
+# Items of one list, and extensions of one message, that are read: each costs an object, and some are compared with each
+# other. Numbers, as of suites and groups, are read at once, so their list may be as long as its message; of CA names a
+# CertificateRequest may have those of a whole trust store. Browsers send 20 extensions and 2 key shares.
+MAX_LIST_ITEMS = 128
+MAX_CA_NAMES = 1024
 # All messages of one handshake: two certificate chains at their bound and room for the rest.
 MAX_HANDSHAKE_BYTES = 256 * 1024
 

@@ -30,6 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, dataclass_transform
 
+from handfast import limits
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.registry import Registry
 
@@ -45,6 +46,13 @@ class Undecodable(Exception):
         self.code = code
         self.details = details
         self.path: list[str] = []
+
+
+class TooMany(Undecodable):
+    """A list is too long. It is not read again to say where it stands: that would double its cost at each level."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("too_many_items", limit=limit)
 
 
 def truncated(missing: int) -> NoReturn:
@@ -215,10 +223,14 @@ class Remainder:
 class Vector:
     """``Item name<minimum..maximum>``, as a tuple. RFC 9846 3.4."""
 
-    __slots__ = ("item", "letter", "maximum", "minimum", "prefix", "size")
+    __slots__ = ("item", "letter", "maximum", "minimum", "most", "prefix", "size")
 
-    def __init__(self, item: Codec | type[Struct], minimum: int, maximum: int) -> None:
+    def __init__(
+        self, item: Codec | type[Struct], minimum: int, maximum: int, *, most: int = limits.MAX_LIST_ITEMS
+    ) -> None:
+        """``most`` items are read of a list whose items are not numbers."""
         self.item = _codec(item)
+        self.most = most
         self.minimum = minimum
         self.maximum = maximum
         self.prefix = (maximum.bit_length() + 7) // 8
@@ -256,9 +268,11 @@ class Vector:
 
     def _read_items(self, data: bytes, at: int, stop: int) -> tuple[Any, ...]:
         items: list[Any] = []
-        read = self.item.read
+        read, most = self.item.read, self.most
         try:
             while at < stop:
+                if len(items) >= most:
+                    raise TooMany(most)
                 item, at = read(data, at, stop)
                 items.append(item)
         except Undecodable as error:
@@ -293,7 +307,7 @@ _STUMBLES = (ValueError, OverflowError, IndexError, struct.error, Undecodable)
 def _straight(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, Writer]:
     """Reading and writing in a straight line: the lines of the fields, one after the other, in one function each."""
     by_field = _by_field(cls, fields)
-    scope: dict[str, Any] = {"cls": cls, "STUMBLES": _STUMBLES}
+    scope: dict[str, Any] = {"cls": cls, "STUMBLES": _STUMBLES, "TooMany": TooMany}
     scope |= {
         "pack": struct.pack,
         "unpack_from": struct.unpack_from,
@@ -314,7 +328,15 @@ def _straight(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, 
     values = ", ".join(f"value{number}" for number in range(len(fields)))
     reading.append(f"return cls({values}), at")
     writing.append("return " + (values.replace(", ", " + ") or "b''"))
-    read = ["def read(data, at, end):", " start = at", " try:", *reading, " except STUMBLES:"]
+    read = [
+        "def read(data, at, end):",
+        " start = at",
+        " try:",
+        *reading,
+        " except TooMany:",
+        "raise",
+        " except STUMBLES:",
+    ]
     write = ["def write(struct):", " try:", *writing, " except STUMBLES:"]
     code = [*read, "return read_fields(data, start, end)", *write, "return write_fields(struct)"]
     exec("\n".join(line if line[0] == " " or line[:3] == "def" else f"  {line}" for line in code), scope)
@@ -395,7 +417,8 @@ def _codec(declared: Codec | type[Struct]) -> Codec:
 def decode(cls: type[S], data: bytes, *, at: int = 0) -> S:
     """The struct in ``data[at:]``, all of it.
 
-    Raises BadMessage (truncated, trailing_bytes, length_out_of_bounds) or PeerMisbehaved (duplicate_extension).
+    Raises BadMessage (truncated, trailing_bytes, length_out_of_bounds, too_many_items) or PeerMisbehaved
+    (duplicate_extension).
     """
     end = len(data)
     try:
