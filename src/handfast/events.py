@@ -338,5 +338,7 @@ class Watch:
 def _report_broken(listener: object) -> None:
     import logging
 
+    from handfast.errors.foreign import detail
+
     # Not logger.exception: the traceback of a sink could show what it was given.
-    logging.getLogger("handfast").warning("%r raised and was detached from its connection", listener)
+    logging.getLogger("handfast").warning("%s raised and was detached from its connection", detail(repr(listener)))

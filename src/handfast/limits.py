@@ -122,6 +122,10 @@ MAX_SPIFFE_TRUST_DOMAIN = 255
 
 # Characters of one text from a peer or a certificate that a sentence shows.
 MAX_PEER_TEXT = 256
+# ... and of one part of an error's sentence, or of what a verifier says; of one line in the log, or in a trace. Syslog
+# servers take 8 KiB (RFC 5424 6.1 asks for 2).
+MAX_DETAIL_TEXT = 2048
+MAX_LOG_LINE = 8192
 
 # Failed handshakes in the log: so many at once, then so many per second; whoever reaches the port can cause any number.
 # The same for what a key-holder refuses each of its callers.

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING
 
 from handfast import limits
 from handfast.errors import ApiMisuse, HandfastError, LocalFailure
+from handfast.errors.foreign import said_by
 from handfast.handshake.needs import Need, Sign
+from handfast.text import escape
 
 if TYPE_CHECKING:
     from handfast.engine.connection import Connection
@@ -40,7 +42,9 @@ def log_bug(error: BaseException) -> None:
     import logging
     import traceback
 
-    logging.getLogger("handfast").error("internal error:\n%s", "".join(traceback.format_exception(error)))
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    shown = "\n".join(escape(line, limits.MAX_PEER_TEXT) for line in lines)
+    logging.getLogger("handfast").error("internal error:\n%s", shown)
 
 
 def answer_without(need: Need, error: BaseException) -> object:
@@ -49,7 +53,7 @@ def answer_without(need: Need, error: BaseException) -> object:
         raise _need_failed(need, error) from None
     import logging
 
-    reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
+    reason = said_by(error)
     logging.getLogger("handfast").warning("%s failed, and was done without: %s", type(need).__name__, reason)
     return None
 
@@ -57,7 +61,7 @@ def answer_without(need: Need, error: BaseException) -> object:
 def _need_failed(need: Need, error: BaseException) -> HandfastError:
     if isinstance(error, HandfastError) and not isinstance(error, ApiMisuse):
         return error
-    reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
+    reason = said_by(error)
     if isinstance(need, Sign):
         return LocalFailure("signing_failed", reason=reason)
     return LocalFailure("need_failed", need=type(need).__name__.lower(), reason=reason)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from handfast.errors.foreign import detail
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -53,8 +55,10 @@ class HandfastError(Exception):
         self.details = details
         self.alert = entry.alert
         self.rfc = entry.rfc
-        self.what = entry.what.format(**details)
-        self.hint = (entry.hint or self.default_hint).format(**details)
+        # Whoever said it, a peer, a store or a foreign exception: here it becomes text of ours.
+        shown = {name: detail(value) for name, value in details.items()}
+        self.what = entry.what.format(**shown)
+        self.hint = (entry.hint or self.default_hint).format(**shown)
         super().__init__(self.what)
 
     def explain(self) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overl
 from handfast.credentials.signers import must_be_checked
 from handfast.crypto import signatures
 from handfast.errors import ApiMisuse, ConfigError, LocalFailure, PeerMisbehaved
+from handfast.errors.foreign import said_by
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
 from handfast.handshake.by_name import no_such_name
 from handfast.handshake.needs import Choose, Judge, Need, Resolve, Sign
@@ -72,7 +73,7 @@ def misused(error: ApiMisuse) -> LocalFailure:
 
     It is no fault of who called the connection, which must not live on with a handshake that broke off.
     """
-    return LocalFailure("internal_error", reason=f"{type(error).__name__}: {error}")
+    return LocalFailure("internal_error", reason=said_by(error))
 
 
 class Handshake:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from handfast import limits
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
+from handfast.errors.foreign import said_by
 from handfast.handshake import negotiate
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
@@ -233,6 +234,6 @@ def quietly(call: Callable[..., object], *arguments: object) -> object:
     except Exception as error:  # noqa: BLE001 (whatever it raises: a session is only a convenience)
         import logging
 
-        reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
+        reason = said_by(error)
         logging.getLogger("handfast").warning("the store of sessions failed, and was done without: %s", reason)
         return None

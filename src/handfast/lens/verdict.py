@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from handfast.errors import CertificateRejected, HandfastError, PeerRejected
+from handfast.errors.foreign import said_by
 from handfast.events import (
     AlertSeen,
     CertificateChosen,
@@ -198,7 +199,7 @@ class Outcome:
                 return f"failed {self.stage}: {error.what}"
             case HandfastError():
                 return f"{ours} refused {self.stage}: {self._alert(ours, error)}: {error.what}"
-        return f"failed {self.stage}: {type(error).__name__}: {escape(str(error))}"
+        return f"failed {self.stage}: {said_by(error)}"
 
     def _alert(self, sender: Role, error: HandfastError) -> str:
         """The alert that ``sender`` sent, by name and number."""
