@@ -90,7 +90,9 @@ MAX_TICKETS_KEPT = 8
 SESSIONS_PER_PARTITION = 4
 CACHED_PARTITIONS = 1024
 STORED_TICKETS = 10_000
-# A session with a longer chain, OCSP response included, is not kept.
+# ... and how many bytes of them, chains included; a session with a chain of two certificates has 1.5 KiB.
+STORED_TICKET_BYTES = 32 * 1024 * 1024
+# A session with a longer chain, OCSP response and, at a client, its ticket included, is not kept.
 MAX_STORED_CHAIN = 16 * 1024
 # One random AES-GCM key: nonces are random, so the number of tickets is bounded. NIST SP 800-38D 8.3.
 TICKETS_PER_KEY = 2**31
@@ -119,6 +121,9 @@ RELOAD_INTERVAL = 5.0
 # SPIFFE-ID 2.4: bytes of an ID, and of its trust domain.
 MAX_SPIFFE_ID = 2048
 MAX_SPIFFE_TRUST_DOMAIN = 255
+
+# A distinguished name that is remembered taken apart, which takes a hundred times its room; CAs' names have 100 bytes.
+MAX_KEPT_NAME = 512
 
 # Characters of one text from a peer or a certificate that a sentence shows.
 MAX_PEER_TEXT = 256

@@ -42,9 +42,6 @@ def server_config(client_auth: ClientAuth = ClientAuth.REQUIRE_AND_VERIFY, **set
         "ca_names": roots(certificates.ca()).names(),
         "application_protocols": ("http/1.1",),
     }
-    if client_auth is ClientAuth.NONE and 0x0304 not in settings.get("versions", (0x0304,)):
-        # In TLS 1.2 there is no later in which a client could be asked.
-        del usual["verifier"], usual["ca_names"]
     return ServerConfig(client_auth=client_auth, **(usual | settings))
 
 

@@ -59,10 +59,7 @@ def client(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REA
 
 def server(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REAL, **options: Any) -> ServerConnection:
     """Our server, which trusts every client whose certificate it asks for."""
-    settings: dict[str, Any] = {**DEFAULTS, **options}
-    # In TLS 1.2 there is no later in which it could ask.
-    if 0x0304 in settings.get("versions", (0x0304,)) or settings.get("client_auth", ClientAuth.NONE) != "none":
-        settings.setdefault("verifier", Judge())
+    settings: dict[str, Any] = {**DEFAULTS, "verifier": Judge(), **options}
     settings.setdefault("credentials", (credentials(certificates.server()),))
     return ServerConnection(ServerConfig(**settings), observers=observers, secret_sinks=sinks, seams=seams)
 

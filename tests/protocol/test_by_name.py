@@ -297,7 +297,7 @@ def test_a_table_that_a_function_returns_is_not_used_as_its_first_entry():
 
 
 def test_a_configuration_made_from_the_one_that_chose_it_was_chosen():
-    settings = replace(config(B), choose_config=lambda hello: replace(settings, application_protocols=("x",)))
+    settings: Any = replace(config(B), choose_config=lambda hello: replace(settings, application_protocols=("x",)))
     assert meet(settings, protocols=(b"x",)).connection.info.application_protocol == "x"
 
 

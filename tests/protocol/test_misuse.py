@@ -74,7 +74,7 @@ def test_what_a_servers_configuration_cannot_use(settings, words):
         handfast.ServerConfig(credentials=[CREDENTIALS], **settings)
 
 
-ONLY_12 = {"versions": [0x0303]}
+ONLY_12: Any = {"versions": [0x0303]}
 
 
 @pytest.mark.parametrize("role", ["client", "server"])
@@ -113,7 +113,7 @@ def test_a_deadline_is_a_number():
     ids=lambda settings: next(iter(settings)),
 )
 def test_what_a_client_of_tls12_cannot_do(settings):
-    assert handfast.ClientConfig(**settings)
+    handfast.ClientConfig(**settings)
     with pytest.raises(ConfigError, match=f"{next(iter(settings))}: only TLS 1.3 has it"):
         handfast.ClientConfig(**ONLY_12, **settings)
 
@@ -132,8 +132,6 @@ def test_what_a_client_of_tls12_cannot_do(settings):
             },
             "max_early_data: only TLS 1.3",
         ),
-        ({"verifier": Approving()}, "verifier: client_auth is none"),
-        ({"ca_names": (b"0\0",)}, "ca_names: client_auth is none"),
         (
             {
                 "client_auth": handfast.ClientAuth.REQUIRE_AND_VERIFY,
@@ -144,7 +142,7 @@ def test_what_a_client_of_tls12_cannot_do(settings):
     ],
 )
 def test_what_a_server_of_tls12_cannot_do(settings, words):
-    assert ServerConfig(credentials=[CREDENTIALS], **settings)
+    ServerConfig(credentials=[CREDENTIALS], **settings)
     with pytest.raises(ConfigError, match=words):
         ServerConfig(credentials=[CREDENTIALS], **ONLY_12, **settings)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -152,3 +153,18 @@ def test_a_block_that_is_cut_off_does_not_hide_the_next_one() -> None:
     assert [block.der() for block in pem.blocks(cut + whole)] == [b"whole"]
     assert [block.der() for block in pem.blocks(b"-----BEGIN X-----\nAA==\n-----END Y-----\n" + whole)] == [b"whole"]
     assert [block.der() for block in pem.blocks(whole.replace(b"\n", b" \t\r\n"))] == [b"whole"]
+
+
+def test_no_large_name_is_remembered() -> None:
+    """Taken apart it has a hundred times its size, and strangers choose it."""
+    attribute = x509.NameAttribute(NameOID.COMMON_NAME, "x" * 20)
+    name = x509.Name([attribute] * 500).public_bytes()
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(64):
+            common_names(name.replace(b"x" * 20, b"%020d" % number))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1024 * 1024

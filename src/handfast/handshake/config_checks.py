@@ -42,19 +42,12 @@ def check_client_demands(config: ClientConfig) -> None:
 
 
 def check_server_demands(config: ServerConfig) -> None:
-    """ConfigError for what only TLS 1.3 can do, where it is not spoken, and for demands on clients never asked.
-
-    In TLS 1.2 a client is asked for its certificate in the handshake or not at all, and cannot send anything beside it.
-    """
+    """ConfigError for what only TLS 1.3 can do, where it is not spoken: in TLS 1.2 a client staples nothing."""
     if ProtocolVersion.TLS13 in config.spoken:
         return
     _refuse_unspoken(config, "certificate_compression", "ask_for_ocsp_response", "ask_for_timestamps", "max_early_data")
     if config.asks_for_ocsp_response:
         raise bad_option("verifier", "it requires an OCSP response, and only TLS 1.3 lets a client send one", _ADVICE)
-    if config.client_auth == "none":
-        for name in ("verifier", "ca_names"):
-            if getattr(config, name):
-                raise bad_option(name, "client_auth is none, so no client shows a certificate", "choose another mode")
 
 
 def check_tables(config: ServerConfig) -> None:

@@ -203,7 +203,7 @@ def ticket_keeper(
         if shown and chains is not None and (own_partition != present or hs.info.shown not in chains):
             # Our credentials were loaded anew since: this session is not of who the partition is for.
             return
-        size = sum(map(len, (*hs.info.presented, hs.info.ocsp_response)))
+        size = sum(map(len, (*hs.info.presented, hs.info.ocsp_response, message.ticket)))
         if not message.ticket_lifetime or left <= 0 or size > limits.MAX_STORED_CHAIN:
             return
         left -= 1

@@ -84,7 +84,8 @@ def remember_session_12(
     config = hs.config
     if config.sessions is None or server_name is None or not main_secret.extended:
         return
-    if sum(map(len, (*hs.info.presented, hs.info.ocsp_response))) > limits.MAX_STORED_CHAIN:
+    named = b"" if ticket is None else ticket.ticket
+    if sum(map(len, (*hs.info.presented, hs.info.ocsp_response, named))) > limits.MAX_STORED_CHAIN:
         return
     chains = own_chains(config)
     if resumed is not None:

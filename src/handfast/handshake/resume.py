@@ -259,6 +259,9 @@ def send_tickets(
     early_data = config.max_early_data if not chain or config.early_data_with_client_identity else 0
     scope = scope_and_start(config.replay_guard)[0] if early_data else b""
     policy = server_policy(config, hs.info.server_name)
+    if isinstance(hs.info.peer, UnverifiedPeer):
+        # A chain that anybody can make is kept no more often than we would by ourselves: stores have one budget.
+        count = min(count, config.ticket_count)
     for number in range(count):
         nonce = bytes((number,))
         state = TicketState(
