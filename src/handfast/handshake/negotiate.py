@@ -420,9 +420,8 @@ def asked_name(hello: ClientHello) -> str | None:
     return name
 
 
-# Visible ASCII, as long as a name can be (RFC 1035 2.3.4): it is a key of much that is remembered. What is not ASCII at
-# all has become U+FFFD by now.
-_HOST_NAME = re.compile("[!-~]{1,255}").fullmatch
+# Visible ASCII. What is not ASCII at all has become U+FFFD by now.
+_HOST_NAME = re.compile("[!-~]+").fullmatch
 
 
 def _shares_by_group(key_share: KeyShareClientHello, groups: Collection[int]) -> dict[int, bytes]:

@@ -67,13 +67,17 @@ def trusted_under(config: Config, *parts: str | bytes) -> bytes:
     sessions stay with the configuration that holds it.
     """
     own = policy_id(config.verifier)
-    return _trusted_under(b"?" + config.own_id if own is None else b"=" + own, *parts)
+    named = b"?" + config.own_id if own is None else b"=" + own, *parts
+    # A client may ask for a name as long as its hello.
+    return _digest(*named) if sum(map(len, named)) > limits.MAX_KEPT_NAME else _trusted_under(*named)
 
 
-@lru_cache(maxsize=256)
-def _trusted_under(*parts: str | bytes) -> bytes:
+def _digest(*parts: str | bytes) -> bytes:
     encoded = [part.encode() if isinstance(part, str) else part for part in parts]
     return SHA256.digest(b"".join(len(part).to_bytes(4, "big") + part for part in encoded))
+
+
+_trusted_under = lru_cache(maxsize=256)(_digest)
 
 
 def server_policy(config: ServerConfig, server_name: str | None) -> bytes:
