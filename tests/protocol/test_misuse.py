@@ -83,15 +83,16 @@ def test_yes_and_no_are_not_words(role, name):
     """Text that says no would count as yes."""
     if role == "client" and not hasattr(handfast.ClientConfig, name):
         return
-    make = handfast.ClientConfig if role == "client" else partial(ServerConfig, credentials=[CREDENTIALS])
+    make: Any = handfast.ClientConfig if role == "client" else partial(ServerConfig, credentials=[CREDENTIALS])
     with pytest.raises(ConfigError, match=f"{name}: 'false' is neither True nor False"):
         make(**{name: "false"})
 
 
 @pytest.mark.parametrize("name", ["enforce_verdict", "post_handshake_auth"])
 def test_a_clients_own_yes_and_no_are_not_words(name):
+    settings: Any = {name: "false"}
     with pytest.raises(ConfigError, match=name):
-        handfast.ClientConfig(**{name: "false"})
+        handfast.ClientConfig(**settings)
 
 
 def test_a_deadline_is_a_number():

@@ -21,7 +21,7 @@ from handfast.wire.messages12 import MESSAGES_12
 from tests.counting import instructions
 from tests.lies import handshake
 
-CLASSES = list(dict.fromkeys([*MESSAGES.values(), HelloRetryRequest, *MESSAGES_12.values()]))
+CLASSES: list[Any] = list(dict.fromkeys([*MESSAGES.values(), HelloRetryRequest, *MESSAGES_12.values()]))
 
 
 def prefixed(codec: Any, content: bytes) -> bytes:

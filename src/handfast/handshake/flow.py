@@ -212,8 +212,9 @@ class Handshake:
         several = (found,) if hasattr(found, "current") else found or ()
         if not isinstance(several, list | tuple):
             raise LocalFailure("need_failed", need="resolve", reason=f"it returned {type(found).__name__}")
-        current = [getattr(one, "current", None) for one in several]
-        if not all(isinstance(one, Credentials) for one in current):
+        held = [getattr(one, "current", None) for one in several]
+        current = [one for one in held if isinstance(one, Credentials)]
+        if len(current) != len(held):
             raise LocalFailure("need_failed", need="resolve", reason=f"it returned {type(found).__name__}")
         return current
 
