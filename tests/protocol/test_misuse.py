@@ -108,7 +108,6 @@ def test_a_deadline_is_a_number():
         {"post_handshake_auth": True},
         {"ticket_request": (1, 1)},
         {"key_share_groups": (0x001D,)},
-        {"certificate_compression": (1,)},
         {"ca_names": (b"0\0",)},
     ],
     ids=lambda settings: next(iter(settings)),
@@ -122,7 +121,6 @@ def test_what_a_client_of_tls12_cannot_do(settings):
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"certificate_compression": (1,)}, "certificate_compression: only TLS 1.3"),
         ({"ask_for_ocsp_response": True}, "ask_for_ocsp_response: only TLS 1.3"),
         ({"ask_for_timestamps": True}, "ask_for_timestamps: only TLS 1.3"),
         (

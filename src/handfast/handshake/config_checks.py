@@ -37,7 +37,7 @@ def check_kinds(config: Config) -> None:
 def check_client_demands(config: ClientConfig) -> None:
     """ConfigError for what only TLS 1.3 can do, where it is not spoken."""
     if ProtocolVersion.TLS13 not in config.spoken:
-        asked = ("post_handshake_auth", "ticket_request", "key_share_groups", "certificate_compression", "ca_names")
+        asked = ("post_handshake_auth", "ticket_request", "key_share_groups", "ca_names")
         _refuse_unspoken(config, *asked)
 
 
@@ -45,7 +45,7 @@ def check_server_demands(config: ServerConfig) -> None:
     """ConfigError for what only TLS 1.3 can do, where it is not spoken: in TLS 1.2 a client staples nothing."""
     if ProtocolVersion.TLS13 in config.spoken:
         return
-    _refuse_unspoken(config, "certificate_compression", "ask_for_ocsp_response", "ask_for_timestamps", "max_early_data")
+    _refuse_unspoken(config, "ask_for_ocsp_response", "ask_for_timestamps", "max_early_data")
     if config.asks_for_ocsp_response:
         raise bad_option("verifier", "it requires an OCSP response, and only TLS 1.3 lets a client send one", _ADVICE)
 
