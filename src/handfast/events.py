@@ -19,6 +19,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import logs
+from handfast.errors.foreign import detail
 from handfast.errors import HandfastError
 from handfast.registry import AlertDescription
 
@@ -344,4 +345,4 @@ class Watch:
 
 def _report_broken(listener: object) -> None:
     # No traceback: that of a sink could show what it was given.
-    logs.warn("failures of observers", lambda: f"{listener!r} raised and was detached from its connection")
+    logs.warn("failures of observers", lambda: f"{detail(repr(listener))} raised and was detached from its connection")

@@ -527,7 +527,7 @@ def test_who_sent_early_data_is_not_verified_before_the_handshake_is_over():
     world = early_world(client={**IDENTIFIED["client"], **OPT_IN}, server={**IDENTIFIED["server"], **OPT_IN})
     pair = world.pair(early_data=QUESTION)
     pair.server.receive(pair.client.outgoing())
-    info = pair.server.info
+    info: Any = pair.server.info
     assert (info.early_data, info.verified_peer, info.peer, info.presented) == ("accepted", None, None, ())
     assert info.session_peer.chain == certificates.client().chain
     assert info.session_peer.verdict.accepted

@@ -79,10 +79,11 @@ def expensive(bits, exponent):
 @pytest.mark.parametrize(("bits", "exponent"), [(MAX_RSA_BITS + 8, 65537), (2048, MAX_RSA_EXPONENT + 1), (2048, 1)])
 def test_an_rsa_key_is_judged_before_it_verifies_anything(role, version, bits, exponent):
     shown = expensive(bits, exponent)
-    ours = {"versions": (version,)}
+    ours: Any = {"versions": (version,)}
     if role is Role.SERVER:
         ours["client_auth"] = ClientAuth.REQUEST
-    more = {"identity": identity(role, "rsa-2048"), "scheme": Scheme.rsa_pss_rsae_sha256}
+    peer: Any
+    more: Any = {"identity": identity(role, "rsa-2048"), "scheme": Scheme.rsa_pss_rsae_sha256}
     if version == 0x0303:
         peer = meet12(role, ours, lies={"Certificate": Certificate12((shown,))}, **more).run()
     else:

@@ -547,7 +547,11 @@ class Connection:
             if content:
                 self._take_data(content)
             if other is None:
-                break
+                # A run may end for want of room, and go on.
+                if not content or not self._records.buffered:
+                    break
+                data = b""
+                continue
             content_type, rest, _ = other
             record = self._records.opened(content_type, rest)
             if content_type != HANDSHAKE:

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 
 from handfast import limits, logs
 from handfast.errors import ApiMisuse, HandfastError, LocalFailure
+from handfast.errors.foreign import said_by
 from handfast.handshake.needs import Need, Sign
+from handfast.text import escape
 
 if TYPE_CHECKING:
     from handfast.engine.connection import Connection
@@ -50,18 +52,16 @@ def log_bug(error: BaseException) -> None:
     """The traceback as text: a log handler that captures locals must not get at ours."""
     import traceback
 
-    logs.warn(
-        "internal errors",
-        lambda: "internal error:\n" + "".join(traceback.format_exception(error)),
-        logging.ERROR,
-    )
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    shown = "\n".join(escape(line, limits.MAX_PEER_TEXT) for line in lines)
+    logs.warn("internal errors", lambda: f"internal error:\n{shown}", logging.ERROR)
 
 
 def answer_without(need: Need, error: BaseException) -> object:
     """What a need comes to whose owner failed: None where the handshake can do without."""
     if need.essential:
         raise _need_failed(need, error) from None
-    reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
+    reason = said_by(error)
     logs.warn("failures of stores", lambda: f"{type(need).__name__} failed, and was done without: {reason}")
     return None
 
@@ -69,7 +69,7 @@ def answer_without(need: Need, error: BaseException) -> object:
 def _need_failed(need: Need, error: BaseException) -> HandfastError:
     if isinstance(error, HandfastError) and not isinstance(error, ApiMisuse):
         return error
-    reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
+    reason = said_by(error)
     if isinstance(need, Sign):
         return LocalFailure("signing_failed", reason=reason)
     return LocalFailure("need_failed", need=type(need).__name__.lower(), reason=reason)

@@ -5,6 +5,8 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from handfast.errors.foreign import detail
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
@@ -85,8 +87,10 @@ class HandfastError(Exception):
         self.details = details
         self.alert = entry.alert
         self.rfc = entry.rfc
-        self.what = entry.what.format(**details)
-        self.hint = (entry.hint or self.default_hint).format(**details) or self.default_hint or _NO_HINT
+        # What a peer, a store or a foreign exception said becomes text of ours here.
+        shown = {name: detail(value) for name, value in details.items()}
+        self.what = entry.what.format(**shown)
+        self.hint = (entry.hint or self.default_hint).format(**shown) or self.default_hint or _NO_HINT
         if entry.fault is not None:
             self.fault = entry.fault
         super().__init__(self.what)

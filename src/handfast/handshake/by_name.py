@@ -45,6 +45,11 @@ class ByName(Generic[T]):
     def __repr__(self) -> str:
         return f"ByName({', '.join(self._by_name)}{'' if self._default is None else ', and a default'})"
 
+    @property
+    def values(self) -> tuple[T, ...]:
+        """All that there is, the default last."""
+        return (*self._by_name.values(), *(() if self._default is None else (self._default,)))
+
     def find(self, server_name: str | None) -> T | None:
         """What there is for this name, or for a client that names nothing; None if nothing."""
         if server_name is not None:

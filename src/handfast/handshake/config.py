@@ -17,6 +17,7 @@ from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES,
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import ApiMisuse, ConfigError, bad_option
+from handfast.handshake import config_checks
 from handfast.handshake.by_name import ByName
 from handfast.memory import Memory
 from handfast.registry import (
@@ -162,6 +163,7 @@ class Config:
         if not self.spoken:
             spoken = ", ".join(map(ProtocolVersion.describe, self.versions))
             _refuse("suites", f"none can be used with {spoken} and these groups", "leave it out for the default")
+        config_checks.check_kinds(self)
 
     @cached_property
     def crypto(self) -> CryptoProvider:
@@ -233,6 +235,7 @@ class ClientConfig(Config):
             _refuse("key_share_groups", f"{NamedGroup.describe(outside[0])} is not in groups", "add it there")
         if self.ticket_request is not None and not all(0 <= count <= 255 for count in self.ticket_request):
             _refuse("ticket_request", f"{self.ticket_request} does not hold two numbers up to 255", "RFC 9149 3")
+        config_checks.check_client_demands(self)
 
     @cached_property
     def first_groups(self) -> tuple[int, ...]:
@@ -259,8 +262,9 @@ class ServerConfig(Config):
         require_application_protocol: refuse clients that speak ALPN and share none of our protocols (RFC 7301 3.2);
             with False such clients go on without one.
         choose_config: is given the client's hello and returns the configuration for it, or an awaitable of that; the
-            handshake goes on under that one alone, but for ``handshake_timeout`` and ``max_fragment``. None refuses
-            the client with unrecognized_name. ``by_name`` makes one from a table.
+            handshake goes on under that one alone: it has no other chooser, which would not be asked, and the same
+            ``handshake_timeout``, since time runs before it is chosen. None refuses the client with unrecognized_name.
+            ``by_name`` makes one from a table.
         tickets: what sessions are resumed with; ``None`` gives no tickets and resumes nothing. Never share automatic
             keys between configurations that trust differently: tickets are bound to ``client_auth``, verifier and name.
         ticket_count: tickets in each connection, unless the client asks for another number (RFC 9149).
@@ -289,7 +293,8 @@ class ServerConfig(Config):
     def by_name(cls, configs: Mapping[str, ServerConfig], *, default: ServerConfig | None = None) -> ServerConfig:
         """A configuration that is another for each name that clients ask for (SNI), as ``ByName`` looks them up.
 
-        Without ``default`` clients that ask for another name, or for none, are refused. Raises ConfigError bad_option.
+        Without ``default`` clients that ask for another name, or for none, are refused. Raises ConfigError bad_option
+        for what is no such name, and where one of them chooses another itself or has another ``handshake_timeout``.
         """
         if not configs:
             _refuse("by_name", "is empty", "give a configuration for each name")
@@ -315,6 +320,8 @@ class ServerConfig(Config):
                 f"{self.client_auth} needs a verifier to judge client certificates",
                 "give --client-ca, or choose request or require_any",
             )
+        config_checks.check_server_demands(self)
+        config_checks.check_tables(self)
 
     @cached_property
     def decisions(self) -> Memory[Any, Decision]:

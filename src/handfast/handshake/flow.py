@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeAlias, TypeVar, overl
 from handfast.credentials.signers import must_be_checked
 from handfast.crypto import signatures
 from handfast.crypto.provider import CRYPTOGRAPHY, CryptoProvider
-from handfast.errors import ApiMisuse, LocalFailure, PeerMisbehaved
+from handfast.errors import ApiMisuse, ConfigError, LocalFailure, PeerMisbehaved
+from handfast.errors.foreign import said_by
 from handfast.events import Checked, Direction, Epoch, Event, Role, Secret, SecretDerived, Watch
 from handfast.handshake.by_name import no_such_name
 from handfast.handshake.needs import Choose, Judge, Need, Resolve, Sign, SignBy
@@ -76,7 +77,7 @@ def misused(error: ApiMisuse) -> LocalFailure:
 
     It is no fault of who called the connection, which must not live on with a handshake that broke off.
     """
-    return LocalFailure("internal_error", reason=f"{type(error).__name__}: {error}")
+    return LocalFailure("internal_error", reason=said_by(error))
 
 
 class Handshake:
@@ -229,10 +230,14 @@ class Handshake:
         from handfast.credentials.credentials import Credentials
 
         found = yield Resolve(source, asked)
-        found = (found,) if isinstance(found, Credentials) else found or ()
-        if not isinstance(found, list | tuple) or not all(isinstance(one, Credentials) for one in found):
+        several = (found,) if hasattr(found, "current") else found or ()
+        if not isinstance(several, list | tuple):
             raise LocalFailure("need_failed", need="resolve", reason=f"it returned {type(found).__name__}")
-        return found
+        held = [getattr(one, "current", None) for one in several]
+        current = [one for one in held if isinstance(one, Credentials)]
+        if len(current) != len(held):
+            raise LocalFailure("need_failed", need="resolve", reason=f"it returned {type(found).__name__}")
+        return current
 
     # Keys
 
@@ -317,10 +322,16 @@ class ServerHandshake(Handshake):
     def choose(self, chooser: ConfigChooser, hello: HelloSeen) -> Generator[Step, Any, ServerConfig]:
         """The configuration for this client. Anything that is not a configuration refuses the client."""
         from handfast.handshake.config import ServerConfig
+        from handfast.handshake.config_checks import check_chosen
 
         config = yield Choose(chooser, hello)
         if config is None:
             raise no_such_name(hello.server_name)
         if not isinstance(config, ServerConfig):
             raise LocalFailure("need_failed", need="choose", reason=f"it returned {type(config).__name__}")
+        try:
+            check_chosen(self.config, config)
+        except ConfigError as error:
+            raise LocalFailure("need_failed", need="choose", reason=error.what) from None
+        self.records.fragment_limit = config.max_fragment
         return config

@@ -90,8 +90,14 @@ class Extended(Protocol):
 
 
 def names(registry: type[Registry], values: Iterable[int]) -> str:
-    """The registered names, for an error."""
-    return ", ".join(registry.describe(value) for value in values) or "nothing"
+    """The registered names, for an error; of a long list the first and how many there are besides."""
+    numbers = tuple(values)
+    shown = ", ".join(registry.describe(value) for value in numbers[:_SHOWN]) or "nothing"
+    return f"{shown} and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else shown
+
+
+# Of a peer's list: as many as all that we speak.
+_SHOWN = 20
 
 
 def check_extensions(message: Extended, requested: Collection[int] = ()) -> None:
@@ -425,10 +431,11 @@ _HOST_NAME = re.compile("[!-~]+").fullmatch
 def _shares_by_group(key_share: KeyShareClientHello, groups: Collection[int]) -> dict[int, bytes]:
     """One share per group, each for a group of supported_groups. RFC 9846 4.3.8."""
     shares: dict[int, bytes] = {}
+    named = frozenset(groups)
     for share in key_share.client_shares:
         if share.group in shares:
             raise PeerMisbehaved("duplicate_key_share", group=NamedGroup.describe(share.group))
-        if share.group not in groups:
+        if share.group not in named:
             raise PeerMisbehaved("share_outside_groups", group=NamedGroup.describe(share.group))
         shares[share.group] = share.key_exchange
     return shares

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from handfast import limits, logs
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
+from handfast.errors.foreign import said_by
 from handfast.handshake import negotiate
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.info import UnverifiedPeer, VerifiedPeer, stored_size
@@ -213,7 +214,7 @@ def ticket_keeper(
         if shown and chains is not None and (own_partition != present or hs.info.shown not in chains):
             # Our credentials were loaded anew since: this session is not of who the partition is for.
             return
-        size = stored_size(hs.info)
+        size = stored_size(hs.info) + len(message.ticket)
         if not message.ticket_lifetime or left <= 0 or size > limits.MAX_STORED_CHAIN:
             return
         left -= 1
@@ -243,6 +244,6 @@ def quietly(call: Callable[..., object], *arguments: object) -> object:
     try:
         return call(*arguments)
     except Exception as error:  # noqa: BLE001 (whatever it raises: a session is only a convenience)
-        reason = f"{type(error).__name__}: {error}"[: limits.MAX_PEER_TEXT]
+        reason = said_by(error)
         logs.warn("failures of stores", lambda: f"the store of sessions failed, and was done without: {reason}")
         return None

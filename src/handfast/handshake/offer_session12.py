@@ -84,7 +84,8 @@ def remember_session_12(
     config = hs.config
     if config.sessions is None or server_name is None or not main_secret.extended:
         return
-    if stored_size(hs.info) > limits.MAX_STORED_CHAIN:
+    named = b"" if ticket is None else ticket.ticket
+    if stored_size(hs.info) + len(named) > limits.MAX_STORED_CHAIN:
         return
     chains = own_chains(config)
     if resumed is not None:

@@ -75,11 +75,18 @@ def trusted_by(config: Config) -> bytes:
     return b"?" + config.own_id if own is None else b"=" + own
 
 
-@lru_cache(maxsize=256)
 def bound_to(*parts: str | bytes) -> bytes:
     """32 bytes for these parts, in this order, and for no others."""
+    # A client may ask for a name as long as its hello.
+    return _digest(*parts) if sum(map(len, parts)) > limits.MAX_KEPT_NAME else _digest_or_recall(*parts)
+
+
+def _digest(*parts: str | bytes) -> bytes:
     encoded = [part.encode() if isinstance(part, str) else part for part in parts]
     return SHA256.digest(b"".join(len(part).to_bytes(4, "big") + part for part in encoded))
+
+
+_digest_or_recall = lru_cache(maxsize=256)(_digest)
 
 
 def server_policy(config: ServerConfig, server_name: str | None) -> bytes:
@@ -273,6 +280,9 @@ def send_tickets(
     early_data = config.max_early_data if not chain or config.early_data_with_client_identity else 0
     scope = scope_and_start(config.replay_guard)[0] if early_data else b""
     policy = server_policy(config, hs.info.server_name)
+    if isinstance(hs.info.peer, UnverifiedPeer):
+        # A chain that anybody can make is kept no more often than we would by ourselves: stores have one budget.
+        count = min(count, config.ticket_count)
     for number in range(count):
         nonce = bytes((number,))
         state = TicketState(

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.errors import ApiMisuse, bad_option
+from handfast.errors.foreign import said_by
 from handfast.fork import renew_in_children
 from handfast.text import listed
 
@@ -82,7 +83,7 @@ class Watcher:
                 self._watch(self._folders())
             except (OSError, RuntimeError) as error:
                 names = listed([handle.name for handle in self._handles])
-                logging.getLogger("handfast").warning("watching %s failed: %s", names, error)
+                logging.getLogger("handfast").warning("watching %s failed: %s", names, said_by(error))
                 self._stop.wait(limits.RELOAD_INTERVAL)
                 self._check()
 

@@ -11,6 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 from handfast.errors import ConnectionLost, HandfastError
+from handfast.errors.foreign import said_by
+from handfast.limits import MAX_LOG_LINE
 from handfast.logs import ThrottledLog
 from handfast.text import escape
 
@@ -42,10 +44,10 @@ class FailureLog:
 
 def failure_line(peer_address: object, stage: str, error: BaseException) -> str:
     """A failed handshake as one line: peer address, stage, cause and hint, escaped."""
-    cause = error.explain() if isinstance(error, HandfastError) else f"{type(error).__name__}: {error}"
+    cause = error.explain() if isinstance(error, HandfastError) else said_by(error)
     # What the cause says itself is not said twice.
     where = "" if stage.removeprefix("waiting for ") in cause else f" {stage}"
-    return escape(f"{address_text(peer_address)}: handshake failed{where}: {cause}")
+    return escape(f"{address_text(peer_address)}: handshake failed{where}: {cause}", MAX_LOG_LINE)
 
 
 def address_text(peer_address: object) -> str:

@@ -41,6 +41,7 @@ from handfast.lens import summary
 from handfast.lens.describer import Describer
 from handfast.lens.dump import dumped_fields, hexdump, named_fields, readable_dump
 from handfast.lens.key_schedule import KeySchedule
+from handfast.limits import MAX_LOG_LINE
 from handfast.registry import (
     AlertDescription,
     AlertLevel,
@@ -117,7 +118,8 @@ class Trace:
 
     def __call__(self, event: Event) -> None:
         for line in self._lines(event):
-            self._write(line)
+            # What a peer says is escaped where it becomes a part of a line; here nothing that slipped through gets out.
+            self._write(escape(line, MAX_LOG_LINE))
 
     def _lines(self, event: Event) -> Iterator[str]:
         match event:

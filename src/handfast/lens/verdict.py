@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, PeerRejected
+from handfast.errors.foreign import said_by
 from handfast.events import Role
 from handfast.lens import offered
 from handfast.lens.describer import Describer
@@ -168,7 +169,7 @@ class _Words:
                 return f"failed {self.outcome.stage}: {error.what}"
             case HandfastError():
                 return f"{ours} refused {self.outcome.stage}: {self._alert(ours, error)}: {error.what}"
-        return f"failed {self.outcome.stage}: {type(error).__name__}: {escape(str(error))}"
+        return f"failed {self.outcome.stage}: {said_by(error)}"
 
     def _alert(self, sender: Role, error: HandfastError) -> str:
         """The alert that ``sender`` sent, by name and number."""

@@ -15,6 +15,7 @@ from handfast import limits
 from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved, PeerRejected
 from handfast.events import Direction, Epoch, Event, KeysChanged, MessageSeen, RecordSeen, Role, Watch
 from handfast.record.foreign import spoken_by
+from handfast.record.protection import MOST_ROOM, next_room
 from handfast.registry import AlertDescription, ContentType
 from handfast.text import escape
 from handfast.wire.joiner import HandshakeJoiner
@@ -88,6 +89,8 @@ class RecordLayer:
     # KeyUpdates of the peer since application data came.
     key_updates = 0
     _nothing_opened = True
+    # For what the next run of application data holds.
+    _room = MOST_ROOM
     # How much more of refused early data is passed over; None once that is over.
     _skippable: int | None = None
 
@@ -154,7 +157,8 @@ class RecordLayer:
             source: bytes | bytearray | memoryview = self._incoming
         else:
             source = data
-        content, consumed, other = protection.open_run(source, 0)
+        content, consumed, other = protection.open_run(source, 0, self._room)
+        self._room = next_room(self._room, other)
         if source is self._incoming:
             del self._incoming[:consumed]
         elif consumed < len(data):

@@ -93,7 +93,7 @@ class WithTimeout:
     """
 
     def __init__(self, verifier: Verifier, seconds: float) -> None:
-        if seconds <= 0:
+        if not seconds > 0:
             raise ApiMisuse("bad_argument", reason=f"{seconds} s is no time to judge anybody")
         self.verifier = verifier
         self.seconds = seconds

@@ -26,6 +26,7 @@ from handfast.credentials.credentials import Credentials
 from handfast.credentials.pkcs11_uri import PKCS11
 from handfast.crypto.randomness import random_bytes
 from handfast.errors import ConfigError, HandfastError
+from handfast.errors.foreign import said_by
 from handfast.fork import renew_in_children
 from handfast.text import escape
 from handfast.trust.roots import Roots
@@ -102,7 +103,7 @@ class Reloading(Generic[T]):
         except Exception as error:  # noqa: BLE001 (whatever a loader raises, the connections go on)
             # Not what they hold now: that may be whole by now, and nobody has looked at it.
             self._seen = before
-            what = error.what if isinstance(error, HandfastError) else f"{type(error).__name__}: {error}"
+            what = error.what if isinstance(error, HandfastError) else said_by(error)
             log = logging.getLogger("handfast")
             log.warning("not reloaded, what was loaded before stays in use: %s", escape(_naming(what, self.name)))
             return False
@@ -110,7 +111,7 @@ class Reloading(Generic[T]):
             return False
         self._held = loaded, self._seen
         self.generation += 1
-        logging.getLogger("handfast").info("reloaded %s", self.name)
+        logging.getLogger("handfast").info("reloaded %s", escape(self.name))
         return True
 
     def _load_settled(self) -> tuple[T, bytes]:

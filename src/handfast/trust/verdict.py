@@ -6,11 +6,13 @@ awaited) becomes a refusal in ``as_verdict``.
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field
+from dataclasses import InitVar, dataclass, field, replace
 from inspect import iscoroutine
 from typing import TYPE_CHECKING, final
 
 from handfast.errors import ApiMisuse, CertificateRejected
+from handfast.errors.foreign import said_by
+from handfast.limits import MAX_DETAIL_TEXT
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -83,7 +85,8 @@ def accept(
     not_after: datetime | None = None,
 ) -> Verdict:
     """The verdict that the peer is who it says it is; ``path`` is the verified chain, leaf first, as DER."""
-    return Verdict(True, "", escape(explanation), "", tuple(path), (), tuple(names), subject, not_after, _MAKER)
+    shown = tuple(_shown(name) for name in names)
+    return Verdict(True, "", _shown(explanation), "", tuple(path), (), shown, _shown(subject), not_after, _MAKER)
 
 
 def refuse(
@@ -103,9 +106,15 @@ def refuse(
     """
     if code not in CertificateRejected.catalogue:
         raise ApiMisuse("bad_argument", reason=f"{code!r} is not a code of CertificateRejected")
-    words = escape(explanation)
-    reasons = (Reason(code, certificate_index, words), *further)
-    return Verdict(False, code, words, escape(advice), (), reasons, tuple(names), subject, not_after, _MAKER)
+    words = _shown(explanation)
+    beside = (replace(one, explanation=_shown(one.explanation)) for one in further)
+    reasons = (Reason(code, certificate_index, words), *beside)
+    shown = tuple(_shown(name) for name in names)
+    return Verdict(False, code, words, _shown(advice), (), reasons, shown, _shown(subject), not_after, _MAKER)
+
+
+def _shown(text: str) -> str:
+    return escape(text, MAX_DETAIL_TEXT)
 
 
 def as_verdict(value: object) -> Verdict:
@@ -127,6 +136,6 @@ def failed(error: BaseException) -> Verdict:
     """The refusal for a verifier that raised: a judgement that broke off has not accepted."""
     return refuse(
         "verifier_failed",
-        f"the verifier failed: {type(error).__name__}: {error}",
+        f"the verifier failed: {said_by(error)}",
         advice="the verifier's own log may tell more",
     )

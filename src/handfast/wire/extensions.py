@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeVar
 
+from handfast.limits import MAX_CA_NAMES, MAX_LIST_ITEMS
 from handfast.registry import (
     CertificateCompressionAlgorithm,
     CertificateStatusType,
@@ -27,6 +28,7 @@ from handfast.wire.codec import (
     Reader,
     Remainder,
     Struct,
+    TooMany,
     UInt,
     Undecodable,
     Vector,
@@ -100,7 +102,7 @@ class CertificateAuthorities(ExtensionBody):
     """RFC 9846 4.3.4: DER-encoded distinguished names."""
 
     EXTENSION_TYPE = ExtensionType.certificate_authorities
-    authorities: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 3, 2**16 - 1)]
+    authorities: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 3, 2**16 - 1, most=MAX_CA_NAMES)]
 
 
 @tls_struct
@@ -538,6 +540,8 @@ class ExtensionBlock:
         at, stop = read_length(data, at, end, self)
         readers = self.readers
         while at < stop:
+            if len(block) >= MAX_LIST_ITEMS:
+                raise TooMany(MAX_LIST_ITEMS)
             start = at + 4
             if start > stop:
                 truncated(start - stop)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, TypeAlias
 
 from handfast.errors import BadMessage
+from handfast.limits import MAX_LIST_ITEMS
 from handfast.registry import (
     CertificateCompressionAlgorithm,
     CipherSuite,
@@ -355,10 +356,13 @@ def _selects_a_version(hello: bytes) -> bool:
     # legacy_version and random; the session id with its length; the suite, the compression method, a length.
     at = HANDSHAKE_HEADER + 2 + 32
     at += 1 + int.from_bytes(hello[at : at + 1]) + 5
-    while at < len(hello):
+    # Of more extensions than that none is read.
+    for _ in range(MAX_LIST_ITEMS):
         if hello[at : at + 2] == _SUPPORTED_VERSIONS:
             return True
         at += 4 + int.from_bytes(hello[at + 2 : at + 4])
+        if at >= len(hello):
+            break
     return False
 
 

@@ -256,6 +256,11 @@ def _server_config(flags: argparse.Namespace) -> ServerConfig:
     if flags.post_handshake_auth:
         raise bad_option("--post-handshake-auth", "it is for clients", "use --require-later")
     mode = "none" if flags.require_later else flags.client_auth or "none"
+    if flags.client_auth is None and not flags.require_later:
+        asked = {"--trust": flags.trust, "--verdict": flags.verdict, "--ca-names": flags.ca_names}
+        for name, value in asked.items():
+            if value is not None:
+                raise bad_option(name, "no client is asked for a certificate", "give --client-auth or --require-later")
     settings = {**_shared_settings(flags, Role.SERVER), **_server_sessions(flags)}
     return ServerConfig(**settings, client_auth=ClientAuth(mode))
 
