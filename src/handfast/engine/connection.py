@@ -602,7 +602,7 @@ class Connection:
     def _take_eof(self) -> None:
         """Judge the transport's end, if it has come and all that came before it is read."""
         cut = cut_by_eof(self._records, self._later)
-        unread = cut and self._post is None and isinstance(self._step, Need)
+        unread = self._post is None and isinstance(self._step, Need) and self._records.unread
         if not self._transport_ended or self._read_closed or unread:
             return
         self._read_closed = True

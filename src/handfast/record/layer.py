@@ -120,6 +120,14 @@ class RecordLayer:
         """Bytes received that are not yet a whole record."""
         return len(self._incoming)
 
+    @property
+    def unread(self) -> bool:
+        """Whether anything waits to be read but the dummy records of middlebox compatibility mode."""
+        rest = bytes(self._incoming)
+        for _ in range(limits.MAX_CHANGE_CIPHER_SPECS):
+            rest = rest.removeprefix(CHANGE_CIPHER_SPEC_RECORD)
+        return bool(rest) or not self.joiner.empty
+
     def keep_trailing_data(self, data: bytes | bytearray | memoryview = b"") -> None:
         """Keep what is buffered and ``data``, which came behind close_notify; a byte above the limit tells of more."""
         most = limits.TRAILING_DATA + 1
