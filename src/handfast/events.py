@@ -19,8 +19,8 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import logs
-from handfast.errors.foreign import detail
 from handfast.errors import HandfastError
+from handfast.errors.foreign import detail
 from handfast.registry import AlertDescription
 
 if TYPE_CHECKING:
