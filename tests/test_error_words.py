@@ -9,9 +9,9 @@ import pytest
 
 from handfast import errors
 from handfast.errors import BadMessage, CertificateRejected, Fault, HandfastError, PeerMisbehaved
-from handfast.events import Role
 from handfast.registry import SignatureScheme
-from handfast.trust.verdict import refuse
+from handfast.roles import Role
+from handfast.verdict import refuse
 from tests.lens.connections import client_config, converse, server_config
 from tests.lies import change
 from tests.protocol.ours import client as our_client

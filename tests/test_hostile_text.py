@@ -16,9 +16,9 @@ from handfast import errors, limits
 from handfast.engine import ClientAuth
 from handfast.errors import HandfastError
 from handfast.errors.foreign import said_by
-from handfast.lens.log import failure_line
+from handfast.io.failure_log import failure_line
 from handfast.lens.trace import Trace
-from handfast.trust.verdict import Reason, accept, refuse
+from handfast.verdict import Reason, accept, refuse
 from handfast.wire import extensions as ext
 from tests.lies import extended
 from tests.peer import Client, Server

@@ -19,7 +19,6 @@ from handfast.credentials.signers import LocalSigner
 from handfast.crypto import signatures
 from handfast.crypto.private_keys import public_key_info_of
 from handfast.errors import ConfigError
-from handfast.events import Role
 from handfast.keyholder.protocol import (
     Answer,
     CertificateVerify13,
@@ -33,6 +32,7 @@ from handfast.keyholder.protocol import (
     read_frame,
 )
 from handfast.registry import NamedGroup, SignatureScheme
+from handfast.roles import Role
 from handfast.wire.codec import decode, encode
 from tests import certificates
 from tests.aio.support import client_config, server_config

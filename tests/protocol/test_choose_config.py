@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from handfast.config.asked import HelloSeen
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.handshake.needs import Choose
-from handfast.handshake.negotiate import HelloSeen
 from handfast.registry import SignatureScheme
 from handfast.wire.extensions import CertificateAuthorities
 from handfast.wire.messages import Certificate

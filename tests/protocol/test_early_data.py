@@ -9,9 +9,9 @@ import pytest
 from handfast import limits
 from handfast.engine import ClientAuth, ClientConfig, HandshakeDone
 from handfast.errors import ApiMisuse
-from handfast.events import Role
-from handfast.handshake.offer_session import partition
+from handfast.handshake.client_resumption import partition
 from handfast.handshake.seams import Seams
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.state import ClientSession

@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 from handfast.crypto import signatures
 from handfast.engine import ClientAuth, UnverifiedPeer, VerifiedPeer
 from handfast.errors import CertificateRejected
-from handfast.events import Role
 from handfast.limits import MAX_PRESENTED_CERTIFICATES, MAX_RSA_BITS, MAX_RSA_EXPONENT
 from handfast.pki.authority import Issued
 from handfast.registry import SignatureScheme
-from handfast.trust.verdict import refuse
+from handfast.roles import Role
+from handfast.verdict import refuse
 from handfast.wire.extensions import Extensions, OpaqueExtension, SignatureSchemeList
 from handfast.wire.messages import Certificate, CertificateEntry, CertificateVerify
 from handfast.wire.messages12 import Certificate as Certificate12

@@ -12,11 +12,12 @@ from handfast.credentials.credentials import Credentials
 from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import ClientAuth, Data, HandshakeDone, UnverifiedPeer, VerifiedPeer
 from handfast.errors import ApiMisuse, HandfastError
-from handfast.events import Event, Resumed, Role, Waiting
+from handfast.events import Event, Resumed, Waiting
 from handfast.handshake.needs import Judge as JudgeNeed
 from handfast.handshake.needs import Need, Sign
 from handfast.handshake.seams import REAL
-from handfast.trust.verdict import accept, refuse
+from handfast.roles import Role
+from handfast.verdict import accept, refuse
 from tests import certificates
 from tests.lies import APPLICATION_DATA, Record, change, followed_by
 from tests.peer import Client, Server

@@ -21,15 +21,16 @@ from handfast.engine import (
     VerifiedPeer,
 )
 from handfast.errors import ApiMisuse, ConnectionLost, LocalFailure
-from handfast.events import Event, MessageSeen, PeerJudged, Role
+from handfast.events import Event, MessageSeen, PeerJudged
 from handfast.handshake.negotiate import TLS12, TLS13
 from handfast.pki.authority import CertificateAuthority
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets, StoredTickets
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import accept, refuse
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import accept, refuse
 from handfast.wire.extensions import ClientTicketRequest, ServerNameAcknowledged, ServerTicketRequestHint
 from handfast.wire.messages import CertificateEntry, EncryptedExtensions, ServerHello
 from tests import certificates
@@ -481,7 +482,7 @@ def test_a_ticket_promises_no_more_than_is_left():
 
 
 def partition_of(world: World) -> bytes:
-    from handfast.handshake.offer_session import partition
+    from handfast.handshake.client_resumption import partition
 
     return partition(ClientConfig(**world.client), "localhost")
 

@@ -11,9 +11,10 @@ import pytest
 
 from handfast.engine import ClientAuth, Connection
 from handfast.errors import HandfastError
-from handfast.events import Direction, Epoch, RecordSeen, Role, Secret, SecretDerived, SecretLevel
+from handfast.events import Epoch, RecordSeen, Secret, SecretDerived, SecretLevel
 from handfast.keys.schedule import TrafficSecret
-from handfast.trust.verdict import refuse
+from handfast.roles import Direction, Role
+from handfast.verdict import refuse
 from tests import certificates
 from tests.lies import APPLICATION_DATA, Record, Wire, change, flipped
 from tests.protocol.ours import Judge, both_roles, client, meet, server

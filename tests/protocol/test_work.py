@@ -16,11 +16,12 @@ import pytest
 from handfast import limits
 from handfast.engine import ClientAuth, ServerConfig, ServerConnection
 from handfast.errors import HandfastError
-from handfast.events import Role
 from handfast.record import protection, protection12
+from handfast.roles import Role
 from handfast.wire import extensions as ext
 from handfast.wire.extensions import Extensions, OpaqueExtension
-from handfast.wire.messages import ClientHello, parse_handshake
+from handfast.wire.messages import ClientHello
+from handfast.wire.parsing import parse_handshake
 from tests import certificates
 from tests.counting import instructions
 from tests.lies import extended

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from handfast.limits import MAX_PATH_SIGNATURES, MAX_PRESENTED_CERTIFICATES
-from handfast.trust import paths
+from handfast.trust.path import paths
 from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathPolicy, PathVerifier

@@ -16,8 +16,9 @@ from handfast.errors import HandfastError
 from handfast.registry import HandshakeType
 from handfast.wire.codec import Fixed, Opaque, Remainder, StructCodec, UInt, Vector
 from handfast.wire.extensions import ExtensionBlock
-from handfast.wire.messages import MESSAGES, HelloRetryRequest, parse_handshake
+from handfast.wire.messages import MESSAGES, HelloRetryRequest
 from handfast.wire.messages12 import MESSAGES_12
+from handfast.wire.parsing import parse_handshake
 from tests.counting import instructions
 from tests.lies import handshake
 

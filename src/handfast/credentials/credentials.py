@@ -20,7 +20,8 @@ from handfast.crypto import private_keys, signatures
 from handfast.crypto.pkcs12 import is_pkcs12, load_pkcs12
 from handfast.errors import ConfigError, bad_option
 from handfast.text import escape
-from handfast.x509 import files, pem
+from handfast.x509 import loading as files
+from handfast.x509 import pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable

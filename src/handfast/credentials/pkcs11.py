@@ -29,7 +29,7 @@ from handfast.errors import ConfigError, LocalFailure
 from handfast.fork import renew_in_children
 from handfast.registry import SignatureScheme
 from handfast.text import escape
-from handfast.x509 import files
+from handfast.x509 import loading as files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator

@@ -14,23 +14,23 @@ from handfast.engine import telling
 from handfast.engine.failures import log_bug
 from handfast.engine.results import PeerClosed
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, LocalFailure, PeerMisbehaved, PeerRejected
-from handfast.events import Role
-from handfast.handshake.flow import Expect, Handshake
+from handfast.handshake.context import Expect, Handshake
 from handfast.handshake.needs import Need
 from handfast.record.layer import ALERT
 from handfast.registry import AlertDescription, AlertLevel
+from handfast.roles import Role
 from handfast.wire.alerts import Alert
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from handfast.connection_info import ConnectionInfo
     from handfast.engine.results import Result
     from handfast.events import Watch
-    from handfast.handshake.flow import Step
-    from handfast.handshake.info import ConnectionInfo
-    from handfast.handshake.post import PostHandshake
-    from handfast.handshake.post12 import PostHandshake12
+    from handfast.handshake.context import Step
     from handfast.handshake.post_auth import LaterAuthentication
+    from handfast.handshake.post_handshake import PostHandshake
+    from handfast.handshake.tls12.post_handshake import PostHandshake12
     from handfast.record.layer import Record, RecordLayer
 
 CLOSE_NOTIFY = int(AlertDescription.close_notify)

@@ -14,26 +14,27 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from handfast.connection_info import ConnectionInfo
 from handfast.engine import channel_bindings
 from handfast.engine.alerts import CLOSE_NOTIFY
 from handfast.engine.driver import Driver, EntryGuard
 from handfast.engine.failures import answer_without
 from handfast.engine.results import Data
 from handfast.errors import ApiMisuse, ConnectionLost
-from handfast.events import Role, Watch
-from handfast.handshake.info import ConnectionInfo
-from handfast.handshake.post import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED
+from handfast.events import Watch
+from handfast.handshake.post_handshake import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED
 from handfast.keys.established import Established
 from handfast.record.layer import RecordLayer
+from handfast.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from handfast.config.config import Config
     from handfast.engine.results import Result
     from handfast.events import Observer, SecretSink
     from handfast.handshake import seams as seam
-    from handfast.handshake.config import Config
-    from handfast.handshake.flow import Handshake
+    from handfast.handshake.context import Handshake
     from handfast.handshake.needs import Need
     from handfast.keys.established import ExtractedSecrets
 

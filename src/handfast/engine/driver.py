@@ -16,20 +16,21 @@ from handfast.engine.alerts import Ends
 from handfast.engine.failures import answer_without
 from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated
 from handfast.errors import ApiMisuse, PeerMisbehaved
-from handfast.events import HandshakeComplete, Resumed, Role, Waiting
-from handfast.handshake.flow import Expect, misused
+from handfast.events import HandshakeComplete, Resumed, Waiting
+from handfast.handshake.context import Expect, misused
 from handfast.handshake.needs import Need
-from handfast.handshake.post import PostHandshake
 from handfast.handshake.post_auth import LaterAuthentication
+from handfast.handshake.post_handshake import PostHandshake
 from handfast.keys.established import Established
 from handfast.record.layer import ALERT, HANDSHAKE
 from handfast.registry import HandshakeType
-from handfast.trust.verdict import Verdict
+from handfast.roles import Role
+from handfast.verdict import Verdict
 from handfast.wire.recall import parse_or_recall
 
 if TYPE_CHECKING:
     from handfast.handshake import seams as seam
-    from handfast.handshake.flow import Step
+    from handfast.handshake.context import Step
     from handfast.handshake.post_auth import Exchange
     from handfast.keys.established12 import Established12
     from handfast.record.layer import Record
@@ -180,7 +181,7 @@ class Driver(Ends):
             if self.info.post_handshake_auth:
                 self._later = post.authentication = LaterAuthentication(self._handshake, post.secrets)
         else:
-            from handfast.handshake.post12 import PostHandshake12
+            from handfast.handshake.tls12.post_handshake import PostHandshake12
 
             self._post = PostHandshake12(self.info.role, self._records, self._write_alert)
         self._records.handshake_over()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from handfast.config.config import ClientAuth, ServerConfig, demand
 from handfast.engine.connection import Connection
 from handfast.engine.driver import EntryGuard
 from handfast.errors import ApiMisuse
 from handfast.events import Observer, SecretSink
 from handfast.handshake import seams as seam
-from handfast.handshake.config import ClientAuth, ServerConfig, demand
-from handfast.handshake.flow import ServerHandshake
+from handfast.handshake.context import ServerHandshake
 from handfast.handshake.post_auth import FORBIDDING_PROTOCOLS
 from handfast.handshake.server import server
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import MessageSeen
-from handfast.wire.messages import parse_handshake
+from handfast.wire.parsing import parse_handshake
 
 if TYPE_CHECKING:
     from handfast.events import Watch

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from handfast import limits
+from handfast.config.asked import CertificateWanted, HelloSeen
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerIncompatible, PeerMisbehaved
 from handfast.registry import (
@@ -59,7 +60,7 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ServerConfig
+    from handfast.config.config import ServerConfig
 
 TLS12 = int(ProtocolVersion.TLS12)
 TLS13 = int(ProtocolVersion.TLS13)
@@ -221,25 +222,6 @@ def check_protocol(hello: ClientHello, answer: Extended) -> str | None:
     return protocols[0].decode("utf-8", "backslashreplace")
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateWanted:
-    """What a CertificateRequest asks for, as a function in ``ClientConfig.credentials`` gets it.
-
-    Attributes:
-        context: tells requests after the handshake apart; b"" in the handshake.
-        schemes: numbers of the signature schemes that the server accepts.
-        ca_names: DER names of the CAs that it trusts; () when the request names none.
-        oid_filters: what extensions must hold, each as DER identifier and DER value. RFC 9846 4.3.5.
-        server_name: the name that we verified the server by.
-    """
-
-    context: bytes
-    schemes: tuple[int, ...]
-    ca_names: tuple[bytes, ...]
-    oid_filters: tuple[tuple[bytes, bytes], ...] = ()
-    server_name: str | None = None
-
-
 def check_certificate_request(request: CertificateRequest, *, later: bool = False) -> CertificateWanted:
     """What a CertificateRequest asks for. In the handshake, and only there, its context is empty. RFC 9846 4.4.2."""
     check_extensions(request)
@@ -361,30 +343,6 @@ def signature_schemes(offer: Offer) -> tuple[int, ...]:
     return (
         tuple(require(offer.hello, SignatureSchemeList).supported_signature_algorithms) if schemes is None else schemes
     )
-
-
-@dataclass(frozen=True, slots=True)
-class HelloSeen:
-    """A ClientHello, as ``ServerConfig.choose_config`` gets it: everything in it is the client's word.
-
-    Attributes:
-        server_name: the name that it asks for (SNI). application_protocols: what it speaks (ALPN), as sent.
-        versions, suites, groups, schemes: numbers of their registries, most wanted first.
-        ca_names: DER names of the CAs that it trusts; () if it names none.
-        offers_psk: whether it wants to resume a session. early_data: whether it announces early data.
-        raw: the message with its 4-byte header.
-    """
-
-    server_name: str | None
-    application_protocols: tuple[bytes, ...]
-    versions: tuple[int, ...]
-    suites: tuple[int, ...]
-    groups: tuple[int, ...]
-    schemes: tuple[int, ...]
-    ca_names: tuple[bytes, ...]
-    offers_psk: bool
-    early_data: bool
-    raw: bytes = field(repr=False)
 
 
 def seen(hello: ClientHello) -> HelloSeen:

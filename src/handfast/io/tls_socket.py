@@ -24,13 +24,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from handfast import limits
+from handfast.config.config import ClientConfig, ServerConfig
 from handfast.credentials.signers import awaits_always
 from handfast.engine import Connection, Data, EarlyData, PeerAuthenticated, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.fork import renew_in_children
-from handfast.handshake.config import ClientConfig, ServerConfig
 from handfast.io.arguments import check_seconds
-from handfast.lens.log import log_failure
+from handfast.io.failure_log import log_failure
 
 if TYPE_CHECKING:
     from types import TracebackType

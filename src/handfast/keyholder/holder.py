@@ -25,7 +25,7 @@ from handfast.engine import ClientAuth
 from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.errors.foreign import said_by
 from handfast.files import errors_for
-from handfast.io import aio
+from handfast.io.aio import connect as aio
 from handfast.io.lookup import info
 from handfast.keyholder.keys import Order, Refused, judge
 from handfast.keyholder.protocol import VERSION, Answer, Code, FrameTooLarge, frame, read_frame

@@ -17,17 +17,16 @@ from handfast.events import (
     AlertSeen,
     CertificateChosen,
     Closed,
-    Direction,
     Epoch,
     Event,
     HandshakeComplete,
     MessageSeen,
     RecordSeen,
-    Role,
 )
 from handfast.lens import offered
 from handfast.lens.summary import presented, requested_names
 from handfast.registry import AlertDescription, ContentType
+from handfast.roles import Direction, Role
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
 from handfast.wire.messages import CertificateRequest, ClientHello, Finished, HelloRetryRequest, NewSessionTicket

@@ -22,7 +22,6 @@ from handfast.events import (
     CertificateChosen,
     Checked,
     Closed,
-    Direction,
     Epoch,
     Event,
     HandshakeComplete,
@@ -52,6 +51,7 @@ from handfast.registry import (
     ProtocolVersion,
     SignatureScheme,
 )
+from handfast.roles import Direction
 from handfast.text import escape
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in

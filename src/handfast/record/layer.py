@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from handfast import limits
 from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved
-from handfast.events import Direction, Epoch, Event, KeysChanged, MessageSeen, RecordSeen, Role, Watch
+from handfast.events import Epoch, Event, KeysChanged, MessageSeen, RecordSeen, Watch
 from handfast.record.foreign import spoken_by
 from handfast.record.protection import MOST_ROOM, next_room
 from handfast.registry import ContentType
+from handfast.roles import Direction, Role
 from handfast.text import escape
 from handfast.wire.joiner import HandshakeJoiner
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from handfast import logs
 from handfast.errors import ApiMisuse
-from handfast.trust.verdict import Verdict, accept, as_verdict, failed, refuse
 from handfast.trust.verifiers import policy_id, requires_ocsp_response
+from handfast.verdict import Verdict, accept, as_verdict, failed, refuse
 
 if TYPE_CHECKING:
     from handfast.trust.presented import PresentedChain

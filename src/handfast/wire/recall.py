@@ -29,8 +29,8 @@ from handfast.wire.messages import (
     HandshakeMessage,
     HelloShape,
     Messages,
-    message_class,
 )
+from handfast.wire.parsing import message_class
 
 _SERVER_HELLO = int(HandshakeType.server_hello)
 _KEY_SHARE, _PSKS = int(ExtensionType.key_share), int(ExtensionType.pre_shared_key)

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from handfast import limits
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig, automatic_ca_names
 from handfast.errors import bad_option
-from handfast.events import Role
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
+from handfast.roles import Role
 from handfast.tools.endpoint.answers import Answering, ForcedVerifier, answering_signer, answering_verifier
 from handfast.tools.endpoint.options import Address, Export, KeyUpdate, Options, Shutdown
 
@@ -316,7 +316,7 @@ def _credentials(flags: argparse.Namespace) -> tuple[Credentials, ...]:
 
 
 def _verifier(flags: argparse.Namespace, role: Role) -> Verifier | None:
-    from handfast.trust.revocation import Crls
+    from handfast.trust.revocation.crl_store import Crls
     from handfast.trust.roots import Roots
     from handfast.trust.verifiers import PathVerifier
 
@@ -369,6 +369,6 @@ def _data_to_send(flags: argparse.Namespace) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    from handfast.x509.files import read
+    from handfast.x509.loading import read
 
     return read(path)
