@@ -57,8 +57,8 @@ LAYERS: tuple[dict[str, str], ...] = (
     {"cli": "one file per verb; `ui.py` holds the output rules"},
     {"__main__": "`python -m handfast`", "__init__": "the public names, each loaded when it is first used"},
 )
-"""What stands in ``src/handfast``, folders and modules. Inside a folder imports may not go in a circle; what stands side by
-side here must not know of each other."""
+"""What stands in ``src/handfast``, folders and modules. Inside a folder imports may not go in a circle; what stands
+side by side here must not know of each other."""
 
 PAGE = ROOT / "docs" / "architecture.md"
 START, END = "<!-- layers: python -m tests.layers -->\n", "<!-- end of layers -->\n"
