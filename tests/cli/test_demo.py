@@ -15,6 +15,7 @@ import pytest
 from handfast.trust.roots import Roots
 from handfast.x509.describe import describe
 from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, on_a_terminal, shown_until, start
+from tests.waiting import LIMIT
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +95,9 @@ def test_the_commands_it_prints_run_as_they_stand(told):
     )
     assert server.stdout is not None
     assert server.stdout.readline().startswith("Serving on https://127.0.0.1:")
-    done = subprocess.run(["sh", "-c", connect], capture_output=True, text=True, env=CLEAN_ENVIRONMENT, timeout=30)
+    done = subprocess.run(["sh", "-c", connect], capture_output=True, text=True, env=CLEAN_ENVIRONMENT, timeout=LIMIT)
     server.terminate()
-    server.communicate(timeout=30)
+    server.communicate(timeout=LIMIT)
     assert done.returncode == 0
     assert done.stdout.startswith("You are CN=demo client")
     assert "mutual TLS 1.3 OK" in done.stderr

@@ -1,6 +1,6 @@
 """What a configuration says and could not do, found when it is made.
 
-A demand that nobody would look at fails open: whoever wrote it relies on it. So each is honoured or refused. What
+A demand that would not be looked at fails open: its author relies on it. So each is honoured or refused. What
 merely allows something, as ``psk_satisfies_client_auth``, or is kept ready for it, as a ``replay_guard``, may stand
 unused.
 """
@@ -64,7 +64,7 @@ def check_tables(config: ServerConfig) -> None:
 
 
 def check_chosen(base: ServerConfig, chosen: Any) -> None:
-    """ConfigError where a configuration that ``base`` chooses for a client says what nobody would look at any more."""
+    """ConfigError where a configuration that ``base`` chooses for a client says what would no longer be looked at."""
     if type(chosen) is not type(base):
         reason = f"a name stands for {type(chosen).__name__}, which is no configuration"
         raise bad_option("choose_config", reason, "give a handfast.ServerConfig for each name")
