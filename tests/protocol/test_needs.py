@@ -145,8 +145,12 @@ def test_a_signer_that_returns_no_bytes(role, value):
     assert peer.refusal == ("signing_failed", "internal_error", SIGNING[role])
 
 
+def with_another_end(signature):
+    return signature[:-1] + bytes((signature[-1] ^ 1,))
+
+
 @pytest.mark.parametrize(
-    "value", [lambda _: b"", lambda _: bytes(70), lambda sign: sign()[:-1] + b"\0", lambda sign: sign() + b"\0"],
+    "value", [lambda _: b"", lambda _: bytes(70), lambda sign: with_another_end(sign()), lambda sign: sign() + b"\0"],
     ids=["nothing", "zeros", "one changed byte", "one byte more"],
 )  # fmt: skip
 @both_roles

@@ -60,7 +60,11 @@ def assert_only_the_boundary_shows(error, secrets):
     assert error.__context__ is None
     assert error.__cause__ is None
     files = {frame.filename for frame in traceback.extract_tb(error.__traceback__) if "/handfast/" in frame.filename}
-    assert {file.partition("/handfast/")[2] for file in files} <= {"engine/connection.py", "engine/failures.py"}
+    assert {file.partition("/handfast/")[2] for file in files} <= {
+        "engine/alerts.py",
+        "engine/connection.py",
+        "engine/driver.py",
+    }
     assert_shows_none(shown_by(error), secrets)
 
 

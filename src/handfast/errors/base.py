@@ -6,11 +6,10 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 from handfast.errors.foreign import detail
+from handfast.registry import AlertDescription
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from handfast.registry import AlertDescription
 
 
 class Fault(StrEnum):
@@ -101,8 +100,13 @@ class HandfastError(Exception):
         if server and entry.server_hint:
             self.hint = entry.server_hint.format(**self.details)
 
-    def cite_tls12(self) -> None:
-        """Let ``rfc`` name the section of TLS 1.2's RFCs that says the same, in a connection of that version."""
+    def as_in_tls12(self) -> None:
+        """Let ``rfc`` and ``alert`` be those of TLS 1.2's RFCs, in a connection of that version.
+
+        There is no alert certificate_required in it: RFC 5246 7.4.6.
+        """
+        if self.alert is AlertDescription.certificate_required:
+            self.alert = AlertDescription.handshake_failure
         signed = self.details.get("message") == "ServerKeyExchange" and self.rfc == "RFC 9846 4.5.2"
         self.rfc = "RFC 8422 5.4" if signed else _SECTIONS_12.get(self.rfc, self.rfc)
 

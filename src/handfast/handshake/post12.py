@@ -8,13 +8,13 @@ from handfast import limits
 from handfast.errors import ApiMisuse, LocalFailure, PeerMisbehaved
 from handfast.events import Role
 from handfast.handshake.flow import Expect
-from handfast.record.layer import ALERT
-from handfast.registry import AlertDescription, AlertLevel
-from handfast.wire.alerts import Alert
+from handfast.registry import AlertDescription
 from handfast.wire.messages import ClientHello, HandshakeMessage
 from handfast.wire.messages12 import HelloRequest
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from handfast.record.layer import RecordLayer
 
 # Our own records before we close: room is left for alerts.
@@ -27,9 +27,10 @@ EXPECTS = {Role.CLIENT: Expect((HelloRequest,)), Role.SERVER: Expect((ClientHell
 class PostHandshake12:
     """The connected state: keys that never change, and no other handshake."""
 
-    def __init__(self, role: Role, records: RecordLayer) -> None:
+    def __init__(self, role: Role, records: RecordLayer, write_alert: Callable[[int, None], None]) -> None:
         self.expects = EXPECTS[role]
         self.records = records
+        self._write_alert = write_alert
         self._renegotiations = 0
         self._writes = True
         protection = records.write_protection
@@ -41,13 +42,8 @@ class PostHandshake12:
         self._renegotiations += 1
         if self._renegotiations > limits.MAX_RENEGOTIATIONS:
             raise PeerMisbehaved("too_many_renegotiations", limit=limits.MAX_RENEGOTIATIONS)
-        if not self._writes:
-            return
-        level, description = AlertLevel.warning, AlertDescription.no_renegotiation
-        records = self.records
-        records.write(ALERT, Alert(level, description).encode())
-        if records.watch.active:
-            records.watch.alert(records.sends, level, description, authenticated=True, ends=False)
+        if self._writes:
+            self._write_alert(AlertDescription.no_renegotiation, None)
 
     def end_writing(self) -> None:
         """Our close_notify was the last that we write. RFC 5246 7.2.1."""

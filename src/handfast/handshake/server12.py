@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
-from handfast.errors import CertificateRejected
 from handfast.events import Role
 from handfast.handshake import keys12, negotiate, negotiate12
 from handfast.handshake.by_name import no_such_name
@@ -33,7 +32,7 @@ from handfast.handshake.selection import Choice
 from handfast.keys import keylog
 from handfast.keys.established12 import Established12
 from handfast.keys.schedule12 import MainSecret12
-from handfast.registry import AlertDescription, CertificateStatusType, ECCurveType, ECPointFormat
+from handfast.registry import CertificateStatusType, ECCurveType, ECPointFormat
 from handfast.wire.extensions import (
     CertificateStatusAcknowledged,
     ECPointFormatList,
@@ -113,7 +112,7 @@ def server12(hs: ServerHandshake, hello: ClientHello, sentinel: bytes) -> Genera
     keys12.read_with(hs, suite, keys[Role.CLIENT], after=CertificateVerify if chain else ClientKeyExchange)
     first_finished = yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
 
-    yield from judge_client_12(hs, proven)
+    yield from judge_client(hs, hs.config.client_auth, proven)
     if ticket:
         yield from send_ticket_12(hs, suite, main_secret.value, None)
     elif by_id:
@@ -129,16 +128,6 @@ def proof_of(hs: ServerHandshake, chain: tuple[bytes, ...]) -> Generator[Step, A
         return None
     content = hs.transcript.messages
     return check_possession(hs, chain, (yield from hs.expect(CertificateVerify)), content, hs.config.schemes)
-
-
-def judge_client_12(hs: ServerHandshake, proven: ProvenChain | None) -> Generator[Step, Any, None]:
-    """Judge the client as in TLS 1.3, but that there is no alert certificate_required. RFC 5246 7.4.6."""
-    try:
-        yield from judge_client(hs, hs.config.client_auth, proven)
-    except CertificateRejected as refusal:
-        if refusal.alert is AlertDescription.certificate_required:
-            refusal.alert = AlertDescription.handshake_failure
-        raise
 
 
 def resumed_server12(
