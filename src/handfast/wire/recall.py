@@ -63,13 +63,14 @@ def parse_or_recall(raw: bytes, messages: Messages) -> HandshakeMessage:
 
 
 def _parse(cls: type[M], raw: bytes) -> M:
+    message: M
     try:
         message, stopped = cls.CODEC.read(raw, HANDSHAKE_HEADER, len(raw))
     except Undecodable:
-        stopped = -1
-    if stopped != len(raw):
         # It says what is wrong.
-        message = decode(cls, raw, at=HANDSHAKE_HEADER)
+        return decode(cls, raw, at=HANDSHAKE_HEADER)
+    if stopped != len(raw):
+        return decode(cls, raw, at=HANDSHAKE_HEADER)
     message.raw = raw
     return message
 
