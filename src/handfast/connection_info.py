@@ -62,9 +62,9 @@ class ConnectionInfo:
         external_psk: at a server, whether the handshake rests on a PSK that no certificate stands behind.
         peer: who the peer is; None when it showed no certificate. A client that shows one after the handshake is known
             from the moment in which it was judged: what it sent before was an unknown client's. Where a session is
-            resumed it is None until the peer's Finished: until then whoever recorded a hello can say it again.
+            resumed it is None until the peer's Finished: until then the hello may be another one's recording.
         session_peer: at a server that took early data: whom its session stands for. What came early is in that name
-            (``early_data_with_client_identity``), and nobody has proven yet to be there.
+            (``early_data_with_client_identity``), and its peer has not yet proven to be there.
         presented: the chain that the peer presented last, DER, leaf first, kept whatever became of it.
         ocsp_response: the OCSP response (DER) that the peer presented beside its leaf, b"" if none. It is part of what
             the verifier judged.

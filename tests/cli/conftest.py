@@ -179,7 +179,7 @@ def on_a_terminal(*arguments: object, **variables: str) -> Iterator[tuple[subpro
         yield process, controller
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(LIMIT)
         os.close(controller)
 
 

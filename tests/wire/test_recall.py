@@ -12,6 +12,7 @@ from handfast.handshake import negotiate
 from handfast.wire import messages as m
 from handfast.wire import recall as recall_module
 from handfast.wire.extensions import (
+    Cookie,
     Extensions,
     KeyShareClientHello,
     KeyShareEntry,
@@ -122,6 +123,16 @@ def test_two_shares_for_one_group_are_refused_however_often_they_come():
     for _ in range(2):
         message = recall(hello(6, groups=(0x001D, 0x001D)))
         assert outcome(negotiate.decide, ours, message)[1] == "duplicate_key_share"
+
+
+def test_nothing_is_kept_of_a_hello_with_a_cookie():
+    for fill in (8, 9):
+        message = parse_handshake(hello(fill, name=b"cookie.example"))
+        assert isinstance(message, m.ClientHello)
+        message.extensions[Cookie.EXTENSION_TYPE] = Cookie(b"a cookie")
+        before = len(recall_module._seen_once)
+        assert recall(message.encode()).shape is None
+        assert len(recall_module._seen_once) == before
 
 
 def test_only_so_much_is_kept():

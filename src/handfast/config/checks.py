@@ -61,7 +61,7 @@ def check_tables(config: Any) -> None:
 
 
 def check_chosen(base: Any, chosen: Any) -> None:
-    """ConfigError where a configuration that ``base`` chooses for a client says what nobody would look at any more."""
+    """ConfigError where a configuration that ``base`` chooses for a client says what would no longer be looked at."""
     if type(chosen) is not type(base):
         reason = f"a name stands for {type(chosen).__name__}, which is no configuration"
         raise bad_option("choose_config", reason, "give a handfast.ServerConfig for each name")

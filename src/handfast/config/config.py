@@ -156,13 +156,13 @@ class Config:
         # Asked for now, so that what is wrong with it is said now.
         _ = self.crypto
         _check_word("unexpected_eof", self.unexpected_eof, "error", "end")
+        config_checks.check_kinds(self)
         if not self.handshake_timeout > 0:
             _refuse("handshake_timeout", f"{self.handshake_timeout} is not positive", "give seconds")
         _check_handles(self.credentials, self.verifier)
         if not self.spoken:
             spoken = ", ".join(map(ProtocolVersion.describe, self.versions))
             _refuse("suites", f"none can be used with {spoken} and these groups", "leave it out for the default")
-        config_checks.check_kinds(self)
 
     @cached_property
     def crypto(self) -> CryptoProvider:

@@ -49,7 +49,7 @@ class Credentials:
         ocsp_response: what a CA said of the leaf, DER, for peers that ask for it; b"" for none. RFC 9846 4.5.1.1.
         sct_list: signed certificate timestamps of the leaf, each as RFC 6962 3.2 has it, for peers that ask for them.
 
-    Raises ConfigError no_certificate, bad_option, and of a ``LocalSigner``, whose signatures nobody verifies,
+    Raises ConfigError no_certificate, bad_option, and of a ``LocalSigner``, whose signatures are not verified,
     key_mismatch. Those made from files have neither of the last two attributes:
     ``dataclasses.replace(credentials, ocsp_response=...)``.
     """

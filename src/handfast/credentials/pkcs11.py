@@ -316,7 +316,7 @@ class Pkcs11Signer:
 
 
 class _Module:
-    """A loaded module. ``lock`` is held by whoever calls into it."""
+    """A loaded module. ``lock`` is held during each call into it."""
 
     lock: threading.RLock
 
@@ -328,7 +328,7 @@ class _Module:
 
 
 class _Modules(dict[str, _Module]):
-    """The modules that this process loaded, by path; ``lock`` is held by whoever loads one."""
+    """The modules that this process loaded, by path; ``lock`` is held while one is loaded."""
 
     lock: threading.Lock
 

@@ -92,7 +92,7 @@ class Driver(Ends):
         return self._step if isinstance(self._step, Need) and self.error is None else None
 
     def _take_answer(self, value: object) -> None:
-        """Let whoever waited for a need go on: the handshake, or an exchange after it."""
+        """Let go on what waited for a need: the handshake, or an exchange after it."""
         self._paused = False
         if self._later is None:
             self._resume(value)
@@ -139,7 +139,7 @@ class Driver(Ends):
         return later.line.pop(0)[0]
 
     def _ask(self, need: Need) -> bool:
-        """Put the need to whoever answers it. False if the answer comes later, by ``answer``."""
+        """Put the need to its handler. False if the answer comes later, by ``answer``."""
         if self._watch.active:
             self._asked_at = self._seams.monotonic()
         # After the handshake too nobody may call back in.

@@ -113,7 +113,7 @@ def find_offer(
 
 
 def still_good(session: ClientSession, config: ClientConfig, now: float) -> bool:
-    """Whether a session may be offered, as far as that needs nobody's judgement. RFC 9846 4.3.11."""
+    """Whether a session may be offered, as far as that needs no verifier's judgement. RFC 9846 4.3.11."""
     suite = SUITES_13.get(session.suite)
     if suite is None:
         return False

@@ -322,7 +322,7 @@ def take_over(
     ocsp_response: bytes = b"",
     timestamps: tuple[bytes, ...] = (),
 ) -> None:
-    """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf.
+    """The session is resumed, and with it the peer that stood at its other end, and what had come beside its leaf.
 
     For after the peer's Finished alone: until then a hello, or a whole flight, may be one that somebody recorded.
     """

@@ -59,7 +59,7 @@ def signer_schemes(credentials: Credentials) -> tuple[int, ...]:
 
 
 def client_schemes(credentials: Credentials) -> tuple[int, ...]:
-    """The same at a client, which has RFC 9963's schemes to fall back on if its signer names nothing better."""
+    """Schemes that a client's credentials can sign with: RFC 9963's only where its signer names nothing better."""
     return signer_schemes(credentials) or _proving(tuple(credentials.signer.schemes), client=True)
 
 

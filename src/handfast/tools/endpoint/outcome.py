@@ -166,7 +166,7 @@ class Outcome:
 
     ``words`` is the verdict as the command line has it, ``cause`` the code of ``lens.outcome.CauseCode`` where a client
     knows why it was refused, ``advice`` what to do about a failure. They and the two counts of KeyUpdate messages are
-    None where nobody watched.
+    None where nothing observed the connection.
     """
 
     role: Role

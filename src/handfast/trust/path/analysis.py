@@ -101,6 +101,8 @@ def _namesake(last: Parsed, index: int, issuer: Parsed, *, trusted: bool) -> Rea
 
 def _unknown(last: Parsed, index: int, anchors: Anchors, known: Sequence[bytes]) -> Reason:
     issuer = last.issuer_text
+    if unusable := anchors.unusable(last.issuer):
+        return Reason("unusable_root", None, f"{title(last, index)} was issued by {issuer}, and {unusable}")
     if twin := _same_text(last, anchors):
         ours, theirs = distinguished_names.written_as(twin), distinguished_names.written_as(last.issuer)
         how = f" ({theirs} in the certificate, {ours} in the root)" if ours != theirs else ""
@@ -109,8 +111,6 @@ def _unknown(last: Parsed, index: int, anchors: Anchors, known: Sequence[bytes])
             f" its bytes: the two are encoded differently{how}"
         )
         return Reason("unknown_issuer", index, words)
-    if unusable := anchors.unusable(last.issuer):
-        return Reason("unusable_root", None, f"{title(last, index)} was issued by {issuer}, and {unusable}")
     facts = f"{title(last, index)} was issued by {issuer}, which was not sent and is not among {_roots(anchors)}"
     if evidence := _missing_evidence(last, anchors, known):
         return Reason("missing_intermediate", index, f"{facts}; it is an intermediate: {evidence}")
