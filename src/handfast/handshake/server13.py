@@ -22,6 +22,7 @@ from handfast.handshake.identity import (
     read_certificate_verify,
     receive_certificate,
 )
+from handfast.handshake.negotiate import NegotiatedParameters
 from handfast.handshake.selection import Choice, choose_server_credentials
 from handfast.handshake.server_resumption import Resumption, consider_early_data, send_tickets, tickets_to_send
 from handfast.keys.established import Established
@@ -55,10 +56,7 @@ if TYPE_CHECKING:
 
 
 def server13(
-    hs: ServerHandshake,
-    offer: negotiate.Offer,
-    negotiated: negotiate.NegotiatedParameters,
-    resumption: Resumption | None,
+    hs: ServerHandshake, offer: negotiate.Offer, negotiated: NegotiatedParameters, resumption: Resumption | None
 ) -> Generator[Step, Any, Established]:
     """What follows a ClientHello that has all we need; ``resumption`` is the session that it resumes."""
     info, suite_id, group = hs.info, negotiated.suite, negotiated.group
@@ -68,6 +66,8 @@ def server13(
     mine = None if resumption is not None else (yield from own_identity(hs, offer))
     public, shared_secret = hs.seams.encapsulate(group, offer.shares[group])
     hs.transcript.start(suite.hash)
+    # Between the start of the transcript, which then is the client's hello alone, and our hello: the secret of early
+    # data is derived from exactly that.
     early = yield from consider_early_data(hs, offer, resumption, suite)
     if early is not None:
         hs.take_early_data(early.traffic, suite, early.limit, early.exporter)
@@ -84,11 +84,11 @@ def server13(
         hs.records.write_change_cipher_spec()
 
     ticket_count = tickets_to_send(hs.config, offer, resumed=resumption is not None)
+    hs.info.resumed = resumption is not None
     hint = ticket_count if offer.parameters.tickets is not None else 0
     # RFC 6066 3: a name is not acknowledged where a session is resumed.
     named = offer.parameters.names_server and resumption is None
     hs.send_encoded(encrypted_extensions(named, negotiated.protocol, early is not None, hint))
-    hs.info.resumed = resumption is not None
     tell_negotiated(hs, offer.hello)
     request = None
     if mine is not None:
@@ -104,14 +104,15 @@ def server13(
         hs.end_early_data(client_secret, suite, after=EndOfEarlyData)
     proven = None if request is None else (yield from read_client_certificate(hs, request))
     yield from check_finished(hs, client_secret)
+    # Not before Finished: a hello with a PSK's name in it may be one that was recorded.
     if resumption is not None:
         adopt_resumed_peer(hs, resumption.peer, resumption.state.ocsp_response, resumption.state.timestamps)
-    resumption_secret = None
-    if ticket_count or hs.watch.wants_secrets:
-        resumption_secret = main_secret.resumption_secret(hs.transcript.digest())
+    wanted = ticket_count or hs.watch.wants_secrets
+    resumption_secret = main_secret.resumption_secret(hs.transcript.digest()) if wanted else None
     hs.read_with(client_application, suite, Epoch.APPLICATION, after=Finished)
     hs.records.accepts_change_cipher_spec = False
 
+    # Tickets come after the verdict, so that a client that is refused can resume nothing.
     if request is not None:
         yield from judge_client(hs, hs.config.client_auth, proven)
     if resumption_secret is not None:
@@ -166,7 +167,7 @@ def encrypted_extensions(named: bool, protocol: str | None, early: bool, ticket_
 
 
 def send_server_certificate(
-    hs: ServerHandshake, negotiated: negotiate.NegotiatedParameters, mine: Choice
+    hs: ServerHandshake, negotiated: NegotiatedParameters, mine: Choice
 ) -> Generator[Step, Any, CertificateRequest | None]:
     """What we want to know of the client, which is returned, and who we are. RFC 9846 4.4.2 and 4.5."""
     request = None
