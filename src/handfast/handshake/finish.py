@@ -57,10 +57,16 @@ def check_finished(hs: HandshakeContext, secret: Authenticates) -> Generator[Ste
 
 def tell_negotiated(hs: HandshakeContext, hello: ClientHello) -> None:
     """Tell the parameters, which EncryptedExtensions completes. ``hello`` is the client's last."""
-    if hs.watch.active:
-        info, now = hs.info, hs.watch.time
+    info = hs.info
+    if hs.watch.active and info.version is not None and info.suite is not None:
         hs.tell(
             Negotiated(
-                now, info.version, info.suite, info.group, info.retried, hello.sni_name, info.application_protocol
+                time=hs.watch.time,
+                version=info.version,
+                suite=info.suite,
+                group=info.group,
+                retried=info.retried,
+                server_name=hello.sni_name,
+                application_protocol=info.application_protocol,
             )
         )

@@ -21,7 +21,13 @@ from handfast.events import CertificateChosen, PeerJudged
 from handfast.handshake import negotiate
 from handfast.handshake.selection import Choice, choose_client_credentials, client_schemes
 from handfast.keys.transcript import proof_content
-from handfast.registry import CertificateCompressionAlgorithm, CertificateStatusType, ExtensionType, SignatureScheme
+from handfast.registry import (
+    SCHEMES,
+    CertificateCompressionAlgorithm,
+    CertificateStatusType,
+    ExtensionType,
+    SignatureScheme,
+)
 from handfast.roles import Role
 from handfast.trust.presented import PresentedChain
 from handfast.verdict import refuse
@@ -75,7 +81,7 @@ def candidates(
 def client_choice(
     hs: ClientHandshake,
     wanted: CertificateWanted,
-    schemes_of: Callable[[Credentials], Iterable[int]] = client_schemes,
+    schemes_of: Callable[[Credentials], Iterable[SignatureScheme]] = client_schemes,
 ) -> Generator[Step, Any, Choice]:
     """Who we are to a server that asked. It has proven itself by now, so what must be asked may be."""
     ours = yield from candidates(hs, lambda: replace(wanted, server_name=hs.info.server_name))
@@ -216,7 +222,7 @@ def read_certificate_verify(
         hs.checked(hs.role.peer.sends, "CertificateVerify", content, b"", proof.signature, ok)
     if not ok:
         raise PeerMisbehaved("bad_signature", message="CertificateVerify")
-    hs.info.peer_scheme = proof.algorithm
+    hs.info.peer_scheme = SCHEMES[proof.algorithm]
     return ProvenChain(chain, ocsp_response, ExtensionType.status_request in requested)
 
 
@@ -245,7 +251,7 @@ def verify_possession(
     """Whether the signature is one of ``content`` by the certificate's key, under a scheme that may be used here."""
     name = SignatureScheme.describe
     if proof.algorithm not in offered:
-        scheme, ours = name(proof.algorithm), negotiate.describe_schemes(offered)
+        scheme, ours = name(proof.algorithm), SignatureScheme.describe_all(offered)
         raise PeerMisbehaved("scheme_not_offered", message="CertificateVerify", scheme=scheme, ours=ours)
     if proof.algorithm in signatures.CERTIFICATE_ONLY:
         raise PeerMisbehaved("scheme_forbidden", scheme=name(proof.algorithm))
