@@ -57,16 +57,15 @@ def check_finished(hs: HandshakeContext, secret: Authenticates) -> Generator[Ste
 
 def tell_negotiated(hs: HandshakeContext, hello: ClientHello) -> None:
     """Tell the parameters, which EncryptedExtensions completes. ``hello`` is the client's last."""
-    info = hs.info
-    if hs.watch.active and info.version is not None and info.suite is not None:
+    if hs.watch.active and hs.info.version is not None and hs.info.suite is not None:
         hs.tell(
             Negotiated(
                 time=hs.watch.time,
-                version=info.version,
-                suite=info.suite,
-                group=info.group,
-                retried=info.retried,
+                version=hs.info.version,
+                suite=hs.info.suite,
+                group=hs.info.group,
+                retried=hs.info.retried,
                 server_name=hello.sni_name,
-                application_protocol=info.application_protocol,
+                application_protocol=hs.info.application_protocol,
             )
         )

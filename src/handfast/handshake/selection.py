@@ -108,7 +108,8 @@ def name_fit(credentials: Credentials, server_name: str) -> int:
 
 def _considered_by_server(one: Credentials, best: Credentials, reason: str, *, accepted: bool) -> Considered:
     why_not = f"it is not {reason}" if accepted else f"the client accepts no scheme of its {one.key_description} key"
-    return Considered(one.chain[0], one is best, f"it is {reason}" if one is best else why_not)
+    why = f"it is {reason}" if one is best else why_not
+    return Considered(certificate=one.chain[0], shown=one is best, why=why)
 
 
 # At a client
@@ -140,10 +141,10 @@ def choose_client_credentials(
         nearest = None
     considered = tuple(
         Considered(
-            one.chain[0],
-            nearest is not None and one is nearest[0],
-            _why([*never, *objections], wanted),
-            tuple(objection.code for objection in (*never, *objections)),
+            certificate=one.chain[0],
+            shown=nearest is not None and one is nearest[0],
+            why=_why([*never, *objections], wanted),
+            objections=tuple(objection.code for objection in (*never, *objections)),
         )
         for one, _, never, objections in found
     )

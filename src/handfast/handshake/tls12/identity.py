@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, Any
 from handfast.credentials.signers import LocalSigner
 from handfast.crypto import signatures
 from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
-from handfast.events import CertificateChosen
-from handfast.handshake.identity import ProvenChain, leaf_key, record_peer_chain
+from handfast.handshake.identity import ProvenChain, leaf_key, record_peer_chain, tell_chosen
 from handfast.handshake.negotiate import choose_scheme
 from handfast.handshake.selection import Choice, name_fit
 from handfast.handshake.tls12 import negotiate as negotiate12
@@ -122,8 +121,7 @@ def show_certificate(hs: HandshakeContext, choice: Choice, hints: tuple[bytes, .
     """Send Certificate. RFC 5246 7.4.2 and 7.4.6."""
     chain = () if choice.credentials is None else choice.credentials.chain
     if hs.watch.active:
-        now, why = hs.watch.clock(), choice.reason
-        hs.watch.emit(CertificateChosen(now, hs.role.sends, chain, choice.scheme, why, hints, choice.considered))
+        tell_chosen(hs, choice, hints)
     hs.send(Certificate(chain))
 
 
@@ -214,11 +212,12 @@ def _check_signature(
     content: bytes,
     offered: Collection[int],
 ) -> ProvenChain:
-    what, scheme = type(proof).__name__, SignatureScheme.describe(proof.algorithm)
+    what = type(proof).__name__
     if proof.algorithm not in offered:
-        ours = SignatureScheme.describe_all(offered)
+        scheme, ours = SignatureScheme.describe(proof.algorithm), SignatureScheme.describe_all(offered)
         raise PeerMisbehaved("scheme_not_offered", message=what, scheme=scheme, ours=ours)
     if not signatures.scheme_fits_12(key, proof.algorithm):
+        scheme = SignatureScheme.describe(proof.algorithm)
         raise PeerMisbehaved("scheme_for_other_key", message=what, scheme=scheme, key=key.name)
     ok = hs.crypto.verify_12(key, proof.algorithm, proof.signature, content)
     hs.checked(hs.role.peer.sends, what, content, b"", proof.signature, ok)
