@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.connection_info import ConnectionInfo
 from handfast.engine import channel_bindings
-from handfast.engine.alerts import CLOSE_NOTIFY
 from handfast.engine.driver import Driver, EntryGuard
 from handfast.engine.failures import answer_without
 from handfast.engine.results import Data
@@ -205,7 +204,7 @@ class Connection(Driver):
         if self._post is None:
             self._fail(ConnectionLost("given_up", waiting=self.waiting_for))
         else:
-            self._write_alert(CLOSE_NOTIFY, None)
+            self._write_close_notify()
             self._write_closed = True
             self._post.end_writing()
 
