@@ -37,7 +37,7 @@ def choices(module: Module) -> list[str]:
 
 
 # What the endpoint tells of a connection has an alert of its own, which is no error's.
-TOLD = {"tools/endpoint/outcome.py"}
+TOLD = {"tools/endpoint/report.py"}
 
 
 @pytest.mark.parametrize("module", ELSEWHERE, ids=lambda module: module.path)
