@@ -20,6 +20,7 @@ LAYERS = (
     ("engine",),
     ("io",),
     ("tools", "aio", "keyholder"),
+    ("contrib",),
     ("cli",),
     ("__main__", "__init__"),
 )
