@@ -8,10 +8,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.cli.conftest import _clean, pki, run
+
 if TYPE_CHECKING:
     from pathlib import Path
 
     from handfast.contrib import ServerFiles
+
+__all__ = ["_clean", "pki", "run"]
 
 REQUIRED = os.environ.get("HANDFAST_REQUIRE_FRAMEWORKS") == "1"
 
