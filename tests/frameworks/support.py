@@ -184,6 +184,10 @@ def ask_http2(tls: handfast.TLSSocket, path: str = "/") -> Answer:
                 return Answer(status, body)
 
 
+class Refused(Exception):
+    """A WebSocket was not accepted; the status says why."""
+
+
 def websocket_text(port: int, path: str = "/", **options: Any) -> str:
     """The first text that a WebSocket gets. RFC 6455."""
     key = base64.b64encode(os.urandom(16)).decode()
@@ -193,7 +197,8 @@ def websocket_text(port: int, path: str = "/", **options: Any) -> str:
             f"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: {key}\r\n\r\n".encode()
         )
         read = _Reader(tls)
-        assert read.head()[0] == 101
+        if (status := read.head()[0]) != 101:
+            raise Refused(str(status))
         opcode, length = read.exactly(2)
         assert opcode == 0x81
         if length == 126:

@@ -197,7 +197,7 @@ def test_the_connection_of_the_context(server):
     asked = ask_middleware()
     assert asked.tls["client_cert_name"] == ALICE
     # What was there stays, and the server's own dictionary is not written to.
-    assert asked.scope["extensions"].keys() == {"http.response.push", "tls"}
+    assert asked.scope["extensions"].keys() == {"http.response.push", "tls", "handfast"}
     assert SCOPE["extensions"].keys() == {"http.response.push"}
 
 

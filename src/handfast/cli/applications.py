@@ -41,7 +41,7 @@ def load(name: str) -> Application:
         found: Any = import_module(module_name)
         for attribute in attributes.split("."):
             found = getattr(found, attribute)
-    except Exception as error:  # noqa: BLE001 (the user's module, which may do anything)
+    except Exception as error:
         raise bad_option("--app", f"{name}: {type(error).__name__}: {reported(error)}", _HINT) from error
     if not _takes_three(found):
         reason = f"{name} is no ASGI application, which takes a scope and two functions"

@@ -13,14 +13,14 @@ from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import ref
 
-from handfast.engine import VerifiedPeer
+from handfast.engine import ConnectionInfo, VerifiedPeer
 from handfast.errors import ApiMisuse
 from handfast.io.lookup import info as info_of
 from handfast.x509 import pem
 from handfast.x509.describe import describe
 
 if TYPE_CHECKING:
-    from handfast.engine import ConnectionInfo, UnverifiedPeer
+    from handfast.engine import UnverifiedPeer
 
 Scope: TypeAlias = "MutableMapping[str, Any]"
 Receive: TypeAlias = "Callable[[], Awaitable[MutableMapping[str, Any]]]"
@@ -47,6 +47,21 @@ def tls_extension(info: ConnectionInfo) -> dict[str, Any]:
         "tls_version": info.version,
         "cipher_suite": info.suite,
     }
+
+
+def connection_info(scope: Scope) -> ConnectionInfo | None:
+    """What is known of the connection by which a request came; None where it did not come by handfast's TLS.
+
+    It stands in the scope beside the ``tls`` extension, as ``scope["extensions"]["handfast"]["info"]``.
+    """
+    found = ((scope.get("extensions") or {}).get("handfast") or {}).get("info")
+    return found if isinstance(found, ConnectionInfo) else None
+
+
+def verified_peer(scope: Scope) -> VerifiedPeer | None:
+    """The client of a request, if and only if its certificate was verified: the one to base decisions on."""
+    info = connection_info(scope)
+    return None if info is None else info.verified_peer
 
 
 def _pem(certificate: bytes) -> str:
@@ -79,7 +94,7 @@ class WithPeer:
             # A client may show its certificate only after the handshake.
             if not self._made or self._peer is not info.peer:
                 self._peer, self._made = info.peer, tls_extension(info)
-            scope = _with(scope, dict(self._made))
+            scope = _with(scope, info, dict(self._made))
         await self._app(scope, receive, send)
 
 
@@ -88,8 +103,9 @@ def _is_open(scope: Scope) -> bool:
     return scope["type"] in _REQUESTS and "tls" not in (scope.get("extensions") or {})
 
 
-def _with(scope: Scope, extension: dict[str, Any]) -> Scope:
-    return {**scope, "extensions": {**(scope.get("extensions") or {}), "tls": extension}}
+def _with(scope: Scope, info: ConnectionInfo, extension: dict[str, Any]) -> Scope:
+    ours = {"tls": extension, "handfast": {"info": info}}
+    return {**scope, "extensions": {**(scope.get("extensions") or {}), **ours}}
 
 
 def info_or_none(thing: object) -> ConnectionInfo | None:
@@ -209,5 +225,5 @@ class TLSExtensionMiddleware:
         if origin is not None and _is_open(scope) and scope.get("scheme") in ("https", "wss") and origin.serves(scope):
             info = origin.info
             if info is not None and info.complete:
-                scope = _with(scope, tls_extension(info))
+                scope = _with(scope, info, tls_extension(info))
         await self._app(scope, receive, send)
