@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import importlib
 import json
 import os
 import socket
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 ROOT = Path(__file__).parents[2]
+EXAMPLES = ROOT / "examples" / "frameworks"
 
 
 def write_files(folder: Path, client_auth: str | None = None) -> ServerFiles:
@@ -182,6 +184,15 @@ def ask_http2(tls: handfast.TLSSocket, path: str = "/") -> Answer:
                 body += event.data
             elif isinstance(event, h2.events.StreamEnded):
                 return Answer(status, body)
+
+
+def example_app(name: str, attribute: str) -> Any:
+    """The application of one of the examples with frameworks."""
+    sys.path.insert(0, str(EXAMPLES))
+    try:
+        return getattr(importlib.import_module(name), attribute)
+    finally:
+        sys.path.pop(0)
 
 
 class Refused(Exception):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import sys
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +11,7 @@ import handfast
 from handfast.pki.fault_scene import self_signed
 from tests import certificates
 from tests.aio.support import identity, server_config
-from tests.frameworks.support import ROOT, Refused, get, uvicorn_server, websocket_text
+from tests.frameworks.support import Refused, example_app, get, uvicorn_server, websocket_text
 
 BOB: dict[str, Any] = {"credentials": [identity(certificates.client(name="bob"))]}
 NOBODY: dict[str, Any] = {"anonymous": True}
@@ -25,11 +23,7 @@ def example(name, attribute, client_auth):
     """The example's application, over our own transport; its port."""
     from handfast.contrib.uvicorn import Protocol
 
-    sys.path.insert(0, str(ROOT / "examples" / "frameworks"))
-    try:
-        app = getattr(importlib.import_module(name), attribute)
-    finally:
-        sys.path.pop(0)
+    app = example_app(name, attribute)
     with uvicorn_server(app, http=Protocol(server_config(client_auth=handfast.ClientAuth(client_auth)))) as port:
         yield port
 
