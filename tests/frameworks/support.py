@@ -78,6 +78,20 @@ def listening_socket() -> Iterator[socket.socket]:
         yield listening
 
 
+def running(listening: socket.socket, serve: Callable[[], object]) -> threading.Thread:
+    """A server in a thread. Where it does not start, its clients are refused, and need not wait."""
+
+    def run() -> None:
+        try:
+            serve()
+        finally:
+            listening.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread
+
+
 @contextmanager
 def uvicorn_server(app: Any, **options: Any) -> Iterator[int]:
     """uvicorn in a thread of this process; its port."""
@@ -86,10 +100,10 @@ def uvicorn_server(app: Any, **options: Any) -> Iterator[int]:
     config = uvicorn.Config(app, **{"log_config": None, "access_log": False, **options})
     server = uvicorn.Server(config)
     with listening_socket() as listening:
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
-        thread.start()
+        port = listening.getsockname()[1]
+        thread = running(listening, lambda: server.run(sockets=[listening]))
         try:
-            yield listening.getsockname()[1]
+            yield port
         finally:
             server.should_exit = True
             thread.join()
@@ -103,15 +117,14 @@ def hypercorn_server(app: Any, config: Any, loop_factory: Callable[[], asyncio.A
     config.loglevel = "ERROR"
     loop, ending = loop_factory(), asyncio.Event()
     with listening_socket() as listening:
+        port = listening.getsockname()[1]
         config.bind = [f"fd://{os.dup(listening.fileno())}"]
-        thread = threading.Thread(
-            target=lambda: loop.run_until_complete(serve(app, config, shutdown_trigger=ending.wait))
-        )
-        thread.start()
+        thread = running(listening, lambda: loop.run_until_complete(serve(app, config, shutdown_trigger=ending.wait)))
         try:
-            yield listening.getsockname()[1]
+            yield port
         finally:
-            loop.call_soon_threadsafe(ending.set)
+            if thread.is_alive():
+                loop.call_soon_threadsafe(ending.set)
             thread.join()
             loop.close()
 
