@@ -2,6 +2,7 @@
 # make test    lint, types and tests, with everything that they need at pinned versions
 # make soak    the whole suite ten times in random order, half of them beside a load: SOAK_RUNS=2 make soak
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
+# make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
@@ -25,7 +26,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race scan bench chart budget format pin clean
+.PHONY: demo test soak race frameworks scan bench chart budget format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -43,6 +44,10 @@ soak: $(READY)-test
 # A few trials of it are in `make test`.
 race: $(READY)-test
 	HANDFAST_RACE_TRIALS=60 $(RUN) pytest tests/race
+
+# Its tests are in `make test` too, which leaves out those whose servers and frameworks are not installed.
+frameworks: $(READY)-frameworks
+	HANDFAST_REQUIRE_FRAMEWORKS=1 $(RUN) pytest tests/frameworks
 
 scan: $(READY)-scan
 	HANDFAST_SCAN=1 $(RUN) pytest tests/scan
@@ -90,6 +95,11 @@ $(READY)-test: pyproject.toml requirements/test.txt | $(READY)-venv
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: -r requirements/test.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@ $(READY)-demo
+
+$(READY)-frameworks: requirements/frameworks.txt | $(READY)-test
+	@echo 'installing the servers and frameworks of others into $(VENV)'
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/frameworks.txt
+	@touch $@
 
 # sslyze has no wheel, and wants another cryptography: it is built by what scan.txt pins, in a venv of its own.
 SSLYZE_PIP := $(VENV)/sslyze/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes

@@ -10,11 +10,18 @@ import asyncio
 import gc
 import ssl
 from contextlib import ExitStack
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
-from handfast.contrib.asgi import TLSExtensionMiddleware, WatchedObject, watched
+from handfast.contrib.asgi import (
+    TLSExtensionMiddleware,
+    WatchedObject,
+    WithPeer,
+    connection_info,
+    verified_peer,
+    watched,
+)
 from handfast.engine import ConnectionInfo, UnverifiedPeer
 from handfast.events import Role
 from handfast.trust.verdict import refuse
@@ -248,3 +255,37 @@ def test_once_a_connection_has_ended_its_address_is_nobodys(server, end):
         with pytest.raises(ssl.SSLError):
             getattr(server[0], end)()
     assert ask_middleware().tls is None
+
+
+# The extension itself
+
+
+def test_a_client_that_shows_its_certificate_later_is_known_from_then_on():
+    info = ConnectionInfo(Role.SERVER, version=0x0304, suite=0x1301, complete=True)
+    asked, unused = Asked(), cast("Any", None)
+    app = WithPeer(asked, lambda: info)
+    asyncio.run(app(SCOPE, unused, unused))
+    assert (asked.tls["client_cert_chain"], asked.tls["client_cert_name"]) == ((), None)
+    info.peer = UnverifiedPeer(certificates.client().chain, refuse("unknown_issuer", "", advice=""))
+    asyncio.run(app(SCOPE, unused, unused))
+    # An error there is always, even where the verifier gave no words.
+    assert (asked.tls["client_cert_name"], asked.tls["client_cert_error"]) == (ALICE, "unknown_issuer")
+
+
+def test_before_the_handshake_is_complete_nothing_is_said():
+    asked, unused = Asked(), cast("Any", None)
+    info = ConnectionInfo(Role.SERVER, version=0x0304, suite=0x1301)
+    asyncio.run(WithPeer(asked, lambda: info)(SCOPE, unused, unused))
+    assert asked.tls is None
+
+
+def test_who_is_asked_for_the_verified_peer():
+    asked, unused = Asked(), cast("Any", None)
+    info = ConnectionInfo(Role.SERVER, version=0x0304, suite=0x1301, complete=True)
+    info.peer = UnverifiedPeer(certificates.client().chain, refuse("unknown_issuer", "nobody knows"))
+    asyncio.run(WithPeer(asked, lambda: info)(SCOPE, unused, unused))
+    assert connection_info(asked.scope) is info
+    assert verified_peer(asked.scope) is None
+    for scope in ({}, {"extensions": None}, {"extensions": {"handfast": {"info": "claimed"}}}):
+        assert connection_info(scope) is None
+        assert verified_peer(scope) is None

@@ -99,7 +99,7 @@ class WithPeer:
 
 
 def _is_open(scope: Scope) -> bool:
-    """Whether this is a request to which nobody has added the extension."""
+    """Whether this is a request without the extension."""
     return scope["type"] in _REQUESTS and "tls" not in (scope.get("extensions") or {})
 
 

@@ -20,7 +20,8 @@ class Adapter(BuiltinSSLAdapter):
     def __init__(self, tls: ContextSource) -> None:
         self.context = context_of(tls)
 
-    def get_environ(self, sock: Any) -> dict[str, Any]:
+    # cheroot's own adapters take the socket too; its abstract one does not say so.
+    def get_environ(self, sock: Any) -> dict[str, Any]:  # type: ignore[override, unused-ignore]
         """The entries for one connection; those of a client's certificate are of a verified one only."""
         info = info_or_none(sock)
         return {"wsgi.url_scheme": "https", **({} if info is None else tls_environ(info))}

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo, VerifiedPeer
 
 Environ: TypeAlias = "MutableMapping[str, Any]"
-Application: TypeAlias = "Callable[[Environ, Callable[..., Any]], Iterable[bytes]]"
+# Frameworks declare the two in types of their own.
+Application: TypeAlias = "Callable[[Any, Any], Iterable[bytes]]"
 
 # Where gunicorn and werkzeug (Flask's and Django's development servers) put the connection.
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
