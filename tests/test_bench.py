@@ -32,7 +32,8 @@ from bench.sides import (
 )
 from handfast.pki.authority import CertificateAuthority
 from handfast.registry import NamedGroup
-from handfast.wire.messages import ClientHello, parse_handshake
+from handfast.wire.messages import ClientHello
+from handfast.wire.parsing import parse_handshake
 
 OURS = ["handfast", *(f"handfast, {name}" for name in providers.providers())]
 ALWAYS_NAMED = ["handfast", "handfast, remember_paths=0", *OURS[1:], "ssl", "pyOpenSSL"]

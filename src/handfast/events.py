@@ -20,32 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import logs
 from handfast.errors import HandfastError
+from handfast.errors.foreign import detail
 from handfast.registry import AlertDescription
+from handfast.roles import Direction
 
 if TYPE_CHECKING:
     from handfast.wire.messages import HandshakeMessage
-
-
-class Direction(StrEnum):
-    """Who sent what an event speaks of."""
-
-    CLIENT_TO_SERVER = "C>S"
-    SERVER_TO_CLIENT = "S>C"
-
-
-class Role(StrEnum):
-    """Which side of a connection this is."""
-
-    CLIENT = "client"
-    SERVER = "server"
-
-    # The direction in which this role sends, and the other role: attributes, because handshakes ask for them often.
-    sends: Direction
-    peer: Role
-
-
-Role.CLIENT.sends, Role.CLIENT.peer = Direction.CLIENT_TO_SERVER, Role.SERVER
-Role.SERVER.sends, Role.SERVER.peer = Direction.SERVER_TO_CLIENT, Role.CLIENT
 
 
 class Epoch(StrEnum):
@@ -344,4 +324,4 @@ class Watch:
 
 def _report_broken(listener: object) -> None:
     # No traceback: that of a sink could show what it was given.
-    logs.warn("failures of observers", lambda: f"{listener!r} raised and was detached from its connection")
+    logs.warn("failures of observers", lambda: f"{detail(repr(listener))} raised and was detached from its connection")

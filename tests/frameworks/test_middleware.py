@@ -23,8 +23,8 @@ from handfast.contrib.asgi import (
     watched,
 )
 from handfast.engine import ConnectionInfo, UnverifiedPeer
-from handfast.events import Role
-from handfast.trust.verdict import refuse
+from handfast.roles import Role
+from handfast.verdict import refuse
 from tests import certificates
 from tests.aio.support import identity
 from tests.frameworks.support import ask, ask_http2, connection, get, hypercorn_server, tell, websocket_text

@@ -17,7 +17,6 @@ import handfast
 from handfast import ClientAuth, Credentials, RemoteSigner, aio, limits
 from handfast.credentials.signers import LocalSigner
 from handfast.errors import ApiMisuse, ConfigError, HandfastError, LocalFailure, PeerRejected
-from handfast.events import Role
 from handfast.keyholder.link import Place
 from handfast.keyholder.protocol import (
     VERSION,
@@ -32,6 +31,7 @@ from handfast.keyholder.protocol import (
     read_frame,
 )
 from handfast.registry import SignatureScheme
+from handfast.roles import Role
 from handfast.wire.codec import decode, encode
 from tests import certificates
 from tests.aio.conftest import Runner, run

@@ -14,7 +14,6 @@ from handfast.events import (
     AlertSeen,
     Checked,
     Closed,
-    Direction,
     Epoch,
     Event,
     KeysChanged,
@@ -28,8 +27,9 @@ from handfast.limits import MAX_CIPHERTEXT_12, MAX_HANDSHAKE_MESSAGE, RECORDED_C
 from handfast.passive import Flow, RecordedConnection, decode, replay
 from handfast.passive.conversations import Conversations
 from handfast.passive.decoder import Decoder
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.packets import FIN, RST, SYN, Endpoint, Segment
+from handfast.roles import Direction
 from tests import certificates
 from tests.lens.connections import client_config, server_config
 from tests.passive.recorded import C2S, S2C, Pair, blocks, talk, without_secrets

@@ -17,11 +17,12 @@ from handfast.credentials.credentials import Credentials
 from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import ClientAuth
 from handfast.errors import ConnectionLost
-from handfast.events import AlertSeen, Checked, Direction, Event, KeysChanged, MessageSeen, RecordSeen, SecretDerived
+from handfast.events import AlertSeen, Checked, Event, KeysChanged, MessageSeen, RecordSeen, SecretDerived
 from handfast.lens.trace import Trace
 from handfast.passive import decode
 from handfast.pki.authority import Issued
 from handfast.registry import CertificateCompressionAlgorithm, NamedGroup, SignatureScheme
+from handfast.roles import Direction
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets, StoredTickets

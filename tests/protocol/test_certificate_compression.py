@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from handfast.engine import ClientAuth, ClientConfig
 from handfast.errors import BadMessage, ConfigError, PeerMisbehaved
-from handfast.events import Direction, MessageSeen, Role
+from handfast.events import MessageSeen
 from handfast.handshake.identity import certificate_message, encoded_certificate
 from handfast.handshake.negotiate import CertificateForm
 from handfast.limits import MAX_HANDSHAKE_MESSAGE, MAX_ZSTD_WINDOW
 from handfast.registry import CertificateCompressionAlgorithm, ExtensionType
+from handfast.roles import Direction, Role
 from handfast.wire import compression
 from handfast.wire.codec import encode
 from handfast.wire.compression import ALGORITHMS, certificate_in, compress, decompress

@@ -11,9 +11,9 @@ import pytest
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.engine import ClientAuth, UnverifiedPeer, VerifiedPeer
 from handfast.errors import ConfigError
-from handfast.events import Role
 from handfast.pki.authority import Issued
-from handfast.trust.verdict import refuse
+from handfast.roles import Role
+from handfast.verdict import refuse
 from handfast.wire.extensions import Extensions, SignatureSchemeList
 from handfast.wire.messages import Certificate, CertificateRequest
 from tests import certificates

@@ -12,11 +12,12 @@ from handfast.credentials.credentials import Credentials
 from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import ClientAuth, Data, HandshakeDone, UnverifiedPeer, VerifiedPeer
 from handfast.errors import ApiMisuse, HandfastError
-from handfast.events import Event, Resumed, Role, Waiting
+from handfast.events import Event, Resumed, Waiting
 from handfast.handshake.needs import Judge as JudgeNeed
 from handfast.handshake.needs import Need, Sign
 from handfast.handshake.seams import REAL
-from handfast.trust.verdict import accept, refuse
+from handfast.roles import Role
+from handfast.verdict import accept, refuse
 from tests import certificates
 from tests.lies import APPLICATION_DATA, Record, change, followed_by
 from tests.peer import Client, Server
@@ -145,8 +146,12 @@ def test_a_signer_that_returns_no_bytes(role, value):
     assert peer.refusal == ("signing_failed", "internal_error", SIGNING[role])
 
 
+def with_another_end(signature):
+    return signature[:-1] + bytes((signature[-1] ^ 1,))
+
+
 @pytest.mark.parametrize(
-    "value", [lambda _: b"", lambda _: bytes(70), lambda sign: sign()[:-1] + b"\0", lambda sign: sign() + b"\0"],
+    "value", [lambda _: b"", lambda _: bytes(70), lambda sign: with_another_end(sign()), lambda sign: sign() + b"\0"],
     ids=["nothing", "zeros", "one changed byte", "one byte more"],
 )  # fmt: skip
 @both_roles

@@ -20,7 +20,7 @@ from handfast.errors import ApiMisuse, HandfastError
 from handfast.handshake.needs import Judge as JudgeNeed
 from handfast.limits import MAX_PENDING_CERTIFICATE_REQUESTS
 from handfast.registry import AlertDescription
-from handfast.trust.verdict import accept, refuse
+from handfast.verdict import accept, refuse
 from handfast.wire.extensions import CertificateAuthorities, Extensions
 from handfast.wire.messages import (
     CertificateRequest,

@@ -21,15 +21,16 @@ from handfast.engine import (
     VerifiedPeer,
 )
 from handfast.errors import ApiMisuse, ConnectionLost, LocalFailure
-from handfast.events import Event, MessageSeen, PeerJudged, Role
+from handfast.events import Event, MessageSeen, PeerJudged
 from handfast.handshake.negotiate import TLS12, TLS13
 from handfast.pki.authority import CertificateAuthority
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets, StoredTickets
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import accept, refuse
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import accept, refuse
 from handfast.wire.extensions import ClientTicketRequest, ServerNameAcknowledged, ServerTicketRequestHint
 from handfast.wire.messages import CertificateEntry, EncryptedExtensions, ServerHello
 from tests import certificates
@@ -93,18 +94,17 @@ def test_chain_and_verdict_survive_in_both_roles():
 
 @EACH_VERSION
 def test_what_came_beside_the_leaf_survives_in_both_roles(versions):
-    """From session to session. In TLS 1.2 clients present nothing there."""
+    """From session to session. In TLS 1.2, which the client decides on, clients present nothing there."""
 
     def shown(issued, *timestamps):
         return (replace(credentials(issued), ocsp_response=b"a response", sct_list=timestamps),)
 
     asks: dict[str, Any] = {"ask_for_ocsp_response": True, "ask_for_timestamps": True}
     world = World(
-        client={"credentials": shown(certificates.client(), b"alice's"), **asks},
+        client={"credentials": shown(certificates.client(), b"alice's"), "versions": versions, **asks},
         server={
             "credentials": shown(certificates.server(), b"the server's", b"another"),
             "client_auth": REQUIRED,
-            "versions": versions,
             **asks,
         },
     )
@@ -481,7 +481,7 @@ def test_a_ticket_promises_no_more_than_is_left():
 
 
 def partition_of(world: World) -> bytes:
-    from handfast.handshake.offer_session import partition
+    from handfast.handshake.client_resumption import partition
 
     return partition(ClientConfig(**world.client), "localhost")
 

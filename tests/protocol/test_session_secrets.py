@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from handfast.credentials.signers import DEFERRED
-from handfast.events import Event, Role, Secret, SecretDerived, SecretLevel
+from handfast.events import Event, Secret, SecretDerived, SecretLevel
 from handfast.handshake.needs import Issue, Need, Redeem
+from handfast.roles import Role
 from handfast.wire.messages import ClientHello
 from tests.lies import APPLICATION_DATA, Record, change, flipped
 from tests.peer import Client, Server

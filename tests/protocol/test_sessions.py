@@ -13,11 +13,11 @@ import pytest
 from handfast import limits
 from handfast.engine import ClientAuth, UnverifiedPeer, VerifiedPeer
 from handfast.errors import ConfigError
-from handfast.events import Role
 from handfast.registry import ExtensionType
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.state import ClientSession
-from handfast.trust.verdict import refuse
+from handfast.verdict import refuse
 from handfast.wire.extensions import (
     EarlyDataIndication,
     Extensions,

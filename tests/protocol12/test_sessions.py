@@ -10,14 +10,15 @@ import pytest
 
 from handfast import limits
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig, VerifiedPeer
-from handfast.events import Event, MessageSeen, Negotiated, PeerJudged, Role, Secret
-from handfast.handshake.offer_session12 import partition_12
+from handfast.events import Event, MessageSeen, Negotiated, PeerJudged, Secret
+from handfast.handshake.tls12.client_resumption import partition_12
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.state12 import ClientSession12, TicketState12
 from handfast.sessions.tickets import SealedTickets, StoredTickets
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import accept
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import accept
 from handfast.wire.messages12 import Certificate, CertificateRequest, NewSessionTicket, ServerKeyExchange
 from tests import certificates
 from tests.protocol.ours import Judge, credentials

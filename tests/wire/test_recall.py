@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from handfast import ClientConfig, ClientConnection, PathVerifier, Roots, limits
+from handfast.config.config import ServerConfig
 from handfast.crypto.groups import generate
 from handfast.errors import HandfastError
 from handfast.handshake import negotiate
-from handfast.handshake.config import ServerConfig
 from handfast.wire import messages as m
 from handfast.wire import recall as recall_module
 from handfast.wire.extensions import (
+    Cookie,
     Extensions,
     KeyShareClientHello,
     KeyShareEntry,
@@ -25,6 +26,7 @@ from handfast.wire.extensions import (
     SignatureSchemeList,
     SupportedVersionsClientHello,
 )
+from handfast.wire.parsing import parse_handshake
 from tests.certificates import ca
 from tests.certificates import server as server_certificate
 from tests.lens.connections import credentials
@@ -91,8 +93,8 @@ def test_what_is_recalled_is_what_is_parsed(shape):
     recalled = recall(second)
     assert seen.shape is not None
     assert recalled.shape is seen.shape
-    assert (recalled, recalled.raw) == (m.parse_handshake(second), second)
-    parsed = m.parse_handshake(second)
+    assert (recalled, recalled.raw) == (parse_handshake(second), second)
+    parsed = parse_handshake(second)
     assert isinstance(parsed, m.ClientHello)
     assert list(recalled.extensions) == list(parsed.extensions)
     assert recalled.asked_name == "example.com"
@@ -108,7 +110,7 @@ def test_no_changed_byte_is_missed(shape):
     for at in range(4, len(raw)):
         for change in (1, 2, 0x80, 0xFF):
             changed = raw[:at] + bytes((raw[at] ^ change,)) + raw[at + 1 :]
-            fresh = outcome(m.parse_handshake, changed)
+            fresh = outcome(parse_handshake, changed)
             recalled = outcome(recall_module.parse_or_recall, changed, m.MESSAGES)
             assert recalled == fresh
             assert decided(negotiate.decide, ours, recalled) == decided(negotiate._decide, ours, fresh)
@@ -121,6 +123,16 @@ def test_two_shares_for_one_group_are_refused_however_often_they_come():
     for _ in range(2):
         message = recall(hello(6, groups=(0x001D, 0x001D)))
         assert outcome(negotiate.decide, ours, message)[1] == "duplicate_key_share"
+
+
+def test_nothing_is_kept_of_a_hello_with_a_cookie():
+    for fill in (8, 9):
+        message = parse_handshake(hello(fill, name=b"cookie.example"))
+        assert isinstance(message, m.ClientHello)
+        message.extensions[Cookie.EXTENSION_TYPE] = Cookie(b"a cookie")
+        before = len(recall_module._seen_once)
+        assert recall(message.encode()).shape is None
+        assert len(recall_module._seen_once) == before
 
 
 def test_only_so_much_is_kept():
@@ -148,7 +160,7 @@ def test_a_client_keeps_only_so_many_hellos():
 def test_what_observers_and_edits_get_is_their_own():
     raw = m.EncryptedExtensions().encode()
     assert recall_module.parse_or_recall(raw, m.MESSAGES) is recall_module.parse_or_recall(raw, m.MESSAGES)
-    assert m.parse_handshake(raw) is not m.parse_handshake(raw)
+    assert parse_handshake(raw) is not parse_handshake(raw)
 
 
 def test_a_long_message_is_not_kept():

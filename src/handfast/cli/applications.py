@@ -15,7 +15,7 @@ from handfast import limits
 from handfast.cli import http, ui, words
 from handfast.errors import bad_option
 from handfast.events import HandshakeComplete
-from handfast.lens.log import address_text
+from handfast.io.failure_log import address_text
 from handfast.text import escape, reported
 
 if TYPE_CHECKING:

@@ -16,7 +16,6 @@ from handfast.cli.lenses import log_to_terminal
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
 from handfast.errors import HandfastError
-from handfast.events import Role
 from handfast.files import append_private, create_private
 from handfast.io import sockets
 from handfast.lens.keylog import KeyLog
@@ -24,7 +23,8 @@ from handfast.lens.outcome import Outcome
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
 from handfast.pki.authority import CertificateAuthority
-from handfast.pki.files import write_pki
+from handfast.pki.directory import write_pki
+from handfast.roles import Role
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from handfast.x509 import pem
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from handfast.events import Observer, SecretSink
     from handfast.pki.authority import Issued
     from handfast.trust.presented import PresentedChain
-    from handfast.trust.verdict import Verdict
+    from handfast.verdict import Verdict
 
 _HOST = "127.0.0.1"
 _CA = "handfast demo CA"

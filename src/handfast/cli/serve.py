@@ -19,11 +19,11 @@ from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.target import parse_address
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import ConfigError, HandfastError, bad_option
-from handfast.events import Role
 from handfast.fork import renew_in_children
 from handfast.io import sockets
-from handfast.lens.log import address_text
+from handfast.io.failure_log import address_text
 from handfast.registry import ProtocolVersion
+from handfast.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from handfast.contrib.asgi import Application
     from handfast.engine import ConnectionInfo
     from handfast.events import Observer, SecretSink
-    from handfast.io.watching import Watcher
     from handfast.lens.outcome import Outcome
+    from handfast.reload.watcher import Watcher
 
 _ACCEPT_PAUSE = 0.05
 # The application protocols that this server speaks, whatever --alpn says.
@@ -146,8 +146,8 @@ def _spoken(settings: dict[str, Any]) -> dict[str, Any]:
 
 def _watcher(config: ServerConfig) -> Watcher:
     """What loads the configuration's handles anew."""
-    from handfast.io.watching import Watcher
-    from handfast.trust.reload import Reloading
+    from handfast.reload.handles import Reloading
+    from handfast.reload.watcher import Watcher
 
     ours = () if callable(config.credentials) else config.credentials
     things = (*ours, config.verifier)

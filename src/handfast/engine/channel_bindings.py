@@ -11,11 +11,11 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from handfast.errors import ApiMisuse
-from handfast.events import Role
 from handfast.keys.established import Established
+from handfast.roles import Role
 
 if TYPE_CHECKING:
-    from handfast.handshake.info import ConnectionInfo
+    from handfast.connection_info import ConnectionInfo
     from handfast.keys.established12 import Established12
 
 TLS_EXPORTER = "tls-exporter"

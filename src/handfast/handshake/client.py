@@ -12,8 +12,8 @@ from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate, versions
 from handfast.handshake.client13 import client13, reject_early_data
+from handfast.handshake.client_resumption import SessionOffer, find_offer, send_with_psk, why_no_early_data
 from handfast.handshake.identity import certificate_wishes
-from handfast.handshake.offer_session import SessionOffer, find_offer, send_with_psk, why_no_early_data
 from handfast.keys.established import Established
 from handfast.registry import CipherSuite, ECPointFormat, ExtensionType, PskKeyExchangeMode
 from handfast.wire import messages12
@@ -43,10 +43,10 @@ from handfast.wire.messages import ClientHello, HelloRetryRequest, ServerHello
 from handfast.x509.names import sni
 
 if TYPE_CHECKING:
+    from handfast.config.config import ClientConfig
     from handfast.crypto.groups import KeyShare
-    from handfast.handshake.config import ClientConfig
-    from handfast.handshake.flow import ClientHandshake, Step
-    from handfast.handshake.offer_session12 import SessionOffer12
+    from handfast.handshake.context import ClientHandshake, Step
+    from handfast.handshake.tls12.client_resumption import SessionOffer12
     from handfast.keys.established12 import Established12
     from handfast.trust.verifiers import Verifier
 
@@ -70,7 +70,7 @@ def client(
     session = yield from find_offer(hs, verifier, server_name)
     session_12 = None
     if session is None and config.sessions is not None and negotiate.TLS12 in config.spoken:
-        from handfast.handshake.offer_session12 import find_offer_12
+        from handfast.handshake.tls12.client_resumption import find_offer_12
 
         session_12 = yield from find_offer_12(hs, verifier, server_name)
     early = False
@@ -87,7 +87,7 @@ def client(
     answer = yield from hs.expect(ServerHello, HelloRetryRequest, messages12.ServerHello)
     versions.check_version(config.spoken, answer)
     if isinstance(answer, messages12.ServerHello):
-        from handfast.handshake.client12 import client12
+        from handfast.handshake.tls12.client import client12
 
         if offer.hello.find(EarlyDataIndication) is not None:
             raise PeerMisbehaved("early_data_and_old_version")

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from handfast.config.asked import CertificateWanted
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate
+from handfast.handshake.client_resumption import ticket_keeper
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
 from handfast.handshake.identity import (
     ProvenChain,
@@ -20,7 +22,6 @@ from handfast.handshake.identity import (
     receive_certificate,
     take_over,
 )
-from handfast.handshake.offer_session import ticket_keeper
 from handfast.keys.established import Established
 from handfast.registry import ExtensionType
 from handfast.wire.extensions import EarlyDataIndication
@@ -34,8 +35,8 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.flow import ClientHandshake, Step
-    from handfast.handshake.offer_session import SessionOffer
+    from handfast.handshake.client_resumption import SessionOffer
+    from handfast.handshake.context import ClientHandshake, Step
     from handfast.trust.verifiers import Verifier
 
 
@@ -103,7 +104,7 @@ def client13(
 
 def server_identity(
     hs: ClientHandshake, hello: ClientHello
-) -> Generator[Step, Any, tuple[tuple[CertificateRequest, negotiate.CertificateWanted] | None, ProvenChain]]:
+) -> Generator[Step, Any, tuple[tuple[CertificateRequest, CertificateWanted] | None, ProvenChain]]:
     """What the server wants to know of us, and its certificate with its proof. RFC 9846 4.4.2 and 4.5."""
     request = yield from hs.maybe(CertificateRequest, before=certificate_kinds(hello))
     asked = None
@@ -118,7 +119,7 @@ def server_identity(
 
 
 def client_identity(
-    hs: ClientHandshake, request: CertificateRequest, wanted: negotiate.CertificateWanted
+    hs: ClientHandshake, request: CertificateRequest, wanted: CertificateWanted
 ) -> Generator[Step, Any, None]:
     """Who we are, as far as the server asked; ``wanted`` is what its request says. RFC 9846 4.5."""
     mine = yield from client_choice(hs, wanted)

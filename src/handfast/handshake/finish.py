@@ -12,7 +12,7 @@ from handfast.wire.messages import ClientHello, Finished
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.context import Handshake, Step
 
 
 class Authenticates(Protocol):

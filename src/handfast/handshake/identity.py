@@ -13,16 +13,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import limits
+from handfast.config.asked import CertificateWanted, HelloSeen
+from handfast.connection_info import CHECKED, UnverifiedPeer, VerifiedPeer
 from handfast.crypto import signatures
 from handfast.errors import BadMessage, PeerMisbehaved
-from handfast.events import CertificateChosen, PeerJudged, Role
+from handfast.events import CertificateChosen, PeerJudged
 from handfast.handshake import negotiate
-from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
 from handfast.handshake.selection import Choice, choose_client_credentials, client_schemes
 from handfast.keys.transcript import proof_content
 from handfast.registry import CertificateCompressionAlgorithm, CertificateStatusType, ExtensionType, SignatureScheme
+from handfast.roles import Role
 from handfast.trust.presented import PresentedChain
-from handfast.trust.verdict import refuse
+from handfast.verdict import refuse
 from handfast.wire.compression import compress, decompress
 from handfast.wire.extensions import (
     CertificateCompressionAlgorithms,
@@ -46,13 +48,13 @@ from handfast.wire.messages import (
 from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
+    from handfast.config.config import ClientAuth
     from handfast.credentials.credentials import Credentials
     from handfast.crypto.provider import Verify
     from handfast.crypto.signatures import PublicKey
-    from handfast.handshake.config import ClientAuth
-    from handfast.handshake.flow import ClientHandshake, Handshake, ServerHandshake, Step
-    from handfast.trust.verdict import Verdict
+    from handfast.handshake.context import ClientHandshake, Handshake, ServerHandshake, Step
     from handfast.trust.verifiers import Verifier
+    from handfast.verdict import Verdict
 
 # The message that a Certificate answers.
 Asking: TypeAlias = ClientHello | CertificateRequest
@@ -62,7 +64,7 @@ Asking: TypeAlias = ClientHello | CertificateRequest
 
 
 def candidates(
-    hs: Handshake, asked: Callable[[], negotiate.HelloSeen | negotiate.CertificateWanted]
+    hs: Handshake, asked: Callable[[], HelloSeen | CertificateWanted]
 ) -> Generator[Step, Any, Sequence[Credentials]]:
     """Our credentials to choose from: those of the configuration, or what its function gives for what was asked."""
     if callable(hs.config.credentials):
@@ -72,7 +74,7 @@ def candidates(
 
 def client_choice(
     hs: ClientHandshake,
-    wanted: negotiate.CertificateWanted,
+    wanted: CertificateWanted,
     schemes_of: Callable[[Credentials], Iterable[int]] = client_schemes,
 ) -> Generator[Step, Any, Choice]:
     """Who we are to a server that asked. It has proven itself by now, so what must be asked may be."""
@@ -320,7 +322,7 @@ def take_over(
     ocsp_response: bytes = b"",
     timestamps: tuple[bytes, ...] = (),
 ) -> None:
-    """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf.
+    """The session is resumed, and with it the peer that stood at its other end, and what had come beside its leaf.
 
     For after the peer's Finished alone: until then a hello, or a whole flight, may be one that somebody recorded.
     """

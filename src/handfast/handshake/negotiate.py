@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from handfast import limits
+from handfast.config.asked import CertificateWanted, HelloSeen
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerIncompatible, PeerMisbehaved
 from handfast.registry import (
@@ -59,7 +60,7 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ServerConfig
+    from handfast.config.config import ServerConfig
 
 TLS12 = int(ProtocolVersion.TLS12)
 TLS13 = int(ProtocolVersion.TLS13)
@@ -90,8 +91,14 @@ class Extended(Protocol):
 
 
 def names(registry: type[Registry], values: Iterable[int]) -> str:
-    """The registered names, for an error."""
-    return ", ".join(registry.describe(value) for value in values) or "nothing"
+    """The registered names, for an error; of a long list the first and how many there are besides."""
+    numbers = tuple(values)
+    shown = ", ".join(registry.describe(value) for value in numbers[:_SHOWN]) or "nothing"
+    return f"{shown} and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else shown
+
+
+# Of a peer's list: as many as all that we speak.
+_SHOWN = 20
 
 
 def check_extensions(message: Extended, requested: Collection[int] = ()) -> None:
@@ -213,25 +220,6 @@ def check_protocol(hello: ClientHello, answer: Extended) -> str | None:
         ours = ", ".join(name.decode("utf-8", "backslashreplace") for name in offered)
         raise PeerMisbehaved("alpn_not_offered", protocol=repr(protocols[0]), ours=ours)
     return protocols[0].decode("utf-8", "backslashreplace")
-
-
-@dataclass(frozen=True, slots=True)
-class CertificateWanted:
-    """What a CertificateRequest asks for, as a function in ``ClientConfig.credentials`` gets it.
-
-    Attributes:
-        context: tells requests after the handshake apart; b"" in the handshake.
-        schemes: numbers of the signature schemes that the server accepts.
-        ca_names: DER names of the CAs that it trusts; () when the request names none.
-        oid_filters: what extensions must hold, each as DER identifier and DER value. RFC 9846 4.3.5.
-        server_name: the name that we verified the server by.
-    """
-
-    context: bytes
-    schemes: tuple[int, ...]
-    ca_names: tuple[bytes, ...]
-    oid_filters: tuple[tuple[bytes, bytes], ...] = ()
-    server_name: str | None = None
 
 
 def check_certificate_request(request: CertificateRequest, *, later: bool = False) -> CertificateWanted:
@@ -357,30 +345,6 @@ def signature_schemes(offer: Offer) -> tuple[int, ...]:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class HelloSeen:
-    """A ClientHello, as ``ServerConfig.choose_config`` gets it: everything in it is the client's word.
-
-    Attributes:
-        server_name: the name that it asks for (SNI). application_protocols: what it speaks (ALPN), as sent.
-        versions, suites, groups, schemes: numbers of their registries, most wanted first.
-        ca_names: DER names of the CAs that it trusts; () if it names none.
-        offers_psk: whether it wants to resume a session. early_data: whether it announces early data.
-        raw: the message with its 4-byte header.
-    """
-
-    server_name: str | None
-    application_protocols: tuple[bytes, ...]
-    versions: tuple[int, ...]
-    suites: tuple[int, ...]
-    groups: tuple[int, ...]
-    schemes: tuple[int, ...]
-    ca_names: tuple[bytes, ...]
-    offers_psk: bool
-    early_data: bool
-    raw: bytes = field(repr=False)
-
-
 def seen(hello: ClientHello) -> HelloSeen:
     """What a server may choose its configuration by."""
     versions, groups = hello.find(SupportedVersionsClientHello), hello.find(NamedGroupList)
@@ -425,10 +389,11 @@ _HOST_NAME = re.compile("[!-~]+").fullmatch
 def _shares_by_group(key_share: KeyShareClientHello, groups: Collection[int]) -> dict[int, bytes]:
     """One share per group, each for a group of supported_groups. RFC 9846 4.3.8."""
     shares: dict[int, bytes] = {}
+    named = frozenset(groups)
     for share in key_share.client_shares:
         if share.group in shares:
             raise PeerMisbehaved("duplicate_key_share", group=NamedGroup.describe(share.group))
-        if share.group not in groups:
+        if share.group not in named:
             raise PeerMisbehaved("share_outside_groups", group=NamedGroup.describe(share.group))
         shares[share.group] = share.key_exchange
     return shares

@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from handfast import limits
 from handfast.errors import ApiMisuse, PeerMisbehaved
-from handfast.events import Role
 from handfast.handshake import negotiate
+from handfast.handshake.context import ClientHandshake, Expect, Handshake, ServerHandshake, Step, misused
 from handfast.handshake.finish import check_finished, send_finished
-from handfast.handshake.flow import ClientHandshake, Expect, Handshake, ServerHandshake, Step, misused
 from handfast.handshake.identity import client_choice, judge_client, prove_identity
 from handfast.handshake.server13 import certificate_request, client_identity
+from handfast.roles import Role
 from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMessage
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ClientAuth
-    from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+    from handfast.config.config import ClientAuth
+    from handfast.connection_info import UnverifiedPeer, VerifiedPeer
     from handfast.handshake.needs import Need
     from handfast.keys.established import Established
 

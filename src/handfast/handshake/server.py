@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
 from handfast.handshake import negotiate, versions
-from handfast.handshake.by_name import policy_of
-from handfast.handshake.resume import find_session
 from handfast.handshake.server13 import server13
+from handfast.handshake.server_names import policy_of
+from handfast.handshake.server_resumption import find_session
 from handfast.keys.established import Established
 from handfast.keys.transcript import Transcript
 from handfast.wire.extensions import (
@@ -21,7 +21,7 @@ from handfast.wire.extensions import (
 from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, HelloRetryRequest
 
 if TYPE_CHECKING:
-    from handfast.handshake.flow import ServerHandshake, Step
+    from handfast.handshake.context import ServerHandshake, Step
     from handfast.keys.established12 import Established12
 
 
@@ -40,7 +40,7 @@ def server(hs: ServerHandshake) -> Generator[Step, Any, Established | Establishe
     config = hs.config
     hs.info.policy = policy_of(base, config, asked_name)
     if versions.choose_version(config.spoken, hello) == negotiate.TLS12:
-        from handfast.handshake.server12 import server12
+        from handfast.handshake.tls12.server import server12
 
         hs.takes_warnings = True
         sentinel = negotiate.DOWNGRADE_SENTINELS[0] if negotiate.TLS13 in config.spoken else b""

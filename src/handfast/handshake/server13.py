@@ -6,11 +6,11 @@ from collections.abc import Generator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from handfast.config.by_name import no_such_name
+from handfast.config.config import ClientAuth
 from handfast.crypto.suites import SUITES_13
 from handfast.events import Epoch
 from handfast.handshake import negotiate
-from handfast.handshake.by_name import no_such_name
-from handfast.handshake.config import ClientAuth
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
 from handfast.handshake.identity import (
     ProvenChain,
@@ -22,8 +22,8 @@ from handfast.handshake.identity import (
     receive_certificate,
     take_over,
 )
-from handfast.handshake.resume import Resumption, consider_early_data, send_tickets, tickets_to_send
 from handfast.handshake.selection import Choice, choose_server_credentials
+from handfast.handshake.server_resumption import Resumption, consider_early_data, send_tickets, tickets_to_send
 from handfast.keys.established import Established
 from handfast.registry import ExtensionType
 from handfast.wire.extensions import (
@@ -51,7 +51,7 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.flow import ServerHandshake, Step
+    from handfast.handshake.context import ServerHandshake, Step
 
 
 def server13(

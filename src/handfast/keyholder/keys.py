@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from handfast.credentials.signers import LocalSigner
 from handfast.crypto import private_keys, signatures
 from handfast.errors import BadMessage, ConfigError, bad_option
-from handfast.events import Role
 from handfast.keyholder.protocol import VERSION, Code, Kind, Request, compose, key_id_of
 from handfast.registry import SignatureScheme
+from handfast.roles import Role
 from handfast.text import escape
 from handfast.wire.codec import decode
-from handfast.x509 import files
+from handfast.x509 import loading as files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from handfast import limits
 from handfast.errors import ConnectionLost, HandfastError, LocalFailure
-from handfast.io import aio
+from handfast.io.aio import connect as aio
 from handfast.keyholder.protocol import (
     EXPLANATIONS,
     VERSION,

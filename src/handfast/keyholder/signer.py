@@ -23,7 +23,7 @@ from handfast.fork import renew_in_children
 from handfast.keyholder.link import CLOSED, Client, Place
 from handfast.keyholder.protocol import key_id_of_certificate, parts_of
 from handfast.text import escape
-from handfast.x509 import files
+from handfast.x509 import loading as files
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable

@@ -22,7 +22,6 @@ from handfast.events import (
     CertificateChosen,
     Checked,
     Closed,
-    Direction,
     Epoch,
     Event,
     HandshakeComplete,
@@ -41,6 +40,7 @@ from handfast.lens import summary
 from handfast.lens.describer import Describer
 from handfast.lens.dump import dumped_fields, hexdump, named_fields, readable_dump
 from handfast.lens.key_schedule import KeySchedule
+from handfast.limits import MAX_LOG_LINE
 from handfast.registry import (
     AlertDescription,
     AlertLevel,
@@ -51,6 +51,7 @@ from handfast.registry import (
     ProtocolVersion,
     SignatureScheme,
 )
+from handfast.roles import Direction
 from handfast.text import escape
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
@@ -117,7 +118,8 @@ class Trace:
 
     def __call__(self, event: Event) -> None:
         for line in self._lines(event):
-            self._write(line)
+            # What a peer says is escaped where it becomes a part of a line; here nothing that slipped through gets out.
+            self._write(escape(line, MAX_LOG_LINE))
 
     def _lines(self, event: Event) -> Iterator[str]:
         match event:

@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from handfast.events import Direction, Observer, SecretSink, Watch
+from handfast.events import Observer, SecretSink, Watch
 from handfast.limits import RECORDED_CONNECTIONS
 from handfast.passive.decoder import Decoder
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.packets import RST, SYN, Endpoint, Segment
 from handfast.passive.tcp import Stream
 from handfast.registry import ContentType, HandshakeType
+from handfast.roles import Direction
 
 _ACK = 16
 

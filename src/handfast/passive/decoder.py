@@ -18,28 +18,18 @@ from functools import partial
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import BadMessage, PeerMisbehaved
-from handfast.events import (
-    Direction,
-    Epoch,
-    KeysChanged,
-    MessageSeen,
-    Negotiated,
-    RecordSeen,
-    Role,
-    Secret,
-    SecretDerived,
-    Watch,
-)
-from handfast.keys import keylog
+from handfast.events import Epoch, KeysChanged, MessageSeen, Negotiated, RecordSeen, Secret, SecretDerived, Watch
+from handfast.keys import secret_names as keylog
 from handfast.keys.schedule import TrafficSecret
 from handfast.limits import MAX_CIPHERTEXT_12, RECORD_HEADER
 from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12, selected_protocol
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.proofs import Proofs
 from handfast.record.layer import ALERT, APPLICATION_DATA, BEFORE_KEYS, CHANGE_CIPHER_SPEC, HANDSHAKE
 from handfast.record.protection import Opened, Protection13
 from handfast.record.protection12 import Protection12
 from handfast.registry import AlertLevel, CipherSuite, ContentType, ProtocolVersion
+from handfast.roles import Direction, Role
 from handfast.wire import messages12
 from handfast.wire.extensions import (
     EarlyDataIndication,
@@ -57,8 +47,8 @@ from handfast.wire.messages import (
     HelloRetryRequest,
     KeyUpdate,
     ServerHello,
-    parse_handshake,
 )
+from handfast.wire.parsing import parse_handshake
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
 _TLS12 = int(ProtocolVersion.TLS12)

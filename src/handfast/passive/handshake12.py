@@ -10,10 +10,11 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from handfast.crypto import signatures
-from handfast.events import Checked, Epoch, KeysChanged, Negotiated, Role, Watch
+from handfast.events import Checked, Epoch, KeysChanged, Negotiated, Watch
 from handfast.keys.schedule12 import MAIN_SECRET_LENGTH, MainSecret12
 from handfast.record.protection12 import Protection12
 from handfast.registry import ProtocolVersion
+from handfast.roles import Role
 from handfast.wire.codec import encode
 from handfast.wire.extensions import ExtendedMainSecret, ProtocolNameList
 from handfast.wire.messages import CertificateVerify, ClientHello, EncryptedExtensions, Finished

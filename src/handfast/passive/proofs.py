@@ -10,8 +10,9 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from handfast.crypto import signatures
-from handfast.events import Checked, Epoch, Role, Watch
+from handfast.events import Checked, Epoch, Watch
 from handfast.keys.transcript import Transcript, proof_content
+from handfast.roles import Role
 from handfast.wire.compression import certificate_in
 from handfast.wire.messages import Certificate, CertificateRequest, CertificateVerify, Finished
 

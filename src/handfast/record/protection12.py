@@ -16,6 +16,7 @@ from handfast.crypto.suites import TAG_LENGTH, InvalidTag
 from handfast.crypto.suites12 import Suite12, with_aead
 from handfast.errors import LocalFailure, PeerMisbehaved
 from handfast.limits import MAX_CIPHERTEXT_12, MAX_PLAINTEXT, RECORD_HEADER
+from handfast.record.protection import MOST_ROOM
 from handfast.registry import ContentType
 
 if TYPE_CHECKING:
@@ -175,25 +176,28 @@ class Protection12:
         self.records = number + 1
         return content
 
-    def open_run(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
+    def open_run(self, data: Buffer, start: int, room: int = MOST_ROOM) -> tuple[bytes | bytearray, int, Opened | None]:
         """Open the complete application_data records from ``start`` on, as long as they hold application data.
 
         Returns the application data, where the next record starts, and the record that ended the run, if that was an
         empty one. The run also ends before a record that is not complete, not application_data, or too long; the
-        returned offset is ``start`` if there was none to open. An error in the first record is raised, as ``open``
-        does; an error in a later one by the next call, so that what came before it is not lost.
+        returned offset is ``start`` if there was none to open. It ends too where more than ``room`` is needed, which is
+        for one record at least. An error in the first record is raised, as ``open`` does; an error in a later one by
+        the next call, so that what came before it is not lost.
         """
         source = memoryview(data)
         end = _record_end(source, start)
         if not end:
             return b"", start, None
-        output = bytearray(len(source) - start)
+        output = bytearray(min(len(source) - start, room))
         at, filled = start, 0
         last: Opened | None = None
         with memoryview(output) as view:
             while last is None and end:
                 size = end - at - RECORD_HEADER - self.overhead
-                if not 0 <= size <= MAX_PLAINTEXT or not self._open_into(view[filled : filled + size], source[at:end]):
+                if not 0 <= size <= MAX_PLAINTEXT or filled + size > len(output):
+                    break
+                if not self._open_into(view[filled : filled + size], source[at:end]):
                     break
                 if not size:
                     last = _APPLICATION_DATA, b"", 0
