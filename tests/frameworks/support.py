@@ -130,6 +130,31 @@ def hypercorn_server(app: Any, config: Any, loop_factory: Callable[[], asyncio.A
 
 
 @contextmanager
+def hypercorn_on_trio(app: Any, config: Any) -> Iterator[int]:
+    """hypercorn on trio, in a thread of this process; its port."""
+    import trio
+    from hypercorn.trio import serve
+
+    config.loglevel = "ERROR"
+    ending, tokens = trio.Event(), list[Any]()
+
+    async def main() -> None:
+        tokens.append(trio.lowlevel.current_trio_token())
+        await serve(app, config, shutdown_trigger=ending.wait)
+
+    with listening_socket() as listening:
+        port = listening.getsockname()[1]
+        config.bind = [f"fd://{os.dup(listening.fileno())}"]
+        thread = running(listening, lambda: trio.run(main))
+        try:
+            yield port
+        finally:
+            if thread.is_alive():
+                tokens[0].run_sync_soon(ending.set)
+            thread.join()
+
+
+@contextmanager
 def program(source: str, folder: Path, *arguments: object) -> Iterator[int]:
     """A program that serves, in a process of its own, given a folder; it prints its port first."""
     path = folder / "program.py"

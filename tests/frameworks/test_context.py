@@ -30,6 +30,7 @@ from tests.frameworks.support import (
     connection,
     example_app,
     get,
+    hypercorn_on_trio,
     hypercorn_server,
     listening_socket,
     program,
@@ -190,6 +191,18 @@ def test_hypercorn_tells_websockets(server_files, loop):
 
 
 @hypercorn
+@pytest.mark.needs("trio")
+def test_hypercorn_on_trio(server_files):
+    with hypercorn_on_trio(TLSExtensionMiddleware(tell), hypercorn_config(server_files)) as port:
+        assert ALICE in websocket_text(port, application_protocols=["http/1.1"])
+        names = []
+        for options in ({}, BOBS):
+            with connection(port, application_protocols=["h2"], **options) as tls:
+                names += [ask_http2(tls).json["tls"]["client_cert_name"]]
+    assert names == [ALICE, BOB]
+
+
+@hypercorn
 def test_what_reaches_hypercorns_workers(server_files):
     assert pickle.loads(pickle.dumps(hypercorn_config(server_files))).tls == server_files
     with pytest.raises(ConfigError, match="a live SSLContext holds keys"):
@@ -199,7 +212,8 @@ def test_what_reaches_hypercorns_workers(server_files):
 # gunicorn
 
 
-GUNICORN = """
+GUNICORN = [sys.executable, "-m", "gunicorn", "--no-control-socket"]
+GUNICORN_CONFIG = """
 from handfast.contrib import ServerFiles
 from handfast.contrib.gunicorn import factory
 
@@ -215,17 +229,23 @@ ssl_context = factory(
 def gunicorn_server(folder, app, worker, client_auth="require_and_verify"):
     """gunicorn in a process of its own; its port."""
     write_files(folder)
-    (folder / "gunicorn.conf.py").write_text(GUNICORN.format(worker=worker, client_auth=client_auth))
-    paths = [str(EXAMPLES), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    (folder / "gunicorn.conf.py").write_text(GUNICORN_CONFIG.format(worker=worker, client_auth=client_auth))
     with listening_socket() as listening:
-        command = [sys.executable, "-m", "gunicorn", "--bind", f"fd://{listening.fileno()}", "--no-control-socket", app]
-        environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
-        process = subprocess.Popen(command, cwd=folder, env=environment, pass_fds=[listening.fileno()])
-        try:
+        command = [*GUNICORN, "--bind", f"fd://{listening.fileno()}", app]
+        with gunicorn_process(command, folder, listening):
             yield listening.getsockname()[1]
-        finally:
-            process.terminate()
-            process.wait(LIMIT)
+
+
+@contextmanager
+def gunicorn_process(command, folder, listening):
+    paths = [str(EXAMPLES), str(ROOT), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths)}
+    process = subprocess.Popen(command, cwd=folder, env=environment, pass_fds=[listening.fileno()])
+    try:
+        yield
+    finally:
+        process.terminate()
+        process.wait(LIMIT)
 
 
 @gunicorn
@@ -239,6 +259,21 @@ def test_flask_under_gunicorn(tmp_path, worker):
         assert get(port, "/staff", **BOBS).status == 403
         for nobody in ({"anonymous": True}, MALLORY):
             assert get(port, **nobody).status == 403
+
+
+@gunicorn
+@pytest.mark.needs("flask")
+def test_flask_under_gunicorn_as_its_example_says(tmp_path):
+    (tmp_path / "pki").mkdir()
+    write_files(tmp_path / "pki")
+    with listening_socket() as listening:
+        bind = ["--bind", f"fd://{listening.fileno()}"]
+        command = [*GUNICORN, "--config", str(EXAMPLES / "flask_gunicorn.py"), *bind, "flask_app:app"]
+        with gunicorn_process(command, tmp_path, listening):
+            port = listening.getsockname()[1]
+            assert get(port).body == b"hello, CN=alice,O=handfast\n"
+            with pytest.raises(handfast.HandfastError, match="certificate_required"):
+                get(port, anonymous=True)
 
 
 ASGI = "tests.frameworks.test_context:wrapped"

@@ -197,7 +197,16 @@ def test_a_large_answer_arrives_whole():
 # Files, and workers
 
 
-def test_files_are_read_when_the_first_client_comes(server_files):
+def test_a_file_that_is_missing_ends_uvicorn_when_it_starts(server_files):
+    import uvicorn
+
+    server_files.key.unlink()
+    config = uvicorn.Config(tell, http=protocol(server_files), log_config=None)
+    with pytest.raises(ConfigError, match=r"server\.key: no such file"):
+        config.load()
+
+
+def test_files(server_files):
     with uvicorn_server(tell, http=protocol(server_files)) as port:
         assert get(port).json["tls"]["client_cert_name"] == ALICE
 

@@ -70,6 +70,16 @@ class _Direct:
         if "h2" in getattr(tls, "application_protocols", ()):
             self._need_http2()
 
+    @property
+    def alpn_protocols(self) -> list[str]:
+        """What is negotiated. uvicorn asks when it loads its configuration: what is wrong with a file ends it then."""
+        return list(self._configured().application_protocols)
+
+    def _configured(self) -> ServerConfig:
+        if self._config is None:
+            self._config = config_of(self._tls)
+        return self._config
+
     def _need_http2(self) -> None:
         if "h2" not in getattr(_http_protocol(self._http), "alpn_protocols", ()):
             reason = f"it has h2, and uvicorn's {self._http!r} does not speak HTTP/2"
@@ -83,7 +93,8 @@ class _Direct:
         self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
     ) -> ServerProtocol:
         """One connection's protocol."""
-        setup, tls = self._prepared(_loop or asyncio.get_running_loop())
+        tls = self._configured()
+        setup = self._set_up(_loop or asyncio.get_running_loop(), tls)
         if self._inside is None:
             self._inside = _http_protocol(self._http)
         app = WithPeer(config.loaded_app, lambda: None)
@@ -92,12 +103,10 @@ class _Direct:
         )
         return _Link(setup, partial(self._connection, tls, app), inside)
 
-    def _prepared(self, loop: asyncio.AbstractEventLoop) -> tuple[Setup, ServerConfig]:
-        if self._config is None:
-            self._config = config_of(self._tls)
+    def _set_up(self, loop: asyncio.AbstractEventLoop, tls: ServerConfig) -> Setup:
         if self._setup is None or self._setup.loop is not loop:
-            self._setup = Setup(loop, self._config.handshake_timeout, self._shutdown_timeout, self._on_need)
-        return self._setup, self._config
+            self._setup = Setup(loop, tls.handshake_timeout, self._shutdown_timeout, self._on_need)
+        return self._setup
 
     def _connection(self, tls: ServerConfig, app: WithPeer, address: Any) -> ServerConnection:
         connection = ServerConnection(tls, **observed(self._observe, address, (), ()))
