@@ -65,7 +65,7 @@ def test_every_section_of_tls_13_has_its_counterpart():
         entry = kind.catalogue[code]
         if entry.rfc.startswith("RFC 9846"):
             error = HandfastError.__new__(kind)
-            error.details, error.rfc = {}, entry.rfc
+            error.details, error.rfc, error.alert = {}, entry.rfc, entry.alert
             error.as_in_tls12()
             if of_tls13(error.rfc) and not only_13.match(error.rfc):
                 left.add((code, entry.rfc))

@@ -127,11 +127,11 @@ def test_there_is_something_to_check():
         "client13",
         "server13",
         "prove_identity",
-        "check_identity",
+        "read_certificate_verify",
         "answer_request",
         "request_identity",
     }
-    assert {"Sign", "Judge", "Redeem", "Issue", "Find", "Keep", "FirstUse", "Choose", "Resolve"} <= NEEDS
+    assert {"Sign", "Judge", "Redeem", "Issue", "Find", "Keep", "CheckReplay", "Choose", "Resolve"} <= NEEDS
     waits = [node for module in MODULES for node in ast.walk(module.tree) if isinstance(node, ast.YieldFrom)]
     assert len(waits) > 10
 

@@ -220,7 +220,7 @@ def test_the_client_resumes_with_early_data() -> None:
     results = client.receive(rfc.SERVER_HELLO_RECORD + rfc.SERVER_FLIGHT_RECORD)
     assert [type(result) for result in results] == [HandshakeDone]
     assert (client.info.resumed, client.info.early_data) == (True, "accepted")
-    assert client.info.presented == chain_of(RSA_CERTIFICATE)
+    assert client.info.peer_chain == chain_of(RSA_CERTIFICATE)
     assert client.outgoing() == rfc.END_OF_EARLY_DATA_RECORD + rfc.CLIENT_FINISHED_RECORD
     client.send(rfc8448_simple.APPLICATION_DATA)
     assert client.outgoing() == rfc.CLIENT_APPLICATION_DATA_RECORD

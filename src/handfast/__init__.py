@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from handfast.keyholder.keys import HeldKey
     from handfast.keyholder.signer import RemoteSigner
     from handfast.reload.handles import Reloading, ReloadingCredentials, ReloadingVerifier
-    from handfast.reload.watcher import Watcher
+    from handfast.reload.watcher import FileWatcher
     from handfast.sessions.cache import SessionCache
     from handfast.sessions.replay import MemoryReplayGuard
     from handfast.sessions.tickets import SealedTickets, StoredTickets
@@ -81,7 +81,7 @@ _HOME = {
     "handfast.keyholder.holder": ("KeyHolder",),
     "handfast.keyholder.keys": ("HeldKey",),
     "handfast.keyholder.signer": ("RemoteSigner",),
-    "handfast.reload.watcher": ("Watcher",),
+    "handfast.reload.watcher": ("FileWatcher",),
     "handfast.sessions.cache": ("SessionCache",),
     "handfast.sessions.replay": ("MemoryReplayGuard",),
     "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
@@ -116,6 +116,7 @@ __all__ = [
     "Data",
     "EarlyData",
     "ExtractedSecrets",
+    "FileWatcher",
     "FirstUse",
     "HandfastError",
     "HandshakeDone",
@@ -149,7 +150,6 @@ __all__ = [
     "Verdict",
     "VerifiedPeer",
     "Verifier",
-    "Watcher",
     "WithTimeout",
     "accept",
     "aio",

@@ -65,13 +65,13 @@ class ConnectionInfo:
             resumed it is None until the peer's Finished: until then the hello may be another one's recording.
         session_peer: at a server that took early data: whom its session stands for. What came early is in that name
             (``early_data_with_client_identity``), and its peer has not yet proven to be there.
-        presented: the chain that the peer presented last, DER, leaf first, kept whatever became of it.
+        peer_chain: the chain that the peer presented last, DER, leaf first, kept whatever became of it.
         ocsp_response: the OCSP response (DER) that the peer presented beside its leaf, b"" if none. It is part of what
             the verifier judged.
         signed_certificate_timestamps: those that the peer presented beside its leaf (RFC 6962 3.2); unvalidated.
         client_auth_requested: whether the server asked for a client certificate.
         ca_names: the CA names of that request, DER; None when there was no request.
-        certificate_sent: whether this side showed a certificate. shown: its chain, DER, leaf first.
+        certificate_sent: whether this side showed a certificate. own_chain: its chain, DER, leaf first.
         session_identified: at a client, whether the session that was resumed stands for a certificate of ours.
         client_cert_error: at a server, why the client's certificate was not accepted, "" if it was or none came.
         early_data: what became of early data: "" if there was none; at a client "not sent: ..." and why, "offered",
@@ -94,14 +94,14 @@ class ConnectionInfo:
     external_psk: bool = False
     peer: VerifiedPeer | UnverifiedPeer | None = None
     session_peer: UnverifiedPeer | None = None
-    presented: tuple[bytes, ...] = field(default=(), repr=False)
+    peer_chain: tuple[bytes, ...] = field(default=(), repr=False)
     ocsp_response: bytes = field(default=b"", repr=False)
     signed_certificate_timestamps: tuple[bytes, ...] = field(default=(), repr=False)
     client_auth_requested: bool = False
     ca_names: tuple[bytes, ...] | None = None
     certificate_sent: bool = False
     session_identified: bool = False
-    shown: tuple[bytes, ...] = field(default=(), repr=False)
+    own_chain: tuple[bytes, ...] = field(default=(), repr=False)
     client_cert_error: str = ""
     early_data: str = ""
     post_handshake_auth: bool = False
@@ -129,5 +129,5 @@ class ConnectionInfo:
 
 
 def stored_size(info: ConnectionInfo) -> int:
-    """How many bytes a session keeps of what its peer presented: the chain and what came beside its leaf."""
-    return sum(map(len, (*info.presented, info.ocsp_response, *info.signed_certificate_timestamps)))
+    """How many bytes a session keeps of what its peer peer_chain: the chain and what came beside its leaf."""
+    return sum(map(len, (*info.peer_chain, info.ocsp_response, *info.signed_certificate_timestamps)))

@@ -54,7 +54,8 @@ class RecordSeen(Event):
 
     ``header`` is 5 bytes; ``body`` is what stands on the wire after it; ``content_type`` and ``content`` are what it
     held once opened (equal to header[0] and body for plaintext); ``padding`` counts the zero bytes after the content.
-    ``sealed`` says in words why the content could not be read, which then is b""; "" for a record that was opened.
+    ``unreadable_reason`` says in words why the content could not be read, which then is b""; "" for a record that was
+    opened.
     """
 
     direction: Direction
@@ -65,7 +66,7 @@ class RecordSeen(Event):
     content_type: int
     content: bytes = field(repr=False)
     padding: int = 0
-    sealed: str = ""
+    unreadable_reason: str = ""
 
 
 @dataclass(slots=True)
@@ -115,7 +116,7 @@ class Checked(Event):
 
 
 @dataclass(slots=True)
-class Waiting(Event):
+class NeedAsked(Event):
     """The handshake waits for something other than the peer: a signer, a verifier, a resolver."""
 
     what: str
@@ -123,7 +124,7 @@ class Waiting(Event):
 
 
 @dataclass(slots=True)
-class Resumed(Event):
+class NeedAnswered(Event):
     """What ``Waiting`` spoke of came, after ``seconds``."""
 
     what: str
@@ -246,7 +247,7 @@ class Secret:
 SecretSink: TypeAlias = Callable[[Secret], None]
 
 
-class Watch:
+class EventDispatcher:
     """Who listens to one connection: its observers, its secret sinks and the clock that stamps their events.
 
     ``active`` guards every event: nothing is built when none listens. An observer or sink that raises is dropped with

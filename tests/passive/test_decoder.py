@@ -16,12 +16,12 @@ from handfast.events import (
     Closed,
     Epoch,
     Event,
+    EventDispatcher,
     KeysChanged,
     MessageSeen,
     Negotiated,
     RecordSeen,
     SecretDerived,
-    Watch,
 )
 from handfast.limits import MAX_CIPHERTEXT_12, MAX_HANDSHAKE_MESSAGE, RECORDED_CONNECTIONS
 from handfast.passive import Flow, RecordedConnection, decode, replay
@@ -66,9 +66,9 @@ def messages(connection: RecordedConnection, direction: Direction) -> list[str]:
 
 def sealed(connection: RecordedConnection, direction: Direction) -> list[tuple[Epoch, str]]:
     return [
-        (event.epoch, event.sealed)
+        (event.epoch, event.unreadable_reason)
         for event in connection.events
-        if isinstance(event, RecordSeen) and event.direction is direction and event.sealed
+        if isinstance(event, RecordSeen) and event.direction is direction and event.unreadable_reason
     ]
 
 
@@ -329,7 +329,7 @@ def test_so_many_connections_are_followed_at_once():
 
 def decoded_by_hand(*pieces: tuple[Direction, bytes]) -> RecordedConnection:
     connection = RecordedConnection(Flow(1, A, B))
-    decoder = Decoder(Watch([connection.events.append], [], lambda: 1.0), KeyLogSecrets())
+    decoder = Decoder(EventDispatcher([connection.events.append], [], lambda: 1.0), KeyLogSecrets())
     for direction, piece in pieces:
         decoder.feed(direction, piece)
     return connection

@@ -33,7 +33,7 @@ from tests.lens.connections import client_config, credentials, roots, server_con
 from tests.passive.recorded import C2S, S2C, Pair, Side, talk, without_secrets
 
 # The literal list: events that a recording does not tell ...
-ONLY_LIVE = ("Waiting", "Resumed", "CertificateChosen", "PeerJudged", "HandshakeComplete")
+ONLY_LIVE = ("NeedAsked", "NeedAnswered", "CertificateChosen", "PeerJudged", "HandshakeComplete")
 # ... secrets that no key log holds ...
 ONLY_LIVE_SECRETS = (
     "psk", "early_secret", "binder_key", "derived_from_early_secret", "shared_secret", "handshake_secret",

@@ -200,7 +200,7 @@ def test_credentials_that_come_later():
     ours.answer(ours.need, credentials(A))
     theirs.receive(ours.outgoing())
     assert theirs.connected
-    assert theirs.info.presented == A.chain
+    assert theirs.info.peer_chain == A.chain
 
 
 # Of a plain sequence

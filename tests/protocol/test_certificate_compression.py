@@ -65,7 +65,7 @@ def test_both_certificates_go_compressed(algorithm):
     )
     assert [watched.error for watched in told] == [None, None]
     for watched, (direction, chain) in zip(told, ((S2C, certificates.server().chain), (C2S, alice.chain)), strict=True):
-        assert watched.outcome.info.presented == chain
+        assert watched.outcome.info.peer_chain == chain
         assert seen(watched, Certificate, direction) == []
         (message,) = seen(watched, CompressedCertificate, direction)
         plain = Certificate(b"", tuple(map(CertificateEntry, chain))).encode()
@@ -285,7 +285,7 @@ def test_a_foreign_compression_is_accepted(role, algorithm):
     identity = certificates.server() if role is Role.CLIENT else certificates.client()
     peer = meet(role, ours, lies={"Certificate": compressed(algorithm)}, identity=identity).run()
     assert peer.complete, peer.connection.error
-    assert peer.connection.info.presented == identity.chain
+    assert peer.connection.info.peer_chain == identity.chain
 
 
 def test_the_largest_certificate_that_may_be_compressed():

@@ -346,7 +346,7 @@ def test_it_may_be_asynchronous():
     ours.receive(theirs.outgoing())
     ours.answer(ours.need, asyncio.run(ours.awaitable))
     theirs.receive(ours.outgoing())
-    assert theirs.info.presented == ALICE.chain
+    assert theirs.info.peer_chain == ALICE.chain
     assert theirs.connected
 
 

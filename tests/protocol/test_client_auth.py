@@ -81,7 +81,7 @@ def check_outcome(peer, judge, mode, what, alerts, keys):
     assert type(ours.info.peer) is known
     assert ours.info.client_auth_requested == (mode is not NONE)
     came = mode is not NONE and what != NO_CERTIFICATE
-    assert ours.info.presented == (certificates.client().chain if came else ())
+    assert ours.info.peer_chain == (certificates.client().chain if came else ())
     assert len(judge.asked) == (came and what != NOT_PROVEN)
     assert ours.info.client_cert_error == client_cert_error(mode, what)
 

@@ -528,7 +528,7 @@ def test_who_sent_early_data_is_not_verified_before_the_handshake_is_over():
     pair = world.pair(early_data=QUESTION)
     pair.server.receive(pair.client.outgoing())
     info: Any = pair.server.info
-    assert (info.early_data, info.verified_peer, info.peer, info.presented) == ("accepted", None, None, ())
+    assert (info.early_data, info.verified_peer, info.peer, info.peer_chain) == ("accepted", None, None, ())
     assert info.session_peer.chain == certificates.client().chain
     assert info.session_peer.verdict.accepted
     assert pair.run().resumed

@@ -326,7 +326,7 @@ def test_as_many_certificates_as_are_read():
         ours = {"client_auth": ClientAuth.REQUEST} if role is Role.SERVER else {}
         peer = meet(role, ours, identity=chain_of(role, MAX_PRESENTED_CERTIFICATES)).run()
         assert peer.complete, peer.connection.error
-        assert len(peer.connection.info.presented) == MAX_PRESENTED_CERTIFICATES
+        assert len(peer.connection.info.peer_chain) == MAX_PRESENTED_CERTIFICATES
 
 
 @both_roles
@@ -368,7 +368,7 @@ def test_the_chain_stays_readable_after_a_failure():
         ours = {"client_auth": ClientAuth.REQUEST} if role is Role.SERVER else {}
         peer = meet(role, ours, identity=identity(role), lies={"CertificateVerify": change(signature=b"?")}).run()
         assert peer.error.code == "bad_signature"
-        assert peer.connection.info.presented == identity(role).chain
+        assert peer.connection.info.peer_chain == identity(role).chain
         assert peer.connection.info.peer is None
 
 

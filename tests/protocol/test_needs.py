@@ -12,7 +12,7 @@ from handfast.credentials.credentials import Credentials
 from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import ClientAuth, Data, HandshakeDone, UnverifiedPeer, VerifiedPeer
 from handfast.errors import ApiMisuse, HandfastError
-from handfast.events import Event, Resumed, Waiting
+from handfast.events import Event, NeedAnswered, NeedAsked
 from handfast.handshake.needs import Judge as JudgeNeed
 from handfast.handshake.needs import Need, Sign
 from handfast.handshake.seams import REAL
@@ -401,8 +401,8 @@ def test_waiting_is_told_with_its_place_and_how_long_it_took(role):
     peer = judging(role, DEFERRED, observers=[events.append], seams=seams).run()
     now[0] += 2.5
     peer.connection.answer(peer.connection.need, accept())
-    [waiting] = [event for event in events if isinstance(event, Waiting)]
-    [resumed] = [event for event in events if isinstance(event, Resumed)]
+    [waiting] = [event for event in events if isinstance(event, NeedAsked)]
+    [resumed] = [event for event in events if isinstance(event, NeedAnswered)]
     assert waiting.what == resumed.what == "Judge"
     assert waiting.where.partition(":")[0] == str(role)
     assert resumed.seconds == 2.5

@@ -121,7 +121,7 @@ def test_no_secret_in_the_repr_of_a_need():
     late = Late()
     ours = server(**{**early(), "tickets": late, "replay_guard": late}, sinks=[secrets.append])
     assert Client(ours, psks=(ticket(),), early_data=QUESTION, on_need=answer).run().complete
-    assert [type(need).__name__ for need in needs] == ["Redeem", "FirstUse", "Issue", "Issue"]
+    assert [type(need).__name__ for need in needs] == ["Redeem", "CheckReplay", "Issue", "Issue"]
     assert_shows_none("\n".join(map(repr, needs)), secrets)
 
 

@@ -226,7 +226,7 @@ def test_finished_with(role, lie, code, alert):
 
 def test_no_server_is_known_before_its_finished_is_right():
     peer = meet12(Role.CLIENT, lies={"Finished": Finished(bytes(12))}).run()
-    assert peer.connection.info.presented
+    assert peer.connection.info.peer_chain
     assert peer.connection.info.peer is None
 
 

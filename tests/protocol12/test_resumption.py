@@ -181,7 +181,7 @@ def test_nothing_is_known_of_the_client_before_its_finished():
     info = peer.connection.info
     assert peer.resumed
     assert not peer.connection.connected
-    assert (info.peer, info.presented, info.resumed) == (None, (), False)
+    assert (info.peer, info.peer_chain, info.resumed) == (None, (), False)
 
 
 def test_the_server_asks_anew_where_the_verdict_changed():

@@ -87,9 +87,9 @@ def test_chain_verdict_and_identity_survive_in_both_roles():
         theirs, ours = pair.client.info, pair.server.info
         assert (theirs.version, theirs.suite, theirs.group is None) == (TLS12, ours.suite, resumed)
         assert isinstance(theirs.verified_peer, VerifiedPeer)
-        assert theirs.verified_peer.chain == theirs.presented == certificates.server().chain
+        assert theirs.verified_peer.chain == theirs.peer_chain == certificates.server().chain
         assert isinstance(ours.verified_peer, VerifiedPeer)
-        assert ours.verified_peer.chain == ours.presented == certificates.client().chain
+        assert ours.verified_peer.chain == ours.peer_chain == certificates.client().chain
         assert ours.verified_peer.verdict is verdict
         assert ours.client_auth_requested == (not resumed)
         assert theirs.session_identified == resumed

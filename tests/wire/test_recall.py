@@ -82,7 +82,11 @@ def decided(decide, ours, message):
     if not isinstance(message, m.ClientHello):
         return message
     found = outcome(decide, ours, message)
-    return (found[0], found[1].said, found[1].shares) if isinstance(found[0], negotiate.Decision) else found
+    return (
+        (found[0], found[1].parameters, found[1].shares)
+        if isinstance(found[0], negotiate.NegotiatedParameters)
+        else found
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -97,7 +101,7 @@ def test_what_is_recalled_is_what_is_parsed(shape):
     parsed = parse_handshake(second)
     assert isinstance(parsed, m.ClientHello)
     assert list(recalled.extensions) == list(parsed.extensions)
-    assert recalled.asked_name == "example.com"
+    assert recalled.sni_name == "example.com"
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -106,23 +110,25 @@ def test_no_changed_byte_is_missed(shape):
     ours = config()
     raw = hello(3, **shape)
     for _ in range(2):
-        negotiate.decide(ours, recall(hello(4, **shape)))
+        negotiate.negotiate_parameters(ours, recall(hello(4, **shape)))
     for at in range(4, len(raw)):
         for change in (1, 2, 0x80, 0xFF):
             changed = raw[:at] + bytes((raw[at] ^ change,)) + raw[at + 1 :]
             fresh = outcome(parse_handshake, changed)
             recalled = outcome(recall_module.parse_or_recall, changed, m.MESSAGES)
             assert recalled == fresh
-            assert decided(negotiate.decide, ours, recalled) == decided(negotiate._decide, ours, fresh)
+            assert decided(negotiate.negotiate_parameters, ours, recalled) == decided(
+                negotiate._negotiate_parameters, ours, fresh
+            )
 
 
 def test_two_shares_for_one_group_are_refused_however_often_they_come():
     ours = config()
     for _ in range(2):
-        negotiate.decide(ours, recall(hello(5)))
+        negotiate.negotiate_parameters(ours, recall(hello(5)))
     for _ in range(2):
         message = recall(hello(6, groups=(0x001D, 0x001D)))
-        assert outcome(negotiate.decide, ours, message)[1] == "duplicate_key_share"
+        assert outcome(negotiate.negotiate_parameters, ours, message)[1] == "duplicate_key_share"
 
 
 def test_nothing_is_kept_of_a_hello_with_a_cookie():
@@ -139,20 +145,20 @@ def test_only_so_much_is_kept():
     ours = config()
     for number in range(2 * limits.NEGOTIATIONS_KEPT):
         message = recall(hello(7, name=b"host%d.example" % number))
-        negotiate.decide(ours, message)
-        negotiate.decide(ours, recall(hello(7, name=b"host%d.example" % number)))
+        negotiate.negotiate_parameters(ours, message)
+        negotiate.negotiate_parameters(ours, recall(hello(7, name=b"host%d.example" % number)))
         for memory in (recall_module._shapes, recall_module._seen_once, recall_module._layouts):
             assert len(memory) <= limits.RECALLED_MESSAGES
             assert memory.size <= limits.RECALLED_BYTES
-        assert len(ours.decisions) <= limits.NEGOTIATIONS_KEPT
-        assert ours.decisions.size <= limits.NEGOTIATIONS_KEPT_BYTES
+        assert len(ours.negotiations) <= limits.NEGOTIATIONS_KEPT
+        assert ours.negotiations.size <= limits.NEGOTIATIONS_KEPT_BYTES
 
 
 def test_a_client_keeps_only_so_many_hellos():
     ours = ClientConfig(verifier=PathVerifier(Roots.from_der([ca().certificate_der])))
     for number in range(2 * limits.HELLOS_KEPT):
         raw = ClientConnection(ours, server_name=f"host{number}.example").outgoing()[5:]
-        assert recall(raw).asked_name == f"host{number}.example"
+        assert recall(raw).sni_name == f"host{number}.example"
         assert len(ours.hellos) <= limits.HELLOS_KEPT
         assert ours.hellos.size <= limits.HELLOS_KEPT_BYTES
 
@@ -177,5 +183,5 @@ def test_a_refused_hello_leaves_nothing():
     ours = config()
     for _ in range(3):
         message = recall(hello(9, groups=(0x001D, 0x001D)))
-        assert outcome(negotiate.decide, ours, message)[1] == "duplicate_key_share"
-    assert len(ours.decisions) == 0
+        assert outcome(negotiate.negotiate_parameters, ours, message)[1] == "duplicate_key_share"
+    assert len(ours.negotiations) == 0

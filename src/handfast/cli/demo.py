@@ -137,7 +137,7 @@ class Demo:
         for line in (*self._said, *_peer_certificates(info)):
             click.echo(line)
         self._said.clear()
-        who = describe(info.presented[0]).subject if info.presented else "whoever you are, without a certificate"
+        who = describe(info.peer_chain[0]).subject if info.peer_chain else "whoever you are, without a certificate"
         return http.Reply(200, f"hello, {who}\n".encode())
 
     def connect(self, port: int, title: str, credentials: tuple[Credentials, ...], left: _Left) -> None:
@@ -182,8 +182,8 @@ def _credentials(issued: Issued) -> Credentials:
 
 def _peer_certificates(info: ConnectionInfo) -> list[str]:
     """The chain that the client presented, as the server saw it."""
-    lines = [f"#(peer certs) = {len(info.presented)}"]
-    for index, certificate in enumerate(info.presented):
+    lines = [f"#(peer certs) = {len(info.peer_chain)}"]
+    for index, certificate in enumerate(info.peer_chain):
         lines += [f"certs[{index}] goes as", pem.encode(pem.CERTIFICATE, certificate).decode().rstrip()]
     return lines
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo
     from handfast.events import Observer, SecretSink
     from handfast.lens.outcome import Outcome
-    from handfast.reload.watcher import Watcher
+    from handfast.reload.watcher import FileWatcher
 
 _ACCEPT_PAUSE = 0.05
 # The application protocols that this server speaks, whatever --alpn says.
@@ -104,7 +104,7 @@ def command(
     if later is ClientAuth.NONE:
         raise bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
     config = ServerConfig(credentials=identity, client_auth=at_once, **settings)
-    if later is not None and ProtocolVersion.TLS13 not in config.spoken:
+    if later is not None and ProtocolVersion.TLS13 not in config.enabled_versions:
         raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
     application = _application(app, key_update=key_update, require_later=require_later)
     lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng)
@@ -144,14 +144,14 @@ def _spoken(settings: dict[str, Any]) -> dict[str, Any]:
     return settings | {"application_protocols": spoken}
 
 
-def _watcher(config: ServerConfig) -> Watcher:
+def _watcher(config: ServerConfig) -> FileWatcher:
     """What loads the configuration's handles anew."""
     from handfast.reload.handles import Reloading
-    from handfast.reload.watcher import Watcher
+    from handfast.reload.watcher import FileWatcher
 
     ours = () if callable(config.credentials) else config.credentials
     things = (*ours, config.verifier)
-    return Watcher(*(thing for thing in things if isinstance(thing, Reloading)), on_signal=signal.SIGHUP)
+    return FileWatcher(*(thing for thing in things if isinstance(thing, Reloading)), on_signal=signal.SIGHUP)
 
 
 def _sessions(*, resume: bool, early_data: bool) -> dict[str, Any]:

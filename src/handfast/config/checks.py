@@ -33,14 +33,14 @@ def check_kinds(config: Any) -> None:
 
 def check_client_demands(config: Any) -> None:
     """ConfigError for what only TLS 1.3 can do, where it is not spoken."""
-    if ProtocolVersion.TLS13 not in config.spoken:
+    if ProtocolVersion.TLS13 not in config.enabled_versions:
         asked = ("post_handshake_auth", "ticket_request", "key_share_groups", "ca_names")
         _refuse_unspoken(config, *asked)
 
 
 def check_server_demands(config: Any) -> None:
     """ConfigError for what only TLS 1.3 can do, where it is not spoken: in TLS 1.2 a client staples nothing."""
-    if ProtocolVersion.TLS13 in config.spoken:
+    if ProtocolVersion.TLS13 in config.enabled_versions:
         return
     _refuse_unspoken(config, "ask_for_ocsp_response", "ask_for_timestamps", "max_early_data")
     if config.asks_for_ocsp_response:

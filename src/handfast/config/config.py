@@ -160,7 +160,7 @@ class Config:
         if not self.handshake_timeout > 0:
             _refuse("handshake_timeout", f"{self.handshake_timeout} is not positive", "give seconds")
         _check_handles(self.credentials, self.verifier)
-        if not self.spoken:
+        if not self.enabled_versions:
             spoken = ", ".join(map(ProtocolVersion.describe, self.versions))
             _refuse("suites", f"none can be used with {spoken} and these groups", "leave it out for the default")
 
@@ -180,7 +180,7 @@ class Config:
         return self.ask_for_ocsp_response or getattr(self.verifier, "requires_ocsp_response", False) is True
 
     @cached_property
-    def spoken(self) -> tuple[int, ...]:
+    def enabled_versions(self) -> tuple[int, ...]:
         """The versions that can be spoken, the highest first: those with a suite, and TLS 1.2 with a group it knows."""
         classical = any(group in CLASSICAL_GROUPS for group in self.groups)
         return tuple(
@@ -192,9 +192,11 @@ class Config:
         )
 
     @cached_property
-    def spoken_suites(self) -> tuple[int, ...]:
+    def enabled_suites(self) -> tuple[int, ...]:
         """The suites of these versions, most wanted first."""
-        return tuple(suite for suite in self.suites if any(suite in _SUITES[version] for version in self.spoken))
+        return tuple(
+            suite for suite in self.suites if any(suite in _SUITES[version] for version in self.enabled_versions)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -307,7 +309,7 @@ class ServerConfig(Config):
         self._check_sessions()
         if not self.credentials:
             raise ConfigError("no_credentials")
-        if ProtocolVersion.TLS13 in self.spoken and not _may_sign(self.credentials):
+        if ProtocolVersion.TLS13 in self.enabled_versions and not _may_sign(self.credentials):
             _refuse(
                 "credentials",
                 "none can sign at a TLS 1.3 server, where RSA in PKCS#1 v1.5 is not taken",
@@ -323,7 +325,7 @@ class ServerConfig(Config):
         config_checks.check_tables(self)
 
     @cached_property
-    def decisions(self) -> Memory[Any, Any]:
+    def negotiations(self) -> Memory[Any, Any]:
         """What hellos came to under this configuration, by their shape and the groups of their shares."""
         return Memory(limits.NEGOTIATIONS_KEPT, limits.NEGOTIATIONS_KEPT_BYTES)
 

@@ -14,7 +14,7 @@ from handfast.engine import telling
 from handfast.engine.failures import log_bug
 from handfast.engine.results import PeerClosed
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, LocalFailure, PeerMisbehaved, PeerRejected
-from handfast.handshake.context import Expect, Handshake
+from handfast.handshake.context import Expect, HandshakeContext
 from handfast.handshake.needs import Need
 from handfast.record.layer import ALERT
 from handfast.registry import AlertDescription, AlertLevel
@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
     from handfast.connection_info import ConnectionInfo
     from handfast.engine.results import Result
-    from handfast.events import Watch
+    from handfast.events import EventDispatcher
     from handfast.handshake.context import Step
-    from handfast.handshake.post_auth import LaterAuthentication
+    from handfast.handshake.post_auth import PostHandshakeAuthentication
     from handfast.handshake.post_handshake import PostHandshake
     from handfast.handshake.tls12.post_handshake import PostHandshake12
     from handfast.record.layer import Record, RecordLayer
@@ -43,15 +43,15 @@ class Ends:
 
     info: ConnectionInfo
     error: HandfastError | None = None
-    _watch: Watch
+    _watch: EventDispatcher
     _records: RecordLayer
-    _handshake: Handshake
+    _handshake: HandshakeContext
     _results: list[Result]
     # The generator that runs, of the handshake or of an exchange after it, and what it waits for.
     _machine: Generator[Step, Any, Any] | None = None
     _step: Step | None = None
     _post: PostHandshake | PostHandshake12 | None = None
-    _later: LaterAuthentication | None = None
+    _later: PostHandshakeAuthentication | None = None
     # Bytes of application data that were received, for the error of a transport that ends too early.
     _received = 0
     _user_canceled = 0
@@ -126,7 +126,7 @@ class Ends:
         if not self._transport_ended or self._read_closed or unread:
             return
         self._read_closed = True
-        self._end_plain()
+        self._end_fast_path()
         self._tell_ended(self.info.role.peer, "eof")
         if self._post is None:
             raise ConnectionLost("eof_in_handshake", stage=f"we had waited for {self.waiting_for}")
@@ -140,7 +140,7 @@ class Ends:
         """What an end of the transport would cut now: a record, a message, or "" for nothing."""
         if self._records.buffered:
             return "record"
-        answering = self._later is not None and self._later.step is not None
+        answering = self._later is not None and self._later.expected is not None
         return "message" if self._records.in_message or answering else ""
 
     def _write_alert(self, description: int, error: HandfastError | None) -> None:
@@ -157,9 +157,9 @@ class Ends:
         error.__traceback__ = error.__context__ = error.__cause__ = None
         self.error, self._machine = error, None
         error.hint_to(server=self.info.role is Role.SERVER)
-        if self._handshake.messages is not Handshake.messages:
+        if self._handshake.messages is not HandshakeContext.messages:
             error.as_in_tls12()
-        self._end_plain()
+        self._end_fast_path()
         if self._watch.active:
             telling.tell_rest(self._watch, self._records, self._handshake.messages)
         if error.alert is not None and not self._write_closed:
@@ -170,10 +170,10 @@ class Ends:
         self._write_closed = True
         self._tell_ended(self.info.role, "eof")
 
-    def _end_plain(self) -> None:
+    def _end_fast_path(self) -> None:
         """From now on every byte, in both directions, goes the way on which everything is checked."""
         self._open_one = None
-        self._records.write_plain_until(0)
+        self._records.write_fast_path_until(0)
 
     def _escaped(self, error: BaseException) -> bool:
         """Turn what left an entry into the connection's end; False for what must go on to the caller as it is."""

@@ -21,7 +21,7 @@ from handfast.engine.driver import Driver, EntryGuard
 from handfast.engine.failures import answer_without
 from handfast.engine.results import Data
 from handfast.errors import ApiMisuse, ConnectionLost
-from handfast.events import Watch
+from handfast.events import EventDispatcher
 from handfast.handshake.post_handshake import UPDATE_NOT_REQUESTED, UPDATE_REQUESTED
 from handfast.keys.established import Established
 from handfast.record.layer import RecordLayer
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from handfast.engine.results import Result
     from handfast.events import Observer, SecretSink
     from handfast.handshake import seams as seam
-    from handfast.handshake.context import Handshake
+    from handfast.handshake.context import HandshakeContext
     from handfast.handshake.needs import Need
     from handfast.keys.established import ExtractedSecrets
 
@@ -44,7 +44,7 @@ class Connection(Driver):
 
     def __init__(
         self,
-        hands: type[Handshake],
+        hands: type[HandshakeContext],
         config: Config,
         observers: Iterable[Observer],
         secret_sinks: Iterable[SecretSink],
@@ -54,7 +54,7 @@ class Connection(Driver):
         self.deadline = seams.monotonic() + config.handshake_timeout
         self._timeout = config.handshake_timeout
         self._seams = seams
-        self._watch = Watch(observers, secret_sinks, seams.clock)
+        self._watch = EventDispatcher(observers, secret_sinks, seams.clock)
         self._records = RecordLayer(hands.role, self._watch, config.max_fragment)
         self._handshake = hands(config, self._records, self._watch, seams, self.info)
         self._results = []
@@ -232,7 +232,7 @@ class Connection(Driver):
         if self.error is None:
             self.error = error
             error.hint_to(server=self.info.role is Role.SERVER)
-            self._end_plain()
+            self._end_fast_path()
             self._tell_ended(self.info.role.peer, "reset")
 
     def update_keys(self, *, request: bool = False) -> None:
@@ -294,5 +294,5 @@ class Connection(Driver):
             secrets = self._post.extract()
         self._raise_error()
         self.error = ApiMisuse("secrets_extracted")
-        self._end_plain()
+        self._end_fast_path()
         return secrets

@@ -16,10 +16,10 @@ from handfast.engine.alerts import Ends
 from handfast.engine.failures import answer_without
 from handfast.engine.results import Data, EarlyData, HandshakeDone, PeerAuthenticated
 from handfast.errors import ApiMisuse, PeerMisbehaved
-from handfast.events import HandshakeComplete, Resumed, Waiting
+from handfast.events import HandshakeComplete, NeedAnswered, NeedAsked
 from handfast.handshake.context import Expect, misused
 from handfast.handshake.needs import Need
-from handfast.handshake.post_auth import LaterAuthentication
+from handfast.handshake.post_auth import PostHandshakeAuthentication
 from handfast.handshake.post_handshake import PostHandshake
 from handfast.keys.established import Established
 from handfast.record.layer import ALERT, HANDSHAKE
@@ -120,23 +120,23 @@ class Driver(Ends):
         except ApiMisuse as error:
             raise misused(error) from None
 
-    def _go_on(self, later: LaterAuthentication, exchange: Exchange, value: object) -> None:
+    def _go_on(self, later: PostHandshakeAuthentication, exchange: Exchange, value: object) -> None:
         """Let an exchange after the handshake go on, then those in line, as far as they are answered at once."""
         while not (self._write_closed and self.info.role is Role.CLIENT):
             answered = later.go_on(exchange, value)
             if answered is not None:
                 self._results.append(PeerAuthenticated(*answered))
-            if self._step is not None or not later.line:
+            if self._step is not None or not later.queue:
                 return
-            self._machine, self._step = later.line[0]
+            self._machine, self._step = later.queue[0]
             if not self._ask(self._step):
                 return
             value, self._answer = self._answer, None
             exchange = self._leave_line(later)
 
-    def _leave_line(self, later: LaterAuthentication) -> Exchange:
+    def _leave_line(self, later: PostHandshakeAuthentication) -> Exchange:
         self._machine = self._step = None
-        return later.line.pop(0)[0]
+        return later.queue.pop(0)[0]
 
     def _ask(self, need: Need) -> bool:
         """Put the need to its handler. False if the answer comes later, by ``answer``."""
@@ -158,7 +158,7 @@ class Driver(Ends):
         if self._watch.active:
             where = getattr(self._machine, "gi_frame", None)
             line = "" if where is None else f"{where.f_code.co_name}:{where.f_lineno}"
-            self._watch.emit(Waiting(self._watch.clock(), type(need).__name__, line))
+            self._watch.emit(NeedAsked(self._watch.clock(), type(need).__name__, line))
         return False
 
     def _check_need(self, need: Need) -> None:
@@ -169,7 +169,7 @@ class Driver(Ends):
         self._awaitable = None
         if self._watch.active:
             seconds = self._seams.monotonic() - self._asked_at
-            self._watch.emit(Resumed(self._watch.clock(), type(need).__name__, seconds))
+            self._watch.emit(NeedAnswered(self._watch.clock(), type(need).__name__, seconds))
 
     def _complete(self, established: Established | Established12) -> None:
         if self._handshake.flight:
@@ -179,7 +179,7 @@ class Driver(Ends):
         if isinstance(established, Established):
             post = self._post = PostHandshake(self.info.role, self._records, established)
             if self.info.post_handshake_auth:
-                self._later = post.authentication = LaterAuthentication(self._handshake, post.secrets)
+                self._later = post.authentication = PostHandshakeAuthentication(self._handshake, post.secrets)
         else:
             from handfast.handshake.tls12.post_handshake import PostHandshake12
 
@@ -187,7 +187,7 @@ class Driver(Ends):
         self._records.handshake_over()
         self.info.complete = True
         if self._later is not None:
-            self._end_plain()
+            self._end_fast_path()
         # What a client gets first are most often tickets, and a run would be tried in vain.
         if self.info.role is Role.SERVER:
             self._expect_data()

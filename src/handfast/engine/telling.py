@@ -9,18 +9,18 @@ from handfast.events import MessageSeen
 from handfast.wire.parsing import parse_handshake
 
 if TYPE_CHECKING:
-    from handfast.events import Watch
+    from handfast.events import EventDispatcher
     from handfast.record.layer import RecordLayer
     from handfast.wire.messages import Messages
 
 
-def tell_message(watch: Watch, records: RecordLayer, messages: Messages, raw: bytes) -> None:
+def tell_message(watch: EventDispatcher, records: RecordLayer, messages: Messages, raw: bytes) -> None:
     """Tell of the message that the record layer gave last. Observers get one of their own: ours may be shared."""
     message = parse_handshake(raw, messages)
     watch.emit(MessageSeen(watch.time, records.receives, records.read_epoch, message, raw, records.message_records))
 
 
-def tell_if_it_decodes(watch: Watch, records: RecordLayer, messages: Messages, raw: bytes) -> None:
+def tell_if_it_decodes(watch: EventDispatcher, records: RecordLayer, messages: Messages, raw: bytes) -> None:
     """Tell the observers of a message that may not come now."""
     try:
         tell_message(watch, records, messages, raw)
@@ -28,7 +28,7 @@ def tell_if_it_decodes(watch: Watch, records: RecordLayer, messages: Messages, r
         return
 
 
-def tell_rest(watch: Watch, records: RecordLayer, messages: Messages) -> None:
+def tell_rest(watch: EventDispatcher, records: RecordLayer, messages: Messages) -> None:
     """Tell of the messages behind the one that ended the connection: they came in the same record."""
     try:
         while (raw := records.next_message()) is not None:

@@ -95,14 +95,14 @@ def find_offer(
 ) -> Generator[Step, Any, SessionOffer | None]:
     """A session to offer to this server, if one is kept and would be trusted today."""
     config = hs.config
-    if config.sessions is None or server_name is None or negotiate.TLS13 not in config.spoken:
+    if config.sessions is None or server_name is None or negotiate.TLS13 not in config.enabled_versions:
         return None
     own_partition = partition(config, server_name)
     for _ in range(limits.SESSIONS_PER_PARTITION):
         session = quietly(config.sessions.take, own_partition)
         if not isinstance(session, ClientSession):
             return None
-        if not still_good(session, config, hs.seams.clock()):
+        if not may_resume(session, config, hs.seams.clock()):
             continue
         proven = ProvenChain(session.chain, session.ocsp_response, config.asks_for_ocsp_response)
         peer = yield from judge_restored(hs, proven, verifier, server_name=server_name)
@@ -112,7 +112,7 @@ def find_offer(
     return None
 
 
-def still_good(session: ClientSession, config: ClientConfig, now: float) -> bool:
+def may_resume(session: ClientSession, config: ClientConfig, now: float) -> bool:
     """Whether a session may be offered, as far as that needs no verifier's judgement. RFC 9846 4.3.11."""
     suite = SUITES_13.get(session.suite)
     if suite is None:
@@ -211,7 +211,7 @@ def ticket_keeper(
             return
         # What we show after the handshake counts for the tickets that come after that.
         shown = hs.info.certificate_sent
-        if shown and chains is not None and (own_partition != present or hs.info.shown not in chains):
+        if shown and chains is not None and (own_partition != present or hs.info.own_chain not in chains):
             # Our credentials were loaded anew since: this session is not of who the partition is for.
             return
         size = stored_size(hs.info) + len(message.ticket)
@@ -229,7 +229,7 @@ def ticket_keeper(
             ticket_age_add=message.ticket_age_add,
             max_early_data=0 if early_data is None else early_data.max_early_data_size,
             application_protocol=hs.info.application_protocol,
-            chain=hs.info.presented,
+            chain=hs.info.peer_chain,
             identified=identified or shown,
             ocsp_response=hs.info.ocsp_response,
             timestamps=hs.info.signed_certificate_timestamps,

@@ -20,7 +20,7 @@ from handfast.crypto import signatures
 from handfast.crypto.provider import CRYPTOGRAPHY, CryptoProvider
 from handfast.errors import ApiMisuse, ConfigError, LocalFailure, PeerMisbehaved
 from handfast.errors.foreign import said_by
-from handfast.events import Checked, Epoch, Event, Secret, SecretDerived, Watch
+from handfast.events import Checked, Epoch, Event, EventDispatcher, Secret, SecretDerived
 from handfast.handshake.needs import Choose, Judge, Need, Resolve, Sign, SignBy
 from handfast.handshake.seams import unchanged, with_provider
 from handfast.keys import secret_names as keylog
@@ -82,7 +82,7 @@ def misused(error: ApiMisuse) -> LocalFailure:
     return LocalFailure("internal_error", reason=said_by(error))
 
 
-class Handshake:
+class HandshakeContext:
     """The hands of a handshake, in either role; what only one role does takes the hands of that role."""
 
     role: ClassVar[Role]
@@ -105,7 +105,9 @@ class Handshake:
     protection_12: Callable[[Suite12, DirectionKeys], Protection12] = Protection12
     _held: HandshakeMessage | None = None
 
-    def __init__(self, config: Config, records: RecordLayer, watch: Watch, seams: Seams, info: ConnectionInfo) -> None:
+    def __init__(
+        self, config: Config, records: RecordLayer, watch: EventDispatcher, seams: Seams, info: ConnectionInfo
+    ) -> None:
         self.info = info
         self.records = records
         self.watch = watch
@@ -130,7 +132,7 @@ class Handshake:
         hs.transcript = self.transcript.copy()
         return hs
 
-    def speak(self, messages: Messages, secret_names: keylog.SecretNames) -> None:
+    def switch_version(self, messages: Messages, secret_names: keylog.SecretNames) -> None:
         """From here on another version is spoken than the one that a handshake begins with."""
         self.messages = messages
         self._secret_names = secret_names
@@ -308,14 +310,14 @@ class Handshake:
             self.tell(SecretDerived(self.watch.time, name, label, inputs, context))
 
 
-class ClientHandshake(Handshake):
+class ClientHandshake(HandshakeContext):
     """A client's hands."""
 
     role = Role.CLIENT
     config: ClientConfig
 
 
-class ServerHandshake(Handshake):
+class ServerHandshake(HandshakeContext):
     """A server's hands. ``config`` is the one chosen for this client, as soon as its hello has been read."""
 
     role = Role.SERVER

@@ -143,7 +143,7 @@ class Keep(Need):
 
 
 @dataclass(slots=True, eq=False)
-class FirstUse(Need):
+class CheckReplay(Need):
     """A replay guard is asked; without its yes the early data is refused. RFC 9846 8."""
 
     essential: ClassVar[bool] = False

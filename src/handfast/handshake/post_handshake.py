@@ -14,7 +14,7 @@ from handfast.roles import Role
 from handfast.wire.messages import HandshakeMessage, KeyUpdate, NewSessionTicket
 
 if TYPE_CHECKING:
-    from handfast.handshake.post_auth import Exchange, LaterAuthentication
+    from handfast.handshake.post_auth import Exchange, PostHandshakeAuthentication
     from handfast.keys.established import Established
     from handfast.record.layer import RecordLayer
     from handfast.record.protection import Protection13
@@ -37,7 +37,7 @@ class PostHandshake:
 
     def __init__(self, role: Role, records: RecordLayer, established: Established) -> None:
         self._expects = EXPECTS[role]
-        self.authentication: LaterAuthentication | None = None
+        self.authentication: PostHandshakeAuthentication | None = None
         self.records = records
         self.suite = established.suite
         self._keep_ticket = established.keep_ticket
@@ -45,14 +45,14 @@ class PostHandshake:
         # The reader only notes that the peer wants new keys; the next write answers once, however often it asked.
         self._update_owed = False
         self._update_at = self.suite.records_per_key - UPDATE_BEFORE_LIMIT
-        self._allow_plain()
+        self._allow_fast_path()
 
     @property
     def expects(self) -> Expect:
         """What may come now: in the middle of an exchange its next message and nothing else."""
         if self.authentication is None:
             return self._expects
-        return self.authentication.step or Expect((*self._expects.kinds, *self.authentication.starts))
+        return self.authentication.expected or Expect((*self._expects.kinds, *self.authentication.startable))
 
     def receive(self, message: HandshakeMessage) -> Exchange | None:
         """Act on one message of those that ``expects`` names, or return the exchange that goes on with it.
@@ -80,7 +80,7 @@ class PostHandshake:
 
     def end_writing(self) -> None:
         """Our close_notify was the last that we write. RFC 9846 6.1."""
-        self.records.write_plain_until(0)
+        self.records.write_fast_path_until(0)
 
     def update_write_keys(self, request: int) -> None:
         """Send KeyUpdate and write with the next keys. RFC 9846 4.7.3."""
@@ -90,12 +90,12 @@ class PostHandshake:
         secret = self.secrets.write = self.secrets.write.updated()
         protection = cast("Protection13", self.records.write_protection).renewed(secret)
         self.records.change_write_keys(protection, Epoch.APPLICATION, self.suite.id)
-        self._allow_plain()
+        self._allow_fast_path()
 
-    def _allow_plain(self) -> None:
+    def _allow_fast_path(self) -> None:
         """Without a sink for keys and a proof to await, records are sealed without a look until keys are due."""
         if self.authentication is None and not self.records.watch.wants_secrets:
-            self.records.write_plain_until(self._update_at)
+            self.records.write_fast_path_until(self._update_at)
 
     def extract(self) -> ExtractedSecrets:
         """The keys that are on, for a program to go on with. Raises ApiMisuse cannot_extract between two steps."""
@@ -123,4 +123,4 @@ class PostHandshake:
         self.records.change_read_keys(protection, Epoch.APPLICATION, self.suite.id, KeyUpdate.__name__)
         if message.request_update == UPDATE_REQUESTED:
             self._update_owed = True
-            self.records.write_plain_until(0)
+            self.records.write_fast_path_until(0)

@@ -21,7 +21,7 @@ from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.errors import PeerMisbehaved
 from handfast.handshake.identity import ProvenChain, judge_restored
-from handfast.handshake.needs import FirstUse, Issue, Redeem
+from handfast.handshake.needs import CheckReplay, Issue, Redeem
 from handfast.handshake.server_names import may_have_credentials
 from handfast.sessions.state import FORMAT, TicketState
 from handfast.trust.verifiers import policy_id
@@ -52,7 +52,7 @@ class Resumption:
 
 
 @dataclass(slots=True)
-class EarlyData:
+class EarlyDataKeys:
     """The secrets of early data that is accepted, and how many bytes of it may come."""
 
     limit: int
@@ -105,7 +105,7 @@ def find_session(
     ``before`` is the transcript up to the hello of ``offer``, without it; None for an empty one.
     """
     config = hs.config
-    if config.tickets is None or not offer.said.resumes:
+    if config.tickets is None or not offer.parameters.resumes:
         return None
     offered = offer.hello.find(OfferedPsks)
     if offered is None:
@@ -113,7 +113,7 @@ def find_session(
     policy = server_policy(config, hs.info.server_name)
     for index, identity in enumerate(offered.identities[: limits.MAX_PSK_IDENTITIES]):
         state = TicketState.decode((yield from hs.ask(Redeem(config.tickets, identity.identity, policy))))
-        if state is None or not still_good(state, config, suite, hs.info.server_name, hs.seams.clock()):
+        if state is None or not may_resume(state, config, suite, hs.info.server_name, hs.seams.clock()):
             continue
         early_secret = hs.early_secret(suite, state.psk)
         binder = check_binder(hs, early_secret, offer, index, before, external=bool(state.external))
@@ -128,7 +128,7 @@ def find_session(
     return None
 
 
-def still_good(state: TicketState, config: ServerConfig, suite: Suite13, server_name: str | None, now: float) -> bool:
+def may_resume(state: TicketState, config: ServerConfig, suite: Suite13, server_name: str | None, now: float) -> bool:
     """Whether a session may be resumed under this configuration, as far as that needs no judgement."""
     if state.suite not in SUITES_13 or SUITES_13[state.suite].hash is not suite.hash:
         return False
@@ -175,14 +175,14 @@ def without_binders(hello: bytes, offered: OfferedPsks | None) -> bytes:
 
 def consider_early_data(
     hs: ServerHandshake, offer: Offer, resumption: Resumption | None, suite: Suite13
-) -> Generator[Step, Any, EarlyData | None]:
+) -> Generator[Step, Any, EarlyDataKeys | None]:
     """Whether early data that the client announced is taken; if not, ``info.early_data`` says why. RFC 9846 4.3.10."""
-    if not offer.said.early_data:
+    if not offer.parameters.early_data:
         return None
     reason = early_data_refusal(hs, offer, resumption, suite)
     guard = hs.config.replay_guard
     if not reason and resumption is not None and guard is not None:
-        first = yield from hs.ask(FirstUse(guard, resumption.binder, 2 * limits.EARLY_DATA_TOLERANCE))
+        first = yield from hs.ask(CheckReplay(guard, resumption.binder, 2 * limits.EARLY_DATA_TOLERANCE))
         reason = "" if first is True else "the replay guard has seen this hello, or could not say"
     if reason or resumption is None:
         hs.info.early_data = f"rejected: {reason}"
@@ -192,7 +192,7 @@ def consider_early_data(
         hs.info.session_peer = UnverifiedPeer(peer.chain, peer.verdict)
     hello_hash = hs.transcript.digest()
     early_secret = resumption.early_secret
-    return EarlyData(
+    return EarlyDataKeys(
         # What the ticket promised holds, even if tickets promise less by now.
         resumption.state.max_early_data,
         early_secret.client_early_traffic_secret(hello_hash),
@@ -255,9 +255,9 @@ def scope_and_start(guard: Any) -> tuple[bytes, float]:
 
 def tickets_to_send(config: ServerConfig, offer: Offer, *, resumed: bool) -> int:
     """How many, by what the client asked for. RFC 9149."""
-    if config.tickets is None or not offer.said.resumes:
+    if config.tickets is None or not offer.parameters.resumes:
         return 0
-    asked = offer.said.tickets
+    asked = offer.parameters.tickets
     return config.ticket_count if asked is None else min(asked[resumed], limits.MAX_TICKETS_SENT)
 
 
@@ -268,7 +268,7 @@ def send_tickets(
     config = hs.config
     info = hs.info
     known = info.peer is not None
-    chain, ocsp_response = (info.presented, info.ocsp_response) if known else ((), b"")
+    chain, ocsp_response = (info.peer_chain, info.ocsp_response) if known else ((), b"")
     if config.tickets is None or (known and stored_size(info) > limits.MAX_STORED_CHAIN):
         return
     now = int(hs.seams.clock() * 1000)

@@ -27,7 +27,7 @@ from handfast.errors.foreign import said_by
 from handfast.files import errors_for
 from handfast.io.aio import connect as aio
 from handfast.io.lookup import info
-from handfast.keyholder.keys import Order, Refused, judge
+from handfast.keyholder.keys import Refused, SigningRequest, judge
 from handfast.keyholder.protocol import VERSION, Answer, Code, FrameTooLarge, frame, read_frame
 from handfast.registry import SignatureScheme
 from handfast.text import escape
@@ -268,7 +268,7 @@ async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
                 left -= len(data)
 
 
-async def _signature(order: Order, caller: _Caller) -> bytes:
+async def _signature(order: SigningRequest, caller: _Caller) -> bytes:
     try:
         signature: object = order.key.signer.sign(order.scheme, order.content)
         if isawaitable(signature):

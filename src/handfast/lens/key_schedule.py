@@ -89,7 +89,7 @@ class KeySchedule:
     def record(self, record: RecordSeen) -> Iterator[str]:
         """The nonce of a protected record, and what it authenticates besides."""
         direction = record.direction
-        if record.epoch is Epoch.PLAINTEXT or record.sealed or direction not in self._counts:
+        if record.epoch is Epoch.PLAINTEXT or record.unreadable_reason or direction not in self._counts:
             return
         number = self._counts[direction]
         self._counts[direction] += 1

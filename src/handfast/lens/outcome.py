@@ -185,7 +185,7 @@ class Outcome:
     def _record(self, record: RecordSeen) -> None:
         self._heard.add(record.direction)
         theirs = record.direction is not self.role.sends
-        data = record.content_type == ContentType.application_data and not record.sealed
+        data = record.content_type == ContentType.application_data and not record.unreadable_reason
         if theirs and record.epoch is Epoch.APPLICATION and data:
             self.answered = True
 

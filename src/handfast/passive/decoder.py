@@ -18,7 +18,16 @@ from functools import partial
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import BadMessage, PeerMisbehaved
-from handfast.events import Epoch, KeysChanged, MessageSeen, Negotiated, RecordSeen, Secret, SecretDerived, Watch
+from handfast.events import (
+    Epoch,
+    EventDispatcher,
+    KeysChanged,
+    MessageSeen,
+    Negotiated,
+    RecordSeen,
+    Secret,
+    SecretDerived,
+)
 from handfast.keys import secret_names as keylog
 from handfast.keys.schedule import TrafficSecret
 from handfast.limits import MAX_CIPHERTEXT_12, RECORD_HEADER
@@ -94,7 +103,7 @@ class _Side:
 class Decoder:
     """Both directions of one connection. ``watch`` is told; ``secrets`` are what is known of all connections."""
 
-    def __init__(self, watch: Watch, secrets: KeyLogSecrets) -> None:
+    def __init__(self, watch: EventDispatcher, secrets: KeyLogSecrets) -> None:
         self._watch = watch
         self._known = secrets
         self._secrets: Mapping[str, bytes] = {}
@@ -199,10 +208,10 @@ class Decoder:
         header: bytes,
         body: bytes,
         opened: Opened,
-        sealed: str = "",
+        unreadable_reason: str = "",
     ) -> None:
         now = self._watch.tick()
-        self._watch.emit(RecordSeen(now, direction, index, epoch, header, body, *opened, sealed))
+        self._watch.emit(RecordSeen(now, direction, index, epoch, header, body, *opened, unreadable_reason))
 
     def _content(
         self, direction: Direction, side: _Side, index: int, kind: int, content: bytes, *, protected: bool
@@ -375,7 +384,7 @@ class Decoder:
         protocol = selected_protocol(message)
         group = None if share is None else share.server_share.group
         retried, now = self._proofs.retried, self._watch.time
-        self._watch.emit(Negotiated(now, _TLS13, suite.id, group, retried, client_hello.asked_name, protocol))
+        self._watch.emit(Negotiated(now, _TLS13, suite.id, group, retried, client_hello.sni_name, protocol))
 
     # Keys
 

@@ -10,7 +10,7 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from handfast.crypto import signatures
-from handfast.events import Checked, Epoch, KeysChanged, Negotiated, Watch
+from handfast.events import Checked, Epoch, EventDispatcher, KeysChanged, Negotiated
 from handfast.keys.schedule12 import MAIN_SECRET_LENGTH, MainSecret12
 from handfast.record.protection12 import Protection12
 from handfast.registry import ProtocolVersion
@@ -40,7 +40,7 @@ class Handshake12:
 
     def __init__(
         self,
-        watch: Watch,
+        watch: EventDispatcher,
         report: Report,
         hellos: tuple[ClientHello, ServerHello],
         suite: Suite12,
@@ -122,7 +122,7 @@ class Handshake12:
     def _tell_negotiated(self, group: int | None) -> None:
         hello, answer = self._client_hello, self._server_hello
         version, now, protocol = int(ProtocolVersion.TLS12), self._watch.time, selected_protocol(answer)
-        self._watch.emit(Negotiated(now, version, self._suite.id, group, False, hello.asked_name, protocol))
+        self._watch.emit(Negotiated(now, version, self._suite.id, group, False, hello.sni_name, protocol))
 
     def _check_finished(
         self, sender: Role, finished: Finished, transcript_hash: bytes, main_secret: MainSecret12

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from handfast import limits
 from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved
-from handfast.events import Epoch, Event, KeysChanged, MessageSeen, RecordSeen, Watch
+from handfast.events import Epoch, Event, EventDispatcher, KeysChanged, MessageSeen, RecordSeen
 from handfast.record.foreign import spoken_by
 from handfast.record.protection import MOST_ROOM, next_room
 from handfast.registry import ContentType
@@ -95,7 +95,7 @@ class RecordLayer:
     # How much more of refused early data is passed over; None once that is over.
     _skippable: int | None = None
 
-    def __init__(self, role: Role, watch: Watch, fragment_limit: int) -> None:
+    def __init__(self, role: Role, watch: EventDispatcher, fragment_limit: int) -> None:
         self.sends = role.sends
         self.receives = role.peer.sends
         self.watch = watch
@@ -276,9 +276,9 @@ class RecordLayer:
         self._skippable = allowed - max(len(body) - limits.MIN_PROTECTED, 1)
         if self._skippable < 0:
             raise PeerMisbehaved("too_much_early_data")
-        self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=why)
+        self._saw(self._read_epoch, header, body, APPLICATION_DATA, unreadable_reason=why)
 
-    def change_cipher_spec_means_keys(self) -> None:
+    def expect_tls12_change_cipher_spec(self) -> None:
         """From here on a change_cipher_spec puts keys on, and none may have come so far. RFC 5246 7.1."""
         self.accepts_change_cipher_spec = False
         self._no_change_cipher_spec = "early_change_cipher_spec"
@@ -349,7 +349,7 @@ class RecordLayer:
     def _take_plaintext(self, content_type: int, header: bytes, body: bytes) -> Record:
         if self.watch.active:
             if content_type == APPLICATION_DATA:
-                self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, sealed=BEFORE_KEYS)
+                self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, unreadable_reason=BEFORE_KEYS)
             else:
                 self._saw(Epoch.PLAINTEXT, header, body, content_type, body)
         if content_type == HANDSHAKE and self._upcoming is not None:
@@ -375,7 +375,7 @@ class RecordLayer:
             if self._skippable is not None and error.code == "bad_record_mac":
                 self._skip(self._skippable, header, body, error.what)
                 return None
-            self._saw(self._read_epoch, header, body, header[0], sealed=error.what)
+            self._saw(self._read_epoch, header, body, header[0], unreadable_reason=error.what)
             raise
         if self.watch.active:
             self._saw(self._read_epoch, header, body, content_type, content, padding)
@@ -419,12 +419,14 @@ class RecordLayer:
         content_type: int,
         content: bytes = b"",
         padding: int = 0,
-        sealed: str = "",
+        unreadable_reason: str = "",
     ) -> None:
         if self.watch.active:
             now, index = self.watch.tick(), self._read - 1
             self.watch.emit(
-                RecordSeen(now, self.receives, index, epoch, header, body, content_type, content, padding, sealed)
+                RecordSeen(
+                    now, self.receives, index, epoch, header, body, content_type, content, padding, unreadable_reason
+                )
             )
 
     # Writing
@@ -458,10 +460,10 @@ class RecordLayer:
         for start in range(0, len(view), self.fragment_limit):
             self._write(APPLICATION_DATA, bytes(view[start : start + self.fragment_limit]))
 
-    def write_plain_until(self, records: int) -> None:
+    def write_fast_path_until(self, records: int) -> None:
         """From how many records under the present keys on ``seal_one`` must not be used."""
         if self.write_protection is not None:
-            self.write_protection.plain_until = records
+            self.write_protection.fast_path_until = records
 
     def change_write_keys(self, protection: Protection, epoch: Epoch, suite: int) -> None:
         """Write with these keys from the next record on."""

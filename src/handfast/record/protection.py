@@ -68,11 +68,11 @@ class Protection13:
     """One direction under one traffic secret: use it either for sealing or for opening.
 
     ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
-    suite's limit of ``records``, before which a sender must update its keys. Up to ``plain_until`` records, application
-    data needs nothing but to be sealed: writing is open, no new keys are due, and no observer hears of it.
+    suite's limit of ``records``, before which a sender must update its keys. Up to ``fast_path_until`` records,
+    application data needs nothing but to be sealed: writing is open, no new keys are due, and no observer hears of it.
     """
 
-    __slots__ = ("_aead", "_iv", "_opening_limit", "limit", "plain_until", "records", "suite")
+    __slots__ = ("_aead", "_iv", "_opening_limit", "fast_path_until", "limit", "records", "suite")
 
     # What a record under these keys says it is, and the longest one.
     content_types = frozenset((ContentType.application_data,))
@@ -81,7 +81,7 @@ class Protection13:
     def __init__(self, suite: Suite13, secret: TrafficSecret) -> None:
         key, iv = secret.key_and_iv(suite)
         self.suite = suite
-        self.records = self.plain_until = 0
+        self.records = self.fast_path_until = 0
         self.limit = limit = suite.records_per_key
         # A peer may go by the RFC's 2^24.5 where we stop at 2^24; nobody may go to twice our limit.
         self._opening_limit = 2 * limit
@@ -106,9 +106,9 @@ class Protection13:
         return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), inner, header)
 
     def seal_one(self, data: bytes) -> bytes:
-        """``seal`` for 1 to 2^14 bytes of application data; b"", and nothing has happened, beyond ``plain_until``."""
+        """``seal`` for 1 to 2^14 bytes; b"" beyond ``fast_path_until``, and nothing has happened."""
         number = self.records
-        if number >= self.plain_until:
+        if number >= self.fast_path_until:
             return b""
         self.records = number + 1
         size = len(data)
@@ -306,7 +306,7 @@ class NumberedProtection13(Protection13):
 
     def seal_one(self, data: bytes) -> bytes:
         number = self.records
-        if number >= self.plain_until:
+        if number >= self.fast_path_until:
             return b""
         self.records = number + 1
         size = len(data)

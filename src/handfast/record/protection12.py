@@ -38,14 +38,23 @@ class Protection12:
     """One direction: use it either for sealing or for opening.
 
     ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
-    suite's limit of ``records``, before which a sender must stop. Up to ``plain_until`` records, application data needs
-    nothing but to be sealed: writing is open, and no observer hears of it.
+    suite's limit of ``records``, before which a sender must stop. Up to ``fast_path_until`` records, application data
+    needs nothing but to be sealed: writing is open, and no observer hears of it.
 
     As in TLS 1.3's, the ways differ by size: small records cost copies, large ones are sealed and opened in place.
     """
 
     __slots__ = (
-        "_aead", "_explicit", "_iv", "_number", "_opening_limit", "limit", "overhead", "plain_until", "records", "suite"
+        "_aead",
+        "_explicit",
+        "_iv",
+        "_number",
+        "_opening_limit",
+        "fast_path_until",
+        "limit",
+        "overhead",
+        "records",
+        "suite"
     )  # fmt: skip
 
     # What a record under these keys says it is, and the longest one.
@@ -55,7 +64,7 @@ class Protection12:
     def __init__(self, suite: Suite12, keys: DirectionKeys) -> None:
         self.suite = suite
         self.records = 0
-        self.plain_until = 0
+        self.fast_path_until = 0
         self.limit = suite.records_per_key
         self.overhead = suite.explicit_nonce + TAG_LENGTH
         self._explicit = suite.explicit_nonce
@@ -80,9 +89,9 @@ class Protection12:
         return b"".join((start, (length + self.overhead).to_bytes(2, "big"), explicit, sealed))
 
     def seal_one(self, data: bytes) -> bytes:
-        """``seal`` for 1 to 2^14 bytes of application data; b"", and nothing has happened, beyond ``plain_until``."""
+        """``seal`` for 1 to 2^14 bytes; b"" beyond ``fast_path_until``, and nothing has happened."""
         number = self.records
-        if number >= self.plain_until:
+        if number >= self.fast_path_until:
             return b""
         self.records = number + 1
         size = len(data)

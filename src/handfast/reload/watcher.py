@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _MAX_LINKS = 16
 
 
-class Watcher:
+class FileWatcher:
     """Has ``handles`` load anew in threads of its own, from when it is made until ``close`` or the end of ``with``.
 
     With ``files``, when their files change (this needs the package ``watchfiles``, the extra ``handfast[reload]``): a

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 from handfast.errors import ApiMisuse
 from handfast.limits import MAX_STORED_CHAIN, REMEMBERED_PATHS
 from handfast.memory import Memory
-from handfast.trust.path.context import Case
+from handfast.trust.path.context import PathContext
 from handfast.trust.path.memory import accepted
 from handfast.trust.path.policy import PathPolicy, named_policy
 from handfast.trust.presented import PresentedChain
@@ -140,19 +140,19 @@ class PathVerifier:
         except Exception as error:  # noqa: BLE001 (what cannot be judged is refused)
             return failed(error)
 
-    def _case(self, presented: PresentedChain) -> Case:
-        return Case(
+    def _case(self, presented: PresentedChain) -> PathContext:
+        return PathContext(
             presented,
             self._anchors,
             self.policy,
             check_name=self.check_name,
-            known=self.known_intermediates,
+            known_intermediates=self.known_intermediates,
             revocation=self._revocation(),
             ocsp=self.ocsp,
         )
 
     @cached_property
-    def _judge(self) -> Callable[[Case], Verdict]:
+    def _judge(self) -> Callable[[PathContext], Verdict]:
         # Imported once and not in each call, which would cost as much as everything that is made for one.
         from handfast.trust.path.judgement import judge
 

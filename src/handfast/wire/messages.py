@@ -71,13 +71,13 @@ class HelloShape:
     ``group`` is that of the only key share, None where there are several or none.
     """
 
-    __slots__ = ("asked_name", "cipher_suites", "extensions", "group", "legacy_compression_methods")
+    __slots__ = ("cipher_suites", "extensions", "group", "legacy_compression_methods", "sni_name")
 
     def __init__(self, hello: "ClientHello") -> None:
         self.cipher_suites = hello.cipher_suites
         self.legacy_compression_methods = hello.legacy_compression_methods
         self.extensions = hello.extensions
-        self.asked_name = hello.asked_name
+        self.sni_name = hello.sni_name
         self.group = hello.only_group
 
 
@@ -144,9 +144,9 @@ class ClientHello(Extended, HandshakeMessage):
                 raise catalogued(error, ClientHello)
 
     @property
-    def asked_name(self) -> str | None:
+    def sni_name(self) -> str | None:
         """The host name that the client asks for; text of the peer. RFC 6066 3."""
-        return self._find_name() if self.shape is None else self.shape.asked_name
+        return self._find_name() if self.shape is None else self.shape.sni_name
 
     @property
     def only_group(self) -> int | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.errors import PeerMisbehaved
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
-from handfast.handshake.identity import client_choice, judge_identity, take_over
+from handfast.handshake.identity import adopt_resumed_peer, client_choice, judge_identity
 from handfast.handshake.negotiate import TLS12
 from handfast.handshake.tls12 import keys as keys12
 from handfast.handshake.tls12 import negotiate as negotiate12
@@ -56,8 +56,8 @@ def client12(
     session: SessionOffer12 | None,
 ) -> Generator[Step, Any, Established12]:
     """What follows a ServerHello that chose TLS 1.2; ``session`` is what we offered to resume."""
-    hs.speak(MESSAGES_12, keylog.SECRETS_12)
-    hs.records.change_cipher_spec_means_keys()
+    hs.switch_version(MESSAGES_12, keylog.SECRETS_12)
+    hs.records.expect_tls12_change_cipher_spec()
     choice = negotiate12.check_server_hello(hello, answer, require_extended=hs.config.require_extended_main_secret)
     suite, randoms = choice.suite, (hello.random, answer.random)
     hs.info.version, hs.info.suite, hs.info.application_protocol = TLS12, suite.id, choice.protocol
@@ -147,7 +147,7 @@ def resumed_client12(
         ticket = yield from hs.expect(NewSessionTicket)
     keys12.read_with(hs, suite, keys[Role.SERVER], after=NewSessionTicket if choice.ticket else ServerHello)
     first_finished = yield from check_finished(hs, main_secret.finished_key(Role.SERVER))
-    take_over(hs, offered.peer, session.ocsp_response, session.timestamps)
+    adopt_resumed_peer(hs, offered.peer, session.ocsp_response, session.timestamps)
     hs.info.session_identified = session.identified
     keys12.write_with(hs, suite, keys[Role.CLIENT])
     send_finished(hs, main_secret.finished_key(Role.CLIENT))

@@ -93,7 +93,7 @@ def remember_session_12(
     elif chains is None and hs.info.client_auth_requested:
         # Who the function would say we are next time nobody knows.
         return
-    elif chains is not None and hs.info.certificate_sent and hs.info.shown not in chains:
+    elif chains is not None and hs.info.certificate_sent and hs.info.own_chain not in chains:
         # Our credentials were loaded anew since: this session is not of who we are now.
         return
     else:
@@ -117,7 +117,7 @@ def remember_session_12(
         received_at=now,
         authenticated_at=now if resumed is None else resumed.session.authenticated_at,
         lifetime=min(lifetime, limits.MAX_TICKET_LIFETIME),
-        chain=hs.info.presented,
+        chain=hs.info.peer_chain,
         identified=hs.info.certificate_sent if resumed is None else resumed.session.identified,
         ocsp_response=hs.info.ocsp_response,
         timestamps=hs.info.signed_certificate_timestamps,

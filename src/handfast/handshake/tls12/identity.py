@@ -14,7 +14,7 @@ from handfast.credentials.signers import LocalSigner
 from handfast.crypto import signatures
 from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
 from handfast.events import CertificateChosen
-from handfast.handshake.identity import ProvenChain, leaf_key, note_chain
+from handfast.handshake.identity import ProvenChain, leaf_key, record_peer_chain
 from handfast.handshake.negotiate import choose_scheme, describe_schemes, names
 from handfast.handshake.selection import Choice, name_fit
 from handfast.handshake.tls12 import negotiate as negotiate12
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from handfast.credentials.credentials import Credentials
     from handfast.crypto.signatures import PublicKey
     from handfast.crypto.suites12 import Suite12
-    from handfast.handshake.context import Handshake, Step
+    from handfast.handshake.context import HandshakeContext, Step
 
 
 # Choosing
@@ -116,7 +116,7 @@ def _certificate_type(key: PublicKey) -> int:
 # Proving
 
 
-def show_certificate(hs: Handshake, choice: Choice, hints: tuple[bytes, ...] | None) -> None:
+def show_certificate(hs: HandshakeContext, choice: Choice, hints: tuple[bytes, ...] | None) -> None:
     """Send Certificate. RFC 5246 7.4.2 and 7.4.6."""
     chain = () if choice.credentials is None else choice.credentials.chain
     if hs.watch.active:
@@ -125,7 +125,9 @@ def show_certificate(hs: Handshake, choice: Choice, hints: tuple[bytes, ...] | N
     hs.send(Certificate(chain))
 
 
-def prove_params(hs: Handshake, choice: Choice, params: ServerECDHParams, randoms: bytes) -> Generator[Step, Any, None]:
+def prove_params(
+    hs: HandshakeContext, choice: Choice, params: ServerECDHParams, randoms: bytes
+) -> Generator[Step, Any, None]:
     """Send ServerKeyExchange. RFC 8422 5.4."""
     content = randoms + encode(params)
     scheme, signature = yield from _sign(hs, choice, content)
@@ -133,7 +135,7 @@ def prove_params(hs: Handshake, choice: Choice, params: ServerECDHParams, random
     _tell_signed(hs, choice, "ServerKeyExchange", content, sent.algorithm, sent.signature)
 
 
-def prove_possession(hs: Handshake, choice: Choice) -> Generator[Step, Any, None]:
+def prove_possession(hs: HandshakeContext, choice: Choice) -> Generator[Step, Any, None]:
     """Send CertificateVerify, over all messages so far. RFC 5246 7.4.8."""
     content = hs.transcript.messages
     scheme, signature = yield from _sign(hs, choice, content)
@@ -141,16 +143,18 @@ def prove_possession(hs: Handshake, choice: Choice) -> Generator[Step, Any, None
     _tell_signed(hs, choice, "CertificateVerify", content, sent.algorithm, sent.signature)
 
 
-def _sign(hs: Handshake, choice: Choice, content: bytes) -> Generator[Step, Any, tuple[int, bytes]]:
+def _sign(hs: HandshakeContext, choice: Choice, content: bytes) -> Generator[Step, Any, tuple[int, bytes]]:
     if choice.credentials is None or choice.scheme is None:
         raise ValueError("no credentials were chosen")
     signature = yield from hs.sign(choice.credentials, choice.scheme, content)
-    hs.info.certificate_sent, hs.info.shown = True, choice.credentials.chain
+    hs.info.certificate_sent, hs.info.own_chain = True, choice.credentials.chain
     hs.info.own_scheme = choice.scheme
     return choice.scheme, signature
 
 
-def _tell_signed(hs: Handshake, choice: Choice, what: str, content: bytes, scheme: int, signature: bytes) -> None:
+def _tell_signed(
+    hs: HandshakeContext, choice: Choice, what: str, content: bytes, scheme: int, signature: bytes
+) -> None:
     if hs.watch.active and choice.credentials is not None:
         ok = signatures.verify_12(choice.credentials.public_key, scheme, signature, content)
         hs.checked(hs.role.sends, what, content, b"", signature, ok)
@@ -159,14 +163,14 @@ def _tell_signed(hs: Handshake, choice: Choice, what: str, content: bytes, schem
 # Checking
 
 
-def receive_chain(hs: Handshake) -> Generator[Step, Any, tuple[bytes, ...]]:
+def receive_chain(hs: HandshakeContext) -> Generator[Step, Any, tuple[bytes, ...]]:
     """Wait for the peer's Certificate. RFC 5246 7.4.2 and 7.4.6."""
     certificate = yield from hs.expect(Certificate)
-    note_chain(hs, certificate.certificate_list)
+    record_peer_chain(hs, certificate.certificate_list)
     return certificate.certificate_list
 
 
-def note_staple(hs: Handshake, hello: ServerHello, status: CertificateStatus | None) -> None:
+def note_staple(hs: HandshakeContext, hello: ServerHello, status: CertificateStatus | None) -> None:
     """Keep what the server presents beside its chain; nothing here says that it is true. RFC 6066 8, RFC 6962 3.3.1."""
     if status is not None:
         if status.status_type != CertificateStatusType.ocsp:
@@ -178,7 +182,7 @@ def note_staple(hs: Handshake, hello: ServerHello, status: CertificateStatus | N
 
 
 def check_params_signature(
-    hs: Handshake,
+    hs: HandshakeContext,
     chain: tuple[bytes, ...],
     exchange: ServerKeyExchange,
     randoms: bytes,
@@ -193,15 +197,15 @@ def check_params_signature(
     return _check_signature(hs, chain, key, exchange, content, offered)
 
 
-def check_possession(
-    hs: Handshake, chain: tuple[bytes, ...], proof: CertificateVerify, content: bytes, offered: Collection[int]
+def verify_possession(
+    hs: HandshakeContext, chain: tuple[bytes, ...], proof: CertificateVerify, content: bytes, offered: Collection[int]
 ) -> ProvenChain:
     """The client's key signed all messages before its CertificateVerify. RFC 5246 7.4.8."""
     return _check_signature(hs, chain, leaf_key(chain[0]), proof, content, offered)
 
 
 def _check_signature(
-    hs: Handshake,
+    hs: HandshakeContext,
     chain: tuple[bytes, ...],
     key: PublicKey,
     proof: ServerKeyExchange | CertificateVerify,

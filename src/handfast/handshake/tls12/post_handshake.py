@@ -35,7 +35,7 @@ class PostHandshake12:
         self._writes = True
         protection = records.write_protection
         if protection is not None and not records.watch.wants_secrets:
-            records.write_plain_until(protection.limit - CLOSE_BEFORE_LIMIT - 1)
+            records.write_fast_path_until(protection.limit - CLOSE_BEFORE_LIMIT - 1)
 
     def receive(self, message: HandshakeMessage) -> None:
         """Decline, by a warning, so often; the peer may go on without."""
@@ -48,7 +48,7 @@ class PostHandshake12:
     def end_writing(self) -> None:
         """Our close_notify was the last that we write. RFC 5246 7.2.1."""
         self._writes = False
-        self.records.write_plain_until(0)
+        self.records.write_fast_path_until(0)
 
     def write_keys_due(self, size: int) -> bool:
         """Whether the write keys do not last for ``size`` bytes. RFC 9846 5.5."""

@@ -9,17 +9,17 @@ from handfast.config.by_name import no_such_name
 from handfast.config.config import ClientAuth
 from handfast.handshake import negotiate
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
-from handfast.handshake.identity import ProvenChain, candidates, judge_client, take_over
+from handfast.handshake.identity import ProvenChain, adopt_resumed_peer, candidates, judge_client
 from handfast.handshake.negotiate import TLS12, certificate_form, choose_protocol
 from handfast.handshake.selection import Choice
 from handfast.handshake.tls12 import keys as keys12
 from handfast.handshake.tls12 import negotiate as negotiate12
 from handfast.handshake.tls12.identity import (
-    check_possession,
     choose_server_credentials,
     prove_params,
     receive_chain,
     show_certificate,
+    verify_possession,
 )
 from handfast.handshake.tls12.negotiate import CERTIFICATE_TYPES
 from handfast.handshake.tls12.server_resumption import (
@@ -66,8 +66,8 @@ if TYPE_CHECKING:
 def server12(hs: ServerHandshake, hello: ClientHello, sentinel: bytes) -> Generator[Step, Any, Established12]:
     """What follows a ClientHello that is answered by TLS 1.2. ``sentinel`` is the end of our random, or b""."""
     config = hs.config
-    hs.speak(MESSAGES_12, keylog.SECRETS_12)
-    hs.records.change_cipher_spec_means_keys()
+    hs.switch_version(MESSAGES_12, keylog.SECRETS_12)
+    hs.records.expect_tls12_change_cipher_spec()
     offer = negotiate12.check_client_hello(hello, require_extended=config.require_extended_main_secret)
     resumption = yield from find_session_12(hs, offer)
     if resumption is not None:
@@ -129,7 +129,7 @@ def proof_of(hs: ServerHandshake, chain: tuple[bytes, ...]) -> Generator[Step, A
     if not chain:
         return None
     content = hs.transcript.messages
-    return check_possession(hs, chain, (yield from hs.expect(CertificateVerify)), content, hs.config.schemes)
+    return verify_possession(hs, chain, (yield from hs.expect(CertificateVerify)), content, hs.config.schemes)
 
 
 def resumed_server12(
@@ -155,7 +155,7 @@ def resumed_server12(
     first_finished = send_finished(hs, main_secret.finished_key(Role.SERVER))
     keys12.read_with(hs, suite, keys[Role.CLIENT], after=ClientHello)
     yield from check_finished(hs, main_secret.finished_key(Role.CLIENT))
-    take_over(hs, resumption.peer)
+    adopt_resumed_peer(hs, resumption.peer)
     return Established12(suite, main_secret.exporter(), first_finished)
 
 

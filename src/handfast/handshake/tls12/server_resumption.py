@@ -92,7 +92,7 @@ def still_good_12(state: TicketState12, config: ServerConfig, offer: Offer, now:
     """Whether a session may be resumed under this configuration, as far as that needs no judgement."""
     if state.suite not in SUITES_12 or state.suite not in config.suites or state.suite not in offer.suites:
         return False
-    if not may_have_credentials(config, offer.hello.asked_name):
+    if not may_have_credentials(config, offer.hello.sni_name):
         return False
     if config.client_auth.requires_certificate and not state.chain:
         return False
@@ -152,7 +152,7 @@ def _state(
     if resumption is not None:
         chain = resumption.state.chain
     else:
-        chain = hs.info.presented if hs.info.peer is not None else ()
+        chain = hs.info.peer_chain if hs.info.peer is not None else ()
     if sum(map(len, chain)) > limits.MAX_STORED_CHAIN:
         return None
     now = int(hs.seams.clock() * 1000)

@@ -243,7 +243,7 @@ class _Conversation:
             close_notify_sent=self._close_notify_sent,
             close_notify_received=self._close_notify_received,
             negotiated=Negotiated.of(info),
-            chain=tuple(map(PresentedCertificate.of, info.presented)),
+            chain=tuple(map(PresentedCertificate.of, info.peer_chain)),
             peer_verified=info.verified_peer is not None,
             verdict=None if info.peer is None else Judgement.of(info.peer.verdict),
             exported=self._exported,

@@ -47,8 +47,8 @@ class Walk(NamedTuple):
     end: Reason | None
 
 
-def follow(presented: Sequence[Parsed], anchors: Anchors, known: Sequence[bytes] = ()) -> Walk:
-    """Follow the signatures. ``known``: intermediates that the peer did not send and somebody here has."""
+def follow(presented: Sequence[Parsed], anchors: Anchors, known_intermediates: Sequence[bytes] = ()) -> Walk:
+    """Follow the signatures. ``known_intermediates`` are some that the peer did not send, for the explanation."""
     path = [presented[0]]
     budget = MAX_ANALYSIS_SIGNATURES
     while path[-1] not in anchors:
@@ -59,7 +59,7 @@ def follow(presented: Sequence[Parsed], anchors: Anchors, known: Sequence[bytes]
         budget -= len(candidates)
         issuer = next((one for one, trusted in candidates if issued(last, one, trusted=trusted)), None)
         if issuer is None:
-            return Walk(path, _dead_end(last, presented, roots, others, anchors, known))
+            return Walk(path, _dead_end(last, presented, roots, others, anchors, known_intermediates))
         path.append(issuer)
     return Walk(path, None)
 
@@ -70,7 +70,7 @@ def _dead_end(
     roots: list[Parsed],
     others: list[Parsed],
     anchors: Anchors,
-    known: Sequence[bytes],
+    known_intermediates: Sequence[bytes],
 ) -> Reason:
     index = presented.index(last)
     who = title(last, index)
@@ -81,7 +81,7 @@ def _dead_end(
         if index == 0:
             return Reason("self_signed", 0, f"{who} is self-signed, and it is not itself among {_roots(anchors)}")
         return Reason("unknown_issuer", index, f"{who}, a root that was sent along, is not among {_roots(anchors)}")
-    return _unknown(last, index, anchors, known)
+    return _unknown(last, index, anchors, known_intermediates)
 
 
 def _namesake(last: Parsed, index: int, issuer: Parsed, *, trusted: bool) -> Reason:
@@ -99,7 +99,7 @@ def _namesake(last: Parsed, index: int, issuer: Parsed, *, trusted: bool) -> Rea
     return Reason("same_name_other_key", index, words)
 
 
-def _unknown(last: Parsed, index: int, anchors: Anchors, known: Sequence[bytes]) -> Reason:
+def _unknown(last: Parsed, index: int, anchors: Anchors, known_intermediates: Sequence[bytes]) -> Reason:
     issuer = last.issuer_text
     if unusable := anchors.unusable(last.issuer):
         return Reason("unusable_root", None, f"{title(last, index)} was issued by {issuer}, and {unusable}")
@@ -112,7 +112,7 @@ def _unknown(last: Parsed, index: int, anchors: Anchors, known: Sequence[bytes])
         )
         return Reason("unknown_issuer", index, words)
     facts = f"{title(last, index)} was issued by {issuer}, which was not sent and is not among {_roots(anchors)}"
-    if evidence := _missing_evidence(last, anchors, known):
+    if evidence := _missing_evidence(last, anchors, known_intermediates):
         return Reason("missing_intermediate", index, f"{facts}; it is an intermediate: {evidence}")
     if _issuer_of_issuer(last) == last.issuer:
         return Reason("unknown_issuer", index, f"{facts}; it is a root, authorityKeyIdentifier says")
@@ -126,9 +126,9 @@ def _same_text(last: Parsed, anchors: Anchors) -> bytes:
     return next((name for name in names if distinguished_names.rfc4514(name) == last.issuer_text), b"")
 
 
-def _missing_evidence(last: Parsed, anchors: Anchors, known: Sequence[bytes]) -> str:
+def _missing_evidence(last: Parsed, anchors: Anchors, known_intermediates: Sequence[bytes]) -> str:
     """What shows that the issuer is an intermediate, or ""."""
-    for certificate in known:
+    for certificate in known_intermediates:
         try:
             candidate = parse(certificate)
         except Malformed:

@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from handfast.x509.certificates import Parsed
 
 
-class Case(NamedTuple):
-    """``known`` are intermediates that help to explain a refusal, never to accept."""
+class PathContext(NamedTuple):
+    """``known_intermediates`` are intermediates that help to explain a refusal, never to accept."""
 
     presented: PresentedChain
     anchors: Anchors
     policy: PathPolicy
     check_name: bool
-    known: Sequence[bytes]
+    known_intermediates: Sequence[bytes]
     revocation: RevocationCheck | None
     ocsp: OcspPolicy
 

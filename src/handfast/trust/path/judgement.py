@@ -23,10 +23,10 @@ from handfast.x509.purpose import Purpose
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handfast.trust.path.context import Case
+    from handfast.trust.path.context import PathContext
 
 
-def judge(case: Case) -> Verdict:
+def judge(case: PathContext) -> Verdict:
     chain, purpose, anchors = case.presented.chain, case.presented.purpose, case.anchors
     if (count := len(chain)) == 0:
         return _refusal([Reason("certificate_required", None, "no certificate was presented")], purpose)
@@ -43,15 +43,15 @@ def judge(case: Case) -> Verdict:
     if not len(anchors.roots):
         words = f"no root is trusted here: {anchors.roots.source}"
         return _refusal([Reason("no_roots", None, words)], purpose, parsed[0])
-    named = list(_name_problems(parsed[0], case))
+    name_problems = list(_name_problems(parsed[0], case))
     try:
         path, problems = _usable_path(parsed, case)
     except paths.NoPath as error:
-        return _refusal([*_unconnected(error, parsed, case), *named], purpose, parsed[0])
-    return _judge_path(path, [*problems, *named], case)
+        return _refusal([*_unconnected(error, parsed, case), *name_problems], purpose, parsed[0])
+    return _judge_path(path, [*problems, *name_problems], case)
 
 
-def _usable_path(parsed: list[Parsed], case: Case) -> tuple[list[Parsed], list[Reason]]:
+def _usable_path(parsed: list[Parsed], case: PathContext) -> tuple[list[Parsed], list[Reason]]:
     """The first path without a fault, else the first of all with its faults. Raises NoPath."""
     faulty: tuple[list[Parsed], list[Reason]] | None = None
     for path in paths.find_paths(parsed, case):
@@ -67,15 +67,15 @@ def _usable_path(parsed: list[Parsed], case: Case) -> tuple[list[Parsed], list[R
     return faulty
 
 
-def _unconnected(error: paths.NoPath, parsed: list[Parsed], case: Case) -> list[Reason]:
+def _unconnected(error: paths.NoPath, parsed: list[Parsed], case: PathContext) -> list[Reason]:
     """Why there is no path."""
-    walk = analysis.follow(parsed, case.anchors, case.known)
+    walk = analysis.follow(parsed, case.anchors, case.known_intermediates)
     found = [walk.end] if walk.end else []
     found += rules.path_problems(walk.path, case, trusted=walk.end is None)
     return found or [_unexplained(error)]
 
 
-def _judge_path(path: list[Parsed], problems: list[Reason], case: Case) -> Verdict:
+def _judge_path(path: list[Parsed], problems: list[Reason], case: PathContext) -> Verdict:
     """The verdict on a path to a root; ``problems`` is what is wrong along it, and with the names."""
     leaf = path[0]
     if not problems:
@@ -102,7 +102,7 @@ def _unexplained(error: paths.NoPath) -> Reason:
     return Reason(code, None, f"the path check refuses it: {words}")
 
 
-def _name_problems(leaf: Parsed, case: Case) -> Iterator[Reason]:
+def _name_problems(leaf: Parsed, case: PathContext) -> Iterator[Reason]:
     name, policy = case.presented.server_name, case.policy
     if case.presented.purpose is not Purpose.SERVER or not case.check_name:
         return

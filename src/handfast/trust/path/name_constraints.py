@@ -23,13 +23,13 @@ from handfast.x509.purpose import Purpose
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handfast.trust.path.context import Case
+    from handfast.trust.path.context import PathContext
     from handfast.x509.certificates import Parsed
 
 _EMAIL_ADDRESS = "1.2.840.113549.1.9.1"
 
 
-def constraint_problems(below: Sequence[Parsed], certificate: Parsed, case: Case) -> Iterator[Reason]:
+def constraint_problems(below: Sequence[Parsed], certificate: Parsed, case: PathContext) -> Iterator[Reason]:
     """What the constraints of one CA forbid in the leaf, ``below[0]``."""
     constraints = certificate.extension(x509.NameConstraints)
     if constraints is None:

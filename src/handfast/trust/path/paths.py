@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from handfast.trust.path.anchors import Anchors
-    from handfast.trust.path.context import Case
+    from handfast.trust.path.context import PathContext
 
 _LINE_SIGNATURES = EDWARDS_SIGNATURES | {
     SignatureAlgorithmOID.ECDSA_WITH_SHA256,
@@ -44,7 +44,7 @@ class NoPath(Exception):
     """There is no path; the message is the library's."""
 
 
-def find_paths(parsed: Sequence[Parsed], case: Case) -> Iterator[list[Parsed]]:
+def find_paths(parsed: Sequence[Parsed], case: PathContext) -> Iterator[list[Parsed]]:
     """Paths from the leaf to a root, both included, the likeliest first; NoPath where there is none.
 
     Which of them is usable is for ``rules`` to say, which know more faults than the library does.
@@ -57,7 +57,7 @@ def find_paths(parsed: Sequence[Parsed], case: Case) -> Iterator[list[Parsed]]:
             yield path
 
 
-def _build_paths(parsed: Sequence[Parsed], case: Case) -> Iterator[list[Parsed]]:
+def _build_paths(parsed: Sequence[Parsed], case: PathContext) -> Iterator[list[Parsed]]:
     """The library's path, then those that ``lines`` finds and that the library takes too, if it knows their keys.
 
     It looks for other ways itself, but gives only one, and some faults of a certificate end its search.
@@ -157,7 +157,7 @@ def issued(certificate: Parsed, issuer: Parsed, *, trusted: bool = False) -> boo
     return True
 
 
-def _library_path(parsed: Sequence[Parsed], case: Case) -> list[Parsed]:
+def _library_path(parsed: Sequence[Parsed], case: PathContext) -> list[Parsed]:
     anchors = case.anchors
     builder = anchors.builder(case.presented.purpose, case.policy, itself_trusted=parsed[0] in anchors)
     verifier = builder.time(case.presented.at).build_client_verifier()

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from handfast.trust.path.anchors import Anchors
-    from handfast.trust.path.context import Case
+    from handfast.trust.path.context import PathContext
     from handfast.x509.certificates import Parsed
 
 # What is processed; RFC 5280 4.2: any other critical extension means refusal. Key identifiers only order candidates.
@@ -55,7 +55,7 @@ def weaknesses(presented: Sequence[Parsed], anchors: Anchors) -> Iterator[Reason
             yield Reason("weak_signature_hash", index, f"{title(certificate, index)} {words}")
 
 
-def path_problems(path: Sequence[Parsed], case: Case, *, trusted: bool) -> Iterator[Reason]:
+def path_problems(path: Sequence[Parsed], case: PathContext, *, trusted: bool) -> Iterator[Reason]:
     """What is wrong along a path, leaf first; ``trusted``: its last certificate is a root.
 
     Name constraints are only looked at when it is: a stranger could make them cost any number of comparisons.
@@ -85,12 +85,12 @@ def title(certificate: Parsed, index: int | None) -> str:
     return f"certificate no. {index + 1} ({certificate.subject_text})"
 
 
-def _problem(code: str, certificate: Parsed, words: str, case: Case) -> Reason:
+def _problem(code: str, certificate: Parsed, words: str, case: PathContext) -> Reason:
     index = case.position(certificate)
     return Reason(code, index, f"{title(certificate, index)} {words}")
 
 
-def _date_problems(certificate: Parsed, case: Case) -> Iterator[Reason]:
+def _date_problems(certificate: Parsed, case: PathContext) -> Iterator[Reason]:
     at = case.presented.at
     if at > certificate.not_after:
         when = f"{span(at - certificate.not_after)} ago, on {instant(certificate.not_after)}"
@@ -114,14 +114,14 @@ def instant(at: datetime) -> str:
     return at.strftime("%Y-%m-%d %H:%M UTC")
 
 
-def _extension_problems(certificate: Parsed, case: Case) -> Iterator[Reason]:
+def _extension_problems(certificate: Parsed, case: PathContext) -> Iterator[Reason]:
     for oid in certificate.critical:
         if oid not in _PROCESSED:
             words = f"has the critical extension {oid.dotted_string}, which handfast does not process"
             yield _problem("unsupported_extension", certificate, words, case)
 
 
-def _issuer_problems(certificate: Parsed, below: int, case: Case) -> Iterator[Reason]:
+def _issuer_problems(certificate: Parsed, below: int, case: PathContext) -> Iterator[Reason]:
     """``below``: how many CAs stand between this one and the leaf."""
     purpose = case.presented.purpose
     if not certificate.is_ca:
@@ -147,7 +147,7 @@ def _issuer_problems(certificate: Parsed, below: int, case: Case) -> Iterator[Re
         yield _problem("weak_key", certificate, words, case)
 
 
-def _leaf_problems(leaf: Parsed, case: Case, *, itself_trusted: bool) -> Iterator[Reason]:
+def _leaf_problems(leaf: Parsed, case: PathContext, *, itself_trusted: bool) -> Iterator[Reason]:
     purpose, policy = case.presented.purpose, case.policy
     if not leaf.is_v3:
         words = "is of X.509 version 1, so nothing in it says what it is for"

@@ -15,11 +15,11 @@ from handfast.verdict import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handfast.trust.path.context import Case
+    from handfast.trust.path.context import PathContext
     from handfast.x509.certificates import Parsed
 
 
-def form_problems(path: Sequence[Parsed], case: Case) -> Iterator[Reason]:
+def form_problems(path: Sequence[Parsed], case: PathContext) -> Iterator[Reason]:
     """What is wrong with the form of a path's certificates, leaf first."""
     for depth, certificate in enumerate(path):
         index = case.position(certificate)

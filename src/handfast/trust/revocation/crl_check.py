@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from handfast.trust.path.context import Case
+    from handfast.trust.path.context import PathContext
     from handfast.trust.revocation.crl import RevocationList
     from handfast.trust.revocation.crl_store import RevocationCheck
     from handfast.x509.certificates import Parsed
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 _NOT_THE_PEERS = "this is no fault of the peer's"
 
 
-def revocation_problems(path: Sequence[Parsed], case: Case) -> Iterator[Reason]:
+def revocation_problems(path: Sequence[Parsed], case: PathContext) -> Iterator[Reason]:
     """What the lists say against a path that was verified, leaf first and root last."""
     check = case.revocation
     if check is None:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from handfast.trust.path.context import Case
+    from handfast.trust.path.context import PathContext
 
 # In a responder's certificate.
 _PROCESSED = frozenset(
@@ -98,7 +98,7 @@ class Response:
         return signatures.verify_x509(key, algorithm, self.parsed.signature, self.parsed.tbs_response_bytes)
 
 
-def ocsp_problems(path: Sequence[Parsed], case: Case) -> Iterator[Reason]:
+def ocsp_problems(path: Sequence[Parsed], case: PathContext) -> Iterator[Reason]:
     """What the response, or its absence, says against a path that was verified, leaf first and root last."""
     if case.ocsp is OcspPolicy.IGNORE or len(path) == 1:
         return
@@ -116,7 +116,7 @@ def ocsp_problems(path: Sequence[Parsed], case: Case) -> Iterator[Reason]:
     yield from _date_problems(response, this, case.presented.at)
 
 
-def _missing(leaf: Parsed, case: Case) -> Iterator[Reason]:
+def _missing(leaf: Parsed, case: PathContext) -> Iterator[Reason]:
     promise = leaf.extension(x509.TLSFeature)
     promised = promise is not None and x509.TLSFeatureType.status_request in promise
     if promised and case.presented.asked_for_ocsp_response:
@@ -129,7 +129,7 @@ def _missing(leaf: Parsed, case: Case) -> Iterator[Reason]:
 # Reading
 
 
-def _believable(leaf: Parsed, issuer: Parsed, case: Case) -> Response:
+def _believable(leaf: Parsed, issuer: Parsed, case: PathContext) -> Response:
     """The response, if it is about this leaf and signed by who may; Unacceptable whatever is wrong with it."""
     if (size := len(case.presented.ocsp_response)) > limits.MAX_OCSP_RESPONSE:
         raise Unacceptable(f"has {size} bytes; {limits.MAX_OCSP_RESPONSE} are the most")
@@ -174,7 +174,7 @@ def _read(encoded: bytes) -> Response:
 # The signature
 
 
-def _check_signature(response: Response, issuer: Parsed, case: Case) -> None:
+def _check_signature(response: Response, issuer: Parsed, case: PathContext) -> None:
     """RFC 6960 3.2 and 4.2.2.2."""
     obstacle = f"names a signer that is neither {issuer.subject_text} nor has its certificate in it"
     candidates = [one for one in (issuer, *response.certificates) if response.names(one)]
@@ -187,7 +187,7 @@ def _check_signature(response: Response, issuer: Parsed, case: Case) -> None:
     raise Unacceptable(obstacle)
 
 
-def _responder_obstacle(responder: Parsed, issuer: Parsed, case: Case) -> str:
+def _responder_obstacle(responder: Parsed, issuer: Parsed, case: PathContext) -> str:
     """Why a responder may not speak for the issuer; "" if it may."""
     who = f"is signed by {responder.subject_text}"
     purposes = responder.extension(x509.ExtendedKeyUsage)
