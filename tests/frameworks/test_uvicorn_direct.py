@@ -67,7 +67,7 @@ def test_the_six_entries(http, version):
         told, info = ask(tls).json, tls.info
     assert (told["scheme"], told["type"]) == ("https", "http")
     assert told["tls"] == {
-        "server_cert": pems(info.presented)[0],
+        "server_cert": pems(info.peer_chain)[0],
         "client_cert_chain": pems(leaf.chain),
         "client_cert_name": ALICE,
         "client_cert_error": None,

@@ -40,7 +40,7 @@ def tls_extension(info: ConnectionInfo) -> dict[str, Any]:
     """
     peer = info.peer
     return {
-        "server_cert": _pem(info.shown[0]) if info.shown else None,
+        "server_cert": _pem(info.own_chain[0]) if info.own_chain else None,
         "client_cert_chain": () if peer is None else tuple(map(_pem, peer.chain)),
         "client_cert_name": None if peer is None else describe(peer.chain[0]).subject,
         "client_cert_error": None if peer is None else _error(peer),

@@ -43,8 +43,8 @@ def tls_environ(info: ConnectionInfo) -> dict[str, Any]:
     }
     if info.server_name is not None:
         environ["SSL_TLS_SNI"] = info.server_name
-    if info.shown:
-        environ["SSL_SERVER_CERT"] = _pem(info.shown[0])
+    if info.own_chain:
+        environ["SSL_SERVER_CERT"] = _pem(info.own_chain[0])
     if verified is not None:
         environ |= _identity(verified)
     else:
