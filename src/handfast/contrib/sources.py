@@ -44,6 +44,7 @@ def _unusable(given: object, wanted: str) -> ConfigError:
 def to_pickle(source: Source) -> Source:
     """The source, if it can be pickled, for a server's workers. Raises ConfigError for a live one: it holds keys."""
     if isinstance(source, ssl.SSLContext | ServerConfig):
-        reason = f"a live {type(source).__name__} holds keys, and cannot go to the processes that a server starts"
+        kind = type(source).__name__
+        reason = f"a live {kind} holds keys, and cannot go to the processes that a server starts, as ServerFiles can"
         raise bad_option("tls", reason, "give handfast.contrib.ServerFiles, or a function of a module that makes it")
     return source

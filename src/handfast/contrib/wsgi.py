@@ -20,7 +20,7 @@ Environ: TypeAlias = "MutableMapping[str, Any]"
 # Frameworks declare the two in types of their own.
 Application: TypeAlias = "Callable[[Any, Any], Iterable[bytes]]"
 
-# Where gunicorn and werkzeug (Flask's and Django's development servers) put the connection.
+# Where gunicorn and werkzeug, Flask's development server, put the connection.
 _SOCKETS = ("gunicorn.socket", "werkzeug.socket")
 _CLIENT = "SSL_CLIENT_"
 _NAMES = {"DNS": "SAN_DNS", "email": "SAN_Email", "URI": "SAN_URI", "IP": "SAN_IP"}
