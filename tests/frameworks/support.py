@@ -71,6 +71,34 @@ async def _live(receive: Callable[[], Any], send: Callable[[Any], Any]) -> None:
     await send({"type": "lifespan.shutdown.complete"})
 
 
+class Lazy:
+    """An application whose one worker is started in the first request, and answers all of them."""
+
+    def __init__(self, app: Any) -> None:
+        self.app = app
+        self.work: asyncio.Queue[Any] | None = None
+        self.worker: asyncio.Task[None] | None = None
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await tell(scope, receive, send)
+            if self.worker is not None:
+                self.worker.cancel()
+            return
+        if self.work is None:
+            self.work = asyncio.Queue()
+            self.worker = asyncio.create_task(self.run(self.work))
+        done = asyncio.get_running_loop().create_future()
+        await self.work.put((done, scope, receive, send))
+        await done
+
+    async def run(self, work: asyncio.Queue[Any]) -> None:
+        while True:
+            done, *request = await work.get()
+            await self.app(*request)
+            done.set_result(None)
+
+
 @contextmanager
 def listening_socket() -> Iterator[socket.socket]:
     """A socket that takes connections from now on, before there is a server to accept them."""

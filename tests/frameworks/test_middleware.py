@@ -27,7 +27,7 @@ from handfast.roles import Role
 from handfast.verdict import refuse
 from tests import certificates
 from tests.aio.support import identity
-from tests.frameworks.support import ask, ask_http2, connection, get, hypercorn_server, tell, websocket_text
+from tests.frameworks.support import Lazy, ask, ask_http2, connection, get, hypercorn_server, tell, websocket_text
 
 ALICE, BOB = "CN=alice,O=handfast", "CN=bob,O=handfast"
 LOOPS = ["asyncio", pytest.param("uvloop", marks=pytest.mark.needs("uvloop"))]
@@ -107,34 +107,6 @@ def test_many_clients_are_never_mixed_up(context, loop):
         }
         for name in names * 20:
             assert ask(clients[name]).json["tls"]["client_cert_name"] == f"CN={name},O=handfast"
-
-
-class Lazy:
-    """An application whose one worker is started in the first request, and answers all of them."""
-
-    def __init__(self, app):
-        self.app = app
-        self.work: asyncio.Queue[Any] | None = None
-        self.worker: asyncio.Task[None] | None = None
-
-    async def __call__(self, scope, receive, send):
-        if scope["type"] == "lifespan":
-            await tell(scope, receive, send)
-            if self.worker is not None:
-                self.worker.cancel()
-            return
-        if self.work is None:
-            self.work = asyncio.Queue()
-            self.worker = asyncio.create_task(self.run(self.work))
-        done = asyncio.get_running_loop().create_future()
-        await self.work.put((done, scope, receive, send))
-        await done
-
-    async def run(self, work):
-        while True:
-            done, *request = await work.get()
-            await self.app(*request)
-            done.set_result(None)
 
 
 @hypercorn

@@ -19,6 +19,7 @@ from handfast.x509 import pem
 from tests import certificates
 from tests.aio.support import identity, server_config
 from tests.frameworks.support import (
+    Lazy,
     ask,
     ask_http2,
     connection,
@@ -128,6 +129,14 @@ def test_two_clients_are_never_mixed_up():
         for _ in range(20):
             for name, tls in open_ones:
                 assert ask(tls).json["tls"]["client_cert_name"] == f"CN={name},O=handfast"
+
+
+def test_a_worker_started_in_one_clients_request_never_reports_another_as_it():
+    bob = [identity(certificates.client(name="bob"))]
+    with served(app=Lazy(tell)) as port, connection(port) as first, connection(port, credentials=bob) as second:
+        for _ in range(3):
+            assert ask(first).json["tls"]["client_cert_name"] == ALICE
+            assert ask(second).json["tls"]["client_cert_name"] == "CN=bob,O=handfast"
 
 
 def test_a_resumed_session_knows_the_client_and_no_certificate_of_ours():
