@@ -17,8 +17,8 @@ from handfast.contrib.asgi import Application, WithPeer, info_or_none
 from handfast.contrib.sources import ConfigSource, ContextSource, config_of, context_of, to_pickle
 from handfast.engine import ServerConfig, ServerConnection
 from handfast.errors import bad_option
-from handfast.io.aio.protocol import Setup, refuse_deferred
 from handfast.io.aio.roles import ServerProtocol
+from handfast.io.aio.setup import Setup, refuse_deferred
 from handfast.io.aio.transport import TLSTransport
 from handfast.io.arguments import check_seconds, observed
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import ssl
 
     from handfast.engine import ConnectionInfo
-    from handfast.io.aio.protocol import NeedHandler
+    from handfast.io.aio.setup import NeedHandler
     from handfast.io.arguments import ObserverFactory
 
 
