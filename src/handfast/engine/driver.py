@@ -158,7 +158,7 @@ class Driver(Ends):
         if self._watch.active:
             where = getattr(self._machine, "gi_frame", None)
             line = "" if where is None else f"{where.f_code.co_name}:{where.f_lineno}"
-            self._watch.emit(NeedAsked(self._watch.clock(), type(need).__name__, line))
+            self._watch.emit(NeedAsked(time=self._watch.clock(), what=type(need).__name__, where=line))
         return False
 
     def _check_need(self, need: Need) -> None:
@@ -169,7 +169,7 @@ class Driver(Ends):
         self._awaitable = None
         if self._watch.active:
             seconds = self._seams.monotonic() - self._asked_at
-            self._watch.emit(NeedAnswered(self._watch.clock(), type(need).__name__, seconds))
+            self._watch.emit(NeedAnswered(time=self._watch.clock(), what=type(need).__name__, seconds=seconds))
 
     def _complete(self, established: Established | Established12) -> None:
         if self._handshake.flight:
@@ -193,7 +193,7 @@ class Driver(Ends):
             self._expect_data()
         self._results.append(HandshakeDone(self.info))
         if self._watch.active:
-            self._watch.emit(HandshakeComplete(self._watch.clock(), self.info))
+            self._watch.emit(HandshakeComplete(time=self._watch.clock(), info=self.info))
 
     def _expect_data(self) -> None:
         """From now on what comes is most likely application data."""

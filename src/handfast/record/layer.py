@@ -262,7 +262,7 @@ class RecordLayer:
         self._read_protection = protection
         self._read_epoch = epoch
         if self.watch.active:
-            self.watch.emit(KeysChanged(self.watch.time, self.receives, epoch, suite))
+            self.watch.emit(KeysChanged(time=self.watch.time, direction=self.receives, epoch=epoch, suite=suite))
 
     def skip_early_data(self, size: int) -> None:
         """Pass over early data that was refused: up to ``size`` bytes in records that no key of ours opens.
@@ -422,10 +422,18 @@ class RecordLayer:
         unreadable_reason: str = "",
     ) -> None:
         if self.watch.active:
-            now, index = self.watch.tick(), self._read - 1
             self.watch.emit(
                 RecordSeen(
-                    now, self.receives, index, epoch, header, body, content_type, content, padding, unreadable_reason
+                    time=self.watch.tick(),
+                    direction=self.receives,
+                    index=self._read - 1,
+                    epoch=epoch,
+                    header=header,
+                    body=body,
+                    content_type=content_type,
+                    content=content,
+                    padding=padding,
+                    unreadable_reason=unreadable_reason,
                 )
             )
 
@@ -470,14 +478,14 @@ class RecordLayer:
         self.write_protection = protection
         self._write_epoch = epoch
         if self.watch.active:
-            self.watch.emit(KeysChanged(self.watch.time, self.sends, epoch, suite))
+            self.watch.emit(KeysChanged(time=self.watch.time, direction=self.sends, epoch=epoch, suite=suite))
 
     def write_in_plaintext(self) -> None:
         """Write without keys from the next record on: after early data that a HelloRetryRequest refused."""
         self.write_protection = None
         self._write_epoch = Epoch.PLAINTEXT
         if self.watch.active:
-            self.watch.emit(KeysChanged(self.watch.time, self.sends, Epoch.PLAINTEXT, 0))
+            self.watch.emit(KeysChanged(time=self.watch.time, direction=self.sends, epoch=Epoch.PLAINTEXT, suite=0))
 
     def _write(self, content_type: int, content: bytes) -> None:
         if self.write_protection is None:
@@ -493,9 +501,18 @@ class RecordLayer:
         self.outgoing.append(record)
         self._written += 1
         if self.watch.active:
-            header, body, index = record[:5], record[5:], self._written - 1
-            now = self.watch.tick()
-            self.watch.emit(RecordSeen(now, self.sends, index, epoch, header, body, content_type, content))
+            self.watch.emit(
+                RecordSeen(
+                    time=self.watch.tick(),
+                    direction=self.sends,
+                    index=self._written - 1,
+                    epoch=epoch,
+                    header=record[:5],
+                    body=record[5:],
+                    content_type=content_type,
+                    content=content,
+                )
+            )
 
     def _tell_messages(self, messages: Sequence[Outgoing], start: int, end: int, first: int) -> None:
         """Tell of the messages of a flight that end within its bytes ``start`` to ``end``, and what each caused."""
@@ -508,7 +525,16 @@ class RecordLayer:
                     for index in range(begin // self.fragment_limit, (position - 1) // self.fragment_limit + 1)
                 )
                 now = self.watch.time
-                self.watch.emit(MessageSeen(now, self.sends, self._write_epoch, message, raw, records))
+                self.watch.emit(
+                    MessageSeen(
+                        time=now,
+                        direction=self.sends,
+                        epoch=self._write_epoch,
+                        message=message,
+                        raw=raw,
+                        records=records,
+                    )
+                )
                 for event in caused:
                     event.time = now
                     self.watch.emit(event)
