@@ -45,8 +45,8 @@ def main() -> None:
     for ca in (work, club):
         roots = handfast.Roots.from_der([ca.certificate_der])
         server = handfast.ServerConfig(
-            credentials=[credentials(web.server("localhost"))],
-            client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY,
+            credentials=credentials(web.server("localhost")),
+            client_auth="require_and_verify",
             verifier=handfast.PathVerifier(roots),
             ca_names=roots.names(),
         )

@@ -44,7 +44,7 @@ async def talk(ca: CertificateAuthority, directory: Path, module: str) -> None:
         writer.write(b"signed in the token\n")
         writer.close()
 
-    server = await handfast.aio.start_server(greet, "127.0.0.1", 0, handfast.ServerConfig(credentials=[credentials]))
+    server = await handfast.aio.start_server(greet, "127.0.0.1", 0, handfast.ServerConfig(credentials=credentials))
     async with server:
         (listening,) = server.sockets
         config = handfast.ClientConfig(verifier=handfast.PathVerifier(handfast.Roots.from_der([ca.certificate_der])))

@@ -38,7 +38,7 @@ def main(directory: Path) -> None:
 
 def talk(credentials: handfast.Credentials, ca: CertificateAuthority) -> None:
     """One connection; blocking here, and the same under handfast.aio."""
-    listener = handfast.listen("127.0.0.1", 0, handfast.ServerConfig(credentials=[credentials]))
+    listener = handfast.listen("127.0.0.1", 0, handfast.ServerConfig(credentials=credentials))
 
     def serve_one() -> None:
         with listener.accept() as tls:

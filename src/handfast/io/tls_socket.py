@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 
     from handfast.engine import (
         ClientAuth,
+        ClientAuthWord,
         ConnectionInfo,
         Result,
         UnverifiedPeer,
@@ -230,7 +231,7 @@ class TLSSocket:
         self._flush()
 
     def request_client_certificate(
-        self, *, client_auth: ClientAuth | None = None
+        self, *, client_auth: ClientAuth | ClientAuthWord | None = None
     ) -> VerifiedPeer | UnverifiedPeer | None:
         """At a server, after the handshake: ask the client who it is, and wait for its answer. RFC 9846 4.7.2.
 
