@@ -15,7 +15,7 @@ import threading
 import time
 
 import handfast
-from handfast.pki.authority import CertificateAuthority
+from handfast.pki import CertificateAuthority
 
 # How many clients are served at once; the next ones wait in the system's queue.
 AT_ONCE = 100

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import handfast
 from handfast import aio
-from handfast.pki.authority import CertificateAuthority, Issued
+from handfast.pki import CertificateAuthority, Issued
 
 BILLING, REPORTS = "spiffe://corp.example/billing", "spiffe://corp.example/reports"
 

@@ -9,7 +9,7 @@ import threading
 
 import handfast
 from handfast.events import CertificateChosen, Event
-from handfast.pki.authority import CertificateAuthority, Issued
+from handfast.pki import CertificateAuthority, Issued
 
 
 def credentials(issued: Issued) -> handfast.Credentials:

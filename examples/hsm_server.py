@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import handfast
-from handfast.pki.authority import CertificateAuthority, Issued
+from handfast.pki import CertificateAuthority, Issued
 
 PIN = "1234"
 MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so")

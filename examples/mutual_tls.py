@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 import handfast
-from handfast.pki.authority import CertificateAuthority
+from handfast.pki import CertificateAuthority
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 import handfast
-from handfast.pki.authority import CertificateAuthority, Issued
+from handfast.pki import CertificateAuthority, Issued
 
 
 def credentials(issued: Issued) -> handfast.Credentials:

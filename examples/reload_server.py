@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import handfast
-from handfast.pki.authority import CertificateAuthority, Issued
+from handfast.pki import CertificateAuthority, Issued
 
 
 def write(folder: Path, issued: Issued) -> None:

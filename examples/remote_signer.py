@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 import handfast
-from handfast.pki.authority import CertificateAuthority
+from handfast.pki import CertificateAuthority
 
 HOLDER = [sys.executable, "-m", "handfast.keyholder", "--key", "server.key", "--role", "server", "--unix", "holder"]
 

@@ -6,7 +6,7 @@ python examples/without_io.py
 from __future__ import annotations
 
 import handfast
-from handfast.pki.authority import CertificateAuthority
+from handfast.pki import CertificateAuthority
 
 
 def main() -> None:
