@@ -62,7 +62,7 @@ def server13(
     info, suite_id, group = hs.info, negotiated.suite, negotiated.group
     suite = SUITES_13[suite_id]
     info.version, info.suite, info.group = negotiate.TLS13, suite_id, group
-    info.application_protocol = negotiated.protocol
+    info.application_protocol, info.resumed = negotiated.protocol, resumption is not None
     mine = None if resumption is not None else (yield from own_identity(hs, offer))
     public, shared_secret = hs.seams.encapsulate(group, offer.shares[group])
     hs.transcript.start(suite.hash)
@@ -84,15 +84,12 @@ def server13(
         hs.records.write_change_cipher_spec()
 
     ticket_count = tickets_to_send(hs.config, offer, resumed=resumption is not None)
-    hs.info.resumed = resumption is not None
     hint = ticket_count if offer.parameters.tickets is not None else 0
     # RFC 6066 3: a name is not acknowledged where a session is resumed.
     named = offer.parameters.names_server and resumption is None
     hs.send_encoded(encrypted_extensions(named, negotiated.protocol, early is not None, hint))
     tell_negotiated(hs, offer.hello)
-    request = None
-    if mine is not None:
-        request = yield from send_server_certificate(hs, negotiated, mine)
+    request = None if mine is None else (yield from send_server_certificate(hs, negotiated, mine))
     send_finished(hs, server_secret)
     main_secret = handshake_secret.main_secret()
     client_application, server_application, exporter = main_secret.application_secrets(hs.transcript.digest())
