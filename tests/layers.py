@@ -29,6 +29,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "crypto": "the only folder that does cryptography, and the providers behind it",
         "files": "private files",
         "verdict": "what judging a peer's chain came to",
+        "words": "names and modes as a program says them",
     },
     {"connection_info": "what is known of a connection and of its peer"},
     {"events": "what observers hear"},

@@ -30,6 +30,31 @@ if TYPE_CHECKING:
     from handfast.wire.messages import HandshakeMessage
 
 
+__all__ = [
+    "AlertSeen",
+    "CertificateChosen",
+    "Checked",
+    "Closed",
+    "Considered",
+    "Direction",
+    "Epoch",
+    "Event",
+    "HandshakeComplete",
+    "KeysChanged",
+    "MessageSeen",
+    "NeedAnswered",
+    "NeedAsked",
+    "Negotiated",
+    "Observer",
+    "PeerJudged",
+    "RecordSeen",
+    "Secret",
+    "SecretDerived",
+    "SecretLevel",
+    "SecretSink",
+]
+
+
 class Epoch(StrEnum):
     """Which keys protect a record. RFC 9846 6.1 (of RFC 9147's numbering, by name).
 

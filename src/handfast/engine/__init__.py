@@ -2,7 +2,7 @@
 
 from handfast.config.asked import CertificateWanted, HelloSeen
 from handfast.config.by_name import ByName
-from handfast.config.config import ClientAuth, ClientConfig, ServerConfig
+from handfast.config.config import ClientAuth, ClientAuthWord, ClientConfig, ServerConfig
 from handfast.connection_info import ConnectionInfo, UnverifiedPeer, VerifiedPeer
 from handfast.engine.client import ClientConnection
 from handfast.engine.connection import Connection
@@ -15,6 +15,7 @@ __all__ = [
     "ByName",
     "CertificateWanted",
     "ClientAuth",
+    "ClientAuthWord",
     "ClientConfig",
     "ClientConnection",
     "Connection",

@@ -33,7 +33,7 @@ from handfast.io.aio.setup import RECEIVE_BUFFER, Setup, Stage
 from handfast.io.aio.transport import TLSTransport
 
 if TYPE_CHECKING:
-    from handfast.engine import ClientAuth, Connection, Result, UnverifiedPeer, VerifiedPeer
+    from handfast.engine import ClientAuth, ClientAuthWord, Connection, Result, UnverifiedPeer, VerifiedPeer
     from handfast.handshake.needs import Need
     from handfast.io.aio.transport import Buffer
 
@@ -99,7 +99,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self.tcp.write(self.connection.outgoing())
 
     def request_client_certificate(
-        self, client_auth: ClientAuth | None
+        self, client_auth: ClientAuth | ClientAuthWord | None
     ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]:
         """Ask the client who it is."""
         if not isinstance(self.connection, ServerConnection):
