@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from handfast import limits
 from handfast.connection_info import ConnectionInfo
 from handfast.engine import channel_bindings
 from handfast.engine.alerts import CLOSE_NOTIFY
@@ -129,8 +128,6 @@ class Connection(Driver):
             elif self._opens_runs:
                 self._receive_connected(data)
             else:
-                if self._paused and self.held + len(data) > limits.UNJUDGED_BYTES:
-                    raise ApiMisuse("unjudged_bytes", limit=limits.UNJUDGED_BYTES)
                 self._records.feed(data)
                 self._pump()
         except BaseException as error:
