@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from handfast import limits
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import telling
 from handfast.engine.alerts import Ends
@@ -93,7 +94,8 @@ class Driver(Ends):
 
     def _take_answer(self, value: object) -> None:
         """Let go on what waited for a need: the handshake, or an exchange after it."""
-        self._paused = False
+        if self._paused:
+            self._paused, self._open_one = False, None
         if self._later is None:
             self._resume(value)
         else:
@@ -155,11 +157,20 @@ class Driver(Ends):
             return True
         self._awaitable = None if answer is DEFERRED else answer
         self._paused = self._post is None
+        if self._paused:
+            # What ``receive`` asks first, so that it asks nothing where the handshake does not wait.
+            self._open_one = self._check_room
         if self._watch.active:
             where = getattr(self._machine, "gi_frame", None)
             line = "" if where is None else f"{where.f_code.co_name}:{where.f_lineno}"
             self._watch.emit(NeedAsked(time=self._watch.clock(), what=type(need).__name__, where=line))
         return False
+
+    def _check_room(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Open nothing, as ``open_one`` may; ApiMisuse unjudged_bytes where too much would wait for the answer."""
+        if self._records.buffered + len(data) > limits.UNJUDGED_BYTES:
+            raise ApiMisuse("unjudged_bytes", limit=limits.UNJUDGED_BYTES)
+        return b""
 
     def _check_need(self, need: Need) -> None:
         if self.need is None:
