@@ -22,7 +22,7 @@ from handfast.handshake.needs import Need
 from handfast.handshake.post_auth import PostHandshakeAuthentication
 from handfast.handshake.post_handshake import PostHandshake
 from handfast.keys.established import Established
-from handfast.record.layer import ALERT, HANDSHAKE
+from handfast.record.layer import ALERT
 from handfast.registry import HandshakeType
 from handfast.roles import Role
 from handfast.verdict import Verdict
@@ -270,7 +270,7 @@ class Driver(Ends):
                 continue
             content_type, rest, _ = other
             record = self._records.opened(content_type, rest)
-            if content_type != HANDSHAKE:
+            if record is not None:
                 self._take_record(record)
             while (message := self._records.next_message()) is not None:
                 self._take_message(message)
