@@ -239,7 +239,7 @@ class RecordLayer:
                 return record
 
     def _take(self, content_type: int, header: bytes, body: bytes) -> Record | None:
-        """The record; None if it was part of a message, the dummy change_cipher_spec, or early data that was refused."""
+        """The record; None for part of a message, the dummy change_cipher_spec and early data that was refused."""
         if content_type == CHANGE_CIPHER_SPEC:
             self._take_change_cipher_spec(header, body)
             return None
