@@ -19,7 +19,6 @@ from handfast.errors import ApiMisuse, PeerMisbehaved
 from handfast.events import HandshakeComplete, NeedAnswered, NeedAsked
 from handfast.handshake.context import Expect, misused
 from handfast.handshake.needs import Need
-from handfast.handshake.post_auth import PostHandshakeAuthentication
 from handfast.handshake.post_handshake import PostHandshake
 from handfast.keys.established import Established
 from handfast.record.layer import ALERT
@@ -31,7 +30,7 @@ from handfast.wire.recall import parse_or_recall
 if TYPE_CHECKING:
     from handfast.handshake import seams as seam
     from handfast.handshake.context import Step
-    from handfast.handshake.post_auth import Exchange
+    from handfast.handshake.post_auth import Exchange, PostHandshakeAuthentication
     from handfast.keys.established12 import Established12
     from handfast.record.layer import Record
 
@@ -179,6 +178,8 @@ class Driver(Ends):
         if isinstance(established, Established):
             post = self._post = PostHandshake(self.info.role, self._records, established)
             if self.info.post_handshake_auth:
+                from handfast.handshake.post_auth import PostHandshakeAuthentication
+
                 self._later = post.authentication = PostHandshakeAuthentication(self._handshake, post.secrets)
         else:
             from handfast.handshake.tls12.post_handshake import PostHandshake12

@@ -11,7 +11,6 @@ from handfast.errors import ApiMisuse
 from handfast.events import Observer, SecretSink
 from handfast.handshake import seams as seam
 from handfast.handshake.context import ServerHandshake
-from handfast.handshake.post_auth import FORBIDDING_PROTOCOLS
 from handfast.handshake.server import server
 
 
@@ -43,6 +42,8 @@ class ServerConnection(Connection):
         Raises ApiMisuse cannot_request where the client did not offer it, before the handshake is complete, after
         ``close``, after an external PSK, under HTTP/2 and HTTP/3, and while too many requests have no answer.
         """
+        from handfast.handshake.post_auth import FORBIDDING_PROTOCOLS
+
         mode = client_auth or self._handshake.config.client_auth
         if mode is ClientAuth.NONE:
             mode = ClientAuth.REQUEST
