@@ -181,7 +181,7 @@ class RecordLayer:
         protection = self._read_protection
         if protection is None:
             raise ValueError("no read keys")
-        if self._incoming or not self._joiner.empty:
+        if self._incoming or self._joiner.buffer:
             self._incoming += data
             source: bytes | bytearray | memoryview = self._incoming
         else:
@@ -195,7 +195,7 @@ class RecordLayer:
         if content:
             self.opened_any = True
             self._empty_records = self.key_updates = 0
-            if not self._joiner.empty:
+            if self._joiner.buffer:
                 raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
         return content, other
 
@@ -289,7 +289,7 @@ class RecordLayer:
 
     def require_boundary(self, after: str) -> None:
         """Refuse handshake bytes after a message with which a flight must end. RFC 9846 5.1."""
-        if not self._joiner.empty:
+        if self._joiner.buffer:
             raise PeerMisbehaved("message_spans_key_change", message=after)
 
     def _check_header(self, start: bytes, length: int) -> bool:
@@ -330,7 +330,7 @@ class RecordLayer:
             self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)
         if body != b"\x01":
             raise PeerMisbehaved("bad_change_cipher_spec")
-        if not self._joiner.empty:
+        if self._joiner.buffer:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.change_cipher_spec.name)
         if self._upcoming is not None:
             (protection, epoch, suite), self._upcoming = self._upcoming, None
@@ -392,7 +392,7 @@ class RecordLayer:
             return None
         if content_type not in (HANDSHAKE, ALERT, APPLICATION_DATA):
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(content_type))
-        if content_type != HANDSHAKE and not self._joiner.empty:
+        if content_type != HANDSHAKE and self._joiner.buffer:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.describe(content_type))
         if len(content) > limits.MAX_PLAINTEXT:
             raise PeerMisbehaved("record_overflow", length=len(content), limit=limits.MAX_PLAINTEXT)
