@@ -83,7 +83,8 @@ class Driver(Ends):
                 raise
         finally:
             self._busy = False
-        self._raise_error()
+        if self.error is not None:
+            self._raise_error()
 
     @property
     def need(self) -> Need | None:
@@ -218,7 +219,7 @@ class Driver(Ends):
         """Take a message. One that may not come now is refused before it is parsed."""
         post, watch = self._post, self._watch
         expected = self._step if post is None else post.expects
-        if not isinstance(expected, Expect) or raw[0] not in expected.types:
+        if expected is None or raw[0] not in expected.types:
             if watch.active:
                 telling.tell_if_it_decodes(watch, self._records, self._handshake.messages, raw)
             names = expected.names if isinstance(expected, Expect) else self.waiting_for
