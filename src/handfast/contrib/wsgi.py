@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterable, MutableMapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast.contrib.asgi import info_or_none
-from handfast.registry import CipherSuite, ProtocolVersion
 from handfast.x509 import pem
 from handfast.x509.describe import describe
 
@@ -37,8 +36,8 @@ def tls_environ(info: ConnectionInfo) -> dict[str, Any]:
     verified, peer = info.verified_peer, info.peer
     environ: dict[str, Any] = {
         "HTTPS": "on",
-        "SSL_PROTOCOL": ProtocolVersion.describe(info.version).replace(" ", "v"),
-        "SSL_CIPHER": CipherSuite.describe(info.suite),
+        "SSL_PROTOCOL": str(info.version).replace(" ", "v"),
+        "SSL_CIPHER": str(info.suite),
         "handfast.info": info,
     }
     if info.server_name is not None:

@@ -54,7 +54,9 @@ class Connection(Driver):
         self.deadline = seams.monotonic() + config.handshake_timeout
         self._timeout = config.handshake_timeout
         self._seams = seams
-        self._watch = EventDispatcher(observers, secret_sinks, seams.clock)
+        heard = bool(observers) or bool(secret_sinks)
+        clock = seams.clock
+        self._watch = EventDispatcher(observers, secret_sinks, clock) if heard else EventDispatcher.unheard(clock)
         self._records = RecordLayer(hands.role, self._watch, config.max_fragment)
         self._handshake = hands(config, self._records, self._watch, seams, self.info)
         self._results = []

@@ -20,10 +20,9 @@ from handfast.errors import ApiMisuse, PeerMisbehaved
 from handfast.events import HandshakeComplete, NeedAnswered, NeedAsked
 from handfast.handshake.context import Expect, misused
 from handfast.handshake.needs import Need
-from handfast.handshake.post_auth import PostHandshakeAuthentication
 from handfast.handshake.post_handshake import PostHandshake
 from handfast.keys.established import Established
-from handfast.record.layer import ALERT, HANDSHAKE
+from handfast.record.layer import ALERT
 from handfast.registry import HandshakeType
 from handfast.roles import Role
 from handfast.verdict import Verdict
@@ -32,7 +31,7 @@ from handfast.wire.recall import parse_or_recall
 if TYPE_CHECKING:
     from handfast.handshake import seams as seam
     from handfast.handshake.context import Step
-    from handfast.handshake.post_auth import Exchange
+    from handfast.handshake.post_auth import Exchange, PostHandshakeAuthentication
     from handfast.keys.established12 import Established12
     from handfast.record.layer import Record
 
@@ -85,7 +84,8 @@ class Driver(Ends):
                 raise
         finally:
             self._busy = False
-        self._raise_error()
+        if self.error is not None:
+            self._raise_error()
 
     @property
     def need(self) -> Need | None:
@@ -190,6 +190,8 @@ class Driver(Ends):
         if isinstance(established, Established):
             post = self._post = PostHandshake(self.info.role, self._records, established)
             if self.info.post_handshake_auth:
+                from handfast.handshake.post_auth import PostHandshakeAuthentication
+
                 self._later = post.authentication = PostHandshakeAuthentication(self._handshake, post.secrets)
         else:
             from handfast.handshake.tls12.post_handshake import PostHandshake12
@@ -228,7 +230,7 @@ class Driver(Ends):
         """Take a message. One that may not come now is refused before it is parsed."""
         post, watch = self._post, self._watch
         expected = self._step if post is None else post.expects
-        if not isinstance(expected, Expect) or raw[0] not in expected.types:
+        if expected is None or raw[0] not in expected.types:
             if watch.active:
                 telling.tell_if_it_decodes(watch, self._records, self._handshake.messages, raw)
             names = expected.names if isinstance(expected, Expect) else self.waiting_for
@@ -281,7 +283,7 @@ class Driver(Ends):
                 continue
             content_type, rest, _ = other
             record = self._records.opened(content_type, rest)
-            if content_type != HANDSHAKE:
+            if record is not None:
                 self._take_record(record)
             while (message := self._records.next_message()) is not None:
                 self._take_message(message)
