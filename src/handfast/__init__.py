@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from handfast.errors import HandfastError
     from handfast.io.lookup import info
     from handfast.io.sockets import Listener, TLSSocket, connect, listen
+    from handfast.io.sslcontext.context import SSLContext
+    from handfast.io.sslcontext.defaults import create_default_context
     from handfast.io.watching import Watcher
     from handfast.keyholder.holder import KeyHolder
     from handfast.keyholder.keys import HeldKey
@@ -78,6 +80,8 @@ _HOME = {
     "handfast.errors": ("HandfastError",),
     "handfast.io.lookup": ("info",),
     "handfast.io.sockets": ("Listener", "TLSSocket", "connect", "listen"),
+    "handfast.io.sslcontext.context": ("SSLContext",),
+    "handfast.io.sslcontext.defaults": ("create_default_context",),
     "handfast.keyholder.holder": ("KeyHolder",),
     "handfast.keyholder.keys": ("HeldKey",),
     "handfast.keyholder.signer": ("RemoteSigner",),
@@ -136,6 +140,7 @@ __all__ = [
     "ReloadingVerifier",
     "RemoteSigner",
     "Roots",
+    "SSLContext",
     "SealedTickets",
     "ServerConfig",
     "ServerConnection",
@@ -154,6 +159,7 @@ __all__ = [
     "accept",
     "aio",
     "connect",
+    "create_default_context",
     "info",
     "key_pin",
     "listen",
