@@ -94,7 +94,7 @@ def suites_12(text: str) -> tuple[int, ...]:
     every = [SUITES[number] for number in SUITES_12]
     chosen: list[Suite] = []
     banned: set[Suite] = set()
-    for word in filter(None, _SEPARATORS.split(text)):
+    for word in filter(None, _SEPARATORS.split(text.replace("@", ":@"))):
         if word.startswith("@"):
             _check_level(word)
             continue

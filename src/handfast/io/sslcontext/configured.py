@@ -64,8 +64,8 @@ class Configured(ssl.SSLContext):
         self._tell(application_protocols=names)
 
     def set_npn_protocols(self, npn_protocols: Iterable[str]) -> None:
-        """NotImplementedError: NPN was replaced by ALPN."""
-        raise NotImplementedError("handfast does not speak NPN, which ALPN replaced: use set_alpn_protocols")
+        """ValueError: NPN was replaced by ALPN."""
+        raise ValueError("handfast does not speak NPN, which ALPN replaced: use set_alpn_protocols")
 
     def set_ecdh_curve(self, name: str | bytes, /) -> None:
         """The one group for the key exchange."""
@@ -96,24 +96,24 @@ class Configured(ssl.SSLContext):
 
     @property
     def _msg_callback(self) -> None:
-        """None; setting it raises NotImplementedError: it is private in ssl, and ``observe`` tells more."""
+        """None; setting it raises ValueError: it is private in ssl, and ``observe`` tells more."""
         return None
 
     @_msg_callback.setter
     def _msg_callback(self, callback: Any) -> None:
-        raise NotImplementedError("handfast.SSLContext has no _msg_callback: use observe")
+        raise ValueError("handfast.SSLContext has no _msg_callback: use observe")
 
     def load_dh_params(self, path: Any, /) -> None:
-        """NotImplementedError: key exchange over finite fields is not spoken."""
-        raise NotImplementedError("handfast does not speak finite-field Diffie-Hellman: leave load_dh_params out")
+        """ValueError: key exchange over finite fields is not spoken."""
+        raise ValueError("handfast does not speak finite-field Diffie-Hellman: leave load_dh_params out")
 
     def set_psk_client_callback(self, callback: Any) -> None:
-        """NotImplementedError: external pre-shared keys are not offered here."""
-        raise NotImplementedError("handfast.SSLContext has no external pre-shared keys")
+        """ValueError: external pre-shared keys are not offered here."""
+        raise ValueError("handfast.SSLContext has no external pre-shared keys")
 
     def set_psk_server_callback(self, callback: Any, identity_hint: Any = None) -> None:
-        """NotImplementedError: external pre-shared keys are not taken here."""
-        raise NotImplementedError("handfast.SSLContext has no external pre-shared keys")
+        """ValueError: external pre-shared keys are not taken here."""
+        raise ValueError("handfast.SSLContext has no external pre-shared keys")
 
     # Properties of the stock class
 

@@ -368,7 +368,7 @@ class TLSConnection:
                 self._send_out(doing)
 
     def _flush_aside(self) -> None:
-        """Send what is ready as far as that is possible at once; whoever is writing sends it as well."""
+        """Send what is ready as far as that is possible at once; a thread that is writing sends it as well."""
         while self._unsent or self._engine().wants_write:
             if not self._writing.acquire(blocking=False):
                 return

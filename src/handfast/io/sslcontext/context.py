@@ -57,7 +57,7 @@ class SSLContext(Configured):
         observe: given the peer's address (None over memory buffers), makes the observers and secret sinks of a
             connection.
 
-    What cannot be honoured raises when it is set: ValueError, or NotImplementedError for what is not there at all.
+    What cannot be honoured raises ValueError when it is set.
     Connections keep the configuration that the context had when they were wrapped.
     """
 

@@ -103,23 +103,25 @@ _PEM_LIB = 524297
 
 def want_read() -> ssl.SSLWantReadError:
     """More bytes of the peer are needed."""
-    return _dressed(ssl.SSLWantReadError(ssl.SSL_ERROR_WANT_READ, "The operation did not complete (read)"), reason=None)
+    return _dressed(
+        ssl.SSLWantReadError(int(ssl.SSL_ERROR_WANT_READ), "The operation did not complete (read)"), reason=None
+    )
 
 
 def want_write() -> ssl.SSLWantWriteError:
     """The socket takes no more now."""
     return _dressed(
-        ssl.SSLWantWriteError(ssl.SSL_ERROR_WANT_WRITE, "The operation did not complete (write)"), reason=None
+        ssl.SSLWantWriteError(int(ssl.SSL_ERROR_WANT_WRITE), "The operation did not complete (write)"), reason=None
     )
 
 
 def closed() -> ssl.SSLZeroReturnError:
     """Both sides have closed."""
     words = "TLS/SSL connection has been closed (EOF)"
-    return _dressed(ssl.SSLZeroReturnError(ssl.SSL_ERROR_ZERO_RETURN, words), reason=None)
+    return _dressed(ssl.SSLZeroReturnError(int(ssl.SSL_ERROR_ZERO_RETURN), words), reason=None)
 
 
-def ssl_error(reason: str, *, library: str = "SSL", number: int = ssl.SSL_ERROR_SSL) -> ssl.SSLError:
+def ssl_error(reason: str, *, library: str = "SSL", number: int = int(ssl.SSL_ERROR_SSL)) -> ssl.SSLError:
     """An SSLError as OpenSSL would give that reason."""
     words = reason.lower().replace("_", " ")
     return _dressed(ssl.SSLError(number, f"[{library}: {reason}] {words}"), reason=reason, library=library)
@@ -141,7 +143,7 @@ def of_connection(error: HandfastError, info: ConnectionInfo | None, asked_name:
         made: ssl.SSLError = _of_verdict(error, info, asked_name)
     elif isinstance(error, ConnectionLost) and error.code in ("unexpected_eof", "eof_in_handshake"):
         words = "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol"
-        made = _dressed(ssl.SSLEOFError(ssl.SSL_ERROR_EOF, words), reason="UNEXPECTED_EOF_WHILE_READING")
+        made = _dressed(ssl.SSLEOFError(int(ssl.SSL_ERROR_EOF), words), reason="UNEXPECTED_EOF_WHILE_READING")
     else:
         made = ssl_error(_reason(error, server=info is not None and info.role.name == "SERVER"))
     return explained(made, error)
@@ -176,7 +178,7 @@ def _of_verdict(
 ) -> ssl.SSLCertVerificationError:
     code, words = _verify_code(error, info, asked_name)
     reason = "CERTIFICATE_VERIFY_FAILED"
-    made = ssl.SSLCertVerificationError(ssl.SSL_ERROR_SSL, f"[SSL: {reason}] certificate verify failed: {words}")
+    made = ssl.SSLCertVerificationError(int(ssl.SSL_ERROR_SSL), f"[SSL: {reason}] certificate verify failed: {words}")
     made.verify_code, made.verify_message = code, words
     return _dressed(made, reason=reason)
 

@@ -43,7 +43,7 @@ def credentials(certificate: Any, key: Any, password: Password) -> Credentials:
         if key is None:
             return Credentials.from_bytes(cert_data, None, secret, cert_name=cert_name, key_name=cert_name)
         if hasattr(key, "private_bytes"):
-            return Credentials.from_key(Roots.from_pem(cert_data).certificates, key, cert_name=cert_name)
+            return Credentials.from_key(_chain(cert_data, cert_name), key, cert_name=cert_name)
         key_data, key_name = _contents(key, "keyfile")
         return Credentials.from_bytes(cert_data, key_data, secret, cert_name=cert_name, key_name=key_name)
     except ConfigError as error:
@@ -55,8 +55,12 @@ def _with_token(certificate: Any, uri: str, pin: Any) -> Credentials:
     from handfast.credentials.pkcs11 import Pkcs11Signer
 
     data, name = _contents(certificate, "certfile")
-    chain = Roots.from_pem(data, name).certificates if _PEM in data else (data,)
+    chain = _chain(data, name)
     return Credentials(chain, Pkcs11Signer(uri, chain[0], pin, cert_name=name))
+
+
+def _chain(data: bytes, name: str) -> tuple[bytes, ...]:
+    return Roots.from_pem(data, name).certificates if _PEM in data else (data,)
 
 
 def _contents(value: Any, argument: str) -> tuple[bytes, str]:
@@ -79,9 +83,9 @@ def _contents(value: Any, argument: str) -> tuple[bytes, str]:
 
 
 def _pem_of(certificate: Any) -> bytes:
-    from cryptography.hazmat.primitives.serialization import Encoding
+    from handfast.crypto.new_keys import PEM
 
-    return bytes(certificate.public_bytes(Encoding.PEM))
+    return bytes(certificate.public_bytes(PEM))
 
 
 def roots(source: Any) -> Roots:

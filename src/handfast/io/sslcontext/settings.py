@@ -44,12 +44,7 @@ OP_IGNORE_UNEXPECTED_EOF = int(getattr(ssl, "OP_IGNORE_UNEXPECTED_EOF", 1 << 7))
 _HONOURED = OP_NO_TICKET | OP_IGNORE_UNEXPECTED_EOF | int(ssl.OP_NO_TLSv1_2) | int(ssl.OP_NO_TLSv1_3)
 
 _OF_VERSIONS = (
-    ssl.OP_NO_SSLv2
-    | ssl.OP_NO_SSLv3
-    | ssl.OP_NO_TLSv1
-    | ssl.OP_NO_TLSv1_1
-    | ssl.OP_NO_TLSv1_2
-    | ssl.OP_NO_TLSv1_3
+    ssl.OP_NO_SSLv2 | ssl.OP_NO_SSLv3 | ssl.OP_NO_TLSv1 | ssl.OP_NO_TLSv1_1 | ssl.OP_NO_TLSv1_2 | ssl.OP_NO_TLSv1_3
 )
 
 PARTIAL_CHAIN = 0x80000

@@ -11,6 +11,7 @@ import select
 import socket
 import ssl
 import weakref
+from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING, TypeVar
 
@@ -27,7 +28,7 @@ _CONTENT_TYPES = range(20, 25)
 _FOREIGN = 256
 
 
-class Transport:
+class Transport(ABC):
     """What both share: putting a record together out of pieces, which stay here while more is missing."""
 
     # Whether the caller's reads and writes wait for the peer.
@@ -55,11 +56,13 @@ class Transport:
         partial.clear()
         return record
 
+    @abstractmethod
     def _read(self, size: int, doing: str) -> bytes:
-        raise NotImplementedError
+        """At most ``size`` bytes; b"" at the end, SSLWantReadError while there are none."""
 
+    @abstractmethod
     def _read_now(self, size: int) -> bytes:
-        raise NotImplementedError
+        """What of ``size`` bytes is there already."""
 
 
 def _missing(partial: bytearray) -> int:
@@ -107,7 +110,7 @@ class BioTransport(Transport):
 
 
 class SocketTransport(Transport):
-    """A socket, which must outlive this: it is an ``SSLSocket``, and holds us."""
+    """A socket, which must outlive this: it is the ``SSLSocket`` that holds the connection."""
 
     at_end = False
 
@@ -117,7 +120,7 @@ class SocketTransport(Transport):
 
     @property
     def sock(self) -> socket.socket:
-        """The socket; SSLError once nobody holds it any more."""
+        """The socket; SSLError once it is gone."""
         sock = self._reference()
         if sock is None:
             raise ssl.SSLError(ssl.SSL_ERROR_INVALID_ERROR_CODE, "Underlying socket connection gone")
