@@ -1,7 +1,7 @@
 """Runs a module of CPython's own tests with handfast's context in place of the stock one, in a process of its own.
 
-``python stock_child.py OUT test.test_ssl [PATTERN ...]`` writes JSON to the file OUT: which passed, how many were skipped,
-and for each test that did not pass the last line of its traceback. With ``-v`` the whole of it goes to stderr.
+``python stock_child.py OUT test.test_ssl [PATTERN ...]`` writes JSON to the file OUT: which passed, how many were
+skipped, and for each test that did not pass the last line of its traceback. With ``-v`` the whole of it goes to stderr.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ import ssl
 import subprocess
 import sys
 import weakref
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def test_the_newer_names_are_there_on_every_version(contexts) -> None:
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_what_cannot_be_honoured_raises_when_it_is_set(change, contexts) -> None:
-    with pytest.raises(ValueError):
+    with pytest.raises(ValueError, match=r"handfast|8 are sent|curve|Unsupported"):
         change(contexts[0])
 
 
@@ -261,7 +262,7 @@ def test_a_write_that_finds_the_socket_full_is_retried_without_sealing_twice(con
 def test_a_retry_with_less_is_refused(contexts) -> None:
     with Sockets(*contexts) as sockets:
         sockets.client.setblocking(False)
-        with pytest.raises(ssl.SSLWantWriteError):
+        with suppress(ssl.SSLWantWriteError):
             while True:
                 sockets.client.send(bytes(300_000))
         with pytest.raises(ssl.SSLError) as error:

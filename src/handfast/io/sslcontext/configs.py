@@ -5,11 +5,13 @@ from __future__ import annotations
 import copy
 import ssl
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from handfast.errors import ConfigError
 from handfast.handshake.config import ClientAuth, ClientConfig, Config, ServerConfig
 from handfast.io.sslcontext import settings as known
 from handfast.io.sslcontext.errors import ssl_error
+from handfast.registry import AlertDescription
 from handfast.sessions.tickets import SealedTickets
 from handfast.trust.policy import POLICIES, PathPolicy
 from handfast.trust.verifiers import PathVerifier
@@ -86,7 +88,7 @@ class Configs:
             **_shared(settings),
             schemes=settings.schemes,
             # A context that waits for a callback to choose another one has none, and refuses with an alert without it.
-            credentials=credentials or (lambda _hello: None),
+            credentials=credentials or _no_credentials,
             verifier=self.verifier(settings, store) if mode is not ClientAuth.NONE else None,
             client_auth=mode,
             require_application_protocol=False,
@@ -107,6 +109,13 @@ class Configs:
         if self._verifier is None or self._verifier[0] != key:
             self._verifier = key, _path_verifier(*asks, store)
         return self._verifier[1]
+
+
+def _no_credentials(_hello: object) -> NoReturn:
+    """In place of certificates that a server does not have: the client is told as OpenSSL tells it."""
+    error = ConfigError("no_credentials")
+    error.alert = AlertDescription.handshake_failure
+    raise error
 
 
 def _path_verifier(check_name: bool, common_name: bool, flags: int, store: Store) -> PathVerifier:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import ssl
 import threading
 from typing import TYPE_CHECKING, Any
@@ -135,10 +136,8 @@ class Configured(ssl.SSLContext):
 
     @verify_mode.setter
     def verify_mode(self, value: Any) -> None:
-        if not isinstance(value, int):
-            raise TypeError(f"an integer is required (got type {type(value).__name__})")
         try:
-            mode = ssl.VerifyMode(value)
+            mode = ssl.VerifyMode(operator.index(value))
         except ValueError:
             raise ValueError("invalid value for verify_mode") from None
         if mode is ssl.CERT_NONE and self._told.check_hostname:
@@ -230,8 +229,7 @@ class Configured(ssl.SSLContext):
     def num_tickets(self, value: Any) -> None:
         if self._protocol != ssl.PROTOCOL_TLS_SERVER:
             raise ValueError("SSLContext is not a server context.")
-        if not isinstance(value, int):
-            raise TypeError(f"an integer is required (got type {type(value).__name__})")
+        value = operator.index(value)
         if not 0 <= value <= limits.MAX_TICKETS_SENT:
             reason = "value must be non-negative" if value < 0 else f"at most {limits.MAX_TICKETS_SENT} are sent"
             raise ValueError(reason)

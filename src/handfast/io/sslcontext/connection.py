@@ -253,7 +253,10 @@ class TLSConnection:
 
     def write(self, data: Any) -> int:
         """As ``SSLSocket.write``: how much was sent, which is all. After SSLWantWriteError the same is to be given."""
-        view = memoryview(data).cast("B")
+        try:
+            view = memoryview(data).cast("B")
+        except TypeError:
+            raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
         if not self._complete:
             self.do_handshake()
         with self._writing:
@@ -423,8 +426,8 @@ class TLSConnection:
         alert = self._engine().wants_write or bool(self._unsent)
         if isinstance(self._transport, BioTransport):
             self._flush("handshake")
-            # asyncio and uvloop send nothing after an error: there a server's error comes with their next call. A client
-            # gets it at once, since at the peer's end both would tell of that end alone.
+            # asyncio and uvloop send nothing after an error: a server's error comes with their next call. A client gets
+            # its own at once, since at the peer's end both would tell of that end alone.
             last = self._transport.at_end or self._kept is not None or not self.server_side
             if alert and doing == "handshake" and not last:
                 self._kept = error

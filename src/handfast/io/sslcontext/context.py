@@ -145,7 +145,7 @@ class SSLContext(Configured):
         if role is not None and role != bool(server_side):
             which = "SERVER" if role else "CLIENT"
             words = f"Cannot create a {'client' if role else 'server'} socket with a PROTOCOL_TLS_{which} context"
-            raise ssl.SSLError(words)
+            raise ssl.SSLError(0, words)
         if server_hostname is not None and (not server_hostname or server_hostname.startswith(".")):
             raise ValueError("server_hostname cannot be an empty string or start with a leading dot.")
         if server_hostname is not None and "\0" in server_hostname:

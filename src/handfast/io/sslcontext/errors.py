@@ -65,6 +65,8 @@ _REASONS = {
     "trailing_bytes": "LENGTH_MISMATCH",
     "downgrade_sentinel": "INAPPROPRIATE_FALLBACK",
     "closed_for_writing": "PROTOCOL_IS_SHUTDOWN",
+    "callback_refused": "CALLBACK_FAILED",
+    "no_credentials": "NO_SHARED_CIPHER",
     "cannot_request": "EXTENSION_NOT_RECEIVED",
 }
 # X509_V_ERR_* of OpenSSL and its words, by the code of a verdict.
@@ -104,21 +106,25 @@ _PEM_LIB = 524297
 def want_read() -> ssl.SSLWantReadError:
     """More bytes of the peer are needed."""
     return _dressed(
-        ssl.SSLWantReadError(int(ssl.SSL_ERROR_WANT_READ), "The operation did not complete (read)"), reason=None
+        ssl.SSLWantReadError(int(ssl.SSL_ERROR_WANT_READ), "The operation did not complete (read)"),
+        reason=None,
+        library=None,
     )
 
 
 def want_write() -> ssl.SSLWantWriteError:
     """The socket takes no more now."""
     return _dressed(
-        ssl.SSLWantWriteError(int(ssl.SSL_ERROR_WANT_WRITE), "The operation did not complete (write)"), reason=None
+        ssl.SSLWantWriteError(int(ssl.SSL_ERROR_WANT_WRITE), "The operation did not complete (write)"),
+        reason=None,
+        library=None,
     )
 
 
 def closed() -> ssl.SSLZeroReturnError:
     """Both sides have closed."""
     words = "TLS/SSL connection has been closed (EOF)"
-    return _dressed(ssl.SSLZeroReturnError(int(ssl.SSL_ERROR_ZERO_RETURN), words), reason=None)
+    return _dressed(ssl.SSLZeroReturnError(int(ssl.SSL_ERROR_ZERO_RETURN), words), reason=None, library=None)
 
 
 def ssl_error(reason: str, *, library: str = "SSL", number: int = int(ssl.SSL_ERROR_SSL)) -> ssl.SSLError:
@@ -132,7 +138,7 @@ def pem_lib() -> ssl.SSLError:
     return _dressed(ssl.SSLError(_PEM_LIB, "[SSL] PEM lib"), reason=None)
 
 
-def _dressed(error: _Error, *, reason: str | None, library: str = "SSL") -> _Error:
+def _dressed(error: _Error, *, reason: str | None, library: str | None = "SSL") -> _Error:
     error.library, error.reason = library, reason  # type: ignore[assignment]
     return error
 

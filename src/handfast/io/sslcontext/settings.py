@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import ssl
 import warnings
 from dataclasses import dataclass, field
@@ -101,11 +102,9 @@ def _bound(version: ssl.TLSVersion) -> int:
     return {_LOWEST: 0, _HIGHEST: 0xFFFF}.get(version) or _NUMBERS.get(version, 0)
 
 
-def checked_options(value: object, before: int) -> int:
+def checked_options(value: Any, before: int) -> int:
     """The options as they may stand; ValueError for one that is new and cannot be honoured."""
-    if not isinstance(value, int):
-        raise TypeError(f"an integer is required (got type {type(value).__name__})")
-    number = int(value)
+    number = operator.index(value)
     if not 0 <= number < 1 << 64:
         raise OverflowError("options are a number of 64 bits")
     unknown = number & ~(int(_ALWAYS_SO) | _HONOURED | before)
@@ -121,14 +120,13 @@ def _deprecated(words: str) -> None:
     warnings.warn(words, DeprecationWarning, stacklevel=4)
 
 
-def checked_flags(value: object) -> int:
+def checked_flags(value: Any) -> int:
     """Verification flags; ValueError for one that cannot be honoured."""
-    if not isinstance(value, int):
-        raise TypeError(f"an integer is required (got type {type(value).__name__})")
-    unknown = int(value) & ~_FLAGS
+    flags = operator.index(value)
+    unknown = flags & ~_FLAGS
     if unknown:
         raise ValueError(f"handfast cannot honour {ssl.VerifyFlags(unknown)!r}; docs/sslcontext.md lists what it can")
-    return int(value)
+    return flags
 
 
 def checked_version(value: Any, *, maximum: bool) -> ssl.TLSVersion:

@@ -72,7 +72,7 @@ class Setup:
                 chosen = tls._setup = tls.context._setup(server_side=True)
         config = chosen.config
         if not isinstance(config, ServerConfig):
-            raise _refusal(ssl.ALERT_DESCRIPTION_INTERNAL_ERROR)
+            raise _refusal(ssl.ALERT_DESCRIPTION_INTERNAL_ERROR, hello.server_name)
         # As with OpenSSL, a client that is asked later is not asked now; TLS 1.2 has no later.
         if chosen._later and ProtocolVersion.TLS13 in config.spoken and ProtocolVersion.TLS13 in hello.versions:
             return bound(config, client_auth=ClientAuth.NONE)
@@ -86,20 +86,20 @@ def _ask(callback: SniCallback, tls: TLSConnection, server_name: str | None) -> 
         answer = callback(tls.owner, server_name, context)
     except Exception:  # noqa: BLE001 (whatever it raises is reported, as the C module reports it)
         _report(callback)
-        raise _refusal(ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE) from None
+        raise _refusal(ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE, server_name) from None
     if answer is None:
         return
     try:
         alert = int.__index__(answer)
     except TypeError:
         _report(callback)
-        raise _refusal(ssl.ALERT_DESCRIPTION_INTERNAL_ERROR) from None
-    raise _refusal(alert)
+        raise _refusal(ssl.ALERT_DESCRIPTION_INTERNAL_ERROR, server_name) from None
+    raise _refusal(alert, server_name)
 
 
-def _refusal(alert: int) -> HandfastError:
+def _refusal(alert: int, name: str | None) -> HandfastError:
     """The end of a handshake with an alert that a program chose."""
-    error = PeerIncompatible("unknown_server_name", name="it")
+    error = PeerIncompatible("callback_refused", name=name or "no server by name")
     error.alert = alert  # type: ignore[assignment]
     return error
 

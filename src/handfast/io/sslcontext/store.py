@@ -61,7 +61,7 @@ class Store:
             self._certificates.setdefault(certificate, roots.file_of(certificate))
 
     def load_defaults(self) -> None:
-        """As ``set_default_verify_paths``: $SSL_CERT_FILE and $SSL_CERT_DIR, or the system's, as far as they are there."""
+        """As ``set_default_verify_paths``: $SSL_CERT_FILE and $SSL_CERT_DIR, else the system's store."""
         self._change()
         file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
         if directories:
