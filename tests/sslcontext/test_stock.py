@@ -1,6 +1,6 @@
 """CPython's own tests, with our context in place of the stock one, on every interpreter that has them.
 
-``make stock-tests`` runs them all; ``HANDFAST_STOCK_PYTHONS`` names further interpreters, each with what handfast needs.
+``make stock-tests`` runs them all; ``HANDFAST_STOCK_PYTHONS`` names further interpreters that have what handfast needs.
 In ``make test`` a quick part runs on this interpreter. What does not pass is listed with the feature that handfast
 refuses, and a listed test that passes is an error: the list says what is, not what once was.
 """

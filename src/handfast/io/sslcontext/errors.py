@@ -105,20 +105,14 @@ _PEM_LIB = 524297
 
 def want_read() -> ssl.SSLWantReadError:
     """More bytes of the peer are needed."""
-    return _dressed(
-        ssl.SSLWantReadError(int(ssl.SSL_ERROR_WANT_READ), "The operation did not complete (read)"),
-        reason=None,
-        library=None,
-    )
+    error = ssl.SSLWantReadError(int(ssl.SSL_ERROR_WANT_READ), "The operation did not complete (read)")
+    return _dressed(error, reason=None, library=None)
 
 
 def want_write() -> ssl.SSLWantWriteError:
     """The socket takes no more now."""
-    return _dressed(
-        ssl.SSLWantWriteError(int(ssl.SSL_ERROR_WANT_WRITE), "The operation did not complete (write)"),
-        reason=None,
-        library=None,
-    )
+    error = ssl.SSLWantWriteError(int(ssl.SSL_ERROR_WANT_WRITE), "The operation did not complete (write)")
+    return _dressed(error, reason=None, library=None)
 
 
 def closed() -> ssl.SSLZeroReturnError:
