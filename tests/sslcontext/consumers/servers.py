@@ -36,7 +36,10 @@ def ask(contexts: Contexts, port: int, path: str = "/") -> bytes:
 
 
 async def asgi(scope: Any, receive: Any, send: Any) -> None:
-    if scope["type"] != "http":
+    if scope["type"] == "lifespan":
+        while (await receive())["type"] == "lifespan.startup":
+            await send({"type": "lifespan.startup.complete"})
+        await send({"type": "lifespan.shutdown.complete"})
         return
     body = bytes(BIG) if scope["path"] == "/big" else f"{scope['scheme']} {scope['http_version']}".encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", str(len(body)).encode())]})
