@@ -1,7 +1,7 @@
 """Writes test.txt: everything that `make test` installs, at one version each, with the hashes of its wheels.
 
-And bench.txt: what `make bench` installs besides, for the ``bench`` extra; scan.txt and sslyze.txt: what `make scan`
-installs into a venv of its own.
+And bench.txt: what `make bench` installs besides, for the ``bench`` extra. consumers.txt, for the ``consumers`` extra:
+what `make consumers` installs into a venv of its own; scan.txt and sslyze.txt: what `make scan` installs into another.
 
 Run it by `make pin`. pip resolves what pyproject.toml names (dependencies, the ``test`` extra, the build backend) and
 reports the hashes; nothing is installed. The first resolution fixes the versions, and the others only ask for the same
@@ -33,11 +33,12 @@ HERE = Path(__file__).parent
 HEADER = "# Written by `make pin`: the names are in pyproject.toml, the wheels are those of Linux and macOS.\n"
 
 
-def wanted() -> tuple[list[str], list[str]]:
-    """The requirements that pyproject.toml names: for tests, and the bench's."""
+def wanted() -> tuple[list[str], list[str], list[str]]:
+    """The requirements that pyproject.toml names: for tests, the bench's, and the consumers'."""
     pyproject = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
     project, extras = pyproject["project"], pyproject["project"]["optional-dependencies"]
-    return [*project["dependencies"], *extras["test"], *pyproject["build-system"]["requires"]], extras["bench"]
+    tests = [*project["dependencies"], *extras["test"], *pyproject["build-system"]["requires"]]
+    return tests, extras["bench"], [*project["dependencies"], *extras["consumers"]]
 
 
 def wheels_for(python: str, platforms: tuple[str, ...]) -> list[str]:
@@ -81,12 +82,13 @@ def write_hashes(name: str, hashes: dict[str, set[str]]) -> None:
 
 
 def main() -> None:
-    for_tests, for_bench = wanted()
+    for_tests, for_bench, for_consumers = wanted()
     here = wheels_for(PYTHONS[0], PLATFORMS[0])
     pins = list(resolve(for_tests, *here))
     write("test.txt", pins)
     more = resolve([*pins, *for_bench], *here)
     write("bench.txt", [pin for pin in more if pin not in pins])
+    write("consumers.txt", list(resolve(for_consumers, *here)))
     pin_sslyze()
 
 

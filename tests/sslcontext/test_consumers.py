@@ -19,12 +19,7 @@ from tests.sslcontext.pairs import Files
 ROOT = Path(__file__).parent.parent.parent
 PYTHON = os.environ.get("HANDFAST_CONSUMERS", "")
 SECONDS = 60
-CASES = [
-    (name, pairing)
-    for name in CONSUMERS
-    for pairing in PAIRINGS
-    if pairing == "ours" or name not in CLIENT_ONLY
-]
+CASES = [(name, pairing) for name in CONSUMERS for pairing in PAIRINGS if pairing == "ours" or name not in CLIENT_ONLY]
 
 
 def test_all_are_listed() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import ssl
 import subprocess
 import sys
@@ -19,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 import handfast
 from handfast.errors import ApiMisuse
+from handfast.io.sslcontext import hooks
 from handfast.io.sslcontext.connection import TLSConnection
 from tests import certificates
 from tests.sslcontext.pairs import OURS, STOCK, Files, Pair, Sockets, both_at_once, client_context, server_context
@@ -40,6 +42,31 @@ def test_this_interpreter_asks_our_context_for_what_stands_behind(contexts) -> N
     with Sockets(*contexts) as sockets:
         assert isinstance(sockets.client._sslobj, TLSConnection)
         assert isinstance(sockets.client, ssl.SSLSocket)
+
+
+def test_classes_that_build_themselves_where_the_interpreter_does_not_ask(contexts, monkeypatch) -> None:
+    assert hooks.asked()
+    for name in ("wrap_bio", "wrap_socket"):
+        with monkeypatch.context() as patch:
+            patch.setattr(ssl.SSLContext, name, lambda *_args, **_kwargs: None)
+            assert not hooks.asked()
+    for context in contexts:
+        monkeypatch.setattr(context, "sslobject_class", hooks.BuiltSSLObject)
+        monkeypatch.setattr(context, "sslsocket_class", hooks.BuiltSSLSocket)
+    assert type(Pair(*contexts).shake_hands().client) is hooks.BuiltSSLObject
+    with Sockets(*contexts) as sockets:
+        assert type(sockets.server) is hooks.BuiltSSLSocket
+        sockets.client.sendall(b"x")
+        assert sockets.server.recv(1) == b"x"
+    accepted: list[Any] = []
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        address = listening.getsockname()
+        wrapped = contexts[0].wrap_socket(listening, server_side=True)
+        client = contexts[1].wrap_socket(socket.socket(), server_hostname="localhost")
+        with wrapped, client:
+            both_at_once(lambda: client.connect(address), lambda: accepted.append(wrapped.accept()[0]))
+            accepted[0].close()
+            assert client.version() == "TLSv1.3"
 
 
 def test_every_public_name_is_ours_or_needs_nothing_of_the_unused_context() -> None:

@@ -188,7 +188,9 @@ def aiohttp_both(contexts: Contexts) -> object:
             assert text.endswith("1000000")
             async with session.get(f"https://localhost:{port}/big") as answer:
                 assert len(await answer.read()) == BIG
-        async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(ssl=contexts.client(ca="other.pem"))) as session:
+        async with aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(ssl=contexts.client(ca="other.pem"))
+        ) as session:
             try:
                 await session.get(f"https://localhost:{port}/")
             except aiohttp.ClientConnectorCertificateError:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import threading
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -69,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
 
     protocol_version = "HTTP/1.1"
 
-    def do_GET(self) -> None:  # noqa: N802 (the module's name)
+    def do_GET(self) -> None:
         length = int(self.headers.get("content-length") or 0)
         taken = len(self.rfile.read(length))
         connection: Any = self.connection
@@ -80,9 +81,9 @@ class Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(answer)
 
-    do_POST = do_GET  # noqa: N815
+    do_POST = do_GET
 
-    def do_CONNECT(self) -> None:  # noqa: N802
+    def do_CONNECT(self) -> None:
         import socket
 
         host, port = self.path.rsplit(":", 1)
@@ -99,16 +100,12 @@ class Handler(BaseHTTPRequestHandler):
 
 
 def copy(source: socket.socket, target: socket.socket) -> None:
-    try:
+    with suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)
-    except OSError:
-        pass
     for one in (source, target):
-        try:
+        with suppress(OSError):
             one.shutdown(2)
-        except OSError:
-            pass
 
 
 class Server(ThreadingHTTPServer):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from tests.sslcontext.consumers.kinds import BIG, Contexts, consumer
@@ -49,9 +50,10 @@ async def _streams(contexts: Contexts) -> str:
         try:
             await asyncio.open_connection("127.0.0.1", port, ssl=contexts.client(ca=ca), server_hostname=name)
         except ssl.SSLCertVerificationError as error:
-            assert error.verify_code in code
+            seen = error.verify_code
         else:
-            raise AssertionError("it was not refused")
+            seen = 0
+        assert seen in code
     _two, port = await _serve(_much, contexts.server())
     reader, writer = await asyncio.open_connection("localhost", port, ssl=contexts.client())
     assert len(await reader.read()) == BIG
@@ -218,8 +220,8 @@ def trio_streams(contexts: Contexts) -> object:
             await stream.aclose()
 
         async with trio.open_nursery() as nursery:
-            serve = trio.serve_ssl_over_tcp
-            listeners = await nursery.start(lambda task_status: serve(handle, 0, contexts.server(), host="127.0.0.1", task_status=task_status))
+            serve = partial(trio.serve_ssl_over_tcp, handle, 0, contexts.server(), host="127.0.0.1")
+            listeners = await nursery.start(serve)
             port = listeners[0].transport_listener.socket.getsockname()[1]
             stream = await trio.open_ssl_over_tcp_stream("localhost", port, ssl_context=contexts.client())
             await stream.send_all(b"hello")

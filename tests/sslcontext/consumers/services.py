@@ -140,9 +140,8 @@ async def _ask_postgresql(contexts: Contexts, port: int) -> str:
             first = await asyncpg.connect(**known, user="postgres", ssl=contexts.client())
         except asyncpg.CannotConnectNowError:
             await asyncio.sleep(0.05)
-        except asyncpg.InvalidAuthorizationSpecificationError as error:
+        except asyncpg.InvalidAuthorizationSpecificationError:
             # The certificate is alice's, and the user is not.
-            assert "authentication failed" in str(error), error
             break
         else:
             await first.close()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from handfast.errors import HandfastError
 from handfast.fork import renew_in_children
-from handfast.io.sslcontext import errors, loading, settings
+from handfast.io.sslcontext import errors, hooks, loading, settings
 from handfast.io.sslcontext.configs import Configs
 from handfast.io.sslcontext.configured import Configured
 from handfast.io.sslcontext.connection import TLSConnection
@@ -61,8 +61,8 @@ class SSLContext(Configured):
     Connections keep the configuration that the context had when they were wrapped.
     """
 
-    sslobject_class = SSLObject
-    sslsocket_class = SSLSocket
+    sslobject_class = SSLObject if hooks.asked() else hooks.BuiltSSLObject
+    sslsocket_class = SSLSocket if sslobject_class is SSLObject else hooks.BuiltSSLSocket
     _store: Store
     _configs: Configs
     _counts: dict[str, int]
