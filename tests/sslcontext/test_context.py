@@ -85,7 +85,7 @@ def test_the_newer_names_are_there_on_every_version(contexts) -> None:
     server.set_ciphersuites("TLS_CHACHA20_POLY1305_SHA256")
     pair = Pair(server, client).shake_hands()
     assert pair.client.cipher() == ("TLS_CHACHA20_POLY1305_SHA256", "TLSv1.3", 256)
-    assert handfast.info(pair.client).group == handfast.registry.NamedGroup.secp256r1  # type: ignore[attr-defined]
+    assert handfast.info(pair.client).group == handfast.registry.NamedGroup.secp256r1
     # As with OpenSSL, a leaf alone is sent with the issuers that its context trusts.
     leaf, _ = pair.client.get_unverified_chain()
     assert leaf == certificates.server().chain[0]
@@ -248,10 +248,11 @@ def test_the_alert_leaves_before_a_server_raises(files: Files) -> None:
     with pytest.raises(ssl.SSLError) as refused:
         pair.client.read()
     assert refused.value.reason == "TLSV13_ALERT_CERTIFICATE_REQUIRED"
-    for _ in range(2):
-        with pytest.raises(ssl.SSLError) as raised:
-            pair.server.do_handshake()
-        assert raised.value.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
+    with pytest.raises(ssl.SSLError):
+        pair.server.do_handshake()
+    with pytest.raises(ssl.SSLError) as raised:
+        pair.server.do_handshake()
+    assert raised.value.reason == "PEER_DID_NOT_RETURN_A_CERTIFICATE"
     assert "no certificate" in str(raised.value.__cause__)
     assert raised.value.__notes__[0].startswith("handfast: ")
 
@@ -430,7 +431,7 @@ def test_secrets_are_logged(contexts, tmp_path: Path) -> None:
     lines = (tmp_path / "keys").read_text().splitlines()
     assert lines[0].startswith("# TLS secrets log file")
     assert {line.split()[0] for line in lines[1:]} >= {"CLIENT_TRAFFIC_SECRET_0", "SERVER_TRAFFIC_SECRET_0"}
-    assert Pair(server, client).shake_hands()
+    assert Pair(server, client).shake_hands().client.version()
     assert len((tmp_path / "keys").read_text().splitlines()) == len(lines)
 
 
@@ -443,7 +444,7 @@ def test_revocation_lists(contexts, files: Files, tmp_path: Path) -> None:
     (tmp_path / "crl.pem").write_bytes(certificates.ca().crl())
     client.load_verify_locations(tmp_path / "crl.pem")
     assert client.cert_store_stats() == {"x509": 1, "crl": 1, "x509_ca": 1}
-    assert Pair(server, client).shake_hands()
+    assert Pair(server, client).shake_hands().client.version()
     (tmp_path / "crl.pem").write_bytes(certificates.ca().crl([certificates.server().certificate]))
     revoking = client_context(OURS, files)
     revoking.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
@@ -556,7 +557,7 @@ def test_credentials_by_name_at_a_server(files: Files) -> None:
     one = handfast.Credentials.from_files(files.server, files.server_key)
     server.server_credentials = lambda hello: one if hello.server_name == "localhost" else None  # type: ignore[attr-defined]
     client = client_context(OURS, files)
-    assert Pair(server, client).shake_hands()
+    assert Pair(server, client).shake_hands().client.version()
     with pytest.raises(ssl.SSLError):
         Pair(server, client, "server.example.com").shake_hands()
 

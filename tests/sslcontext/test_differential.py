@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import re
 import ssl
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from tests.sslcontext.pairs import OURS, STOCK, Files
 from tests.sslcontext.situations import SITUATIONS
 
-if TYPE_CHECKING:
-    from pathlib import Path
-
 # Where the C file and its line stand in the stock text.
+ROOT = Path(__file__).parents[2]
 OUR_MODULE = "handfast.io.sslcontext.wrapped."
 _PLACE = re.compile(r" \(_ssl\.c:\d+\)")
 
@@ -60,3 +59,9 @@ def test_both_show_the_same(name: str, files: Files) -> None:
         assert ours != stock, "it is listed as different"
     else:
         assert ours == stock
+
+
+def test_the_documented_table_is_this_list() -> None:
+    page = (ROOT / "docs" / "migration.md").read_text().split("### What differs")[1].split("## From pyOpenSSL")[0]
+    rows = dict(re.findall(r"^\| (?!situation)([a-z].*?) \| (.*) \|$", page, re.MULTILINE))
+    assert rows == {name.replace("_", " "): why for name, why in BETTER.items()}

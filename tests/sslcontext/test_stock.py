@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +87,14 @@ def judge(report: dict[str, Any]) -> None:
     assert {name: why for name, why in report["fallen"].items() if name not in listed} == {}
     assert [name for name in report["passed"] if name in listed] == []
     assert report["passed"]
+
+
+def test_the_documented_table_is_this_list() -> None:
+    counts = Counter((REFUSED | REFUSED_BEFORE_313).values())
+    page = (CHILD.parents[2] / "docs" / "migration.md").read_text()
+    table = page.split("### What raises")[1].split("### What differs")[0]
+    rows = re.findall(r"^\| (.*) \| (\d+) \|$", table, re.MULTILINE)
+    assert {reason: int(count) for reason, count in rows} == counts
 
 
 def test_the_list_is_short() -> None:

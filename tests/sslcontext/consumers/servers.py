@@ -190,7 +190,7 @@ def _gunicorn(contexts: Contexts, worker: str) -> object:
 def flask_development_server(contexts: Contexts) -> object:
     import flask
 
-    app = flask.Flask("consumer")
+    app: Any = flask.Flask("consumer")
 
     @app.get("/")
     def index() -> str:

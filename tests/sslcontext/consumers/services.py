@@ -107,7 +107,7 @@ def postgresql(contexts: Contexts) -> Iterator[int]:
             if str(folder).startswith("/tmp/"):
                 folder.chmod(0o755)
     cluster = data / "cluster"
-    quiet = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
     subprocess.run([initdb, "-D", cluster, "-A", "trust", "-U", "postgres"], check=True, **as_user, **quiet)
     (cluster / "pg_hba.conf").write_text(
         "local all all trust\nhostssl all all 127.0.0.0/8 trust clientcert=verify-full\n"

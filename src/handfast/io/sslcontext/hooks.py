@@ -105,7 +105,7 @@ class BuiltSSLSocket(SSLSocket):
             own._sslobj = context._wrap_socket(
                 self, bool(self.server_side), self.server_hostname, owner=self, session=own._session
             )
-            if self.do_handshake_on_connect:
+            if own.do_handshake_on_connect:
                 if self.gettimeout() == 0.0:
                     raise ValueError("do_handshake_on_connect should not be specified for non-blocking sockets")
                 self.do_handshake()
@@ -118,7 +118,11 @@ class BuiltSSLSocket(SSLSocket):
         own: Any = self
         if own.server_side or own._connected or own._sslobj is not None:
             raise ValueError("attempt to connect already-connected SSLSocket!")
-        result = socket.socket.connect_ex(self, address) if connect_ex else socket.socket.connect(self, address)
+        result = None
+        if connect_ex:
+            result = socket.socket.connect_ex(self, address)
+        else:
+            socket.socket.connect(self, address)
         if not result:
             own._connected = True
             self._attach()
