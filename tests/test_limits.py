@@ -17,14 +17,14 @@ from handfast.crypto.suites import SUITES_13
 from handfast.engine import automatic_ca_names
 from handfast.errors import ConfigError, ConnectionLost, HandfastError
 from handfast.events import Event, MessageSeen
-from handfast.handshake import post
+from handfast.handshake import post_handshake as post
 from handfast.handshake.seams import Seams
 from handfast.io import sockets, tls_socket
 from handfast.pki.faults import build_fault
 from handfast.record.protection import Protection13
 from handfast.registry import CipherSuite
 from handfast.text import escape
-from handfast.trust import rules
+from handfast.trust.path import rules
 from handfast.wire.messages import KeyUpdate
 from handfast.x509.purpose import Purpose
 from tests import certificates
@@ -180,14 +180,14 @@ def test_rsa_numbers_that_would_cost_too_much(bits: int, exponent: int) -> None:
 
 def test_explaining_and_comparing_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     fault = build_fault("name-constraints")
-    monkeypatch.setattr("handfast.trust.constraints.MAX_NAME_COMPARISONS", 0)
+    monkeypatch.setattr("handfast.trust.path.name_constraints.MAX_NAME_COMPARISONS", 0)
     presented = handfast.PresentedChain(
         chain=fault.server.chain, purpose=Purpose.SERVER, server_name=fault.host, at=datetime.now(UTC)
     )
     judge = handfast.PathVerifier(handfast.Roots.from_der(fault.roots)).verify
     assert "too many name constraints" in judge(presented).explanation
     # Without signatures to spend, the explanation no longer knows that the chain leads to a root of ours.
-    monkeypatch.setattr("handfast.trust.analysis.MAX_ANALYSIS_SIGNATURES", 0)
+    monkeypatch.setattr("handfast.trust.path.analysis.MAX_ANALYSIS_SIGNATURES", 0)
     assert judge(presented).code != "name_constraint"
     assert limits.MAX_NAME_COMPARISONS > 0
     assert limits.MAX_ANALYSIS_SIGNATURES > 0

@@ -3,7 +3,7 @@
 Two threads may use one ``TLSSocket``, one reading and one writing. Whichever needs the handshake first makes it, under
 a lock for which the other waits. The state lock guards the engine and is never held across blocking I/O; the write lock
 keeps sealed bytes in the order in which they were sealed. A reader that has something to send (the alert of an error,
-an answer to KeyUpdate) sends it only if it gets the write lock at once: whoever holds that lock sends it as well, so
+an answer to KeyUpdate) sends it only if it gets the write lock at once: the thread that holds it sends it as well, so
 two sides that both wait for room cannot wait for each other. What the system did not take then leaves while the reader
 waits. Who ends the connection waits a bounded time for that lock, as no alert can stand inside a record, and cuts off a
 writer that holds it longer. The socket's own timeout is the writer's: a reader with another one polls.
@@ -24,13 +24,13 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
 from handfast import limits
+from handfast.config.config import ClientConfig, ServerConfig
 from handfast.credentials.signers import awaits_always
 from handfast.engine import Connection, Data, EarlyData, PeerAuthenticated, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.fork import renew_in_children
-from handfast.handshake.config import ClientConfig, ServerConfig
 from handfast.io.arguments import check_seconds
-from handfast.lens.log import log_failure
+from handfast.io.failure_log import log_failure
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -58,7 +58,7 @@ def refuse_to_wait(need: Need, awaitable: Any) -> object:
 
 
 def refuse_coroutines(config: ClientConfig | ServerConfig, on_need: NeedHandler) -> None:
-    """ApiMisuse async_signer, async_verifier where one must be awaited and nobody could: not only when a peer waits.
+    """ApiMisuse async_signer, async_verifier where one must be awaited and nothing could: not only when a peer waits.
 
     What a function chooses later is seen later.
     """
@@ -179,7 +179,7 @@ class TLSSocket:
     def sendall(self, data: bytes | bytearray | memoryview) -> None:
         """Send application data of any size; blocks while the peer does not read.
 
-        An exception of a signal's handler that ends it ends the connection: nobody can tell what has left.
+        An exception of a signal's handler that ends it ends the connection: what has left is not known.
         """
         self.handshake()
         view = memoryview(data).cast("B")
@@ -398,7 +398,7 @@ class TLSSocket:
         """Send what the engine has ready.
 
         Without ``wait`` only what the socket takes at once; the rest goes before whatever is sent next. So a peer that
-        does not read cannot stop us from reading, not even with tickets that nobody asked for.
+        does not read cannot stop us from reading, not even with tickets that were not asked for.
         """
         while self._unsent or self._connection.wants_write:
             timeout: float | None = 0.0

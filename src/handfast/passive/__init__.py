@@ -13,7 +13,7 @@ from handfast.errors import ConfigError
 from handfast.events import Event, Observer, Secret, SecretSink
 from handfast.passive.capture import Capture, Packet, Secrets, read_capture
 from handfast.passive.conversations import Conversations, Flow, WatchFactory
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.packets import Endpoint, tcp_segment
 
 __all__ = ["Capture", "Decoded", "Endpoint", "Flow", "RecordedConnection", "WatchFactory", "decode", "replay"]

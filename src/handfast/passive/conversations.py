@@ -10,13 +10,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from handfast.events import Direction, Observer, SecretSink, Watch
+from handfast.events import EventDispatcher, Observer, SecretSink
 from handfast.limits import RECORDED_CONNECTIONS
 from handfast.passive.decoder import Decoder
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.packets import RST, SYN, Endpoint, Segment
 from handfast.passive.tcp import Stream
 from handfast.registry import ContentType, HandshakeType
+from handfast.roles import Direction
 
 _ACK = 16
 
@@ -66,7 +67,7 @@ class Conversations:
         """The decoder of a connection that turned out to speak TLS."""
         self._count += 1
         observers, sinks = self._watch(Flow(self._count, client, server))
-        return Decoder(Watch(observers, sinks, clock), self._secrets)
+        return Decoder(EventDispatcher(observers, sinks, clock), self._secrets)
 
 
 class _Conversation:

@@ -19,27 +19,26 @@ from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import (
-    Direction,
     Epoch,
+    EventDispatcher,
     KeysChanged,
     MessageSeen,
     Negotiated,
     RecordSeen,
-    Role,
     Secret,
     SecretDerived,
-    Watch,
 )
-from handfast.keys import keylog
+from handfast.keys import secret_names as keylog
 from handfast.keys.schedule import TrafficSecret
 from handfast.limits import MAX_CIPHERTEXT_12, RECORD_HEADER
 from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12, selected_protocol
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.proofs import Proofs
 from handfast.record.layer import ALERT, APPLICATION_DATA, BEFORE_KEYS, CHANGE_CIPHER_SPEC, HANDSHAKE
 from handfast.record.protection import Opened, Protection13
 from handfast.record.protection12 import Protection12
 from handfast.registry import AlertLevel, CipherSuite, ContentType, ProtocolVersion
+from handfast.roles import Direction, Role
 from handfast.wire import messages12
 from handfast.wire.extensions import (
     EarlyDataIndication,
@@ -57,8 +56,8 @@ from handfast.wire.messages import (
     HelloRetryRequest,
     KeyUpdate,
     ServerHello,
-    parse_handshake,
 )
+from handfast.wire.parsing import parse_handshake
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
 _TLS12 = int(ProtocolVersion.TLS12)
@@ -104,7 +103,7 @@ class _Side:
 class Decoder:
     """Both directions of one connection. ``watch`` is told; ``secrets`` are what is known of all connections."""
 
-    def __init__(self, watch: Watch, secrets: KeyLogSecrets) -> None:
+    def __init__(self, watch: EventDispatcher, secrets: KeyLogSecrets) -> None:
         self._watch = watch
         self._known = secrets
         self._secrets: Mapping[str, bytes] = {}
@@ -209,10 +208,10 @@ class Decoder:
         header: bytes,
         body: bytes,
         opened: Opened,
-        sealed: str = "",
+        unreadable_reason: str = "",
     ) -> None:
         now = self._watch.tick()
-        self._watch.emit(RecordSeen(now, direction, index, epoch, header, body, *opened, sealed))
+        self._watch.emit(RecordSeen(now, direction, index, epoch, header, body, *opened, unreadable_reason))
 
     def _content(
         self, direction: Direction, side: _Side, index: int, kind: int, content: bytes, *, protected: bool
@@ -385,7 +384,7 @@ class Decoder:
         protocol = selected_protocol(message)
         group = None if share is None else share.server_share.group
         retried, now = self._proofs.retried, self._watch.time
-        self._watch.emit(Negotiated(now, _TLS13, suite.id, group, retried, client_hello.asked_name, protocol))
+        self._watch.emit(Negotiated(now, _TLS13, suite.id, group, retried, client_hello.sni_name, protocol))
 
     # Keys
 

@@ -10,10 +10,11 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from handfast.crypto import signatures
-from handfast.events import Checked, Epoch, KeysChanged, Negotiated, Role, Watch
+from handfast.events import Checked, Epoch, EventDispatcher, KeysChanged, Negotiated
 from handfast.keys.schedule12 import MAIN_SECRET_LENGTH, MainSecret12
 from handfast.record.protection12 import Protection12
 from handfast.registry import ProtocolVersion
+from handfast.roles import Role
 from handfast.wire.codec import encode
 from handfast.wire.extensions import ExtendedMainSecret, ProtocolNameList
 from handfast.wire.messages import CertificateVerify, ClientHello, EncryptedExtensions, Finished
@@ -39,7 +40,7 @@ class Handshake12:
 
     def __init__(
         self,
-        watch: Watch,
+        watch: EventDispatcher,
         report: Report,
         hellos: tuple[ClientHello, ServerHello],
         suite: Suite12,
@@ -121,7 +122,7 @@ class Handshake12:
     def _tell_negotiated(self, group: int | None) -> None:
         hello, answer = self._client_hello, self._server_hello
         version, now, protocol = int(ProtocolVersion.TLS12), self._watch.time, selected_protocol(answer)
-        self._watch.emit(Negotiated(now, version, self._suite.id, group, False, hello.asked_name, protocol))
+        self._watch.emit(Negotiated(now, version, self._suite.id, group, False, hello.sni_name, protocol))
 
     def _check_finished(
         self, sender: Role, finished: Finished, transcript_hash: bytes, main_secret: MainSecret12

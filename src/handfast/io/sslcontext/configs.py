@@ -7,13 +7,13 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from handfast.config.config import ClientAuth, ClientConfig, Config, ServerConfig
 from handfast.errors import ConfigError
-from handfast.handshake.config import ClientAuth, ClientConfig, Config, ServerConfig
 from handfast.io.sslcontext import settings as known
 from handfast.io.sslcontext.errors import ssl_error
 from handfast.registry import AlertDescription
 from handfast.sessions.tickets import SealedTickets
-from handfast.trust.policy import POLICIES, PathPolicy
+from handfast.trust.path.policy import POLICIES, PathPolicy
 from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:

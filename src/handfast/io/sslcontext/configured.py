@@ -14,8 +14,8 @@ from handfast.io.sslcontext.configs import VERIFY_MODES
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from handfast.config.config import ClientAuth, CredentialSource
     from handfast.credentials.credentials import Credentials
-    from handfast.handshake.config import ClientAuth, CredentialSource
     from handfast.io.arguments import ObserverFactory
     from handfast.trust.verifiers import Verifier
 

@@ -15,7 +15,7 @@ from handfast.io.sslcontext.errors import of_file
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from handfast.handshake.config import ClientAuth
+    from handfast.config.config import ClientAuth
     from handfast.io.sslcontext.loading import CertificateSource, KeySource, Password
     from handfast.trust.roots import Roots
 

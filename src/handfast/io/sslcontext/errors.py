@@ -13,7 +13,7 @@ from handfast.errors import CertificateRejected, ConfigError, ConnectionLost, Ha
 from handfast.text import escape
 
 if TYPE_CHECKING:
-    from handfast.handshake.info import ConnectionInfo
+    from handfast.connection_info import ConnectionInfo
 
 _Error = TypeVar("_Error", bound=ssl.SSLError)
 
@@ -190,7 +190,7 @@ def _verify_code(error: CertificateRejected, info: ConnectionInfo | None, asked_
         return (IP_MISMATCH if numeric else HOSTNAME_MISMATCH), (
             f"{words}, certificate is not valid for '{escape(asked_name or '')}'."
         )
-    chain = () if info is None else info.presented
+    chain = () if info is None else info.peer_chain
     if error.code == "unknown_issuer" and len(chain) > 1 and _signs_itself(chain[-1]):
         return _SELF_SIGNED_IN_CHAIN
     return _VERIFY_CODES.get(error.code, _UNSPECIFIED)

@@ -18,8 +18,8 @@ from handfast.registry import ProtocolVersion
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from handfast.config.config import ClientAuth, CredentialSource
     from handfast.credentials.credentials import Credentials
-    from handfast.handshake.config import ClientAuth, CredentialSource
     from handfast.io.arguments import ObserverFactory
     from handfast.trust.verifiers import Verifier
 

@@ -6,9 +6,9 @@ import ssl
 import sys
 from typing import TYPE_CHECKING, Any
 
+from handfast.config.config import ClientAuth, ClientConfig, ServerConfig
 from handfast.engine import ClientConnection, ServerConnection
 from handfast.errors import HandfastError, PeerIncompatible
-from handfast.handshake.config import ClientAuth, ClientConfig, ServerConfig
 from handfast.io.arguments import observed
 from handfast.io.sslcontext.configs import bound
 from handfast.registry import ProtocolVersion
@@ -16,9 +16,9 @@ from handfast.registry import ProtocolVersion
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from handfast.config.asked import HelloSeen
     from handfast.engine import Connection, ConnectionInfo
     from handfast.events import SecretSink
-    from handfast.handshake.negotiate import HelloSeen
     from handfast.io.arguments import ObserverFactory
     from handfast.io.sslcontext.connection import TLSConnection
     from handfast.io.sslcontext.sessions import Slot

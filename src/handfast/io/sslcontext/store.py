@@ -14,7 +14,7 @@ from handfast import der, limits
 from handfast.errors import ConfigError
 from handfast.io.sslcontext.errors import explained, pem_lib, ssl_error
 from handfast.io.sslcontext.peercert import decoded
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
 from handfast.x509 import pem
 
