@@ -73,10 +73,10 @@ class Configs:
             credentials=store.completed(settings.loaded) if own is None else own,
             verifier=self.verifier(settings, store),
             enforce_verdict=settings.verify_mode != ssl.CERT_NONE,
-            post_handshake_auth=settings.post_handshake_auth,
+            post_handshake_auth=settings.post_handshake_auth and known.TLS13 in settings.versions(),
         )
         # What copies of it share must be there before it is copied.
-        _ = config.hellos, config.own_id, config.spoken, config.first_groups
+        _ = config.hellos, config.own_id, config.enabled_suites, config.first_groups
         return config
 
     def _new_server(self, settings: Settings, store: Store) -> ServerConfig:
@@ -95,7 +95,7 @@ class Configs:
             tickets=self._tickets if with_tickets else None,
             ticket_count=settings.num_tickets,
         )
-        _ = config.decisions, config.requests, config.own_id, config.spoken
+        _ = config.negotiations, config.requests, config.own_id, config.enabled_suites
         return config
 
     def verifier(self, settings: Settings, store: Store) -> Verifier:

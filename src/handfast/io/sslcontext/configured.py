@@ -5,6 +5,7 @@ from __future__ import annotations
 import operator
 import ssl
 import threading
+from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
@@ -30,6 +31,10 @@ class Configured(ssl.SSLContext):
     _told: settings.Settings
     _protocol: int
     _generation: int
+
+    @abstractmethod
+    def _setup(self, server_side: bool) -> Any:
+        """What a connection that is wrapped now starts with."""
 
     def _tell(self, **told: Any) -> None:
         """Change settings; connections that are wrapped from now on are made anew of them."""

@@ -2,8 +2,8 @@
 
 Two threads may use one connection, one reading and one writing. The state lock guards the engine and is never held
 across blocking I/O. The write lock keeps sealed bytes in the order in which they were sealed; a reader that has
-something to send (an answer to KeyUpdate, an alert) sends it only if it gets that lock at once, since whoever holds it
-sends it as well. The read lock is a reader's while it waits.
+something to send (an answer to KeyUpdate, an alert) sends it only if it gets that lock at once, since the thread
+that holds it sends it as well. The read lock is a reader's while it waits.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from handfast.errors import ApiMisuse, HandfastError
 from handfast.fork import renew_in_children
 from handfast.io.sslcontext import errors
 from handfast.io.sslcontext.ciphers import SUITES, VERSIONS
+from handfast.io.sslcontext.configured import Configured
 from handfast.io.sslcontext.peercert import Certificate, decoded
 from handfast.io.sslcontext.sessions import Slot, SSLSession
 from handfast.io.sslcontext.transports import BioTransport, SocketTransport
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
     import socket
 
     from handfast.engine import Connection, ConnectionInfo, Result
-    from handfast.io.sslcontext.context import SSLContext
 
 _BINDINGS = ("tls-unique", "tls-exporter", "tls-server-end-point")
 
@@ -42,7 +42,7 @@ class TLSConnection:
 
     def __init__(
         self,
-        context: SSLContext,
+        context: Configured,
         transport: BioTransport | SocketTransport,
         *,
         server_side: bool,
@@ -87,15 +87,14 @@ class TLSConnection:
         return None if self._owner is None else self._owner()
 
     @property
-    def context(self) -> SSLContext:
+    def context(self) -> Configured:
         """The context that made this, or that a callback chose."""
         return self._context
 
     @context.setter
     def context(self, value: object) -> None:
-        from handfast.io.sslcontext.context import SSLContext
 
-        if not isinstance(value, SSLContext):
+        if not isinstance(value, Configured):
             raise TypeError(
                 "The value must be a SSLContext of handfast's: a connection cannot change from one engine to another"
             )

@@ -10,12 +10,9 @@ from __future__ import annotations
 import errno
 import socket
 import ssl
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from handfast.io.sslcontext.wrapped import SSLObject, SSLSocket
-
-if TYPE_CHECKING:
-    from handfast.io.sslcontext.context import SSLContext
 
 
 def asked() -> bool:
@@ -100,9 +97,8 @@ class BuiltSSLSocket(SSLSocket):
     def _attach(self) -> None:
         """Put TLS over the connected socket."""
         own: Any = self
-        context: SSLContext = own._context
         try:
-            own._sslobj = context._wrap_socket(
+            own._sslobj = own._context._wrap_socket(
                 self, bool(self.server_side), self.server_hostname, owner=self, session=own._session
             )
             if own.do_handshake_on_connect:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ssl
 import sys
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from handfast.config.config import ClientAuth, ClientConfig, ServerConfig
@@ -74,7 +75,7 @@ class Setup:
         if not isinstance(config, ServerConfig):
             raise _refusal(ssl.ALERT_DESCRIPTION_INTERNAL_ERROR, hello.server_name)
         # As with OpenSSL, a client that is asked later is not asked now; TLS 1.2 has no later.
-        if chosen._later and ProtocolVersion.TLS13 in config.spoken and ProtocolVersion.TLS13 in hello.versions:
+        if chosen._later and ProtocolVersion.TLS13 in {*config.enabled_versions} & {*hello.versions}:
             return bound(config, client_auth=ClientAuth.NONE)
         return config
 
@@ -107,16 +108,8 @@ def _refusal(alert: int, name: str | None) -> HandfastError:
 def _report(callback: object) -> None:
     """Hand the exception at work to ``sys.unraisablehook``."""
     kind, value, traceback = sys.exc_info()
-    sys.unraisablehook(_Unraisable(kind, value, traceback, callback))  # type: ignore[arg-type]
-
-
-class _Unraisable:
-    """What that hook is given."""
-
-    err_msg = None
-
-    def __init__(self, kind: object, value: object, traceback: object, thing: object) -> None:
-        self.exc_type, self.exc_value, self.exc_traceback, self.object = kind, value, traceback, thing
+    known = {"exc_type": kind, "exc_value": value, "exc_traceback": traceback, "err_msg": None, "object": callback}
+    sys.unraisablehook(SimpleNamespace(**known))
 
 
 def _peer_of(owner: Any) -> Any:
