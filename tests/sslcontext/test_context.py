@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import shutil
 import socket
 import ssl
 import subprocess
@@ -23,7 +24,10 @@ from handfast.errors import ApiMisuse
 from handfast.io.sslcontext import hooks
 from handfast.io.sslcontext.connection import TLSConnection
 from tests import certificates
+from tests.softhsm import Tokens
 from tests.sslcontext.pairs import OURS, STOCK, Files, Pair, Sockets, both_at_once, client_context, server_context
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -608,8 +612,11 @@ def test_a_refused_chain_leaves_no_garbage(contexts, files: Files) -> None:
         gc.enable()
 
 
-def test_a_program_that_is_typed_with_ssl(tmp_path: Path) -> None:
-    """mypy accepts ours wherever ``ssl.SSLContext`` is annotated."""
+@pytest.mark.parametrize("checker", ["mypy", "pyright"])
+def test_a_program_that_is_typed_with_ssl(checker, tmp_path: Path) -> None:
+    """Both accept ours wherever ``ssl.SSLContext`` is annotated."""
+    if checker == "pyright" and shutil.which("pyright") is None:
+        pytest.skip("pyright is not installed")
     program = """
 import asyncio, http.client, ssl
 import handfast
@@ -629,9 +636,110 @@ async def main() -> None:
     await asyncio.open_connection("localhost", 443, ssl=context)
 """
     (tmp_path / "program.py").write_text(program)
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-incremental", "--follow-imports=silent", "program.py"]
+    command = ["pyright", "--pythonpath", sys.executable, "program.py"]
+    if checker == "mypy":
+        command = [
+            sys.executable,
+            "-m",
+            "mypy",
+            "--strict",
+            "--no-incremental",
+            "--follow-imports=silent",
+            "program.py",
+        ]
     source = Path(handfast.__file__).parent.parent
     done = subprocess.run(
         command, cwd=tmp_path, capture_output=True, text=True, env={**os.environ, "MYPYPATH": str(source)}
     )
     assert done.returncode == 0, done.stdout
+
+
+# Peers that vanish, and what is left of them
+
+
+def records(data: bytes) -> list[bytes]:
+    found = []
+    while data:
+        size = 5 + int.from_bytes(data[3:5], "big")
+        found.append(data[:size])
+        data = data[size:]
+    return found
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+@pytest.mark.parametrize("of", ["client", "server"])
+def test_a_peer_that_vanishes_at_any_record(of, version, files: Files) -> None:
+    """Wherever its input ends, also inside a record, an end gets an error of ``ssl`` at once, and again."""
+    server = server_context(OURS, files, verify=ssl.CERT_REQUIRED)
+    client = client_context(OURS, files, certificate=True)
+    client.maximum_version = version
+    at = 0
+    while True:
+        pair = Pair(server, client)
+        ends = {"client": (pair.client, pair.to_client), "server": (pair.server, pair.to_server)}
+        victim, incoming = ends.pop(of)
+        [(peer, _)] = ends.values()
+        left, done = at, False
+        for _ in range(6):
+            with suppress(ssl.SSLWantReadError):
+                peer.do_handshake()
+            for record in records(incoming.read()):
+                if left > 1:
+                    incoming.write(record)
+                elif left >= 0:
+                    incoming.write(record[: len(record) // 2] if left else b"")
+                    incoming.write_eof()
+                left -= 2
+                if incoming.eof or left < 0:
+                    break
+            with suppress(ssl.SSLWantReadError):
+                try:
+                    victim.do_handshake()
+                    done = True
+                except ssl.SSLEOFError:
+                    with pytest.raises(ssl.SSLError):
+                        victim.do_handshake()
+                    break
+        if done:
+            break
+        at += 1
+        assert at < 40
+    assert at > 4
+
+
+def test_connections_leave_neither_objects_nor_descriptors(contexts) -> None:
+    def one() -> None:
+        with Sockets(*contexts) as sockets:
+            sockets.client.sendall(b"x")
+            assert sockets.server.recv(1) == b"x"
+
+    one()
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd")), sum(isinstance(thing, TLSConnection) for thing in gc.get_objects())
+    for _ in range(30):
+        one()
+    gc.collect()
+    after = len(os.listdir("/proc/self/fd")), sum(isinstance(thing, TLSConnection) for thing in gc.get_objects())
+    assert after == before
+
+
+def test_a_key_in_a_token(files: Files, tmp_path: Path) -> None:
+    """In a process of its own: SoftHSM reads its configuration once per process."""
+    pytest.importorskip("pkcs11")
+    tokens = Tokens(tmp_path)
+    tokens.make("token")
+    uri = tokens.uri(tokens.put("token", "server", certificates.server()))
+    program = f"""
+import ssl, handfast
+from tests.sslcontext.pairs import Pair
+server = handfast.create_default_context(ssl.Purpose.CLIENT_AUTH, certificate={files.server!r}, key={uri!r})
+print(Pair(server, handfast.create_default_context({files.ca!r})).shake_hands().client.version())
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, **tokens.environment, "PYTHONPATH": os.pathsep.join([str(ROOT / "src"), str(ROOT)])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "TLSv1.3\n", done.stderr

@@ -18,6 +18,7 @@ from handfast import limits
 from handfast.engine import Data, EarlyData, ServerConnection
 from handfast.errors import ApiMisuse, HandfastError
 from handfast.fork import renew_in_children
+from handfast.io.failure_log import log_failure
 from handfast.io.sslcontext import errors
 from handfast.io.sslcontext.ciphers import SUITES, VERSIONS
 from handfast.io.sslcontext.configured import Configured
@@ -405,9 +406,11 @@ class TLSConnection:
         # A thread that reads meets it by itself.
         if not self._reading.acquire(blocking=False):
             return None
+        taken = 0
         try:
-            while connection.error is None and not self._transport.ended:
+            while connection.error is None and not self._transport.ended and taken < limits.DRAIN_BYTES:
                 record = self._transport.record("write")
+                taken += len(record)
                 with self._state:
                     self._take(connection.receive(record) if record else [])
         except HandfastError as error:
@@ -430,6 +433,8 @@ class TLSConnection:
             last = self._transport.at_end or self._kept is not None or not self.server_side
             if alert and doing == "handshake" and not last:
                 self._kept = error
+                # The loop may never come back for it.
+                log_failure("", f"waiting for {self._engine().waiting_for}", error)
                 return errors.want_read()
         elif alert:
             self._say_why()
