@@ -10,6 +10,7 @@ from __future__ import annotations
 import select
 import socket
 import ssl
+import time
 import weakref
 from abc import ABC, abstractmethod
 from contextlib import suppress
@@ -164,12 +165,15 @@ class SocketTransport(Transport):
     def linger(self) -> None:
         """Keep a reset from overtaking our alert: end our side, then read for a bounded while."""
         sock = self.sock
+        deadline = time.monotonic() + limits.LINGER_TIMEOUT
         taken = 0
         with suppress(OSError):
             socket.socket.shutdown(sock, socket.SHUT_WR)
             waiting = select.poll()
             waiting.register(sock.fileno(), select.POLLIN)
-            while taken < limits.LINGER_BYTES and waiting.poll(limits.LINGER_TIMEOUT * 1000):
+            while taken < limits.LINGER_BYTES and (left := deadline - time.monotonic()) > 0:
+                if not waiting.poll(left * 1000):
+                    return
                 data = socket.socket.recv(sock, limits.MAX_CIPHERTEXT_12, socket.MSG_DONTWAIT)
                 if not data:
                     return
