@@ -9,6 +9,7 @@ import socket
 import ssl
 import subprocess
 import sys
+import tempfile
 import threading
 from contextlib import contextmanager
 from pathlib import Path
@@ -90,22 +91,27 @@ def aiosmtplib_starttls(contexts: Contexts) -> object:
 
 
 @contextmanager
-def postgresql(contexts: Contexts) -> Iterator[int]:
-    """PostgreSQL that wants client certificates (clientcert=verify-full); its certificate is not for 127.0.0.2."""
+def postgresql(contexts: Contexts) -> Iterator[tuple[int, Path]]:
+    """PostgreSQL that wants client certificates (clientcert=verify-full); its certificate is not for 127.0.0.2.
+
+    Gives its port and the folder of its local socket. It will not run as root, so it has a folder of its own.
+    """
+    with tempfile.TemporaryDirectory(prefix="handfast-postgresql-") as name, _cluster(contexts, Path(name)) as port:
+        yield port, Path(name)
+
+
+@contextmanager
+def _cluster(contexts: Contexts, data: Path) -> Iterator[int]:
     folders = "/usr/lib/postgresql/15/bin"
     initdb, postgres = program("initdb", folders), program("postgres", folders)
-    data, port = contexts.folder / "pg", free_port()
+    port = free_port()
     as_user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
-    data.mkdir()
     for name in ("server.pem", "server.key", "ca.pem"):
         shutil.copy(contexts.folder / name, data / name)
         (data / name).chmod(0o600)
     if as_user:
         for path in (data, *data.iterdir()):
             shutil.chown(path, "postgres", "postgres")
-        for folder in (contexts.folder, *contexts.folder.parents):
-            if str(folder).startswith("/tmp/"):
-                folder.chmod(0o755)
     cluster = data / "cluster"
     quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, "cwd": "/"}
     subprocess.run([initdb, "-D", cluster, "-A", "trust", "-U", "postgres"], check=True, **as_user, **quiet)
@@ -131,7 +137,7 @@ def postgresql(contexts: Contexts) -> Iterator[int]:
         server.wait()
 
 
-async def _ask_postgresql(contexts: Contexts, port: int) -> str:
+async def _ask_postgresql(contexts: Contexts, port: int, folder: Path) -> str:
     import asyncpg
 
     known = {"host": "127.0.0.1", "port": port, "database": "postgres"}
@@ -146,9 +152,7 @@ async def _ask_postgresql(contexts: Contexts, port: int) -> str:
         else:
             await first.close()
             raise AssertionError("another's certificate was taken")
-    own = await asyncpg.connect(
-        host=str(contexts.folder / "pg"), port=port, database="postgres", user="postgres", ssl=False
-    )
+    own = await asyncpg.connect(host=str(folder), port=port, database="postgres", user="postgres", ssl=False)
     await own.execute("CREATE ROLE alice LOGIN")
     await own.close()
     async with asyncpg.create_pool(**known, user="alice", ssl=contexts.client(), min_size=2, max_size=4) as pool:
@@ -172,16 +176,16 @@ async def _ask_postgresql(contexts: Contexts, port: int) -> str:
 
 @client_only
 def asyncpg_postgresql(contexts: Contexts) -> object:
-    with postgresql(contexts) as port:
-        return asyncio.run(_ask_postgresql(contexts, port))
+    with postgresql(contexts) as (port, folder):
+        return asyncio.run(_ask_postgresql(contexts, port, folder))
 
 
 @client_only
 def asyncpg_uvloop_postgresql(contexts: Contexts) -> object:
     import uvloop
 
-    with postgresql(contexts) as port:
-        return uvloop.run(_ask_postgresql(contexts, port))
+    with postgresql(contexts) as (port, folder):
+        return uvloop.run(_ask_postgresql(contexts, port, folder))
 
 
 @contextmanager
