@@ -102,7 +102,7 @@ def postgresql(contexts: Contexts) -> Iterator[tuple[int, Path]]:
 
 @contextmanager
 def _cluster(contexts: Contexts, data: Path) -> Iterator[int]:
-    folders = "/usr/lib/postgresql/15/bin"
+    folders = os.pathsep.join(map(str, sorted(Path("/usr/lib/postgresql").glob("*/bin"))))
     initdb, postgres = program("initdb", folders), program("postgres", folders)
     port = free_port()
     as_user: dict[str, Any] = {"user": "postgres", "group": "postgres"} if os.getuid() == 0 else {}
