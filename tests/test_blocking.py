@@ -16,7 +16,7 @@ import handfast
 from handfast import ClientConfig, ClientConnection, ServerConfig, ServerConnection, limits
 from handfast.engine import Connection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, PeerMisbehaved
-from handfast.io import sockets, tls_socket
+from handfast.io import blocking, sockets
 from handfast.registry import ProtocolVersion
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
@@ -269,7 +269,7 @@ def test_an_interrupted_write_ends_the_connection(raises: Any, write: Callable[[
 
     def when_it_is_stuck() -> None:
         assert until(
-            lambda: tls_socket._poll(peer.sock, select.POLLIN, 0) and not tls_socket._poll(tls._sock, select.POLLOUT, 0)
+            lambda: blocking._poll(peer.sock, select.POLLIN, 0) and not blocking._poll(tls._sock, select.POLLOUT, 0)
         )
         signal.pthread_kill(main, signal.SIGUSR1)
 

@@ -19,7 +19,7 @@ from handfast.errors import ConfigError, ConnectionLost, HandfastError
 from handfast.events import Event, MessageSeen
 from handfast.handshake import post_handshake as post
 from handfast.handshake.seams import Seams
-from handfast.io import sockets, tls_socket
+from handfast.io import blocking, sockets
 from handfast.pki.faults import build_fault
 from handfast.record.protection import Protection13
 from handfast.registry import CipherSuite
@@ -104,12 +104,12 @@ def test_draining_stops_at_its_bytes_and_its_time() -> None:
     with ours, theirs:
         writer = threading.Thread(target=theirs.sendall, args=(bytes(limits.DRAIN_BYTES + 1000),))
         writer.start()
-        taken = sum(map(len, tls_socket._drain(ours, limits.DRAIN_TIMEOUT, limits.DRAIN_BYTES)))
+        taken = sum(map(len, blocking._drain(ours, limits.DRAIN_TIMEOUT, limits.DRAIN_BYTES)))
         writer.join()
         assert taken == limits.DRAIN_BYTES
         ours.recv(1000)
         # The other side neither sends nor ends, so only the time ends it.
-        assert list(tls_socket._drain(ours, 0.05, limits.DRAIN_BYTES)) == []
+        assert list(blocking._drain(ours, 0.05, limits.DRAIN_BYTES)) == []
 
 
 def test_closing_waits_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -227,7 +227,7 @@ def test_a_server_that_refuses_reads_no_more_than_so_much() -> None:
     with ours, theirs:
         writer = threading.Thread(target=theirs.sendall, args=(bytes(limits.LINGER_BYTES + 1),))
         writer.start()
-        assert sum(map(len, tls_socket._drain(ours, limits.LINGER_TIMEOUT, limits.LINGER_BYTES))) == limits.LINGER_BYTES
+        assert sum(map(len, blocking._drain(ours, limits.LINGER_TIMEOUT, limits.LINGER_BYTES))) == limits.LINGER_BYTES
         ours.recv(1)
         writer.join()
 

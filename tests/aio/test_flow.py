@@ -14,7 +14,8 @@ import pytest
 
 from handfast import aio, limits
 from handfast.errors import BadMessage, ConnectionLost, HandfastError, PeerMisbehaved, PeerRejected
-from handfast.io.aio.protocol import Stage, TLSProtocol
+from handfast.io.aio.protocol import TLSProtocol
+from handfast.io.aio.setup import Stage
 from tests.aio.support import (
     ByHand,
     HalfOpen,

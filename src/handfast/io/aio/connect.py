@@ -16,8 +16,8 @@ from handfast import limits
 from handfast.config.config import ClientConfig, ServerConfig, demand
 from handfast.engine import ClientConnection, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost
-from handfast.io.aio.protocol import NeedHandler, Setup, refuse_deferred
 from handfast.io.aio.roles import ClientProtocol, ServerProtocol
+from handfast.io.aio.setup import NeedHandler, Setup, refuse_deferred
 from handfast.io.aio.transport import TLSTransport
 from handfast.io.arguments import ObserverFactory, check_seconds, observed
 

@@ -21,17 +21,15 @@ it was closed, makes the kernel send a reset, and a reset that meets a write mak
 from __future__ import annotations
 
 import asyncio
-import threading
 from abc import abstractmethod
-from collections.abc import Awaitable, Callable, Iterator
-from dataclasses import dataclass
-from enum import IntEnum
+from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from handfast import limits
 from handfast.engine import HandshakeDone, PeerAuthenticated, PeerClosed, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
+from handfast.io.aio.setup import RECEIVE_BUFFER, Setup, Stage
 from handfast.io.aio.transport import TLSTransport
 
 if TYPE_CHECKING:
@@ -39,67 +37,6 @@ if TYPE_CHECKING:
     from handfast.handshake.needs import Need
     from handfast.io.aio.transport import Buffer
 
-_RECEIVE_SIZE = 256 * 1024
-
-NeedHandler: TypeAlias = "Callable[[Need], Awaitable[object]]"
-"""Awaited for the answer to a need whose signer or verifier returned DEFERRED."""
-
-
-async def refuse_deferred(need: Need) -> object:
-    """The default: there is no answer."""
-    raise ApiMisuse("nobody_answers", need=type(need).__name__)
-
-
-class Stage(IntEnum):
-    """How far a connection is. The order is that of time; any stage may be left out."""
-
-    NEW = 0
-    HANDSHAKE = 1
-    CONNECTED = 2
-    # close() was called, and not all that was queued before is sealed yet.
-    FLUSHING = 3
-    # Our close_notify and FIN are on their way.
-    CLOSING = 4
-    # The connection failed; an alert and FIN are on their way.
-    LINGERING = 5
-    LOST = 6
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """What the connections of one server, or one call, share. Times are seconds."""
-
-    loop: asyncio.AbstractEventLoop
-    handshake_timeout: float
-    shutdown_timeout: float
-    on_need: NeedHandler
-
-
-class ReceiveBuffer(threading.local):
-    """Where the TCP transports of a thread put what they read: one buffer for all, as each is emptied at once.
-
-    It saves an allocation per read, which costs more than opening a small record. A loop that reads in the background
-    may ask for a second buffer before the first one is filled: then that takes its place here.
-    """
-
-    def __init__(self) -> None:
-        self.memory = memoryview(bytearray(_RECEIVE_SIZE))
-        self.borrower: TLSProtocol | None = None
-
-    def lend(self, borrower: TLSProtocol) -> memoryview:
-        """Memory for one read."""
-        if self.borrower is not None and self.borrower is not borrower:
-            self.memory = memoryview(bytearray(_RECEIVE_SIZE))
-        self.borrower = borrower
-        return self.memory
-
-    def take_back(self, borrower: TLSProtocol) -> None:
-        """The read is over."""
-        if self.borrower is borrower:
-            self.borrower = None
-
-
-_receive_buffer = ReceiveBuffer()
 _NOTHING = memoryview(b"")
 
 
@@ -243,12 +180,12 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._after([])
 
     def get_buffer(self, sizehint: int) -> memoryview:
-        self._buffer = _receive_buffer.lend(self)
+        self._buffer = RECEIVE_BUFFER.lend(self)
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
         self._receive(self._buffer[:nbytes])
-        _receive_buffer.take_back(self)
+        RECEIVE_BUFFER.take_back(self)
         self._buffer = _NOTHING
 
     def _receive(self, data: memoryview) -> None:
@@ -269,7 +206,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._after(results)
 
     def eof_received(self) -> bool:
-        _receive_buffer.take_back(self)
+        RECEIVE_BUFFER.take_back(self)
         self._buffer = _NOTHING
         self._peer_ended = True
         if self._stage >= Stage.CLOSING:
@@ -293,7 +230,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         began = self._stage is not Stage.NEW
         if began and self._error is None and exc is not None:
             self._error = self._explain(exc)
-        _receive_buffer.take_back(self)
+        RECEIVE_BUFFER.take_back(self)
         self._stage = Stage.LOST
         self.has_room = False
         self._stop_waiting()

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
-from handfast.io.aio.protocol import Setup, Stage, TLSProtocol
+from handfast.io.aio.protocol import TLSProtocol
+from handfast.io.aio.setup import Setup, Stage
 from handfast.io.failure_log import log_failure
 
 if TYPE_CHECKING:
