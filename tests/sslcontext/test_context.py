@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import gc
 import os
 import shutil
@@ -721,6 +722,51 @@ def test_connections_leave_neither_objects_nor_descriptors(contexts) -> None:
     gc.collect()
     after = len(os.listdir("/proc/self/fd")), sum(isinstance(thing, TLSConnection) for thing in gc.get_objects())
     assert after == before
+
+
+class AsyncVerifier:
+    async def verify(self, presented: handfast.PresentedChain) -> handfast.Verdict:
+        return handfast.accept()
+
+
+class AsyncSigner:
+    schemes = (0x0403,)
+
+    async def sign(self, scheme: int, message: bytes) -> bytes:
+        return b""
+
+
+class LateVerifier:
+    """Says only when it is asked that its answer comes later."""
+
+    def verify(self, presented: handfast.PresentedChain) -> Any:
+        return handfast.DEFERRED
+
+
+def test_what_must_be_awaited_is_refused(contexts) -> None:
+    server, client = contexts
+    with pytest.raises(ValueError, match="cannot await a verifier"):
+        client.verifier = AsyncVerifier()
+    issued = certificates.server()
+    own = handfast.Credentials.from_bytes(issued.cert_pem, issued.key_pem)
+    with pytest.raises(ValueError, match="cannot await a signer"):
+        server.server_credentials = [dataclasses.replace(own, signer=AsyncSigner())]
+    client.verifier = LateVerifier()
+    with pytest.raises(ssl.SSLError) as error:
+        Pair(server, client).shake_hands()
+    assert error.value.reason == "NEED_FAILED"
+
+
+def test_a_signer_with_a_thread_signs_under_a_loop(contexts) -> None:
+    issued = certificates.server()
+    own = handfast.Credentials.from_bytes(issued.cert_pem, issued.key_pem)
+    threaded = dataclasses.replace(own, signer=handfast.ThreadSigner(own.signer))
+
+    async def main() -> str | None:
+        contexts[0].server_credentials = [threaded]
+        return Pair(*contexts).shake_hands().client.version()
+
+    assert asyncio.run(main()) == "TLSv1.3"
 
 
 def test_a_key_in_a_token(files: Files, tmp_path: Path) -> None:

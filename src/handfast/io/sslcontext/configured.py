@@ -9,6 +9,7 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
+from handfast.credentials.signers import awaits_always
 from handfast.io.sslcontext import ciphers, settings
 from handfast.io.sslcontext.configs import VERIFY_MODES
 
@@ -22,6 +23,17 @@ if TYPE_CHECKING:
 
 # What the stock class makes of a version that it was given.
 _ALIASES = {ssl.TLSVersion.MAXIMUM_SUPPORTED: ssl.TLSVersion.TLSv1_3}
+
+
+def _checked(
+    credentials: Sequence[Credentials] | CredentialSource | None,
+) -> Sequence[Credentials] | CredentialSource | None:
+    """ValueError for a signer that must be awaited, as far as it is known already."""
+    for one in () if credentials is None or callable(credentials) else credentials:
+        signer = one.current.signer
+        if awaits_always(signer, signer.sign):
+            raise ValueError("handfast.SSLContext cannot await a signer: its callers do not await. Use handfast.aio")
+    return credentials
 
 
 class Configured(ssl.SSLContext):
@@ -262,7 +274,7 @@ class Configured(ssl.SSLContext):
 
     @client_credentials.setter
     def client_credentials(self, value: Sequence[Credentials] | CredentialSource | None) -> None:
-        self._tell(client_credentials=value)
+        self._tell(client_credentials=_checked(value))
 
     @property
     def server_credentials(self) -> Sequence[Credentials] | CredentialSource | None:
@@ -271,7 +283,7 @@ class Configured(ssl.SSLContext):
 
     @server_credentials.setter
     def server_credentials(self, value: Sequence[Credentials] | CredentialSource | None) -> None:
-        self._tell(server_credentials=value)
+        self._tell(server_credentials=_checked(value))
 
     @property
     def ca_names(self) -> Sequence[bytes] | None:
@@ -304,6 +316,8 @@ class Configured(ssl.SSLContext):
     def verifier(self, value: Verifier | None) -> None:
         if value is not None and (isinstance(value, type) or not callable(getattr(value, "verify", None))):
             raise TypeError(f"a verifier has a method verify, and {value!r} has none")
+        if value is not None and awaits_always(value, value.verify):
+            raise ValueError("handfast.SSLContext cannot await a verifier: its callers do not await. Use handfast.aio")
         self._tell(verifier=value)
 
     @property

@@ -15,9 +15,11 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
+from handfast.credentials.signers import ThreadSigner
 from handfast.engine import Data, EarlyData, ServerConnection
 from handfast.errors import ApiMisuse, HandfastError
 from handfast.fork import renew_in_children
+from handfast.handshake.needs import Sign
 from handfast.io.failure_log import log_failure
 from handfast.io.sslcontext import errors
 from handfast.io.sslcontext.ciphers import SUITES, VERSIONS
@@ -357,12 +359,19 @@ class TLSConnection:
         self._received.extend(memoryview(one.data) for one in results if isinstance(one, Data | EarlyData))
 
     def _answer_needs(self, connection: Connection) -> None:
-        """A handshake that waits for somebody who answers later fails: these calls cannot await."""
+        """A handshake that waits for somebody who answers later fails: these calls cannot await.
+
+        Only a signer that would sign in a thread under an event loop is asked to sign here instead.
+        """
         while (need := connection.need) is not None:
             awaitable = connection.awaitable
-            if awaitable is not None and hasattr(awaitable, "close"):
-                awaitable.close()
-            self._take(connection.fail(need, ApiMisuse("cannot_await", need=type(need).__name__)))
+            for end in ("close", "cancel"):
+                if hasattr(awaitable, end):
+                    getattr(awaitable, end)()
+            if isinstance(need, Sign) and isinstance(need.credentials.signer, ThreadSigner):
+                self._take(connection.answer(need, need.credentials.signer.sign_here(need.scheme, need.content)))
+            else:
+                self._take(connection.fail(need, ApiMisuse("cannot_await", need=type(need).__name__)))
 
     def _flush(self, doing: str) -> None:
         """Send what is ready."""
