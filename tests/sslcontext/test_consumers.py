@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -27,13 +28,36 @@ def test_all_are_listed() -> None:
     assert len(CONSUMERS) > 30
 
 
+# Those that need nothing but what the tests have anyway.
+QUICK = (
+    "asyncio_streams",
+    "asyncio_client_without_certificate",
+    "asyncio_start_tls",
+    "asyncio_tls_in_tls",
+    "uvloop_streams",
+    "uvloop_client_without_certificate",
+    "uvloop_start_tls",
+    "http_client",
+    "smtplib_starttls",
+)
+
+
+@pytest.mark.parametrize("name", QUICK)
+def test_quick_ones(name: str, tmp_path: Path) -> None:
+    run(sys.executable, name, "ours", tmp_path)
+
+
 @pytest.mark.skipif(not PYTHON, reason="make consumers installs them")
 @pytest.mark.parametrize(("name", "pairing"), CASES)
 def test_consumer(name: str, pairing: str, tmp_path: Path) -> None:
+    run(PYTHON, name, pairing, tmp_path)
+
+
+def run(python: str, name: str, pairing: str, tmp_path: Path) -> None:
     files = Files(tmp_path)
     Path(files.server_key).chmod(0o600)
     done = subprocess.run(
-        [PYTHON, "-m", "tests.sslcontext.consumers", name, pairing, str(tmp_path)],
+        [python, "-m", "tests.sslcontext.consumers", name, pairing, str(tmp_path)],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": f"{ROOT / 'src'}{os.pathsep}{ROOT}"},
         stdin=subprocess.DEVNULL,

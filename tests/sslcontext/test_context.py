@@ -762,9 +762,9 @@ def test_a_signer_with_a_thread_signs_under_a_loop(contexts) -> None:
     own = handfast.Credentials.from_bytes(issued.cert_pem, issued.key_pem)
     threaded = dataclasses.replace(own, signer=handfast.ThreadSigner(own.signer))
 
-    async def main() -> str | None:
+    async def main() -> str:
         contexts[0].server_credentials = [threaded]
-        return Pair(*contexts).shake_hands().client.version()
+        return str(Pair(*contexts).shake_hands().client.version())
 
     assert asyncio.run(main()) == "TLSv1.3"
 
