@@ -1,7 +1,8 @@
 """Writes test.txt: everything that `make test` installs, at one version each, with the hashes of its wheels.
 
 And bench.txt and frameworks.txt: what `make bench` and `make frameworks` install besides, for the extras of these
-names; scan.txt and sslyze.txt: what `make scan` installs into a venv of its own.
+names. consumers.txt, for the ``consumers`` extra: what `make consumers` installs into a venv of its own; scan.txt and
+sslyze.txt: what `make scan` installs into another.
 
 Run it by `make pin`. pip resolves what pyproject.toml names (dependencies, the ``test`` extra, the build backend) and
 reports the hashes; nothing is installed. The first resolution fixes the versions, and the others only ask for the same
@@ -37,13 +38,13 @@ HEADER = "# Written by `make pin`: the names are in pyproject.toml, the wheels a
 FURTHER = ("bench", "frameworks")
 
 
-def wanted() -> tuple[list[str], dict[str, list[str]]]:
-    """The requirements that pyproject.toml names: for tests, and those of the further extras."""
+def wanted() -> tuple[list[str], dict[str, list[str]], list[str]]:
+    """The requirements that pyproject.toml names: for tests, those of the further extras, and the consumers'."""
     pyproject = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
     project, extras = pyproject["project"], pyproject["project"]["optional-dependencies"]
-    return [*project["dependencies"], *extras["test"], *pyproject["build-system"]["requires"]], {
-        name: extras[name] for name in FURTHER
-    }
+    tests = [*project["dependencies"], *extras["test"], *pyproject["build-system"]["requires"]]
+    further = {name: extras[name] for name in FURTHER}
+    return tests, further, [*project["dependencies"], *extras["consumers"]]
 
 
 def wheels_for(python: str, platforms: tuple[str, ...]) -> list[str]:
@@ -87,12 +88,13 @@ def write_hashes(name: str, hashes: dict[str, set[str]]) -> None:
 
 
 def main() -> None:
-    for_tests, further = wanted()
+    for_tests, further, for_consumers = wanted()
     here = wheels_for(PYTHONS[0], PLATFORMS[0])
     pins = list(resolve(for_tests, *here))
     write("test.txt", pins)
     for name in FURTHER:
         write_further(name, further[name], pins)
+    write("consumers.txt", list(resolve(for_consumers, *here)))
     pin_sslyze()
 
 
