@@ -135,11 +135,13 @@ class TLSConnection:
 
     def version(self) -> str | None:
         """As ``SSLSocket.version``."""
-        return VERSIONS.get(self.info.version) if self._complete else None
+        version = self.info.version
+        return VERSIONS.get(version) if self._complete and version is not None else None
 
     def cipher(self) -> tuple[str, str, int] | None:
         """As ``SSLSocket.cipher``."""
-        return SUITES[self.info.suite].shown if self._complete else None
+        suite = self.info.suite
+        return SUITES[suite].shown if self._complete and suite is not None else None
 
     def shared_ciphers(self) -> list[tuple[str, str, int]] | None:
         """At a server, the suite that was chosen; what else the client offered is not kept. None at a client."""
