@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from handfast import logs
 from handfast.errors import HandfastError
@@ -28,6 +29,31 @@ if TYPE_CHECKING:
     from handfast.connection_info import ConnectionInfo
     from handfast.verdict import Verdict
     from handfast.wire.messages import HandshakeMessage
+
+
+__all__ = [
+    "AlertSeen",
+    "CertificateChosen",
+    "Checked",
+    "Closed",
+    "Considered",
+    "Direction",
+    "Epoch",
+    "Event",
+    "HandshakeComplete",
+    "KeysChanged",
+    "MessageSeen",
+    "NeedAnswered",
+    "NeedAsked",
+    "Negotiated",
+    "Observer",
+    "PeerJudged",
+    "RecordSeen",
+    "Secret",
+    "SecretDerived",
+    "SecretLevel",
+    "SecretSink",
+]
 
 
 class Epoch(StrEnum):
@@ -269,6 +295,12 @@ class EventDispatcher:
         self.active = bool(self.observers)
         self.wants_secrets = self.active or bool(self.sinks)
         self._ended: tuple[Direction, ...] = ()
+
+    @classmethod
+    @lru_cache(maxsize=4)
+    def unheard(cls, clock: Callable[[], float]) -> Self:
+        """One without listeners, which nothing changes: shared by all connections with this clock."""
+        return cls((), (), clock)
 
     def tick(self) -> float:
         """The time of a record that crosses the wire now."""

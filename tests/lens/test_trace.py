@@ -206,7 +206,7 @@ def test_no_secret_shows_unless_asked_for(detail):
         for data in (REQUEST, RESPONSE):
             assert data.hex() not in shown
             assert data.decode().split()[-1] not in watched.text
-        assert f"{len(REQUEST)} bytes of application data (hidden: --secrets shows them)" in watched.text
+        assert f'{len(REQUEST)} bytes of application data (hidden: secrets="traffic" shows them)' in watched.text
 
 
 def test_secrets_shows_those_of_traffic_and_the_data():
@@ -217,7 +217,7 @@ def test_secrets_shows_those_of_traffic_and_the_data():
     assert "the answer nobod" in client.text
     hidden = [line for line in client.lines if "hidden" in line]
     assert hidden
-    assert all("(hidden: --secrets=all shows it)" in line for line in hidden)
+    assert all('(hidden: secrets="all" shows it)' in line for line in hidden)
 
 
 def test_all_secrets_shows_every_step_of_the_key_schedule():
@@ -245,7 +245,7 @@ def test_the_transcript_hash_of_a_secret_can_be_recomputed_from_the_dump():
     derived = client.lines.index('      [secret] client_handshake_traffic_secret = Derive-Secret(handshake_secret, '
                                  '"c hs traffic", transcript hash)')  # fmt: skip
     assert client.lines[derived + 1].strip() == f"transcript hash: {expected}"
-    assert client.lines[derived + 2].strip() == "value: (hidden: --secrets shows it)"
+    assert client.lines[derived + 2].strip() == 'value: (hidden: secrets="traffic" shows it)'
 
 
 def test_proofs_show_what_was_signed_and_compared():
@@ -280,7 +280,7 @@ def test_tickets_show_with_the_resumption_secrets_only(detail):
         for secrets, expected in (("none", False), ("traffic", False), ("all", True)):
             text = "".join(show(*seen(message), detail=detail, secrets=secrets)).replace(" ", "")
             assert (b"opaque-ticket".hex() in text) is expected
-            assert ("hidden:--secrets=all" in text) is not expected
+            assert ('hidden:secrets="all"' in text) is not expected
 
 
 def test_a_malformed_ticket_is_not_dumped_either():

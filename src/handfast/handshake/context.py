@@ -179,11 +179,8 @@ class HandshakeContext:
     def expect(self, kind: type[M], other: type[N], /) -> Generator[Step, Any, M | N]: ...
     @overload
     def expect(self, kind: type[M], other: type[N], third: type[L], /) -> Generator[Step, Any, M | N | L]: ...
-    def expect(
-        self, kind: type[HandshakeMessage], *others: type[HandshakeMessage]
-    ) -> Generator[Step, Any, HandshakeMessage]:
+    def expect(self, *kinds: type[HandshakeMessage]) -> Generator[Step, Any, HandshakeMessage]:
         """Wait for a message of one of these classes and add it to the transcript."""
-        kinds = (kind, *others)
         message = self._held
         if message is None:
             message = yield _expecting(kinds)

@@ -358,6 +358,9 @@ def sni_name(hello: ClientHello) -> str | None:
     There is one name of each type, and that of a host is printable ASCII; names of other types mean nothing. Raises
     PeerMisbehaved bad_server_name.
     """
+    shape = hello.shape
+    if shape is not None and shape.host_name:
+        return shape.sni_name
     asked = hello.find(ServerNameList)
     if asked is None:
         return None
@@ -367,6 +370,8 @@ def sni_name(hello: ClientHello) -> str | None:
     name = hello.sni_name
     if name is not None and not _HOST_NAME(name):
         raise PeerMisbehaved("bad_server_name", reason="bytes that no host name has")
+    if shape is not None:
+        shape.host_name = True
     return name
 
 

@@ -51,11 +51,22 @@ def check_decoded(hello: ClientHello, version: int | None) -> None:
     hello.check_decoded(_MEANINGLESS[version])
 
 
-def choose_version(ours: Collection[int], hello: ClientHello) -> int:
-    """The highest version that we and the client speak. RFC 9846 4.3.1; RFC 7507 3 against a client that fell back.
+def choose_version(ours: tuple[int, ...], hello: ClientHello) -> int:
+    """The highest version that we and the client speak, the same for all hellos of one shape. RFC 9846 4.3.1.
 
-    What the hello says must then decode, as far as it means something in that version.
+    A client that fell back is refused, RFC 7507 3. What the hello says must decode, as far as it means something in
+    that version.
     """
+    shape = hello.shape
+    if shape is None:
+        return _choose_version(ours, hello)
+    version = shape.versions.get(ours)
+    if version is None:
+        version = shape.versions[ours] = _choose_version(ours, hello)
+    return version
+
+
+def _choose_version(ours: Collection[int], hello: ClientHello) -> int:
     versions = hello.find(SupportedVersionsClientHello)
     if versions is None and ExtensionType.supported_versions in hello.extensions:
         check_decoded(hello, None)

@@ -25,7 +25,15 @@ from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
 from handfast.errors import ApiMisuse
 
 if TYPE_CHECKING:
-    from handfast.engine import ClientAuth, Connection, ConnectionInfo, Result, UnverifiedPeer, VerifiedPeer
+    from handfast.engine import (
+        ClientAuth,
+        ClientAuthWord,
+        Connection,
+        ConnectionInfo,
+        Result,
+        UnverifiedPeer,
+        VerifiedPeer,
+    )
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -44,7 +52,7 @@ class Below(Protocol):
     def send(self, data: Buffer) -> None: ...
 
     def request_client_certificate(
-        self, client_auth: ClientAuth | None
+        self, client_auth: ClientAuth | ClientAuthWord | None
     ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]: ...
 
     def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport: ...
@@ -136,7 +144,7 @@ class TLSTransport(asyncio.Transport):
         return self._below.connection.channel_binding(kind)
 
     def request_client_certificate(
-        self, *, client_auth: ClientAuth | None = None
+        self, *, client_auth: ClientAuth | ClientAuthWord | None = None
     ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]:
         """At a server: ask the client who it is; the future gets the answer, None if it declined. RFC 9846 4.7.2.
 
