@@ -50,12 +50,12 @@ class Connection(Driver):
         seams: seam.Seams,
     ) -> None:
         self.info = ConnectionInfo(hands.role)
-        self.deadline = seams.monotonic() + config.handshake_timeout
         self._timeout = config.handshake_timeout
+        self.deadline = seams.monotonic() + self._timeout
         self._seams = seams
-        heard = bool(observers) or bool(secret_sinks)
+        unheard = observers == () and secret_sinks == ()
         clock = seams.clock
-        self._watch = EventDispatcher(observers, secret_sinks, clock) if heard else EventDispatcher.unheard(clock)
+        self._watch = EventDispatcher.unheard(clock) if unheard else EventDispatcher(observers, secret_sinks, clock)
         self._records = RecordLayer(hands.role, self._watch, config.max_fragment)
         self._handshake = hands(config, self._records, self._watch, seams, self.info)
         self._results = []
