@@ -19,6 +19,7 @@ from handfast.engine import channel_bindings
 from handfast.engine.alerts import CLOSE_NOTIFY
 from handfast.engine.driver import Driver, EntryGuard
 from handfast.engine.failures import answer_without
+from handfast.engine.in_short import in_short
 from handfast.engine.results import Data
 from handfast.errors import ApiMisuse, ConnectionLost
 from handfast.events import EventDispatcher
@@ -37,6 +38,14 @@ if TYPE_CHECKING:
     from handfast.handshake.context import HandshakeContext
     from handfast.handshake.needs import Need
     from handfast.keys.established import ExtractedSecrets
+
+# By whether our side has closed, and whether the peer's has.
+_CLOSED_BY = {
+    (False, False): "",
+    (True, False): ", closed by this side",
+    (False, True): ", closed by the peer",
+    (True, True): ", closed by both sides",
+}
 
 
 class Connection(Driver):
@@ -296,3 +305,19 @@ class Connection(Driver):
         self.error = ApiMisuse("secrets_extracted")
         self._end_fast_path()
         return secrets
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.state}>"
+
+    @property
+    def state(self) -> str:
+        """The connection in one line, for people: how far it is, what was negotiated, who the peer is."""
+        known = in_short(self.info)
+        if self.error is not None:
+            state = f"ended, {self.error.code}"
+        elif self._post is None:
+            need = self.need
+            state = "in its handshake" if need is None else f"in its handshake, waiting for {need.who}"
+        else:
+            state = f"connected{_CLOSED_BY[self._write_closed, self._read_closed]}"
+        return f"{state}, {known}" if known else state
