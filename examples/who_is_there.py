@@ -31,6 +31,7 @@ def main() -> None:
                 print("who:  ", peer.verdict.subject)
                 print("names:", ", ".join(peer.verdict.names))
                 print("until:", peer.verdict.not_after)
+            print("by:   ", tls.info.version, tls.info.suite, tls.info.group)
         thread.join()
 
 

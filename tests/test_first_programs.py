@@ -19,7 +19,12 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
     [
         (
             "who_is_there",
-            ["<TLSSocket 127.0.0.1:.*: connected, TLS 1.3, ", "who: +CN=localhost", "names: DNS:localhost"],
+            [
+                "<TLSSocket 127.0.0.1:.*: connected, TLS 1.3, ",
+                "who: +CN=localhost",
+                "names: DNS:localhost",
+                "by: +TLS 1.3 TLS_",
+            ],
         ),
         (
             "admit_by_name",
@@ -46,7 +51,7 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
     ],
 )
 def test_it_says(program: str, said: list[str]) -> None:
-    command = [sys.executable, "-W", "error", EXAMPLES / f"{program}.py"]
+    command = [sys.executable, "-W", "error", str(EXAMPLES / f"{program}.py")]
     done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT)
     assert (done.returncode, done.stderr) == (0, "")
     assert [words for words in said if not re.search(words, done.stdout)] == []

@@ -41,7 +41,8 @@ def pair() -> tuple[ClientConnection, ServerConnection]:
 
 def test_results() -> None:
     ours, theirs = pair()
-    done, data = [], []
+    done: list[str] = []
+    data: list[str] = []
     for result in met(ours, theirs):
         (done if isinstance(result, handfast.HandshakeDone) else data).append(repr(result))
     assert any(re.fullmatch(rf"HandshakeDone\({NEGOTIATED}, {ALICE}.*\)", shown) for shown in done)

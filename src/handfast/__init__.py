@@ -47,6 +47,8 @@ if TYPE_CHECKING:
     from handfast.handshake.needs import Need
     from handfast.io.lookup import info
     from handfast.io.sockets import Listener, TLSSocket, connect, listen
+    from handfast.io.sslcontext.context import SSLContext
+    from handfast.io.sslcontext.defaults import create_default_context
     from handfast.keyholder.holder import KeyHolder
     from handfast.keyholder.keys import HeldKey
     from handfast.keyholder.signer import RemoteSigner
@@ -103,6 +105,8 @@ _HOME = {
     "handfast.handshake.needs": ("Need",),
     "handfast.io.lookup": ("info",),
     "handfast.io.sockets": ("Listener", "TLSSocket", "connect", "listen"),
+    "handfast.io.sslcontext.context": ("SSLContext",),
+    "handfast.io.sslcontext.defaults": ("create_default_context",),
     "handfast.keyholder.holder": ("KeyHolder",),
     "handfast.keyholder.keys": ("HeldKey",),
     "handfast.keyholder.signer": ("RemoteSigner",),
@@ -176,6 +180,7 @@ __all__ = [
     "RemoteSigner",
     "ReplayGuard",
     "Roots",
+    "SSLContext",
     "SealedTickets",
     "SecretSink",
     "ServerConfig",
@@ -197,6 +202,7 @@ __all__ = [
     "accept",
     "aio",
     "connect",
+    "create_default_context",
     "errors",
     "events",
     "info",

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from handfast.connection_info import VerifiedPeer
 from handfast.limits import MAX_PEER_TEXT
-from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -15,11 +14,9 @@ if TYPE_CHECKING:
 
 def in_short(info: ConnectionInfo) -> str:
     """ "TLS 1.3, TLS_AES_128_GCM_SHA256, x25519, http/1.1, resumed, peer CN=alice"; "" before a version is chosen."""
-    if not info.version:
+    if info.version is None:
         return ""
-    parts = [ProtocolVersion.describe(info.version), CipherSuite.describe(info.suite)]
-    if info.group is not None:
-        parts.append(NamedGroup.describe(info.group))
+    parts = [str(one) for one in (info.version, info.suite, info.group) if one is not None]
     if info.application_protocol is not None:
         parts.append(escape(info.application_protocol))
     if info.resumed:

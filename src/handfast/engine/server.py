@@ -12,7 +12,6 @@ from handfast.errors import ApiMisuse
 from handfast.events import Observer, SecretSink
 from handfast.handshake import seams as seam
 from handfast.handshake.context import ServerHandshake
-from handfast.handshake.post_auth import FORBIDDING_PROTOCOLS
 from handfast.handshake.server import server
 
 
@@ -45,6 +44,8 @@ class ServerConnection(Connection):
         ``close``, after an external PSK, under HTTP/2 and HTTP/3, and while too many requests have no answer, and
         bad_argument where there is no verifier for the answer. Raises ConfigError bad_option for what is no mode.
         """
+        from handfast.handshake.post_auth import FORBIDDING_PROTOCOLS
+
         given = self._handshake.config.client_auth if client_auth is None else client_auth
         mode = words.mode("client_auth", given, ClientAuth)
         if mode is ClientAuth.NONE:

@@ -235,6 +235,12 @@ class ApiMisuse(HandfastError):
         "closed_for_writing": Entry(None, "send() after close()"),
         "reentrant": Entry(None, "a connection method was called from inside one of its own callbacks"),
         "no_need": Entry(None, "there is no pending need to answer"),
+        "unjudged_bytes": Entry(
+            None,
+            "more than {limit} bytes came while the handshake waits for an answer, and the last of them were not taken",
+            "",
+            "read from the transport no more than limits.UNJUDGED_BYTES - connection.held bytes before it is connected",
+        ),
         "foreign_need": Entry(None, "this answer belongs to another need, or to one already answered"),
         "cannot_await": Entry(
             None,

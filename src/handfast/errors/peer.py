@@ -427,6 +427,12 @@ class PeerIncompatible(HandfastError):
         "unknown_server_name": Entry(
             Alert.unrecognized_name, "no server here is called {name}", "RFC 6066 3", "add the name, or a default"
         ),
+        "callback_refused": Entry(
+            Alert.unrecognized_name,
+            "the context's sni_callback refused the client, which asks for {name}",
+            "RFC 6066 3",
+            "the callback says with which alert; one that raises is reported by sys.unraisablehook",
+        ),
         "no_common_application_protocol": Entry(
             Alert.no_application_protocol,
             "no ALPN protocol in common: the peer offers {theirs}; we have {ours}",

@@ -17,7 +17,7 @@ from handfast.lens.certificates import DESCRIBER
 from handfast.lens.outcome import ABOUT_CERTIFICATES, HTTP_REFUSALS, Cause, CauseCode, Manner, Outcome
 from handfast.lens.summary import count
 from handfast.limits import MAX_PEER_TEXT
-from handfast.registry import AlertDescription, CipherSuite, NamedGroup, ProtocolVersion
+from handfast.registry import AlertDescription
 from handfast.roles import Role
 from handfast.text import escape
 
@@ -60,7 +60,7 @@ class _Words:
         return f"{said}; {', '.join(self._parameters())}"
 
     def _version(self) -> str:
-        return ProtocolVersion.describe(self.info.version)
+        return str(self.info.version)
 
     # What came off
 
@@ -114,9 +114,7 @@ class _Words:
 
     def _parameters(self) -> list[str]:
         info = self.info
-        said = [CipherSuite.describe(info.suite)]
-        if info.group is not None:
-            said.append(NamedGroup.describe(info.group))
+        said = [str(one) for one in (info.suite, info.group) if one is not None]
         if info.application_protocol is not None:
             said.append(f"ALPN {escape(info.application_protocol)}")
         elif wanted := self.outcome.protocols:

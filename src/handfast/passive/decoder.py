@@ -60,8 +60,7 @@ from handfast.wire.messages import (
 from handfast.wire.parsing import parse_handshake
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
-_TLS12 = int(ProtocolVersion.TLS12)
-_TLS13 = int(ProtocolVersion.TLS13)
+_TLS12, _TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 _SENDER = {role.sends: role for role in Role}
 
 # What a key log holds of the schedule -> its HKDF label and the secret that it is derived from. RFC 9846 7.1.
@@ -210,8 +209,21 @@ class Decoder:
         opened: Opened,
         unreadable_reason: str = "",
     ) -> None:
-        now = self._watch.tick()
-        self._watch.emit(RecordSeen(now, direction, index, epoch, header, body, *opened, unreadable_reason))
+        content_type, content, padding = opened
+        self._watch.emit(
+            RecordSeen(
+                time=self._watch.tick(),
+                direction=direction,
+                index=index,
+                epoch=epoch,
+                header=header,
+                body=body,
+                content_type=content_type,
+                content=content,
+                padding=padding,
+                unreadable_reason=unreadable_reason,
+            )
+        )
 
     def _content(
         self, direction: Direction, side: _Side, index: int, kind: int, content: bytes, *, protected: bool
@@ -244,7 +256,16 @@ class Decoder:
             if self._handshake_12 is not None:
                 self._handshake_12.add(raw)
             return
-        self._watch.emit(MessageSeen(self._watch.time, direction, side.epoch, message, raw, records))
+        self._watch.emit(
+            MessageSeen(
+                time=self._watch.time,
+                direction=direction,
+                epoch=side.epoch,
+                message=message,
+                raw=raw,
+                records=records,
+            )
+        )
         if self._handshake_12 is not None:
             self._handshake_12.take(_SENDER[direction], message)
             return
@@ -327,14 +348,14 @@ class Decoder:
                 self._report(name, _DERIVATIONS[name][0], ("early_secret",), hello_hash, known)
         secret = TrafficSecret(_EARLY_SECRET, suite.hash, value, self._report)
         side.epoch, side.secret, side.protection = Epoch.EARLY, secret, Protection13(suite, secret)
-        self._watch.emit(KeysChanged(self._watch.time, C2S, Epoch.EARLY, suite.id))
+        self._watch.emit(KeysChanged(time=self._watch.time, direction=C2S, epoch=Epoch.EARLY, suite=suite.id))
 
     def _end_refused_early_data(self) -> None:
         """After a HelloRetryRequest the client goes on without keys."""
         side = self._sides[C2S]
         if side.epoch is Epoch.EARLY:
             side.epoch, side.secret, side.protection = Epoch.PLAINTEXT, None, None
-            self._watch.emit(KeysChanged(self._watch.time, C2S, Epoch.PLAINTEXT, 0))
+            self._watch.emit(KeysChanged(time=self._watch.time, direction=C2S, epoch=Epoch.PLAINTEXT, suite=0))
 
     def _answer_early_data(self, answer: EncryptedExtensions) -> None:
         side = self._sides[C2S]
@@ -381,10 +402,17 @@ class Decoder:
         if not isinstance(hello, ServerHello) or client_hello is None or suite is None:
             return
         share = hello.find(KeyShareServerHello)
-        protocol = selected_protocol(message)
-        group = None if share is None else share.server_share.group
-        retried, now = self._proofs.retried, self._watch.time
-        self._watch.emit(Negotiated(now, _TLS13, suite.id, group, retried, client_hello.sni_name, protocol))
+        self._watch.emit(
+            Negotiated(
+                time=self._watch.time,
+                version=_TLS13,
+                suite=suite.id,
+                group=None if share is None else share.server_share.group,
+                retried=self._proofs.retried,
+                server_name=client_hello.sni_name,
+                application_protocol=selected_protocol(message),
+            )
+        )
 
     # Keys
 
@@ -406,7 +434,7 @@ class Decoder:
         else:
             side.protection = Protection13(self._suite, secret)
         side.epoch, side.secret = epoch, secret
-        self._watch.emit(KeysChanged(self._watch.time, direction, epoch, self._suite.id))
+        self._watch.emit(KeysChanged(time=self._watch.time, direction=direction, epoch=epoch, suite=self._suite.id))
 
     def _secret(self, name: str) -> TrafficSecret | None:
         value = self._value(name)
@@ -440,8 +468,10 @@ class Decoder:
         names: keylog.SecretNames = keylog.SECRETS,
     ) -> None:
         keylog_label, level = keylog.about(name, names)
-        self._watch.reveal(Secret(name, level, keylog_label, self._client_random, value))
-        self._watch.emit(SecretDerived(self._watch.time, name, label, inputs, context))
+        self._watch.reveal(
+            Secret(name=name, level=level, keylog_label=keylog_label, client_random=self._client_random, value=value)
+        )
+        self._watch.emit(SecretDerived(time=self._watch.time, name=name, label=label, inputs=inputs, context=context))
 
 
 def _not_known(name: str) -> str:

@@ -105,7 +105,11 @@ class Handshake12:
         """What protects this side's records from here on, told; None if it is not known."""
         protection = self._protections.get(sender)
         if protection is not None:
-            self._watch.emit(KeysChanged(self._watch.time, sender.sends, Epoch.APPLICATION, self._suite.id))
+            self._watch.emit(
+                KeysChanged(
+                    time=self._watch.time, direction=sender.sends, epoch=Epoch.APPLICATION, suite=self._suite.id
+                )
+            )
         return protection
 
     def _derive(self) -> None:
@@ -121,8 +125,17 @@ class Handshake12:
 
     def _tell_negotiated(self, group: int | None) -> None:
         hello, answer = self._client_hello, self._server_hello
-        version, now, protocol = int(ProtocolVersion.TLS12), self._watch.time, selected_protocol(answer)
-        self._watch.emit(Negotiated(now, version, self._suite.id, group, False, hello.sni_name, protocol))
+        self._watch.emit(
+            Negotiated(
+                time=self._watch.time,
+                version=ProtocolVersion.TLS12,
+                suite=self._suite.id,
+                group=group,
+                retried=False,
+                server_name=hello.sni_name,
+                application_protocol=selected_protocol(answer),
+            )
+        )
 
     def _check_finished(
         self, sender: Role, finished: Finished, transcript_hash: bytes, main_secret: MainSecret12
@@ -144,5 +157,14 @@ class Handshake12:
         self._tell(sender, type(proof).__name__, content, b"", proof.signature)
 
     def _tell(self, sender: Role, what: str, content: bytes, expected: bytes, received: bytes) -> None:
-        now = self._watch.time
-        self._watch.emit(Checked(now, sender.sends, what, content, expected, received, self._believed))
+        self._watch.emit(
+            Checked(
+                time=self._watch.time,
+                direction=sender.sends,
+                what=what,
+                content=content,
+                expected=expected,
+                received=received,
+                ok=self._believed,
+            )
+        )

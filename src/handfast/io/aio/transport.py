@@ -24,7 +24,6 @@ from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
 from handfast.errors import ApiMisuse
 from handfast.io.failure_log import address_text
-from handfast.registry import ProtocolVersion
 
 if TYPE_CHECKING:
     from handfast.engine import (
@@ -132,9 +131,10 @@ class TLSTransport(asyncio.Transport):
         if name == "handfast":
             return self.info
         if name == "cipher":
-            version = ProtocolVersion.describe(self.info.version).replace(" ", "v")
+            if self.info.suite is None:
+                return None
             suite = SUITES_13.get(self.info.suite) or SUITES_12[self.info.suite]
-            return suite.name, version, suite.key_length * 8
+            return suite.name, str(self.info.version).replace(" ", "v"), suite.key_length * 8
         if name == "compression":
             return None
         if name in ("ssl_object", "sslcontext", "peercert"):
