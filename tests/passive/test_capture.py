@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from handfast.errors import ConfigError
 from handfast.passive import decode
 from handfast.passive.capture import Packet, Secrets, read_capture
-from handfast.passive.packets import Endpoint, tcp_segment
+from handfast.passive.packets import Endpoint, Frames
 from tests import certificates
 from tests.lens.connections import client_config, server_config
 from tests.passive.recorded import Pair, blocks, talk
@@ -173,10 +173,10 @@ def test_what_is_not_tcp_is_passed_over():
         b"",
         b"\x45",
     ):
-        assert tcp_segment(RAW, packet) is None
-    assert tcp_segment(ETHERNET, MACS + b"\x08\x06" + first) is None
-    assert tcp_segment(147, first) is None
-    segment = tcp_segment(RAW, first)
+        assert Frames().tcp_segment(RAW, packet) is None
+    assert Frames().tcp_segment(ETHERNET, MACS + b"\x08\x06" + first) is None
+    assert Frames().tcp_segment(147, first) is None
+    segment = Frames().tcp_segment(RAW, first)
     assert segment is not None
     assert segment.source == Endpoint(b"\x7f\0\0\1", 51515)
 

@@ -29,6 +29,7 @@ from handfast.events import (
     KeysChanged,
     MessageSeen,
     Negotiated,
+    Noted,
     PeerJudged,
     RecordSeen,
     Resumed,
@@ -67,6 +68,7 @@ _TITLES: dict[int, str] = {
     ContentType.alert: "Alert",
     ContentType.handshake: "Handshake",
     ContentType.application_data: "application_data",
+    24: "Heartbeat",
 }
 _LEVELS: dict[str, frozenset[SecretLevel]] = {
     "none": frozenset(),
@@ -315,6 +317,8 @@ def one_line(event: Event) -> Iterator[str]:
             yield f"[complete] the {event.info.role} has finished its handshake"
         case Waiting():
             yield f"[waiting] for {escape(event.what)} ({escape(event.where)})"
+        case Noted():
+            yield f"[note] {event.direction} {event.text}"
         case Resumed():
             yield f"[resumed] {escape(event.what)} came after {event.seconds * 1000:.1f} ms"
 

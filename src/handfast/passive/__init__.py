@@ -6,15 +6,16 @@ done, and the secrets that no key log holds. docs/events.md has the list.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from handfast.errors import ConfigError
 from handfast.events import Event, Observer, Secret, SecretSink
-from handfast.passive.capture import Capture, Packet, Secrets, read_capture
+from handfast.passive.capture import Capture, Packet, Secrets, is_seekable, read_capture
 from handfast.passive.conversations import Conversations, Flow, WatchFactory
 from handfast.passive.keylog import KeyLogSecrets
-from handfast.passive.packets import Endpoint, tcp_segment
+from handfast.passive.packets import Endpoint, Frames
 
 __all__ = ["Capture", "Decoded", "Endpoint", "Flow", "RecordedConnection", "WatchFactory", "decode", "replay"]
 
@@ -50,32 +51,52 @@ def decode(capture: Capture, keylog: bytes = b"") -> Decoded:
     return Decoded(connections, replay(capture, watch, keylog))
 
 
-def replay(capture: Capture, watch: WatchFactory, keylog: bytes = b"") -> ConfigError | None:
+def replay(
+    capture: Capture,
+    watch: WatchFactory,
+    keylog: bytes | KeyLogSecrets = b"",
+    *,
+    over: Callable[[Flow], object] = lambda _flow: None,
+    packet: Callable[[int], object] = lambda _opening: None,
+) -> ConfigError | None:
     """Tell the observers and secret sinks that ``watch`` gives for each connection, as if they had been there.
 
-    Secrets are looked for in the whole capture first, so it does not matter where in it they stand. Returns the error
-    that says where a damaged capture ended too early. Raises ConfigError not_a_capture.
+    Secrets are looked for in the whole capture first, so it does not matter where in it they stand; in a pipe, which is
+    read once, they must stand before what they open. ``over`` is told each connection of which nothing more will come;
+    ``packet``, for each packet, the number of its TCP connection (``Flow.opening``), 0 for none.
+
+    Returns the error that says where a damaged capture ended too early, or link_type_not_read. Raises ConfigError
+    not_a_capture.
     """
-    secrets = KeyLogSecrets(keylog)
-    damage = _collect(capture, secrets)
-    conversations = Conversations(watch, secrets)
+    secrets = keylog if isinstance(keylog, KeyLogSecrets) else KeyLogSecrets(keylog)
+    if is_seekable(capture):
+        _collect(capture, secrets)
+    frames = Frames()
+    conversations = Conversations(watch, secrets, over)
+    items = read_capture(capture)
+    damage = None
     try:
-        for item in read_capture(capture):
-            if isinstance(item, Packet) and (segment := tcp_segment(item.link_type, item.data)):
-                conversations.take(item.time, segment)
-    except ConfigError:
-        # The damage that was met the first time.
-        pass
+        for item in items:
+            if isinstance(item, Packet):
+                segment = frames.tcp_segment(item.link_type, item.data)
+                packet(0 if segment is None else conversations.take(item.time, segment))
+            else:
+                secrets.add(item.text)
+    except ConfigError as error:
+        damage = error
     conversations.finish()
+    if damage is None and frames.not_read:
+        [(name, count)] = frames.not_read.most_common(1)
+        damage = ConfigError("link_type_not_read", name=name, packets=count)
     return damage
 
 
-def _collect(capture: Capture, secrets: KeyLogSecrets) -> ConfigError | None:
+def _collect(capture: Capture, secrets: KeyLogSecrets) -> None:
     items = read_capture(capture)
     try:
         for item in items:
             if isinstance(item, Secrets):
                 secrets.add(item.text)
-    except ConfigError as error:
-        return error
-    return None
+    except ConfigError:
+        # The damage is met once more.
+        return
