@@ -206,7 +206,7 @@ class _Conversation:
         for end in (client, server):
             self._records.setdefault(end, RecordStream(anywhere=not self._opened[end]))
         before = ""
-        if any(one.foreign for one in self._records.values()):
+        if any(one.foreign and not one.anywhere for one in self._records.values()):
             before = prologue(self._records[client].first, self._records[server].first)
         if records.foreign:
             self._records[receiver].follow()

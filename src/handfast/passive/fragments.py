@@ -9,7 +9,7 @@ from typing import TypeAlias
 
 from handfast.limits import RECORDED_FRAGMENTS
 
-# The longest IP packet, and more fragments than one of that size has on a path with the least MTU of IPv4's hosts (576).
+# The longest IP packet, and more fragments than one of that size has where the MTU is IPv4's least for hosts, 576.
 _LONGEST, _MOST_PIECES = 65535, 128
 
 Key: TypeAlias = tuple[bytes, ...]

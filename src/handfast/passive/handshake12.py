@@ -66,7 +66,7 @@ class Handshake12:
         self._believed = True
         self._negotiated = False
         # Whose flights are over: a proof covers those before it.
-        self._hello_done = False
+        self._hello_done = self._exchanged = False
         self._finished: set[Role] = set()
         self._resumed = bool(
             hellos[0] is not None and hellos[1].session_id and hellos[1].session_id == hellos[0].legacy_session_id
@@ -147,11 +147,11 @@ class Handshake12:
         """Whether all that a proof of this side covers has come from the other, as far as flights tell."""
         if sender is Role.CLIENT:
             return self._hello_done or Role.SERVER in self._finished
-        return self._resumed or not self._hello_done or Role.CLIENT in self._finished
+        return self._resumed or (self._hello_done and Role.CLIENT in self._finished)
 
     def change_cipher_spec(self, sender: Role) -> Keys:
         """What protects this side's records from here on, told; nothing if it is not known."""
-        if sender is Role.SERVER and not (self._resumed or self._hello_done or self._leaves or self._keys):
+        if sender is Role.SERVER and not (self._resumed or self._hello_done or self._leaves or self._exchanged):
             # A ticket without a session id (RFC 5077 3.4): only what does not come shows that a session is resumed.
             self._resume()
         keys = self._keys.get(sender, [])
@@ -160,6 +160,7 @@ class Handshake12:
         return keys
 
     def _derive(self) -> None:
+        self._exchanged = True
         hellos = (self._client_hello, self._server_hello)
         extended = all(hello is not None and hello.find(ExtendedMainSecret) is not None for hello in hellos)
         if not self._known:

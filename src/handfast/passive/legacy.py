@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _SHA1 = Hash("SHA1", hashlib.sha1, 20, 64)
 _MACS = {"SHA": _SHA1, "SHA256": SHA256, "SHA384": SHA384}
-_CBC = re.compile(r"TLS_\w+_(RSA|ECDSA)_WITH_AES_(128|256)_CBC_(SHA\d*)|TLS_(RSA)_WITH_AES_(128|256)_CBC_(SHA\d*)")
+_CBC = re.compile(r"TLS_(?:\w+_)?(RSA|ECDSA)_WITH_AES_(128|256)_CBC_(SHA\d*)")
 _AEAD = re.compile(r"TLS_(DHE_)?RSA_WITH_(AES_\d+_GCM|CHACHA20_POLY1305)_SHA\d+")
 
 
@@ -80,7 +80,7 @@ def suite_for(number: int) -> Suite12 | None:
     if known is not None:
         return known
     if (found := _CBC.fullmatch(name)) is not None:
-        authentication, bits, mac = (one or other for one, other in zip(found.groups()[:3], found.groups()[3:]))
+        authentication, bits, mac = found.groups()
         prf = SHA384 if mac == "SHA384" else SHA256
         like = next(iter(SUITES_12.values()))
         return replace(

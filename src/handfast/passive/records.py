@@ -61,7 +61,7 @@ def is_sslv2_hello(data: bytes | bytearray) -> bool:
 class RecordStream:
     """One direction. ``searching``: whether it is not known where the next record starts.
 
-    Before the first record there may be another protocol, of which ``first`` keeps the beginning. With ``anywhere`` the
+    Before the first record there may be another protocol; ``first`` keeps how the stream begins. With ``anywhere`` the
     recording may have begun inside of a record.
     """
 
@@ -81,17 +81,16 @@ class RecordStream:
         What cannot become one is dropped.
         """
         buffer = self._buffer
-        self.first = self.first or bytes(buffer[:PROLOGUE_KEPT])
         if self.searching:
+            return self._search()
+        if self._at_start and self.anywhere and not _is_plain(buffer):
+            self.searching = True
+            self._at_start = False
             return self._search()
         if self._at_start and buffer and (fits(buffer) or is_sslv2_hello(buffer)):
             sslv2 = buffer[0] >= 0x80
             header, length = self._measure() if len(buffer) >= RECORD_HEADER else (0, len(buffer) + 1)
             return len(buffer) >= header + length and (sslv2 or length > 0)
-        if self._at_start and self.anywhere:
-            self.searching = True
-            self._at_start = False
-            return self._search()
         at = find_hello(buffer)
         # The start of a hello may stand at the end, in a stream that does not begin with a record.
         dropped = at if at >= 0 else max(0, len(buffer) - HELLO_SIZE + 1)
@@ -133,6 +132,8 @@ class RecordStream:
 
     def feed(self, data: bytes) -> None:
         """The next bytes."""
+        if len(self.first) < PROLOGUE_KEPT:
+            self.first += data[: PROLOGUE_KEPT - len(self.first)]
         self._buffer += data
 
     def lose(self) -> None:
@@ -181,6 +182,7 @@ class RecordStream:
             # The start of a header may stand at the end.
             at = max(at, len(buffer) - 2)
         del buffer[:at]
+        self.foreign += at
         return not self.searching
 
 
@@ -195,6 +197,13 @@ def _chained(buffer: bytearray, at: int) -> bool | None:
     if not length or (end < len(buffer) and not fits(buffer, end)):
         return False
     return None if end > len(buffer) or 0 < len(buffer) - end < 3 else True
+
+
+def _is_plain(buffer: bytearray) -> bool:
+    """Whether a stream begins as one in plaintext does, as far as it is there."""
+    if is_sslv2_hello(buffer):
+        return True
+    return fits(buffer) and buffer[:1] < bytes((ContentType.application_data,))
 
 
 def _begins_with(buffer: bytearray, types: tuple[int, ...]) -> bool:
