@@ -153,6 +153,8 @@ RECORDED_CONNECTIONS = 16 * 1024
 RECORDED_PROLOGUE = 64 * 1024
 # ... and bytes of all connections that wait for missing segments.
 RECORDED_WAITING = 64 * 1024 * 1024
+# Text that is read of a paste: some hundred handshakes as openssl -msg prints them.
+PASTED_BYTES = 4 * 1024 * 1024
 # Values of one secret that a key log may hold, as merged ones do: each may have to be tried.
 KEY_LOG_VALUES = 8
 # A block of a capture file, which is held in memory: Wireshark's limit (WTAP_MAX_PACKET_SIZE_DBUS). And the interfaces

@@ -1,5 +1,5 @@
-"""What real captures are like and made ones are not: segments lost, late, cut and sent again, connections whose beginning
-was not recorded, other protocols before TLS, old suites, merged key logs."""
+"""What real captures are like and made ones are not: segments lost, late, cut and sent again, connections that were
+recorded from their middle, other protocols before TLS, old suites, merged key logs."""
 
 from __future__ import annotations
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 _ROW = 16
 _BYTES_SHOWN = 48
 # Tickets and PSK identities: with the PSK they resume the session, so they are shown with the resumption secrets only.
-_SESSION_FIELDS = frozenset({"ticket", "identity"})
+SESSION_FIELDS = frozenset({"ticket", "identity"})
 
 
 def named_fields(fields: list[Field], describer: Describer, *, hide_sessions: bool) -> Iterator[str]:
@@ -38,7 +38,7 @@ def dumped_fields(fields: list[Field], describer: Describer, *, hide_sessions: b
             yield f"{'':4}  {'':47}  {title}" + (f": {field.text}" if field.text.endswith(("entry", "entries")) else "")
             continue
         value = field.value
-        if isinstance(value, bytes) and hide_sessions and field.name in _SESSION_FIELDS:
+        if isinstance(value, bytes) and hide_sessions and field.name in SESSION_FIELDS:
             yield f"{field.start:04x}  {'..':47}  {title}{_hidden_session(value)}"
             continue
         shown = "" if isinstance(value, bytes) and field.text == value.hex() else f": {field.text}"
@@ -73,7 +73,7 @@ def _value(field: Field, *, hide_sessions: bool) -> str:
         return f": {field.text}" if field.text else ""
     if not isinstance(field.value, bytes):
         return f": {field.text}"
-    if hide_sessions and field.name in _SESSION_FIELDS:
+    if hide_sessions and field.name in SESSION_FIELDS:
         return _hidden_session(field.value)
     if not field.value:
         return ": (empty)"

@@ -6,9 +6,9 @@ done, and the secrets that no key log holds. docs/events.md has the list.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from handfast.errors import ConfigError
 from handfast.events import Event, Observer, Secret, SecretSink
@@ -17,7 +17,17 @@ from handfast.passive.conversations import Conversations, Flow, WatchFactory
 from handfast.passive.keylog import KeyLogSecrets
 from handfast.passive.packets import Endpoint, Frames
 
-__all__ = ["Capture", "Decoded", "Endpoint", "Flow", "RecordedConnection", "WatchFactory", "decode", "replay"]
+__all__ = [
+    "Capture",
+    "Decoded",
+    "Endpoint",
+    "Flow",
+    "Reading",
+    "RecordedConnection",
+    "WatchFactory",
+    "decode",
+    "replay",
+]
 
 
 @dataclass(slots=True)
@@ -51,8 +61,64 @@ def decode(capture: Capture, keylog: bytes = b"") -> Decoded:
     return Decoded(connections, replay(capture, watch, keylog))
 
 
+class Reading:
+    """A capture being read, one packet with each step of the iteration; ``replay`` says what is told to whom.
+
+    ``damage`` is known when the iteration has ended.
+    """
+
+    def __init__(
+        self,
+        capture: Capture | Iterable[Packet | Secrets],
+        watch: WatchFactory,
+        secrets: KeyLogSecrets,
+        *,
+        over: Callable[[Flow], object] = lambda _flow: None,
+        packet: Callable[[int], object] = lambda _opening: None,
+    ) -> None:
+        self.damage: ConfigError | None = None
+        self._secrets = secrets
+        self._packet = packet
+        self._conversations = Conversations(watch, secrets, over)
+        if isinstance(capture, (bytes, bytearray, memoryview)) or hasattr(capture, "read"):
+            file = cast(Capture, capture)
+            if is_seekable(file):
+                self._collect(file)
+            self._items: Iterable[Packet | Secrets] = read_capture(file)
+        else:
+            self._items = cast("Iterable[Packet | Secrets]", capture)
+
+    def __iter__(self) -> Iterator[None]:
+        frames = Frames()
+        try:
+            for item in self._items:
+                if isinstance(item, Secrets):
+                    self._secrets.add(item.text)
+                    continue
+                segment = frames.tcp_segment(item.link_type, item.data)
+                self._packet(0 if segment is None else self._conversations.take(item.time, segment))
+                yield
+        except ConfigError as error:
+            self.damage = error
+        self._conversations.finish()
+        if self.damage is None and frames.not_read:
+            [(name, count)] = frames.not_read.most_common(1)
+            self.damage = ConfigError("link_type_not_read", name=name, packets=count)
+        yield
+
+    def _collect(self, capture: Capture) -> None:
+        items = read_capture(capture)
+        try:
+            for item in items:
+                if isinstance(item, Secrets):
+                    self._secrets.add(item.text)
+        except ConfigError:
+            # The damage is met once more.
+            return
+
+
 def replay(
-    capture: Capture,
+    capture: Capture | Iterable[Packet | Secrets],
     watch: WatchFactory,
     keylog: bytes | KeyLogSecrets = b"",
     *,
@@ -69,34 +135,7 @@ def replay(
     not_a_capture.
     """
     secrets = keylog if isinstance(keylog, KeyLogSecrets) else KeyLogSecrets(keylog)
-    if is_seekable(capture):
-        _collect(capture, secrets)
-    frames = Frames()
-    conversations = Conversations(watch, secrets, over)
-    items = read_capture(capture)
-    damage = None
-    try:
-        for item in items:
-            if isinstance(item, Packet):
-                segment = frames.tcp_segment(item.link_type, item.data)
-                packet(0 if segment is None else conversations.take(item.time, segment))
-            else:
-                secrets.add(item.text)
-    except ConfigError as error:
-        damage = error
-    conversations.finish()
-    if damage is None and frames.not_read:
-        [(name, count)] = frames.not_read.most_common(1)
-        damage = ConfigError("link_type_not_read", name=name, packets=count)
-    return damage
-
-
-def _collect(capture: Capture, secrets: KeyLogSecrets) -> None:
-    items = read_capture(capture)
-    try:
-        for item in items:
-            if isinstance(item, Secrets):
-                secrets.add(item.text)
-    except ConfigError:
-        # The damage is met once more.
-        return
+    reading = Reading(capture, watch, secrets, over=over, packet=packet)
+    for _ in reading:
+        pass
+    return reading.damage

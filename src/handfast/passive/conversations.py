@@ -146,12 +146,21 @@ class _Conversation:
             self._end(sender, "reset")
             self._skip(sender, receiver, sure=True)
             self._skip(receiver, sender, sure=True)
+        elif stream.ended and other.ended:
+            self._let_go()
 
     def finish(self) -> None:
         """Nothing more comes: what still waits for missing bytes waits in vain."""
         first, second = self._streams
         self._skip(first, second, sure=True)
         self._skip(second, first, sure=True)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Nothing more comes that could be told."""
+        self._foreign = True
+        self._decoder = None
+        self._records.clear()
         if self._flow is not None:
             self._conversations.is_over(self._flow)
             self._flow = None

@@ -159,6 +159,8 @@ class Decoder:
         if side.changed_cipher_spec:
             length = int.from_bytes(frame.body[1:HANDSHAKE_HEADER])
             return frame.body[0] not in _HELLOS or HANDSHAKE_HEADER + length != len(frame.body)
+        if frame.body[0] in _HELLOS:
+            return False
         at = 0
         while at < len(frame.body) and frame.body[at] in _TYPES:
             at += HANDSHAKE_HEADER + int.from_bytes(frame.body[at + 1 : at + HANDSHAKE_HEADER])
