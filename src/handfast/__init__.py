@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from handfast.keyholder.holder import KeyHolder
     from handfast.keyholder.keys import HeldKey
     from handfast.keyholder.signer import RemoteSigner
+    from handfast.passive.reading import decode
     from handfast.sessions.cache import SessionCache
     from handfast.sessions.replay import MemoryReplayGuard
     from handfast.sessions.tickets import SealedTickets, StoredTickets
@@ -82,6 +83,7 @@ _HOME = {
     "handfast.keyholder.keys": ("HeldKey",),
     "handfast.keyholder.signer": ("RemoteSigner",),
     "handfast.io.watching": ("Watcher",),
+    "handfast.passive.reading": ("decode",),
     "handfast.sessions.cache": ("SessionCache",),
     "handfast.sessions.replay": ("MemoryReplayGuard",),
     "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
@@ -154,6 +156,7 @@ __all__ = [
     "accept",
     "aio",
     "connect",
+    "decode",
     "info",
     "key_pin",
     "listen",

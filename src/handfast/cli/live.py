@@ -43,9 +43,8 @@ def _opened(interface: str) -> socket.socket:
             "capturing needs Linux", "this machine", "capture with tcpdump -w FILE, and decode the file", ui.BAD_USAGE
         )
     try:
+        socket.if_nametoindex(interface)
         tap = socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(_EVERY_PROTOCOL))
-        tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-        tap.bind((interface, _EVERY_PROTOCOL))
     except PermissionError:
         raise ui.CommandFailed(
             f"no right to capture on {interface}",
@@ -58,6 +57,8 @@ def _opened(interface: str) -> socket.socket:
         raise ui.CommandFailed(
             f"{interface}: {ui.reason(error)}", "the command line", f"the interfaces are {names}", ui.BAD_USAGE
         ) from None
+    tap.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
+    tap.bind((interface, _EVERY_PROTOCOL))
     return tap
 
 

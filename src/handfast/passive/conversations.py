@@ -113,6 +113,8 @@ class _Conversation:
         self._decoder: Decoder | None = None
         self._flow: Flow | None = None
         self._foreign = False
+        # Whether nothing more comes that could be told.
+        self._gone = False
         self._time = 0.0
         self.opening = opening
 
@@ -123,6 +125,8 @@ class _Conversation:
 
     def is_over(self, segment: Segment) -> bool:
         """Whether this segment begins another connection between the same two."""
+        if self._gone and segment.flags & SYN and not segment.flags & ACK:
+            return True
         return self._streams[segment.source].is_restarted_by(segment)
 
     def take(self, time: float, segment: Segment, *, crowded: bool) -> None:
@@ -146,7 +150,7 @@ class _Conversation:
             self._end(sender, "reset")
             self._skip(sender, receiver, sure=True)
             self._skip(receiver, sender, sure=True)
-        elif stream.ended and other.ended:
+        if segment.flags & RST or (stream.ended and other.ended):
             self._let_go()
 
     def finish(self) -> None:
@@ -158,7 +162,7 @@ class _Conversation:
 
     def _let_go(self) -> None:
         """Nothing more comes that could be told."""
-        self._foreign = True
+        self._foreign = self._gone = True
         self._decoder = None
         self._records.clear()
         if self._flow is not None:
