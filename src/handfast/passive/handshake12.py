@@ -131,7 +131,7 @@ class Handshake12:
                     self._tell_negotiated(message.params.named_curve)
             case ServerHelloDone() if sender is Role.SERVER:
                 self._hello_done = True
-                if not self._negotiated:
+                if not self._negotiated and "ECDHE" not in self._suite.name:
                     self._tell_negotiated(None)
             case ClientKeyExchange() if sender is Role.CLIENT:
                 self._derive()
