@@ -1,7 +1,7 @@
 """Captures by other people, each beside what tshark says of it: records, messages, alerts and plaintext are compared.
 
-They are not part of this project: without them these tests are skipped. ``$HANDFAST_CAPTURES`` says where they are; else
-they are looked for beside the checkout. Where the two differ, ``DIFFERENCES`` says who is right.
+They are not part of this project: without them these tests are skipped. ``$HANDFAST_CAPTURES`` says where they are;
+else they are looked for beside the checkout. Where the two differ, ``DIFFERENCES`` says who is right.
 """
 
 from __future__ import annotations
