@@ -58,7 +58,10 @@ class Conversations:
         self._current: dict[frozenset[Endpoint], _Conversation] = {}
 
     def take(self, time: float, segment: Segment) -> int:
-        """One TCP segment, captured at ``time``; the result is the number of its TCP connection."""
+        """One TCP segment, captured at ``time``; the result is the number of its TCP connection, or 0."""
+        if segment.source == segment.destination:
+            # Both directions would be one; only a damaged capture has such packets.
+            return 0
         key = frozenset((segment.source, segment.destination))
         conversation = self._current.pop(key, None)
         if conversation is None or conversation.is_over(segment):
