@@ -178,7 +178,7 @@ def test_time_is_linear_in_hostile_bytes(shape):
             case "headers":
                 packets = segments([(C2S, b"\x17\3\3\x3f\xff" * (size * 60))], 1400)
             case "pieces":
-                packets = segments([(C2S, b"\x16\3\1\0\x40" + bytes(64)) for _ in range(size // 4)], 1)
+                packets = segments([(C2S, b"\x16\3\1\0\x40" + bytes(64)) for _ in range(size // 10)], 1)
             case _:
                 packets = segments([(C2S, b"\x16\3\1\0\x06\x0b\0\xff\xff\0\0") for _ in range(size)], 1400)
         return capture_of(packets)

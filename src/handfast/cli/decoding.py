@@ -7,15 +7,16 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
+from functools import lru_cache
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from handfast.cli import ui
-from handfast.cli.words import DESCRIBER
+from handfast.cli import ui, words
 from handfast.errors import bad_option
 from handfast.events import Event, Observer, Role, SecretSink, Watch
+from handfast.lens.describer import Describer
 from handfast.lens.json_events import JsonEvents
 from handfast.lens.keylog import KeyLog
 from handfast.lens.recorded import Judgement, RecordedOutcome
@@ -26,6 +27,10 @@ if TYPE_CHECKING:
     from handfast.events import SecretLevel
     from handfast.passive import Endpoint, Flow
     from handfast.trust.verifiers import Verifier
+
+# The same certificates and names come again and again.
+_REMEMBERED = 128
+DESCRIBER = Describer(*map(lru_cache(_REMEMBERED), words.DESCRIBER))
 
 Form = Literal["fields", "bytes", "summary", "json"]
 
@@ -136,11 +141,10 @@ class Decoding:
     def flush(self) -> None:
         """Print what has been told. Raises BrokenPipeError."""
         lines, self._output[:] = self._output[:], []
-        for line in lines:
-            if self._form == "json":
-                click.echo(line)
-            else:
-                ui.trace_as_output(line)
+        if self._form != "json":
+            ui.traces_as_output(lines)
+        elif lines:
+            click.echo("\n".join(lines))
 
     def watch(self, flow: Flow) -> tuple[list[Observer], list[SecretSink]]:
         """The observers and secret sinks of a connection."""
