@@ -97,7 +97,10 @@ def _handfast(made: Made, form: str, keys: Path | None = None) -> Callable[[], N
 
 
 def _program(*command: str) -> Callable[[], None]:
-    return lambda: subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False) and None
+    def work() -> None:
+        subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
+
+    return work
 
 
 def _scapy(path: Path) -> Callable[[], None]:

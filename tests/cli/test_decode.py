@@ -302,6 +302,14 @@ def test_a_paste(run, tmp_path, name):
     assert result.out.splitlines()[-1].startswith("JA4 t13d")
 
 
+def test_a_paste_that_was_cut(run, tmp_path):
+    (tmp_path / "paste.txt").write_text(HELLO[:-100].hex())
+    result = run("decode", "--hex", tmp_path / "paste.txt")
+    assert result.status == 0
+    assert "[note] C>S 100 bytes of this record are missing" in result.out
+    assert "legacy_session_id: " in result.out
+
+
 def test_a_paste_as_json(run, tmp_path):
     (tmp_path / "paste.txt").write_text(PASTES["plain"])
     said = objects(run("decode", "--hex", "--json", tmp_path / "paste.txt").out)

@@ -36,7 +36,13 @@ if TYPE_CHECKING:
 
     from tests.conftest import Files
 
-CLIENTS = {"openssl": OpenSSLClient, "gnutls": GnuTLSClient, "curl": CurlClient, "go": GoClient, "node": NodeClient}
+CLIENTS: dict[str, Any] = {
+    "openssl": OpenSSLClient,
+    "gnutls": GnuTLSClient,
+    "curl": CurlClient,
+    "go": GoClient,
+    "node": NodeClient,
+}
 
 # tshark's name of a field -> ours; both are lists of bytes or numbers in the order of the wire.
 FIELDS = {
@@ -122,12 +128,14 @@ def test_a_connection_is_told_field_by_field_as_tshark_tells_it(
     if os.geteuid() != 0:
         missing("capturing needs root")
     keys, capture = tmp_path / "keys.log", tmp_path / "capture.pcapng"
-    shared = {"trust": files.roots(certificates.ca()), "version": version}
-    server = Options(
-        **files.identity(certificates.server()), **shared, client_auth=ClientAuth.REQUIRE, keylog=keys,
-    )  # fmt: skip
+
+    def options(issued: Issued, **further: Any) -> Options:
+        trust = files.roots(certificates.ca())
+        return Options(**{**files.identity(issued), "trust": trust, "version": version, **further})
+
+    server = options(certificates.server(), client_auth=ClientAuth.REQUIRE, keylog=keys)
     with OpenSSLServer(server) as them, recording(them.port, capture):
-        with CLIENTS[client](them.port, Options(**files.identity(certificates.client()), **shared)) as us:
+        with CLIENTS[client](them.port, options(certificates.client())) as us:
             us.outcome()
         port = them.port
         them.outcome()

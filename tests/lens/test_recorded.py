@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 
 from handfast.engine import ClientAuth
-from handfast.events import Checked, Closed, MessageSeen, Noted
+from handfast.events import Checked, Closed, MessageSeen, Noted, Role
 from handfast.lens import fingerprints
 from handfast.lens.describer import Describer
 from handfast.lens.json_events import JsonEvents
-from handfast.lens.recorded import Judgement, RecordedOutcome, Role
+from handfast.lens.recorded import Judgement, RecordedOutcome
 from handfast.passive import decode
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
@@ -27,7 +27,20 @@ from tests.passive.recorded import C2S, S2C, Pair, talk, without_secrets
 
 def chrome() -> ClientHello:
     """The hello of JA4's own example, with GREASE and in an order of its own."""
-    suites = (0x0A0A, 0x1301, 0x1302, 0x1303, 0xC02B, 0xC02F, 0xC02C, 0xC030, 0xCCA9, 0xCCA8, 0xC013, 0xC014)
+    suites: tuple[int, ...] = (
+        0x0A0A,
+        0x1301,
+        0x1302,
+        0x1303,
+        0xC02B,
+        0xC02F,
+        0xC02C,
+        0xC030,
+        0xCCA9,
+        0xCCA8,
+        0xC013,
+        0xC014,
+    )
     suites += (0x9C, 0x9D, 0x2F, 0x35)
     others = (0x5, 0xA, 0xB, 0x12, 0x15, 0x17, 0x1B, 0x23, 0x2D, 0x33, 0x4469, 0xFF01)
     block = Extensions.of(
@@ -117,7 +130,7 @@ def test_what_came_to_nothing():
     assert outcome.line(Describer()) == "nothing came of it: the recording ends after ClientHello"
     outcome(Closed(1.0, C2S, "eof"))
     outcome(Closed(1.0, S2C, "eof"))
-    assert outcome.failed
+    assert [outcome.failed] == [True]
     assert outcome.line(Describer()) == "nothing came of it: the connection ended after ClientHello"
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from handfast.events import Checked, Closed, Direction, Epoch, MessageSeen, Negotiated, Noted, RecordSeen
 from handfast.limits import KEY_LOG_VALUES, RECORDED_PROLOGUE, RECORDED_WAITING
-from handfast.passive import conversations
+from handfast.passive import Flow, conversations
 from handfast.passive.keylog import KeyLogSecrets
 from handfast.passive.packets import ACK, FIN, RST, SYN, Endpoint, Segment
 from handfast.passive.prologues import prologue
@@ -75,7 +75,7 @@ def test_a_gap_is_told_once_its_bytes_were_acknowledged_and_others_came():
         seen = Segment(*ends(C2S), told.sequence[A], ACK, b"", told.sequence[B])
         told.conversations.take(1.0, seen)
     for _ in range(8):
-        told.conversations.take(1.0, seen)
+        told.conversations.take(1.0, Segment(*ends(C2S), told.sequence[A], ACK, b"", told.sequence[B]))
     before = list(told.only.events)
     told.conversations.finish()
     assert told.only.events == before
@@ -195,7 +195,7 @@ def test_what_waits_in_all_connections_is_bounded(monkeypatch: pytest.MonkeyPatc
 
 
 def test_connections_that_are_over_are_told():
-    over = []
+    over: list[Flow] = []
     told = Told()
     told.conversations = conversations.Conversations(told.watch, KeyLogSecrets(), over.append)
     for start in (0, 1000):

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from handfast.events import AlertSeen, Checked, Direction, Noted, RecordSeen
+from handfast.events import AlertSeen, Checked, Direction, MessageSeen, Noted, RecordSeen
 from handfast.passive import Decoded, RecordedConnection, decode
 from handfast.registry import HandshakeType
 from tests.passive.recorded import C2S, S2C
@@ -67,11 +67,11 @@ def records(connection: RecordedConnection, direction: Direction) -> list[tuple[
 
 
 def handshake_types(connection: RecordedConnection, direction: Direction) -> list[int]:
-    found = []
+    found: list[int] = []
     for event in connection.events:
         if getattr(event, "direction", None) is not direction:
             continue
-        if type(event).__name__ == "MessageSeen":
+        if isinstance(event, MessageSeen):
             found.append(event.raw[0])
         elif isinstance(event, Noted) and event.code in ("undecoded", "message_not_kept"):
             found += [int(one) for one in HandshakeType if one.name == event.text.split(" ")[0]]
@@ -88,7 +88,7 @@ def plaintext(connection: RecordedConnection, direction: Direction) -> bytes:
 
 def compared(stream: dict[str, Any], connection: RecordedConnection) -> dict[str, tuple[Any, Any]]:
     """What differs: tshark's, ours."""
-    found = {}
+    found: dict[str, tuple[Any, Any]] = {}
     for short, direction in DIRECTIONS.items():
         theirs = [one for one in stream["records"] if one["d"] == short]
         pairs = {

@@ -30,7 +30,11 @@ if TYPE_CHECKING:
 
 # The same certificates and names come again and again.
 _REMEMBERED = 128
-DESCRIBER = Describer(*map(lru_cache(_REMEMBERED), words.DESCRIBER))
+DESCRIBER = Describer(
+    lru_cache(_REMEMBERED)(words.DESCRIBER.identity),
+    lru_cache(_REMEMBERED)(words.DESCRIBER.certificate),
+    lru_cache(_REMEMBERED)(words.DESCRIBER.name),
+)
 
 Form = Literal["fields", "bytes", "summary", "json"]
 
@@ -204,9 +208,9 @@ class Decoding:
             before = f" after {flow.prologue}," if flow.prologue else ""
             shown.write(f"{flow.number} {at} {flow.client} > {flow.server}:{before}{asked} {line}")
             return
-        prints = [("JA4", outcome.ja4), ("JA3", outcome.ja3), ("JA3S", outcome.ja3s)]
+        said_of = [("JA4", outcome.ja4), ("JA3", outcome.ja3), ("JA3S", outcome.ja3s)]
         if outcome.ja4:
-            shown.write(f"{flow.number}    {', '.join(f'{title} {value}' for title, value in prints if value)}")
+            shown.write(f"{flow.number}    {', '.join(f'{title} {value}' for title, value in said_of if value)}")
         shown.write(f"{flow.number}    {line}")
 
     def _judgements(self, shown: _Shown) -> list[Judgement]:
@@ -247,8 +251,9 @@ class Decoding:
         observer: Observer = trace
         if self._form == "json":
             observer = JsonEvents(shown.write, 1, DESCRIBER, self._levels)
-        paste = Paste(Watch([observer, shown.outcome], [], time.time))
+        paste = Paste(Watch([observer, shown.outcome, shown.observe], [], time.time))
         known = [paste.tell(piece) for piece in pieces(text)]
+        paste.end()
         if any(known) and shown.outcome.ja4:
             prints = {"ja4": shown.outcome.ja4, "ja3": shown.outcome.ja3}
             if isinstance(observer, JsonEvents):

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 
 from handfast.registry import ExtensionType, ProtocolVersion, is_grease
 from handfast.wire import extensions as ext
+from handfast.wire import messages12
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from handfast.wire.messages import ClientHello, ServerHello
-    from handfast.wire.messages12 import ServerHello as ServerHello12
 
 _VERSIONS: dict[int, str] = {
     ProtocolVersion.TLS13: "13",
@@ -41,9 +41,9 @@ def ja3(hello: ClientHello) -> str:
     )
 
 
-def ja3s(hello: ServerHello | ServerHello12) -> str:
+def ja3s(hello: ServerHello | messages12.ServerHello) -> str:
     """MD5 of the version, suite and extensions of a ServerHello, in hexadecimal."""
-    version = getattr(hello, "server_version", None) or getattr(hello, "legacy_version", 0)
+    version = hello.server_version if isinstance(hello, messages12.ServerHello) else hello.legacy_version
     return _md5(str(int(version)), str(int(hello.cipher_suite)), _dashed(hello.extensions))
 
 

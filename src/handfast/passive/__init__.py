@@ -86,7 +86,7 @@ class Reading:
                 self._collect(file)
             self._items: Iterable[Packet | Secrets] = read_capture(file)
         else:
-            self._items = cast("Iterable[Packet | Secrets]", capture)
+            self._items = capture
 
     def __iter__(self) -> Iterator[None]:
         frames = Frames()

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import Direction, Epoch, MessageSeen, Noted, RecordSeen, Watch
-from handfast.limits import MAX_PLAINTEXT
+from handfast.limits import MAX_PLAINTEXT, RECORD_HEADER
 from handfast.passive.decoder import Decoder
 from handfast.passive.keylog import KeyLogSecrets
 from handfast.passive.records import find_hello, fits, is_sslv2_hello
@@ -28,6 +28,8 @@ from handfast.wire.messages import (
 )
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
+# The first byte of a hello in SSLv2's framing has its highest bit set.
+_SSLV2 = 0x80
 _PAIR = "[0-9a-fA-F]{2}"
 # An offset, bytes, and what a dump shows of them as letters: behind two spaces or a bar.
 _LINE = re.compile(
@@ -104,7 +106,20 @@ class Paste:
     def _stream(self, data: bytes) -> None:
         kind = data[5:6] if data[0] == ContentType.handshake else b""
         direction = _direction_of(kind[0], self._direction) if kind else self._direction
+        end = RECORD_HEADER + int.from_bytes(data[3:RECORD_HEADER])
+        if data[0] < _SSLV2 and len(data) < end:
+            # Most pastes that end too early hold most of a hello all the same: its fields are shown as far as they go.
+            self._record(data[0], data[RECORD_HEADER:], direction)
+            text = f"{end - len(data)} bytes of this record are missing"
+            self._watch.emit(Noted(self._watch.time, direction, "gap", text))
+            return
         self._decoder.feed(direction, data)
+
+    def end(self) -> None:
+        """Nothing more comes: show what is no whole message."""
+        for direction in Direction:
+            if self._counts[direction]:
+                self._watch.ended(direction, "eof", self._watch.time)
 
     def _handshake(self, piece: Piece) -> None:
         data = piece.data

@@ -23,7 +23,10 @@ _PROLOGUES = (
     ("IMAP", rb"\S+ (?i:STARTTLS|CAPABILITY)", b""),
     ("POP3", rb"(?i:STLS|CAPA)", b""),
 )
-_COMPILED = [(name, *(re.compile(one, re.DOTALL) for one in patterns)) for name, *patterns in _PROLOGUES]
+_COMPILED = [
+    (name, re.compile(of_client, re.DOTALL), re.compile(of_server, re.DOTALL))
+    for name, of_client, of_server in _PROLOGUES
+]
 
 
 def prologue(client: bytes, server: bytes) -> str:

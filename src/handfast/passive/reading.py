@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from os import PathLike, fspath
 from pathlib import Path
-from typing import cast
 
 from handfast.events import ConnectionSeen, Event, Observer, SecretSink
 from handfast.passive import Capture, Flow, Reading
@@ -37,7 +36,7 @@ def decode(capture: Source, keylog: str | PathLike[str] | bytes | None = None) -
     with ExitStack() as stack:
         if isinstance(capture, (str, PathLike)):
             capture = stack.enter_context(open(fspath(capture), "rb"))
-        reading = Reading(cast(Capture, capture), watch, secrets, over=over.append)
+        reading = Reading(capture, watch, secrets, over=over.append)
         for _ in reading:
             while over:
                 yield from _events(over[0], told.pop(over.pop(0)))
