@@ -24,7 +24,7 @@ from handfast.engine import ClientAuth
 from handfast.lens.keylog import KeyLog
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.passive import Reading
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.pki.authority import CertificateAuthority
 
 _MSS = 1460

@@ -73,7 +73,7 @@ async def main() -> None:
             await call(port, ca, billing)
             await call(port, ca, reports)
             (folder / "allowed").write_text(f"{BILLING}\n{REPORTS}\n")
-            # At once rather than soon: in a service, handfast.Watcher(trust) or a signal does it.
+            # At once rather than soon: in a service, handfast.FileWatcher(trust) or a signal does it.
             print("reloaded:", trust.reload())
             await call(port, ca, reports)
 

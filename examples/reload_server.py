@@ -41,13 +41,13 @@ def main() -> None:
 
         threading.Thread(target=serve).start()
         # In a service: files=True, the default, which needs handfast[reload].
-        with handfast.Watcher(identity, files=False, on_signal=signal.SIGHUP), connect(port, client) as before:
+        with handfast.FileWatcher(identity, files=False, on_signal=signal.SIGHUP), connect(port, client) as before:
             renewed = ca.server("localhost")
             write(folder, renewed)
             # At once rather than soon: what `kill -HUP` and the watcher do.
             print("reloaded:", identity.reload())
             with connect(port, client) as after:
-                print("new connections see the new certificate:", after.info.presented == renewed.chain)
+                print("new connections see the new certificate:", after.info.peer_chain == renewed.chain)
             before.sendall(b"still here")
             print("the old connection:", before.recv().decode())
         listener.close()

@@ -14,11 +14,12 @@ from handfast.crypto import groups, signatures
 from handfast.crypto.randomness import random_bytes
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import PeerMisbehaved
-from handfast.events import Epoch, Role
+from handfast.events import Epoch
 from handfast.keys.schedule12 import MainSecret12
 from handfast.pki.authority import Issued
 from handfast.record.protection12 import Protection12
 from handfast.registry import NamedGroup
+from handfast.roles import Role
 from handfast.wire import extensions as ext
 from handfast.wire.codec import encode
 from handfast.wire.extensions import ExtensionBody, Extensions

@@ -34,8 +34,8 @@ from handfast.wire.messages import (
     HandshakeMessage,
     KeyUpdate,
     Messages,
-    parse_handshake,
 )
+from handfast.wire.parsing import parse_handshake
 from tests.lies import (
     ALERT,
     APPLICATION_DATA,

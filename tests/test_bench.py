@@ -32,7 +32,8 @@ from bench.sides import (
 )
 from handfast.pki.authority import CertificateAuthority
 from handfast.registry import NamedGroup
-from handfast.wire.messages import ClientHello, parse_handshake
+from handfast.wire.messages import ClientHello
+from handfast.wire.parsing import parse_handshake
 
 OURS = ["handfast", *(f"handfast, {name}" for name in providers.providers())]
 ALWAYS_NAMED = ["handfast", "handfast, remember_paths=0", *OURS[1:], "ssl", "pyOpenSSL"]
@@ -165,7 +166,7 @@ def test_a_variation_that_did_not_happen_is_no_result(pki):
 def test_no_two_varying_hellos_are_alike(pki):
     client, _ = variations.varying_hello(pki).pairs["handfast", "client"]
     hellos = [client().feed(b"") for _ in range(30)]
-    names = {message.asked_name for hello in hellos if isinstance(message := parse_handshake(hello[5:]), ClientHello)}
+    names = {message.sni_name for hello in hellos if isinstance(message := parse_handshake(hello[5:]), ClientHello)}
     assert len(names) == 30
     assert len({len(hello) for hello in hellos}) > 20
 

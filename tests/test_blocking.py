@@ -8,7 +8,6 @@ import signal
 import socket
 import struct
 import threading
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,14 +16,15 @@ import handfast
 from handfast import ClientConfig, ClientConnection, ServerConfig, ServerConnection, limits
 from handfast.engine import Connection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, PeerMisbehaved
-from handfast.io import sockets, tls_socket
+from handfast.io import blocking, sockets
 from handfast.registry import ProtocolVersion
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets
 from tests import certificates
 from tests.aio.support import identity, verifier
-from tests.test_sockets import BAD_RECORD, LIMIT, Doing
+from tests.test_sockets import BAD_RECORD, Doing
+from tests.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -268,8 +268,9 @@ def test_an_interrupted_write_ends_the_connection(raises: Any, write: Callable[[
     assert main is not None
 
     def when_it_is_stuck() -> None:
-        while not tls_socket._poll(peer.sock, select.POLLIN, LIMIT) or tls_socket._poll(tls._sock, select.POLLOUT, 0):
-            time.sleep(0.001)
+        assert until(
+            lambda: blocking._poll(peer.sock, select.POLLIN, 0) and not blocking._poll(tls._sock, select.POLLOUT, 0)
+        )
         signal.pthread_kill(main, signal.SIGUSR1)
 
     before = signal.signal(signal.SIGUSR1, raises)

@@ -9,9 +9,9 @@ import pytest
 
 from handfast import errors
 from handfast.errors import BadMessage, CertificateRejected, Fault, HandfastError, PeerMisbehaved
-from handfast.events import Role
 from handfast.registry import SignatureScheme
-from handfast.trust.verdict import refuse
+from handfast.roles import Role
+from handfast.verdict import refuse
 from tests.lens.connections import client_config, converse, server_config
 from tests.lies import change
 from tests.protocol.ours import client as our_client
@@ -65,8 +65,8 @@ def test_every_section_of_tls_13_has_its_counterpart():
         entry = kind.catalogue[code]
         if entry.rfc.startswith("RFC 9846"):
             error = HandfastError.__new__(kind)
-            error.details, error.rfc = {}, entry.rfc
-            error.cite_tls12()
+            error.details, error.rfc, error.alert = {}, entry.rfc, entry.alert
+            error.as_in_tls12()
             if of_tls13(error.rfc) and not only_13.match(error.rfc):
                 left.add((code, entry.rfc))
     assert left == set()

@@ -10,7 +10,7 @@ from cryptography.x509.oid import NameOID
 
 from handfast.credentials.credentials import Credentials
 from handfast.errors import ConfigError
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
 from tests import certificates
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast import fork
-from handfast.lens.log import FailureLog
+from handfast.io.failure_log import FailureLog
 from handfast.lens.pcapng import CaptureFile
+from handfast.reload.handles import Reloading
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets, StoredTickets
-from handfast.trust.reload import Reloading
 from tests.sessions.forking import in_child
 from tests.syntax import modules
 

@@ -6,25 +6,8 @@ import ast
 
 import pytest
 
+from tests.layers import LAYERS, PAGE, with_table
 from tests.syntax import SOURCE, Module, imported, modules
-
-LAYERS = (
-    ("registry", "limits", "text", "der", "host_names", "token_bucket", "memory", "fork"),
-    ("errors", "logs", "file_contents"),
-    ("wire", "crypto", "files"),
-    ("events",),
-    ("keys", "pki", "x509"),
-    ("record", "credentials"),
-    ("trust", "lens", "sessions"),
-    ("handshake", "passive"),
-    ("engine",),
-    ("io",),
-    ("tools", "aio", "keyholder"),
-    ("cli",),
-    ("__main__", "__init__"),
-)
-"""What stands in ``src/handfast``, folders and modules, the lowest first. Inside a folder everything may import
-everything; what stands side by side here must not know of each other."""
 
 HEIGHT = {part: height for height, parts in enumerate(LAYERS) for part in parts}
 
@@ -84,16 +67,22 @@ def names_in(module: Module) -> set[str]:
     return found
 
 
+def version_of(module: Module) -> str:
+    """The version that a module is of, by the end of its name or by its folder; "" for one that is of none."""
+    folder, _, name = module.path.removesuffix(".py").rpartition("/")
+    return "12" if folder.endswith("tls12") else name[-2:] if name[-2:] in ("12", "13") else ""
+
+
 def of_other_versions(module: Module) -> set[str]:
-    """What a module that is of one version, by its name, says of another.
+    """What a module that is of one version says of another.
 
     TLS 1.3 says 1.2 in its legacy_version, for which there is the name TLS12.
     """
-    own = module.path.removesuffix(".py")[-2:]
-    other = {"12": "13", "13": "12"}.get(own)
+    other = {"12": "13", "13": "12"}.get(version_of(module))
     if other is None:
         return set()
-    return {name for name in names_in(module) if name.rstrip("_").endswith(other)} - {"TLS12"}
+    names = names_in(module) | {part for _, dotted in imported(module) for part in dotted.split(".")}
+    return {name for name in names if name.rstrip("_").endswith(other)} - {"TLS12"}
 
 
 @pytest.mark.parametrize("module", modules(), ids=lambda module: module.path)
@@ -102,11 +91,17 @@ def test_below_the_fork_no_file_names_another_version(module):
 
 
 def test_the_check_of_versions():
-    assert len([module for module in modules() if module.path.removesuffix(".py")[-2:] in ("12", "13")]) > 10
-    for line in ("import handfast.record.protection12", "from handfast.crypto.suites12 import X", "SUITES_12", "a.b12"):
+    assert len([module for module in modules() if version_of(module)]) > 10
+    for line in (
+        "import handfast.handshake.tls12.client",
+        "import handfast.record.protection12",
+        "from handfast.crypto.suites12 import X",
+        "SUITES_12",
+        "a.b12",
+    ):
         assert of_other_versions(Module("handshake/client13.py", ast.parse(line))), line
     assert not of_other_versions(Module("handshake/client13.py", ast.parse("negotiate.TLS12")))
-    assert of_other_versions(Module("handshake/client12.py", ast.parse("from x import TLS13")))
+    assert of_other_versions(Module("handshake/tls12/client.py", ast.parse("from x import TLS13")))
 
 
 @pytest.mark.parametrize(
@@ -132,3 +127,50 @@ def test_the_check_of_layers(path, line, breaks):
 def test_the_check_of_primitives():
     module = Module("wire/codec.py", ast.parse("def f():\n    from cryptography.hazmat.primitives import hashes"))
     assert hazmat_imports(module) == ["wire/codec.py:2 imports cryptography.hazmat.primitives.hashes"]
+
+
+def graph(of: tuple[Module, ...]) -> dict[str, set[str]]:
+    """Which modules each module imports, wherever in it and for whatever use."""
+    names = {module: module.path.removesuffix(".py").removesuffix("/__init__").replace("/", ".") for module in of}
+    known = set(names.values())
+    found: dict[str, set[str]] = {}
+    for module, name in names.items():
+        inside = [dotted.removeprefix("handfast.") for _, dotted in imported(module)]
+        # ``from a import b`` imports the module b of a, or a.
+        targets = {one if one in known else one.rpartition(".")[0] for one in inside}
+        found[name] = (targets & known) - {name, "__init__"}
+    return found
+
+
+def circle(arrows: dict[str, set[str]]) -> list[str]:
+    """The names along one circle of ``arrows``; [] if there is none."""
+    left = {name: set(targets) for name, targets in arrows.items()}
+    while free := [name for name, targets in left.items() if not targets & left.keys()]:
+        for name in free:
+            del left[name]
+    if not left:
+        return []
+    walked = [next(iter(left))]
+    while True:
+        following = min(left[walked[-1]] & left.keys())
+        if following in walked:
+            return [*walked[walked.index(following) :], following]
+        walked.append(following)
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    assert circle(graph(modules())) == []
+
+
+def test_the_check_of_circles():
+    def arrows(**sources: str) -> dict[str, set[str]]:
+        return graph(tuple(Module(f"{name}.py", ast.parse(source)) for name, source in sources.items()))
+
+    lazily = "def f():\n    from handfast.a import g"
+    assert circle(arrows(a="from handfast import b", b="from handfast.c import f", c=lazily)) == ["a", "b", "c", "a"]
+    assert circle(arrows(a="from handfast import b, c", b="from handfast.c import f", c="import ast")) == []
+
+
+def test_the_page_shows_this_table():
+    page = PAGE.read_text()
+    assert page == with_table(page), "write it anew: python -m tests.layers"

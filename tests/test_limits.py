@@ -17,14 +17,14 @@ from handfast.crypto.suites import SUITES_13
 from handfast.engine import automatic_ca_names
 from handfast.errors import ConfigError, ConnectionLost, HandfastError
 from handfast.events import Event, MessageSeen
-from handfast.handshake import post
+from handfast.handshake import post_handshake as post
 from handfast.handshake.seams import Seams
-from handfast.io import sockets, tls_socket
+from handfast.io import blocking, sockets
 from handfast.pki.faults import build_fault
 from handfast.record.protection import Protection13
 from handfast.registry import CipherSuite
 from handfast.text import escape
-from handfast.trust import rules
+from handfast.trust.path import rules
 from handfast.wire.messages import KeyUpdate
 from handfast.x509.purpose import Purpose
 from tests import certificates
@@ -104,12 +104,12 @@ def test_draining_stops_at_its_bytes_and_its_time() -> None:
     with ours, theirs:
         writer = threading.Thread(target=theirs.sendall, args=(bytes(limits.DRAIN_BYTES + 1000),))
         writer.start()
-        taken = sum(map(len, tls_socket._drain(ours, limits.DRAIN_TIMEOUT, limits.DRAIN_BYTES)))
+        taken = sum(map(len, blocking._drain(ours, limits.DRAIN_TIMEOUT, limits.DRAIN_BYTES)))
         writer.join()
         assert taken == limits.DRAIN_BYTES
         ours.recv(1000)
         # The other side neither sends nor ends, so only the time ends it.
-        assert list(tls_socket._drain(ours, 0.05, limits.DRAIN_BYTES)) == []
+        assert list(blocking._drain(ours, 0.05, limits.DRAIN_BYTES)) == []
 
 
 def test_closing_waits_no_longer_than_its_time(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,14 +180,14 @@ def test_rsa_numbers_that_would_cost_too_much(bits: int, exponent: int) -> None:
 
 def test_explaining_and_comparing_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     fault = build_fault("name-constraints")
-    monkeypatch.setattr("handfast.trust.constraints.MAX_NAME_COMPARISONS", 0)
+    monkeypatch.setattr("handfast.trust.path.name_constraints.MAX_NAME_COMPARISONS", 0)
     presented = handfast.PresentedChain(
         chain=fault.server.chain, purpose=Purpose.SERVER, server_name=fault.host, at=datetime.now(UTC)
     )
     judge = handfast.PathVerifier(handfast.Roots.from_der(fault.roots)).verify
     assert "too many name constraints" in judge(presented).explanation
     # Without signatures to spend, the explanation no longer knows that the chain leads to a root of ours.
-    monkeypatch.setattr("handfast.trust.analysis.MAX_ANALYSIS_SIGNATURES", 0)
+    monkeypatch.setattr("handfast.trust.path.analysis.MAX_ANALYSIS_SIGNATURES", 0)
     assert judge(presented).code != "name_constraint"
     assert limits.MAX_NAME_COMPARISONS > 0
     assert limits.MAX_ANALYSIS_SIGNATURES > 0
@@ -227,7 +227,7 @@ def test_a_server_that_refuses_reads_no_more_than_so_much() -> None:
     with ours, theirs:
         writer = threading.Thread(target=theirs.sendall, args=(bytes(limits.LINGER_BYTES + 1),))
         writer.start()
-        assert sum(map(len, tls_socket._drain(ours, limits.LINGER_TIMEOUT, limits.LINGER_BYTES))) == limits.LINGER_BYTES
+        assert sum(map(len, blocking._drain(ours, limits.LINGER_TIMEOUT, limits.LINGER_BYTES))) == limits.LINGER_BYTES
         ours.recv(1)
         writer.join()
 

@@ -27,8 +27,9 @@ from handfast.handshake.seams import Seams
 from handfast.record.layer import HANDSHAKE
 from handfast.registry import NamedGroup, SignatureScheme
 from handfast.trust.presented import PresentedChain
-from handfast.trust.verdict import Verdict, accept, refuse
-from handfast.wire.messages import Certificate, ClientHello, EncryptedExtensions, ServerHello, parse_handshake
+from handfast.verdict import Verdict, accept, refuse
+from handfast.wire.messages import Certificate, ClientHello, EncryptedExtensions, ServerHello
+from handfast.wire.parsing import parse_handshake
 from tests.vectors import rfc8448_simple as rfc
 
 CLOCK = float(calendar.timegm((2018, 6, 1, 12, 0, 0)))

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
 
+from handfast.connection_info import UnverifiedPeer
 from handfast.credentials.credentials import Credentials
 from handfast.crypto.groups import KeyShare
 from handfast.crypto.suites import SUITES_13
@@ -26,8 +27,7 @@ from handfast.engine import (
     ServerConnection,
 )
 from handfast.events import Secret
-from handfast.handshake.info import UnverifiedPeer
-from handfast.handshake.offer_session import SessionOffer, with_psk
+from handfast.handshake.client_resumption import SessionOffer, with_psk
 from handfast.handshake.seams import Seams
 from handfast.keys.schedule import EarlySecret
 from handfast.keys.transcript import Transcript
@@ -35,9 +35,10 @@ from handfast.registry import ExtensionType, NamedGroup, SignatureScheme
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.state import FORMAT, ClientSession, TicketState
 from handfast.trust.presented import PresentedChain
-from handfast.trust.verdict import Verdict, accept, refuse
+from handfast.verdict import Verdict, accept, refuse
 from handfast.wire.extensions import Extensions
-from handfast.wire.messages import HandshakeMessage, parse_handshake
+from handfast.wire.messages import HandshakeMessage
+from handfast.wire.parsing import parse_handshake
 from tests import test_rfc8448 as simple
 from tests.vectors import rfc8448_client_auth, rfc8448_resumed, rfc8448_retry, rfc8448_simple
 
@@ -219,7 +220,7 @@ def test_the_client_resumes_with_early_data() -> None:
     results = client.receive(rfc.SERVER_HELLO_RECORD + rfc.SERVER_FLIGHT_RECORD)
     assert [type(result) for result in results] == [HandshakeDone]
     assert (client.info.resumed, client.info.early_data) == (True, "accepted")
-    assert client.info.presented == chain_of(RSA_CERTIFICATE)
+    assert client.info.peer_chain == chain_of(RSA_CERTIFICATE)
     assert client.outgoing() == rfc.END_OF_EARLY_DATA_RECORD + rfc.CLIENT_FINISHED_RECORD
     client.send(rfc8448_simple.APPLICATION_DATA)
     assert client.outgoing() == rfc.CLIENT_APPLICATION_DATA_RECORD

@@ -15,7 +15,7 @@ import pytest
 import handfast
 from handfast import ClientAuth, ClientConfig, Credentials, ServerConfig, limits
 from handfast.errors import ConnectionLost, HandfastError, PeerMisbehaved, PeerRejected
-from handfast.io import sockets, tls_socket
+from handfast.io import blocking, sockets
 from handfast.registry import AlertDescription, AlertLevel, ContentType
 from tests import certificates
 from tests.aio.support import identity, verifier
@@ -144,7 +144,7 @@ def stuck(timeout: float | None = None) -> tuple[sockets.TLSSocket, sockets.TLSS
     client._timeout = timeout
     watched = client._sock = Watched(client._sock)
     writer = Doing(lambda: client.sendall(bytes(1_000_000)))
-    assert until(lambda: client._writing.locked() and not tls_socket._poll(watched, select.POLLOUT, 0))
+    assert until(lambda: client._writing.locked() and not blocking._poll(watched, select.POLLOUT, 0))
     return client, server, watched, writer
 
 
@@ -267,6 +267,6 @@ def test_the_alert_is_lingered_for_beyond_descriptor_1023() -> None:
     try:
         with first, theirs, socket.socket(fileno=fcntl.fcntl(first, fcntl.F_DUPFD_CLOEXEC, 2000)) as ours:
             theirs.sendall(b"the reason")
-            assert list(tls_socket._drain(ours, 0.05, 100)) == [b"the reason"]
+            assert list(blocking._drain(ours, 0.05, 100)) == [b"the reason"]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

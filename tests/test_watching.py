@@ -93,7 +93,7 @@ class Load:
     def __init__(self, port: int, known: list[Issued]) -> None:
         self._port = port
         self._known = [issued.chain for issued in known]
-        self.shown: list[tuple[bytes, ...]] = []
+        self.own_chain: list[tuple[bytes, ...]] = []
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Connect, a few at once, until the condition holds."""
@@ -103,25 +103,25 @@ class Load:
                 await asyncio.gather(*(self._connect() for _ in range(AT_ONCE)))
 
     async def until_shown(self, issued: Issued) -> None:
-        await self.until(lambda: self.shown[-1] == issued.chain)
+        await self.until(lambda: self.own_chain[-1] == issued.chain)
 
     async def _connect(self) -> None:
         _, writer = await aio.open_connection("127.0.0.1", self._port, client_config(), server_name="localhost")
-        chain = handfast.info(writer).presented
+        chain = handfast.info(writer).peer_chain
         writer.transport.abort()
         assert chain in self._known
-        self.shown.append(chain)
+        self.own_chain.append(chain)
 
 
 async def under_load(pair: Pair, known: list[Issued], change: Callable[[Load], object]) -> Load:
     handle = handfast.ReloadingCredentials.from_files(pair.cert, pair.key)
-    with handfast.Watcher(handle):
+    with handfast.FileWatcher(handle):
         server = await aio.create_server(asyncio.Protocol, "127.0.0.1", 0, server_config(credentials=[handle]))
         async with listening(server) as port:
             load = Load(port, known)
             await load.until_shown(known[0])
             await change(load)  # type: ignore[misc]
-            await load.until(lambda: len(load.shown) >= 100)
+            await load.until(lambda: len(load.own_chain) >= 100)
     return load
 
 
@@ -139,7 +139,7 @@ def test_renamed_into_place_under_load(tmp_path):
             await load.until_shown(one)
 
     load = asyncio.run(under_load(pair, known, change))
-    assert list(dict.fromkeys(load.shown)) == [one.chain for one in known]
+    assert list(dict.fromkeys(load.own_chain)) == [one.chain for one in known]
 
 
 def test_rewritten_in_place_and_half_written_under_load(tmp_path, warnings):
@@ -155,7 +155,7 @@ def test_rewritten_in_place_and_half_written_under_load(tmp_path, warnings):
             await load.until(lambda: any("tls.crt" in line for line in warnings))
             file.write(second.cert_pem[half:])
         await load.until(lambda: any("does not belong to the certificate" in line for line in warnings))
-        assert set(load.shown) == {first.chain}
+        assert set(load.own_chain) == {first.chain}
         pair.key.write_bytes(second.key_pem)
         await load.until_shown(second)
 
@@ -172,7 +172,7 @@ def test_a_swapped_link_under_load(tmp_path, warnings):
             await load.until_shown(one)
 
     load = asyncio.run(under_load(pair, known, change))
-    assert list(dict.fromkeys(load.shown)) == [one.chain for one in known]
+    assert list(dict.fromkeys(load.own_chain)) == [one.chain for one in known]
     # Both files change in one step, so there is nothing to warn of.
     assert warnings == []
 
@@ -199,7 +199,7 @@ def counted(tmp_path: Path) -> Counted:
 
 def test_a_signal_loads_anew_and_is_given_back(counted):
     before = signal.getsignal(signal.SIGHUP)
-    with handfast.Watcher(counted.handle, files=False, on_signal=signal.SIGHUP):
+    with handfast.FileWatcher(counted.handle, files=False, on_signal=signal.SIGHUP):
         for _ in range(3):
             counted.loaded.clear()
             os.kill(os.getpid(), signal.SIGHUP)
@@ -210,7 +210,7 @@ def test_a_signal_loads_anew_and_is_given_back(counted):
 def test_a_folder_that_goes_and_comes_back_is_noticed(counted, monkeypatch):
     monkeypatch.setattr(limits, "RELOAD_INTERVAL", 0.05)
     path = counted.handle.paths[0]
-    with handfast.Watcher(counted.handle):
+    with handfast.FileWatcher(counted.handle):
         shutil.rmtree(path.parent)
         assert counted.loaded.wait(LIMIT)
         counted.loaded.clear()
@@ -222,7 +222,7 @@ def test_a_folder_that_goes_and_comes_back_is_noticed(counted, monkeypatch):
 def test_links_that_lead_in_a_circle_for_a_while_end_nothing(counted, monkeypatch, warnings):
     monkeypatch.setattr(limits, "RELOAD_INTERVAL", 0.05)
     path = counted.handle.paths[0]
-    with handfast.Watcher(counted.handle):
+    with handfast.FileWatcher(counted.handle):
         path.unlink()
         path.symlink_to(path.name)
         assert until(lambda: any(line.startswith("watching") for line in warnings))
@@ -234,7 +234,7 @@ def test_links_that_lead_in_a_circle_for_a_while_end_nothing(counted, monkeypatc
 
 def test_after_the_end_nothing_is_loaded(counted):
     threads = threading.active_count()
-    watcher = handfast.Watcher(counted.handle)
+    watcher = handfast.FileWatcher(counted.handle)
     watcher.close()
     watcher.close()
     assert threading.active_count() == threads
@@ -245,9 +245,9 @@ def test_after_the_end_nothing_is_loaded(counted):
 def test_without_watchfiles_there_is_advice(counted, monkeypatch):
     monkeypatch.setitem(sys.modules, "watchfiles", None)
     with pytest.raises(ConfigError) as caught:
-        handfast.Watcher(counted.handle)
+        handfast.FileWatcher(counted.handle)
     assert "handfast[reload]" in caught.value.hint
-    with handfast.Watcher(counted.handle, files=False, on_signal=signal.SIGHUP):
+    with handfast.FileWatcher(counted.handle, files=False, on_signal=signal.SIGHUP):
         pass
 
 
@@ -256,7 +256,7 @@ def test_a_signal_outside_of_the_main_thread_is_refused(counted):
 
     def make() -> None:
         try:
-            handfast.Watcher(counted.handle, files=False, on_signal=signal.SIGHUP)
+            handfast.FileWatcher(counted.handle, files=False, on_signal=signal.SIGHUP)
         except ApiMisuse as error:
             errors.append(error)
 

@@ -34,11 +34,12 @@ if TYPE_CHECKING:
     from handfast.errors import HandfastError
     from handfast.io.lookup import info
     from handfast.io.sockets import Listener, TLSSocket, connect, listen
-    from handfast.io.watching import Watcher
     from handfast.keyholder.holder import KeyHolder
     from handfast.keyholder.keys import HeldKey
     from handfast.keyholder.signer import RemoteSigner
     from handfast.passive.reading import decode
+    from handfast.reload.handles import Reloading, ReloadingCredentials, ReloadingVerifier
+    from handfast.reload.watcher import FileWatcher
     from handfast.sessions.cache import SessionCache
     from handfast.sessions.replay import MemoryReplayGuard
     from handfast.sessions.tickets import SealedTickets, StoredTickets
@@ -46,12 +47,11 @@ if TYPE_CHECKING:
     from handfast.trust.first_use import FirstUse
     from handfast.trust.pins import Pinned, key_pin
     from handfast.trust.presented import PresentedChain
-    from handfast.trust.reload import Reloading, ReloadingCredentials, ReloadingVerifier
-    from handfast.trust.revocation import Crls
+    from handfast.trust.revocation.crl_store import Crls
     from handfast.trust.roots import Roots
     from handfast.trust.spiffe import SpiffeVerifier
-    from handfast.trust.verdict import Verdict, accept, refuse
     from handfast.trust.verifiers import PathVerifier, Verifier
+    from handfast.verdict import Verdict, accept, refuse
 
 __version__ = "0.1.0.dev0"
 
@@ -82,8 +82,8 @@ _HOME = {
     "handfast.keyholder.holder": ("KeyHolder",),
     "handfast.keyholder.keys": ("HeldKey",),
     "handfast.keyholder.signer": ("RemoteSigner",),
-    "handfast.io.watching": ("Watcher",),
     "handfast.passive.reading": ("decode",),
+    "handfast.reload.watcher": ("FileWatcher",),
     "handfast.sessions.cache": ("SessionCache",),
     "handfast.sessions.replay": ("MemoryReplayGuard",),
     "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
@@ -91,14 +91,14 @@ _HOME = {
     "handfast.credentials.credentials": ("Credentials",),
     "handfast.credentials.pkcs11": ("Pkcs11Signer",),
     "handfast.trust.presented": ("PresentedChain",),
-    "handfast.trust.revocation": ("Crls",),
+    "handfast.trust.revocation.crl_store": ("Crls",),
     "handfast.trust.roots": ("Roots",),
     "handfast.credentials.signers": ("DEFERRED", "LocalSigner", "Signer", "ThreadSigner"),
     "handfast.trust.first_use": ("FirstUse",),
     "handfast.trust.pins": ("Pinned", "key_pin"),
-    "handfast.trust.reload": ("Reloading", "ReloadingCredentials", "ReloadingVerifier"),
+    "handfast.reload.handles": ("Reloading", "ReloadingCredentials", "ReloadingVerifier"),
     "handfast.trust.spiffe": ("SpiffeVerifier",),
-    "handfast.trust.verdict": ("Verdict", "accept", "refuse"),
+    "handfast.verdict": ("Verdict", "accept", "refuse"),
     "handfast.trust.verifiers": ("PathVerifier", "Verifier"),
 }
 _MODULES = {name: module for module, names in _HOME.items() for name in names}
@@ -118,6 +118,7 @@ __all__ = [
     "Data",
     "EarlyData",
     "ExtractedSecrets",
+    "FileWatcher",
     "FirstUse",
     "HandfastError",
     "HandshakeDone",
@@ -151,7 +152,6 @@ __all__ = [
     "Verdict",
     "VerifiedPeer",
     "Verifier",
-    "Watcher",
     "WithTimeout",
     "accept",
     "aio",

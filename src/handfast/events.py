@@ -20,32 +20,12 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import logs
 from handfast.errors import HandfastError
+from handfast.errors.foreign import detail
 from handfast.registry import AlertDescription
+from handfast.roles import Direction
 
 if TYPE_CHECKING:
     from handfast.wire.messages import HandshakeMessage
-
-
-class Direction(StrEnum):
-    """Who sent what an event speaks of."""
-
-    CLIENT_TO_SERVER = "C>S"
-    SERVER_TO_CLIENT = "S>C"
-
-
-class Role(StrEnum):
-    """Which side of a connection this is."""
-
-    CLIENT = "client"
-    SERVER = "server"
-
-    # The direction in which this role sends, and the other role: attributes, because handshakes ask for them often.
-    sends: Direction
-    peer: Role
-
-
-Role.CLIENT.sends, Role.CLIENT.peer = Direction.CLIENT_TO_SERVER, Role.SERVER
-Role.SERVER.sends, Role.SERVER.peer = Direction.SERVER_TO_CLIENT, Role.CLIENT
 
 
 class Epoch(StrEnum):
@@ -74,7 +54,8 @@ class RecordSeen(Event):
 
     ``header`` is 5 bytes; ``body`` is what stands on the wire after it; ``content_type`` and ``content`` are what it
     held once opened (equal to header[0] and body for plaintext); ``padding`` counts the zero bytes after the content.
-    ``sealed`` says in words why the content could not be read, which then is b""; "" for a record that was opened.
+    ``unreadable_reason`` says in words why the content could not be read, which then is b""; "" for a record that was
+    opened.
     """
 
     direction: Direction
@@ -85,7 +66,7 @@ class RecordSeen(Event):
     content_type: int
     content: bytes = field(repr=False)
     padding: int = 0
-    sealed: str = ""
+    unreadable_reason: str = ""
 
 
 @dataclass(slots=True)
@@ -135,7 +116,7 @@ class Checked(Event):
 
 
 @dataclass(slots=True)
-class Waiting(Event):
+class NeedAsked(Event):
     """The handshake waits for something other than the peer: a signer, a verifier, a resolver."""
 
     what: str
@@ -143,7 +124,7 @@ class Waiting(Event):
 
 
 @dataclass(slots=True)
-class Resumed(Event):
+class NeedAnswered(Event):
     """What ``Waiting`` spoke of came, after ``seconds``."""
 
     what: str
@@ -292,7 +273,7 @@ class Secret:
 SecretSink: TypeAlias = Callable[[Secret], None]
 
 
-class Watch:
+class EventDispatcher:
     """Who listens to one connection: its observers, its secret sinks and the clock that stamps their events.
 
     ``active`` guards every event: nothing is built when none listens. An observer or sink that raises is dropped with
@@ -370,4 +351,4 @@ class Watch:
 
 def _report_broken(listener: object) -> None:
     # No traceback: that of a sink could show what it was given.
-    logs.warn("failures of observers", lambda: f"{listener!r} raised and was detached from its connection")
+    logs.warn("failures of observers", lambda: f"{detail(repr(listener))} raised and was detached from its connection")

@@ -1,6 +1,6 @@
 """Files that hold secrets: readable by their owner only, and never written through somebody else's trap.
 
-In a directory that others may write to, whoever guesses a file's name can put something there first: a symbolic link to
+In a directory that others may write to, one who guesses a file's name can put something there first: a symbolic link to
 a file worth destroying, a second name of one (a hard link), a pipe that they read from, a file of their own. So a path
 is opened without following a link in its last part, and what was opened is looked at before anything is written to it.
 """

@@ -29,6 +29,11 @@ NEGOTIATIONS_KEPT = 256
 NEGOTIATIONS_KEPT_BYTES = 128 * 1024
 HELLOS_KEPT = 256
 HELLOS_KEPT_BYTES = 512 * 1024
+# Items of one list, and extensions of one message, that are read: each costs an object, and some are compared with each
+# other. Numbers, as of suites and groups, are read at once, so their list may be as long as its message; of CA names a
+# CertificateRequest may have those of a whole trust store. Browsers send 20 extensions and 2 key shares.
+MAX_LIST_ITEMS = 128
+MAX_CA_NAMES = 1024
 # All messages of one handshake: two certificate chains at their bound and room for the rest.
 MAX_HANDSHAKE_BYTES = 256 * 1024
 
@@ -97,7 +102,9 @@ MAX_TICKETS_KEPT = 8
 SESSIONS_PER_PARTITION = 4
 CACHED_PARTITIONS = 1024
 STORED_TICKETS = 10_000
-# A session with a longer chain, OCSP response and timestamps included, is not kept.
+# ... and how many bytes of them, chains included; a session with a chain of two certificates has 1.5 KiB.
+STORED_TICKET_BYTES = 32 * 1024 * 1024
+# A session with a longer chain, OCSP response and timestamps included, and at a client its ticket, is not kept.
 MAX_STORED_CHAIN = 16 * 1024
 # One random AES-GCM key: nonces are random, so the number of tickets is bounded. NIST SP 800-38D 8.3.
 TICKETS_PER_KEY = 2**31
@@ -130,8 +137,15 @@ RELOAD_INTERVAL = 5.0
 MAX_SPIFFE_ID = 2048
 MAX_SPIFFE_TRUST_DOMAIN = 255
 
+# A distinguished name that is remembered taken apart, which takes a hundred times its room; CAs' names have 100 bytes.
+MAX_KEPT_NAME = 512
+
 # Characters of one text from a peer or a certificate that a sentence shows.
 MAX_PEER_TEXT = 256
+# ... and of one part of an error's sentence, or of what a verifier says; of one line in the log, or in a trace. Syslog
+# servers take 8 KiB (RFC 5424 6.1 asks for 2).
+MAX_DETAIL_TEXT = 2048
+MAX_LOG_LINE = 8192
 
 # Failed handshakes in the log: so many at once, then so many per second; whoever reaches the port can cause any number.
 # The same for what a key-holder refuses each of its callers.

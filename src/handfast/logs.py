@@ -1,7 +1,7 @@
 """Lines in the log, on the logger ``handfast``, and a flood of them held back.
 
-Whoever can reach a port can make handshakes, stores and observers fail as fast as it likes. So each kind of line has a
-token bucket, and the next line that passes says how many did not.
+A peer that reaches a port can make handshakes, stores and observers fail as fast as it likes. So each kind of line has
+a token bucket, and the next line that passes says how many did not.
 """
 
 from __future__ import annotations

@@ -26,7 +26,9 @@ from tests import certificates
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from handfast.pki.authority import Issued
+    from handfast.io.aio.protocol import TLSProtocol
+from handfast.io.aio.transport import TLSTransport
+from handfast.pki.authority import Issued
 
 MUTUAL = ClientAuth.REQUIRE_AND_VERIFY
 
@@ -47,6 +49,15 @@ def client_config(*, anonymous: bool = False, **options: Any) -> ClientConfig:
 
 def server_config(**options: Any) -> ServerConfig:
     return ServerConfig(**{"credentials": [identity(certificates.server())], "verifier": verifier(), **options})
+
+
+def below(transport: TLSTransport) -> TLSProtocol:
+    """What a transport writes to."""
+    from handfast.io.aio.protocol import TLSProtocol
+
+    link = transport._below
+    assert isinstance(link, TLSProtocol)
+    return link
 
 
 def port_of(server: asyncio.AbstractServer) -> int:

@@ -464,8 +464,8 @@ class Plain(Recorder):
     """What goes on in plaintext."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.tcp = transport
+        # uvloop's is none of asyncio's classes.
+        self.tcp: Any = transport
 
 
 class Leaves(Recorder):

@@ -14,12 +14,14 @@ import pytest
 
 from handfast import aio, limits
 from handfast.errors import BadMessage, ConnectionLost, HandfastError, PeerMisbehaved, PeerRejected
-from handfast.io.aio_protocol import Stage, TLSProtocol
+from handfast.io.aio.protocol import TLSProtocol
+from handfast.io.aio.setup import Stage
 from tests.aio.support import (
     ByHand,
     HalfOpen,
     Made,
     Recorder,
+    below,
     client_by_hand,
     client_config,
     connected,
@@ -52,7 +54,7 @@ def test_a_large_write_is_sealed_as_it_leaves(run: Runner) -> None:
             tracemalloc.stop()
             assert peak < 1_000_000
             assert server.told == ["made", "pause"]
-            tcp = server.transport._link.tcp
+            tcp = below(server.transport).tcp
             assert tcp.get_write_buffer_size() <= MOST_SEALED
             waiting = server.transport.get_write_buffer_size()
             assert 20_000_000 < waiting < 30_000_000
@@ -113,7 +115,7 @@ def test_small_writes_that_had_to_wait_share_records(run: Runner) -> None:
             while len(peer.data) < 8_020_000:
                 await peer.read()
             assert peer.data[8_000_000:] == b"".join(b"%04d" % number for number in range(5000))
-            sent = server.transport._link.connection._records.write_protection
+            sent = below(server.transport).connection._records.write_protection
             assert sent is not None
             assert sent.records < 8_000_000 / 2**14 + 100
 
@@ -214,7 +216,7 @@ def test_what_was_decrypted_is_held_while_reading_is_paused(run: Runner) -> None
         watch = {"observe": lambda address: ((lambda event: None,), ())}
         async with connected(server=Pausing, server_options=watch) as (client, server):
             for text in (b"one", b"two", b"three"):
-                client.transport._link.connection.send(text)
+                below(client.transport).connection.send(text)
             client.transport.write_eof()
             await server.until(lambda: server.data)
             await turns()
@@ -252,7 +254,7 @@ async def held_and_failed(peer: ByHand, near: Recorder) -> None:
 
 
 async def tcp_is_lost(near: Recorder) -> None:
-    while near.transport._link._stage is not Stage.LOST:
+    while below(near.transport)._stage is not Stage.LOST:
         await asyncio.sleep(0)
 
 
@@ -385,7 +387,7 @@ def test_reads_that_overlap_do_not_share_memory(run: Runner) -> None:
         async with connected() as (client, server):
             # As a loop does that reads in the background, or finds nothing to read after all.
             ends = (client, server)
-            first, second = (end.transport._link.get_buffer(-1) for end in ends)
+            first, second = (below(end.transport).get_buffer(-1) for end in ends)
             assert first.obj is not second.obj
             for end in ends:
                 end.transport.write(b"x" * 100_000)
@@ -393,9 +395,9 @@ def test_reads_that_overlap_do_not_share_memory(run: Runner) -> None:
                 await end.until(partial(holds, end, 100_000))
                 assert end.data == b"x" * 100_000
             # Everything was given back: the two get the same again.
-            first = client.transport._link.get_buffer(-1)
-            client.transport._link.eof_received()
-            assert server.transport._link.get_buffer(-1).obj is first.obj
+            first = below(client.transport).get_buffer(-1)
+            below(client.transport).eof_received()
+            assert below(server.transport).get_buffer(-1).obj is first.obj
 
     run(main())
 

@@ -11,7 +11,17 @@ import pytest
 from handfast import ClientAuth, Credentials, UnverifiedPeer, Verdict, VerifiedPeer, aio, info, limits, refuse
 from handfast.errors import ApiMisuse, CertificateRejected, ConnectionLost, LocalFailure, PeerRejected
 from tests import certificates
-from tests.aio.support import HalfOpen, Made, Recorder, client_config, identity, listening, server_config, verifier
+from tests.aio.support import (
+    HalfOpen,
+    Made,
+    Recorder,
+    below,
+    client_config,
+    identity,
+    listening,
+    server_config,
+    verifier,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -286,7 +296,7 @@ def test_nobody_is_asked_over_a_connection_that_is_gone(run: Runner) -> None:
 
 async def closed(end: Recorder) -> None:
     """Until the peer's close_notify has come, told or not."""
-    while not end.transport._link.connection.peer_closed:
+    while not below(end.transport).connection.peer_closed:
         await asyncio.sleep(0)
 
 

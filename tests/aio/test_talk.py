@@ -80,7 +80,7 @@ def test_what_is_known_of_a_connection(run: Runner) -> None:
     async def main() -> None:
         async with connected(client_auth=MUTUAL) as (client, server):
             assert isinstance(handfast.info(server.transport).peer, VerifiedPeer)
-            assert handfast.info(server.transport).presented == certificates.client().chain
+            assert handfast.info(server.transport).peer_chain == certificates.client().chain
             info = handfast.info(client.transport)
             assert info is client.transport.info is client.transport.get_extra_info("handfast")
             writer = asyncio.StreamWriter(client.transport, client, None, asyncio.get_running_loop())

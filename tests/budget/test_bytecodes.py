@@ -13,6 +13,7 @@ from tests.budget.counting import Bytecodes
 from tests.budget.rows import NEW_HELLO
 from tests.budget.table import Figures
 from tests.syntax import ROOT
+from tests.waiting import LIMIT
 
 # What a server's first receive took for a hello that never came before when no hello was remembered: what is
 # remembered for peers that say the same each time may not be paid for by those that never do.
@@ -23,7 +24,7 @@ WITHOUT_MEMORY = {"3.11": 8940, "3.12": 7990, "3.13": 7659}
 def counted() -> Figures:
     """Of a process of its own: in this one other tests have filled the memories, and a tracer may run."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.budget", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, "-m", "tests.budget", "--json"], cwd=ROOT, capture_output=True, text=True, timeout=LIMIT
     )
     assert done.returncode == 0, done.stderr
     figures: Figures = json.loads(done.stdout)

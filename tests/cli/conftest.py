@@ -19,8 +19,8 @@ from handfast.cli import main
 from handfast.cli.lenses import Lenses
 from handfast.cli.serve import Server
 from handfast.engine import ClientAuth
-from handfast.events import Role
 from handfast.io import sockets
+from handfast.roles import Role
 from tests import certificates
 from tests.lens.connections import server_config
 from tests.waiting import LIMIT
@@ -179,7 +179,7 @@ def on_a_terminal(*arguments: object, **variables: str) -> Iterator[tuple[subpro
         yield process, controller
     finally:
         process.kill()
-        process.wait(30)
+        process.wait(LIMIT)
         os.close(controller)
 
 

@@ -528,7 +528,7 @@ def test_an_interactive_session_says_that_it_is_connected(pki):
         assert f"connected to 127.0.0.1:{port} by TLS 1.3" in " ".join(shown_until(controller, "ends it").split())
         os.write(controller, b"hello\n")
         shown = shown_until(controller, "http/1.1")
-        assert process.wait(30) == 0
+        assert process.wait(LIMIT) == 0
     assert "you: hello" in shown
     assert "TLS 1.3 OK, one-way" in shown
 
@@ -541,7 +541,7 @@ def test_ctrl_c_still_tells_the_verdict(pki):
         shown_until(controller, "ends it")
         process.send_signal(signal.SIGINT)
         shown = shown_until(controller, "http/1.1")
-        assert process.wait(30) == 130
+        assert process.wait(LIMIT) == 130
     assert "handfast: TLS 1.3 OK, one-way: server CN=localhost" in shown
 
 
@@ -555,7 +555,7 @@ def test_a_body_without_a_newline_does_not_swallow_the_verdict(run, pki):
         on_a_terminal("connect", url(port), *pki.trust) as (process, controller),
     ):
         shown = shown_until(controller, "http/1.1")
-        assert process.wait(30) == 0
+        assert process.wait(LIMIT) == 0
     assert "body\r\nhandfast: TLS 1.3 OK" in shown
     assert max(map(len, shown.splitlines())) <= 80
     # What goes into a file or a pipe stays what it was.

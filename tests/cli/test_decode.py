@@ -22,7 +22,7 @@ from handfast.cli import live
 from handfast.engine import ClientAuth
 from handfast.limits import PASTED_BYTES
 from handfast.passive import decode
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from tests import certificates
 from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, https_server, start
 from tests.lens.connections import client_config, server_config

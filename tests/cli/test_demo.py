@@ -15,6 +15,7 @@ import pytest
 from handfast.trust.roots import Roots
 from handfast.x509.describe import describe
 from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, on_a_terminal, shown_until, start
+from tests.waiting import LIMIT
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +95,9 @@ def test_the_commands_it_prints_run_as_they_stand(told):
     )
     assert server.stdout is not None
     assert server.stdout.readline().startswith("Serving on https://127.0.0.1:")
-    done = subprocess.run(["sh", "-c", connect], capture_output=True, text=True, env=CLEAN_ENVIRONMENT, timeout=30)
+    done = subprocess.run(["sh", "-c", connect], capture_output=True, text=True, env=CLEAN_ENVIRONMENT, timeout=LIMIT)
     server.terminate()
-    server.communicate(timeout=30)
+    server.communicate(timeout=LIMIT)
     assert done.returncode == 0
     assert done.stdout.startswith("You are CN=demo client")
     assert "mutual TLS 1.3 OK" in done.stderr
@@ -126,11 +127,10 @@ def test_what_make_started_prints_paths_that_work_from_anywhere(tmp_path):
     assert "--cacert here/ca.pem" in result.out
 
 
-def test_it_fits_a_terminal(tmp_path):
-    arguments = ("demo", "--port", 0, "--out", tmp_path / "demo")
-    with on_a_terminal(*arguments, COLUMNS="80", NO_COLOR="1") as (_, controller):
+def test_it_fits_a_terminal(tmp_path, monkeypatch):
+    # A path in a command cannot be wrapped, so here it is a short one, wherever the tests' files are.
+    monkeypatch.chdir(tmp_path)
+    with on_a_terminal("demo", "--port", 0, "--out", "demo", COLUMNS="80", NO_COLOR="1") as (_, controller):
         lines = shown_until(controller, "never").replace("\r", "").splitlines()
-    words = [word for line in lines for word in line.split() if len(word) > 72]
-    long = [line for line in lines if len(line) > 80 and not any(word in line for word in words)]
-    assert long == []
+    assert [line for line in lines if len(line) > 80] == []
     assert any(line.startswith("mutual TLS 1.3 OK: client CN=demo client") for line in lines)

@@ -17,7 +17,7 @@ from handfast.cli.http import Request
 from handfast.cli.lenses import Lenses
 from handfast.cli.serve import Server, answer, listener_for
 from handfast.engine import ClientAuth, ConnectionInfo
-from handfast.events import Role
+from handfast.roles import Role
 from tests import certificates
 from tests.cli.conftest import finish, https_server, start
 from tests.lens.connections import server_config, verifier

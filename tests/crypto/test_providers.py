@@ -21,8 +21,8 @@ from handfast.crypto.providers import ACCEPTED_QH3, AWS_LC, provider_named
 from handfast.crypto.suites import InvalidTag
 from handfast.engine import ClientConfig, ServerConfig
 from handfast.errors import ConfigError, LocalFailure, PeerMisbehaved
-from handfast.events import Role
 from handfast.registry import CipherSuite, NamedGroup, SignatureScheme
+from handfast.roles import Role
 from tests import certificates
 from tests.protocol.ours import Judge, credentials
 from tests.protocol.test_key_shares import parameters

@@ -18,7 +18,7 @@ from handfast.errors import CertificateRejected, Fault, HandfastError, PeerRejec
 from handfast.limits import MIN_RSA_BITS
 from handfast.pki.faults import FaultNames, FaultSet, Role
 from handfast.registry import AlertDescription, SignatureScheme
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 

@@ -48,7 +48,7 @@ def test_a_case_on_the_wire(fault: Fault, names: FaultNames) -> None:
     meeting.assert_refused(fault.role, fault.code, fault.alert)
     culprit = made.server if fault.role is Role.SERVER else made.client
     info = meeting.sides[other(fault.role)].info
-    assert info.presented == (() if culprit is None else culprit.chain)
+    assert info.peer_chain == (() if culprit is None else culprit.chain)
     if culprit is not None:
         assert info.peer is not None
         assert info.peer.verdict.code == fault.code

@@ -202,7 +202,7 @@ def haproxy_version() -> str:
 
 
 def _run(*command: str) -> str:
-    run = subprocess.run([require_peer(command[0]), *command[1:]], capture_output=True, text=True, timeout=20)
+    run = subprocess.run([require_peer(command[0]), *command[1:]], capture_output=True, text=True, timeout=LIMIT)
     return run.stdout.strip()
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from handfast.trust.presented import PresentedChain
-    from handfast.trust.verdict import Verdict
+    from handfast.verdict import Verdict
     from tests.conftest import Files
 
 LIMIT = 90.0

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from handfast.pki.authority import Issued
     from tests.conftest import Files
 
 CLIENTS: dict[str, Any] = {

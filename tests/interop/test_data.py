@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast.engine import ClientConfig
-from handfast.events import Epoch, Event, HandshakeComplete, RecordSeen, Role
+from handfast.events import Epoch, Event, HandshakeComplete, RecordSeen
 from handfast.registry import AlertDescription as Alert
 from handfast.registry import ContentType
+from handfast.roles import Role
 from handfast.tools.endpoint import Address, Export, KeyUpdate, Options, Shutdown, run
 from tests.interop.meeting import Meeting, cannot, refused, said, trusting
 from tests.listening import LOCALHOST

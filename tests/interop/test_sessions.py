@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from handfast.engine import ClientAuth
-from handfast.events import Direction, Event, MessageSeen
+from handfast.events import Event, MessageSeen
 from handfast.registry import CertificateCompressionAlgorithm
+from handfast.roles import Direction
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 from handfast import Credentials, HeldKey, KeyHolder, RemoteSigner
 from handfast.credentials.signers import LocalSigner
 from handfast.crypto.private_keys import public_key_info_of
-from handfast.events import Role
+from handfast.roles import Role
 from tests import certificates
 from tests.waiting import LIMIT
 

@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from handfast import limits
 from handfast.crypto import groups
 from handfast.errors import HandfastError
-from handfast.events import Role
 from handfast.keyholder import protocol
 from handfast.keyholder.protocol import (
     Answer,
@@ -31,6 +30,7 @@ from handfast.keyholder.protocol import (
     parts_of,
 )
 from handfast.registry import NamedGroup, SignatureScheme
+from handfast.roles import Role
 from handfast.wire.codec import decode, encode
 from tests import certificates
 from tests.wire.strategies import structs

@@ -17,8 +17,7 @@ import handfast
 from handfast import ClientAuth, Credentials, RemoteSigner, aio, limits
 from handfast.credentials.signers import LocalSigner
 from handfast.errors import ApiMisuse, ConfigError, HandfastError, LocalFailure, PeerRejected
-from handfast.events import Role
-from handfast.keyholder.link import Place
+from handfast.keyholder.link import HolderAddress
 from handfast.keyholder.protocol import (
     VERSION,
     Answer,
@@ -32,6 +31,7 @@ from handfast.keyholder.protocol import (
     read_frame,
 )
 from handfast.registry import SignatureScheme
+from handfast.roles import Role
 from handfast.wire.codec import decode, encode
 from tests import certificates
 from tests.aio.conftest import Runner, run
@@ -596,7 +596,7 @@ def test_closing_it_ends_what_still_connects(tmp_path: Path, monkeypatch: pytest
     async def sign(signer: Any) -> bytes:
         return bytes(await signer.sign(ECDSA, CONTENT))
 
-    monkeypatch.setattr(Place, "open", open_and_wait)
+    monkeypatch.setattr(HolderAddress, "open", open_and_wait)
     with identities(tmp_path / "s", timeout=LIMIT) as (server, _):
         failures: list[LocalFailure] = []
 

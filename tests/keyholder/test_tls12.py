@@ -8,8 +8,8 @@ import pytest
 
 from handfast import ClientAuth
 from handfast.errors import LocalFailure, PeerRejected
-from handfast.events import Role
 from handfast.registry import ProtocolVersion
+from handfast.roles import Role
 from tests import certificates
 from tests.aio.support import client_config, server_config
 from tests.keyholder.support import Running, close, held, remote

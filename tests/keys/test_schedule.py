@@ -8,7 +8,7 @@ from handfast.crypto.hashes import SHA256, SHA384
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import ApiMisuse
 from handfast.events import SecretLevel
-from handfast.keys import keylog
+from handfast.keys import secret_names as keylog
 from handfast.keys.hkdf import expand_label, extract
 from handfast.keys.schedule import EarlySecret, ExporterSecret, HandshakeSecret, MainSecret
 from tests.vectors import rfc8448_simple as rfc

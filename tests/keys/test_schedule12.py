@@ -9,9 +9,10 @@ import pytest
 from handfast.crypto.hashes import SHA256, SHA384
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import ApiMisuse
-from handfast.events import Role, SecretLevel
-from handfast.keys import keylog
+from handfast.events import SecretLevel
+from handfast.keys import secret_names as keylog
 from handfast.keys.schedule12 import MainSecret12, prf
+from handfast.roles import Role
 from tests.certificates import require_peer
 from tests.waiting import LIMIT
 

@@ -9,10 +9,11 @@ from handfast.cli.words import DESCRIBER
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ClientConnection, ServerConfig, ServerConnection
 from handfast.errors import HandfastError
-from handfast.events import Role, Secret
-from handfast.lens import verdict
+from handfast.events import Secret
+from handfast.lens import verdict_line as verdict
 from handfast.lens.outcome import Outcome
 from handfast.lens.trace import Trace
+from handfast.roles import Role
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from tests import certificates

@@ -15,12 +15,12 @@ from handfast import der
 from handfast.cli import words
 from handfast.engine import ClientAuth
 from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, PeerRejected
-from handfast.events import Direction, Role
-from handfast.lens import verdict
+from handfast.lens import verdict_line as verdict
 from handfast.lens.outcome import Cause, CauseCode, HttpAnswer, Manner, Outcome
 from handfast.pki.authority import CertificateAuthority, Issued, certificate_der
 from handfast.pki.template import SERVER_AUTH, sign
 from handfast.registry import AlertDescription, CipherSuite, NamedGroup
+from handfast.roles import Direction, Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
 from handfast.trust.presented import PresentedChain

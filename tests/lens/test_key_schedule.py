@@ -11,8 +11,9 @@ import pytest
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 from handfast.engine import ClientAuth, ClientConnection, ServerConnection
-from handfast.events import Checked, Direction, Epoch, MessageSeen, RecordSeen, Role
+from handfast.events import Checked, Epoch, MessageSeen, RecordSeen
 from handfast.registry import CipherSuite, NamedGroup
+from handfast.roles import Direction, Role
 from tests import certificates
 from tests.lens.connections import RESPONSE, Watched, client_config, converse, server_config
 

@@ -9,8 +9,8 @@ import pytest
 import handfast
 from handfast import limits, logs
 from handfast.errors import ConnectionLost, HandfastError, PeerMisbehaved, PeerRejected
-from handfast.lens import log
-from handfast.lens.log import FailureLog, address_text, failure_line, log_failure
+from handfast.io import failure_log as log
+from handfast.io.failure_log import FailureLog, address_text, failure_line, log_failure
 
 ERROR = PeerMisbehaved("bad_record_mac")
 

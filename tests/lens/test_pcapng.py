@@ -13,9 +13,10 @@ import pytest
 
 from handfast.engine import ClientAuth
 from handfast.errors import ApiMisuse
-from handfast.events import Closed, Direction, Epoch, MessageSeen, RecordSeen, Secret, SecretLevel
+from handfast.events import Closed, Epoch, MessageSeen, RecordSeen, Secret, SecretLevel
 from handfast.lens.pcapng import LOOPBACK_MSS, CaptureFile, Flow
 from handfast.registry import NamedGroup
+from handfast.roles import Direction
 from tests import certificates
 from tests.certificates import require_peer
 from tests.lens.connections import client_config, server_config

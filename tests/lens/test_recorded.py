@@ -8,12 +8,13 @@ from pathlib import Path
 import pytest
 
 from handfast.engine import ClientAuth
-from handfast.events import Checked, Closed, MessageSeen, Noted, Role
+from handfast.events import Checked, Closed, MessageSeen, Noted
 from handfast.lens import fingerprints
 from handfast.lens.describer import Describer
 from handfast.lens.json_events import JsonEvents
 from handfast.lens.recorded import Judgement, RecordedOutcome
 from handfast.passive import decode
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
 from handfast.wire import extensions as ext

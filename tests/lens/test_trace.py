@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 from handfast.cli.words import DESCRIBER
 from handfast.crypto import hashes
 from handfast.engine import ClientAuth
-from handfast.events import AlertSeen, Checked, Direction, Epoch, MessageSeen, RecordSeen, SecretDerived
-from handfast.keys.keylog import SECRETS
+from handfast.events import AlertSeen, Checked, Epoch, MessageSeen, RecordSeen, SecretDerived
+from handfast.keys.secret_names import SECRETS
 from handfast.lens.trace import Trace
 from handfast.registry import ContentType, NamedGroup
+from handfast.roles import Direction
 from handfast.wire.extensions import CertificateAuthorities, Extensions, OfferedPsks, PskIdentity, SignatureSchemeList
 from handfast.wire.messages import CertificateRequest, ClientHello, NewSessionTicket
 from tests import certificates

@@ -8,10 +8,11 @@ import pytest
 
 from handfast.engine import ClientAuth
 from handfast.errors import ConnectionLost
-from handfast.events import HandshakeComplete, Role
-from handfast.lens import verdict
+from handfast.events import HandshakeComplete
+from handfast.lens import verdict_line as verdict
 from handfast.lens.outcome import Outcome
 from handfast.registry import CipherSuite, NamedGroup
+from handfast.roles import Role
 from tests import certificates
 from tests.lens.connections import client_config, converse, server_config, verifier
 

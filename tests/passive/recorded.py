@@ -11,10 +11,11 @@ from typing import Any
 
 from handfast.engine import ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection
 from handfast.errors import HandfastError
-from handfast.events import Direction, Event, Role, Secret
+from handfast.events import Event, Secret
 from handfast.handshake.seams import Seams
 from handfast.lens.keylog import KeyLog
 from handfast.lens.pcapng import LOOPBACK_MSS, CaptureFile, Flow
+from handfast.roles import Direction, Role
 
 CLIENT, SERVER = ("127.0.0.1", 51515), ("127.0.0.1", 1337)
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT

@@ -14,23 +14,23 @@ from handfast.events import (
     AlertSeen,
     Checked,
     Closed,
-    Direction,
     Epoch,
     Event,
+    EventDispatcher,
     KeysChanged,
     MessageSeen,
     Negotiated,
     Noted,
     RecordSeen,
     SecretDerived,
-    Watch,
 )
 from handfast.limits import MAX_CIPHERTEXT_12, MAX_HANDSHAKE_MESSAGE, RECORDED_CONNECTIONS
 from handfast.passive import Flow, RecordedConnection, decode, replay
 from handfast.passive.conversations import Conversations
 from handfast.passive.decoder import Decoder
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.packets import FIN, RST, SYN, Endpoint, Segment
+from handfast.roles import Direction
 from tests import certificates
 from tests.lens.connections import client_config, server_config
 from tests.passive.recorded import C2S, S2C, Pair, blocks, talk, without_secrets
@@ -67,9 +67,9 @@ def messages(connection: RecordedConnection, direction: Direction) -> list[str]:
 
 def sealed(connection: RecordedConnection, direction: Direction) -> list[tuple[Epoch, str]]:
     return [
-        (event.epoch, event.sealed)
+        (event.epoch, event.unreadable_reason)
         for event in connection.events
-        if isinstance(event, RecordSeen) and event.direction is direction and event.sealed
+        if isinstance(event, RecordSeen) and event.direction is direction and event.unreadable_reason
     ]
 
 
@@ -340,7 +340,7 @@ def test_so_many_connections_are_followed_at_once():
 
 def decoded_by_hand(*pieces: tuple[Direction, bytes]) -> RecordedConnection:
     connection = RecordedConnection(Flow(1, A, B))
-    decoder = Decoder(Watch([connection.events.append], [], lambda: 1.0), KeyLogSecrets())
+    decoder = Decoder(EventDispatcher([connection.events.append], [], lambda: 1.0), KeyLogSecrets())
     for direction, piece in pieces:
         decoder.feed(direction, piece)
     return connection

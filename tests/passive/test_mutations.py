@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from handfast.cli.words import DESCRIBER
 from handfast.errors import ConfigError
-from handfast.events import SecretLevel, Watch
+from handfast.events import EventDispatcher, SecretLevel
 from handfast.lens.json_events import JsonEvents
 from handfast.lens.pcapng import interface_block, packet_block, section_block
 from handfast.lens.recorded import RecordedOutcome
@@ -132,7 +132,7 @@ def test_any_bytes_behind_a_hello(said):
 @settings(max_examples=100, deadline=None)
 @given(st.text(alphabet="0123456789abcdefxX:, \n>|<Handshake[]", max_size=300))
 def test_any_paste(text):
-    paste = Paste(Watch([lambda event: None], [], lambda: 0.0))
+    paste = Paste(EventDispatcher([lambda event: None], [], lambda: 0.0))
     for piece in pieces(text):
         paste.tell(piece)
 

@@ -10,14 +10,23 @@ from typing import Any
 
 import pytest
 
-from handfast.events import Checked, Closed, Direction, Epoch, MessageSeen, Negotiated, Noted, RecordSeen
+from handfast.events import (
+    Checked,
+    Closed,
+    Epoch,
+    MessageSeen,
+    Negotiated,
+    Noted,
+    RecordSeen,
+)
 from handfast.limits import KEY_LOG_VALUES, RECORDED_PROLOGUE, RECORDED_WAITING
 from handfast.passive import Flow, conversations
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.packets import ACK, FIN, RST, SYN, Endpoint, Segment
 from handfast.passive.prologues import prologue
 from handfast.passive.records import RecordStream, is_sslv2_hello
 from handfast.passive.tcp import Stream
+from handfast.roles import Direction
 from tests import certificates
 from tests.passive.recorded import C2S, S2C
 from tests.passive.test_decoder import (

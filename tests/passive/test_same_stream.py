@@ -17,11 +17,12 @@ from handfast.credentials.credentials import Credentials
 from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import ClientAuth
 from handfast.errors import ConnectionLost
-from handfast.events import AlertSeen, Checked, Direction, Event, KeysChanged, MessageSeen, RecordSeen, SecretDerived
+from handfast.events import AlertSeen, Checked, Event, KeysChanged, MessageSeen, RecordSeen, SecretDerived
 from handfast.lens.trace import Trace
 from handfast.passive import decode
 from handfast.pki.authority import Issued
 from handfast.registry import CertificateCompressionAlgorithm, NamedGroup, SignatureScheme
+from handfast.roles import Direction
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets, StoredTickets
@@ -32,7 +33,7 @@ from tests.lens.connections import client_config, credentials, roots, server_con
 from tests.passive.recorded import C2S, S2C, Pair, Side, talk, without_secrets
 
 # The literal list: events that a recording does not tell ...
-ONLY_LIVE = ("Waiting", "Resumed", "CertificateChosen", "PeerJudged", "HandshakeComplete")
+ONLY_LIVE = ("NeedAsked", "NeedAnswered", "CertificateChosen", "PeerJudged", "HandshakeComplete")
 # ... those that only a recording tells ...
 ONLY_RECORDED = ("Noted", "ConnectionSeen")
 # ... secrets that no key log holds ...

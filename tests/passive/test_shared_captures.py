@@ -14,9 +14,16 @@ from typing import Any
 
 import pytest
 
-from handfast.events import AlertSeen, Checked, Direction, MessageSeen, Noted, RecordSeen
+from handfast.events import (
+    AlertSeen,
+    Checked,
+    MessageSeen,
+    Noted,
+    RecordSeen,
+)
 from handfast.passive import Decoded, RecordedConnection, decode
 from handfast.registry import HandshakeType
+from handfast.roles import Direction
 from tests.passive.recorded import C2S, S2C
 
 HERE = Path(__file__).resolve().parents[2]

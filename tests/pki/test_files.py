@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handfast.errors import ConfigError
-from handfast.pki.files import write_files, write_pki
+from handfast.pki.directory import write_files, write_pki
 from tests import certificates
 
 if TYPE_CHECKING:

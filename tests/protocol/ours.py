@@ -11,12 +11,12 @@ import pytest
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection
 from handfast.errors import HandfastError
-from handfast.events import Role
 from handfast.handshake import seams as seam
 from handfast.pki.authority import Issued
 from handfast.registry import NamedGroup
+from handfast.roles import Role
 from handfast.trust.presented import PresentedChain
-from handfast.trust.verdict import accept
+from handfast.verdict import accept
 from tests import certificates
 from tests.lies import Lie
 from tests.peer import Client, Server

@@ -6,9 +6,10 @@ import pytest
 
 from handfast.engine import ClientAuth, PeerClosed
 from handfast.errors import HandfastError, PeerRejected
-from handfast.events import AlertSeen, Event, Role
+from handfast.events import AlertSeen, Event
 from handfast.limits import MAX_USER_CANCELED
 from handfast.registry import AlertDescription
+from handfast.roles import Role
 from tests.lies import ALERT, APPLICATION_DATA, FATAL, WARNING, Plain, Record, alert, preceded_by
 from tests.protocol.ours import (
     APPLICATION_KEYS,

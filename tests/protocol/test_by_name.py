@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -199,7 +200,7 @@ def test_credentials_that_come_later():
     ours.answer(ours.need, credentials(A))
     theirs.receive(ours.outgoing())
     assert theirs.connected
-    assert theirs.info.presented == A.chain
+    assert theirs.info.peer_chain == A.chain
 
 
 # Of a plain sequence
@@ -268,3 +269,64 @@ def test_of_a_function_nobody_knows_what_it_says_of_other_names():
 def test_a_client_serves_no_host():
     with pytest.raises(ApiMisuse):
         client().info.serves("localhost")
+
+
+# What a table or a chooser says is asked, or it is refused
+
+
+def strict():
+    return config(A, client_auth=ClientAuth.REQUIRE_AND_VERIFY)
+
+
+@pytest.mark.parametrize("as_default", [True, False])
+def test_a_table_inside_a_table_is_refused_when_it_is_made(as_default):
+    inner = ServerConfig.by_name({"strict.example": strict(), "lax.example": config(B)})
+    table = {"a.example": config(B)} if as_default else {"a.example": config(B), "*.example": inner}
+    with pytest.raises(ConfigError, match="would not be asked"):
+        ServerConfig.by_name(table, default=inner if as_default else None)
+    with pytest.raises(ConfigError, match="would not be asked"):
+        replace(config(B), choose_config=ByName({"*.example": inner}))
+
+
+def test_a_table_that_a_function_returns_is_not_used_as_its_first_entry():
+    inner = ServerConfig.by_name({"lax.example": config(B), "strict.example": strict()})
+    settings = replace(config(B), choose_config=lambda hello: inner)
+    peer = meet(settings, "strict.example")
+    assert peer.refusal == ("need_failed", "internal_error", PLAINTEXT)
+    assert "would not be asked" in peer.connection.error.what
+
+
+def test_a_configuration_made_from_the_one_that_chose_it_was_chosen():
+    settings: Any = replace(config(B), choose_config=lambda hello: replace(settings, application_protocols=("x",)))
+    assert meet(settings, protocols=(b"x",)).connection.info.application_protocol == "x"
+
+
+def test_what_holds_before_a_configuration_is_chosen_is_the_same_in_all():
+    with pytest.raises(ConfigError, match="handshake_timeout"):
+        ServerConfig.by_name({"a.example": config(A), "b.example": config(B, handshake_timeout=5.0)})
+    settings = replace(config(B), choose_config=lambda hello: config(B, handshake_timeout=5.0))
+    assert meet(settings).refusal.code == "need_failed"
+
+
+def test_the_fragments_are_those_of_the_chosen_configuration():
+    settings = replace(config(B), choose_config=lambda hello: config(A, max_fragment=64))
+    ours = meet(settings).connection
+    ours.send(bytes(640))
+    assert len(ours.outgoing()) == 10 * (64 + 22)
+
+
+@pytest.mark.parametrize("value", [1, "config", config(B), [], [config(B)], lambda hello: None])
+def test_a_name_stands_for_what_can_be_used(value):
+    with pytest.raises(ConfigError, match="stands for"):
+        replace(config(B), credentials=ByName({"a.example": value}))
+    if not isinstance(value, ServerConfig):
+        with pytest.raises(ConfigError, match="stands for"):
+            replace(config(B), choose_config=ByName({"a.example": value}))
+
+
+def test_a_name_may_stand_for_credentials_that_are_loaded_anew():
+    class Handle:
+        current = credentials(A)
+
+    settings = replace(config(B), credentials=ByName({"a.example": Handle(), "b.example": [Handle()]}))
+    assert shown(meet(settings, "a.example")) == shown(meet(settings, "b.example")) == A.chain[0]

@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 
 from handfast.engine import ClientAuth, ClientConfig
 from handfast.errors import BadMessage, ConfigError, PeerMisbehaved
-from handfast.events import Direction, MessageSeen, Role
+from handfast.events import MessageSeen
 from handfast.handshake.identity import certificate_message, encoded_certificate
 from handfast.handshake.negotiate import CertificateForm
 from handfast.limits import MAX_HANDSHAKE_MESSAGE, MAX_ZSTD_WINDOW
 from handfast.registry import CertificateCompressionAlgorithm, ExtensionType
+from handfast.roles import Direction, Role
 from handfast.wire import compression
 from handfast.wire.codec import encode
 from handfast.wire.compression import ALGORITHMS, certificate_in, compress, decompress
@@ -64,7 +65,7 @@ def test_both_certificates_go_compressed(algorithm):
     )
     assert [watched.error for watched in told] == [None, None]
     for watched, (direction, chain) in zip(told, ((S2C, certificates.server().chain), (C2S, alice.chain)), strict=True):
-        assert watched.outcome.info.presented == chain
+        assert watched.outcome.info.peer_chain == chain
         assert seen(watched, Certificate, direction) == []
         (message,) = seen(watched, CompressedCertificate, direction)
         plain = Certificate(b"", tuple(map(CertificateEntry, chain))).encode()
@@ -284,7 +285,7 @@ def test_a_foreign_compression_is_accepted(role, algorithm):
     identity = certificates.server() if role is Role.CLIENT else certificates.client()
     peer = meet(role, ours, lies={"Certificate": compressed(algorithm)}, identity=identity).run()
     assert peer.complete, peer.connection.error
-    assert peer.connection.info.presented == identity.chain
+    assert peer.connection.info.peer_chain == identity.chain
 
 
 def test_the_largest_certificate_that_may_be_compressed():

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
+from handfast.config.asked import HelloSeen
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.handshake.needs import Choose
-from handfast.handshake.negotiate import HelloSeen
 from handfast.registry import SignatureScheme
 from handfast.wire.extensions import CertificateAuthorities
 from handfast.wire.messages import Certificate
@@ -107,9 +107,10 @@ def test_it_is_asked_once_even_after_a_retry():
     assert ours.info.retried
 
 
-def test_a_chosen_configuration_does_not_choose_again():
+def test_a_chosen_configuration_that_would_choose_again_is_refused():
+    """It would not be asked, and whoever wrote it relies on what it chooses."""
     inner = config(choose_config=lambda hello: 1 / 0)
-    assert Client(choosing(inner)).run().complete
+    assert Client(choosing(inner)).run().refusal == Refusal("need_failed", "internal_error", PLAINTEXT)
 
 
 async def later(value: object) -> object:

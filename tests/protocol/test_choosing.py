@@ -23,15 +23,16 @@ from handfast.engine import (
     ServerConnection,
 )
 from handfast.errors import ConfigError
-from handfast.events import CertificateChosen, Role
+from handfast.events import CertificateChosen
 from handfast.handshake.selection import choose_client_credentials
 from handfast.lens.outcome import Outcome
 from handfast.lens.trace import Trace
 from handfast.pki.template import key_usage
 from handfast.registry import NamedGroup, SignatureScheme
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
-from handfast.trust.verdict import refuse
+from handfast.verdict import refuse
 from handfast.wire.extensions import OidFilter, OidFilters
 from handfast.wire.messages import Certificate
 from tests import certificates
@@ -345,7 +346,7 @@ def test_it_may_be_asynchronous():
     ours.receive(theirs.outgoing())
     ours.answer(ours.need, asyncio.run(ours.awaitable))
     theirs.receive(ours.outgoing())
-    assert theirs.info.presented == ALICE.chain
+    assert theirs.info.peer_chain == ALICE.chain
     assert theirs.connected
 
 

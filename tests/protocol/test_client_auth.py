@@ -11,9 +11,9 @@ import pytest
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.engine import ClientAuth, UnverifiedPeer, VerifiedPeer
 from handfast.errors import ConfigError
-from handfast.events import Role
 from handfast.pki.authority import Issued
-from handfast.trust.verdict import refuse
+from handfast.roles import Role
+from handfast.verdict import refuse
 from handfast.wire.extensions import Extensions, SignatureSchemeList
 from handfast.wire.messages import Certificate, CertificateRequest
 from tests import certificates
@@ -81,7 +81,7 @@ def check_outcome(peer, judge, mode, what, alerts, keys):
     assert type(ours.info.peer) is known
     assert ours.info.client_auth_requested == (mode is not NONE)
     came = mode is not NONE and what != NO_CERTIFICATE
-    assert ours.info.presented == (certificates.client().chain if came else ())
+    assert ours.info.peer_chain == (certificates.client().chain if came else ())
     assert len(judge.asked) == (came and what != NOT_PROVEN)
     assert ours.info.client_cert_error == client_cert_error(mode, what)
 

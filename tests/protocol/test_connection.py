@@ -8,8 +8,9 @@ import pytest
 
 from handfast.engine import ClientAuth, Data, HandshakeDone, PeerClosed
 from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, Fault, HandfastError, PeerMisbehaved
-from handfast.events import Closed, Event, HandshakeComplete, Role
+from handfast.events import Closed, Event, HandshakeComplete
 from handfast.handshake.seams import REAL
+from handfast.roles import Role
 from tests import certificates
 from tests.lies import APPLICATION_DATA, WARNING, Plain, Record, Wire, alert
 from tests.peer import Server

@@ -9,9 +9,9 @@ import pytest
 from handfast import limits
 from handfast.engine import ClientAuth, ClientConfig, HandshakeDone
 from handfast.errors import ApiMisuse
-from handfast.events import Role
-from handfast.handshake.offer_session import partition
+from handfast.handshake.client_resumption import partition
 from handfast.handshake.seams import Seams
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.state import ClientSession
@@ -527,8 +527,8 @@ def test_who_sent_early_data_is_not_verified_before_the_handshake_is_over():
     world = early_world(client={**IDENTIFIED["client"], **OPT_IN}, server={**IDENTIFIED["server"], **OPT_IN})
     pair = world.pair(early_data=QUESTION)
     pair.server.receive(pair.client.outgoing())
-    info = pair.server.info
-    assert (info.early_data, info.verified_peer, info.peer, info.presented) == ("accepted", None, None, ())
+    info: Any = pair.server.info
+    assert (info.early_data, info.verified_peer, info.peer, info.peer_chain) == ("accepted", None, None, ())
     assert info.session_peer.chain == certificates.client().chain
     assert info.session_peer.verdict.accepted
     assert pair.run().resumed

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from handfast.errors import ApiMisuse
-from handfast.events import Role
 from handfast.registry import ExtensionType
+from handfast.roles import Role
 from handfast.wire.extensions import EarlyDataIndication, Extensions
 from handfast.wire.messages import ClientHello, EndOfEarlyData
 from tests.lies import (

@@ -10,8 +10,8 @@ from dataclasses import replace
 import pytest
 
 from handfast.engine import ClientAuth
-from handfast.events import Role
 from handfast.registry import ExtensionType
+from handfast.roles import Role
 from handfast.wire.extensions import OpaqueExtension
 from handfast.wire.messages import (
     MESSAGES,

@@ -12,10 +12,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import ClientConfig, Data, ExtractedSecrets, VerifiedPeer
 from handfast.errors import ApiMisuse
-from handfast.events import Role
 from handfast.io import sockets
 from handfast.registry import CipherSuite
-from handfast.trust.verdict import accept
+from handfast.roles import Role
+from handfast.verdict import accept
 from handfast.wire.messages import KeyUpdate
 from tests.protocol.later import our_server
 from tests.protocol.ours import Judge, client, server

@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 
 from handfast.engine import ClientAuth
-from handfast.events import Event, MessageSeen, Role
-from handfast.handshake.flights import FLIGHTS, LATER, START, may_come, message_of, page
-from handfast.handshake.flights12 import FLIGHTS_12
+from handfast.events import Event, MessageSeen
 from handfast.registry import CertificateCompressionAlgorithm, HandshakeType
+from handfast.roles import Role
+from handfast.tools.pages.flights import FLIGHTS, LATER, START, may_come, message_of, page
+from handfast.tools.pages.flights12 import FLIGHTS_12
 from handfast.wire.compression import certificate_in
 from handfast.wire.extensions import Cookie, EarlyDataIndication, Extensions, SelectedPsk, SignatureSchemeList
 from handfast.wire.messages import (
@@ -259,7 +260,7 @@ def test_what_comes_in_order_over_all_configurations_is_the_table(role):
 
 
 def test_the_page_is_drawn_from_the_tables():
-    """If this fails: python -m handfast.handshake.flights > docs/flights.md"""
+    """If this fails: python -m handfast.tools.pages.flights > docs/flights.md"""
     assert (Path(__file__).parents[2] / "docs" / "flights.md").read_text() == page()
 
 

@@ -8,8 +8,8 @@ from handfast.crypto.groups import ALL_GROUPS
 from handfast.crypto.signatures import CERTIFICATE_ONLY, SUPPORTED_SCHEMES, schemes_for
 from handfast.crypto.suites import SUITES_13
 from handfast.engine import ClientAuth, Data, HandshakeDone, PeerClosed, UnverifiedPeer, VerifiedPeer
-from handfast.events import Role
 from handfast.registry import CipherSuite, NamedGroup, SignatureScheme
+from handfast.roles import Role
 from handfast.wire.extensions import CertificateAuthorities, Cookie, ProtocolNameList, SignatureSchemeList
 from handfast.wire.messages import CertificateRequest, ClientHello, EncryptedExtensions
 from tests import certificates

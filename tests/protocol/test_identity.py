@@ -13,11 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec, padding, rsa, x25519
 from handfast.crypto import signatures
 from handfast.engine import ClientAuth, UnverifiedPeer, VerifiedPeer
 from handfast.errors import CertificateRejected
-from handfast.events import Role
 from handfast.limits import MAX_PRESENTED_CERTIFICATES, MAX_RSA_BITS, MAX_RSA_EXPONENT
 from handfast.pki.authority import Issued
 from handfast.registry import SignatureScheme
-from handfast.trust.verdict import refuse
+from handfast.roles import Role
+from handfast.verdict import refuse
 from handfast.wire.extensions import Extensions, OpaqueExtension, SignatureSchemeList
 from handfast.wire.messages import Certificate, CertificateEntry, CertificateVerify
 from handfast.wire.messages12 import Certificate as Certificate12
@@ -79,10 +79,11 @@ def expensive(bits, exponent):
 @pytest.mark.parametrize(("bits", "exponent"), [(MAX_RSA_BITS + 8, 65537), (2048, MAX_RSA_EXPONENT + 1), (2048, 1)])
 def test_an_rsa_key_is_judged_before_it_verifies_anything(role, version, bits, exponent):
     shown = expensive(bits, exponent)
-    ours = {"versions": (version,)}
+    ours: Any = {"versions": (version,)}
     if role is Role.SERVER:
         ours["client_auth"] = ClientAuth.REQUEST
-    more = {"identity": identity(role, "rsa-2048"), "scheme": Scheme.rsa_pss_rsae_sha256}
+    peer: Any
+    more: Any = {"identity": identity(role, "rsa-2048"), "scheme": Scheme.rsa_pss_rsae_sha256}
     if version == 0x0303:
         peer = meet12(role, ours, lies={"Certificate": Certificate12((shown,))}, **more).run()
     else:
@@ -325,7 +326,7 @@ def test_as_many_certificates_as_are_read():
         ours = {"client_auth": ClientAuth.REQUEST} if role is Role.SERVER else {}
         peer = meet(role, ours, identity=chain_of(role, MAX_PRESENTED_CERTIFICATES)).run()
         assert peer.complete, peer.connection.error
-        assert len(peer.connection.info.presented) == MAX_PRESENTED_CERTIFICATES
+        assert len(peer.connection.info.peer_chain) == MAX_PRESENTED_CERTIFICATES
 
 
 @both_roles
@@ -367,7 +368,7 @@ def test_the_chain_stays_readable_after_a_failure():
         ours = {"client_auth": ClientAuth.REQUEST} if role is Role.SERVER else {}
         peer = meet(role, ours, identity=identity(role), lies={"CertificateVerify": change(signature=b"?")}).run()
         assert peer.error.code == "bad_signature"
-        assert peer.connection.info.presented == identity(role).chain
+        assert peer.connection.info.peer_chain == identity(role).chain
         assert peer.connection.info.peer is None
 
 

@@ -7,8 +7,8 @@ from collections.abc import Callable
 import pytest
 
 from handfast.crypto import groups
-from handfast.events import Role
 from handfast.registry import NamedGroup
+from handfast.roles import Role
 from handfast.wire.extensions import KeyShareClientHello, KeyShareEntry, KeyShareServerHello
 from tests.lies import extended, flipped
 from tests.protocol.ours import Row

@@ -6,9 +6,9 @@ import pytest
 
 from handfast.engine import ClientAuth
 from handfast.errors import PeerMisbehaved
-from handfast.events import Role
 from handfast.limits import MAX_CLIENT_HELLO, MAX_HANDSHAKE_BYTES, MAX_HANDSHAKE_MESSAGE
 from handfast.registry import HandshakeType, SignatureScheme
+from handfast.roles import Role
 from handfast.wire.extensions import Extensions, NamedGroupList, OpaqueExtension, Padding
 from handfast.wire.messages import Certificate, CertificateEntry, CertificateVerify, NewSessionTicket
 from tests import certificates

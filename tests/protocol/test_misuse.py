@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import fields
+from functools import partial
 from threading import Thread
 from typing import Any
 
 import pytest
 
 import handfast
-from handfast import aio
+from handfast import ServerConfig, aio
 from handfast.errors import ApiMisuse, CertificateRejected, ConfigError, HandfastError
 from tests import certificates
 
@@ -70,6 +72,78 @@ def test_the_advice_names_what_would_do():
 def test_what_a_servers_configuration_cannot_use(settings, words):
     with pytest.raises(ConfigError, match=words):
         handfast.ServerConfig(credentials=[CREDENTIALS], **settings)
+
+
+ONLY_12: Any = {"versions": [0x0303]}
+
+
+@pytest.mark.parametrize("role", ["client", "server"])
+@pytest.mark.parametrize("name", [one.name for one in fields(ServerConfig) if isinstance(one.default, bool)])
+def test_yes_and_no_are_not_words(role, name):
+    """Text that says no would count as yes."""
+    if role == "client" and not hasattr(handfast.ClientConfig, name):
+        return
+    make: Any = handfast.ClientConfig if role == "client" else partial(ServerConfig, credentials=[CREDENTIALS])
+    with pytest.raises(ConfigError, match=f"{name}: 'false' is neither True nor False"):
+        make(**{name: "false"})
+
+
+@pytest.mark.parametrize("name", ["enforce_verdict", "post_handshake_auth"])
+def test_a_clients_own_yes_and_no_are_not_words(name):
+    settings: Any = {name: "false"}
+    with pytest.raises(ConfigError, match=name):
+        handfast.ClientConfig(**settings)
+
+
+def test_a_deadline_is_a_number():
+    with pytest.raises(ConfigError, match="handshake_timeout: it is not a number"):
+        handfast.ClientConfig(handshake_timeout=float("nan"))
+    with pytest.raises(ApiMisuse):
+        handfast.WithTimeout(handfast.PathVerifier(ROOTS), float("nan"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"post_handshake_auth": True},
+        {"ticket_request": (1, 1)},
+        {"key_share_groups": (0x001D,)},
+        {"ca_names": (b"0\0",)},
+    ],
+    ids=lambda settings: next(iter(settings)),
+)
+def test_what_a_client_of_tls12_cannot_do(settings):
+    handfast.ClientConfig(**settings)
+    with pytest.raises(ConfigError, match=f"{next(iter(settings))}: only TLS 1.3 has it"):
+        handfast.ClientConfig(**ONLY_12, **settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ask_for_ocsp_response": True}, "ask_for_ocsp_response: only TLS 1.3"),
+        ({"ask_for_timestamps": True}, "ask_for_timestamps: only TLS 1.3"),
+        (
+            {
+                "max_early_data": 1,
+                "tickets": handfast.SealedTickets(),
+                "replay_guard": handfast.MemoryReplayGuard(),
+            },
+            "max_early_data: only TLS 1.3",
+        ),
+        (
+            {
+                "client_auth": handfast.ClientAuth.REQUIRE_AND_VERIFY,
+                "verifier": handfast.PathVerifier(ROOTS, ocsp="require"),
+            },
+            "verifier: it requires an OCSP response",
+        ),
+    ],
+)
+def test_what_a_server_of_tls12_cannot_do(settings, words):
+    ServerConfig(credentials=[CREDENTIALS], **settings)
+    with pytest.raises(ConfigError, match=words):
+        ServerConfig(credentials=[CREDENTIALS], **ONLY_12, **settings)
 
 
 @pytest.mark.parametrize("keys", [bytes(32), ["a" * 32]])

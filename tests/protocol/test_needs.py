@@ -12,11 +12,12 @@ from handfast.credentials.credentials import Credentials
 from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import ClientAuth, Data, HandshakeDone, UnverifiedPeer, VerifiedPeer
 from handfast.errors import ApiMisuse, HandfastError
-from handfast.events import Event, Resumed, Role, Waiting
+from handfast.events import Event, NeedAnswered, NeedAsked
 from handfast.handshake.needs import Judge as JudgeNeed
 from handfast.handshake.needs import Need, Sign
 from handfast.handshake.seams import REAL
-from handfast.trust.verdict import accept, refuse
+from handfast.roles import Role
+from handfast.verdict import accept, refuse
 from tests import certificates
 from tests.lies import APPLICATION_DATA, Record, change, followed_by
 from tests.peer import Client, Server
@@ -145,8 +146,12 @@ def test_a_signer_that_returns_no_bytes(role, value):
     assert peer.refusal == ("signing_failed", "internal_error", SIGNING[role])
 
 
+def with_another_end(signature):
+    return signature[:-1] + bytes((signature[-1] ^ 1,))
+
+
 @pytest.mark.parametrize(
-    "value", [lambda _: b"", lambda _: bytes(70), lambda sign: sign()[:-1] + b"\0", lambda sign: sign() + b"\0"],
+    "value", [lambda _: b"", lambda _: bytes(70), lambda sign: with_another_end(sign()), lambda sign: sign() + b"\0"],
     ids=["nothing", "zeros", "one changed byte", "one byte more"],
 )  # fmt: skip
 @both_roles
@@ -396,8 +401,8 @@ def test_waiting_is_told_with_its_place_and_how_long_it_took(role):
     peer = judging(role, DEFERRED, observers=[events.append], seams=seams).run()
     now[0] += 2.5
     peer.connection.answer(peer.connection.need, accept())
-    [waiting] = [event for event in events if isinstance(event, Waiting)]
-    [resumed] = [event for event in events if isinstance(event, Resumed)]
+    [waiting] = [event for event in events if isinstance(event, NeedAsked)]
+    [resumed] = [event for event in events if isinstance(event, NeedAnswered)]
     assert waiting.what == resumed.what == "Judge"
     assert waiting.where.partition(":")[0] == str(role)
     assert resumed.seconds == 2.5

@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 
 from handfast.engine import Connection, Data
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
-from handfast.events import Event, Role
+from handfast.events import Event
 from handfast.limits import MAX_EMPTY_RECORDS
+from handfast.roles import Role
 from handfast.wire.messages import KeyUpdate, NewSessionTicket
 from tests.lies import ALERT, APPLICATION_DATA, HANDSHAKE, WARNING, Item, Plain, Record, alert, flipped
 from tests.protocol.ours import both_roles, meet
@@ -159,7 +160,7 @@ def sent(role: Role, steps: Sequence[object], questions: Sequence[bytes], *, wat
 def test_whatever_is_sent_the_short_way_and_the_general_one_agree(role, steps):
     with pytest.MonkeyPatch.context() as patch:
         # New keys become due after 6 records.
-        patch.setattr("handfast.handshake.post.UPDATE_BEFORE_LIMIT", 2**24 - 6)
+        patch.setattr("handfast.handshake.post_handshake.UPDATE_BEFORE_LIMIT", 2**24 - 6)
         questions = pieces_of(role, [KeyUpdate(1)] * steps.count(True))
         assert sent(role, steps, questions, watched=False) == sent(role, steps, questions, watched=True)
 

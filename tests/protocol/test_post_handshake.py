@@ -6,9 +6,9 @@ import pytest
 
 from handfast.engine import Data
 from handfast.errors import ApiMisuse
-from handfast.events import Role
 from handfast.limits import MAX_CONSECUTIVE_KEY_UPDATES
 from handfast.registry import HandshakeType
+from handfast.roles import Role
 from handfast.wire.extensions import Extensions, OpaqueExtension, SignatureSchemeList
 from handfast.wire.messages import (
     Certificate,
@@ -200,7 +200,7 @@ def test_keys_cannot_be_changed_before_the_handshake_is_over_or_after_close(role
 @both_roles
 def test_keys_change_by_themselves_before_their_limit(role, monkeypatch):
     """Room is left below the limit, and the peer follows."""
-    monkeypatch.setattr("handfast.handshake.post.UPDATE_BEFORE_LIMIT", 2**24 - 20)
+    monkeypatch.setattr("handfast.handshake.post_handshake.UPDATE_BEFORE_LIMIT", 2**24 - 20)
     peer = connected(role)
     for _ in range(50):
         peer.connection.send(b"data")

@@ -14,12 +14,12 @@ from handfast.engine import (
     HandshakeDone,
     PeerAuthenticated,
 )
-from handfast.events import Role
-from handfast.handshake.flights import LATER, START, may_come
 from handfast.handshake.needs import Sign
 from handfast.limits import MAX_CERTIFICATE_REQUESTS, MAX_PENDING_CERTIFICATE_REQUESTS
 from handfast.pki.authority import Issued
+from handfast.roles import Role
 from handfast.sessions.state import ClientSession
+from handfast.tools.pages.flights import LATER, START, may_come
 from handfast.wire.extensions import CertificateAuthorities, Extensions, PostHandshakeAuth, SignatureSchemeList
 from handfast.wire.messages import (
     Certificate,

@@ -20,7 +20,7 @@ from handfast.errors import ApiMisuse, HandfastError
 from handfast.handshake.needs import Judge as JudgeNeed
 from handfast.limits import MAX_PENDING_CERTIFICATE_REQUESTS
 from handfast.registry import AlertDescription
-from handfast.trust.verdict import accept, refuse
+from handfast.verdict import accept, refuse
 from handfast.wire.extensions import CertificateAuthorities, Extensions
 from handfast.wire.messages import (
     CertificateRequest,
@@ -76,7 +76,7 @@ def test_every_mode_against_every_client(mode, what):
         assert authenticated(peer) == [ours.info.peer]
         assert type(ours.info.peer) is (type(None) if expected is None else expected)
     assert len(judge.asked) == (what in (GOOD, REFUSED))
-    assert ours.info.presented == (() if identity is None else ALICE.chain)
+    assert ours.info.peer_chain == (() if identity is None else ALICE.chain)
 
 
 @pytest.mark.parametrize("mode", [mode for mode in ClientAuth if mode is not NONE])

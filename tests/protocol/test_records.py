@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from handfast.engine import ClientAuth, Data
-from handfast.events import Role
 from handfast.keys.schedule import TrafficSecret
 from handfast.limits import MAX_CHANGE_CIPHER_SPECS, MAX_CIPHERTEXT_13, MAX_EMPTY_RECORDS, MAX_PLAINTEXT
 from handfast.record.protection import Protection13
+from handfast.roles import Role
 from handfast.wire.extensions import Extensions
 from handfast.wire.messages import EncryptedExtensions, KeyUpdate, NewSessionTicket
 from tests import certificates

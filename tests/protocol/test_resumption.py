@@ -21,15 +21,16 @@ from handfast.engine import (
     VerifiedPeer,
 )
 from handfast.errors import ApiMisuse, ConnectionLost, LocalFailure
-from handfast.events import Event, MessageSeen, PeerJudged, Role
+from handfast.events import Event, MessageSeen, PeerJudged
 from handfast.handshake.negotiate import TLS12, TLS13
 from handfast.pki.authority import CertificateAuthority
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets, StoredTickets
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import accept, refuse
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import accept, refuse
 from handfast.wire.extensions import ClientTicketRequest, ServerNameAcknowledged, ServerTicketRequestHint
 from handfast.wire.messages import CertificateEntry, EncryptedExtensions, ServerHello
 from tests import certificates
@@ -84,27 +85,26 @@ def test_chain_and_verdict_survive_in_both_roles():
         assert pair.resumed == resumed
         theirs, ours = pair.client.info, pair.server.info
         assert isinstance(theirs.verified_peer, VerifiedPeer)
-        assert theirs.verified_peer.chain == theirs.presented == certificates.server().chain
+        assert theirs.verified_peer.chain == theirs.peer_chain == certificates.server().chain
         assert isinstance(ours.verified_peer, VerifiedPeer)
-        assert ours.verified_peer.chain == ours.presented == certificates.client().chain
+        assert ours.verified_peer.chain == ours.peer_chain == certificates.client().chain
         assert ours.verified_peer.verdict is verdict
         assert ours.client_auth_requested == (not resumed)
 
 
 @EACH_VERSION
 def test_what_came_beside_the_leaf_survives_in_both_roles(versions):
-    """From session to session. In TLS 1.2 clients present nothing there."""
+    """From session to session. In TLS 1.2, which the client decides on, clients present nothing there."""
 
     def shown(issued, *timestamps):
         return (replace(credentials(issued), ocsp_response=b"a response", sct_list=timestamps),)
 
     asks: dict[str, Any] = {"ask_for_ocsp_response": True, "ask_for_timestamps": True}
     world = World(
-        client={"credentials": shown(certificates.client(), b"alice's"), **asks},
+        client={"credentials": shown(certificates.client(), b"alice's"), "versions": versions, **asks},
         server={
             "credentials": shown(certificates.server(), b"the server's", b"another"),
             "client_auth": REQUIRED,
-            "versions": versions,
             **asks,
         },
     )
@@ -185,10 +185,10 @@ def test_a_recorded_hello_makes_nobody_a_verified_peer(versions):
     ours.receive(recorded)
     assert ours.error is None
     assert not ours.connected
-    assert (ours.info.peer, ours.info.presented, ours.info.session_peer) == (None, (), None)
+    assert (ours.info.peer, ours.info.peer_chain, ours.info.session_peer) == (None, (), None)
     with pytest.raises(ConnectionLost):
         ours.eof()
-    assert (ours.info.verified_peer, ours.info.presented) == (None, ())
+    assert (ours.info.verified_peer, ours.info.peer_chain) == (None, ())
 
 
 @EACH_VERSION
@@ -210,7 +210,7 @@ def test_a_resumed_server_is_known_once_its_finished_came(versions):
     flight = pair.server.outgoing()
     pair.client.receive(flight[: -len(flight) // 3])
     assert not pair.client.connected
-    assert (pair.client.info.peer, pair.client.info.presented) == (None, ())
+    assert (pair.client.info.peer, pair.client.info.peer_chain) == (None, ())
     pair.client.receive(flight[-len(flight) // 3 :])
     assert pair.client.info.verified_peer is not None
 
@@ -259,7 +259,7 @@ def test_a_server_that_keeps_its_mind_refuses(versions):
     pair = world.meet()
     assert pair.server.error is not None
     assert pair.server.error.code == "unknown_issuer"
-    assert pair.server.info.presented == certificates.client().chain
+    assert pair.server.info.peer_chain == certificates.client().chain
 
 
 def test_a_client_that_changes_its_mind_does_not_offer_its_session():
@@ -481,7 +481,7 @@ def test_a_ticket_promises_no_more_than_is_left():
 
 
 def partition_of(world: World) -> bytes:
-    from handfast.handshake.offer_session import partition
+    from handfast.handshake.client_resumption import partition
 
     return partition(ClientConfig(**world.client), "localhost")
 

@@ -12,14 +12,14 @@ import pytest
 from handfast import limits
 from handfast.engine import ClientAuth, ClientConfig, ClientConnection, Connection, ServerConfig, ServerConnection
 from handfast.errors import Fault, HandfastError
-from handfast.events import Role
 from handfast.handshake.seams import Seams
-from handfast.lens.log import failure_line
+from handfast.io.failure_log import failure_line
 from handfast.pki.authority import Issued
 from handfast.registry import ExtensionType
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from handfast.wire.messages import CertificateRequest, ClientHello

@@ -11,9 +11,10 @@ import pytest
 
 from handfast.engine import ClientAuth, Connection
 from handfast.errors import HandfastError
-from handfast.events import Direction, Epoch, RecordSeen, Role, Secret, SecretDerived, SecretLevel
+from handfast.events import Epoch, RecordSeen, Secret, SecretDerived, SecretLevel
 from handfast.keys.schedule import TrafficSecret
-from handfast.trust.verdict import refuse
+from handfast.roles import Direction, Role
+from handfast.verdict import refuse
 from tests import certificates
 from tests.lies import APPLICATION_DATA, Record, Wire, change, flipped
 from tests.protocol.ours import Judge, both_roles, client, meet, server
@@ -60,7 +61,11 @@ def assert_only_the_boundary_shows(error, secrets):
     assert error.__context__ is None
     assert error.__cause__ is None
     files = {frame.filename for frame in traceback.extract_tb(error.__traceback__) if "/handfast/" in frame.filename}
-    assert {file.partition("/handfast/")[2] for file in files} <= {"engine/connection.py", "engine/failures.py"}
+    assert {file.partition("/handfast/")[2] for file in files} <= {
+        "engine/alerts.py",
+        "engine/connection.py",
+        "engine/driver.py",
+    }
     assert_shows_none(shown_by(error), secrets)
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from handfast.crypto.suites import SUITES_13
-from handfast.events import Role
 from handfast.registry import ExtensionType
+from handfast.roles import Role
 from handfast.wire.extensions import (
     Extensions,
     KeyShareEntry,

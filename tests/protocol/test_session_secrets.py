@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from handfast.credentials.signers import DEFERRED
-from handfast.events import Event, Role, Secret, SecretDerived, SecretLevel
+from handfast.events import Event, Secret, SecretDerived, SecretLevel
 from handfast.handshake.needs import Issue, Need, Redeem
+from handfast.roles import Role
 from handfast.wire.messages import ClientHello
 from tests.lies import APPLICATION_DATA, Record, change, flipped
 from tests.peer import Client, Server
@@ -120,7 +121,7 @@ def test_no_secret_in_the_repr_of_a_need():
     late = Late()
     ours = server(**{**early(), "tickets": late, "replay_guard": late}, sinks=[secrets.append])
     assert Client(ours, psks=(ticket(),), early_data=QUESTION, on_need=answer).run().complete
-    assert [type(need).__name__ for need in needs] == ["Redeem", "FirstUse", "Issue", "Issue"]
+    assert [type(need).__name__ for need in needs] == ["Redeem", "CheckReplay", "Issue", "Issue"]
     assert_shows_none("\n".join(map(repr, needs)), secrets)
 
 

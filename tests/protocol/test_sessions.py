@@ -13,11 +13,11 @@ import pytest
 from handfast import limits
 from handfast.engine import ClientAuth, UnverifiedPeer, VerifiedPeer
 from handfast.errors import ConfigError
-from handfast.events import Role
 from handfast.registry import ExtensionType
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.state import ClientSession
-from handfast.trust.verdict import refuse
+from handfast.verdict import refuse
 from handfast.wire.extensions import (
     EarlyDataIndication,
     Extensions,
@@ -326,7 +326,7 @@ def test_our_client_resumes(chunk, suite, retry):
     assert ours.info.resumed
     assert ours.info.retried == bool(retry)
     assert isinstance(ours.info.peer, VerifiedPeer)
-    assert ours.info.peer.chain == ours.info.presented == certificates.server().chain
+    assert ours.info.peer.chain == ours.info.peer_chain == certificates.server().chain
     assert ours.export("EXPORTER-a", b"", 32) == peer.exporter.export("EXPORTER-a", b"", 32)
 
 
@@ -491,7 +491,7 @@ def test_a_verdict_that_does_not_matter_resumes_as_unverified():
     assert peer.accepted is not None
     assert isinstance(ours.info.peer, UnverifiedPeer)
     assert ours.info.client_cert_error == "its CA is unknown"
-    assert ours.info.presented == certificates.client().chain
+    assert ours.info.peer_chain == certificates.client().chain
     assert len(judge.asked) == 1
 
 

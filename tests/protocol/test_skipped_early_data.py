@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from handfast.events import Role
 from handfast.limits import MIN_PROTECTED, SKIPPED_EARLY_DATA
 from handfast.registry import ExtensionType
+from handfast.roles import Role
 from handfast.wire.extensions import EarlyDataIndication
 from handfast.wire.messages import ClientHello
 from tests.lies import (

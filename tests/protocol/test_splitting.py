@@ -10,8 +10,9 @@ import pytest
 
 from handfast.crypto import groups
 from handfast.engine import ClientAuth, Connection, Data, HandshakeDone, PeerClosed
-from handfast.events import Event, MessageSeen, RecordSeen, Role
+from handfast.events import Event, MessageSeen, RecordSeen
 from handfast.handshake.seams import Seams
+from handfast.roles import Role
 from handfast.wire.messages import KeyUpdate, NewSessionTicket
 from tests import certificates
 from tests.lies import APPLICATION_DATA, HANDSHAKE, WARNING, Record, alert

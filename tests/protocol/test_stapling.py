@@ -9,8 +9,8 @@ from OpenSSL import SSL
 
 from handfast.engine import ClientAuth
 from handfast.errors import ConfigError
-from handfast.events import Role
 from handfast.registry import ExtensionType
+from handfast.roles import Role
 from handfast.trust.verifiers import PathVerifier
 from handfast.wire.extensions import (
     CertificateStatus,

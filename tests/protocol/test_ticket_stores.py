@@ -190,7 +190,7 @@ class Answering:
             if inspect.iscoroutine(answer):
                 answer = asyncio.run(answer)
             if answer is DEFERRED:
-                answer = {"Redeem": self.redeem, "Issue": self.issue, "FirstUse": lambda need: True}[name](need)
+                answer = {"Redeem": self.redeem, "Issue": self.issue, "CheckReplay": lambda need: True}[name](need)
             if name in self.fails:
                 self.results += connection.fail(need, TimeoutError("the store is down"))
             else:
@@ -214,7 +214,7 @@ def answered(how, fails=()):
 @pytest.mark.parametrize("how", [late, awaited])
 def test_stores_that_take_their_time(how):
     peer, answering = answered(how)
-    assert answering.asked == ["Redeem", "FirstUse", "Issue", "Issue"]
+    assert answering.asked == ["Redeem", "CheckReplay", "Issue", "Issue"]
     assert peer.connection.info.resumed
     assert peer.early_data_accepted
     assert early_data_of(peer.results) == QUESTION
@@ -222,7 +222,7 @@ def test_stores_that_take_their_time(how):
     assert len(peer.tickets) == 2
 
 
-@pytest.mark.parametrize("fails", ["Redeem", "FirstUse", "Issue"])
+@pytest.mark.parametrize("fails", ["Redeem", "CheckReplay", "Issue"])
 @pytest.mark.parametrize("how", [late, awaited])
 def test_a_store_that_is_down_in_the_end(how, fails, caplog):
     peer, _ = answered(how, (fails,))

@@ -10,9 +10,10 @@ import pytest
 
 from handfast.engine import ClientAuth, Data, PeerClosed
 from handfast.errors import ConfigError, ConnectionLost
-from handfast.events import Closed, Role
+from handfast.events import Closed
 from handfast.io.sockets import TLSSocket
 from handfast.lens.trace import Trace
+from handfast.roles import Role
 from tests.lies import APPLICATION_DATA, HANDSHAKE, Record, Wire
 from tests.protocol.later import OFFER, TheirClient
 from tests.protocol.ours import APPLICATION_KEYS, assert_dead, both_roles, client, meet, server

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from handfast.crypto.suites12 import SUITES_12
-from handfast.events import Role
+from handfast.roles import Role
 from tests.peer12 import Client12, Peer12, Server12
 from tests.protocol.ours import Row, client, server
 

@@ -11,7 +11,7 @@ from OpenSSL import SSL
 
 from handfast.engine import ClientAuth
 from handfast.errors import ApiMisuse
-from handfast.events import Role
+from handfast.roles import Role
 from handfast.wire.messages import Finished
 from tests import certificates
 from tests.lies import Lie, kept

@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from handfast.engine import ClientAuth
-from handfast.events import Event, MessageSeen, Role
-from handfast.handshake.flights import message_of
-from handfast.handshake.flights12 import FLIGHTS_12, START
+from handfast.events import Event, MessageSeen
 from handfast.registry import HandshakeType
+from handfast.roles import Role
+from handfast.tools.pages.flights import message_of
+from handfast.tools.pages.flights12 import FLIGHTS_12, START
 from handfast.wire.extensions import CertificateStatusAcknowledged
 from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import (

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from handfast.events import Role
 from handfast.registry import ExtensionType
+from handfast.roles import Role
 from handfast.wire import extensions as ext
 from handfast.wire.extensions import Extensions, OpaqueExtension
 from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, HelloRetryRequest

@@ -12,9 +12,10 @@ from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites12 import RSA, SUITES_12
 from handfast.engine import ClientAuth, Data, PeerClosed, VerifiedPeer
 from handfast.errors import ApiMisuse, ConfigError
-from handfast.events import Event, KeysChanged, Negotiated, Role, Secret
+from handfast.events import Event, KeysChanged, Negotiated, Secret
 from handfast.registry import NamedGroup, SignatureScheme
-from handfast.trust.verdict import refuse
+from handfast.roles import Role
+from handfast.verdict import refuse
 from handfast.wire import extensions as ext
 from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import Certificate, CertificateRequest, ServerHello

@@ -10,10 +10,10 @@ from handfast.credentials.credentials import Credentials
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.engine import ClientAuth
 from handfast.errors import HandfastError
-from handfast.events import Role
 from handfast.limits import MAX_PRESENTED_CERTIFICATES
 from handfast.registry import SignatureScheme
-from handfast.trust.verdict import accept, refuse
+from handfast.roles import Role
+from handfast.verdict import accept, refuse
 from handfast.wire.codec import encode
 from handfast.wire.messages import Finished
 from handfast.wire.messages12 import Certificate, CertificateRequest, ClientKeyExchange, ServerKeyExchange
@@ -226,7 +226,7 @@ def test_finished_with(role, lie, code, alert):
 
 def test_no_server_is_known_before_its_finished_is_right():
     peer = meet12(Role.CLIENT, lies={"Finished": Finished(bytes(12))}).run()
-    assert peer.connection.info.presented
+    assert peer.connection.info.peer_chain
     assert peer.connection.info.peer is None
 
 

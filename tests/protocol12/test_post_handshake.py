@@ -10,11 +10,12 @@ from handfast.crypto.randomness import random_bytes
 from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data
 from handfast.errors import ApiMisuse, LocalFailure
-from handfast.events import AlertSeen, Closed, Event, Role
-from handfast.handshake import negotiate12
-from handfast.handshake.post12 import CLOSE_BEFORE_LIMIT
+from handfast.events import AlertSeen, Closed, Event
+from handfast.handshake.tls12 import negotiate as negotiate12
+from handfast.handshake.tls12.post_handshake import CLOSE_BEFORE_LIMIT
 from handfast.limits import MAX_RENEGOTIATIONS, MAX_WARNINGS
 from handfast.registry import AlertDescription, HandshakeType
+from handfast.roles import Role
 from handfast.wire.extensions import Extensions, RenegotiationInfo
 from handfast.wire.messages import ClientHello, KeyUpdate
 from handfast.wire.messages12 import HelloRequest, NewSessionTicket

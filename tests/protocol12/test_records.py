@@ -9,8 +9,8 @@ import pytest
 from handfast.crypto.suites12 import RSA, SUITES_12
 from handfast.engine import ClientAuth, Data
 from handfast.errors import HandfastError
-from handfast.events import Role
 from handfast.limits import MAX_EMPTY_RECORDS
+from handfast.roles import Role
 from handfast.wire.messages12 import ServerHelloDone
 from tests import certificates
 from tests.lies import (

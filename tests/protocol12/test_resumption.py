@@ -9,11 +9,11 @@ import pytest
 from handfast import limits
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import ClientAuth, VerifiedPeer
-from handfast.events import Role
 from handfast.registry import ExtensionType
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets, StoredTickets
-from handfast.trust.verdict import accept
+from handfast.verdict import accept
 from handfast.wire import extensions as ext
 from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import NewSessionTicket, ServerHello
@@ -181,7 +181,7 @@ def test_nothing_is_known_of_the_client_before_its_finished():
     info = peer.connection.info
     assert peer.resumed
     assert not peer.connection.connected
-    assert (info.peer, info.presented, info.resumed) == (None, (), False)
+    assert (info.peer, info.peer_chain, info.resumed) == (None, (), False)
 
 
 def test_the_server_asks_anew_where_the_verdict_changed():

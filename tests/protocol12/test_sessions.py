@@ -10,14 +10,15 @@ import pytest
 
 from handfast import limits
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig, VerifiedPeer
-from handfast.events import Event, MessageSeen, Negotiated, PeerJudged, Role, Secret
-from handfast.handshake.offer_session12 import partition_12
+from handfast.events import Event, MessageSeen, Negotiated, PeerJudged, Secret
+from handfast.handshake.tls12.client_resumption import partition_12
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.state12 import ClientSession12, TicketState12
 from handfast.sessions.tickets import SealedTickets, StoredTickets
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import accept
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import accept
 from handfast.wire.messages12 import Certificate, CertificateRequest, NewSessionTicket, ServerKeyExchange
 from tests import certificates
 from tests.protocol.ours import Judge, credentials
@@ -86,9 +87,9 @@ def test_chain_verdict_and_identity_survive_in_both_roles():
         theirs, ours = pair.client.info, pair.server.info
         assert (theirs.version, theirs.suite, theirs.group is None) == (TLS12, ours.suite, resumed)
         assert isinstance(theirs.verified_peer, VerifiedPeer)
-        assert theirs.verified_peer.chain == theirs.presented == certificates.server().chain
+        assert theirs.verified_peer.chain == theirs.peer_chain == certificates.server().chain
         assert isinstance(ours.verified_peer, VerifiedPeer)
-        assert ours.verified_peer.chain == ours.presented == certificates.client().chain
+        assert ours.verified_peer.chain == ours.peer_chain == certificates.client().chain
         assert ours.verified_peer.verdict is verdict
         assert ours.client_auth_requested == (not resumed)
         assert theirs.session_identified == resumed

@@ -8,7 +8,7 @@ import pytest
 from OpenSSL import SSL
 
 from handfast.engine import ClientAuth
-from handfast.events import Role
+from handfast.roles import Role
 from handfast.wire import extensions as ext
 from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import CertificateStatus, ServerHello

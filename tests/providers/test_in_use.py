@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from handfast.config import config as configuration
 from handfast.credentials.signers import LocalSigner
 from handfast.crypto.provider import CRYPTOGRAPHY
 from handfast.engine import ClientAuth, ClientConnection, Connection, Data, ServerConnection
 from handfast.errors import ConfigError, LocalFailure
-from handfast.events import Role
-from handfast.handshake import config as configuration
 from handfast.handshake.seams import Seams
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
 from tests import certificates

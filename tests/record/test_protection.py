@@ -103,7 +103,7 @@ def test_one_record_of_application_data_at_a_time(suite, size):
     """The short ways make and take the records that the others do, in turn with them."""
     sender, receiver = pair(suite)
     other, opener = pair(suite)
-    sender.plain_until = 3
+    sender.fast_path_until = 3
     data = (b"%d " % size * size)[:size]
     for kind in (bytes, bytearray, memoryview):
         record = sender.seal_one(data)

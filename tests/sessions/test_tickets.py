@@ -343,3 +343,23 @@ def test_what_is_no_state(other):
 @given(states)
 def test_a_state_does_not_show_its_secrets(state):
     assert repr(state) == f"<TicketState issued at {state.issued_at} ms, {len(state.chain)} certificates>"
+
+
+def test_what_a_store_keeps_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "STORED_TICKET_BYTES", 10_000)
+    store = StoredTickets()
+    tickets = [store.issue(bytes(1000), b"policy", 60) for _ in range(30)]
+    assert len(store) == 10
+    assert [store.find(ticket, b"policy") is not None for ticket in tickets] == [False] * 20 + [True] * 10
+    # What leaves makes room, and what is kept under the same name again is not counted twice.
+    for ticket in tickets[20:25]:
+        assert store.redeem(ticket, b"policy")
+    for _ in range(10):
+        store.keep(tickets[25], bytes(1000), b"policy", 60)
+    assert len(store) == 5
+    more = [store.issue(bytes(1000), b"policy", 60) for _ in range(5)]
+    assert len(store) == 10
+    assert store.find(tickets[25], b"policy")
+    assert store.find(more[0], b"policy")
+    store.issue(bytes(20_000), b"policy", 60)
+    assert len(store) == 0

@@ -21,7 +21,7 @@ from handfast.tools.endpoint.outcome import (
     Outcome,
     PresentedCertificate,
 )
-from handfast.tools.error_codes import classes, error_table
+from handfast.tools.pages.error_codes import classes, error_table
 
 DOCS = Path(__file__).parents[2] / "docs"
 ENDPOINT = (DOCS / "endpoint.md").read_text()
@@ -60,7 +60,7 @@ def test_every_field_of_a_part_is_described(part):
 
 def test_the_page_of_errors_is_current():
     assert (DOCS / "errors.md").read_text() == error_table(), (
-        "write it anew: python -m handfast.tools.error_codes > docs/errors.md"
+        "write it anew: python -m handfast.tools.pages.error_codes > docs/errors.md"
     )
 
 

@@ -16,8 +16,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 from handfast import der
 from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import Verdict
 from handfast.x509.purpose import Purpose
 
 NOW = datetime(2026, 11, 21, 12, tzinfo=UTC)

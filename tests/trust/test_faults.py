@@ -12,8 +12,8 @@ from handfast.errors import ConfigError
 from handfast.pki.faults import FAULTS, FaultNames, Role, build_fault
 from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import Verdict
 from handfast.x509.purpose import Purpose
 
 from .crafting import NOW

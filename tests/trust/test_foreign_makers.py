@@ -21,7 +21,7 @@ from handfast.pki.authority import CertificateAuthority
 from handfast.pki.faults import Role
 from handfast.registry import AlertDescription
 from handfast.trust.presented import PresentedChain
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from handfast.x509 import pem

@@ -11,7 +11,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import rsa
 
 from handfast.limits import MAX_HANDSHAKE_MESSAGE, MAX_PRESENTED_CERTIFICATES
-from handfast.trust.verdict import Verdict
+from handfast.verdict import Verdict
 from handfast.x509.certificates import parse
 
 from .crafting import (

@@ -17,10 +17,10 @@ from handfast import limits
 from handfast.errors import ApiMisuse, Fault
 from handfast.registry import AlertDescription
 from handfast.trust.presented import PresentedChain
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import Verdict
 from handfast.x509.purpose import Purpose
 
 from .crafting import (

@@ -13,20 +13,20 @@ from typing import Any
 
 import pytest
 
+from handfast.config.config import ClientAuth
 from handfast.errors import ApiMisuse
-from handfast.handshake.config import ClientAuth
 from handfast.limits import MAX_STORED_CHAIN, REMEMBERED_PATHS
 from handfast.pki.faults import FAULTS, build_fault
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
-from handfast.trust import paths
-from handfast.trust.path_memory import PathMemory
-from handfast.trust.policy import named_policy
+from handfast.trust.path import paths
+from handfast.trust.path.memory import PathMemory
+from handfast.trust.path.policy import named_policy
 from handfast.trust.presented import PresentedChain
-from handfast.trust.revocation import Crls, OcspPolicy
+from handfast.trust.revocation.crl_store import Crls, OcspPolicy
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import Verdict
 from handfast.x509.purpose import Purpose
 from tests import certificates
 from tests.lens.connections import client_config, server_config

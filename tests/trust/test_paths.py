@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import sys
 import warnings
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -13,7 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from handfast.limits import MAX_PATH_SIGNATURES, MAX_PRESENTED_CERTIFICATES
-from handfast.trust import paths
+from handfast.trust.path import paths
 from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathPolicy, PathVerifier
@@ -186,20 +187,25 @@ def test_the_signatures_that_are_tried_are_counted(kind: str, monkeypatch: pytes
     tried: list[bool] = []
     check = paths.issued
 
-    def counted(certificate: Parsed, issuer: Parsed) -> bool:
+    def counted(certificate: Parsed, issuer: Parsed, *, trusted: bool = False) -> bool:
         tried.append(certificate.issuer == issuer.subject)
-        return check(certificate, issuer)
+        return check(certificate, issuer, trusted=trusted)
 
     monkeypatch.setattr(paths, "issued", counted)
     issuer = trusted = root(key=new_key(kind))
     above: list[Made] = []
-    for number in range(4):
+    for number in range(3):
         key = new_key(kind)
-        twins = [make(str(number), issuer, constraints(True, 0), key=key) for _ in range(2)]
-        above += twins
-        issuer = twins[0]
-    assert not judge(server(issuer).with_above(*above), trusted)
-    assert 0 < tried.count(True) <= MAX_PATH_SIGNATURES
+        alike = [make(str(number), issuer, constraints(True, 0), key=key) for _ in range(3)]
+        above += alike
+        issuer = alike[0]
+    chain = server(issuer).with_above(*above)
+    assert judge(chain, trusted).code == "path_too_long"
+    assert tried.count(True) == MAX_PATH_SIGNATURES
+    tried.clear()
+    monkeypatch.setattr(paths, "MAX_PATH_SIGNATURES", sys.maxsize)
+    judge(chain, trusted)
+    assert tried.count(True) > MAX_PATH_SIGNATURES, "the limit is what ended it"
 
 
 def test_a_cross_signed_intermediate_leads_to_either_root() -> None:

@@ -74,7 +74,7 @@ def test_new_handshakes_show_the_new_certificate_and_live_connections_go_on(file
     files.write(NEW)
     assert handle.reload()
     client, _ = handshake(client_config, server_config)
-    assert (live_client.info.presented, client.info.presented) == (OLD.chain, NEW.chain)
+    assert (live_client.info.peer_chain, client.info.peer_chain) == (OLD.chain, NEW.chain)
     live_client.send(b"still here")
     [data] = live_server.receive(live_client.outgoing())
     assert isinstance(data, handfast.Data)
@@ -95,7 +95,7 @@ def test_a_client_shows_the_new_certificate(tmp_path):
     for issued in (certificates.client(), renewed):
         files.write(issued)
         handle.reload()
-        assert handshake(client_config, server_config)[1].info.presented == issued.chain
+        assert handshake(client_config, server_config)[1].info.peer_chain == issued.chain
 
 
 def test_a_handshake_in_the_middle_stays_with_what_it_chose(files):
@@ -124,7 +124,7 @@ def test_a_handshake_in_the_middle_stays_with_what_it_chose(files):
     server.answer(need, signers[need.credentials.signer].sign(need.scheme, need.content))
     client.receive(server.outgoing())
     assert client.connected
-    assert client.info.presented == OLD.chain
+    assert client.info.peer_chain == OLD.chain
 
 
 @pytest.mark.parametrize("resumed", [False, True])
@@ -170,9 +170,9 @@ def test_a_session_of_who_we_were_is_not_resumed_by_who_we_are(resumed, tmp_path
         handshake(client_config, server_config)
     changes.append(bob)
     client, server = handshake(client_config, server_config)
-    assert (client.info.resumed, server.info.presented) == (resumed, certificates.client().chain)
+    assert (client.info.resumed, server.info.peer_chain) == (resumed, certificates.client().chain)
     client, server = handshake(client_config, server_config)
-    assert (client.info.resumed, server.info.presented) == (False, bob.chain)
+    assert (client.info.resumed, server.info.peer_chain) == (False, bob.chain)
 
 
 def cut(text: bytes, share: float) -> bytes:

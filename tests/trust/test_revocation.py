@@ -18,10 +18,10 @@ from handfast.limits import MAX_CRL_ISSUER_KEYS
 from handfast.pki.faults import build_fault
 from handfast.registry import AlertDescription
 from handfast.trust.presented import PresentedChain
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import Verdict
 from handfast.x509 import pem
 from handfast.x509.purpose import Purpose
 from tests.certificates import require_peer

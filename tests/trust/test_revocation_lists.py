@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from handfast.errors import ConfigError
-from handfast.trust.revocation import Crls
+from handfast.trust.revocation.crl_store import Crls
 from handfast.x509 import pem
 
 from .crafting import Made, client, name, new_key, root

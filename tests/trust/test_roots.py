@@ -11,8 +11,8 @@ from cryptography import x509
 from handfast.errors import ConfigError
 from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import Verdict
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import Verdict
 from handfast.x509.pem import encode
 from handfast.x509.purpose import Purpose
 

@@ -15,12 +15,12 @@ from handfast.errors import CertificateRejected, ConfigError
 from handfast.pki.authority import Issued
 from handfast.pki.faults import Role, build_fault
 from handfast.registry import AlertDescription
-from handfast.trust.policy import POLICIES, PathPolicy
+from handfast.trust.path.policy import POLICIES, PathPolicy
 from handfast.trust.presented import PresentedChain
-from handfast.trust.revocation import Crls, CrlScope, CrlUnknown, OcspPolicy
+from handfast.trust.revocation.crl_store import Crls, CrlScope, CrlUnknown, OcspPolicy
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import Verdict, as_verdict
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import Verdict, as_verdict
 from handfast.x509.purpose import Purpose
 from tests import certificates
 

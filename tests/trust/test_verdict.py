@@ -15,8 +15,8 @@ from handfast.errors import ApiMisuse, CertificateRejected
 from handfast.registry import AlertDescription
 from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
-from handfast.trust.verdict import Reason, Verdict, accept, as_verdict, failed, refuse
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import Reason, Verdict, accept, as_verdict, failed, refuse
 from handfast.x509.purpose import Purpose
 
 from .crafting import NOW, root, server

@@ -11,7 +11,8 @@ from handfast.wire import extensions as ext
 from handfast.wire.alerts import Alert
 from handfast.wire.extensions import Extensions, OpaqueExtension
 from handfast.wire.fields import Field, Kind, fields_of, fields_of_struct
-from handfast.wire.messages import ClientHello, HandshakeMessage, Messages, parse_handshake
+from handfast.wire.messages import ClientHello, HandshakeMessage, Messages
+from handfast.wire.parsing import parse_handshake
 from handfast.wire.records import RecordHeader
 from tests.wire.hellos import openssl_client_hello
 from tests.wire.strategies import MESSAGE_CLASSES, any_message, messages, table_of

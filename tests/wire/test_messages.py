@@ -29,9 +29,9 @@ from handfast.wire.messages import (
     NewSessionTicket,
     ServerHello,
     message_hash,
-    parse_handshake,
 )
 from handfast.wire.messages12 import MESSAGES_12
+from handfast.wire.parsing import parse_handshake
 from tests.vectors import rfc8448_simple as rfc
 from tests.wire.hellos import openssl_client_hello
 from tests.wire.strategies import MESSAGE_CLASSES, any_message, messages, structs, table_of

@@ -5,13 +5,14 @@ from __future__ import annotations
 import pytest
 
 from handfast import ClientConfig, ClientConnection, PathVerifier, Roots, limits
+from handfast.config.config import ServerConfig
 from handfast.crypto.groups import generate
 from handfast.errors import HandfastError
 from handfast.handshake import negotiate
-from handfast.handshake.config import ServerConfig
 from handfast.wire import messages as m
 from handfast.wire import recall as recall_module
 from handfast.wire.extensions import (
+    Cookie,
     Extensions,
     KeyShareClientHello,
     KeyShareEntry,
@@ -25,6 +26,7 @@ from handfast.wire.extensions import (
     SignatureSchemeList,
     SupportedVersionsClientHello,
 )
+from handfast.wire.parsing import parse_handshake
 from tests.certificates import ca
 from tests.certificates import server as server_certificate
 from tests.lens.connections import credentials
@@ -80,7 +82,11 @@ def decided(decide, ours, message):
     if not isinstance(message, m.ClientHello):
         return message
     found = outcome(decide, ours, message)
-    return (found[0], found[1].said, found[1].shares) if isinstance(found[0], negotiate.Decision) else found
+    return (
+        (found[0], found[1].parameters, found[1].shares)
+        if isinstance(found[0], negotiate.NegotiatedParameters)
+        else found
+    )
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -91,11 +97,11 @@ def test_what_is_recalled_is_what_is_parsed(shape):
     recalled = recall(second)
     assert seen.shape is not None
     assert recalled.shape is seen.shape
-    assert (recalled, recalled.raw) == (m.parse_handshake(second), second)
-    parsed = m.parse_handshake(second)
+    assert (recalled, recalled.raw) == (parse_handshake(second), second)
+    parsed = parse_handshake(second)
     assert isinstance(parsed, m.ClientHello)
     assert list(recalled.extensions) == list(parsed.extensions)
-    assert recalled.asked_name == "example.com"
+    assert recalled.sni_name == "example.com"
 
 
 @pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
@@ -104,43 +110,55 @@ def test_no_changed_byte_is_missed(shape):
     ours = config()
     raw = hello(3, **shape)
     for _ in range(2):
-        negotiate.decide(ours, recall(hello(4, **shape)))
+        negotiate.negotiate_parameters(ours, recall(hello(4, **shape)))
     for at in range(4, len(raw)):
         for change in (1, 2, 0x80, 0xFF):
             changed = raw[:at] + bytes((raw[at] ^ change,)) + raw[at + 1 :]
-            fresh = outcome(m.parse_handshake, changed)
+            fresh = outcome(parse_handshake, changed)
             recalled = outcome(recall_module.parse_or_recall, changed, m.MESSAGES)
             assert recalled == fresh
-            assert decided(negotiate.decide, ours, recalled) == decided(negotiate._decide, ours, fresh)
+            assert decided(negotiate.negotiate_parameters, ours, recalled) == decided(
+                negotiate._negotiate_parameters, ours, fresh
+            )
 
 
 def test_two_shares_for_one_group_are_refused_however_often_they_come():
     ours = config()
     for _ in range(2):
-        negotiate.decide(ours, recall(hello(5)))
+        negotiate.negotiate_parameters(ours, recall(hello(5)))
     for _ in range(2):
         message = recall(hello(6, groups=(0x001D, 0x001D)))
-        assert outcome(negotiate.decide, ours, message)[1] == "duplicate_key_share"
+        assert outcome(negotiate.negotiate_parameters, ours, message)[1] == "duplicate_key_share"
+
+
+def test_nothing_is_kept_of_a_hello_with_a_cookie():
+    for fill in (8, 9):
+        message = parse_handshake(hello(fill, name=b"cookie.example"))
+        assert isinstance(message, m.ClientHello)
+        message.extensions[Cookie.EXTENSION_TYPE] = Cookie(b"a cookie")
+        before = len(recall_module._seen_once)
+        assert recall(message.encode()).shape is None
+        assert len(recall_module._seen_once) == before
 
 
 def test_only_so_much_is_kept():
     ours = config()
     for number in range(2 * limits.NEGOTIATIONS_KEPT):
         message = recall(hello(7, name=b"host%d.example" % number))
-        negotiate.decide(ours, message)
-        negotiate.decide(ours, recall(hello(7, name=b"host%d.example" % number)))
+        negotiate.negotiate_parameters(ours, message)
+        negotiate.negotiate_parameters(ours, recall(hello(7, name=b"host%d.example" % number)))
         for memory in (recall_module._shapes, recall_module._seen_once, recall_module._layouts):
             assert len(memory) <= limits.RECALLED_MESSAGES
             assert memory.size <= limits.RECALLED_BYTES
-        assert len(ours.decisions) <= limits.NEGOTIATIONS_KEPT
-        assert ours.decisions.size <= limits.NEGOTIATIONS_KEPT_BYTES
+        assert len(ours.negotiations) <= limits.NEGOTIATIONS_KEPT
+        assert ours.negotiations.size <= limits.NEGOTIATIONS_KEPT_BYTES
 
 
 def test_a_client_keeps_only_so_many_hellos():
     ours = ClientConfig(verifier=PathVerifier(Roots.from_der([ca().certificate_der])))
     for number in range(2 * limits.HELLOS_KEPT):
         raw = ClientConnection(ours, server_name=f"host{number}.example").outgoing()[5:]
-        assert recall(raw).asked_name == f"host{number}.example"
+        assert recall(raw).sni_name == f"host{number}.example"
         assert len(ours.hellos) <= limits.HELLOS_KEPT
         assert ours.hellos.size <= limits.HELLOS_KEPT_BYTES
 
@@ -148,7 +166,7 @@ def test_a_client_keeps_only_so_many_hellos():
 def test_what_observers_and_edits_get_is_their_own():
     raw = m.EncryptedExtensions().encode()
     assert recall_module.parse_or_recall(raw, m.MESSAGES) is recall_module.parse_or_recall(raw, m.MESSAGES)
-    assert m.parse_handshake(raw) is not m.parse_handshake(raw)
+    assert parse_handshake(raw) is not parse_handshake(raw)
 
 
 def test_a_long_message_is_not_kept():
@@ -165,5 +183,5 @@ def test_a_refused_hello_leaves_nothing():
     ours = config()
     for _ in range(3):
         message = recall(hello(9, groups=(0x001D, 0x001D)))
-        assert outcome(negotiate.decide, ours, message)[1] == "duplicate_key_share"
-    assert len(ours.decisions) == 0
+        assert outcome(negotiate.negotiate_parameters, ours, message)[1] == "duplicate_key_share"
+    assert len(ours.negotiations) == 0

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import tracemalloc
+from functools import partial
 from typing import Any
 
 import pytest
@@ -11,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handfast import der
+from handfast import der, limits
 from handfast.text import escape, listed
 from handfast.x509 import pem
 from handfast.x509.distinguished_names import common_names, rfc4514
@@ -141,7 +143,7 @@ def test_the_work_of_reading_pem_grows_with_the_file_and_not_faster(line: bytes)
     small, large = (Scanned(line * (size // len(line))) for size in (10_000, 80_000))
     calls = []
     for data in (small, large):
-        calls.append(instructions(lambda data=data: pem.blocks(data)))
+        calls.append(instructions(partial(pem.blocks, data)))
         assert data.looked_at <= 6 * len(data)
     assert calls[1] <= 9 * calls[0] + 1000
 
@@ -152,3 +154,19 @@ def test_a_block_that_is_cut_off_does_not_hide_the_next_one() -> None:
     assert [block.der() for block in pem.blocks(cut + whole)] == [b"whole"]
     assert [block.der() for block in pem.blocks(b"-----BEGIN X-----\nAA==\n-----END Y-----\n" + whole)] == [b"whole"]
     assert [block.der() for block in pem.blocks(whole.replace(b"\n", b" \t\r\n"))] == [b"whole"]
+
+
+def test_no_large_name_is_remembered() -> None:
+    """Taken apart it has a hundred times its size, and strangers choose it."""
+    attribute = x509.NameAttribute(NameOID.COMMON_NAME, "x" * 20)
+    name = x509.Name([attribute] * 500).public_bytes()
+    assert len(name) > limits.MAX_KEPT_NAME
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for number in range(64):
+            common_names(name.replace(b"x" * 20, b"%020d" % number))
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert after - before < 1024 * 1024

@@ -11,8 +11,8 @@ from handfast.cli import options, ui
 from handfast.crypto.new_keys import KEY_KINDS
 from handfast.errors import bad_option
 from handfast.pki.authority import CertificateAuthority
+from handfast.pki.directory import write_pki
 from handfast.pki.faults import FAULTS, FaultNames, write_fault
-from handfast.pki.files import write_pki
 from handfast.x509.describe import describe
 
 

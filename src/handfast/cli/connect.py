@@ -19,14 +19,14 @@ from handfast.cli.output import ScreenLine, output_file, standard_output
 from handfast.cli.target import HttpOptions, Target, parse_address, parse_target, port_hint, redirected
 from handfast.engine import ClientConfig
 from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError, PeerRejected, bad_option
-from handfast.events import Role
 from handfast.io import sockets
-from handfast.lens.log import address_text
+from handfast.io.failure_log import address_text
 from handfast.lens.outcome import Cause, CauseCode, Manner, Outcome
 from handfast.registry import ProtocolVersion
+from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
 from handfast.trust.verifiers import PathVerifier
-from handfast.x509.files import read
+from handfast.x509.loading import read
 
 if TYPE_CHECKING:
     import socket

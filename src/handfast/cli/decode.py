@@ -15,7 +15,7 @@ from handfast.errors import ConfigError, bad_option
 from handfast.events import SecretLevel
 from handfast.limits import PASTED_BYTES
 from handfast.passive import Reading
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.rewrite import PacketIndex, rewrite
 
 if TYPE_CHECKING:

@@ -15,12 +15,13 @@ import click
 
 from handfast.cli import ui, words
 from handfast.errors import bad_option
-from handfast.events import Event, Observer, Role, SecretSink, Watch
+from handfast.events import Event, EventDispatcher, Observer, SecretSink
 from handfast.lens.describer import Describer
 from handfast.lens.json_events import JsonEvents
 from handfast.lens.keylog import KeyLog
 from handfast.lens.recorded import Judgement, RecordedOutcome
 from handfast.lens.trace import Trace
+from handfast.roles import Role
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Wanted:
 
     def at_last(self, outcome: RecordedOutcome) -> bool:
         """Whether it is shown, by what came of it."""
-        name = "" if outcome.hello is None else outcome.hello.asked_name or ""
+        name = "" if outcome.hello is None else outcome.hello.sni_name or ""
         if self.sni is not None and not fnmatchcase(name.lower(), self.sni.lower()):
             return False
         if self.failed and not outcome.failed:
@@ -196,7 +197,7 @@ class Decoding:
     def _end(self, shown: _Shown) -> None:
         outcome, flow = shown.outcome, shown.flow
         line = outcome.line(DESCRIBER, self._judgements(shown))
-        name = None if outcome.hello is None else outcome.hello.asked_name
+        name = None if outcome.hello is None else outcome.hello.sni_name
         if shown.json is not None:
             prints = {"ja3": outcome.ja3, "ja3s": outcome.ja3s, "ja4": outcome.ja4}
             said: dict[str, Any] = {"verdict": line, "failed": outcome.failed, "server_name": name and escape(name)}
@@ -227,7 +228,7 @@ class Decoding:
             if not chain:
                 continue
             # A client that does not name the server may know it under any name.
-            asked = None if role is Role.CLIENT or hello is None else hello.asked_name
+            asked = None if role is Role.CLIENT or hello is None else hello.sni_name
             name = asked or (str(ip_address(shown.flow.server.address)) if role is Role.SERVER else None)
             presented = PresentedChain(chain=chain, purpose=purpose, server_name=name, at=_moment(shown.started or 0.0))
             verdict: Any = self._verifier.verify(presented)
@@ -251,7 +252,7 @@ class Decoding:
         observer: Observer = trace
         if self._form == "json":
             observer = JsonEvents(shown.write, 1, DESCRIBER, self._levels)
-        paste = Paste(Watch([observer, shown.outcome, shown.observe], [], time.time))
+        paste = Paste(EventDispatcher([observer, shown.outcome, shown.observe], [], time.time))
         known = [paste.tell(piece) for piece in pieces(text)]
         paste.end()
         if any(known) and shown.outcome.ja4:

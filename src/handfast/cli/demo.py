@@ -16,7 +16,6 @@ from handfast.cli.lenses import log_to_terminal
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
 from handfast.errors import HandfastError
-from handfast.events import Role
 from handfast.files import append_private, create_private
 from handfast.io import sockets
 from handfast.lens.keylog import KeyLog
@@ -24,7 +23,8 @@ from handfast.lens.outcome import Outcome
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
 from handfast.pki.authority import CertificateAuthority
-from handfast.pki.files import write_pki
+from handfast.pki.directory import write_pki
+from handfast.roles import Role
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from handfast.x509 import pem
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from handfast.events import Observer, SecretSink
     from handfast.pki.authority import Issued
     from handfast.trust.presented import PresentedChain
-    from handfast.trust.verdict import Verdict
+    from handfast.verdict import Verdict
 
 _HOST = "127.0.0.1"
 _CA = "handfast demo CA"
@@ -137,7 +137,7 @@ class Demo:
         for line in (*self._said, *_peer_certificates(info)):
             click.echo(line)
         self._said.clear()
-        who = describe(info.presented[0]).subject if info.presented else "whoever you are, without a certificate"
+        who = describe(info.peer_chain[0]).subject if info.peer_chain else "whoever you are, without a certificate"
         return http.Reply(200, f"hello, {who}\n".encode())
 
     def connect(self, port: int, title: str, credentials: tuple[Credentials, ...], left: _Left) -> None:
@@ -182,8 +182,8 @@ def _credentials(issued: Issued) -> Credentials:
 
 def _peer_certificates(info: ConnectionInfo) -> list[str]:
     """The chain that the client presented, as the server saw it."""
-    lines = [f"#(peer certs) = {len(info.presented)}"]
-    for index, certificate in enumerate(info.presented):
+    lines = [f"#(peer certs) = {len(info.peer_chain)}"]
+    for index, certificate in enumerate(info.peer_chain):
         lines += [f"certs[{index}] goes as", pem.encode(pem.CERTIFICATE, certificate).decode().rstrip()]
     return lines
 

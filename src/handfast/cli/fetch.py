@@ -12,7 +12,7 @@ from handfast.errors import bad_option
 from handfast.lens.outcome import HTTP_REFUSALS, HttpAnswer
 from handfast.limits import MAX_PEER_TEXT
 from handfast.text import escape
-from handfast.x509.files import read
+from handfast.x509.loading import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -21,7 +21,8 @@ from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
 
 if TYPE_CHECKING:
-    from handfast.events import Observer, Role, SecretSink
+    from handfast.events import Observer, SecretSink
+    from handfast.roles import Role
 
 
 class Lenses:

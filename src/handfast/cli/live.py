@@ -11,7 +11,7 @@ from pathlib import Path
 
 from handfast.cli import ui
 from handfast.passive.capture import Packet
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 
 _EVERY_PROTOCOL = 3
 _ETHERNET, _RAW = 1, 101

@@ -21,11 +21,11 @@ from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
 from handfast.errors import bad_option
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
-from handfast.trust.revocation import OcspPolicy
+from handfast.trust.revocation.crl_store import OcspPolicy
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import CredentialsHandle
-    from handfast.trust.revocation import Crls
+    from handfast.trust.revocation.crl_store import Crls
     from handfast.trust.roots import Roots
     from handfast.trust.verifiers import Verifier
 
@@ -200,7 +200,7 @@ def credentials(
 ) -> tuple[CredentialsHandle, ...]:
     """What --cert, --key and --key-password-file name; () without --cert. Raises ConfigError."""
     from handfast.credentials.credentials import Credentials
-    from handfast.trust.reload import ReloadingCredentials
+    from handfast.reload.handles import ReloadingCredentials
 
     if cert is None:
         for option, value in (("--key", key), ("--key-password-file", key_password_file)):
@@ -316,7 +316,7 @@ def _no_revocation(crl: Path | None, ocsp: str | None, reason: str, advice: str)
 
 def crls(crl: Path | None) -> Crls | None:
     """The lists that --crl names. Raises ConfigError."""
-    from handfast.trust.revocation import Crls
+    from handfast.trust.revocation.crl_store import Crls
 
     return None if crl is None else Crls.from_path(crl)
 
@@ -325,7 +325,7 @@ def client_auth(
     mode: str | None, client_ca: Path | None, crl: Path | None, ocsp: str | None, *, reload: bool = False
 ) -> tuple[ClientAuth, dict[str, Any]]:
     """The mode that --client-auth, --client-ca, --crl and --ocsp ask for, and what they give a server's settings."""
-    from handfast.trust.reload import ReloadingVerifier
+    from handfast.reload.handles import ReloadingVerifier
     from handfast.trust.roots import Roots
     from handfast.trust.verifiers import PathVerifier
 

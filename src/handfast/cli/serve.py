@@ -19,11 +19,11 @@ from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.target import parse_address
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import ConfigError, HandfastError, bad_option
-from handfast.events import Role
 from handfast.fork import renew_in_children
 from handfast.io import sockets
-from handfast.lens.log import address_text
+from handfast.io.failure_log import address_text
 from handfast.registry import ProtocolVersion
+from handfast.roles import Role
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
     from handfast.engine import ConnectionInfo
     from handfast.events import Observer, SecretSink
-    from handfast.io.watching import Watcher
     from handfast.lens.outcome import Outcome
+    from handfast.reload.watcher import FileWatcher
 
 _ACCEPT_PAUSE = 0.05
 # The application protocols that this server speaks, whatever --alpn says.
@@ -99,7 +99,7 @@ def command(
     if later is ClientAuth.NONE:
         raise bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
     config = ServerConfig(credentials=identity, client_auth=at_once, **settings)
-    if later is not None and ProtocolVersion.TLS13 not in config.spoken:
+    if later is not None and ProtocolVersion.TLS13 not in config.enabled_versions:
         raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
     server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng), key_update=key_update, later=later)
     with _watcher(config) if reload else nullcontext(), listener_for(host, port, config, server) as listener:
@@ -121,14 +121,14 @@ def _spoken(settings: dict[str, Any]) -> dict[str, Any]:
     return settings | {"application_protocols": spoken}
 
 
-def _watcher(config: ServerConfig) -> Watcher:
+def _watcher(config: ServerConfig) -> FileWatcher:
     """What loads the configuration's handles anew."""
-    from handfast.io.watching import Watcher
-    from handfast.trust.reload import Reloading
+    from handfast.reload.handles import Reloading
+    from handfast.reload.watcher import FileWatcher
 
     ours = () if callable(config.credentials) else config.credentials
     things = (*ours, config.verifier)
-    return Watcher(*(thing for thing in things if isinstance(thing, Reloading)), on_signal=signal.SIGHUP)
+    return FileWatcher(*(thing for thing in things if isinstance(thing, Reloading)), on_signal=signal.SIGHUP)
 
 
 def _sessions(*, resume: bool, early_data: bool) -> dict[str, Any]:

@@ -28,7 +28,7 @@ def as_json(info: ConnectionInfo) -> dict[str, Any]:
         "client_certificate": _status(info),
         **_identity(info.peer),
         "ca_names": None if info.ca_names is None else [rfc4514(name) for name in info.ca_names],
-        "chain": [pem.encode(pem.CERTIFICATE, certificate).decode() for certificate in info.presented],
+        "chain": [pem.encode(pem.CERTIFICATE, certificate).decode() for certificate in info.peer_chain],
         "server_name": info.server_name,
         "version": ProtocolVersion.describe(info.version),
         "suite": CipherSuite.describe(info.suite),

@@ -20,7 +20,8 @@ from handfast.crypto import private_keys, signatures
 from handfast.crypto.pkcs12 import is_pkcs12, load_pkcs12
 from handfast.errors import ConfigError, bad_option
 from handfast.text import escape
-from handfast.x509 import files, pem
+from handfast.x509 import loading as files
+from handfast.x509 import pem
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -48,7 +49,7 @@ class Credentials:
         ocsp_response: what a CA said of the leaf, DER, for peers that ask for it; b"" for none. RFC 9846 4.5.1.1.
         sct_list: signed certificate timestamps of the leaf, each as RFC 6962 3.2 has it, for peers that ask for them.
 
-    Raises ConfigError no_certificate, bad_option, and of a ``LocalSigner``, whose signatures nobody verifies,
+    Raises ConfigError no_certificate, bad_option, and of a ``LocalSigner``, whose signatures are not verified,
     key_mismatch. Those made from files have neither of the last two attributes:
     ``dataclasses.replace(credentials, ocsp_response=...)``.
     """

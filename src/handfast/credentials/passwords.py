@@ -8,7 +8,7 @@ from os import PathLike
 from typing import TypeAlias
 
 from handfast.errors import ApiMisuse
-from handfast.x509 import files
+from handfast.x509 import loading as files
 
 Password: TypeAlias = bytes | str | PathLike[str] | Callable[[], bytes | str | None]
 """``bytes`` or ``str`` are the password itself; a ``pathlib.Path`` is a file that holds it, with or without a line

@@ -29,7 +29,7 @@ from handfast.errors import ConfigError, LocalFailure
 from handfast.fork import renew_in_children
 from handfast.registry import SignatureScheme
 from handfast.text import escape
-from handfast.x509 import files
+from handfast.x509 import loading as files
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Iterator
@@ -316,7 +316,7 @@ class Pkcs11Signer:
 
 
 class _Module:
-    """A loaded module. ``lock`` is held by whoever calls into it."""
+    """A loaded module. ``lock`` is held during each call into it."""
 
     lock: threading.RLock
 
@@ -328,7 +328,7 @@ class _Module:
 
 
 class _Modules(dict[str, _Module]):
-    """The modules that this process loaded, by path; ``lock`` is held by whoever loads one."""
+    """The modules that this process loaded, by path; ``lock`` is held while one is loaded."""
 
     lock: threading.Lock
 

@@ -11,11 +11,11 @@ import hashlib
 from typing import TYPE_CHECKING
 
 from handfast.errors import ApiMisuse
-from handfast.events import Role
 from handfast.keys.established import Established
+from handfast.roles import Role
 
 if TYPE_CHECKING:
-    from handfast.handshake.info import ConnectionInfo
+    from handfast.connection_info import ConnectionInfo
     from handfast.keys.established12 import Established12
 
 TLS_EXPORTER = "tls-exporter"
@@ -32,7 +32,7 @@ def of(kind: str, established: Established | Established12, info: ConnectionInfo
         return unique(established)
     if kind != TLS_SERVER_END_POINT:
         raise ApiMisuse("no_channel_binding", kind=repr(kind), reason="it is not known")
-    chain = info.presented if info.role is Role.CLIENT else info.shown
+    chain = info.peer_chain if info.role is Role.CLIENT else info.own_chain
     if not chain:
         raise ApiMisuse("no_channel_binding", kind=kind, reason="the server showed no certificate")
     return server_end_point(chain[0])

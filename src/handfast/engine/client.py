@@ -6,12 +6,12 @@ from collections.abc import Iterable
 from functools import cache
 from typing import TYPE_CHECKING
 
+from handfast.config.config import ClientConfig, demand
 from handfast.engine.connection import Connection
 from handfast.events import Observer, SecretSink
 from handfast.handshake import seams as seam
 from handfast.handshake.client import client
-from handfast.handshake.config import ClientConfig, demand
-from handfast.handshake.flow import ClientHandshake
+from handfast.handshake.context import ClientHandshake
 
 if TYPE_CHECKING:
     from handfast.trust.verifiers import Verifier

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from handfast.handshake.info import ConnectionInfo, UnverifiedPeer, VerifiedPeer
+    from handfast.connection_info import ConnectionInfo, UnverifiedPeer, VerifiedPeer
 
 
 # Not frozen, as the others are: one is made for each receive, and freezing would triple its cost.

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from handfast.config.config import ClientAuth, ServerConfig, demand
 from handfast.engine.connection import Connection
-from handfast.engine.failures import Guard
+from handfast.engine.driver import EntryGuard
 from handfast.errors import ApiMisuse
 from handfast.events import Observer, SecretSink
 from handfast.handshake import seams as seam
-from handfast.handshake.config import ClientAuth, ServerConfig, demand
-from handfast.handshake.flow import ServerHandshake
+from handfast.handshake.context import ServerHandshake
 from handfast.handshake.post_auth import FORBIDDING_PROTOCOLS
 from handfast.handshake.server import server
 
@@ -49,7 +49,7 @@ class ServerConnection(Connection):
         if mode.enforces_verdict and self._handshake.config.verifier is None:
             raise ApiMisuse("bad_argument", reason=f"{mode} needs a verifier in the configuration")
         context = b""
-        with Guard(self):
+        with EntryGuard(self):
             if self._later is None or self._write_closed:
                 raise ApiMisuse("cannot_request", reason=self._why_no_request())
             if self.info.application_protocol in FORBIDDING_PROTOCOLS:

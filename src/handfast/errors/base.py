@@ -5,10 +5,11 @@ from __future__ import annotations
 from enum import StrEnum
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
+from handfast.errors.foreign import detail
+from handfast.registry import AlertDescription
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
-
-    from handfast.registry import AlertDescription
 
 
 class Fault(StrEnum):
@@ -85,8 +86,10 @@ class HandfastError(Exception):
         self.details = details
         self.alert = entry.alert
         self.rfc = entry.rfc
-        self.what = entry.what.format(**details)
-        self.hint = (entry.hint or self.default_hint).format(**details) or self.default_hint or _NO_HINT
+        # What a peer, a store or a foreign exception said becomes text of ours here.
+        shown = {name: detail(value) for name, value in details.items()}
+        self.what = entry.what.format(**shown)
+        self.hint = (entry.hint or self.default_hint).format(**shown) or self.default_hint or _NO_HINT
         if entry.fault is not None:
             self.fault = entry.fault
         super().__init__(self.what)
@@ -97,8 +100,13 @@ class HandfastError(Exception):
         if server and entry.server_hint:
             self.hint = entry.server_hint.format(**self.details)
 
-    def cite_tls12(self) -> None:
-        """Let ``rfc`` name the section of TLS 1.2's RFCs that says the same, in a connection of that version."""
+    def as_in_tls12(self) -> None:
+        """Let ``rfc`` and ``alert`` be those of TLS 1.2's RFCs, in a connection of that version.
+
+        There is no alert certificate_required in it: RFC 5246 7.4.6.
+        """
+        if self.alert is AlertDescription.certificate_required:
+            self.alert = AlertDescription.handshake_failure
         signed = self.details.get("message") == "ServerKeyExchange" and self.rfc == "RFC 9846 4.5.2"
         self.rfc = "RFC 8422 5.4" if signed else _SECTIONS_12.get(self.rfc, self.rfc)
 

@@ -340,6 +340,9 @@ class BadMessage(HandfastError):
         "length_out_of_bounds": Entry(
             Alert.decode_error, "{message}: {field} has {length} bytes, outside {minimum}..{maximum}", "RFC 9846 3"
         ),
+        "too_many_items": Entry(
+            Alert.illegal_parameter, "{message}: {field} has more than {limit} items; no more are read", "RFC 9846 6.2"
+        ),
         "bad_value": Entry(Alert.illegal_parameter, "{message}: {field} has the value {value}", "RFC 9846 3"),
         "unknown_message": Entry(
             Alert.unexpected_message, "a handshake message of the unknown type {type}", "RFC 9846 4"

@@ -12,8 +12,8 @@ from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate, versions
 from handfast.handshake.client13 import client13, reject_early_data
-from handfast.handshake.identity import certificate_wishes
-from handfast.handshake.offer_session import SessionOffer, find_offer, send_with_psk, why_no_early_data
+from handfast.handshake.client_resumption import SessionOffer, find_offer, send_with_psk, why_no_early_data
+from handfast.handshake.identity import certificate_request_extensions
 from handfast.keys.established import Established
 from handfast.registry import CipherSuite, ECPointFormat, ExtensionType, PskKeyExchangeMode
 from handfast.wire import messages12
@@ -43,10 +43,10 @@ from handfast.wire.messages import ClientHello, HelloRetryRequest, ServerHello
 from handfast.x509.names import sni
 
 if TYPE_CHECKING:
+    from handfast.config.config import ClientConfig
     from handfast.crypto.groups import KeyShare
-    from handfast.handshake.config import ClientConfig
-    from handfast.handshake.flow import ClientHandshake, Step
-    from handfast.handshake.offer_session12 import SessionOffer12
+    from handfast.handshake.context import ClientHandshake, Step
+    from handfast.handshake.tls12.client_resumption import SessionOffer12
     from handfast.keys.established12 import Established12
     from handfast.trust.verifiers import Verifier
 
@@ -69,8 +69,8 @@ def client(
     hs.client_random = hs.seams.random_bytes(32)
     session = yield from find_offer(hs, verifier, server_name)
     session_12 = None
-    if session is None and config.sessions is not None and negotiate.TLS12 in config.spoken:
-        from handfast.handshake.offer_session12 import find_offer_12
+    if session is None and config.sessions is not None and negotiate.TLS12 in config.enabled_versions:
+        from handfast.handshake.tls12.client_resumption import find_offer_12
 
         session_12 = yield from find_offer_12(hs, verifier, server_name)
     early = False
@@ -83,11 +83,11 @@ def client(
     hs.records.accepts_change_cipher_spec = True
     if ExtensionType.early_data in offer.hello.extensions:
         send_early_data(hs, offer, early_data)
-    hs.takes_warnings = negotiate.TLS12 in config.spoken
+    hs.takes_warnings = negotiate.TLS12 in config.enabled_versions
     answer = yield from hs.expect(ServerHello, HelloRetryRequest, messages12.ServerHello)
-    versions.check_version(config.spoken, answer)
+    versions.check_version(config.enabled_versions, answer)
     if isinstance(answer, messages12.ServerHello):
-        from handfast.handshake.client12 import client12
+        from handfast.handshake.tls12.client import client12
 
         if offer.hello.find(EarlyDataIndication) is not None:
             raise PeerMisbehaved("early_data_and_old_version")
@@ -122,7 +122,7 @@ def make_offer(
 ) -> ClientOffer:
     """Send the first ClientHello. RFC 9846 4.2.2."""
     config = hs.config
-    speaks_13 = negotiate.TLS13 in config.spoken
+    speaks_13 = negotiate.TLS13 in config.enabled_versions
     shares = {group: hs.seams.generate(group) for group in config.first_groups} if speaks_13 else {}
     hs.info.post_handshake_auth = config.post_handshake_auth and speaks_13
     session_id = b"" if session_12 is None else session_12.session.session_id
@@ -136,7 +136,7 @@ def make_offer(
     if pattern is None:
         extensions = first_extensions(hs, server_name, session_12, shares, early=early)
         pattern = HelloPattern(
-            ClientHello(negotiate.TLS12, bytes(32), session_id, config.spoken_suites, b"\0", extensions)
+            ClientHello(negotiate.TLS12, bytes(32), session_id, config.enabled_suites, b"\0", extensions)
         )
         if session_12 is None:
             config.hellos.keep(key, pattern, pattern.size)
@@ -159,7 +159,7 @@ def first_extensions(
 ) -> Extensions:
     """The extensions of the first ClientHello, without PSKs. RFC 9846 4.3."""
     config = hs.config
-    speaks_12, speaks_13 = negotiate.TLS12 in config.spoken, negotiate.TLS13 in config.spoken
+    speaks_12, speaks_13 = negotiate.TLS12 in config.enabled_versions, negotiate.TLS13 in config.enabled_versions
     bodies: list[ExtensionBody] = []
     name = sni(server_name)
     if name is not None:
@@ -167,14 +167,14 @@ def first_extensions(
     groups = [group for group in config.groups if speaks_13 or group in CLASSICAL_GROUPS]
     bodies += NamedGroupList(tuple(groups)), SignatureSchemeList(tuple(config.schemes))
     if speaks_13:
-        bodies += SupportedVersionsClientHello(config.spoken), key_shares(shares)
+        bodies += SupportedVersionsClientHello(config.enabled_versions), key_shares(shares)
     if speaks_12:
         bodies += ECPointFormatList((ECPointFormat.uncompressed,)), ExtendedMainSecret(), RenegotiationInfo(b"")
         if config.sessions is not None and server_name is not None:
             bodies.append(SessionTicket(b"" if session_12 is None else session_12.session.ticket))
     if config.application_protocols:
         bodies.append(ProtocolNameList(tuple(protocol.encode() for protocol in config.application_protocols)))
-    bodies += certificate_wishes(hs, compression=speaks_13)
+    bodies += certificate_request_extensions(hs, compression=speaks_13)
     if speaks_13:
         bodies += only_for_13(config, early=early)
     return Extensions.of(*bodies)

@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from handfast.config.asked import CertificateWanted
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate
+from handfast.handshake.client_resumption import ticket_keeper
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
 from handfast.handshake.identity import (
     ProvenChain,
+    adopt_resumed_peer,
     certificate_kinds,
-    check_identity,
     client_choice,
     judge_identity,
     prove_identity,
+    read_certificate_verify,
     receive_certificate,
-    take_over,
 )
-from handfast.handshake.offer_session import ticket_keeper
 from handfast.keys.established import Established
 from handfast.registry import ExtensionType
 from handfast.wire.extensions import EarlyDataIndication
@@ -34,8 +35,8 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.flow import ClientHandshake, Step
-    from handfast.handshake.offer_session import SessionOffer
+    from handfast.handshake.client_resumption import SessionOffer
+    from handfast.handshake.context import ClientHandshake, Step
     from handfast.trust.verifiers import Verifier
 
 
@@ -74,10 +75,10 @@ def client13(
 
     asked = proven = None
     if session is None:
-        asked, proven = yield from server_identity(hs, hello)
+        asked, proven = yield from read_server_certificate(hs, hello)
     yield from check_finished(hs, server_secret)
     if session is not None:
-        take_over(hs, session.peer, session.session.ocsp_response, session.session.timestamps)
+        adopt_resumed_peer(hs, session.peer, session.session.ocsp_response, session.session.timestamps)
 
     main_secret = handshake_secret.main_secret()
     client_application, server_application, exporter = main_secret.application_secrets(hs.transcript.digest())
@@ -92,7 +93,7 @@ def client13(
         hs.send(EndOfEarlyData())
         hs.write_with(client_secret, suite, Epoch.HANDSHAKE)
     if asked is not None:
-        yield from client_identity(hs, *asked)
+        yield from send_client_certificate(hs, *asked)
     send_finished(hs, client_secret)
     wanted = hs.config.sessions is not None or hs.watch.wants_secrets
     resumption = main_secret.resumption_secret(hs.transcript.digest()) if wanted else None
@@ -101,9 +102,9 @@ def client13(
     return Established(suite, server_application, client_application, exporter, keep_ticket)
 
 
-def server_identity(
+def read_server_certificate(
     hs: ClientHandshake, hello: ClientHello
-) -> Generator[Step, Any, tuple[tuple[CertificateRequest, negotiate.CertificateWanted] | None, ProvenChain]]:
+) -> Generator[Step, Any, tuple[tuple[CertificateRequest, CertificateWanted] | None, ProvenChain]]:
     """What the server wants to know of us, and its certificate with its proof. RFC 9846 4.4.2 and 4.5."""
     request = yield from hs.maybe(CertificateRequest, before=certificate_kinds(hello))
     asked = None
@@ -114,11 +115,11 @@ def server_identity(
     certificate = yield from receive_certificate(hs, hello)
     if not certificate.certificate_list:
         raise PeerMisbehaved("empty_server_certificate")
-    return asked, (yield from check_identity(hs, certificate, hs.config.schemes, hello.extensions))
+    return asked, (yield from read_certificate_verify(hs, certificate, hs.config.schemes, hello.extensions))
 
 
-def client_identity(
-    hs: ClientHandshake, request: CertificateRequest, wanted: negotiate.CertificateWanted
+def send_client_certificate(
+    hs: ClientHandshake, request: CertificateRequest, wanted: CertificateWanted
 ) -> Generator[Step, Any, None]:
     """Who we are, as far as the server asked; ``wanted`` is what its request says. RFC 9846 4.5."""
     mine = yield from client_choice(hs, wanted)

@@ -12,7 +12,7 @@ from handfast.wire.messages import ClientHello, Finished
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-    from handfast.handshake.flow import Handshake, Step
+    from handfast.handshake.context import HandshakeContext, Step
 
 
 class Authenticates(Protocol):
@@ -21,7 +21,7 @@ class Authenticates(Protocol):
     def finished(self, transcript_hash: bytes, /) -> bytes: ...
 
 
-def send_finished(hs: Handshake, secret: Authenticates) -> bytes:
+def send_finished(hs: HandshakeContext, secret: Authenticates) -> bytes:
     """Prove that we saw the same handshake as the peer, by the verify_data that is returned. RFC 9846 4.5.3."""
     transcript_hash = hs.transcript.digest()
     verify_data = secret.finished(transcript_hash)
@@ -31,7 +31,7 @@ def send_finished(hs: Handshake, secret: Authenticates) -> bytes:
     return sent
 
 
-def check_finished(hs: Handshake, secret: Authenticates) -> Generator[Step, Any, bytes]:
+def check_finished(hs: HandshakeContext, secret: Authenticates) -> Generator[Step, Any, bytes]:
     """Wait for the proof that the peer saw the same handshake, check it and return it. RFC 9846 4.5.3."""
     transcript_hash = hs.transcript.digest()
     finished = yield from hs.expect(Finished)
@@ -55,12 +55,12 @@ def check_finished(hs: Handshake, secret: Authenticates) -> Generator[Step, Any,
     return received
 
 
-def tell_negotiated(hs: Handshake, hello: ClientHello) -> None:
+def tell_negotiated(hs: HandshakeContext, hello: ClientHello) -> None:
     """Tell the parameters, which EncryptedExtensions completes. ``hello`` is the client's last."""
     if hs.watch.active:
         info, now = hs.info, hs.watch.time
         hs.tell(
             Negotiated(
-                now, info.version, info.suite, info.group, info.retried, hello.asked_name, info.application_protocol
+                now, info.version, info.suite, info.group, info.retried, hello.sni_name, info.application_protocol
             )
         )

@@ -13,16 +13,18 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import limits
+from handfast.config.asked import CertificateWanted, HelloSeen
+from handfast.connection_info import CHECKED, UnverifiedPeer, VerifiedPeer
 from handfast.crypto import signatures
 from handfast.errors import BadMessage, PeerMisbehaved
-from handfast.events import CertificateChosen, PeerJudged, Role
+from handfast.events import CertificateChosen, PeerJudged
 from handfast.handshake import negotiate
-from handfast.handshake.info import CHECKED, UnverifiedPeer, VerifiedPeer
 from handfast.handshake.selection import Choice, choose_client_credentials, client_schemes
 from handfast.keys.transcript import proof_content
 from handfast.registry import CertificateCompressionAlgorithm, CertificateStatusType, ExtensionType, SignatureScheme
+from handfast.roles import Role
 from handfast.trust.presented import PresentedChain
-from handfast.trust.verdict import refuse
+from handfast.verdict import refuse
 from handfast.wire.compression import compress, decompress
 from handfast.wire.extensions import (
     CertificateCompressionAlgorithms,
@@ -46,13 +48,13 @@ from handfast.wire.messages import (
 from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
+    from handfast.config.config import ClientAuth
     from handfast.credentials.credentials import Credentials
     from handfast.crypto.provider import Verify
     from handfast.crypto.signatures import PublicKey
-    from handfast.handshake.config import ClientAuth
-    from handfast.handshake.flow import ClientHandshake, Handshake, ServerHandshake, Step
-    from handfast.trust.verdict import Verdict
+    from handfast.handshake.context import ClientHandshake, HandshakeContext, ServerHandshake, Step
     from handfast.trust.verifiers import Verifier
+    from handfast.verdict import Verdict
 
 # The message that a Certificate answers.
 Asking: TypeAlias = ClientHello | CertificateRequest
@@ -62,7 +64,7 @@ Asking: TypeAlias = ClientHello | CertificateRequest
 
 
 def candidates(
-    hs: Handshake, asked: Callable[[], negotiate.HelloSeen | negotiate.CertificateWanted]
+    hs: HandshakeContext, asked: Callable[[], HelloSeen | CertificateWanted]
 ) -> Generator[Step, Any, Sequence[Credentials]]:
     """Our credentials to choose from: those of the configuration, or what its function gives for what was asked."""
     if callable(hs.config.credentials):
@@ -72,7 +74,7 @@ def candidates(
 
 def client_choice(
     hs: ClientHandshake,
-    wanted: negotiate.CertificateWanted,
+    wanted: CertificateWanted,
     schemes_of: Callable[[Credentials], Iterable[int]] = client_schemes,
 ) -> Generator[Step, Any, Choice]:
     """Who we are to a server that asked. It has proven itself by now, so what must be asked may be."""
@@ -82,7 +84,7 @@ def client_choice(
 
 
 def prove_identity(
-    hs: Handshake, choice: Choice, form: negotiate.CertificateForm, context: bytes = b""
+    hs: HandshakeContext, choice: Choice, form: negotiate.CertificateForm, context: bytes = b""
 ) -> Generator[Step, Any, None]:
     """Say who we are with Certificate and, unless it is empty, CertificateVerify. RFC 9846 4.5.1 and 4.5.2.
 
@@ -104,7 +106,7 @@ def prove_identity(
     if hs.watch.active:
         ok = signatures.verify(credentials.public_key, scheme, sent, content)
         hs.checked(hs.role.sends, "CertificateVerify", content, b"", sent, ok)
-    hs.info.certificate_sent, hs.info.shown = True, chain
+    hs.info.certificate_sent, hs.info.own_chain = True, chain
     hs.info.own_scheme = scheme
 
 
@@ -145,7 +147,7 @@ def _context(asking: Asking) -> bytes:
 # Asking
 
 
-def certificate_wishes(hs: Handshake, *, compression: bool = True) -> list[ExtensionBody]:
+def certificate_request_extensions(hs: HandshakeContext, *, compression: bool = True) -> list[ExtensionBody]:
     """What our ClientHello or CertificateRequest says of the Certificate that shall answer it."""
     bodies: list[ExtensionBody] = []
     config = hs.config
@@ -164,7 +166,7 @@ def certificate_kinds(asking: Asking) -> tuple[type[HandshakeMessage], ...]:
     return (Certificate, CompressedCertificate) if negotiate.compression_offered(asking) else (Certificate,)
 
 
-def receive_certificate(hs: Handshake, asking: Asking) -> Generator[Step, Any, Certificate]:
+def receive_certificate(hs: HandshakeContext, asking: Asking) -> Generator[Step, Any, Certificate]:
     """Wait for the Certificate that answers ``asking``, compressed or not. RFC 9846 4.5.1, RFC 8879 4."""
     offered = negotiate.compression_offered(asking)
     if offered:
@@ -193,15 +195,15 @@ class ProvenChain:
     asked_for_ocsp_response: bool = False
 
 
-def check_identity(
-    hs: Handshake, certificate: Certificate, offered: Collection[int], requested: Collection[int]
+def read_certificate_verify(
+    hs: HandshakeContext, certificate: Certificate, offered: Collection[int], requested: Collection[int]
 ) -> Generator[Step, Any, ProvenChain]:
     """Wait for the proof that the peer holds the key of the certificate it showed, and check it. RFC 9846 4.5.2.
 
     ``offered`` are the signature schemes we named, ``requested`` the extensions that its certificates may answer.
     """
     chain = tuple([entry.cert_data for entry in certificate.certificate_list])
-    note_chain(hs, chain)
+    record_peer_chain(hs, chain)
     for entry in certificate.certificate_list:
         # Most have none.
         if entry.extensions:
@@ -209,7 +211,7 @@ def check_identity(
     ocsp_response = _note_staple(hs, certificate.certificate_list[0])
     content = proof_content(hs.role.peer, hs.transcript.digest())
     proof = yield from hs.expect(CertificateVerify)
-    ok = check_proof(hs.crypto.verify, chain[0], proof, content, offered)
+    ok = verify_possession(hs.crypto.verify, chain[0], proof, content, offered)
     if hs.watch.active:
         hs.checked(hs.role.peer.sends, "CertificateVerify", content, b"", proof.signature, ok)
     if not ok:
@@ -218,15 +220,15 @@ def check_identity(
     return ProvenChain(chain, ocsp_response, ExtensionType.status_request in requested)
 
 
-def note_chain(hs: Handshake, chain: tuple[bytes, ...]) -> None:
+def record_peer_chain(hs: HandshakeContext, chain: tuple[bytes, ...]) -> None:
     """Keep the chain that the peer shows, whatever becomes of it; at most so many certificates."""
-    hs.info.presented = chain
+    hs.info.peer_chain = chain
     if len(chain) > limits.MAX_PRESENTED_CERTIFICATES:
         words = f"{len(chain)} certificates were presented; at most {limits.MAX_PRESENTED_CERTIFICATES} are read"
         raise refuse("too_many_certificates", words).error()
 
 
-def _note_staple(hs: Handshake, leaf: CertificateEntry) -> bytes:
+def _note_staple(hs: HandshakeContext, leaf: CertificateEntry) -> bytes:
     """Keep what the peer presented beside this leaf, and nothing of an earlier one; the OCSP response is returned."""
     status = leaf.find(CertificateStatus)
     if status is not None and status.status_type != CertificateStatusType.ocsp:
@@ -237,7 +239,7 @@ def _note_staple(hs: Handshake, leaf: CertificateEntry) -> bytes:
     return hs.info.ocsp_response
 
 
-def check_proof(
+def verify_possession(
     verify: Verify, certificate: bytes, proof: CertificateVerify, content: bytes, offered: Collection[int]
 ) -> bool:
     """Whether the signature is one of ``content`` by the certificate's key, under a scheme that may be used here."""
@@ -264,7 +266,7 @@ def leaf_key(certificate: bytes) -> PublicKey:
 
 
 def judge_identity(
-    hs: Handshake, proven: ProvenChain, verifier: Verifier | None, *, server_name: str | None, enforce: bool
+    hs: HandshakeContext, proven: ProvenChain, verifier: Verifier | None, *, server_name: str | None, enforce: bool
 ) -> Generator[Step, Any, VerifiedPeer | UnverifiedPeer]:
     """Ask the verifier about a proven chain; with ``enforce`` its refusal ends the connection."""
     verdict = yield from _verdict(hs, proven, verifier, server_name)
@@ -303,24 +305,24 @@ def judge_client(
 
 
 def judge_restored(
-    hs: Handshake, proven: ProvenChain, verifier: Verifier | None, *, server_name: str | None
+    hs: HandshakeContext, proven: ProvenChain, verifier: Verifier | None, *, server_name: str | None
 ) -> Generator[Step, Any, VerifiedPeer | UnverifiedPeer]:
     """Ask the verifier about the chain of a session: it was proven when the session began, and is judged as of today.
 
-    So is the OCSP response that came then. Nothing is told of it before the session is really resumed: ``take_over``
-    does that.
+    So is the OCSP response that came then. Nothing is told of it before the session is really resumed:
+    ``adopt_resumed_peer`` does that.
     """
     verdict = yield from _verdict(hs, proven, verifier, server_name, restored=True)
     return VerifiedPeer(proven.chain, verdict, CHECKED) if verdict.accepted else UnverifiedPeer(proven.chain, verdict)
 
 
-def take_over(
-    hs: Handshake,
+def adopt_resumed_peer(
+    hs: HandshakeContext,
     peer: VerifiedPeer | UnverifiedPeer | None,
     ocsp_response: bytes = b"",
     timestamps: tuple[bytes, ...] = (),
 ) -> None:
-    """The session is resumed, and with it whoever stood at its other end, and what had come beside its leaf.
+    """The session is resumed, and with it the peer that stood at its other end, and what had come beside its leaf.
 
     For after the peer's Finished alone: until then a hello, or a whole flight, may be one that somebody recorded.
     """
@@ -329,7 +331,7 @@ def take_over(
     hs.info.peer = peer
     if peer is None:
         return
-    hs.info.presented = peer.chain
+    hs.info.peer_chain = peer.chain
     if hs.role is Role.SERVER and not peer.verdict.accepted:
         hs.info.client_cert_error = peer.verdict.explanation
     if hs.watch.active:
@@ -337,7 +339,12 @@ def take_over(
 
 
 def _verdict(
-    hs: Handshake, proven: ProvenChain, verifier: Verifier | None, server_name: str | None, *, restored: bool = False
+    hs: HandshakeContext,
+    proven: ProvenChain,
+    verifier: Verifier | None,
+    server_name: str | None,
+    *,
+    restored: bool = False,
 ) -> Generator[Step, Any, Verdict]:
     if verifier is None:
         return refuse("no_roots", "no verifier is configured, so nothing vouches for this certificate")
@@ -354,7 +361,7 @@ def _verdict(
     return (yield from hs.judge(verifier, presented))
 
 
-def _now(hs: Handshake) -> datetime:
+def _now(hs: HandshakeContext) -> datetime:
     return datetime.fromtimestamp(hs.seams.clock(), UTC)
 
 

@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, ClassVar, cast
 from handfast.errors import LocalFailure
 
 if TYPE_CHECKING:
+    from handfast.config.asked import CertificateWanted, HelloSeen
+    from handfast.config.config import ConfigChooser, CredentialSource
     from handfast.credentials.credentials import Credentials
     from handfast.credentials.signers import LocalSigner
     from handfast.crypto.provider import CryptoProvider
-    from handfast.handshake.config import ConfigChooser, CredentialSource
-    from handfast.handshake.negotiate import CertificateWanted, HelloSeen
     from handfast.sessions.replay import ReplayGuard
     from handfast.sessions.tickets import SessionIds, Tickets
     from handfast.trust.presented import PresentedChain
-    from handfast.trust.verdict import Verdict
     from handfast.trust.verifiers import Verifier
+    from handfast.verdict import Verdict
 
 
 @dataclass(slots=True, eq=False)
@@ -143,7 +143,7 @@ class Keep(Need):
 
 
 @dataclass(slots=True, eq=False)
-class FirstUse(Need):
+class CheckReplay(Need):
     """A replay guard is asked; without its yes the early data is refused. RFC 9846 8."""
 
     essential: ClassVar[bool] = False

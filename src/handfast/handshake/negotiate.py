@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from handfast import limits
+from handfast.config.asked import CertificateWanted, HelloSeen
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerIncompatible, PeerMisbehaved
 from handfast.registry import (
@@ -59,7 +60,7 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ServerConfig
+    from handfast.config.config import ServerConfig
 
 TLS12 = int(ProtocolVersion.TLS12)
 TLS13 = int(ProtocolVersion.TLS13)
@@ -90,8 +91,14 @@ class Extended(Protocol):
 
 
 def names(registry: type[Registry], values: Iterable[int]) -> str:
-    """The registered names, for an error."""
-    return ", ".join(registry.describe(value) for value in values) or "nothing"
+    """The registered names, for an error; of a long list the first and how many there are besides."""
+    numbers = tuple(values)
+    shown = ", ".join(registry.describe(value) for value in numbers[:_SHOWN]) or "nothing"
+    return f"{shown} and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else shown
+
+
+# Of a peer's list: as many as all that we speak.
+_SHOWN = 20
 
 
 def check_extensions(message: Extended, requested: Collection[int] = ()) -> None:
@@ -215,25 +222,6 @@ def check_protocol(hello: ClientHello, answer: Extended) -> str | None:
     return protocols[0].decode("utf-8", "backslashreplace")
 
 
-@dataclass(frozen=True, slots=True)
-class CertificateWanted:
-    """What a CertificateRequest asks for, as a function in ``ClientConfig.credentials`` gets it.
-
-    Attributes:
-        context: tells requests after the handshake apart; b"" in the handshake.
-        schemes: numbers of the signature schemes that the server accepts.
-        ca_names: DER names of the CAs that it trusts; () when the request names none.
-        oid_filters: what extensions must hold, each as DER identifier and DER value. RFC 9846 4.3.5.
-        server_name: the name that we verified the server by.
-    """
-
-    context: bytes
-    schemes: tuple[int, ...]
-    ca_names: tuple[bytes, ...]
-    oid_filters: tuple[tuple[bytes, bytes], ...] = ()
-    server_name: str | None = None
-
-
 def check_certificate_request(request: CertificateRequest, *, later: bool = False) -> CertificateWanted:
     """What a CertificateRequest asks for. In the handshake, and only there, its context is empty. RFC 9846 4.4.2."""
     check_extensions(request)
@@ -252,7 +240,7 @@ def check_certificate_request(request: CertificateRequest, *, later: bool = Fals
 
 
 @dataclass(frozen=True, slots=True)
-class Said:
+class OfferedParameters:
     """What a ClientHello says beside its key shares and PSKs: the same for all hellos of one shape.
 
     Numbers of their registries. ``schemes`` is None in a hello that is content with its PSKs; ``resumes`` says whether
@@ -275,44 +263,44 @@ class Offer:
     """A ClientHello's offer, checked: what it says, key shares by group."""
 
     hello: ClientHello
-    said: Said
+    parameters: OfferedParameters
     shares: dict[int, bytes]
 
     @property
     def protocols(self) -> tuple[bytes, ...]:
         """The application protocols, as sent."""
-        return self.said.protocols
+        return self.parameters.protocols
 
 
 @dataclass(frozen=True, slots=True)
-class Decision:
+class NegotiatedParameters:
     """What a hello comes to under a configuration: numbers of their registries."""
 
-    said: Said
+    parameters: OfferedParameters
     suite: int
     group: int
     protocol: str | None
     form: CertificateForm
 
 
-def decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:
+def negotiate_parameters(config: ServerConfig, hello: ClientHello) -> tuple[NegotiatedParameters, Offer]:
     """What becomes of a hello of TLS 1.3: the same for all of one shape with shares for the same groups."""
     if hello.shape is None:
-        return _decide(config, hello)
+        return _negotiate_parameters(config, hello)
     # Two shares for one group would be refused, and are two in the key.
     entries = require(hello, KeyShareClientHello).client_shares
     key = hello.shape, *[share.group for share in entries]
-    kept = config.decisions.get(key)
+    kept = config.negotiations.get(key)
     if kept is None:
-        kept, offer = _decide(config, hello)
-        config.decisions.keep(key, kept, 256 + 8 * len(key))
+        kept, offer = _negotiate_parameters(config, hello)
+        config.negotiations.keep(key, kept, 256 + 8 * len(key))
         return kept, offer
     if ExtensionType.pre_shared_key in hello.extensions:
         _check_psk_form(hello)
-    return kept, Offer(hello, kept.said, {share.group: share.key_exchange for share in entries})
+    return kept, Offer(hello, kept.parameters, {share.group: share.key_exchange for share in entries})
 
 
-def _decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:
+def _negotiate_parameters(config: ServerConfig, hello: ClientHello) -> tuple[NegotiatedParameters, Offer]:
     if hello.find(Cookie) is not None:
         raise PeerMisbehaved("cookie_in_first_hello")
     offer = check_client_hello(hello)
@@ -320,7 +308,7 @@ def _decide(config: ServerConfig, hello: ClientHello) -> tuple[Decision, Offer]:
     group = choose_group(config.groups, offer)
     protocol = choose_protocol(config.application_protocols, offer, required=config.require_application_protocol)
     form = certificate_form(hello, config.certificate_compression)
-    return Decision(offer.said, suite, group, protocol, form), offer
+    return NegotiatedParameters(offer.parameters, suite, group, protocol, form), offer
 
 
 def check_client_hello(hello: ClientHello) -> Offer:
@@ -335,7 +323,7 @@ def check_client_hello(hello: ClientHello) -> Offer:
         require(hello, SignatureSchemeList)
     protocols, schemes = hello.find(ProtocolNameList), hello.find(SignatureSchemeList)
     modes, tickets = hello.find(PskKeyExchangeModes), hello.find(ClientTicketRequest)
-    said = Said(
+    parameters = OfferedParameters(
         tuple(hello.cipher_suites),
         groups,
         () if protocols is None else tuple(protocols.protocol_name_list),
@@ -346,39 +334,15 @@ def check_client_hello(hello: ClientHello) -> Offer:
         resumes=modes is not None and PskKeyExchangeMode.psk_dhe_ke in modes.ke_modes,
         tickets=None if tickets is None else (tickets.new_session_count, tickets.resumption_count),
     )
-    return Offer(hello, said, shares)
+    return Offer(hello, parameters, shares)
 
 
 def signature_schemes(offer: Offer) -> tuple[int, ...]:
     """What our certificate may be signed with; only a hello that is content with its PSKs leaves them out."""
-    schemes = offer.said.schemes
+    schemes = offer.parameters.schemes
     return (
         tuple(require(offer.hello, SignatureSchemeList).supported_signature_algorithms) if schemes is None else schemes
     )
-
-
-@dataclass(frozen=True, slots=True)
-class HelloSeen:
-    """A ClientHello, as ``ServerConfig.choose_config`` gets it: everything in it is the client's word.
-
-    Attributes:
-        server_name: the name that it asks for (SNI). application_protocols: what it speaks (ALPN), as sent.
-        versions, suites, groups, schemes: numbers of their registries, most wanted first.
-        ca_names: DER names of the CAs that it trusts; () if it names none.
-        offers_psk: whether it wants to resume a session. early_data: whether it announces early data.
-        raw: the message with its 4-byte header.
-    """
-
-    server_name: str | None
-    application_protocols: tuple[bytes, ...]
-    versions: tuple[int, ...]
-    suites: tuple[int, ...]
-    groups: tuple[int, ...]
-    schemes: tuple[int, ...]
-    ca_names: tuple[bytes, ...]
-    offers_psk: bool
-    early_data: bool
-    raw: bytes = field(repr=False)
 
 
 def seen(hello: ClientHello) -> HelloSeen:
@@ -387,7 +351,7 @@ def seen(hello: ClientHello) -> HelloSeen:
     schemes, protocols = hello.find(SignatureSchemeList), hello.find(ProtocolNameList)
     authorities = hello.find(CertificateAuthorities)
     return HelloSeen(
-        server_name=hello.asked_name,
+        server_name=hello.sni_name,
         application_protocols=() if protocols is None else tuple(protocols.protocol_name_list),
         versions=(hello.legacy_version,) if versions is None else tuple(versions.versions),
         suites=tuple(hello.cipher_suites),
@@ -400,7 +364,7 @@ def seen(hello: ClientHello) -> HelloSeen:
     )
 
 
-def asked_name(hello: ClientHello) -> str | None:
+def sni_name(hello: ClientHello) -> str | None:
     """The host name that a client asks for, whatever version will be spoken; None if it names no host. RFC 6066 3.
 
     There is one name of each type, and that of a host is printable ASCII; names of other types mean nothing. Raises
@@ -412,7 +376,7 @@ def asked_name(hello: ClientHello) -> str | None:
     entries = asked.server_name_list
     if len(entries) > 1 and len({entry.name_type for entry in entries}) != len(entries):
         raise PeerMisbehaved("bad_server_name", reason="two names of one type")
-    name = hello.asked_name
+    name = hello.sni_name
     if name is not None and not _HOST_NAME(name):
         raise PeerMisbehaved("bad_server_name", reason="bytes that no host name has")
     return name
@@ -425,10 +389,11 @@ _HOST_NAME = re.compile("[!-~]+").fullmatch
 def _shares_by_group(key_share: KeyShareClientHello, groups: Collection[int]) -> dict[int, bytes]:
     """One share per group, each for a group of supported_groups. RFC 9846 4.3.8."""
     shares: dict[int, bytes] = {}
+    named = frozenset(groups)
     for share in key_share.client_shares:
         if share.group in shares:
             raise PeerMisbehaved("duplicate_key_share", group=NamedGroup.describe(share.group))
-        if share.group not in groups:
+        if share.group not in named:
             raise PeerMisbehaved("share_outside_groups", group=NamedGroup.describe(share.group))
         shares[share.group] = share.key_exchange
     return shares
@@ -455,9 +420,9 @@ def choose_suite(ours: Sequence[int], offer: Offer) -> int:
     """Our most wanted suite among those offered. RFC 9846 4.2.2."""
     ours = [suite for suite in ours if suite in SUITES_13]
     for suite in ours:
-        if suite in offer.said.suites:
+        if suite in offer.parameters.suites:
             return suite
-    theirs = names(CipherSuite, offer.said.suites)
+    theirs = names(CipherSuite, offer.parameters.suites)
     raise PeerIncompatible("no_common_suite", theirs=theirs, ours=names(CipherSuite, ours))
 
 
@@ -467,9 +432,9 @@ def choose_group(ours: Sequence[int], offer: Offer) -> int:
         if group in offer.shares:
             return group
     for group in ours:
-        if group in offer.said.groups:
+        if group in offer.parameters.groups:
             return group
-    theirs = names(NamedGroup, offer.said.groups)
+    theirs = names(NamedGroup, offer.parameters.groups)
     raise PeerIncompatible("no_common_group", theirs=theirs, ours=names(NamedGroup, ours))
 
 

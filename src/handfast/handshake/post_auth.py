@@ -19,17 +19,17 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from handfast import limits
 from handfast.errors import ApiMisuse, PeerMisbehaved
-from handfast.events import Role
 from handfast.handshake import negotiate
+from handfast.handshake.context import ClientHandshake, Expect, HandshakeContext, ServerHandshake, Step, misused
 from handfast.handshake.finish import check_finished, send_finished
-from handfast.handshake.flow import ClientHandshake, Expect, Handshake, ServerHandshake, Step, misused
 from handfast.handshake.identity import client_choice, judge_client, prove_identity
-from handfast.handshake.server13 import certificate_request, client_identity
+from handfast.handshake.server13 import certificate_request, read_client_certificate
+from handfast.roles import Role
 from handfast.wire.messages import Certificate, CertificateRequest, HandshakeMessage
 
 if TYPE_CHECKING:
-    from handfast.handshake.config import ClientAuth
-    from handfast.handshake.info import UnverifiedPeer, VerifiedPeer
+    from handfast.config.config import ClientAuth
+    from handfast.connection_info import UnverifiedPeer, VerifiedPeer
     from handfast.handshake.needs import Need
     from handfast.keys.established import Established
 
@@ -59,38 +59,38 @@ def request_identity(hs: ServerHandshake, client_auth: ClientAuth, context: byte
     """The server's side: the request, the checks of the answer in the handshake's order, the verdict."""
     request = hs.send(certificate_request(hs, context))
     hs.flush()
-    proven = yield from client_identity(hs, request)
+    proven = yield from read_client_certificate(hs, request)
     yield from check_finished(hs, secrets.read)
     yield from judge_client(hs, client_auth, proven)
     return context, None if proven is None else hs.info.peer
 
 
-class LaterAuthentication:
+class PostHandshakeAuthentication:
     """The exchanges of one connected side whose client offered them."""
 
-    __slots__ = ("_asked", "_contexts", "_hs", "_receiving", "_secrets", "line", "starts", "step")
+    __slots__ = ("_asked", "_contexts", "_hs", "_receiving", "_secrets", "expected", "queue", "startable")
 
-    def __init__(self, hs: Handshake, secrets: Established) -> None:
+    def __init__(self, hs: HandshakeContext, secrets: Established) -> None:
         self._hs = hs
         self._secrets = secrets
         # What starts an exchange, or an answer; at a server only while one is asked for.
-        self.starts: tuple[type[HandshakeMessage], ...] = ()
+        self.startable: tuple[type[HandshakeMessage], ...] = ()
         # The message that must come next, in the middle of an answer.
-        self.step: Expect | None = None
+        self.expected: Expect | None = None
         # The first of them is asked.
-        self.line: list[tuple[Exchange, Need]] = []
+        self.queue: list[tuple[Exchange, Need]] = []
         self._receiving: Exchange | None = None
         # At a server, the exchanges whose answer has not begun to come, by context.
         self._asked: dict[bytes, Exchange] = {}
         # At a client, all contexts that came; the handshake's own is empty.
         self._contexts: set[bytes] = {b""} if hs.info.client_auth_requested else set()
         if hs.role is Role.CLIENT and hs.info.application_protocol not in FORBIDDING_PROTOCOLS:
-            self.starts = (CertificateRequest,)
+            self.startable = (CertificateRequest,)
 
     @property
     def under_way(self) -> bool:
         """Whether an answer is owed or awaited."""
-        return bool(self.step or self.line or self._asked)
+        return bool(self.expected or self.queue or self._asked)
 
     def request(self, client_auth: ClientAuth) -> bytes:
         """Send a CertificateRequest; its context."""
@@ -101,14 +101,14 @@ class LaterAuthentication:
         exchange = request_identity(hs, client_auth, context, self._secrets)
         next(exchange)
         self._asked[context] = exchange
-        self.starts = (Certificate,)
+        self.startable = (Certificate,)
         return context
 
     def exchange(self, message: HandshakeMessage) -> Exchange:
-        """The exchange that goes on with ``message``, which is ``step`` or one of ``starts``."""
+        """The exchange that goes on with ``message``, which is ``expected`` or one of ``startable``."""
         receiving = self._receiving
         if receiving is not None:
-            self._receiving = self.step = None
+            self._receiving = self.expected = None
             return receiving
         if isinstance(message, CertificateRequest):
             return self._answer(message.certificate_request_context)
@@ -117,7 +117,7 @@ class LaterAuthentication:
             asked = self._asked.pop(message.certificate_request_context, None)
         if asked is None:
             raise PeerMisbehaved("certificate_context", message=type(message).__name__)
-        self.starts = (Certificate,) if self._asked else ()
+        self.startable = (Certificate,) if self._asked else ()
         return asked
 
     def _answer(self, context: bytes) -> Exchange:
@@ -126,7 +126,7 @@ class LaterAuthentication:
         if len(self._contexts) >= limits.MAX_CERTIFICATE_REQUESTS:
             limit = limits.MAX_CERTIFICATE_REQUESTS
             raise PeerMisbehaved("too_many_certificate_requests", limit=limit, where="over one connection")
-        if len(self.line) >= limits.MAX_PENDING_CERTIFICATE_REQUESTS:
+        if len(self.queue) >= limits.MAX_PENDING_CERTIFICATE_REQUESTS:
             limit = limits.MAX_PENDING_CERTIFICATE_REQUESTS
             raise PeerMisbehaved("too_many_certificate_requests", limit=limit, where="wait for our answer")
         self._contexts.add(context)
@@ -136,8 +136,8 @@ class LaterAuthentication:
 
     def refuse_data(self) -> None:
         """Nothing may stand between the messages of an answer. RFC 9846 4.7.2."""
-        if self.step is not None:
-            raise PeerMisbehaved("unexpected_message", message="application data", expected=self.step.names)
+        if self.expected is not None:
+            raise PeerMisbehaved("unexpected_message", message="application data", expected=self.expected.names)
 
     def go_on(self, exchange: Exchange, value: object) -> Answered | None:
         """Let the exchange go on, to its end or to where it waits: for a message of its answer, or in line."""
@@ -148,7 +148,7 @@ class LaterAuthentication:
         except ApiMisuse as error:
             raise misused(error) from None
         if isinstance(step, Expect):
-            self._receiving, self.step = exchange, step
+            self._receiving, self.expected = exchange, step
         else:
-            self.line.append((exchange, step))
+            self.queue.append((exchange, step))
         return None

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from handfast.config.asked import CertificateWanted
 from handfast.crypto import signatures
 from handfast.errors import PeerIncompatible
 from handfast.events import Considered
@@ -58,7 +59,7 @@ def signer_schemes(credentials: Credentials) -> tuple[int, ...]:
 
 
 def client_schemes(credentials: Credentials) -> tuple[int, ...]:
-    """The same at a client, which has RFC 9963's schemes to fall back on if its signer names nothing better."""
+    """Schemes that a client's credentials can sign with: RFC 9963's only where its signer names nothing better."""
     return signer_schemes(credentials) or _proving(tuple(credentials.signer.schemes), client=True)
 
 
@@ -113,7 +114,7 @@ def _considered_by_server(one: Credentials, best: Credentials, reason: str, *, a
 
 def choose_client_credentials(
     candidates: Sequence[Credentials],
-    wanted: negotiate.CertificateWanted,
+    wanted: CertificateWanted,
     *,
     at: datetime,
     anyway: bool = True,
@@ -152,7 +153,7 @@ def choose_client_credentials(
     return Choice(credentials, scheme, _why(objections, wanted) + shown_anyway, considered)
 
 
-def _why(objections: Sequence[Objection], wanted: negotiate.CertificateWanted) -> str:
+def _why(objections: Sequence[Objection], wanted: CertificateWanted) -> str:
     if objections:
         return "; ".join(objection.words for objection in objections)
     if wanted.ca_names:
@@ -161,7 +162,7 @@ def _why(objections: Sequence[Objection], wanted: negotiate.CertificateWanted) -
 
 
 def _objections(
-    credentials: Credentials, scheme: int | None, wanted: negotiate.CertificateWanted, at: datetime
+    credentials: Credentials, scheme: int | None, wanted: CertificateWanted, at: datetime
 ) -> tuple[list[Objection], list[Objection]]:
     """What speaks against showing these credentials: what forbids it, and what does not."""
     from handfast.x509.certificates import Malformed, parse

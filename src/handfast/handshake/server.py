@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
 from handfast.handshake import negotiate, versions
-from handfast.handshake.by_name import policy_of
-from handfast.handshake.resume import find_session
 from handfast.handshake.server13 import server13
+from handfast.handshake.server_names import policy_of
+from handfast.handshake.server_resumption import find_session
 from handfast.keys.established import Established
 from handfast.keys.transcript import Transcript
 from handfast.wire.extensions import (
@@ -21,7 +21,7 @@ from handfast.wire.extensions import (
 from handfast.wire.messages import HELLO_RETRY_REQUEST_RANDOM, ClientHello, HelloRetryRequest
 
 if TYPE_CHECKING:
-    from handfast.handshake.flow import ServerHandshake, Step
+    from handfast.handshake.context import ServerHandshake, Step
     from handfast.keys.established12 import Established12
 
 
@@ -31,32 +31,32 @@ def server(hs: ServerHandshake) -> Generator[Step, Any, Established | Establishe
     hs.require_boundary(ClientHello)
     hs.client_random = hello.random
     # Before anybody hears of it: those who choose by it, observers, logs.
-    hs.info.server_name = asked_name = negotiate.asked_name(hello)
+    hs.info.server_name = sni_name = negotiate.sni_name(hello)
     base = hs.config
     if base.choose_config is not None:
         versions.check_decoded(hello, None)
         hs.config = yield from hs.choose(base.choose_config, negotiate.seen(hello))
         hs.use(hs.config.crypto)
     config = hs.config
-    hs.info.policy = policy_of(base, config, asked_name)
-    if versions.choose_version(config.spoken, hello) == negotiate.TLS12:
-        from handfast.handshake.server12 import server12
+    hs.info.policy = policy_of(base, config, sni_name)
+    if versions.choose_version(config.enabled_versions, hello) == negotiate.TLS12:
+        from handfast.handshake.tls12.server import server12
 
         hs.takes_warnings = True
-        sentinel = negotiate.DOWNGRADE_SENTINELS[0] if negotiate.TLS13 in config.spoken else b""
+        sentinel = negotiate.DOWNGRADE_SENTINELS[0] if negotiate.TLS13 in config.enabled_versions else b""
         return (yield from server12(hs, hello, sentinel))
     hs.records.accepts_change_cipher_spec = True
-    decision, offer = negotiate.decide(config, hello)
-    hs.info.post_handshake_auth = offer.said.post_handshake_auth
-    suite, group = decision.suite, decision.group
+    negotiated, offer = negotiate.negotiate_parameters(config, hello)
+    hs.info.post_handshake_auth = offer.parameters.post_handshake_auth
+    suite, group = negotiated.suite, negotiated.group
     before = None
     if group not in offer.shares:
-        if offer.said.early_data:
+        if offer.parameters.early_data:
             hs.info.early_data = "rejected: the handshake needed a HelloRetryRequest"
             hs.records.skip_early_data(negotiate.skippable(config.max_early_data))
         offer, before = yield from retry(hs, offer, suite, group)
     resumption = yield from find_session(hs, offer, SUITES_13[suite], before)
-    return (yield from server13(hs, offer, decision, resumption))
+    return (yield from server13(hs, offer, negotiated, resumption))
 
 
 def retry(

@@ -6,24 +6,25 @@ from collections.abc import Generator
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+from handfast.config.by_name import no_such_name
+from handfast.config.config import ClientAuth
 from handfast.crypto.suites import SUITES_13
 from handfast.events import Epoch
 from handfast.handshake import negotiate
-from handfast.handshake.by_name import no_such_name
-from handfast.handshake.config import ClientAuth
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
 from handfast.handshake.identity import (
     ProvenChain,
+    adopt_resumed_peer,
     candidates,
-    certificate_wishes,
-    check_identity,
+    certificate_request_extensions,
     judge_client,
     prove_identity,
+    read_certificate_verify,
     receive_certificate,
-    take_over,
 )
-from handfast.handshake.resume import Resumption, consider_early_data, send_tickets, tickets_to_send
+from handfast.handshake.negotiate import NegotiatedParameters
 from handfast.handshake.selection import Choice, choose_server_credentials
+from handfast.handshake.server_resumption import Resumption, consider_early_data, send_tickets, tickets_to_send
 from handfast.keys.established import Established
 from handfast.registry import ExtensionType
 from handfast.wire.extensions import (
@@ -51,20 +52,22 @@ from handfast.wire.messages import (
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.flow import ServerHandshake, Step
+    from handfast.handshake.context import ServerHandshake, Step
 
 
 def server13(
-    hs: ServerHandshake, offer: negotiate.Offer, decision: negotiate.Decision, resumption: Resumption | None
+    hs: ServerHandshake, offer: negotiate.Offer, negotiated: NegotiatedParameters, resumption: Resumption | None
 ) -> Generator[Step, Any, Established]:
     """What follows a ClientHello that has all we need; ``resumption`` is the session that it resumes."""
-    info, suite_id, group = hs.info, decision.suite, decision.group
+    info, suite_id, group = hs.info, negotiated.suite, negotiated.group
     suite = SUITES_13[suite_id]
     info.version, info.suite, info.group = negotiate.TLS13, suite_id, group
-    info.application_protocol = decision.protocol
+    info.application_protocol, info.resumed = negotiated.protocol, resumption is not None
     mine = None if resumption is not None else (yield from own_identity(hs, offer))
     public, shared_secret = hs.seams.encapsulate(group, offer.shares[group])
     hs.transcript.start(suite.hash)
+    # Between the start of the transcript, which then is the client's hello alone, and our hello: the secret of early
+    # data is derived from exactly that.
     early = yield from consider_early_data(hs, offer, resumption, suite)
     if early is not None:
         hs.take_early_data(early.traffic, suite, early.limit, early.exporter)
@@ -81,15 +84,12 @@ def server13(
         hs.records.write_change_cipher_spec()
 
     ticket_count = tickets_to_send(hs.config, offer, resumed=resumption is not None)
-    hint = ticket_count if offer.said.tickets is not None else 0
+    hint = ticket_count if offer.parameters.tickets is not None else 0
     # RFC 6066 3: a name is not acknowledged where a session is resumed.
-    named = offer.said.names_server and resumption is None
-    hs.send_encoded(encrypted_extensions(named, decision.protocol, early is not None, hint))
-    hs.info.resumed = resumption is not None
+    named = offer.parameters.names_server and resumption is None
+    hs.send_encoded(encrypted_extensions(named, negotiated.protocol, early is not None, hint))
     tell_negotiated(hs, offer.hello)
-    request = None
-    if mine is not None:
-        request = yield from server_identity(hs, decision, mine)
+    request = None if mine is None else (yield from send_server_certificate(hs, negotiated, mine))
     send_finished(hs, server_secret)
     main_secret = handshake_secret.main_secret()
     client_application, server_application, exporter = main_secret.application_secrets(hs.transcript.digest())
@@ -99,16 +99,17 @@ def server13(
         hs.may_write_early = True
         yield from hs.expect(EndOfEarlyData)
         hs.end_early_data(client_secret, suite, after=EndOfEarlyData)
-    proven = None if request is None else (yield from client_identity(hs, request))
+    proven = None if request is None else (yield from read_client_certificate(hs, request))
     yield from check_finished(hs, client_secret)
+    # Not before Finished: a hello with a PSK's name in it may be one that was recorded.
     if resumption is not None:
-        take_over(hs, resumption.peer, resumption.state.ocsp_response, resumption.state.timestamps)
-    resumption_secret = None
-    if ticket_count or hs.watch.wants_secrets:
-        resumption_secret = main_secret.resumption_secret(hs.transcript.digest())
+        adopt_resumed_peer(hs, resumption.peer, resumption.state.ocsp_response, resumption.state.timestamps)
+    wanted = ticket_count or hs.watch.wants_secrets
+    resumption_secret = main_secret.resumption_secret(hs.transcript.digest()) if wanted else None
     hs.read_with(client_application, suite, Epoch.APPLICATION, after=Finished)
     hs.records.accepts_change_cipher_spec = False
 
+    # Tickets come after the verdict, so that a client that is refused can resume nothing.
     if request is not None:
         yield from judge_client(hs, hs.config.client_auth, proven)
     if resumption_secret is not None:
@@ -143,7 +144,7 @@ def server_hello_around(
 
 def skip_early_data(hs: ServerHandshake, offer: negotiate.Offer) -> None:
     """Early data that the client announced and that we do not take is passed over. RFC 9846 4.3.10."""
-    if offer.said.early_data:
+    if offer.parameters.early_data:
         hs.records.skip_early_data(negotiate.skippable(hs.config.max_early_data))
 
 
@@ -162,15 +163,15 @@ def encrypted_extensions(named: bool, protocol: str | None, early: bool, ticket_
     return EncryptedExtensions(Extensions.of(*bodies)).encode()
 
 
-def server_identity(
-    hs: ServerHandshake, decision: negotiate.Decision, mine: Choice
+def send_server_certificate(
+    hs: ServerHandshake, negotiated: NegotiatedParameters, mine: Choice
 ) -> Generator[Step, Any, CertificateRequest | None]:
     """What we want to know of the client, which is returned, and who we are. RFC 9846 4.4.2 and 4.5."""
     request = None
     if hs.config.client_auth is not ClientAuth.NONE:
         request, encoded = kept_certificate_request(hs)
         hs.send_encoded(encoded)
-    yield from prove_identity(hs, mine, decision.form)
+    yield from prove_identity(hs, mine, negotiated.form)
     return request
 
 
@@ -188,7 +189,7 @@ def certificate_request(hs: ServerHandshake, context: bytes = b"") -> Certificat
 
     After the handshake answers are told apart by the context of a plain Certificate, so none may come compressed.
     """
-    bodies = [SignatureSchemeList(hs.config.client_schemes), *certificate_wishes(hs)]
+    bodies = [SignatureSchemeList(hs.config.client_schemes), *certificate_request_extensions(hs)]
     if context:
         bodies = [body for body in bodies if not isinstance(body, CertificateCompressionAlgorithms)]
     names = tuple(hs.config.ca_names or ())
@@ -214,9 +215,11 @@ def kept_certificate_request(hs: ServerHandshake) -> tuple[CertificateRequest, b
     return kept
 
 
-def client_identity(hs: ServerHandshake, request: CertificateRequest) -> Generator[Step, Any, ProvenChain | None]:
+def read_client_certificate(
+    hs: ServerHandshake, request: CertificateRequest
+) -> Generator[Step, Any, ProvenChain | None]:
     """The client's certificate with its proof, or None when it sent none. RFC 9846 4.5.1."""
     certificate = yield from receive_certificate(hs, request)
     if not certificate.certificate_list:
         return None
-    return (yield from check_identity(hs, certificate, hs.config.client_schemes, request.extensions))
+    return (yield from read_certificate_verify(hs, certificate, hs.config.client_schemes, request.extensions))

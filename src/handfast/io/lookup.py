@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from handfast.connection_info import ConnectionInfo
 from handfast.errors import ApiMisuse
-from handfast.handshake.info import ConnectionInfo
 
 
 def info(thing: object) -> ConnectionInfo:

@@ -7,11 +7,12 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
 
+from handfast.config.config import ClientConfig, ServerConfig, demand
 from handfast.engine import ClientConnection, ServerConnection
 from handfast.errors import ConnectionLost
-from handfast.handshake.config import ClientConfig, ServerConfig, demand
 from handfast.io.arguments import ObserverFactory, check_seconds, observed
-from handfast.io.tls_socket import NeedHandler, TLSSocket, refuse_coroutines, refuse_to_wait
+from handfast.io.blocking import NeedHandler, refuse_coroutines, refuse_to_wait
+from handfast.io.tls_socket import TLSSocket
 
 if TYPE_CHECKING:
     from types import TracebackType

@@ -17,14 +17,14 @@ from typing import TYPE_CHECKING, NoReturn
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import ApiMisuse, ConfigError, bad_option
-from handfast.events import Role
 from handfast.keyholder.holder import KeyHolder
 from handfast.keyholder.keys import HeldKey
 from handfast.registry import SignatureScheme
+from handfast.roles import Role
 from handfast.text import escape
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
-from handfast.x509 import files
+from handfast.x509 import loading as files
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING, Any
 from handfast import limits
 from handfast.engine import ClientAuth
 from handfast.errors import ConfigError, HandfastError, bad_option
+from handfast.errors.foreign import said_by
 from handfast.files import errors_for
-from handfast.io import aio
+from handfast.io.aio import connect as aio
 from handfast.io.lookup import info
-from handfast.keyholder.keys import Order, Refused, judge
+from handfast.keyholder.keys import Refused, SigningRequest, judge
 from handfast.keyholder.protocol import VERSION, Answer, Code, FrameTooLarge, frame, read_frame
 from handfast.registry import SignatureScheme
 from handfast.text import escape
@@ -60,7 +61,7 @@ class _Caller:
         if held_back is None:
             return
         more = f" ({held_back} more before this are not shown)" if held_back else ""
-        _log.log(level, "%s: %s%s", self.name, what, more)
+        _log.log(level, "%s: %s%s", escape(self.name), escape(what, limits.MAX_LOG_LINE), more)
 
 
 # So many turns of the event loop after a connection was accepted it has its task: accepted, its transport made, its
@@ -267,13 +268,13 @@ async def _turn_away(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
                 left -= len(data)
 
 
-async def _signature(order: Order, caller: _Caller) -> bytes:
+async def _signature(order: SigningRequest, caller: _Caller) -> bytes:
     try:
         signature: object = order.key.signer.sign(order.scheme, order.content)
         if isawaitable(signature):
             signature = await signature
     except Exception as error:  # noqa: BLE001 (whatever the signer is, the caller gets an answer)
-        caller.warn(f"signing failed: {escape(f'{type(error).__name__}: {error}')}", level=logging.ERROR)
+        caller.warn(f"signing failed: {said_by(error)}", level=logging.ERROR)
         raise Refused(Code.signing_failed) from None
     if not isinstance(signature, bytes) or not 0 < len(signature) <= limits.HOLDER_SIGNATURE:
         caller.warn("the signer returned no signature", level=logging.ERROR)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from handfast.credentials.signers import LocalSigner
 from handfast.crypto import private_keys, signatures
 from handfast.errors import BadMessage, ConfigError, bad_option
-from handfast.events import Role
 from handfast.keyholder.protocol import VERSION, Code, Kind, Request, compose, key_id_of
 from handfast.registry import SignatureScheme
+from handfast.roles import Role
 from handfast.text import escape
 from handfast.wire.codec import decode
-from handfast.x509 import files
+from handfast.x509 import loading as files
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
@@ -93,7 +93,7 @@ class Refused(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Order:
+class SigningRequest:
     """A request that was found good: who signs what with which scheme."""
 
     key: HeldKey
@@ -102,7 +102,7 @@ class Order:
     content: bytes = field(repr=False)
 
 
-def judge(keys: Mapping[bytes, HeldKey], raw: bytes) -> Order:
+def judge(keys: Mapping[bytes, HeldKey], raw: bytes) -> SigningRequest:
     """What a request asks for, if it may. Raises Refused."""
     if raw[:1] != bytes([VERSION]):
         raise Refused(Code.unsupported_version)
@@ -126,4 +126,4 @@ def judge(keys: Mapping[bytes, HeldKey], raw: bytes) -> Order:
         allowed = request.scheme not in signatures.LEGACY_CLIENT_SCHEMES
     if not allowed or request.scheme not in (key.schemes or key.signer.schemes):
         raise Refused(Code.scheme_refused)
-    return Order(key, role, request.scheme, content)
+    return SigningRequest(key, role, request.scheme, content)

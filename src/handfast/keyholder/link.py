@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from handfast import limits
 from handfast.errors import ConnectionLost, HandfastError, LocalFailure
-from handfast.io import aio
+from handfast.io.aio import connect as aio
 from handfast.keyholder.protocol import (
     EXPLANATIONS,
     VERSION,
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 CLOSED = "the signer was closed"
 
 
-class Place:
+class HolderAddress:
     """Where a holder is: a Unix socket's path, or host and port and how to speak TLS with it."""
 
     def __init__(
@@ -66,10 +66,10 @@ class NotAsked(LocalFailure):
     """The connection was gone before the request was written to it, so another one may be asked."""
 
 
-class Link:
+class HolderConnection:
     """One connection."""
 
-    def __init__(self, streams: Streams, place: Place) -> None:
+    def __init__(self, streams: Streams, place: HolderAddress) -> None:
         self._reader, self._writer = streams
         self._place = place
         self._waiting: dict[int, asyncio.Future[bytes]] = {}
@@ -166,10 +166,10 @@ class Link:
 class Client:
     """Asks one holder, over one connection at a time. For the loop in which it is used."""
 
-    def __init__(self, place: Place, timeout: float) -> None:
+    def __init__(self, place: HolderAddress, timeout: float) -> None:
         self._place = place
         self._timeout = timeout
-        self._link: Link | None = None
+        self._link: HolderConnection | None = None
         self._connecting = asyncio.Lock()
         # Fewer than a holder lets wait, with a margin for answers that it still counts: the rest queue up here.
         self._room = asyncio.Semaphore(limits.HOLDER_PENDING // 2)
@@ -209,14 +209,14 @@ class Client:
         if self._link is not None:
             await self._link.close()
 
-    async def _connected(self) -> Link:
+    async def _connected(self) -> HolderConnection:
         async with self._connecting:
             if self._link is not None and not self._link.usable:
                 self._link.retire()
                 self._link = None
             while self._link is None:
                 try:
-                    self._link = Link(await self._place.open(), self._place)
+                    self._link = HolderConnection(await self._place.open(), self._place)
                 except (OSError, ConnectionLost) as error:
                     self._trouble = getattr(error, "strerror", None) or str(error)
                     await asyncio.sleep(self._pause)

@@ -13,10 +13,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 from handfast import der
-from handfast.events import Role
 from handfast.keys.transcript import proof_content
 from handfast.limits import HOLDER_CONTENTS, HOLDER_SIGNATURE, MAX_HANDSHAKE_BYTES
 from handfast.registry import HandshakeType, NamedGroup, Registry, SignatureScheme
+from handfast.roles import Role
 from handfast.wire.codec import Fixed, Opaque, Struct, UInt, decode, encode, tls_struct
 
 if TYPE_CHECKING:

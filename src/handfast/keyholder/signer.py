@@ -20,10 +20,10 @@ from handfast.credentials.credentials import Credentials
 from handfast.crypto import signatures
 from handfast.errors import ApiMisuse, ConfigError, LocalFailure
 from handfast.fork import renew_in_children
-from handfast.keyholder.link import CLOSED, Client, Place
+from handfast.keyholder.link import CLOSED, Client, HolderAddress
 from handfast.keyholder.protocol import key_id_of_certificate, parts_of
 from handfast.text import escape
-from handfast.x509 import files
+from handfast.x509 import loading as files
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable
@@ -41,7 +41,7 @@ class _Worker:
 
     _handing: threading.Lock
 
-    def __init__(self, place: Place, timeout: float) -> None:
+    def __init__(self, place: HolderAddress, timeout: float) -> None:
         self.pid = os.getpid()
         self._place = place
         # Nothing is given to a loop that was told to stop: nobody might ever run it.
@@ -112,7 +112,7 @@ class RemoteSigner:
     ) -> None:
         if isinstance(address, tuple) is (tls is None):
             raise ApiMisuse("bad_argument", reason="a host and port need tls, and a Unix socket has none")
-        self._place = Place(address if isinstance(address, tuple) else os.fspath(address), tls, server_name)
+        self._place = HolderAddress(address if isinstance(address, tuple) else os.fspath(address), tls, server_name)
         self._timeout = timeout
         try:
             self.schemes = schemes or signatures.schemes_for(signatures.certificate_public_key(certificate))

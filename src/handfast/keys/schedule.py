@@ -286,7 +286,7 @@ def _zero_pads(hash_: Hash) -> tuple[HashState, HashState]:
 
 @cache
 def early_secret_without_psk(hash_: Hash) -> EarlySecret:
-    """The same for every connection with this hash that reports to nobody: a constant, and no secret at all."""
+    """The Early Secret of a handshake without PSK: a constant of the hash, shared by connections without observers."""
     return EarlySecret(hash_)
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from handfast.crypto.hashes import mac
 from handfast.errors import ApiMisuse
-from handfast.events import Role
+from handfast.roles import Role
 
 if TYPE_CHECKING:
     from handfast.crypto.hashes import Hash, HashState

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from handfast.events import Role
+from handfast.roles import Role
 from handfast.wire.messages import message_hash
 
 if TYPE_CHECKING:

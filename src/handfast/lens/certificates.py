@@ -1,4 +1,4 @@
-"""Certificates and names in words, for whoever makes a lens; it reads X.509, which the lenses themselves do not."""
+"""Certificates and names in words, for the makers of a lens; it reads X.509, which the lenses themselves do not."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """How a lens puts certificates and names into words.
 
-A lens does not import X.509 by itself, so whoever makes one gives it these functions: those of ``lens.certificates``,
+A lens does not import X.509 by itself, so its maker gives it these functions: those of ``lens.certificates``,
 or the defaults, which say what can be said without reading X.509 at all.
 """
 

@@ -12,7 +12,6 @@ from handfast.events import (
     AlertSeen,
     Checked,
     Closed,
-    Direction,
     Epoch,
     Event,
     KeysChanged,
@@ -33,6 +32,7 @@ from handfast.registry import (
     NamedGroup,
     ProtocolVersion,
 )
+from handfast.roles import Direction
 from handfast.text import escape
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
@@ -119,8 +119,8 @@ class JsonEvents:
             "length": len(record.header) + len(record.body),
             "keys": record.epoch,
         }
-        if record.sealed:
-            return said | {"unread": record.sealed}
+        if record.unreadable_reason:
+            return said | {"unread": record.unreadable_reason}
         if record.epoch is not Epoch.PLAINTEXT:
             said["content_length"] = len(record.content)
         if record.content_type == ContentType.application_data and SecretLevel.TRAFFIC in self._levels:

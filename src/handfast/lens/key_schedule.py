@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING
 
 from handfast.crypto.suites import IV_LENGTH, SUITES_13, Suite13
 from handfast.crypto.suites12 import SUITES_12, Suite12
-from handfast.events import Direction, Epoch, RecordSeen
+from handfast.events import Epoch, RecordSeen
 from handfast.keys.hkdf import expand_label
 from handfast.registry import NamedGroup
+from handfast.roles import Direction
 from handfast.wire import extensions as ext
 from handfast.wire import messages12
 from handfast.wire.messages import Finished, HelloRetryRequest, ServerHello, message_hash
@@ -88,7 +89,7 @@ class KeySchedule:
     def record(self, record: RecordSeen) -> Iterator[str]:
         """The nonce of a protected record, and what it authenticates besides."""
         direction = record.direction
-        if record.epoch is Epoch.PLAINTEXT or record.sealed or direction not in self._counts:
+        if record.epoch is Epoch.PLAINTEXT or record.unreadable_reason or direction not in self._counts:
             return
         number = self._counts[direction]
         self._counts[direction] += 1

@@ -17,17 +17,16 @@ from handfast.events import (
     AlertSeen,
     CertificateChosen,
     Closed,
-    Direction,
     Epoch,
     Event,
     HandshakeComplete,
     MessageSeen,
     RecordSeen,
-    Role,
 )
 from handfast.lens import offered
 from handfast.lens.summary import presented, requested_names
 from handfast.registry import AlertDescription, ContentType
+from handfast.roles import Direction, Role
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
 from handfast.wire.messages import CertificateRequest, ClientHello, Finished, HelloRetryRequest, NewSessionTicket
@@ -142,7 +141,7 @@ class Outcome:
         choice: why we showed what we showed.
         hello: our last hello, at a client. protocols: what the client's hello offers by ALPN, in words.
         renegotiation_wanted: whether a TLS 1.2 server sent HelloRequest.
-        http: the answer to our HTTP request; whoever makes the request puts it here.
+        http: the answer to our HTTP request; the caller that makes the request puts it here.
     """
 
     def __init__(self, role: Role, clock: Callable[[], float] = time.time) -> None:
@@ -186,7 +185,7 @@ class Outcome:
     def _record(self, record: RecordSeen) -> None:
         self._heard.add(record.direction)
         theirs = record.direction is not self.role.sends
-        data = record.content_type == ContentType.application_data and not record.sealed
+        data = record.content_type == ContentType.application_data and not record.unreadable_reason
         if theirs and record.epoch is Epoch.APPLICATION and data:
             self.answered = True
 

@@ -20,19 +20,11 @@ from dataclasses import dataclass
 from typing import TypeAlias
 
 from handfast.errors import ApiMisuse
-from handfast.events import (
-    AlertSeen,
-    Closed,
-    Direction,
-    Event,
-    HandshakeComplete,
-    KeysChanged,
-    RecordSeen,
-    SecretSink,
-)
+from handfast.events import AlertSeen, Closed, Event, HandshakeComplete, KeysChanged, RecordSeen, SecretSink
 from handfast.fork import renew_in_children
 from handfast.lens.keylog import KeyLog
 from handfast.registry import ContentType
+from handfast.roles import Direction
 from handfast.text import escape
 
 # An IP address as text, and a port.

@@ -13,20 +13,20 @@ from handfast.events import (
     AlertSeen,
     Checked,
     Closed,
-    Direction,
     Epoch,
     Event,
     MessageSeen,
     Negotiated,
     Noted,
     RecordSeen,
-    Role,
 )
-from handfast.lens import fingerprints, offered, verdict
+from handfast.lens import fingerprints, offered
+from handfast.lens import verdict_line as verdict
 from handfast.lens.describer import Describer
 from handfast.lens.outcome import CauseCode, Outcome
 from handfast.lens.summary import count
 from handfast.registry import AlertDescription, AlertLevel, CipherSuite, ContentType, NamedGroup, ProtocolVersion
+from handfast.roles import Direction, Role
 from handfast.text import escape
 from handfast.wire import messages12
 from handfast.wire.extensions import SelectedPsk
@@ -92,8 +92,8 @@ class RecordedOutcome:
                 self._closed.append(event.direction)
 
     def _record(self, record: RecordSeen) -> None:
-        if record.sealed:
-            self._unread = self._unread or record.sealed
+        if record.unreadable_reason:
+            self._unread = self._unread or record.unreadable_reason
         elif record.content_type == ContentType.application_data and record.epoch is Epoch.APPLICATION:
             self._data.add(record.direction)
 

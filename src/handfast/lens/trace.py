@@ -22,26 +22,26 @@ from handfast.events import (
     CertificateChosen,
     Checked,
     Closed,
-    Direction,
     Epoch,
     Event,
     HandshakeComplete,
     KeysChanged,
     MessageSeen,
+    NeedAnswered,
+    NeedAsked,
     Negotiated,
     Noted,
     PeerJudged,
     RecordSeen,
-    Resumed,
     Secret,
     SecretDerived,
     SecretLevel,
-    Waiting,
 )
 from handfast.lens import summary
 from handfast.lens.describer import Describer
 from handfast.lens.dump import dumped_fields, hexdump, named_fields, readable_dump
 from handfast.lens.key_schedule import KeySchedule
+from handfast.limits import MAX_LOG_LINE
 from handfast.registry import (
     AlertDescription,
     AlertLevel,
@@ -52,6 +52,7 @@ from handfast.registry import (
     ProtocolVersion,
     SignatureScheme,
 )
+from handfast.roles import Direction
 from handfast.text import escape
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
@@ -119,7 +120,8 @@ class Trace:
 
     def __call__(self, event: Event) -> None:
         for line in self._lines(event):
-            self._write(line)
+            # What a peer says is escaped where it becomes a part of a line; here nothing that slipped through gets out.
+            self._write(escape(line, MAX_LOG_LINE))
 
     def _lines(self, event: Event) -> Iterator[str]:
         match event:
@@ -165,8 +167,8 @@ class Trace:
             yield _INDENT + _record_header(record)
         if self._schedule is not None:
             yield from map(_DEEPER.__add__, self._schedule.record(record))
-        if record.sealed:
-            yield f"{_INDENT}(not opened: {escape(record.sealed)})"
+        if record.unreadable_reason:
+            yield f"{_INDENT}(not opened: {escape(record.unreadable_reason)})"
         elif record.content_type == ContentType.application_data:
             yield from self._application_data(record.content)
         elif record.content_type == ContentType.handshake:
@@ -315,11 +317,11 @@ def one_line(event: Event) -> Iterator[str]:
             yield f"[negotiated] {', '.join(_negotiated(event))}"
         case HandshakeComplete():
             yield f"[complete] the {event.info.role} has finished its handshake"
-        case Waiting():
+        case NeedAsked():
             yield f"[waiting] for {escape(event.what)} ({escape(event.where)})"
         case Noted():
             yield f"[note] {event.direction} {event.text}"
-        case Resumed():
+        case NeedAnswered():
             yield f"[resumed] {escape(event.what)} came after {event.seconds * 1000:.1f} ms"
 
 
@@ -339,7 +341,7 @@ def _negotiated(event: Negotiated) -> Iterator[str]:
 def _record_header(record: RecordSeen) -> str:
     fields = ", ".join(f"{field.name} {field.text}" for field in fields_of_struct(record.header, RecordHeader))
     inside = ""
-    if record.epoch is not Epoch.PLAINTEXT and not record.sealed:
+    if record.epoch is not Epoch.PLAINTEXT and not record.unreadable_reason:
         inside = f"; inside: {ContentType.describe(record.content_type)}, {len(record.content)} bytes"
         inside += f", padding of {record.padding} bytes" if record.padding else ""
     return f"[record] {record.header.hex(' ')}: {fields}{inside}"

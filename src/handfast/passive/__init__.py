@@ -14,7 +14,7 @@ from handfast.errors import ConfigError
 from handfast.events import Event, Observer, Secret, SecretSink
 from handfast.passive.capture import Capture, Packet, Secrets, is_seekable, read_capture
 from handfast.passive.conversations import Conversations, Flow, WatchFactory
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.packets import Endpoint, Frames
 
 __all__ = [

@@ -12,14 +12,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from handfast.events import Direction, Observer, SecretSink, Watch
+from handfast.events import EventDispatcher, Observer, SecretSink
 from handfast.limits import RECORDED_CONNECTIONS, RECORDED_PROLOGUE, RECORDED_WAITING
 from handfast.passive.decoder import Decoder
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.packets import ACK, RST, SYN, Endpoint, Segment
 from handfast.passive.prologues import prologue
 from handfast.passive.records import RecordStream
 from handfast.passive.tcp import Stream
+from handfast.roles import Direction
 
 
 class Flow(NamedTuple):
@@ -101,7 +102,7 @@ class Conversations:
         self._count += 1
         flow = flow._replace(number=self._count)
         observers, sinks = self._watch(flow)
-        return flow, Decoder(Watch(observers, sinks, clock), self._secrets, streams)
+        return flow, Decoder(EventDispatcher(observers, sinks, clock), self._secrets, streams)
 
 
 class _Conversation:

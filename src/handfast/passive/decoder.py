@@ -14,12 +14,20 @@ from functools import partial
 
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import BadMessage, HandfastError, PeerMisbehaved
-from handfast.events import Direction, Epoch, MessageSeen, Noted, RecordSeen, Role, Secret, SecretDerived, Watch
-from handfast.keys import keylog
+from handfast.events import (
+    Epoch,
+    EventDispatcher,
+    MessageSeen,
+    Noted,
+    RecordSeen,
+    Secret,
+    SecretDerived,
+)
+from handfast.keys import secret_names as keylog
 from handfast.passive import sslv2
 from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12
 from handfast.passive.handshake13 import Handshake13
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.legacy import suite_for
 from handfast.passive.proofs import Proofs
 from handfast.passive.records import HEARTBEAT, Frame, RecordStream
@@ -27,6 +35,7 @@ from handfast.passive.side import Side
 from handfast.record.layer import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE
 from handfast.record.protection import Opened
 from handfast.registry import AlertLevel, CipherSuite, HandshakeType, ProtocolVersion
+from handfast.roles import Direction, Role
 from handfast.text import escape
 from handfast.wire import messages12
 from handfast.wire.extensions import SupportedVersionsServerHello
@@ -37,8 +46,8 @@ from handfast.wire.messages import (
     HandshakeMessage,
     HelloRetryRequest,
     ServerHello,
-    parse_handshake,
 )
+from handfast.wire.parsing import parse_handshake
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
 _TLS12 = int(ProtocolVersion.TLS12)
@@ -57,7 +66,7 @@ class Decoder:
     """
 
     def __init__(
-        self, watch: Watch, secrets: KeyLogSecrets, streams: Mapping[Direction, RecordStream] | None = None
+        self, watch: EventDispatcher, secrets: KeyLogSecrets, streams: Mapping[Direction, RecordStream] | None = None
     ) -> None:
         self._watch = watch
         self._known = secrets

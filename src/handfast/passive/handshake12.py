@@ -10,14 +10,16 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from handfast.crypto import signatures
-from handfast.events import Checked, Epoch, KeysChanged, Negotiated, Role, Watch
+from handfast.events import Checked, Epoch, EventDispatcher, KeysChanged, Negotiated
 from handfast.keys.schedule12 import MAIN_SECRET_LENGTH, MainSecret12
 from handfast.passive.legacy import CbcProtection, is_cbc
+from handfast.passive.selected import selected_protocol
 from handfast.record.protection12 import Protection12
 from handfast.registry import HandshakeType, ProtocolVersion
+from handfast.roles import Role
 from handfast.wire.codec import encode
-from handfast.wire.extensions import EncryptThenMac, ExtendedMainSecret, ProtocolNameList
-from handfast.wire.messages import CertificateVerify, ClientHello, EncryptedExtensions, Finished
+from handfast.wire.extensions import EncryptThenMac, ExtendedMainSecret
+from handfast.wire.messages import CertificateVerify, ClientHello, Finished
 from handfast.wire.messages12 import Certificate, ClientKeyExchange, ServerHello, ServerHelloDone, ServerKeyExchange
 
 if TYPE_CHECKING:
@@ -30,13 +32,6 @@ if TYPE_CHECKING:
 KEYLOG_LABEL = "CLIENT_RANDOM"
 
 
-def selected_protocol(answer: ServerHello | EncryptedExtensions) -> str | None:
-    """The ALPN protocol that the server selected, in whatever version."""
-    selected = answer.find(ProtocolNameList)
-    names = () if selected is None else selected.protocol_name_list
-    return names[0].decode("utf-8", "backslashreplace") if len(names) == 1 else None
-
-
 class Handshake12:
     """``secrets`` are the values that the key log has for it; ``messages`` are those so far, if all came.
 
@@ -45,7 +40,7 @@ class Handshake12:
 
     def __init__(
         self,
-        watch: Watch,
+        watch: EventDispatcher,
         report: Report,
         hellos: tuple[ClientHello | None, ServerHello],
         suite: Suite12,
@@ -175,7 +170,7 @@ class Handshake12:
 
     def _tell_negotiated(self, group: int | None) -> None:
         self._negotiated = True
-        name = None if self._client_hello is None else self._client_hello.asked_name
+        name = None if self._client_hello is None else self._client_hello.sni_name
         answer = self._server_hello
         version, now, protocol = int(ProtocolVersion.TLS12), self._watch.time, selected_protocol(answer)
         self._watch.emit(Negotiated(now, version, self._suite.id, group, False, name, protocol))

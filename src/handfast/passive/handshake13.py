@@ -11,12 +11,20 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from handfast.crypto.suites import SUITES_13, Suite13
-from handfast.events import Direction, Epoch, KeysChanged, Negotiated, Role, Secret, SecretDerived, Watch
-from handfast.keys import keylog
+from handfast.events import (
+    Epoch,
+    EventDispatcher,
+    KeysChanged,
+    Negotiated,
+    Secret,
+    SecretDerived,
+)
+from handfast.keys import secret_names as keylog
 from handfast.keys.schedule import TrafficSecret
-from handfast.passive.handshake12 import selected_protocol
+from handfast.passive.selected import selected_protocol
 from handfast.record.protection import Protection13
 from handfast.registry import ProtocolVersion
+from handfast.roles import Direction, Role
 from handfast.wire.extensions import EarlyDataIndication, KeyShareServerHello
 from handfast.wire.messages import (
     ClientHello,
@@ -56,7 +64,7 @@ _APPLICATION_SECRETS = {C2S: "client_application_traffic_secret_0", S2C: "server
 class Handshake13:
     """One handshake. ``sides`` are those of the connection, and ``proofs`` its transcript."""
 
-    def __init__(self, watch: Watch, sides: Mapping[Direction, Side], proofs: Proofs) -> None:
+    def __init__(self, watch: EventDispatcher, sides: Mapping[Direction, Side], proofs: Proofs) -> None:
         self._watch = watch
         self._sides = sides
         self._proofs = proofs
@@ -168,7 +176,7 @@ class Handshake13:
         protocol = selected_protocol(message)
         group = None if share is None else share.server_share.group
         retried, now = self._proofs.retried, self._watch.time
-        self._watch.emit(Negotiated(now, _VERSION, suite.id, group, retried, client_hello.asked_name, protocol))
+        self._watch.emit(Negotiated(now, _VERSION, suite.id, group, retried, client_hello.sni_name, protocol))
 
     # Early data
 

@@ -11,21 +11,23 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from handfast.errors import BadMessage, PeerMisbehaved
-from handfast.events import Direction, Epoch, MessageSeen, Noted, RecordSeen, Watch
+from handfast.events import (
+    Epoch,
+    EventDispatcher,
+    MessageSeen,
+    Noted,
+    RecordSeen,
+)
 from handfast.limits import MAX_PLAINTEXT, RECORD_HEADER
 from handfast.passive.decoder import Decoder
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.records import find_hello, fits, is_sslv2_hello
 from handfast.registry import ContentType, HandshakeType
+from handfast.roles import Direction
 from handfast.text import escape
 from handfast.wire import messages12
-from handfast.wire.messages import (
-    HANDSHAKE_HEADER,
-    MESSAGES,
-    HandshakeMessage,
-    ServerHello,
-    parse_handshake,
-)
+from handfast.wire.messages import HANDSHAKE_HEADER, MESSAGES, HandshakeMessage, ServerHello
+from handfast.wire.parsing import parse_handshake
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
 # The first byte of a hello in SSLv2's framing has its highest bit set.
@@ -80,7 +82,7 @@ def pieces(text: str) -> Iterator[Piece]:
 class Paste:
     """Tells the events of pasted pieces."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: EventDispatcher) -> None:
         self._watch = watch
         self._decoder = Decoder(watch, KeyLogSecrets())
         self._directions: dict[str, Direction] = {}

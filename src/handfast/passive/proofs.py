@@ -10,8 +10,9 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING
 
 from handfast.crypto import signatures
-from handfast.events import Checked, Epoch, Role, Watch
+from handfast.events import Checked, Epoch, EventDispatcher
 from handfast.keys.transcript import Transcript, proof_content
+from handfast.roles import Role
 from handfast.wire.compression import certificate_in
 from handfast.wire.messages import Certificate, CertificateRequest, CertificateVerify, Finished
 
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 class Proofs:
     """One handshake's transcript; ``whole`` is False once a part of it is missing."""
 
-    def __init__(self, watch: Watch) -> None:
+    def __init__(self, watch: EventDispatcher) -> None:
         self.whole = True
         self.retried = False
         self._watch = watch

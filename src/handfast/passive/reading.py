@@ -9,7 +9,7 @@ from pathlib import Path
 
 from handfast.events import ConnectionSeen, Event, Observer, SecretSink
 from handfast.passive import Capture, Flow, Reading
-from handfast.passive.keylog import KeyLogSecrets
+from handfast.passive.keylog_reader import KeyLogSecrets
 
 Source = str | PathLike[str] | Capture
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from struct import unpack_from
 
-from handfast.wire.messages import ClientHello, parse_handshake
+from handfast.wire.messages import ClientHello
+from handfast.wire.parsing import parse_handshake
 
 # The length before it.
 HEADER = 2

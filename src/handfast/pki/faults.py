@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from handfast.errors import CertificateRejected, ConfigError, HandfastError, bad_option
 from handfast.pki.authority import certificate_der
+from handfast.pki.directory import write_files
 from handfast.pki.fault_scene import (
     FaultNames,
     FaultSet,
@@ -26,7 +27,6 @@ from handfast.pki.fault_scene import (
     with_other_key,
     wrong_order,
 )
-from handfast.pki.files import write_files
 from handfast.pki.template import CLIENT_AUTH, SERVER_AUTH
 
 if TYPE_CHECKING:

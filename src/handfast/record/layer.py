@@ -12,10 +12,12 @@ from struct import Struct
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 from handfast import limits
-from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved, PeerRejected
-from handfast.events import Direction, Epoch, Event, KeysChanged, MessageSeen, RecordSeen, Role, Watch
+from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved
+from handfast.events import Epoch, Event, EventDispatcher, KeysChanged, MessageSeen, RecordSeen
 from handfast.record.foreign import spoken_by
-from handfast.registry import AlertDescription, ContentType
+from handfast.record.protection import MOST_ROOM, next_room
+from handfast.registry import ContentType
+from handfast.roles import Direction, Role
 from handfast.text import escape
 from handfast.wire.joiner import HandshakeJoiner
 
@@ -87,15 +89,17 @@ class RecordLayer:
     _empty_records = 0
     # KeyUpdates of the peer since application data came.
     key_updates = 0
-    _nothing_opened = True
+    opened_any = False
+    # For what the next run of application data holds.
+    _room = MOST_ROOM
     # How much more of refused early data is passed over; None once that is over.
     _skippable: int | None = None
 
-    def __init__(self, role: Role, watch: Watch, fragment_limit: int) -> None:
+    def __init__(self, role: Role, watch: EventDispatcher, fragment_limit: int) -> None:
         self.sends = role.sends
         self.receives = role.peer.sends
         self.watch = watch
-        self.joiner = HandshakeJoiner(tracking=watch.active)
+        self._joiner = HandshakeJoiner(tracking=watch.active)
         self.fragment_limit = fragment_limit
         self._incoming = bytearray()
         # The bytes that the transport must carry now.
@@ -117,6 +121,14 @@ class RecordLayer:
         """Bytes received that are not yet a whole record."""
         return len(self._incoming)
 
+    @property
+    def unread(self) -> bool:
+        """Whether anything waits to be read but the dummy records of middlebox compatibility mode."""
+        rest = bytes(self._incoming)
+        for _ in range(limits.MAX_CHANGE_CIPHER_SPECS):
+            rest = rest.removeprefix(CHANGE_CIPHER_SPEC_RECORD)
+        return bool(rest) or not self._joiner.empty
+
     def keep_trailing_data(self, data: bytes | bytearray | memoryview = b"") -> None:
         """Keep what is buffered and ``data``, which came behind close_notify; a byte above the limit tells of more."""
         most = limits.TRAILING_DATA + 1
@@ -133,7 +145,25 @@ class RecordLayer:
     @property
     def idle(self) -> bool:
         """Whether nothing waits: no bytes of a record or a message that came, and none to send."""
-        return not self._incoming and not self.outgoing and self.joiner.empty
+        return not self._incoming and not self.outgoing and self._joiner.empty
+
+    @property
+    def in_message(self) -> bool:
+        """Whether a part of a message, or a message that was not taken, is left."""
+        return not self._joiner.empty
+
+    @property
+    def message_records(self) -> tuple[int, ...]:
+        """The indexes of the records that the last message came in; kept only while somebody watches."""
+        return self._joiner.records
+
+    def next_message(self) -> bytes | None:
+        """The next handshake message of the records that were read, with its header; None when more must come."""
+        return self._joiner.next() if self._joiner.buffer else None
+
+    def handshake_over(self) -> None:
+        """From now on the bytes of messages are no longer counted against the limit of one handshake."""
+        self._joiner.handshake_over()
 
     @property
     def read_protection(self) -> Protection | None:
@@ -149,20 +179,21 @@ class RecordLayer:
         protection = self._read_protection
         if protection is None:
             raise ValueError("no read keys")
-        if self._incoming or not self.joiner.empty:
+        if self._incoming or not self._joiner.empty:
             self._incoming += data
             source: bytes | bytearray | memoryview = self._incoming
         else:
             source = data
-        content, consumed, other = protection.open_run(source, 0)
+        content, consumed, other = protection.open_run(source, 0, self._room)
+        self._room = next_room(self._room, other)
         if source is self._incoming:
             del self._incoming[:consumed]
         elif consumed < len(data):
             self._incoming += memoryview(data)[consumed:]
         if content:
-            self._nothing_opened = False
+            self.opened_any = True
             self._empty_records = self.key_updates = 0
-            if not self.joiner.empty:
+            if not self._joiner.empty:
                 raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
         return content, other
 
@@ -173,13 +204,18 @@ class RecordLayer:
         None while part of a record or a message waits, or something counts against the peer that such data ends.
         """
         protection = self._read_protection
-        if protection is None or self._incoming or self.joiner.buffer or self._empty_records or self.key_updates:
+        if protection is None or self._incoming or self._joiner.buffer or self._empty_records or self.key_updates:
             return None
         return protection.open_one
 
-    def read(self) -> Record | None:
-        """The next whole record that is not a change_cipher_spec, or None when more bytes are needed."""
-        incoming = self._incoming
+    def next(self) -> Record | bytes | None:
+        """The next handshake message with its header, or the next record of another kind; None when bytes are missing.
+
+        The change_cipher_spec of middlebox compatibility mode is not given, nor is early data that was refused.
+        """
+        incoming, joiner = self._incoming, self._joiner
+        if joiner.buffer and (message := joiner.next()) is not None:
+            return message
         while True:
             if len(incoming) < _HEADER_LENGTH:
                 if incoming and not CHANGE_CIPHER_SPEC <= incoming[0] <= APPLICATION_DATA:
@@ -197,19 +233,28 @@ class RecordLayer:
             header, body = bytes(incoming[:_HEADER_LENGTH]), bytes(incoming[_HEADER_LENGTH:end])
             del incoming[:end]
             self._read += 1
-            protection = self._read_protection
-            if content_type == CHANGE_CIPHER_SPEC:
-                self._take_change_cipher_spec(header, body)
-            elif protection is None:
-                if content_type != APPLICATION_DATA or self._skippable is None or not self.joiner.empty:
-                    return self._take_plaintext(content_type, header, body)
-                self._skip(self._skippable, header, body, BEFORE_KEYS)
-            else:
-                if content_type not in protection.content_types:
-                    self._refuse_plaintext(header, body)
-                record = self._take_protected(protection, header, body)
-                if record is not None:
-                    return record
+            record = self._take(content_type, header, body)
+            if record is None:
+                continue
+            if record.content_type != HANDSHAKE:
+                return record
+            if (message := joiner.next()) is not None:
+                return message
+
+    def _take(self, content_type: int, header: bytes, body: bytes) -> Record | None:
+        """What a record holds; None for the dummy change_cipher_spec and for early data that was refused."""
+        protection = self._read_protection
+        if content_type == CHANGE_CIPHER_SPEC:
+            self._take_change_cipher_spec(header, body)
+            return None
+        if protection is not None:
+            if content_type in protection.content_types:
+                return self._take_protected(protection, header, body)
+            return self._take_plaintext_after_keys(header, body)
+        if content_type == APPLICATION_DATA and self._skippable is not None and self._joiner.empty:
+            self._skip(self._skippable, header, body, BEFORE_KEYS)
+            return None
+        return self._take_plaintext(content_type, header, body)
 
     def change_read_keys(self, protection: Protection, epoch: Epoch, suite: int, after: str) -> None:
         """Read with these keys from the next record on. Nothing of a message may be left over. RFC 9846 5.1."""
@@ -231,9 +276,9 @@ class RecordLayer:
         self._skippable = allowed - max(len(body) - limits.MIN_PROTECTED, 1)
         if self._skippable < 0:
             raise PeerMisbehaved("too_much_early_data")
-        self._saw(self._read_epoch, header, body, APPLICATION_DATA, sealed=why)
+        self._saw(self._read_epoch, header, body, APPLICATION_DATA, unreadable_reason=why)
 
-    def change_cipher_spec_means_keys(self) -> None:
+    def expect_tls12_change_cipher_spec(self) -> None:
         """From here on a change_cipher_spec puts keys on, and none may have come so far. RFC 5246 7.1."""
         self.accepts_change_cipher_spec = False
         self._no_change_cipher_spec = "early_change_cipher_spec"
@@ -247,7 +292,7 @@ class RecordLayer:
 
     def require_boundary(self, after: str) -> None:
         """Refuse handshake bytes after a message with which a flight must end. RFC 9846 5.1."""
-        if not self.joiner.empty:
+        if not self._joiner.empty:
             raise PeerMisbehaved("message_spans_key_change", message=after)
 
     def _check_header(self, start: bytes, length: int) -> bool:
@@ -288,7 +333,7 @@ class RecordLayer:
             self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)
         if body != b"\x01":
             raise PeerMisbehaved("bad_change_cipher_spec")
-        if not self.joiner.empty:
+        if not self._joiner.empty:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.change_cipher_spec.name)
         if self._upcoming is not None:
             (protection, epoch, suite), self._upcoming = self._upcoming, None
@@ -304,7 +349,7 @@ class RecordLayer:
     def _take_plaintext(self, content_type: int, header: bytes, body: bytes) -> Record:
         if self.watch.active:
             if content_type == APPLICATION_DATA:
-                self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, sealed=BEFORE_KEYS)
+                self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, unreadable_reason=BEFORE_KEYS)
             else:
                 self._saw(Epoch.PLAINTEXT, header, body, content_type, body)
         if content_type == HANDSHAKE and self._upcoming is not None:
@@ -315,21 +360,12 @@ class RecordLayer:
         self._skippable = None
         return Record(content_type, body, False)
 
-    def _refuse_plaintext(self, header: bytes, body: bytes) -> None:
-        """A plaintext record after keys are on is an error; an alert among them may at least be believed a little.
-
-        OpenSSL clients refuse a server certificate with a plaintext alert. It is named only while nothing was decrypted
-        from that peer, because anyone on the path can forge it.
-        """
+    def _take_plaintext_after_keys(self, header: bytes, body: bytes) -> Record:
+        """An alert that came in plaintext after keys are on, for the connection to judge; any other is an error."""
         self._saw(Epoch.PLAINTEXT, header, body, header[0], body)
-        if header[0] == ALERT and len(body) == 2 and self.watch.active:
-            self.watch.alert(self.receives, body[0], body[1], authenticated=False)
-        if header[0] == ALERT and len(body) == 2 and self._nothing_opened:
-            name = AlertDescription.describe(body[1])
-            if name in PeerRejected.catalogue:
-                raise PeerRejected(name, alert=name, stage=" in plaintext (unauthenticated: anyone on the path can)")
-            raise PeerMisbehaved("plaintext_alert", alert=name)
-        raise PeerMisbehaved("plaintext_after_keys", content_type=ContentType.describe(header[0]))
+        if header[0] != ALERT or len(body) != 2:
+            raise PeerMisbehaved("plaintext_after_keys", content_type=ContentType.describe(header[0]))
+        return Record(ALERT, body, False)
 
     def _take_protected(self, protection: Protection, header: bytes, body: bytes) -> Record | None:
         """The record opened; None if it was passed over as early data that was refused."""
@@ -339,7 +375,7 @@ class RecordLayer:
             if self._skippable is not None and error.code == "bad_record_mac":
                 self._skip(self._skippable, header, body, error.what)
                 return None
-            self._saw(self._read_epoch, header, body, header[0], sealed=error.what)
+            self._saw(self._read_epoch, header, body, header[0], unreadable_reason=error.what)
             raise
         if self.watch.active:
             self._saw(self._read_epoch, header, body, content_type, content, padding)
@@ -347,7 +383,7 @@ class RecordLayer:
 
     def opened(self, content_type: int, content: bytes) -> Record:
         """Take the content of a protected record: check it, and join it if it is part of a message."""
-        self._nothing_opened = False
+        self.opened_any = True
         self._skippable = None
         self._take_content(content_type, content)
         return Record(content_type, content, True)
@@ -356,11 +392,11 @@ class RecordLayer:
         """Check that such a content may come now; join it if it is part of a message."""
         if content_type == HANDSHAKE and 0 < len(content) <= limits.MAX_PLAINTEXT:
             self._empty_records = 0
-            self.joiner.add(content, self._read - 1)
+            self._joiner.add(content, self._read - 1)
             return
         if content_type not in (HANDSHAKE, ALERT, APPLICATION_DATA):
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(content_type))
-        if content_type != HANDSHAKE and not self.joiner.empty:
+        if content_type != HANDSHAKE and not self._joiner.empty:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.describe(content_type))
         if len(content) > limits.MAX_PLAINTEXT:
             raise PeerMisbehaved("record_overflow", length=len(content), limit=limits.MAX_PLAINTEXT)
@@ -383,12 +419,14 @@ class RecordLayer:
         content_type: int,
         content: bytes = b"",
         padding: int = 0,
-        sealed: str = "",
+        unreadable_reason: str = "",
     ) -> None:
         if self.watch.active:
             now, index = self.watch.tick(), self._read - 1
             self.watch.emit(
-                RecordSeen(now, self.receives, index, epoch, header, body, content_type, content, padding, sealed)
+                RecordSeen(
+                    now, self.receives, index, epoch, header, body, content_type, content, padding, unreadable_reason
+                )
             )
 
     # Writing
@@ -422,10 +460,10 @@ class RecordLayer:
         for start in range(0, len(view), self.fragment_limit):
             self._write(APPLICATION_DATA, bytes(view[start : start + self.fragment_limit]))
 
-    def write_plain_until(self, records: int) -> None:
+    def write_fast_path_until(self, records: int) -> None:
         """From how many records under the present keys on ``seal_one`` must not be used."""
         if self.write_protection is not None:
-            self.write_protection.plain_until = records
+            self.write_protection.fast_path_until = records
 
     def change_write_keys(self, protection: Protection, epoch: Epoch, suite: int) -> None:
         """Write with these keys from the next record on."""

@@ -34,6 +34,10 @@ if TYPE_CHECKING:
     from handfast.crypto.suites import SplitAead
     from handfast.keys.schedule import TrafficSecret
 
+# Room for what one run of records holds: the least has room for a record, the most is never too little.
+_LEAST_ROOM = 2**15
+MOST_ROOM = 2**62
+
 Buffer: TypeAlias = bytes | bytearray | memoryview
 # Content type, content, and the number of padding bytes.
 Opened: TypeAlias = tuple[int, bytes, int]
@@ -64,11 +68,11 @@ class Protection13:
     """One direction under one traffic secret: use it either for sealing or for opening.
 
     ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
-    suite's limit of ``records``, before which a sender must update its keys. Up to ``plain_until`` records, application
-    data needs nothing but to be sealed: writing is open, no new keys are due, and no observer hears of it.
+    suite's limit of ``records``, before which a sender must update its keys. Up to ``fast_path_until`` records,
+    application data needs nothing but to be sealed: writing is open, no new keys are due, and no observer hears of it.
     """
 
-    __slots__ = ("_aead", "_iv", "_opening_limit", "limit", "plain_until", "records", "suite")
+    __slots__ = ("_aead", "_iv", "_opening_limit", "fast_path_until", "limit", "records", "suite")
 
     # What a record under these keys says it is, and the longest one.
     content_types = frozenset((ContentType.application_data,))
@@ -77,7 +81,7 @@ class Protection13:
     def __init__(self, suite: Suite13, secret: TrafficSecret) -> None:
         key, iv = secret.key_and_iv(suite)
         self.suite = suite
-        self.records = self.plain_until = 0
+        self.records = self.fast_path_until = 0
         self.limit = limit = suite.records_per_key
         # A peer may go by the RFC's 2^24.5 where we stop at 2^24; nobody may go to twice our limit.
         self._opening_limit = 2 * limit
@@ -102,9 +106,9 @@ class Protection13:
         return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), inner, header)
 
     def seal_one(self, data: bytes) -> bytes:
-        """``seal`` for 1 to 2^14 bytes of application data; b"", and nothing has happened, beyond ``plain_until``."""
+        """``seal`` for 1 to 2^14 bytes; b"" beyond ``fast_path_until``, and nothing has happened."""
         number = self.records
-        if number >= self.plain_until:
+        if number >= self.fast_path_until:
             return b""
         self.records = number + 1
         size = len(data)
@@ -228,19 +232,20 @@ class Protection13:
         self.records = number + 1
         return content
 
-    def open_run(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
+    def open_run(self, data: Buffer, start: int, room: int = MOST_ROOM) -> tuple[bytes | bytearray, int, Opened | None]:
         """Open the complete application_data records from ``start`` on, as long as they hold application data.
 
         Returns the application data (``bytes``, or a ``bytearray`` that is the caller's), where the next record starts,
         and the record that ended the run, if that was one with other content or with none. The run also ends before a
         record that is not complete, not of the outer type application_data, or longer than TLS 1.3 allows; the returned
-        offset is ``start`` if there was none to open. An error in the first record is raised, as ``open`` does; an
-        error in a later one by the next call, so that what came before it is not lost.
+        offset is ``start`` if there was none to open. It ends too where more than ``room`` is needed, which is for one
+        record at least: see ``next_room``. An error in the first record is raised, as ``open`` does; an error in a
+        later one by the next call, so that what came before it is not lost.
         """
         end = _record_end(data, start)
         if not end:
             return b"", start, None
-        output = bytearray(len(data) - start)
+        output = bytearray(min(len(data) - start, room))
         with memoryview(output) as view:
             filled, at, last = self._open_into(view, data, start)
         if at == start:
@@ -265,7 +270,7 @@ class Protection13:
             end = body + size + TAG_LENGTH
             number = self.records
             # What ``open`` has to refuse is left to it: now if it comes first, else in the next call.
-            if not size or end > len(source) or number >= self._opening_limit:
+            if not size or end > len(source) or number >= self._opening_limit or filled + size > len(output):
                 return filled, at, None
             inner = output[filled : filled + size]
             try:
@@ -301,7 +306,7 @@ class NumberedProtection13(Protection13):
 
     def seal_one(self, data: bytes) -> bytes:
         number = self.records
-        if number >= self.plain_until:
+        if number >= self.fast_path_until:
             return b""
         self.records = number + 1
         size = len(data)
@@ -334,6 +339,15 @@ def protection_13(crypto: CryptoProvider) -> Callable[[Suite13, TrafficSecret], 
     if crypto is CRYPTOGRAPHY:
         return Protection13
     return lambda suite, secret: NumberedProtection13(with_aead(suite, crypto.aeads[suite.id]), secret)
+
+
+def next_room(room: int, last: Opened | None) -> int:
+    """How much room to make for the next run, of one that had so much and was ended by ``last``.
+
+    Room costs time, and a peer can end each run after a byte, with an empty record or with another message: then there
+    is little room next time, and four times as much each time that nothing ended a run.
+    """
+    return _LEAST_ROOM if last is not None else min(4 * room, MOST_ROOM)
 
 
 def _record_end(data: Buffer, start: int) -> int:

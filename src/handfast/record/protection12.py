@@ -16,6 +16,7 @@ from handfast.crypto.suites import TAG_LENGTH, InvalidTag
 from handfast.crypto.suites12 import Suite12, with_aead
 from handfast.errors import LocalFailure, PeerMisbehaved
 from handfast.limits import MAX_CIPHERTEXT_12, MAX_PLAINTEXT, RECORD_HEADER
+from handfast.record.protection import MOST_ROOM
 from handfast.registry import ContentType
 
 if TYPE_CHECKING:
@@ -37,14 +38,23 @@ class Protection12:
     """One direction: use it either for sealing or for opening.
 
     ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
-    suite's limit of ``records``, before which a sender must stop. Up to ``plain_until`` records, application data needs
-    nothing but to be sealed: writing is open, and no observer hears of it.
+    suite's limit of ``records``, before which a sender must stop. Up to ``fast_path_until`` records, application data
+    needs nothing but to be sealed: writing is open, and no observer hears of it.
 
     As in TLS 1.3's, the ways differ by size: small records cost copies, large ones are sealed and opened in place.
     """
 
     __slots__ = (
-        "_aead", "_explicit", "_iv", "_number", "_opening_limit", "limit", "overhead", "plain_until", "records", "suite"
+        "_aead",
+        "_explicit",
+        "_iv",
+        "_number",
+        "_opening_limit",
+        "fast_path_until",
+        "limit",
+        "overhead",
+        "records",
+        "suite"
     )  # fmt: skip
 
     # What a record under these keys says it is, and the longest one.
@@ -54,7 +64,7 @@ class Protection12:
     def __init__(self, suite: Suite12, keys: DirectionKeys) -> None:
         self.suite = suite
         self.records = 0
-        self.plain_until = 0
+        self.fast_path_until = 0
         self.limit = suite.records_per_key
         self.overhead = suite.explicit_nonce + TAG_LENGTH
         self._explicit = suite.explicit_nonce
@@ -79,9 +89,9 @@ class Protection12:
         return b"".join((start, (length + self.overhead).to_bytes(2, "big"), explicit, sealed))
 
     def seal_one(self, data: bytes) -> bytes:
-        """``seal`` for 1 to 2^14 bytes of application data; b"", and nothing has happened, beyond ``plain_until``."""
+        """``seal`` for 1 to 2^14 bytes; b"" beyond ``fast_path_until``, and nothing has happened."""
         number = self.records
-        if number >= self.plain_until:
+        if number >= self.fast_path_until:
             return b""
         self.records = number + 1
         size = len(data)
@@ -175,25 +185,28 @@ class Protection12:
         self.records = number + 1
         return content
 
-    def open_run(self, data: Buffer, start: int) -> tuple[bytes | bytearray, int, Opened | None]:
+    def open_run(self, data: Buffer, start: int, room: int = MOST_ROOM) -> tuple[bytes | bytearray, int, Opened | None]:
         """Open the complete application_data records from ``start`` on, as long as they hold application data.
 
         Returns the application data, where the next record starts, and the record that ended the run, if that was an
         empty one. The run also ends before a record that is not complete, not application_data, or too long; the
-        returned offset is ``start`` if there was none to open. An error in the first record is raised, as ``open``
-        does; an error in a later one by the next call, so that what came before it is not lost.
+        returned offset is ``start`` if there was none to open. It ends too where more than ``room`` is needed, which is
+        for one record at least. An error in the first record is raised, as ``open`` does; an error in a later one by
+        the next call, so that what came before it is not lost.
         """
         source = memoryview(data)
         end = _record_end(source, start)
         if not end:
             return b"", start, None
-        output = bytearray(len(source) - start)
+        output = bytearray(min(len(source) - start, room))
         at, filled = start, 0
         last: Opened | None = None
         with memoryview(output) as view:
             while last is None and end:
                 size = end - at - RECORD_HEADER - self.overhead
-                if not 0 <= size <= MAX_PLAINTEXT or not self._open_into(view[filled : filled + size], source[at:end]):
+                if not 0 <= size <= MAX_PLAINTEXT or filled + size > len(output):
+                    break
+                if not self._open_into(view[filled : filled + size], source[at:end]):
                     break
                 if not size:
                     last = _APPLICATION_DATA, b"", 0

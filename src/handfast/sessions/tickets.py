@@ -149,8 +149,8 @@ class SealedTickets:
 class StoredTickets:
     """Stateful: sessions stay here, a ticket is 32 random bytes, and each is good for one connection.
 
-    At most ``capacity`` sessions are kept; the oldest make room. After a fork the child starts with none, so that
-    nothing can be redeemed in both.
+    At most ``capacity`` sessions are kept, and ``STORED_TICKET_BYTES`` of them; the oldest make room. After a fork the
+    child starts with none, so that nothing can be redeemed in both.
     """
 
     _lock: threading.Lock
@@ -162,6 +162,7 @@ class StoredTickets:
         self._process = os.getpid()
         # In the order of issue, which is that of expiry but for shortened lives: those leave when their turn comes.
         self._sessions: OrderedDict[bytes, tuple[bytes, bytes, float]] = OrderedDict()
+        self._bytes = 0
 
     def __len__(self) -> int:
         with self._lock:
@@ -182,9 +183,20 @@ class StoredTickets:
         with self._lock:
             self._forget_if_forked()
             now = self._clock()
+            self._forget(session_id)
             self._sessions[session_id] = state, policy, now + lifetime
-            while self._sessions and (len(self._sessions) > self._capacity or self._oldest_is_over(now)):
-                self._sessions.popitem(last=False)
+            self._bytes += len(state)
+            while self._sessions and (self._is_full or self._oldest_is_over(now)):
+                self._forget(next(iter(self._sessions)))
+
+    @property
+    def _is_full(self) -> bool:
+        return len(self._sessions) > self._capacity or self._bytes > limits.STORED_TICKET_BYTES
+
+    def _forget(self, name: bytes) -> None:
+        forgotten = self._sessions.pop(name, None)
+        if forgotten is not None:
+            self._bytes -= len(forgotten[0])
 
     def _oldest_is_over(self, now: float) -> bool:
         return next(iter(self._sessions.values()))[2] <= now
@@ -194,7 +206,7 @@ class StoredTickets:
         with self._lock:
             state = self._look_up(ticket, policy)
             if state is not None:
-                del self._sessions[ticket]
+                self._forget(ticket)
         return state
 
     def find(self, session_id: bytes, policy: bytes) -> bytes | None:
@@ -211,3 +223,4 @@ class StoredTickets:
         if self._process != os.getpid():
             self._process = os.getpid()
             self._sessions.clear()
+            self._bytes = 0

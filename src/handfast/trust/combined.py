@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from handfast import logs
 from handfast.errors import ApiMisuse
-from handfast.trust.verdict import Verdict, accept, as_verdict, failed, refuse
 from handfast.trust.verifiers import policy_id, requires_ocsp_response
+from handfast.verdict import Verdict, accept, as_verdict, failed, refuse
 
 if TYPE_CHECKING:
     from handfast.trust.presented import PresentedChain
@@ -93,7 +93,7 @@ class WithTimeout:
     """
 
     def __init__(self, verifier: Verifier, seconds: float) -> None:
-        if seconds <= 0:
+        if not seconds > 0:
             raise ApiMisuse("bad_argument", reason=f"{seconds} s is no time to judge anybody")
         self.verifier = verifier
         self.seconds = seconds

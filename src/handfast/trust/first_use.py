@@ -20,7 +20,7 @@ from handfast.errors import ConfigError
 from handfast.text import escape
 from handfast.trust.leaf import accept_leaf, leaf_or_refusal, refuse_leaf
 from handfast.trust.pins import key_pin
-from handfast.trust.verdict import Verdict, failed, refuse
+from handfast.verdict import Verdict, failed, refuse
 from handfast.x509 import names
 from handfast.x509.purpose import Purpose
 

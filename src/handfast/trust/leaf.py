@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handfast.trust.verdict import Verdict, accept, refuse
+from handfast.verdict import Verdict, accept, refuse
 
 if TYPE_CHECKING:
     from handfast.trust.presented import PresentedChain

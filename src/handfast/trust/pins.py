@@ -17,7 +17,7 @@ from handfast import der
 from handfast.errors import ConfigError, bad_option
 from handfast.text import escape, listed
 from handfast.trust.leaf import accept_leaf, leaf_or_refusal, refuse_leaf
-from handfast.trust.verdict import Verdict
+from handfast.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 from handfast import der
 from handfast.errors import ConfigError
 from handfast.text import escape
-from handfast.x509 import files, pem
+from handfast.x509 import loading as files
+from handfast.x509 import pem
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -16,8 +16,8 @@ from handfast.errors import ConfigError, bad_option
 from handfast.limits import REMEMBERED_PATHS
 from handfast.text import escape, listed
 from handfast.trust.leaf import leaf_or_refusal, refuse_leaf
-from handfast.trust.verdict import Verdict, failed
 from handfast.trust.verifiers import PathVerifier
+from handfast.verdict import Verdict, failed
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -8,21 +8,21 @@ from typing import TYPE_CHECKING, Protocol
 from handfast.errors import ApiMisuse
 from handfast.limits import MAX_STORED_CHAIN, REMEMBERED_PATHS
 from handfast.memory import Memory
-from handfast.trust.case import Case
-from handfast.trust.path_memory import accepted
-from handfast.trust.policy import PathPolicy, named_policy
+from handfast.trust.path.context import PathContext
+from handfast.trust.path.memory import accepted
+from handfast.trust.path.policy import PathPolicy, named_policy
 from handfast.trust.presented import PresentedChain
-from handfast.trust.revocation import CrlScope, CrlUnknown, OcspPolicy, RevocationCheck
-from handfast.trust.verdict import Verdict, failed
+from handfast.trust.revocation.crl_store import CrlScope, CrlUnknown, OcspPolicy, RevocationCheck
+from handfast.verdict import Verdict, failed
 from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from handfast.credentials.signers import Deferred
-    from handfast.trust.path_memory import Accepted
-    from handfast.trust.paths import Anchors
-    from handfast.trust.revocation import Crls
+    from handfast.trust.path.anchors import Anchors
+    from handfast.trust.path.memory import Accepted
+    from handfast.trust.revocation.crl_store import Crls
     from handfast.trust.roots import Roots
 
 __all__ = ["PathPolicy", "PathVerifier", "PresentedChain", "Purpose", "Verifier"]
@@ -140,21 +140,21 @@ class PathVerifier:
         except Exception as error:  # noqa: BLE001 (what cannot be judged is refused)
             return failed(error)
 
-    def _case(self, presented: PresentedChain) -> Case:
-        return Case(
+    def _case(self, presented: PresentedChain) -> PathContext:
+        return PathContext(
             presented,
             self._anchors,
             self.policy,
             check_name=self.check_name,
-            known=self.known_intermediates,
+            known_intermediates=self.known_intermediates,
             revocation=self._revocation(),
             ocsp=self.ocsp,
         )
 
     @cached_property
-    def _judge(self) -> Callable[[Case], Verdict]:
+    def _judge(self) -> Callable[[PathContext], Verdict]:
         # Imported once and not in each call, which would cost as much as everything that is made for one.
-        from handfast.trust.judgement import judge
+        from handfast.trust.path.judgement import judge
 
         return judge
 
@@ -166,6 +166,6 @@ class PathVerifier:
 
     @cached_property
     def _anchors(self) -> Anchors:
-        from handfast.trust.paths import Anchors
+        from handfast.trust.path.anchors import Anchors
 
         return Anchors(self.roots, self._remember_paths)

@@ -30,6 +30,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, NoReturn, Protocol, TypeVar, dataclass_transform
 
+from handfast import limits
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.registry import Registry
 
@@ -45,6 +46,13 @@ class Undecodable(Exception):
         self.code = code
         self.details = details
         self.path: list[str] = []
+
+
+class TooMany(Undecodable):
+    """A list is too long. It is not read again to say where it stands: that would double its cost at each level."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__("too_many_items", limit=limit)
 
 
 def truncated(missing: int) -> NoReturn:
@@ -215,10 +223,14 @@ class Remainder:
 class Vector:
     """``Item name<minimum..maximum>``, as a tuple. RFC 9846 3.4."""
 
-    __slots__ = ("item", "letter", "maximum", "minimum", "prefix", "size")
+    __slots__ = ("item", "letter", "maximum", "minimum", "most", "prefix", "size")
 
-    def __init__(self, item: Codec | type[Struct], minimum: int, maximum: int) -> None:
+    def __init__(
+        self, item: Codec | type[Struct], minimum: int, maximum: int, *, most: int = limits.MAX_LIST_ITEMS
+    ) -> None:
+        """``most`` items are read of a list whose items are not numbers."""
         self.item = _codec(item)
+        self.most = most
         self.minimum = minimum
         self.maximum = maximum
         self.prefix = (maximum.bit_length() + 7) // 8
@@ -256,9 +268,11 @@ class Vector:
 
     def _read_items(self, data: bytes, at: int, stop: int) -> tuple[Any, ...]:
         items: list[Any] = []
-        read = self.item.read
+        read, most = self.item.read, self.most
         try:
             while at < stop:
+                if len(items) >= most:
+                    raise TooMany(most)
                 item, at = read(data, at, stop)
                 items.append(item)
         except Undecodable as error:
@@ -311,6 +325,7 @@ def _straight(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, 
     scope: dict[str, Any] = {
         "cls": cls,
         "NOT_WELL_FORMED": _NOT_WELL_FORMED,
+        "TooMany": TooMany,
         "pack": struct.pack,
         "unpack_from": struct.unpack_from,
         "read_fields": read_fields,
@@ -347,7 +362,8 @@ def _straight(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, 
 def _attempt(lines: list[str], otherwise: str) -> list[str]:
     """The body of a function that does ``lines``, and ``otherwise`` where what it is given is not well-formed."""
     body = [f"        {line}" for line in lines]
-    return ["    try:", *body, "    except NOT_WELL_FORMED:", f"        {otherwise}"]
+    passed_on = ["    except TooMany:", "        raise"]
+    return ["    try:", *body, *passed_on, "    except NOT_WELL_FORMED:", f"        {otherwise}"]
 
 
 def _by_field(cls: Any, fields: tuple[tuple[str, Codec], ...]) -> tuple[Reader, Writer]:
@@ -421,7 +437,8 @@ def _codec(declared: Codec | type[Struct]) -> Codec:
 def decode(cls: type[S], data: bytes, *, at: int = 0) -> S:
     """The struct in ``data[at:]``, all of it.
 
-    Raises BadMessage (truncated, trailing_bytes, length_out_of_bounds) or PeerMisbehaved (duplicate_extension).
+    Raises BadMessage (truncated, trailing_bytes, length_out_of_bounds, too_many_items) or PeerMisbehaved
+    (duplicate_extension).
     """
     end = len(data)
     try:

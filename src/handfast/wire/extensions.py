@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, ClassVar, TypeVar
 
+from handfast.limits import MAX_CA_NAMES, MAX_LIST_ITEMS
 from handfast.registry import (
     CertificateCompressionAlgorithm,
     CertificateStatusType,
@@ -24,9 +25,9 @@ from handfast.registry import (
 )
 from handfast.wire.codec import (
     Opaque,
-    Reader,
     Remainder,
     Struct,
+    TooMany,
     UInt,
     Undecodable,
     Vector,
@@ -100,7 +101,7 @@ class CertificateAuthorities(ExtensionBody):
     """RFC 9846 4.3.4: DER-encoded distinguished names."""
 
     EXTENSION_TYPE = ExtensionType.certificate_authorities
-    authorities: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 3, 2**16 - 1)]
+    authorities: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 3, 2**16 - 1, most=MAX_CA_NAMES)]
 
 
 @tls_struct
@@ -520,7 +521,7 @@ class ExtensionBlock:
     ``judged_later``: a body that does not decode is not refused here, and makes the block a ``PartlyDecoded``.
     """
 
-    __slots__ = ("absent", "forms", "judged_later", "maximum", "minimum", "prefix", "readers")
+    __slots__ = ("absent", "forms", "judged_later", "maximum", "minimum", "prefix")
 
     def __init__(self, forms: Forms, minimum: int = 0, *, absent: bool = False, judged_later: bool = False) -> None:
         self.forms = forms
@@ -529,15 +530,16 @@ class ExtensionBlock:
         self.prefix = 2
         self.absent = absent
         self.judged_later = judged_later
-        self.readers: dict[int, Reader] = {number: cls.CODEC.read for number, cls in forms.items()}
 
     def read(self, data: bytes, at: int, end: int) -> tuple[Extensions, int]:
         block = Extensions()
         if self.absent and at == end:
             return block, end
         at, stop = read_length(data, at, end, self)
-        readers = self.readers
+        forms = self.forms
         while at < stop:
+            if len(block) >= MAX_LIST_ITEMS:
+                raise TooMany(MAX_LIST_ITEMS)
             start = at + 4
             if start > stop:
                 truncated(start - stop)
@@ -548,11 +550,11 @@ class ExtensionBlock:
                     truncated(at - stop)
                 if extension_type in block:
                     raise Undecodable("duplicate_extension", extension=ExtensionType.describe(extension_type))
-                read = readers.get(extension_type)
-                if read is None:
+                form = forms.get(extension_type)
+                if form is None:
                     block[extension_type] = OpaqueExtension(extension_type, data[start:at])
                     continue
-                block[extension_type], stopped = read(data, start, at)
+                block[extension_type], stopped = form.CODEC.read(data, start, at)
                 if stopped != at:
                     raise Undecodable("trailing_bytes", extra=at - stopped)
             except Undecodable as error:

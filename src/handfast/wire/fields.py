@@ -20,7 +20,8 @@ from handfast.registry import ExtensionType, HandshakeType
 from handfast.text import escape
 from handfast.wire.codec import Opaque, StructCodec, UInt, Undecodable, Vector, read_length
 from handfast.wire.extensions import ExtensionBlock
-from handfast.wire.messages import MESSAGES, Messages, message_class
+from handfast.wire.messages import MESSAGES, Messages
+from handfast.wire.parsing import message_class
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -1,18 +1,16 @@
 """Handshake messages, declared as RFC 9846 appendix B.3 prints them.
 
-``parse_handshake`` gives the message that bytes hold, ``encode`` the bytes of one that was built. A parsed message
-keeps the bytes it came from in ``raw``: the transcript hashes those, never an encoding made anew.
+``encode`` gives the bytes of a message that was built, and ``parsing.parse_handshake`` the message that bytes hold. A
+parsed message keeps the bytes it came from in ``raw``: the transcript hashes those, never an encoding made anew.
 """
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, ClassVar, TypeAlias
 
-from handfast.errors import BadMessage
 from handfast.registry import (
     CertificateCompressionAlgorithm,
     CipherSuite,
-    ExtensionType,
     HandshakeType,
     KeyUpdateRequest,
     ProtocolVersion,
@@ -27,7 +25,6 @@ from handfast.wire.codec import (
     UInt,
     Vector,
     catalogued,
-    decode,
     tls_struct,
 )
 from handfast.wire.extensions import Body, ExtensionBlock, ExtensionBody, Extensions, forms
@@ -74,13 +71,13 @@ class HelloShape:
     ``group`` is that of the only key share, None where there are several or none.
     """
 
-    __slots__ = ("asked_name", "cipher_suites", "extensions", "group", "legacy_compression_methods")
+    __slots__ = ("cipher_suites", "extensions", "group", "legacy_compression_methods", "sni_name")
 
     def __init__(self, hello: "ClientHello") -> None:
         self.cipher_suites = hello.cipher_suites
         self.legacy_compression_methods = hello.legacy_compression_methods
         self.extensions = hello.extensions
-        self.asked_name = hello.asked_name
+        self.sni_name = hello.sni_name
         self.group = hello.only_group
 
 
@@ -147,9 +144,9 @@ class ClientHello(Extended, HandshakeMessage):
                 raise catalogued(error, ClientHello)
 
     @property
-    def asked_name(self) -> str | None:
+    def sni_name(self) -> str | None:
         """The host name that the client asks for; text of the peer. RFC 6066 3."""
-        return self._find_name() if self.shape is None else self.shape.asked_name
+        return self._find_name() if self.shape is None else self.shape.sni_name
 
     @property
     def only_group(self) -> int | None:
@@ -331,60 +328,6 @@ MESSAGES: Messages = {
         CompressedCertificate,
     )
 }
-
-
-def message_class(raw: bytes, messages: Messages = MESSAGES) -> type[HandshakeMessage] | None:
-    """The class of the message in ``raw``, out of a version's ``messages``; None for an unknown type.
-
-    A ServerHello says itself what it is, by its random and its extensions, whatever the version.
-    """
-    if raw[0] != HandshakeType.server_hello:
-        return messages.get(raw[0])
-    if raw[6:38] == HELLO_RETRY_REQUEST_RANDOM:
-        return HelloRetryRequest
-    if _selects_a_version(raw):
-        return ServerHello
-    # Few connections need it, so it is loaded when it first comes.
-    from handfast.wire import messages12
-
-    return messages12.ServerHello
-
-
-def _selects_a_version(hello: bytes) -> bool:
-    """Whether a ServerHello has supported_versions. RFC 9846 4.3.1."""
-    # legacy_version and random; the session id with its length; the suite, the compression method, a length.
-    at = HANDSHAKE_HEADER + 2 + 32
-    at += 1 + int.from_bytes(hello[at : at + 1]) + 5
-    while at < len(hello):
-        if hello[at : at + 2] == _SUPPORTED_VERSIONS:
-            return True
-        at += 4 + int.from_bytes(hello[at + 2 : at + 4])
-    return False
-
-
-_SUPPORTED_VERSIONS = ExtensionType.supported_versions.to_bytes(2)
-
-
-def parse_handshake(raw: bytes, messages: Messages = MESSAGES) -> HandshakeMessage:
-    """The message in ``raw``, which is the 4-byte header and exactly the body it announces. RFC 9846 4.
-
-    Raises BadMessage when the bytes do not decode or the type is unknown, PeerMisbehaved for a duplicate extension.
-    """
-    size = len(raw)
-    if size < HANDSHAKE_HEADER:
-        missing = HANDSHAKE_HEADER - size
-        raise BadMessage("truncated", message="a handshake message", missing=missing, field="its header")
-    cls = message_class(raw, messages)
-    if cls is None:
-        raise BadMessage("unknown_message", type=raw[0])
-    surplus = size - HANDSHAKE_HEADER - (raw[1] << 16 | raw[2] << 8 | raw[3])
-    if surplus < 0:
-        raise BadMessage("truncated", message=cls.__name__, missing=-surplus, field="its body")
-    if surplus > 0:
-        raise BadMessage("trailing_bytes", message=cls.__name__, extra=surplus, field="its body")
-    message = decode(cls, raw, at=HANDSHAKE_HEADER)
-    message.raw = raw
-    return message
 
 
 def message_hash(transcript_hash: bytes) -> bytes:

@@ -6,6 +6,7 @@ ClientHello, CertificateVerify and Finished are the same bytes in both and stand
 from dataclasses import field
 from typing import Annotated
 
+from handfast.limits import MAX_CA_NAMES
 from handfast.registry import (
     CertificateStatusType,
     CipherSuite,
@@ -104,7 +105,7 @@ class CertificateRequest(HandshakeMessage):
     HANDSHAKE_TYPE = HandshakeType.certificate_request
     certificate_types: Annotated[tuple[int, ...], Vector(UInt(1, ClientCertificateType), 1, 2**8 - 1)]
     supported_signature_algorithms: Annotated[tuple[int, ...], Vector(UInt(2, SignatureScheme), 2, 2**16 - 2)]
-    certificate_authorities: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1)]
+    certificate_authorities: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1, most=MAX_CA_NAMES)]
 
 
 @tls_struct

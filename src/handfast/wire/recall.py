@@ -29,11 +29,12 @@ from handfast.wire.messages import (
     HandshakeMessage,
     HelloShape,
     Messages,
-    message_class,
 )
+from handfast.wire.parsing import message_class
 
 _SERVER_HELLO = int(HandshakeType.server_hello)
 _KEY_SHARE, _PSKS = int(ExtensionType.key_share), int(ExtensionType.pre_shared_key)
+_COOKIE = int(ExtensionType.cookie)
 _TLS12 = int(ProtocolVersion.TLS12)
 _RECALLED_WHOLE = frozenset((EncryptedExtensions, CertificateRequest, Certificate))
 M = TypeVar("M", bound=HandshakeMessage)
@@ -62,16 +63,14 @@ def parse_or_recall(raw: bytes, messages: Messages) -> HandshakeMessage:
 
 
 def _parse(cls: type[M], raw: bytes) -> M:
-    message: M | None = None
+    message: M
     try:
-        parsed, stopped = cls.CODEC.read(raw, HANDSHAKE_HEADER, len(raw))
-        if stopped == len(raw):
-            message = parsed
+        message, stopped = cls.CODEC.read(raw, HANDSHAKE_HEADER, len(raw))
     except Undecodable:
-        pass
-    if message is None:
         # It says what is wrong.
-        message = decode(cls, raw, at=HANDSHAKE_HEADER)
+        return decode(cls, raw, at=HANDSHAKE_HEADER)
+    if stopped != len(raw):
+        return decode(cls, raw, at=HANDSHAKE_HEADER)
     message.raw = raw
     return message
 
@@ -129,8 +128,12 @@ def _recall_hello(raw: bytes) -> ClientHello | None:
 
 def _keep_hello(hello: ClientHello) -> ClientHello:
     """Remember the shape of ``hello``, which is returned, if it comes for the second time."""
-    raw, at = hello.raw, _behind_session_id(hello.raw)
-    if not at or len(raw) > limits.MAX_RECALLED_MESSAGE or isinstance(hello.extensions, ext.PartlyDecoded):
+    raw, extensions = hello.raw, hello.extensions
+    # A cookie is another one each time.
+    if _KEY_SHARE not in extensions or _COOKIE in extensions or isinstance(extensions, ext.PartlyDecoded):
+        return hello
+    at = _behind_session_id(raw)
+    if not at or len(raw) > limits.MAX_RECALLED_MESSAGE:
         return hello
     layout = _layout_of(hello, at)
     if layout is None:
@@ -148,9 +151,9 @@ def _keep_hello(hello: ClientHello) -> ClientHello:
 
 
 def _layout_of(hello: ClientHello, at: int) -> _Layout | None:
-    """Where ``hello``, whose session id ends at ``at``, may vary; None where a hello of its kind is not recalled."""
+    """Where ``hello``, whose session id ends at ``at``, may vary; None where its PSKs are not at the end."""
     raw, extensions = hello.raw, hello.extensions
-    if _KEY_SHARE not in extensions or (_PSKS in extensions and next(reversed(extensions)) != _PSKS):
+    if _PSKS in extensions and next(reversed(extensions)) != _PSKS:
         return None
     start = at + 2 + 2 * len(hello.cipher_suites) + 1 + len(hello.legacy_compression_methods) + 2
     share = share_end = 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 from handfast import der
+from handfast.limits import MAX_KEPT_NAME
 from handfast.text import escape
 
 # RFC 4514 3, and the further ones that private CAs use.
@@ -67,13 +68,19 @@ def written_as(name: bytes) -> str:
     return ", ".join(_STRING_TYPES.get(tag, f"type {tag:#04x}") for tag in tags)
 
 
-# Few, because strangers choose what is kept; enough for the names of the CAs that all peers share.
-@lru_cache(maxsize=64)
 def _relative_names(name: bytes) -> tuple[tuple[tuple[str, der.Element], ...], ...]:
+    return _take_apart(name) if len(name) > MAX_KEPT_NAME else _take_apart_or_remember(name)
+
+
+def _take_apart(name: bytes) -> tuple[tuple[tuple[str, der.Element], ...], ...]:
     return tuple(
         tuple([_type_and_value(attribute) for attribute in der.elements(der.expect(relative, der.SET))])
         for relative in der.elements(der.expect(der.element(name), der.SEQUENCE))
     )
+
+
+# Few, and none that is large, because strangers choose what is kept; enough for the CAs that all peers share.
+_take_apart_or_remember = lru_cache(maxsize=64)(_take_apart)
 
 
 def _type_and_value(attribute: der.Element) -> tuple[str, der.Element]:

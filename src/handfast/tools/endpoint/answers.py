@@ -12,7 +12,7 @@ from handfast import limits
 from handfast.credentials.signers import DEFERRED
 from handfast.errors import ApiMisuse
 from handfast.handshake.needs import Judge, Sign
-from handfast.trust.verdict import Verdict, accept, refuse
+from handfast.verdict import Verdict, accept, refuse
 
 if TYPE_CHECKING:
     from collections.abc import Callable

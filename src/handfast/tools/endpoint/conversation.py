@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING
 from handfast import limits
 from handfast.engine import ClientConfig, ClientConnection, ConnectionInfo, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, bad_option
-from handfast.events import Role
 from handfast.files import append_private
 from handfast.io.sockets import TLSSocket
-from handfast.lens import verdict
+from handfast.lens import verdict_line as verdict
 from handfast.lens.certificates import DESCRIBER
 from handfast.lens.keylog import KeyLog
+from handfast.roles import Role
 from handfast.tools.endpoint.answers import wait_for_answer
 from handfast.tools.endpoint.options import Address, KeyUpdate, Options, Shutdown
 from handfast.tools.endpoint.outcome import (
@@ -243,7 +243,7 @@ class _Conversation:
             close_notify_sent=self._close_notify_sent,
             close_notify_received=self._close_notify_received,
             negotiated=Negotiated.of(info),
-            chain=tuple(map(PresentedCertificate.of, info.presented)),
+            chain=tuple(map(PresentedCertificate.of, info.peer_chain)),
             peer_verified=info.verified_peer is not None,
             verdict=None if info.peer is None else Judgement.of(info.peer.verdict),
             exported=self._exported,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from handfast import limits
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig, automatic_ca_names
 from handfast.errors import bad_option
-from handfast.events import Role
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
+from handfast.roles import Role
 from handfast.tools.endpoint.answers import Answering, ForcedVerifier, answering_signer, answering_verifier
 from handfast.tools.endpoint.options import Address, Export, KeyUpdate, Options, Shutdown
 
@@ -256,6 +256,11 @@ def _server_config(flags: argparse.Namespace) -> ServerConfig:
     if flags.post_handshake_auth:
         raise bad_option("--post-handshake-auth", "it is for clients", "use --require-later")
     mode = "none" if flags.require_later else flags.client_auth or "none"
+    if flags.client_auth is None and not flags.require_later:
+        asked = {"--trust": flags.trust, "--verdict": flags.verdict, "--ca-names": flags.ca_names}
+        for name, value in asked.items():
+            if value is not None:
+                raise bad_option(name, "no client is asked for a certificate", "give --client-auth or --require-later")
     settings = {**_shared_settings(flags, Role.SERVER), **_server_sessions(flags)}
     return ServerConfig(**settings, client_auth=ClientAuth(mode))
 
@@ -311,7 +316,7 @@ def _credentials(flags: argparse.Namespace) -> tuple[Credentials, ...]:
 
 
 def _verifier(flags: argparse.Namespace, role: Role) -> Verifier | None:
-    from handfast.trust.revocation import Crls
+    from handfast.trust.revocation.crl_store import Crls
     from handfast.trust.roots import Roots
     from handfast.trust.verifiers import PathVerifier
 
@@ -364,6 +369,6 @@ def _data_to_send(flags: argparse.Namespace) -> bytes:
 
 
 def _read(path: Path) -> bytes:
-    from handfast.x509.files import read
+    from handfast.x509.loading import read
 
     return read(path)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from handfast import limits
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
 from handfast.errors import ApiMisuse
-from handfast.events import Role
+from handfast.roles import Role
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -7,9 +7,10 @@ from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from handfast.errors import HandfastError, PeerRejected
-from handfast.events import AlertSeen, Closed, Event, MessageSeen, Role
+from handfast.events import AlertSeen, Closed, Event, MessageSeen
 from handfast.lens import outcome as lens
 from handfast.registry import AlertDescription, AlertLevel, CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
+from handfast.roles import Role
 from handfast.wire.messages import KeyUpdate
 from handfast.x509 import pem
 from handfast.x509.describe import describe
@@ -18,7 +19,7 @@ from handfast.x509.distinguished_names import rfc4514
 if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo
     from handfast.registry import Registry
-    from handfast.trust.verdict import Verdict
+    from handfast.verdict import Verdict
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +166,7 @@ class Outcome:
 
     ``words`` is the verdict as the command line has it, ``cause`` the code of ``lens.outcome.CauseCode`` where a client
     knows why it was refused, ``advice`` what to do about a failure. They and the two counts of KeyUpdate messages are
-    None where nobody watched.
+    None where nothing observed the connection.
     """
 
     role: Role

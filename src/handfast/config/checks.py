@@ -1,0 +1,80 @@
+"""What a configuration says and could not do, found when it is made.
+
+A demand that is never looked at fails open, since its author relies on it. So each is honoured or refused. What
+merely allows something, as ``psk_satisfies_client_auth``, or is kept ready for it, as a ``replay_guard``, may stand
+unused. The configurations are of ``config.py``, which imports this file.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import fields
+from typing import Any
+
+from handfast.config.by_name import ByName
+from handfast.errors import bad_option
+from handfast.registry import ProtocolVersion
+
+_ADVICE = "leave it out, or let versions have TLS 1.3"
+
+
+def check_kinds(config: Any) -> None:
+    """ConfigError for what is neither True nor False where it must be, and for a time that is no number.
+
+    "false" would count as True, and no deadline comes before one that is not a number.
+    """
+    for field in fields(config):
+        value = getattr(config, field.name)
+        if isinstance(field.default, bool) and not isinstance(value, bool):
+            raise bad_option(field.name, f"{value!r} is neither True nor False", "give one of them")
+    if math.isnan(config.handshake_timeout):
+        raise bad_option("handshake_timeout", "it is not a number", "give seconds")
+
+
+def check_client_demands(config: Any) -> None:
+    """ConfigError for what only TLS 1.3 can do, where it is not spoken."""
+    if ProtocolVersion.TLS13 not in config.enabled_versions:
+        asked = ("post_handshake_auth", "ticket_request", "key_share_groups", "ca_names")
+        _refuse_unspoken(config, *asked)
+
+
+def check_server_demands(config: Any) -> None:
+    """ConfigError for what only TLS 1.3 can do, where it is not spoken: in TLS 1.2 a client staples nothing."""
+    if ProtocolVersion.TLS13 in config.enabled_versions:
+        return
+    _refuse_unspoken(config, "ask_for_ocsp_response", "ask_for_timestamps", "max_early_data")
+    if config.asks_for_ocsp_response:
+        raise bad_option("verifier", "it requires an OCSP response, and only TLS 1.3 lets a client send one", _ADVICE)
+
+
+def check_tables(config: Any) -> None:
+    """ConfigError for a table of names that holds what would not be looked at."""
+    if isinstance(config.choose_config, ByName):
+        for value in config.choose_config.values:
+            check_chosen(config, value)
+    if isinstance(config.credentials, ByName):
+        for value in config.credentials.values:
+            several = value if isinstance(value, list | tuple) else (value,)
+            if not several or not all(hasattr(one, "current") for one in several):
+                reason = f"a name stands for {type(value).__name__}, which is no credentials"
+                raise bad_option("credentials", reason, "give handfast.Credentials, or a list of them, for each name")
+
+
+def check_chosen(base: Any, chosen: Any) -> None:
+    """ConfigError where a configuration that ``base`` chooses for a client says what would no longer be looked at."""
+    if type(chosen) is not type(base):
+        reason = f"a name stands for {type(chosen).__name__}, which is no configuration"
+        raise bad_option("choose_config", reason, "give a handfast.ServerConfig for each name")
+    # One that is made from ours has our chooser, which was asked.
+    if chosen.choose_config is not None and chosen.choose_config != base.choose_config:
+        reason = "a configuration that is chosen for a client chooses another one itself, and it would not be asked"
+        raise bad_option("choose_config", reason, "put all names into one table, or let one function choose")
+    if chosen.handshake_timeout != base.handshake_timeout:
+        reason = "a configuration that is chosen has another one, and time runs before any is chosen"
+        raise bad_option("handshake_timeout", reason, "give all of them the same")
+
+
+def _refuse_unspoken(config: Any, *names: str) -> None:
+    for name in names:
+        if getattr(config, name):
+            raise bad_option(name, "only TLS 1.3 has it, and it is not spoken here", _ADVICE)

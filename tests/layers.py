@@ -1,0 +1,85 @@
+"""The layers of the package, the lowest first: the table that ``test_layers`` checks and docs/architecture.md shows.
+
+``python -m tests.layers`` writes the table in docs/architecture.md anew.
+"""
+
+from __future__ import annotations
+
+from tests.syntax import ROOT, SOURCE
+
+LAYERS: tuple[dict[str, str], ...] = (
+    {
+        "registry": "IANA's numbers and their names",
+        "limits": "every limit, with the source of its value",
+        "text": "escaping of foreign text",
+        "der": "a little DER",
+        "host_names": "what a host name is",
+        "token_bucket": "rates",
+        "memory": "what is kept of pure functions",
+        "fork": "locks that are new in a forked child",
+        "roles": "client and server, and the directions in which they send",
+    },
+    {
+        "errors": "the error classes, and the one catalogue: code -> alert, sentence, section, hint",
+        "logs": "lines in the log, and their flood held back",
+        "file_contents": "what a file is that is not what was wanted",
+    },
+    {
+        "wire": "bytes <-> messages, declared as the RFC prints them",
+        "crypto": "the only folder that does cryptography, and the providers behind it",
+        "files": "private files",
+        "verdict": "what judging a peer's chain came to",
+    },
+    {"connection_info": "what is known of a connection and of its peer"},
+    {"events": "what observers hear"},
+    {"keys": "the key schedule as stages", "pki": "making certificates", "x509": "reading them"},
+    {"record": "record protection, records and the messages in them", "credentials": "who we are"},
+    {
+        "trust": "who the peer is: roots, verifiers; `path/` to a root, `revocation/`",
+        "lens": "events -> an outcome, and text",
+        "sessions": "what outlives a connection",
+    },
+    {
+        "config": "what a connection is told before it starts",
+        "reload": "credentials, roots and lists that are read anew",
+    },
+    {
+        "handshake": "the story: one generator per role and version; `tls12/`",
+        "passive": "a capture and a key log -> the same events",
+    },
+    {"engine": "one connection of either role, without I/O"},
+    {"io": "shells around the engine that move bytes and know no protocol"},
+    {
+        "aio": "the asyncio shell under its public name",
+        "keyholder": "a key in another process",
+        "tools": "the scriptable endpoint; `pages/` that are made from the code",
+    },
+    {"cli": "one file per verb; `ui.py` holds the output rules"},
+    {"__main__": "`python -m handfast`", "__init__": "the public names, each loaded when it is first used"},
+)
+"""What stands in ``src/handfast``, folders and modules. Inside a folder imports may not go in a circle; what stands
+side by side here must not know of each other."""
+
+PAGE = ROOT / "docs" / "architecture.md"
+START, END = "<!-- layers: python -m tests.layers -->\n", "<!-- end of layers -->\n"
+
+
+def table() -> str:
+    """The layers as a table in Markdown."""
+    rows = ["| layer | what | in one sentence |", "|---|---|---|"]
+    for height, parts in enumerate(LAYERS):
+        for name, sentence in parts.items():
+            shown = f"{name}/" if (SOURCE / name).is_dir() else f"{name}.py"
+            rows.append(f"| {height} | `{shown}` | {sentence} |")
+    return "\n".join(rows) + "\n"
+
+
+def with_table(page: str) -> str:
+    """The page with the table of today."""
+    before, _, rest = page.partition(START)
+    _, _, after = rest.partition(END)
+    return before + START + table() + END + after
+
+
+if __name__ == "__main__":
+    PAGE.write_text(with_table(PAGE.read_text()))
