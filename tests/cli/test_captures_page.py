@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -32,9 +33,10 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, subprocess.Co
     program.write_text(f'#!/bin/sh\nexec {shlex.quote(sys.executable)} -m handfast "$@"\n')
     program.chmod(0o755)
     environment = CLEAN_ENVIRONMENT | {"PATH": f"{program.parent}{os.pathsep}{os.environ['PATH']}"}
-    around = {"capture_output": True, "text": True, "timeout": LIMIT, "cwd": folder, "env": environment}
-    done = {line: subprocess.run(["sh", "-c", line], **around) for line in COMMANDS}  # type: ignore[call-overload]
-    done["program"] = subprocess.run([sys.executable, "-c", PROGRAM], **around)  # type: ignore[call-overload]
+    around: dict[str, Any] = {"capture_output": True, "text": True, "timeout": LIMIT, "cwd": folder, "env": environment}
+    done = {line: subprocess.run(["sh", "-c", line], **around) for line in COMMANDS}
+    around["cwd"] = folder / "handfast-demo"
+    done["program"] = subprocess.run([sys.executable, "-c", PROGRAM], **around)
     return done
 
 

@@ -7,6 +7,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from handfast.cli import ui
@@ -20,7 +21,8 @@ _DELAY = 0.3
 _LARGEST = 1 << 18
 _BUFFER = 8 << 20
 # The kinds of interfaces, as the kernel numbers them (if_arp.h).
-_ARPHRD = {1: _ETHERNET, 772: _ETHERNET, 512: _RAW, 65534: _RAW, 768: _RAW, 776: _RAW}
+_LOOPBACK = 772
+_ARPHRD = {1: _ETHERNET, _LOOPBACK: _ETHERNET, 512: _RAW, 65534: _RAW, 768: _RAW, 776: _RAW}
 
 
 def packets(interface: str) -> Iterator[Packet]:
@@ -65,22 +67,25 @@ def _opened(interface: str) -> socket.socket:
 def _packets(tap: socket.socket, link_type: int, interface: str) -> Iterator[Packet]:
     waiting: deque[Packet] = deque()
     # Loopback shows each packet twice, on its way out and on its way in.
-    twice = _kind(interface) == 772
+    twice = _kind(interface) == _LOOPBACK
     with tap:
         try:
             while True:
                 tap.settimeout(max(0.01, waiting[0].time + _DELAY - time.time()) if waiting else None)
-                try:
-                    data, address = tap.recvfrom(_LARGEST)
-                except TimeoutError:
-                    pass
-                else:
-                    if not (twice and address[2] == socket.PACKET_OUTGOING):
-                        waiting.append(Packet(time.time(), link_type, data))
+                waiting.extend(_received(tap, link_type, twice=twice))
                 while waiting and waiting[0].time + _DELAY <= time.time():
                     yield waiting.popleft()
         except KeyboardInterrupt:
             yield from waiting
+
+
+def _received(tap: socket.socket, link_type: int, *, twice: bool) -> list[Packet]:
+    """The next packet, unless none comes in time, or it is one that comes ``twice``."""
+    with suppress(TimeoutError):
+        data, address = tap.recvfrom(_LARGEST)
+        if not (twice and address[2] == socket.PACKET_OUTGOING):
+            return [Packet(time.time(), link_type, data)]
+    return []
 
 
 class LiveKeyLog(KeyLogSecrets):

@@ -1,7 +1,7 @@
 """TLS 1.2 suites that handfast does not speak, for reading recordings only: CBC, and AEADs without forward secrecy.
 
 They are read because recordings of them exist, and people need to know what is in these. Nothing here can be used to
-talk, and a wrong padding or MAC is an error like any other: who reads a recording is an oracle for nobody.
+talk, and a wrong padding or MAC is an error like any other: reading a recording answers no attacker's questions.
 """
 
 from __future__ import annotations
