@@ -13,6 +13,8 @@ from handfast.lens import fingerprints
 from handfast.lens.describer import Describer
 from handfast.lens.json_events import JsonEvents
 from handfast.lens.recorded import Judgement, RecordedOutcome
+from handfast.lens.summary import facts
+from handfast.lens.trace import Trace
 from handfast.passive import decode
 from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
@@ -133,6 +135,24 @@ def test_what_came_to_nothing():
     outcome(Closed(1.0, S2C, "eof"))
     assert [outcome.failed] == [True]
     assert outcome.line(Describer()) == "nothing came of it: the connection ended after ClientHello"
+
+
+def test_a_hybrid_share_is_shown_in_its_halves():
+    lines: list[str] = []
+    trace = Trace(lines.append, detail="fields")
+    for event in mutual().client_side.events:
+        trace(event)
+    halves = [line.strip().partition(":")[0] for line in lines if line.strip().startswith(("ML-KEM", "x25519:"))]
+    assert halves == ["ML-KEM-768", "x25519"] * 2
+    sizes = [line.rpartition("(")[2] for line in lines if line.strip().startswith("ML-KEM")]
+    assert sizes == ["1184 bytes)", "1088 bytes)"]
+
+
+@pytest.mark.parametrize(("first", "said"), [(b"\0", "ECH: an outer hello, or GREASE"), (b"\1", "ECH: an inner hello")])
+def test_encrypted_client_hello_is_named(first, said):
+    block = Extensions.of(ext.EncryptedClientHello(first))
+    hello = ClientHello(0x0303, bytes(32), b"", (0x1301,), b"\0", block)
+    assert said in facts(hello, Describer())
 
 
 def test_json_hides_what_the_trace_hides():

@@ -81,6 +81,9 @@ def _client_hello(hello: msg.ClientHello, _describer: Describer) -> Iterable[str
         yield f"SNI {_texts(name.host_name for name in names.server_name_list)}"
     if protocols := hello.find(ext.ProtocolNameList):
         yield f"ALPN {_texts(protocols.protocol_name_list)}"
+    if ech := hello.find(ext.EncryptedClientHello):
+        # GREASE cannot be told from an outer hello: that is what it is for. RFC 9849 5 and 6.2.
+        yield "ECH: an outer hello, or GREASE" if ech.data[:1] == b"\0" else "ECH: an inner hello"
     if hello.find(ext.Cookie):
         yield "cookie"
     if psks := hello.find(ext.OfferedPsks):

@@ -3,8 +3,8 @@
 There is no handshake machine here, because what was recorded may be broken, and then it is looked at most. Every
 message that decodes is told and acted upon, wherever it stands. What the key log has is used; what it lacks is named
 where it is missed, and from there on the records of that direction are told unopened. Which keys a message puts on is
-``handshake13``'s and ``handshake12``'s. What only a recording has (missing bytes, messages that do not decode, hellos of
-the last century) is told by ``Noted``.
+``handshake13``'s and ``handshake12``'s. What only a recording has (missing bytes, messages that do not decode, hellos
+in the framing of SSLv2) is told by ``Noted``.
 """
 
 from __future__ import annotations
