@@ -19,6 +19,8 @@ from handfast.events import (
     Noted,
     RecordSeen,
 )
+from handfast.lens.recorded import RecordedOutcome
+from handfast.lens.trace import Trace
 from handfast.limits import KEY_LOG_VALUES, RECORDED_PROLOGUE, RECORDED_WAITING
 from handfast.passive import Flow, conversations
 from handfast.passive.keylog_reader import KeyLogSecrets
@@ -377,6 +379,29 @@ def test_a_hello_that_does_not_decode_is_named():
     assert [(event.code, event.text.partition(":")[0]) for event in of(told.only, Noted)] == [
         ("undecoded", "client_hello of 8 bytes")
     ]
+
+
+def test_tls_11_is_read_as_far_as_its_plaintext_goes():
+    hello = next(event for event in mutual().client_side.events if isinstance(event, MessageSeen))
+    name = bytes.fromhex("301b3119301706035504030c10526f6f74206365727469666963617465")
+    names = len(name).to_bytes(2) + name
+    asked = b"\1\x40" + len(names).to_bytes(2) + names
+    flight = b"\2\0\0\x26\3\2" + bytes(32) + b"\0\xc0\x13\0"
+    flight += b"\x0c\0\0\x0b\3\0\x1d\1x\0\4sign" + b"\x0d" + len(asked).to_bytes(3) + asked + b"\x0e\0\0\0"
+    connection = decoded_by_hand(
+        (C2S, record(22, hello.raw)), (S2C, record(22, flight)), (C2S, record(22, b"\x0f\0\0\6\0\4sign"))
+    )
+    assert messages(connection, S2C) == ["ServerHello", "ServerKeyExchange", "CertificateRequest", "ServerHelloDone"]
+    assert messages(connection, C2S) == ["ClientHello", "CertificateVerify"]
+    assert of(connection, Noted) == []
+    lines: list[str] = []
+    trace = Trace(lines.append, detail="fields")
+    outcome = RecordedOutcome()
+    for event in connection.events:
+        trace(event)
+        outcome(event)
+    assert any("with 1 CA name" in line for line in lines)
+    assert not any("undecoded" in line for line in lines)
 
 
 def test_compressed_records_are_told_as_such():

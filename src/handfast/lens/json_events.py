@@ -38,7 +38,7 @@ from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
 from handfast.wire.fields import Field, Kind, fields_of
 from handfast.wire.messages import MESSAGES, CompressedCertificate
-from handfast.wire.messages12 import MESSAGES_12
+from handfast.wire.messages_old import messages_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -130,7 +130,7 @@ class JsonEvents:
     def _message(self, event: MessageSeen) -> dict[str, Any]:
         message = event.message
         if isinstance(message, messages12.ServerHello) and event.direction is Direction.SERVER_TO_CLIENT:
-            self._messages = MESSAGES_12
+            self._messages = messages_of(message.server_version)
         said: dict[str, Any] = {
             "direction": event.direction,
             "message": type(message).__name__,

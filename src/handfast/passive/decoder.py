@@ -47,6 +47,7 @@ from handfast.wire.messages import (
     HelloRetryRequest,
     ServerHello,
 )
+from handfast.wire.messages_old import messages_of
 from handfast.wire.parsing import parse_handshake
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
@@ -324,7 +325,7 @@ class Decoder:
 
     def _take_server_hello_12(self, direction: Direction, hello: messages12.ServerHello) -> None:
         self._server_hello = hello
-        self._known_messages = messages12.MESSAGES_12
+        self._known_messages = messages_of(hello.server_version)
         suite = suite_for(hello.cipher_suite)
         self._foreign = ""
         if hello.server_version != _TLS12:
