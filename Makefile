@@ -2,6 +2,9 @@
 # make test    lint, types and tests, with everything that they need at pinned versions
 # make soak    the whole suite ten times in random order, half of them beside a load: SOAK_RUNS=2 make soak
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
+# make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
+# make stock-tests  CPython's own tests of ssl with our context in place of the stock one; some two minutes
+# make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make bench-captures   decoding captures, beside tshark and others
@@ -26,7 +29,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race scan bench bench-captures chart budget format pin clean
+.PHONY: demo test soak race frameworks stock-tests consumers scan bench bench-captures chart budget format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -44,6 +47,18 @@ soak: $(READY)-test
 # A few trials of it are in `make test`.
 race: $(READY)-test
 	HANDFAST_RACE_TRIALS=60 $(RUN) pytest tests/race
+
+# Its tests are in `make test` too, which leaves out those whose servers and frameworks are not installed.
+frameworks: $(READY)-frameworks
+	HANDFAST_REQUIRE_FRAMEWORKS=1 $(RUN) pytest tests/frameworks
+
+# Interpreters with CPython's tests: this one (Debian: libpython3.11-testsuite) and those that STOCK_PYTHONS names, with
+# colons between, each with cryptography installed.
+stock-tests: $(READY)-test
+	HANDFAST_STOCK=1 HANDFAST_STOCK_PYTHONS='$(STOCK_PYTHONS)' $(RUN) pytest tests/sslcontext/test_stock.py
+
+consumers: $(READY)-consumers
+	HANDFAST_CONSUMERS=$(VENV)/consumers/bin/python $(RUN) pytest tests/sslcontext/test_consumers.py
 
 scan: $(READY)-scan
 	HANDFAST_SCAN=1 $(RUN) pytest tests/scan
@@ -95,6 +110,19 @@ $(READY)-test: pyproject.toml requirements/test.txt | $(READY)-venv
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: -r requirements/test.txt
 	@$(PIP_INSTALL) --no-deps --no-build-isolation --editable .
 	@touch $@ $(READY)-demo
+
+$(READY)-frameworks: requirements/frameworks.txt | $(READY)-test
+	@echo 'installing the servers and frameworks of others into $(VENV)'
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/frameworks.txt
+	@touch $@
+
+# They bring what handfast must not need, so they live in a venv of their own.
+$(READY)-consumers: requirements/consumers.txt | $(READY)-test
+	@echo 'installing the consumers into $(VENV)/consumers'
+	@$(RUN) venv --clear $(VENV)/consumers
+	@$(VENV)/consumers/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
+		--require-hashes --only-binary=:all: --no-deps -r requirements/consumers.txt
+	@touch $@
 
 # sslyze has no wheel, and wants another cryptography: it is built by what scan.txt pins, in a venv of its own.
 SSLYZE_PIP := $(VENV)/sslyze/bin/python -m pip install --quiet --no-input --disable-pip-version-check --require-hashes

@@ -165,7 +165,7 @@ class Handfast:
 
     def facts(self) -> tuple[str, str, bool]:
         info = self.connection.info
-        return "TLSv1.3", CipherSuite.describe(info.suite), info.resumed
+        return "TLSv1.3", str(info.suite), info.resumed
 
 
 def handfast_configs(

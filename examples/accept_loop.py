@@ -15,7 +15,7 @@ import threading
 import time
 
 import handfast
-from handfast.pki.authority import CertificateAuthority
+from handfast.pki import CertificateAuthority
 
 # How many clients are served at once; the next ones wait in the system's queue.
 AT_ONCE = 100
@@ -61,8 +61,8 @@ def main() -> None:
         "127.0.0.1",
         0,
         handfast.ServerConfig(
-            credentials=[handfast.Credentials.from_pem(server.cert_pem, server.key_pem)],
-            client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY,
+            credentials=handfast.Credentials.from_pem(server.cert_pem, server.key_pem),
+            client_auth="require_and_verify",
             verifier=verifier,
         ),
         timeout=10,
@@ -78,7 +78,7 @@ def main() -> None:
         plain.recv(100)
     for issued in (others.client("mallory"), ca.client("alice")):
         config = handfast.ClientConfig(
-            verifier=verifier, credentials=[handfast.Credentials.from_pem(issued.cert_pem, issued.key_pem)]
+            verifier=verifier, credentials=handfast.Credentials.from_pem(issued.cert_pem, issued.key_pem)
         )
         try:
             with handfast.connect("127.0.0.1", port, config, server_name="localhost") as tls:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import handfast
 from handfast import aio
-from handfast.pki.authority import CertificateAuthority, Issued
+from handfast.pki import CertificateAuthority, Issued
 
 BILLING, REPORTS = "spiffe://corp.example/billing", "spiffe://corp.example/reports"
 
@@ -41,7 +41,7 @@ async def greet(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
 async def call(port: int, ca: CertificateAuthority, identity: Issued) -> None:
     config = handfast.ClientConfig(
         verifier=handfast.PathVerifier(handfast.Roots.from_der([ca.certificate_der])),
-        credentials=[handfast.Credentials.from_pem(identity.cert_pem, identity.key_pem)],
+        credentials=handfast.Credentials.from_pem(identity.cert_pem, identity.key_pem),
     )
     reader, writer = await aio.open_connection("127.0.0.1", port, config, server_name="localhost")
     try:
@@ -63,8 +63,8 @@ async def main() -> None:
         (folder / "allowed").write_text(f"{BILLING}\n")
         trust = trust_in(folder)
         config = handfast.ServerConfig(
-            credentials=[handfast.Credentials.from_pem(server.cert_pem, server.key_pem)],
-            client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY,
+            credentials=handfast.Credentials.from_pem(server.cert_pem, server.key_pem),
+            client_auth="require_and_verify",
             verifier=trust,
             ca_names=trust.ca_names,
         )

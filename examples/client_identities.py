@@ -9,7 +9,7 @@ import threading
 
 import handfast
 from handfast.events import CertificateChosen, Event
-from handfast.pki.authority import CertificateAuthority, Issued
+from handfast.pki import CertificateAuthority, Issued
 
 
 def credentials(issued: Issued) -> handfast.Credentials:
@@ -45,8 +45,8 @@ def main() -> None:
     for ca in (work, club):
         roots = handfast.Roots.from_der([ca.certificate_der])
         server = handfast.ServerConfig(
-            credentials=[credentials(web.server("localhost"))],
-            client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY,
+            credentials=credentials(web.server("localhost")),
+            client_auth="require_and_verify",
             verifier=handfast.PathVerifier(roots),
             ca_names=roots.names(),
         )

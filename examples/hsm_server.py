@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 import handfast
-from handfast.pki.authority import CertificateAuthority, Issued
+from handfast.pki import CertificateAuthority, Issued
 
 PIN = "1234"
 MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so")
@@ -44,7 +44,7 @@ async def talk(ca: CertificateAuthority, directory: Path, module: str) -> None:
         writer.write(b"signed in the token\n")
         writer.close()
 
-    server = await handfast.aio.start_server(greet, "127.0.0.1", 0, handfast.ServerConfig(credentials=[credentials]))
+    server = await handfast.aio.start_server(greet, "127.0.0.1", 0, handfast.ServerConfig(credentials=credentials))
     async with server:
         (listening,) = server.sockets
         config = handfast.ClientConfig(verifier=handfast.PathVerifier(handfast.Roots.from_der([ca.certificate_der])))

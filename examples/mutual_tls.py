@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 import handfast
-from handfast.pki.authority import CertificateAuthority
+from handfast.pki import CertificateAuthority
 
 
 def main() -> None:
@@ -20,8 +20,8 @@ def main() -> None:
         "127.0.0.1",
         0,
         handfast.ServerConfig(
-            credentials=[handfast.Credentials.from_pem(server.cert_pem, server.key_pem)],
-            client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY,
+            credentials=handfast.Credentials.from_pem(server.cert_pem, server.key_pem),
+            client_auth="require_and_verify",
             verifier=verifier,
         ),
     )
@@ -34,7 +34,7 @@ def main() -> None:
     thread = threading.Thread(target=serve_one)
     thread.start()
     config = handfast.ClientConfig(
-        verifier=verifier, credentials=[handfast.Credentials.from_pem(client.cert_pem, client.key_pem)]
+        verifier=verifier, credentials=handfast.Credentials.from_pem(client.cert_pem, client.key_pem)
     )
     with handfast.connect("127.0.0.1", listener.address[1], config, server_name="localhost") as tls:
         print(tls.recv().decode(), end="")

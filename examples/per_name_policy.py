@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 
 import handfast
-from handfast.pki.authority import CertificateAuthority, Issued
+from handfast.pki import CertificateAuthority, Issued
 
 
 def credentials(issued: Issued) -> handfast.Credentials:
@@ -27,14 +27,14 @@ def answer(tls: handfast.TLSSocket) -> None:
 def main() -> None:
     ca = CertificateAuthority.create("Example CA")
     verifier = handfast.PathVerifier(handfast.Roots.from_der([ca.certificate_der]))
-    shop = handfast.ServerConfig(credentials=[credentials(ca.server("shop.example"))])
+    shop = handfast.ServerConfig(credentials=credentials(ca.server("shop.example")))
     office = handfast.ServerConfig(
-        credentials=[credentials(ca.server("*.office.example"))],
-        client_auth=handfast.ClientAuth.REQUIRE_AND_VERIFY,
+        credentials=credentials(ca.server("*.office.example")),
+        client_auth="require_and_verify",
         verifier=verifier,
     )
     config = handfast.ServerConfig.by_name({"shop.example": shop, "*.office.example": office})
-    alice = handfast.ClientConfig(verifier=verifier, credentials=[credentials(ca.client("alice"))])
+    alice = handfast.ClientConfig(verifier=verifier, credentials=credentials(ca.client("alice")))
 
     with handfast.listen("127.0.0.1", 0, config) as listener:
         for name, host in (

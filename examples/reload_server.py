@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import handfast
-from handfast.pki.authority import CertificateAuthority, Issued
+from handfast.pki import CertificateAuthority, Issued
 
 
 def write(folder: Path, issued: Issued) -> None:
@@ -29,7 +29,7 @@ def main() -> None:
         folder = Path(name)
         write(folder, ca.server("localhost"))
         identity = handfast.ReloadingCredentials.from_files(folder / "server.pem", folder / "server.key")
-        listener = handfast.listen("127.0.0.1", 0, handfast.ServerConfig(credentials=[identity]))
+        listener = handfast.listen("127.0.0.1", 0, handfast.ServerConfig(credentials=identity))
 
         port = listener.address[1]
 

@@ -12,7 +12,7 @@ import threading
 from pathlib import Path
 
 import handfast
-from handfast.pki.authority import CertificateAuthority
+from handfast.pki import CertificateAuthority
 
 HOLDER = [sys.executable, "-m", "handfast.keyholder", "--key", "server.key", "--role", "server", "--unix", "holder"]
 
@@ -38,7 +38,7 @@ def main(directory: Path) -> None:
 
 def talk(credentials: handfast.Credentials, ca: CertificateAuthority) -> None:
     """One connection; blocking here, and the same under handfast.aio."""
-    listener = handfast.listen("127.0.0.1", 0, handfast.ServerConfig(credentials=[credentials]))
+    listener = handfast.listen("127.0.0.1", 0, handfast.ServerConfig(credentials=credentials))
 
     def serve_one() -> None:
         with listener.accept() as tls:

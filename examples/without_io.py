@@ -6,7 +6,7 @@ python examples/without_io.py
 from __future__ import annotations
 
 import handfast
-from handfast.pki.authority import CertificateAuthority
+from handfast.pki import CertificateAuthority
 
 
 def main() -> None:
@@ -17,7 +17,7 @@ def main() -> None:
         server_name="localhost",
     )
     server = handfast.ServerConnection(
-        handfast.ServerConfig(credentials=[handfast.Credentials.from_pem(issued.cert_pem, issued.key_pem)])
+        handfast.ServerConfig(credentials=handfast.Credentials.from_pem(issued.cert_pem, issued.key_pem))
     )
     while not (client.connected and server.connected):
         server.receive(client.outgoing())

@@ -1,7 +1,8 @@
 """Writes test.txt: everything that `make test` installs, at one version each, with the hashes of its wheels.
 
-And bench.txt: what `make bench` installs besides, for the ``bench`` extra; scan.txt and sslyze.txt: what `make scan`
-installs into a venv of its own.
+And bench.txt and frameworks.txt: what `make bench` and `make frameworks` install besides, for the extras of these
+names. consumers.txt, for the ``consumers`` extra: what `make consumers` installs into a venv of its own; scan.txt and
+sslyze.txt: what `make scan` installs into another.
 
 Run it by `make pin`. pip resolves what pyproject.toml names (dependencies, the ``test`` extra, the build backend) and
 reports the hashes; nothing is installed. The first resolution fixes the versions, and the others only ask for the same
@@ -33,11 +34,17 @@ HERE = Path(__file__).parent
 HEADER = "# Written by `make pin`: the names are in pyproject.toml, the wheels are those of Linux and macOS.\n"
 
 
-def wanted() -> tuple[list[str], list[str]]:
-    """The requirements that pyproject.toml names: for tests, and the bench's."""
+# What is installed besides what tests need, by the names of the extras and of the files.
+FURTHER = ("bench", "frameworks")
+
+
+def wanted() -> tuple[list[str], dict[str, list[str]], list[str]]:
+    """The requirements that pyproject.toml names: for tests, those of the further extras, and the consumers'."""
     pyproject = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
     project, extras = pyproject["project"], pyproject["project"]["optional-dependencies"]
-    return [*project["dependencies"], *extras["test"], *pyproject["build-system"]["requires"]], extras["bench"]
+    tests = [*project["dependencies"], *extras["test"], *pyproject["build-system"]["requires"]]
+    further = {name: extras[name] for name in FURTHER}
+    return tests, further, [*project["dependencies"], *extras["consumers"]]
 
 
 def wheels_for(python: str, platforms: tuple[str, ...]) -> list[str]:
@@ -81,13 +88,20 @@ def write_hashes(name: str, hashes: dict[str, set[str]]) -> None:
 
 
 def main() -> None:
-    for_tests, for_bench = wanted()
+    for_tests, further, for_consumers = wanted()
     here = wheels_for(PYTHONS[0], PLATFORMS[0])
     pins = list(resolve(for_tests, *here))
     write("test.txt", pins)
-    more = resolve([*pins, *for_bench], *here)
-    write("bench.txt", [pin for pin in more if pin not in pins])
+    for name in FURTHER:
+        write_further(name, further[name], pins)
+    write("consumers.txt", list(resolve(for_consumers, *here)))
     pin_sslyze()
+
+
+def write_further(name: str, requirements: list[str], pins: list[str]) -> None:
+    """The file of an extra, for what is not among ``pins`` already."""
+    more = resolve([*pins, *requirements], *wheels_for(PYTHONS[0], PLATFORMS[0]))
+    write(f"{name}.txt", [pin for pin in more if pin not in pins])
 
 
 def pin_sslyze() -> None:

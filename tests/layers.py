@@ -29,6 +29,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "crypto": "the only folder that does cryptography, and the providers behind it",
         "files": "private files",
         "verdict": "what judging a peer's chain came to",
+        "words": "names and modes as a program says them",
     },
     {"connection_info": "what is known of a connection and of its peer"},
     {"events": "what observers hear"},
@@ -54,6 +55,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "keyholder": "a key in another process",
         "tools": "the scriptable endpoint; `pages/` that are made from the code",
     },
+    {"contrib": "who the client is, under servers and frameworks of others; a module for each, which alone imports it"},
     {"cli": "one file per verb; `ui.py` holds the output rules"},
     {"__main__": "`python -m handfast`", "__init__": "the public names, each loaded when it is first used"},
 )

@@ -14,8 +14,10 @@ import pytest
 
 import handfast
 from handfast import ClientConfig, ClientConnection, ServerConfig, ServerConnection, limits
-from handfast.engine import Connection
+from handfast.credentials.signers import DEFERRED
+from handfast.engine import ClientAuth, Connection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, PeerMisbehaved
+from handfast.handshake.needs import Judge
 from handfast.io import blocking, sockets
 from handfast.registry import ProtocolVersion
 from handfast.sessions.cache import SessionCache
@@ -28,6 +30,9 @@ from tests.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from handfast.handshake.needs import Need
+    from handfast.trust.presented import PresentedChain
 
 BOTH = [ProtocolVersion.TLS12, ProtocolVersion.TLS13]
 FOREVER = 1000.0
@@ -391,6 +396,47 @@ def test_a_socket_is_not_left_while_data_comes(monkeypatch: pytest.MonkeyPatch) 
             tls.unwrap()
         assert caught.value.code == "still_connected"
         assert tls.recv() == bytes(2000)
+
+
+@pytest.mark.parametrize("version", BOTH)
+def test_what_came_before_a_verdict_is_bounded(version: ProtocolVersion) -> None:
+    """A client says its last word and goes on at once; the server's verifier takes its time."""
+    held = []
+
+    class Waiting:
+        def verify(self, presented: PresentedChain) -> Any:
+            return DEFERRED
+
+    def answer(need: Need, awaitable: Any) -> object:
+        held.append(tls._connection.held)
+        assert isinstance(need, Judge)
+        return verifier().verify(need.presented)
+
+    mode = {"client_auth": ClientAuth.REQUIRE_AND_VERIFY, "verifier": Waiting()}
+    mine = client_config(version, credentials=[identity(certificates.client())])
+    ours, theirs = socket.socketpair()
+    tls = sockets.TLSSocket(ours, ServerConnection(server_config(version, **mode)), on_need=answer)
+    peer = ByHand(ClientConnection(mine, server_name="localhost"), theirs)
+
+    def talk() -> None:
+        peer.flight()
+        while not peer.connection.connected:
+            peer.read()
+            if version is ProtocolVersion.TLS12:
+                peer.flight()
+        peer.connection.send(bytes(1_000_000))
+        peer.flight()
+
+    talking = Doing(talk)
+    left = 1_000_000
+    while left:
+        left -= len(tls.recv())
+    assert talking.ends_within(LIMIT)
+    assert talking.error is None
+    assert len(held) == 1
+    assert held[0] <= limits.UNJUDGED_BYTES
+    tls.close()
+    theirs.close()
 
 
 def test_observers_are_made_by_a_factory_that_is_given_the_peers_address() -> None:

@@ -76,7 +76,11 @@ def called_by_others(module: Module, qualified: str) -> bool:
     """Whether a name in a class is a registry's entry, or overrides one of a class that is not ours."""
     owner, _, name = qualified.rpartition(".")
     dotted = ".".join(("handfast", *module.path.removesuffix(".py").split("/"))).removesuffix(".__init__")
-    here: Any = importlib.import_module(dotted) if owner and (SOURCE / module.path).exists() else None
+    try:
+        here: Any = importlib.import_module(dotted) if owner and (SOURCE / module.path).exists() else None
+    except ModuleNotFoundError as error:
+        # A module of contrib whose server is not installed here: what it extends cannot be seen.
+        return not (error.name or "handfast").startswith("handfast")
     kind = getattr(here, owner, None)
     if not isinstance(kind, type):
         return False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import traceback
 from typing import Any
 
 import pytest
 
+import handfast
 from handfast import errors
 from handfast.errors import BadMessage, CertificateRejected, Fault, HandfastError, PeerMisbehaved
 from handfast.registry import SignatureScheme
@@ -162,3 +164,40 @@ def test_a_client_that_speaks_plain_text_is_named(start, who):
         our_server().receive(start)
     assert f"but is {who}: " in caught.value.what
     assert errors.BadMessage.catalogue["not_tls"].alert is caught.value.alert
+
+
+# Tracebacks
+
+
+def printed(error):
+    return "".join(traceback.format_exception(error))
+
+
+def test_a_traceback_ends_in_the_hint():
+    with pytest.raises(HandfastError) as caught:
+        handfast.ClientConfig(groups=[])
+    assert printed(caught.value).splitlines()[-1] == f"hint: {caught.value.hint}"
+
+
+def test_an_error_that_is_raised_again_has_its_hint_once():
+    client, server = our_client(), our_server()
+    said = b"\x16\x03\x03\x00\x04\x01\x00\x00\x00"
+    with pytest.raises(HandfastError):
+        server.receive(said)
+    with pytest.raises(HandfastError):
+        server.receive(said)
+    with pytest.raises(HandfastError) as caught:
+        server.receive(said)
+    assert caught.value is server.error
+    assert printed(caught.value).count("hint: ") == 1
+    assert client.error is None
+
+
+def test_a_servers_hint_takes_the_place_of_the_clients():
+    error = errors.ConnectionLost("eof_in_handshake", stage="ClientHello")
+    error.add_note("said by the program")
+    for server in (True, True, False):
+        error.hint_to(server=server)
+    shown = printed(error).splitlines()
+    assert shown[-2:] == [f"hint: {error.hint}", "said by the program"]
+    assert "client's log" in error.hint

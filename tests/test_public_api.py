@@ -7,6 +7,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import handfast
 
 ROOT = Path(__file__).parent.parent
@@ -14,6 +16,7 @@ ROOT = Path(__file__).parent.parent
 
 def documented_names() -> set[str]:
     text = (ROOT / "docs" / "api.md").read_text()
+    text = text.partition("\n| name of `handfast.pki`")[0] + text.partition("\n## Ask a client")[2]
     rows = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     return {name for row in rows for name in re.findall(r"`([A-Za-z_0-9]+)", row)}
 
@@ -27,6 +30,29 @@ def test_documented_and_exported_names_are_the_same() -> None:
         "refuse",
     }
     assert {"connect", "listen"} <= exported
+
+
+PUBLIC_MODULES = ("aio", "errors", "events", "lens", "passive", "pki", "registry")
+
+
+def test_examples_and_pages_import_public_names_alone() -> None:
+    pages = [*(ROOT / "examples").glob("*.py"), ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    for page in pages:
+        for module, names in re.findall(r"^(?: *)from handfast(\S*) import (.+)$", page.read_text(), re.MULTILINE):
+            if page.name == "endpoint.md":
+                # The page of a tool of its own, which it imports.
+                continue
+            room = handfast if not module else getattr(handfast, module.removeprefix("."))
+            assert module.removeprefix(".") in ("", *PUBLIC_MODULES), f"{page.name}: handfast{module}"
+            public = set(getattr(room, "__all__", dir(room)))
+            assert {name.strip() for name in names.split(",")} <= public, f"{page.name}: {names}"
+
+
+@pytest.mark.parametrize("module", PUBLIC_MODULES)
+def test_a_public_module_is_documented(module: str) -> None:
+    room = getattr(handfast, module)
+    assert room.__doc__
+    assert all(getattr(room, name) is not None for name in getattr(room, "__all__", ()))
 
 
 def test_every_exported_name_loads() -> None:
@@ -46,7 +72,7 @@ HEAVY = {"cryptography.x509", "ssl", "asyncio", "click", "rich", "h11", "jinja2"
 def test_importing_handfast_loads_nothing_heavy() -> None:
     loaded = modules_after("import handfast")
     assert not loaded & HEAVY
-    assert not any(name.startswith("cryptography") for name in loaded)
+    assert not any(name.startswith(("cryptography", "handfast.contrib")) for name in loaded)
 
 
 def test_a_server_without_client_certificates_loads_nothing_heavy(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import ssl
 from typing import Any
 
@@ -60,6 +61,21 @@ def test_no_name_means_two_numbers(registry: type[Registry]) -> None:
         assert registry.parse(registry.describe(member)) is member
     taken = [name for names in _ALIASES[registry.__name__].values() for name in names.split()]
     assert len(set(taken)) == len(taken)
+
+
+@pytest.mark.parametrize("registry", SPOKEN, ids=lambda registry: registry.__name__)
+def test_members_print_as_their_names_and_equal_their_numbers(registry: type[Registry]) -> None:
+    for member in registry:
+        assert str(member) == repr(member) == f"{member}" == registry.describe(int(member))
+        assert f"{member:#06x}" == f"{int(member):#06x}"
+        assert json.dumps(member) == str(int(member))
+
+
+def test_many_names() -> None:
+    assert NamedGroup.describe_all(()) == "nothing"
+    assert NamedGroup.describe_all((0x0A0A, 29, 0x1A1A, 23)) == "x25519, secp256r1, GREASE"
+    assert NamedGroup.describe_all([29, 23, 24], most=1) == "x25519 and 2 more"
+    assert len(NamedGroup.describe_all(range(2**16))) < 1000
 
 
 def test_openssls_names_of_suites_are_known() -> None:

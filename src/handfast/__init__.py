@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from handfast import aio
+    from handfast import aio, errors, events, lens, passive, pki, registry
     from handfast.credentials.credentials import Credentials
     from handfast.credentials.pkcs11 import Pkcs11Signer
     from handfast.credentials.signers import DEFERRED, LocalSigner, Signer, ThreadSigner
@@ -31,18 +31,33 @@ if TYPE_CHECKING:
         UnverifiedPeer,
         VerifiedPeer,
     )
-    from handfast.errors import HandfastError
+    from handfast.errors import (
+        ApiMisuse,
+        BadMessage,
+        CertificateRejected,
+        ConfigError,
+        ConnectionLost,
+        HandfastError,
+        LocalFailure,
+        PeerIncompatible,
+        PeerMisbehaved,
+        PeerRejected,
+    )
+    from handfast.events import Observer, SecretSink
+    from handfast.handshake.needs import Need
     from handfast.io.lookup import info
     from handfast.io.sockets import Listener, TLSSocket, connect, listen
+    from handfast.io.sslcontext.context import SSLContext
+    from handfast.io.sslcontext.defaults import create_default_context
     from handfast.keyholder.holder import KeyHolder
     from handfast.keyholder.keys import HeldKey
     from handfast.keyholder.signer import RemoteSigner
     from handfast.passive.reading import decode
     from handfast.reload.handles import Reloading, ReloadingCredentials, ReloadingVerifier
     from handfast.reload.watcher import FileWatcher
-    from handfast.sessions.cache import SessionCache
-    from handfast.sessions.replay import MemoryReplayGuard
-    from handfast.sessions.tickets import SealedTickets, StoredTickets
+    from handfast.sessions.cache import SessionCache, Sessions
+    from handfast.sessions.replay import MemoryReplayGuard, ReplayGuard
+    from handfast.sessions.tickets import SealedTickets, SessionIds, StoredTickets, Tickets
     from handfast.trust.combined import AllOf, DangerouslyAcceptAnyone, WithTimeout
     from handfast.trust.first_use import FirstUse
     from handfast.trust.pins import Pinned, key_pin
@@ -56,7 +71,6 @@ if TYPE_CHECKING:
 __version__ = "0.1.0.dev0"
 
 _HOME = {
-    "handfast.aio": ("aio",),
     "handfast.engine": (
         "ByName",
         "CertificateWanted",
@@ -76,17 +90,33 @@ _HOME = {
         "UnverifiedPeer",
         "VerifiedPeer",
     ),
-    "handfast.errors": ("HandfastError",),
+    "handfast.errors": (
+        "ApiMisuse",
+        "BadMessage",
+        "CertificateRejected",
+        "ConfigError",
+        "ConnectionLost",
+        "HandfastError",
+        "LocalFailure",
+        "PeerIncompatible",
+        "PeerMisbehaved",
+        "PeerRejected",
+    ),
+    "handfast.events": ("Observer", "SecretSink"),
+    "handfast.handshake.needs": ("Need",),
     "handfast.io.lookup": ("info",),
     "handfast.io.sockets": ("Listener", "TLSSocket", "connect", "listen"),
+    "handfast.io.sslcontext.context": ("SSLContext",),
+    "handfast.io.sslcontext.defaults": ("create_default_context",),
     "handfast.keyholder.holder": ("KeyHolder",),
     "handfast.keyholder.keys": ("HeldKey",),
     "handfast.keyholder.signer": ("RemoteSigner",),
     "handfast.passive.reading": ("decode",),
+    "handfast.reload.handles": ("Reloading", "ReloadingCredentials", "ReloadingVerifier"),
     "handfast.reload.watcher": ("FileWatcher",),
-    "handfast.sessions.cache": ("SessionCache",),
-    "handfast.sessions.replay": ("MemoryReplayGuard",),
-    "handfast.sessions.tickets": ("SealedTickets", "StoredTickets"),
+    "handfast.sessions.cache": ("SessionCache", "Sessions"),
+    "handfast.sessions.replay": ("MemoryReplayGuard", "ReplayGuard"),
+    "handfast.sessions.tickets": ("SealedTickets", "SessionIds", "StoredTickets", "Tickets"),
     "handfast.trust.combined": ("AllOf", "DangerouslyAcceptAnyone", "WithTimeout"),
     "handfast.credentials.credentials": ("Credentials",),
     "handfast.credentials.pkcs11": ("Pkcs11Signer",),
@@ -96,22 +126,28 @@ _HOME = {
     "handfast.credentials.signers": ("DEFERRED", "LocalSigner", "Signer", "ThreadSigner"),
     "handfast.trust.first_use": ("FirstUse",),
     "handfast.trust.pins": ("Pinned", "key_pin"),
-    "handfast.reload.handles": ("Reloading", "ReloadingCredentials", "ReloadingVerifier"),
     "handfast.trust.spiffe": ("SpiffeVerifier",),
     "handfast.verdict": ("Verdict", "accept", "refuse"),
     "handfast.trust.verifiers": ("PathVerifier", "Verifier"),
 }
 _MODULES = {name: module for module, names in _HOME.items() for name in names}
+# Modules of public names of their own.
+_ROOMS = ("aio", "errors", "events", "lens", "passive", "pki", "registry")
 
 __all__ = [
     "DEFERRED",
     "AllOf",
+    "ApiMisuse",
+    "BadMessage",
     "ByName",
+    "CertificateRejected",
     "CertificateWanted",
     "ClientAuth",
     "ClientConfig",
     "ClientConnection",
+    "ConfigError",
     "ConnectionInfo",
+    "ConnectionLost",
     "Credentials",
     "Crls",
     "DangerouslyAcceptAnyone",
@@ -126,11 +162,17 @@ __all__ = [
     "HelloSeen",
     "KeyHolder",
     "Listener",
+    "LocalFailure",
     "LocalSigner",
     "MemoryReplayGuard",
+    "Need",
+    "Observer",
     "PathVerifier",
     "PeerAuthenticated",
     "PeerClosed",
+    "PeerIncompatible",
+    "PeerMisbehaved",
+    "PeerRejected",
     "Pinned",
     "Pkcs11Signer",
     "PresentedChain",
@@ -138,16 +180,22 @@ __all__ = [
     "ReloadingCredentials",
     "ReloadingVerifier",
     "RemoteSigner",
+    "ReplayGuard",
     "Roots",
+    "SSLContext",
     "SealedTickets",
+    "SecretSink",
     "ServerConfig",
     "ServerConnection",
     "SessionCache",
+    "SessionIds",
+    "Sessions",
     "Signer",
     "SpiffeVerifier",
     "StoredTickets",
     "TLSSocket",
     "ThreadSigner",
+    "Tickets",
     "UnverifiedPeer",
     "Verdict",
     "VerifiedPeer",
@@ -156,21 +204,30 @@ __all__ = [
     "accept",
     "aio",
     "connect",
+    "create_default_context",
     "decode",
+    "errors",
+    "events",
     "info",
     "key_pin",
+    "lens",
     "listen",
+    "passive",
+    "pki",
     "refuse",
+    "registry",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _MODULES:
+    if name not in _MODULES and name not in _ROOMS:
         raise AttributeError(f"module 'handfast' has no attribute {name!r}")
     from importlib import import_module
 
-    module = import_module(_MODULES[name])
-    value = module if name == "aio" else getattr(module, name)
+    if name in _ROOMS:
+        value: Any = import_module(f"handfast.{name}")
+    else:
+        value = getattr(import_module(_MODULES[name]), name)
     globals()[name] = value
     return value
 

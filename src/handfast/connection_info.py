@@ -11,6 +11,7 @@ from handfast.roles import Role
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
     from handfast.verdict import Verdict
 
 # What makes a VerifiedPeer one: the checker in ``identity`` alone uses it.
@@ -55,8 +56,9 @@ class ConnectionInfo:
     """The parameters of a connection, filled in as they become known.
 
     Attributes:
-        version, suite, group: numbers of their registries; 0 and None until negotiated.
-        peer_scheme, own_scheme: signature schemes of the CertificateVerify messages.
+        version, suite, group: members of their registries, which equal their numbers and print as their names; None
+            until negotiated. A session of TLS 1.2 is resumed without a group.
+        peer_scheme, own_scheme: signature schemes of the CertificateVerify messages, likewise.
         server_name: what the client asked for (SNI), or, at a client, the name it verifies.
         retried: whether a HelloRetryRequest was needed. resumed: whether a session was resumed.
         external_psk: at a server, whether the handshake rests on a PSK that no certificate stands behind.
@@ -82,11 +84,11 @@ class ConnectionInfo:
     """
 
     role: Role
-    version: int = 0
-    suite: int = 0
-    group: int | None = None
-    peer_scheme: int | None = None
-    own_scheme: int | None = None
+    version: ProtocolVersion | None = None
+    suite: CipherSuite | None = None
+    group: NamedGroup | None = None
+    peer_scheme: SignatureScheme | None = None
+    own_scheme: SignatureScheme | None = None
     server_name: str | None = None
     application_protocol: str | None = None
     retried: bool = False

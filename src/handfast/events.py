@@ -16,7 +16,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, TypeAlias
+from functools import lru_cache
+from typing import TYPE_CHECKING, Self, TypeAlias
 
 from handfast import logs
 from handfast.errors import HandfastError
@@ -25,7 +26,36 @@ from handfast.registry import AlertDescription
 from handfast.roles import Direction
 
 if TYPE_CHECKING:
+    from handfast.connection_info import ConnectionInfo
+    from handfast.verdict import Verdict
     from handfast.wire.messages import HandshakeMessage
+
+
+__all__ = [
+    "AlertSeen",
+    "CertificateChosen",
+    "Checked",
+    "Closed",
+    "ConnectionSeen",
+    "Considered",
+    "Direction",
+    "Epoch",
+    "Event",
+    "HandshakeComplete",
+    "KeysChanged",
+    "MessageSeen",
+    "NeedAnswered",
+    "NeedAsked",
+    "Negotiated",
+    "Noted",
+    "Observer",
+    "PeerJudged",
+    "RecordSeen",
+    "Secret",
+    "SecretDerived",
+    "SecretLevel",
+    "SecretSink",
+]
 
 
 class Epoch(StrEnum):
@@ -41,14 +71,14 @@ class Epoch(StrEnum):
     UNKNOWN = "unknown"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Event:
-    """Base of all events. ``time`` is in seconds since the Unix epoch."""
+    """Base of all events, which are built by keyword. ``time`` is in seconds since the Unix epoch."""
 
     time: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class RecordSeen(Event):
     """One record crossed the wire. ``index`` counts the records of that direction from 0.
 
@@ -69,7 +99,7 @@ class RecordSeen(Event):
     unreadable_reason: str = ""
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class MessageSeen(Event):
     """One handshake message. ``raw`` is its 4-byte header and body; ``records`` are the indexes of its records."""
 
@@ -80,7 +110,7 @@ class MessageSeen(Event):
     records: tuple[int, ...]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class SecretDerived(Event):
     """A secret of the key schedule was derived. RFC 9846 7.1.
 
@@ -94,7 +124,7 @@ class SecretDerived(Event):
     context: bytes
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class KeysChanged(Event):
     """From the next record on that is no change_cipher_spec, this direction is protected by the keys of ``epoch``."""
 
@@ -103,7 +133,7 @@ class KeysChanged(Event):
     suite: int
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Checked(Event):
     """A proof was computed and compared. ``what`` names it; ``content`` is what was signed or MACed; RFC 9846 4.5."""
 
@@ -115,7 +145,7 @@ class Checked(Event):
     ok: bool
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class NeedAsked(Event):
     """The handshake waits for something other than the peer: a signer, a verifier, a resolver."""
 
@@ -123,15 +153,15 @@ class NeedAsked(Event):
     where: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class NeedAnswered(Event):
-    """What ``Waiting`` spoke of came, after ``seconds``."""
+    """What ``NeedAsked`` spoke of came, after ``seconds``."""
 
     what: str
     seconds: float
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Negotiated(Event):
     """EncryptedExtensions completes the parameters of the connection; they are numbers of their registries.
 
@@ -146,7 +176,7 @@ class Negotiated(Event):
     application_protocol: str | None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Considered:
     """One certificate (DER) that could have been shown, and why it was or was not.
 
@@ -161,7 +191,7 @@ class Considered:
     objections: tuple[str, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class CertificateChosen(Event):
     """Why this side shows the certificate it shows, or none.
 
@@ -177,23 +207,23 @@ class CertificateChosen(Event):
     considered: tuple[Considered, ...] = ()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class PeerJudged(Event):
     """The peer's certificate chain (DER, leaf first) and the verdict on it."""
 
     direction: Direction
     chain: tuple[bytes, ...] = field(repr=False)
-    verdict: Any
+    verdict: Verdict
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class HandshakeComplete(Event):
     """This side's handshake is over: it may send and receive application data."""
 
-    info: Any
+    info: ConnectionInfo
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class AlertSeen(Event):
     """An alert crossed the wire. ``authenticated`` is False for a plaintext one.
 
@@ -207,7 +237,7 @@ class AlertSeen(Event):
     error: HandfastError | None = None
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Closed(Event):
     """A direction ended; told once for each.
 
@@ -220,7 +250,7 @@ class Closed(Event):
     how: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Noted(Event):
     """Something about a recording, which only a recording tells; docs/events.md lists the codes.
 
@@ -232,7 +262,7 @@ class Noted(Event):
     text: str
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class ConnectionSeen(Event):
     """A recording tells the events of another connection from here on; ``number`` counts them from 1.
 
@@ -256,7 +286,7 @@ class SecretLevel(StrEnum):
     ALL = "all"
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, kw_only=True)
 class Secret:
     """One secret for a sink that asked for secrets by name. The value never shows in the repr.
 
@@ -294,6 +324,12 @@ class EventDispatcher:
         self.wants_secrets = self.active or bool(self.sinks)
         self._ended: tuple[Direction, ...] = ()
 
+    @classmethod
+    @lru_cache(maxsize=4)
+    def unheard(cls, clock: Callable[[], float]) -> Self:
+        """One without listeners, which nothing changes: shared by all connections with this clock."""
+        return cls((), (), clock)
+
     def tick(self) -> float:
         """The time of a record that crosses the wire now."""
         self.time = self.clock()
@@ -323,7 +359,16 @@ class EventDispatcher:
 
         With ``ends`` False it is a warning of TLS 1.2, which is no end unless it is close_notify. RFC 5246 7.2.
         """
-        self.emit(AlertSeen(self.time, direction, level, description, authenticated, error))
+        self.emit(
+            AlertSeen(
+                time=self.time,
+                direction=direction,
+                level=level,
+                description=description,
+                authenticated=authenticated,
+                error=error,
+            )
+        )
         if description == AlertDescription.close_notify or (ends and description != AlertDescription.user_canceled):
             how = "close_notify" if description == AlertDescription.close_notify else "alert"
             self.ended(direction, how, self.time)
@@ -332,7 +377,7 @@ class EventDispatcher:
         """Tell, once, that a direction ended."""
         if direction not in self._ended:
             self._ended += (direction,)
-            self.emit(Closed(time, direction, how))
+            self.emit(Closed(time=time, direction=direction, how=how))
 
     def reveal(self, secret: Secret) -> None:
         """Tell every secret sink."""

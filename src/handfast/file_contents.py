@@ -35,9 +35,7 @@ def instead_of_certificate(data: bytes, path: str) -> Found:
             "it is a TRUSTED CERTIFICATE, which only OpenSSL reads", f"convert it: openssl x509 -in {path} -out NEW.pem"
         )
     if any(label.endswith("PRIVATE KEY") for label in labels):
-        return Found(
-            "it is a private key", "give the certificate's own file; a key goes to --key, in a program to the key"
-        )
+        return Found("it is a private key", "give the certificate's own file; a key goes to the key's argument")
     advice = _PEM_ADVICE.format(wanted="a certificate", label="CERTIFICATE")
     return _other(labels, Found("it is no form of certificate that is known", advice))
 
@@ -49,9 +47,9 @@ def instead_of_key(data: bytes, path: str) -> Found:
         return general
     labels = _labels(data)
     if any(label.endswith("CERTIFICATE REQUEST") for label in labels):
-        return Found("it is a certificate request", "give the key that the request was made with, with --key")
+        return Found("it is a certificate request", "give the key that the request was made with, as the key")
     if any(label.endswith("CERTIFICATE") for label in labels):
-        return Found("it is a certificate", "give the key's own file with --key; in PEM it has BEGIN PRIVATE KEY")
+        return Found("it is a certificate", "give the key's own file as the key; in PEM it has BEGIN PRIVATE KEY")
     advice = _PEM_ADVICE.format(wanted="a key", label="PRIVATE KEY")
     return _other(labels, Found("it is neither PEM nor PKCS#8, PKCS#1 or SEC1 in DER", advice))
 
@@ -62,7 +60,7 @@ def instead_of_crl(data: bytes, path: str) -> Found:
     if general is not None:
         return general
     if any(label.endswith("CERTIFICATE") for label in _labels(data)):
-        return Found("it is a certificate", "a CA's certificate goes to --cacert or --client-ca")
+        return Found("it is a certificate", "a CA's certificate goes to Roots")
     advice = f"{_PEM_ADVICE.format(wanted='a list', label='X509 CRL')}; a list in DER will do too"
     return _other([label for label in _labels(data) if label != "X509 CRL"], Found("it is of no known form", advice))
 
@@ -104,7 +102,7 @@ def _one_line(data: bytes) -> Found | None:
 def _other(labels: list[str], unknown: Found) -> Found:
     for ending, what, advice in (
         ("PUBLIC KEY", "it is a public key", "neither a certificate nor a private key is in it; give the file that is"),
-        ("X509 CRL", "it is a revocation list", "a list goes to --crl"),
+        ("X509 CRL", "it is a revocation list", "a list goes to Crls"),
         ("PKCS7", "it is PKCS#7", "convert it: openssl pkcs7 -print_certs"),
         ("CMS", "it is CMS", "convert it: openssl pkcs7 -print_certs"),
         ("PARAMETERS", "it holds parameters only", "give the file of the key"),

@@ -37,6 +37,10 @@ MAX_CA_NAMES = 1024
 # All messages of one handshake: two certificate chains at their bound and room for the rest.
 MAX_HANDSHAKE_BYTES = 256 * 1024
 
+# Beside those messages: bytes that came and wait until the handshake goes on, because a verdict, a signature or another
+# answer is awaited; what a shell of ours reads at once. No record is longer.
+UNJUDGED_BYTES = 64 * 1024
+
 # What a zstd frame may make its reader reserve; RFC 8878 3.1.1.1.2 recommends to support 8 MiB.
 MAX_ZSTD_WINDOW = 2**23
 

@@ -6,7 +6,6 @@ a token bucket, and the next line that passes says how many did not.
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections.abc import Callable
@@ -26,8 +25,12 @@ class ThrottledLog:
         renew_in_children(self, _lock=threading.Lock)
         self._lines = Throttle(TokenBucket(LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND, clock))
 
-    def write(self, line: Callable[[], str], level: int = logging.WARNING) -> None:
-        """Log what ``line`` returns, unless it is held back; then it is not asked for."""
+    def write(self, line: Callable[[], str], *, error: bool = False) -> None:
+        """Log what ``line`` returns, as a warning or an error, unless it is held back; then it is not asked for."""
+        # A program that has nothing to log need not load it.
+        import logging
+
+        level = logging.ERROR if error else logging.WARNING
         with self._lock:
             held_back = self._lines.admit()
         if held_back is not None:
@@ -38,7 +41,7 @@ class ThrottledLog:
 _kinds: dict[str, ThrottledLog] = {}
 
 
-def warn(kind: str, line: Callable[[], str], level: int = logging.WARNING) -> None:
+def warn(kind: str, line: Callable[[], str], *, error: bool = False) -> None:
     """``ThrottledLog.write`` under the limit that all lines of this kind in the process share."""
     log = _kinds.get(kind) or _kinds.setdefault(kind, ThrottledLog(kind))
-    log.write(line, level)
+    log.write(line, error=error)

@@ -1,17 +1,25 @@
 """The numbers of TLS and their names, as IANA registers them.
 
 Wire fields are plain integers, because a peer may send any number; these enums give the numbers that handfast knows a
-name. An enum member equals its number, and ``describe`` names any number, known or not.
+name. An enum member equals its number and prints as its name, and ``describe`` names any number, known or not.
 """
 
 from __future__ import annotations
 
 from enum import IntEnum
-from typing import Self
+from typing import TYPE_CHECKING, Self
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 
 class Registry(IntEnum):
-    """A registry of numbers: members compare equal to what stands on the wire."""
+    """A registry of numbers: members compare equal to what stands on the wire, and print as "TLS 1.3" or "x25519"."""
+
+    def __str__(self) -> str:
+        return self._spell(self.name)
+
+    __repr__ = __str__
 
     @classmethod
     def describe(cls, value: int) -> str:
@@ -20,6 +28,19 @@ class Registry(IntEnum):
         if member is not None:
             return cls._spell(member.name)
         return f"GREASE({value:#06x})" if is_grease(value) else f"unknown({value:#06x})"
+
+    @classmethod
+    def describe_all(cls, values: Iterable[int], most: int = 20) -> str:
+        """The names with commas: the first ``most`` and how many there are besides; "nothing" where there is none.
+
+        GREASE values, which mean nothing, are one word at the end.
+        """
+        numbers = tuple(values)
+        names = [cls.describe(value) for value in numbers if not is_grease(value)]
+        if len(names) < len(numbers):
+            names.append("GREASE")
+        shown = ", ".join(names[:most]) or "nothing"
+        return f"{shown} and {len(names) - most} more" if len(names) > most else shown
 
     @classmethod
     def _spell(cls, name: str) -> str:
@@ -40,6 +61,11 @@ class Registry(IntEnum):
         if number is None:
             raise KeyError(name)
         return cls(number)
+
+
+def name_of(member: Registry | None) -> str | None:
+    """The member's name; None for what was not settled."""
+    return None if member is None else str(member)
 
 
 def _bare(name: str) -> str:
@@ -345,6 +371,10 @@ class ClientCertificateType(Registry):
     dss_sign = 2
     ecdsa_sign = 64
 
+
+# The members by number, for what was negotiated: every handshake looks some up, and calling the class takes long.
+GROUPS: dict[int, NamedGroup] = {int(group): group for group in NamedGroup}
+SCHEMES: dict[int, SignatureScheme] = {int(scheme): scheme for scheme in SignatureScheme}
 
 # What else they are called, by NIST, OpenSSL, Go and rustls, for what handfast speaks.
 _ALIASES: dict[str, dict[int, str]] = {

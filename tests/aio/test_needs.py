@@ -259,7 +259,7 @@ def test_data_that_comes_while_a_verdict_is_awaited_waits(run: Runner) -> None:
             _, peak = tracemalloc.get_traced_memory()
             tracemalloc.stop()
             assert not sending.done()
-            assert peak < 4 * limits.MAX_HANDSHAKE_BYTES
+            assert peak < 4 * limits.UNJUDGED_BYTES
             (server,) = made.all
             assert server.told == []
             judge.verdict.set_result(accept())

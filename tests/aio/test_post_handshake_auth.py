@@ -155,7 +155,7 @@ def test_data_flows_while_signer_and_verifier_take_their_time(run: Runner, monke
         async with connected(client={"credentials": [mine]}, verifier=SlowVerifier(judging)) as (near, far):
             answer = far.transport.request_client_certificate()
             # What a handshake would buffer is no bound for data.
-            monkeypatch.setattr(limits, "MAX_HANDSHAKE_BYTES", 1000)
+            monkeypatch.setattr(limits, "UNJUDGED_BYTES", 1000)
             for gate in (signing, judging):
                 await gate.asked.wait()
                 for one, other in ((near, far), (far, near)):

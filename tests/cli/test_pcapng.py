@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from handfast.cli import lenses
+from handfast.cli.in_options import in_options
 from handfast.cli.words import DESCRIBER
 from handfast.engine import ClientAuth
 from handfast.events import MessageSeen, RecordSeen
@@ -40,7 +41,7 @@ def content(connection: RecordedConnection) -> bytes:
 
 def trace(connection: RecordedConnection) -> list[str]:
     lines: list[str] = []
-    lens = Trace(lines.append, label=str(connection.flow.number), describer=DESCRIBER)
+    lens = Trace(lambda line: lines.append(in_options(line)), label=str(connection.flow.number), describer=DESCRIBER)
     for event in connection.events:
         lens(event)
     return lines

@@ -185,7 +185,7 @@ def test_a_server_loads_without_x509(tmp_path: Path) -> None:
     script = (
         "import sys\n"
         "from handfast.credentials import credentials\n"
-        "from handfast.trust import roots, verdict, verifiers\n"
+        "from handfast.trust import roots, verifiers\n"
         "from handfast.x509 import describe, names\n"
         "made = credentials.Credentials.from_files(*sys.argv[1:])\n"
         "anchors = roots.Roots.from_file(sys.argv[1])\n"

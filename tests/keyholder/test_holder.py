@@ -547,9 +547,11 @@ def test_a_configuration_that_lets_strangers_in_is_refused(mode: ClientAuth) -> 
 def test_keys_are_held_for_something() -> None:
     with pytest.raises(ConfigError, match="the key cannot make ed25519"):
         held(ISSUED, schemes=(SignatureScheme.ed25519,))
-    for roles in ([], ["server"]):
-        with pytest.raises(ConfigError, match="held for the role"):
+    for roles, words in (([], "held for the role"), (["nobody"], "'nobody' is neither of client and server")):
+        with pytest.raises(ConfigError, match=words):
             held(ISSUED, roles)  # type: ignore[arg-type]
+    assert held(ISSUED, ["server"]).roles == (Role.SERVER,)  # type: ignore[list-item]
+    assert held(ISSUED, schemes=["ECDSA+SHA256"]).schemes == (SignatureScheme.ecdsa_secp256r1_sha256,)
 
 
 def test_a_key_from_a_file_has_the_id_of_its_certificates(tmp_path: Path) -> None:

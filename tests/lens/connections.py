@@ -19,6 +19,7 @@ from handfast.trust.verifiers import PathVerifier
 from tests import certificates
 
 if TYPE_CHECKING:
+    from handfast.connection_info import ConnectionInfo
     from handfast.pki.authority import CertificateAuthority, Issued
 
 REQUEST = b"GET /secret-path HTTP/1.1\r\n\r\n"
@@ -78,6 +79,11 @@ class Watched:
             "observers": (self.trace, self.outcome, self.events.append),
             "secret_sinks": (self.trace.secret, self.revealed.append),
         }
+
+    @property
+    def info(self) -> ConnectionInfo:
+        assert self.outcome.info is not None
+        return self.outcome.info
 
     @property
     def text(self) -> str:

@@ -34,7 +34,16 @@ def test_both_sides_log_the_same_five_secrets():
 
 
 def test_a_secret_without_a_label_is_not_written():
-    assert logged([Secret("main_secret", SecretLevel.ALL, "", bytes(32), bytes(32))]) == []
+    assert (
+        logged(
+            [
+                Secret(
+                    name="main_secret", level=SecretLevel.ALL, keylog_label="", client_random=bytes(32), value=bytes(32)
+                )
+            ]
+        )
+        == []
+    )
 
 
 def test_a_refused_handshake_is_logged_as_far_as_it_came():

@@ -139,7 +139,18 @@ def test_a_segment_holds_the_largest_record():
     flow = Flow(CaptureFile(written.append), CLIENT, SERVER)
     for number in range(70):
         body = bytes(2**14 + 256)
-        flow(RecordSeen(1.0, C2S, number, Epoch.APPLICATION, b"\x17\3\3\x41\0", body, 23, b""))
+        flow(
+            RecordSeen(
+                time=1.0,
+                direction=C2S,
+                index=number,
+                epoch=Epoch.APPLICATION,
+                header=b"\x17\3\3\x41\0",
+                body=body,
+                content_type=23,
+                content=b"",
+            )
+        )
     flow.finish()
     sizes = [len(one.payload) for one in frames(b"".join(written)) if one.payload]
     assert sizes == [5 + 2**14 + 256] * 70
@@ -149,7 +160,18 @@ def test_a_segment_holds_the_largest_record():
 def test_ipv6():
     written: list[bytes] = []
     flow = Flow(CaptureFile(written.append), ("fe80::1%eth0", 50000), ("::1", 443))
-    flow(RecordSeen(1.5, C2S, 0, Epoch.PLAINTEXT, b"\x16\3\1\0\1", b"x", 22, b"x"))
+    flow(
+        RecordSeen(
+            time=1.5,
+            direction=C2S,
+            index=0,
+            epoch=Epoch.PLAINTEXT,
+            header=b"\x16\3\1\0\1",
+            body=b"x",
+            content_type=22,
+            content=b"x",
+        )
+    )
     flow.finish()
     assert {one.source for one in frames(b"".join(written))} == {("fe80::1", 50000), ("::1", 443)}
 
@@ -174,8 +196,21 @@ def test_connections_share_a_file():
     flows = [Flow(file, ("127.0.0.1", port), SERVER) for port in (1, 2)]
     for number in range(2):
         for flow in flows:
-            flow.secret(Secret("x", SecretLevel.TRAFFIC, "LABEL", b"r", b"v"))
-            flow(RecordSeen(1.0, C2S, number, Epoch.PLAINTEXT, b"\x16\3\1\0\1", b"x", 22, b"x"))
+            flow.secret(
+                Secret(name="x", level=SecretLevel.TRAFFIC, keylog_label="LABEL", client_random=b"r", value=b"v")
+            )
+            flow(
+                RecordSeen(
+                    time=1.0,
+                    direction=C2S,
+                    index=number,
+                    epoch=Epoch.PLAINTEXT,
+                    header=b"\x16\3\1\0\1",
+                    body=b"x",
+                    content_type=22,
+                    content=b"x",
+                )
+            )
     for flow in flows:
         flow.finish()
     kinds = [kind for kind, _ in blocks(b"".join(written))]
@@ -187,7 +222,7 @@ def test_connections_share_a_file():
 @pytest.mark.parametrize(("how", "flags"), [("eof", FIN | ACK), ("reset", RST | ACK)])
 def test_an_end_without_a_record_is_a_connection_too(how, flags):
     written: list[bytes] = []
-    Flow(CaptureFile(written.append), CLIENT, SERVER)(Closed(2.0, S2C, how))
+    Flow(CaptureFile(written.append), CLIENT, SERVER)(Closed(time=2.0, direction=S2C, how=how))
     seen = frames(b"".join(written))
     assert [one.flags for one in seen[:3]] == [SYN, SYN | ACK, ACK]
     assert (seen[3].source, seen[3].flags) == (SERVER, flags)

@@ -116,11 +116,11 @@ def test_verdicts():
 
 def test_what_a_verdict_adds():
     outcome = told(mutual())
-    outcome(Noted(0.0, C2S, "gap", "3 bytes are missing"))
+    outcome(Noted(time=0.0, direction=C2S, code="gap", text="3 bytes are missing"))
     judged = [Judgement(Role.SERVER, True, ""), Judgement(Role.CLIENT, False, "it has expired")]
     line = outcome.line(Describer(), judged)
     assert line.endswith("server's chain ✓; client's chain ✗ it has expired; the recording has 1 gap")
-    outcome(Checked(0.0, S2C, "Finished", b"", b"a", b"b", False))
+    outcome(Checked(time=0.0, direction=S2C, what="Finished", content=b"", expected=b"a", received=b"b", ok=False))
     assert outcome.failed
     assert outcome.line(Describer()).startswith("the server's Finished is WRONG")
 
@@ -131,8 +131,8 @@ def test_what_came_to_nothing():
     outcome(hello)
     assert not outcome.failed
     assert outcome.line(Describer()) == "nothing came of it: the recording ends after ClientHello"
-    outcome(Closed(1.0, C2S, "eof"))
-    outcome(Closed(1.0, S2C, "eof"))
+    outcome(Closed(time=1.0, direction=C2S, how="eof"))
+    outcome(Closed(time=1.0, direction=S2C, how="eof"))
     assert [outcome.failed] == [True]
     assert outcome.line(Describer()) == "nothing came of it: the connection ended after ClientHello"
 

@@ -43,8 +43,17 @@ def show(*events, detail="bytes", secrets="none"):
 def seen(message, direction=S2C):
     raw = message.encode()
     return [
-        RecordSeen(0.0, direction, 0, Epoch.PLAINTEXT, b"\x16\x03\x03\0\0", raw, ContentType.handshake, raw),
-        MessageSeen(0.0, direction, Epoch.PLAINTEXT, message, raw, (0,)),
+        RecordSeen(
+            time=0.0,
+            direction=direction,
+            index=0,
+            epoch=Epoch.PLAINTEXT,
+            header=b"\x16\x03\x03\0\0",
+            body=raw,
+            content_type=ContentType.handshake,
+            content=raw,
+        ),
+        MessageSeen(time=0.0, direction=direction, epoch=Epoch.PLAINTEXT, message=message, raw=raw, records=(0,)),
     ]
 
 
@@ -131,8 +140,17 @@ def test_nothing_of_a_peer_commands_the_terminal(message, detail):
 
 def test_an_undecodable_message_is_shown_with_the_alert_that_it_causes():
     raw = b"\x02\0\0\x05\x03\x03abc"
-    record = RecordSeen(0.0, S2C, 0, Epoch.PLAINTEXT, b"\x16\x03\x03\0\x09", raw, ContentType.handshake, raw)
-    alert = AlertSeen(0.0, C2S, 2, 50, authenticated=False)
+    record = RecordSeen(
+        time=0.0,
+        direction=S2C,
+        index=0,
+        epoch=Epoch.PLAINTEXT,
+        header=b"\x16\x03\x03\0\x09",
+        body=raw,
+        content_type=ContentType.handshake,
+        content=raw,
+    )
+    alert = AlertSeen(time=0.0, direction=C2S, level=2, description=50, authenticated=False)
     lines = show(record, alert)
     assert any("9 handshake bytes that are not a whole, valid message" in line for line in lines)
     assert any("61 62 63" in line and "undecoded" in line for line in lines)
@@ -188,7 +206,7 @@ def test_no_secret_shows_unless_asked_for(detail):
         for data in (REQUEST, RESPONSE):
             assert data.hex() not in shown
             assert data.decode().split()[-1] not in watched.text
-        assert f"{len(REQUEST)} bytes of application data (hidden: --secrets shows them)" in watched.text
+        assert f'{len(REQUEST)} bytes of application data (hidden: secrets="traffic" shows them)' in watched.text
 
 
 def test_secrets_shows_those_of_traffic_and_the_data():
@@ -199,7 +217,7 @@ def test_secrets_shows_those_of_traffic_and_the_data():
     assert "the answer nobod" in client.text
     hidden = [line for line in client.lines if "hidden" in line]
     assert hidden
-    assert all("(hidden: --secrets=all shows it)" in line for line in hidden)
+    assert all('(hidden: secrets="all" shows it)' in line for line in hidden)
 
 
 def test_all_secrets_shows_every_step_of_the_key_schedule():
@@ -227,7 +245,7 @@ def test_the_transcript_hash_of_a_secret_can_be_recomputed_from_the_dump():
     derived = client.lines.index('      [secret] client_handshake_traffic_secret = Derive-Secret(handshake_secret, '
                                  '"c hs traffic", transcript hash)')  # fmt: skip
     assert client.lines[derived + 1].strip() == f"transcript hash: {expected}"
-    assert client.lines[derived + 2].strip() == "value: (hidden: --secrets shows it)"
+    assert client.lines[derived + 2].strip() == 'value: (hidden: secrets="traffic" shows it)'
 
 
 def test_proofs_show_what_was_signed_and_compared():
@@ -246,7 +264,9 @@ def test_proofs_show_what_was_signed_and_compared():
 
 
 def test_a_wrong_proof_is_told_at_every_level():
-    event = Checked(0.0, S2C, "Finished", b"over", b"expected", b"received", ok=False)
+    event = Checked(
+        time=0.0, direction=S2C, what="Finished", content=b"over", expected=b"expected", received=b"received", ok=False
+    )
     for detail in DETAILS:
         assert show(event, detail=detail)[0] == "      [check] S>C Finished is WRONG"
 
@@ -260,19 +280,30 @@ def test_tickets_show_with_the_resumption_secrets_only(detail):
         for secrets, expected in (("none", False), ("traffic", False), ("all", True)):
             text = "".join(show(*seen(message), detail=detail, secrets=secrets)).replace(" ", "")
             assert (b"opaque-ticket".hex() in text) is expected
-            assert ("hidden:--secrets=all" in text) is not expected
+            assert ('hidden:secrets="all"' in text) is not expected
 
 
 def test_a_malformed_ticket_is_not_dumped_either():
     raw = b"\x04\0\0\x20" + b"opaque-ticket"
-    record = RecordSeen(0.0, S2C, 0, Epoch.APPLICATION, b"\x17\x03\x03\0\x09", raw, ContentType.handshake, raw)
-    alert = AlertSeen(0.0, C2S, 2, 50, authenticated=True)
+    record = RecordSeen(
+        time=0.0,
+        direction=S2C,
+        index=0,
+        epoch=Epoch.APPLICATION,
+        header=b"\x17\x03\x03\0\x09",
+        body=raw,
+        content_type=ContentType.handshake,
+        content=raw,
+    )
+    alert = AlertSeen(time=0.0, direction=C2S, level=2, description=50, authenticated=True)
     assert b"icket".hex() not in "".join(show(record, alert)).replace(" ", "")
     assert b"icket".hex() in "".join(show(record, alert, secrets="all")).replace(" ", "")
 
 
 def test_names_says_nothing_of_secrets_unless_asked_to():
-    event = SecretDerived(0.0, "main_secret", "", ("derived_from_handshake_secret", "0"), b"")
+    event = SecretDerived(
+        time=0.0, name="main_secret", label="", inputs=("derived_from_handshake_secret", "0"), context=b""
+    )
     assert show(event, detail="names") == []
     assert len(show(event, detail="names", secrets="traffic")) == 2
 

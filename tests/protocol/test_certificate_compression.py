@@ -65,7 +65,7 @@ def test_both_certificates_go_compressed(algorithm):
     )
     assert [watched.error for watched in told] == [None, None]
     for watched, (direction, chain) in zip(told, ((S2C, certificates.server().chain), (C2S, alice.chain)), strict=True):
-        assert watched.outcome.info.peer_chain == chain
+        assert watched.info.peer_chain == chain
         assert seen(watched, Certificate, direction) == []
         (message,) = seen(watched, CompressedCertificate, direction)
         plain = Certificate(b"", tuple(map(CertificateEntry, chain))).encode()

@@ -28,22 +28,39 @@ SERVER: Any = handfast.ServerConfig(credentials=[CREDENTIALS])
 CLIENT: Any = handfast.ClientConfig()
 NOTHING: Any = None
 PATH: Any = "ca.pem"
-NAMES: Any = ["x25519"]
+APPROVING: Any = Approving()
 ROOTS: Any = handfast.Roots.from_der([certificates.ca().certificate_der])
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"credentials": None}, "credentials: NoneType is no list of credentials"),
-        ({"credentials": CREDENTIALS}, "credentials: Credentials is no list of credentials"),
-        ({"credentials": ["client.pem"]}, "credentials: list is no list of credentials"),
+        ({"credentials": None}, "credentials: None is not credentials"),
+        ({"credentials": "client.pem"}, "credentials: a str is not credentials"),
+        ({"credentials": ["client.pem"]}, "credentials: a str is not credentials"),
+        ({"credentials": handfast.Credentials}, "credentials: the class Credentials is not credentials"),
         ({"verifier": Approving}, "verifier: the class Approving has no method verify to call"),
         ({"verifier": "ca.pem"}, "verifier: a str has no method verify to call"),
         ({"verifier": ROOTS}, "verifier: a Roots has no method verify to call"),
         ({"sessions": True}, "sessions: a bool has no method take to call"),
-        ({"groups": ["x25519"]}, "groups: 'x25519' is not the number of one"),
-        ({"versions": "1.3"}, "versions: '1' is not the number of one"),
+        ({"groups": ["x25518"]}, "groups: 'x25518' is no name that handfast knows"),
+        ({"groups": ["ffdhe2048"]}, "groups: handfast does not speak ffdhe2048"),
+        ({"groups": [None]}, "groups: None is neither a name nor a number"),
+        ({"groups": {"x25519"}}, "groups: a set is no list"),
+        ({"groups": []}, "groups: is empty"),
+        ({"groups": ["x25519", "curve25519"]}, "groups: names a value twice"),
+        ({"key_share_groups": ["P-256"], "groups": ["x25519"]}, "key_share_groups: secp256r1 is not in groups"),
+        ({"versions": "1.3"}, "versions: '1.3' is no list"),
+        ({"versions": [1.3]}, "versions: 1.3 is neither a name nor a number"),
+        ({"versions": [True]}, "versions: True is neither a name nor a number"),
+        ({"versions": ["1.1"]}, "versions: '1.1' is no name that handfast knows"),
+        ({"versions": ["TLS 1.1"]}, "versions: handfast does not speak TLS 1.1"),
+        ({"suites": ["RC4"]}, "suites: 'RC4' is no name that handfast knows"),
+        ({"schemes": ["ecdsa_sha1"]}, "schemes: handfast does not speak ecdsa_sha1"),
+        ({"certificate_compression": ["gzip"]}, "certificate_compression: 'gzip' is no name that handfast knows"),
+        ({"certificate_compression": None}, "certificate_compression: None is no list"),
+        ({"unexpected_eof": "ignore"}, "unexpected_eof: 'ignore' is neither of error and end"),
+        ({"unexpected_eof": None}, "unexpected_eof: None is neither of error and end"),
         ({"application_protocols": "h2"}, "application_protocols: 'h2' is one name and no list"),
         ({"application_protocols": [b"h2"]}, "application_protocols: b'h2' is no text"),
     ],
@@ -53,17 +70,79 @@ def test_what_a_configuration_cannot_use(settings, words):
         handfast.ClientConfig(**settings)
 
 
-def test_the_advice_names_what_would_do():
+@pytest.mark.parametrize(
+    ("option", "advice"),
+    [
+        ("versions", 'give a list, as versions=["TLS 1.3"], of: TLS 1.3, TLS 1.2'),
+        ("certificate_compression", 'give a list, as certificate_compression=["zlib"], of: zlib, brotli, zstd'),
+    ],
+)
+def test_the_advice_names_what_would_do(option, advice):
+    settings: Any = {option: ["nonsense"]}
     with pytest.raises(ConfigError) as caught:
-        handfast.ClientConfig(groups=NAMES)
-    assert caught.value.hint == "name them as handfast.registry.NamedGroup.x25519"
+        handfast.ClientConfig(**settings)
+    assert caught.value.hint == advice
+
+
+@pytest.mark.parametrize(
+    ("option", "words", "numbers"),
+    [
+        ("versions", ["1.3", "TLSv1.2"], [0x0304, 0x0303]),
+        ("groups", ["x25519", "P-256"], [0x001D, 0x0017]),
+        ("key_share_groups", ["x25519"], [0x001D]),
+        ("suites", ["TLS_AES_128_GCM_SHA256", "ECDHE-ECDSA-AES128-GCM-SHA256"], [0x1301, 0xC02B]),
+        ("schemes", ["ecdsa_secp256r1_sha256", "RSA-PSS+SHA256"], [0x0403, 0x0804]),
+        ("certificate_compression", ["zlib"], [1]),
+    ],
+)
+def test_a_word_is_the_number_that_it_names(option, words, numbers):
+    spelled = getattr(handfast.ClientConfig(**{option: words}), option)
+    assert spelled == tuple(numbers) == getattr(handfast.ClientConfig(**{option: numbers}), option)
+    assert {type(one).__module__ for one in spelled} == {"handfast.registry"}
+
+
+@pytest.mark.parametrize("mode", list(handfast.ClientAuth))
+def test_a_mode_may_be_a_word(mode):
+    word: Any = str(mode)
+    config = handfast.ServerConfig(credentials=CREDENTIALS, client_auth=word, verifier=APPROVING)
+    assert config.client_auth is mode
+
+
+def test_one_credentials_is_a_list_of_one():
+    assert handfast.ServerConfig(credentials=CREDENTIALS).credentials == (CREDENTIALS,)
+    assert handfast.ClientConfig(credentials=CREDENTIALS).credentials == (CREDENTIALS,)
+
+
+def test_a_list_that_is_changed_later_changes_no_configuration():
+    groups, ours, protocols = ["x25519"], [CREDENTIALS], ["h2"]
+    config = handfast.ClientConfig(groups=groups, credentials=ours, application_protocols=protocols)
+    table = handfast.ByName({"localhost": ours}, default=ours)
+    handfast.ServerConfig(credentials=table)
+    for changed in (groups, ours, protocols):
+        changed.clear()
+    assert (config.groups, config.credentials, config.application_protocols) == ((0x001D,), (CREDENTIALS,), ("h2",))
+    assert list(map(tuple, table.values)) == [(CREDENTIALS,), (CREDENTIALS,)]
+
+
+def test_words_hold_on_the_wire():
+    client = handfast.ClientConnection(
+        handfast.ClientConfig(
+            versions=["1.3"], groups=["x25519"], suites=["TLS_CHACHA20_POLY1305_SHA256"], verifier=APPROVING
+        ),
+        server_name="localhost",
+    )
+    server = handfast.ServerConnection(SERVER)
+    while not (client.connected and server.connected):
+        server.receive(client.outgoing())
+        client.receive(server.outgoing())
+    assert (server.info.group, server.info.suite, server.info.version) == (0x001D, 0x1303, 0x0304)
 
 
 @pytest.mark.parametrize(
     ("settings", "words"),
     [
-        ({"client_auth": "require_and_verify"}, "client_auth: 'require_and_verify' is no ClientAuth"),
-        ({"client_auth": True}, "client_auth: True is no ClientAuth"),
+        ({"client_auth": "require"}, "client_auth: 'require' is none of none, request, require_any, verify_if_given, "),
+        ({"client_auth": True}, "client_auth: True is none of none, request, "),
         ({"tickets": True}, "tickets: a bool has no method redeem to call"),
         ({"tickets": handfast.SealedTickets}, "tickets: the class SealedTickets has no method redeem to call"),
         ({"replay_guard": True}, "replay_guard: a bool has no method first_use to call"),
@@ -205,6 +284,19 @@ def test_a_failed_handshake_is_in_the_servers_log_and_the_clients_hands(caplog):
     assert caught.value.code == "pin_mismatch"
     (line,) = (record.getMessage() for record in caplog.records if record.name == "handfast")
     assert failures[0].what in line
+
+
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"ocsp": "always"}, 'ocsp is "ignore", "check" or "require", not \'always\''),
+        ({"crl_scope": None}, 'crl_scope is "leaf" or "chain", not None'),
+        ({"policy": "lax"}, 'policy is "handfast", "openssl" or "strict", or a PathPolicy, not \'lax\''),
+    ],
+)
+def test_what_a_path_verifier_cannot_use(settings, words):
+    with pytest.raises(ApiMisuse, match=words):
+        handfast.PathVerifier(ROOTS, **settings)
 
 
 def test_a_path_verifier_needs_roots_and_not_their_file():

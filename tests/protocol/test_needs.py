@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from handfast import limits
 from handfast.credentials.credentials import Credentials
 from handfast.credentials.signers import DEFERRED, LocalSigner
 from handfast.engine import ClientAuth, Data, HandshakeDone, UnverifiedPeer, VerifiedPeer
@@ -274,6 +275,23 @@ def test_what_came_while_we_waited_is_read_afterwards(role):
     peer.say(Record(APPLICATION_DATA, b"data"))
     assert peer.results == []
     assert peer.connection.answer(need, accept()) == [HandshakeDone(peer.connection.info), Data(b"data")]
+
+
+@both_roles
+def test_what_may_come_while_we_wait_has_a_limit(role):
+    peer = judging(role, DEFERRED).run()
+    connection, need = peer.connection, peer.connection.need
+    records = b"".join(peer._seal(Record(APPLICATION_DATA, bytes(1000))) for _ in range(80))
+    room = limits.UNJUDGED_BYTES - connection.held
+    assert connection.receive(records[:room]) == []
+    assert connection.held == limits.UNJUDGED_BYTES
+    # What is not taken may come again: it is no fault of the peer's.
+    for _ in range(2):
+        assert_refused("unjudged_bytes", connection.receive, records[room:])
+    assert connection.held == limits.UNJUDGED_BYTES
+    results = connection.answer(need, accept()) + connection.receive(records[room:])
+    assert sum(len(result.data) for result in results if isinstance(result, Data)) == 80_000
+    assert connection.error is None
 
 
 @both_roles

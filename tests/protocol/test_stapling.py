@@ -86,11 +86,11 @@ def test_both_sides_present_what_the_other_asks_for(asks, algorithms):
         RESPONSE if "ask_for_ocsp_response" in asks else b"",
         TIMESTAMPS if "ask_for_timestamps" in asks else (),
     )
-    info = told[0].outcome.info
+    info = told[0].info
     assert (info.ocsp_response, info.signed_certificate_timestamps) == expected
     assert ("OCSP response of 16 bytes" in told[0].text) == bool(expected[0])
     assert ("2 certificate timestamps" in told[0].text) == bool(expected[1])
-    assert (told[1].outcome.info.ocsp_response, told[1].outcome.info.signed_certificate_timestamps) == (b"", ())
+    assert (told[1].info.ocsp_response, told[1].info.signed_certificate_timestamps) == (b"", ())
 
 
 @pytest.mark.parametrize("asks", ASKS)

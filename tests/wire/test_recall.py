@@ -8,7 +8,7 @@ from handfast import ClientConfig, ClientConnection, PathVerifier, Roots, limits
 from handfast.config.config import ServerConfig
 from handfast.crypto.groups import generate
 from handfast.errors import HandfastError
-from handfast.handshake import negotiate
+from handfast.handshake import negotiate, versions
 from handfast.wire import messages as m
 from handfast.wire import recall as recall_module
 from handfast.wire.extensions import (
@@ -16,15 +16,18 @@ from handfast.wire.extensions import (
     Extensions,
     KeyShareClientHello,
     KeyShareEntry,
+    KeyShareServerHello,
     NamedGroupList,
     OfferedPsks,
     ProtocolNameList,
     PskIdentity,
     PskKeyExchangeModes,
+    SelectedPsk,
     ServerName,
     ServerNameList,
     SignatureSchemeList,
     SupportedVersionsClientHello,
+    SupportedVersionsServerHello,
 )
 from handfast.wire.parsing import parse_handshake
 from tests.certificates import ca
@@ -185,3 +188,62 @@ def test_a_refused_hello_leaves_nothing():
         message = recall(hello(9, groups=(0x001D, 0x001D)))
         assert outcome(negotiate.negotiate_parameters, ours, message)[1] == "duplicate_key_share"
     assert len(ours.negotiations) == 0
+
+
+def server_hello(fill: int, *, session_id: int = 32, psk: int | None = None, random: bytes = b"") -> bytes:
+    share = KeyShareServerHello(KeyShareEntry(0x001D, bytes((fill,)) * 32))
+    extensions = Extensions.of(SupportedVersionsServerHello(0x0304), share)
+    if psk is not None:
+        extensions[SelectedPsk.EXTENSION_TYPE] = SelectedPsk(psk)
+    session_ids = bytes((fill,)) * session_id
+    return m.ServerHello(0x0303, random or bytes((fill,)) * 32, session_ids, 0x1301, 0, extensions).encode()
+
+
+SERVER_SHAPES = {"full": {}, "no session id": {"session_id": 0}, "resumed": {"psk": 0}}
+
+
+@pytest.mark.parametrize("shape", SERVER_SHAPES.values(), ids=SERVER_SHAPES)
+def test_a_recalled_server_hello_is_what_is_parsed_whatever_byte_is_changed(shape):
+    for fill in (1, 2):
+        recall_module.parse_or_recall(server_hello(fill, **shape), m.MESSAGES)
+    raw = server_hello(3, **shape)
+    recalled = recall_module._recall_server_hello(raw)
+    assert recalled is not None
+    parsed = parse_handshake(raw)
+    assert isinstance(parsed, m.ServerHello)
+    assert (recalled, recalled.raw, list(recalled.extensions)) == (parsed, raw, list(parsed.extensions))
+    for at in range(4, len(raw)):
+        for change in (1, 2, 0x80, 0xFF):
+            changed = raw[:at] + bytes((raw[at] ^ change,)) + raw[at + 1 :]
+            fresh = outcome(parse_handshake, changed)
+            assert outcome(recall_module.parse_or_recall, changed, m.MESSAGES) == fresh
+
+
+def test_a_hello_retry_request_is_never_taken_for_a_server_hello_that_came_before():
+    for fill in (1, 2):
+        recall_module.parse_or_recall(server_hello(fill), m.MESSAGES)
+    raw = server_hello(3, random=m.HELLO_RETRY_REQUEST_RANDOM)
+    assert recall_module._recall_server_hello(raw) is None
+    assert outcome(recall_module.parse_or_recall, raw, m.MESSAGES) == outcome(parse_handshake, raw)
+
+
+def test_only_so_many_server_hellos_are_kept():
+    for number in range(2 * limits.RECALLED_MESSAGES):
+        for fill in (1, 2):
+            recall_module.parse_or_recall(server_hello(fill, psk=number), m.MESSAGES)
+        for memory in (recall_module._server_hellos, recall_module._server_layouts, recall_module._seen_once):
+            assert len(memory) <= limits.RECALLED_MESSAGES
+            assert memory.size <= limits.RECALLED_BYTES
+
+
+def test_the_version_and_the_name_of_a_shape_are_those_of_each_of_its_hellos():
+    for name in (b"version.example", b"bad name"):
+        for _ in range(4):
+            raw = hello(10, name=name)
+            for ours in ((0x0304, 0x0303), (0x0304,), (0x0303,), (0x0302,)):
+                for judged in (recall(raw), parse_handshake(raw)):
+                    assert isinstance(judged, m.ClientHello)
+                    assert outcome(versions.choose_version, ours, judged) == outcome(
+                        versions._choose_version, ours, parse_handshake(raw)
+                    )
+                    assert outcome(negotiate.sni_name, judged) == outcome(negotiate.sni_name, parse_handshake(raw))

@@ -258,7 +258,7 @@ def _fetch_ticket(target: Target, route: Route, config: ClientConfig, lenses: Le
         ui.warn(_nothing_to_resume(tls.info.version, config))
 
 
-def _nothing_to_resume(version: int, config: ClientConfig) -> str:
+def _nothing_to_resume(version: ProtocolVersion | None, config: ClientConfig) -> str:
     """Why a connection that came off left no session."""
     if version == ProtocolVersion.TLS12 and not config.require_extended_main_secret:
         why = "the server named no session, or has no extended main secret, without which none is kept (RFC 7627)"
@@ -305,8 +305,8 @@ def _session(tls: sockets.TLSSocket, write: Callable[[bytes], None]) -> None:
     from handfast.cli.session import run_session
 
     if sys.stdin is not None and sys.stdin.isatty():
-        spoken = ProtocolVersion.describe(tls.info.version)
-        ui.note(f"connected to {address_text(tls.peer_address)} by {spoken}; what you type is sent, Ctrl-D ends it")
+        where = f"{address_text(tls.peer_address)} by {tls.info.version}"
+        ui.note(f"connected to {where}; what you type is sent, Ctrl-D ends it")
     # A program without standard input has None there.
     with open(os.devnull, "rb") as nothing:
         run_session(tls, (sys.stdin or nothing).fileno(), write)

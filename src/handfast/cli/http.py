@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import h11
 
 from handfast import limits
+from handfast.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -54,6 +56,20 @@ class Reply:
     status: int
     body: bytes
     content_type: str = "text/plain; charset=utf-8"
+
+
+def access_line(client: str, method: str, target: str, status: int) -> str:
+    """A line of an access log: who, when, what, and how it was answered. What the client chose is escaped."""
+    asked = f"{escape(method, limits.MAX_PEER_TEXT)} {escape(target, limits.MAX_PEER_TEXT)}"
+    return f"{client}: {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {asked} {status}"
+
+
+def reached(listening: Any, client: Any) -> tuple[str, int]:
+    """The address at which a client reached us; of a server that listens on all, the one on loopback."""
+    host, port = listening[:2]
+    if host in ("0.0.0.0", "::"):
+        host = "::1" if ":" in client[0] else "127.0.0.1"
+    return host, port
 
 
 def request(stream: Stream, request: Request) -> Iterator[h11.InformationalResponse | h11.Response | bytes]:

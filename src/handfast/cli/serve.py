@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
+import socket
 import threading
 import time
-from contextlib import nullcontext
-from datetime import UTC, datetime
+from contextlib import contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,11 +24,11 @@ from handfast.io import sockets
 from handfast.io.failure_log import address_text
 from handfast.registry import ProtocolVersion
 from handfast.roles import Role
-from handfast.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from handfast.contrib.asgi import Application
     from handfast.engine import ConnectionInfo
     from handfast.events import Observer, SecretSink
     from handfast.lens.outcome import Outcome
@@ -48,10 +48,14 @@ _MODES = [mode.value for mode in ClientAuth]
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem --client-auth verify_if_given",
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem --require-later",
         "handfast serve --cert server.pem --key server.key --client-ca ca.pem --reload",
+        "handfast serve --cert server.pem --key server.key --client-ca ca.pem --app main:app",
         "curl --cacert ca.pem --cert client.pem --key client.key https://localhost:1337/whoami",
     ),
 )
 @click.option("--listen", default="127.0.0.1:1337", show_default=True, metavar="HOST:PORT", help="Port 0: a free one.")
+@click.option(
+    "--app", metavar="MODULE:ATTRIBUTE", help="Serve this ASGI application: its scopes say who the client is."
+)
 @click.option("--client-ca", type=click.Path(path_type=Path), metavar="FILE", help="Who may issue client certificates.")
 @click.option(
     "--client-auth",
@@ -68,6 +72,7 @@ _MODES = [mode.value for mode in ClientAuth]
 @options.lens_options
 def command(
     listen: str,
+    app: str | None,
     client_ca: Path | None,
     client_auth: str | None,
     crl: Path | None,
@@ -101,10 +106,28 @@ def command(
     config = ServerConfig(credentials=identity, client_auth=at_once, **settings)
     if later is not None and ProtocolVersion.TLS13 not in config.enabled_versions:
         raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
-    server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng), key_update=key_update, later=later)
-    with _watcher(config) if reload else nullcontext(), listener_for(host, port, config, server) as listener:
-        click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
-        server.run(listener)
+    application = _application(app, key_update=key_update, require_later=require_later)
+    lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng)
+    with _watcher(config) if reload else nullcontext():
+        if application is not None:
+            _serve_application(application, host, port, config, lenses)
+            return
+        server = Server(lenses, key_update=key_update, later=later)
+        with listener_for(host, port, config, server) as listener:
+            _announce(listener.address)
+            server.run(listener)
+
+
+def _application(name: str | None, *, key_update: bool, require_later: bool) -> Application | None:
+    """What --app names, if it is given, and with options that applications can be served under."""
+    if name is None:
+        return None
+    for option, given in (("--key-update", key_update), ("--require-later", require_later)):
+        if given:
+            raise bad_option(option, "it is for the server that answers by itself", "leave it out, or --app")
+    from handfast.cli import applications
+
+    return applications.load(name)
 
 
 def _spoken(settings: dict[str, Any]) -> dict[str, Any]:
@@ -151,10 +174,32 @@ def _sessions(*, resume: bool, early_data: bool) -> dict[str, Any]:
 
 def listener_for(host: str, port: int, config: ServerConfig, server: Server) -> sockets.Listener:
     """Listens on the address for ``server``. Raises ConfigError when it cannot be had."""
-    try:
+    with _taken(host, port):
         return sockets.listen(host, port, config, timeout=limits.HTTP_IDLE_TIMEOUT, observe=server.watch)
+
+
+@contextmanager
+def _taken(host: str, port: int) -> Iterator[None]:
+    """OSError, for an address that cannot be had, as ConfigError."""
+    try:
+        yield
     except OSError as error:
         raise bad_option("--listen", f"{host}:{port}: {ui.reason(error)}", "give another address, or port 0") from None
+
+
+def _serve_application(app: Application, host: str, port: int, config: ServerConfig, lenses: Lenses) -> None:
+    from handfast.cli import applications
+
+    with _taken(host, port):
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        listening = socket.create_server((host, port), family=family, backlog=limits.SERVE_CONNECTIONS)
+    with listening:
+        _announce(listening.getsockname())
+        applications.run(app, listening, config, lenses)
+
+
+def _announce(address: Any) -> None:
+    click.echo(f"Serving on https://{address_text(address)}/ (Ctrl-C ends)")
 
 
 class Server:
@@ -187,7 +232,7 @@ class Server:
     def watch(self, address: Any) -> tuple[list[Observer], list[SecretSink]]:
         """The lenses of the connection that is being accepted."""
         outcome, observers, sinks = self._lenses.watch()
-        self._lenses.record(address, _reached(self._listening, address), observers, sinks)
+        self._lenses.record(address, http.reached(self._listening, address), observers, sinks)
         self._outcomes.append(outcome)
         return observers, sinks
 
@@ -226,9 +271,7 @@ class Server:
         client = address_text(tls.peer_address)
 
         def log(method: str, target: str, status: int) -> None:
-            now = datetime.now(UTC)
-            asked = f"{escape(method, limits.MAX_PEER_TEXT)} {escape(target, limits.MAX_PEER_TEXT)}"
-            self._access(f"{client}: {now:%Y-%m-%dT%H:%M:%SZ} {asked} {status}")
+            self._access(http.access_line(client, method, target, status))
 
         return log
 
@@ -250,14 +293,6 @@ class Server:
                 b"(handfast connect offers it with --post-handshake-auth, in TLS 1.3)\n",
             )
         return answer(info, request)
-
-
-def _reached(listening: Any, client: Any) -> tuple[str, int]:
-    """The address at which a client reached us; of a server that listens on all, the one on loopback."""
-    host, port = listening[:2]
-    if host in ("0.0.0.0", "::"):
-        host = "::1" if ":" in client[0] else "127.0.0.1"
-    return host, port
 
 
 def answer(info: ConnectionInfo, request: http.Request) -> http.Reply:

@@ -59,22 +59,22 @@ class UsageErrorWithHint(click.UsageError):
 
 def note(text: str) -> None:
     """One line for the user that is not the output asked for."""
-    _complain(_filled("handfast:", escape(text)))
+    _complain(_filled("handfast:", _in_options(escape(text))))
 
 
 def warn(text: str) -> None:
     """A line that should be read."""
-    _complain(_filled("handfast: warning:", escape(text), "33"))
+    _complain(_filled("handfast: warning:", _in_options(escape(text)), "33"))
 
 
 def trace(text: str) -> None:
     """A line of a trace, already escaped, on standard error and without a prefix."""
-    _complain(_trace_line(text, sys.stderr))
+    _complain(_trace_line(_in_options(text), sys.stderr))
 
 
 def trace_as_output(text: str) -> None:
     """A line of a trace, where the trace is what was asked for."""
-    click.echo(_trace_line(text, sys.stdout))
+    click.echo(_trace_line(_in_options(text), sys.stdout))
 
 
 def traces_as_output(lines: list[str]) -> None:
@@ -89,6 +89,13 @@ def _trace_line(text: str, stream: TextIO) -> str:
     indent = " " * (len(text) - len(text.lstrip()) + 4)
     lines = "\n".join(_wrapped(text, width_of(stream), indent))
     return lines if text.startswith(" ") else _paint(lines, "36", stream)
+
+
+def _in_options(text: str) -> str:
+    # Loaded by what says something: the help of a verb is quicker without.
+    from handfast.cli.in_options import in_options
+
+    return in_options(text)
 
 
 def heading(text: str) -> None:
@@ -238,7 +245,7 @@ def _usage_error(error: click.UsageError) -> int:
 
 def _two_lines(what: str, fault: str, hint: str, status: int) -> int:
     _complain(_filled("handfast: error:", f"{escape(what)} ({fault})", "31"))
-    _complain(_filled("handfast: hint:", escape(hint) or _NO_HINT, "36"))
+    _complain(_filled("handfast: hint:", _in_options(escape(hint)) or _NO_HINT, "36"))
     return status
 
 

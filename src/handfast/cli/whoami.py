@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from handfast.engine import ConnectionInfo, VerifiedPeer
-from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
+from handfast.registry import name_of
 from handfast.x509 import pem
 from handfast.x509.describe import describe, rfc4514
 
@@ -30,10 +30,10 @@ def as_json(info: ConnectionInfo) -> dict[str, Any]:
         "ca_names": None if info.ca_names is None else [rfc4514(name) for name in info.ca_names],
         "chain": [pem.encode(pem.CERTIFICATE, certificate).decode() for certificate in info.peer_chain],
         "server_name": info.server_name,
-        "version": ProtocolVersion.describe(info.version),
-        "suite": CipherSuite.describe(info.suite),
-        "group": None if info.group is None else NamedGroup.describe(info.group),
-        "signature_scheme": None if info.peer_scheme is None else SignatureScheme.describe(info.peer_scheme),
+        "version": name_of(info.version),
+        "suite": name_of(info.suite),
+        "group": name_of(info.group),
+        "signature_scheme": name_of(info.peer_scheme),
         "alpn": info.application_protocol,
         "resumed": info.resumed,
     }
@@ -77,9 +77,7 @@ def _who(info: ConnectionInfo) -> str:
 
 
 def _parameters(info: ConnectionInfo) -> list[str]:
-    said = [ProtocolVersion.describe(info.version), CipherSuite.describe(info.suite)]
-    if info.group is not None:
-        said.append(NamedGroup.describe(info.group))
+    said = [str(one) for one in (info.version, info.suite, info.group) if one is not None]
     if info.application_protocol is not None:
         said.append(f"ALPN {info.application_protocol}")
     return said

@@ -7,7 +7,7 @@ client that asks for another name is refused with unrecognized_name, and one tha
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Generic, TypeVar
+from typing import TYPE_CHECKING, Generic, TypeVar, cast
 
 from handfast.errors import ConfigError, HandfastError, PeerIncompatible, bad_option
 from handfast.text import escape
@@ -29,12 +29,12 @@ class ByName(Generic[T]):
 
     def __init__(self, by_name: Mapping[str, T], *, default: T | None = None) -> None:
         self._by_name: dict[str, T] = {}
-        self._default = default
+        self._default = None if default is None else _settled(default)
         for name, value in by_name.items():
             normal = _pattern(name)
             if normal in self._by_name:
                 raise _bad(name, "named twice")
-            self._by_name[normal] = value
+            self._by_name[normal] = _settled(value)
 
     def __repr__(self) -> str:
         return f"ByName({', '.join(self._by_name)}{'' if self._default is None else ', and a default'})"
@@ -80,6 +80,11 @@ def _pattern(name: str) -> str:
     if not isinstance(host, str):
         raise _bad(name, "an address, which no client asks for by name")
     return f"*.{host}" if wildcard else host
+
+
+def _settled(value: T) -> T:
+    """Credentials in a list as a tuple: the list may be changed later."""
+    return cast("T", tuple(value)) if isinstance(value, list) else value
 
 
 def _bad(name: str, reason: str) -> ConfigError:

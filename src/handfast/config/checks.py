@@ -14,6 +14,7 @@ from typing import Any
 from handfast.config.by_name import ByName
 from handfast.errors import bad_option
 from handfast.registry import ProtocolVersion
+from handfast.words import is_list
 
 _ADVICE = "leave it out, or let versions have TLS 1.3"
 
@@ -54,7 +55,7 @@ def check_tables(config: Any) -> None:
             check_chosen(config, value)
     if isinstance(config.credentials, ByName):
         for value in config.credentials.values:
-            several = value if isinstance(value, list | tuple) else (value,)
+            several = value if is_list(value) else (value,)
             if not several or not all(hasattr(one, "current") for one in several):
                 reason = f"a name stands for {type(value).__name__}, which is no credentials"
                 raise bad_option("credentials", reason, "give handfast.Credentials, or a list of them, for each name")

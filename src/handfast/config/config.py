@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 from enum import StrEnum
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, NoReturn, TypeAlias
 
 from handfast import limits
 from handfast.config import checks as config_checks
@@ -25,27 +24,35 @@ from handfast.registry import (
     CipherSuite,
     NamedGroup,
     ProtocolVersion,
-    Registry,
     SignatureScheme,
 )
 from handfast.wire.compression import ALGORITHMS, available
+from handfast.words import default, is_list, kind_of, mode, named, numbers, settings, word
 
 if TYPE_CHECKING:
     from handfast.config.asked import HelloSeen
     from handfast.credentials.credentials import Credentials, CredentialsHandle
     from handfast.crypto.provider import CryptoProvider
+    from handfast.registry import Registry
     from handfast.sessions.cache import Sessions
     from handfast.sessions.replay import ReplayGuard
     from handfast.sessions.tickets import Tickets
     from handfast.trust.verifiers import Verifier
     from handfast.wire.messages import CertificateRequest
+    from handfast.words import Setting
 
+    # Fields that are given by name or by number, and hold the members of a registry; and lists that hold as tuples.
+    Names: TypeAlias = Setting[Sequence[str | int], tuple[int, ...]]
+    OurCredentials: TypeAlias = "CredentialsHandle | Sequence[CredentialsHandle] | CredentialSource"
 
 # The suites of each version, the highest version first.
 _SUITES: dict[int, Mapping[int, object]] = {
     int(ProtocolVersion.TLS13): SUITES_13,
     int(ProtocolVersion.TLS12): SUITES_12,
 }
+
+
+ClientAuthWord = Literal["none", "request", "require_any", "verify_if_given", "require_and_verify"]
 
 
 class ClientAuth(StrEnum):
@@ -73,12 +80,13 @@ class ClientAuth(StrEnum):
         return self in (ClientAuth.VERIFY_IF_GIVEN, ClientAuth.REQUIRE_AND_VERIFY)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class Config:
     """What both roles share.
 
     Attributes:
-        versions: the versions of TLS that may be spoken; the highest that both sides speak is.
+        versions: the versions of TLS that may be spoken, as ["1.3"]; the highest that both sides speak is.
+            Names, as the RFCs, OpenSSL, Go or NIST spell them, or numbers: here, and in the lists that follow.
         suites, groups, schemes: what is offered or accepted, most wanted first. ``suites`` holds those of all
             versions, and a version of which it holds none is not spoken.
         application_protocols: ALPN names, most wanted first; empty means that ALPN is not spoken.
@@ -114,15 +122,15 @@ class Config:
     Raises ConfigError for what handfast cannot do.
     """
 
-    versions: Sequence[int] = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
-    suites: Sequence[int] = (*SUITES_13, *SUITES_12)
-    groups: Sequence[int] = SUPPORTED_GROUPS
-    schemes: Sequence[int] = SUPPORTED_SCHEMES
-    application_protocols: Sequence[str] = ()
-    credentials: Sequence[CredentialsHandle] | CredentialSource = ()
+    versions: Names = default((ProtocolVersion.TLS13, ProtocolVersion.TLS12))
+    suites: Names = default((*SUITES_13, *SUITES_12))
+    groups: Names = default(SUPPORTED_GROUPS)
+    schemes: Names = default(SUPPORTED_SCHEMES)
+    application_protocols: Setting[Sequence[str], tuple[str, ...]] = default(())
+    credentials: Setting[OurCredentials, tuple[CredentialsHandle, ...] | CredentialSource] = default(())
     verifier: Verifier | None = None
     ca_names: Sequence[bytes] | None = None
-    certificate_compression: Sequence[int] = ()
+    certificate_compression: Names = default(())
     ask_for_ocsp_response: bool = False
     ask_for_timestamps: bool = False
     handshake_timeout: float = limits.HANDSHAKE_TIMEOUT
@@ -134,19 +142,18 @@ class Config:
     crypto_provider: str = "cryptography"
 
     def __post_init__(self) -> None:
-        _check_known("versions", self.versions, _SUITES, ProtocolVersion)
-        _check_known("suites", self.suites, {**SUITES_13, **SUITES_12}, CipherSuite)
-        _check_known("groups", self.groups, ALL_GROUPS, NamedGroup)
-        _check_known("schemes", self.schemes, SUPPORTED_SCHEMES, SignatureScheme)
-        if self.certificate_compression:
-            names = CertificateCompressionAlgorithm
-            _check_known("certificate_compression", self.certificate_compression, ALGORITHMS, names)
+        self._numbers("versions", _SUITES, ProtocolVersion)
+        self._numbers("suites", {**SUITES_13, **SUITES_12}, CipherSuite)
+        self._numbers("groups", ALL_GROUPS, NamedGroup)
+        self._numbers("schemes", SUPPORTED_SCHEMES, SignatureScheme)
+        if self.certificate_compression != ():
+            self._numbers("certificate_compression", ALGORITHMS, CertificateCompressionAlgorithm)
         for algorithm in self.certificate_compression:
             if not available(algorithm):
                 name = CertificateCompressionAlgorithm.describe(algorithm)
                 reason, advice = f"{name} is not installed", f"pip install 'handfast[{name}]'"
                 _refuse("certificate_compression", reason, advice)
-        _check_protocols(self.application_protocols)
+        self._keep("application_protocols", _protocols(self.application_protocols))
         if not limits.MIN_FRAGMENT <= self.max_fragment <= limits.MAX_PLAINTEXT:
             _refuse(
                 "max_fragment",
@@ -155,14 +162,22 @@ class Config:
             )
         # Asked for now, so that what is wrong with it is said now.
         _ = self.crypto
-        _check_word("unexpected_eof", self.unexpected_eof, "error", "end")
+        word("unexpected_eof", self.unexpected_eof, ("error", "end"))
         config_checks.check_kinds(self)
         if not self.handshake_timeout > 0:
             _refuse("handshake_timeout", f"{self.handshake_timeout} is not positive", "give seconds")
-        _check_handles(self.credentials, self.verifier)
+        self._keep("credentials", _credentials(self.credentials))
+        _check_method("verifier", self.verifier, "verify", "handfast.PathVerifier(roots)")
         if not self.enabled_versions:
             spoken = ", ".join(map(ProtocolVersion.describe, self.versions))
             _refuse("suites", f"none can be used with {spoken} and these groups", "leave it out for the default")
+
+    def _keep(self, option: str, value: object) -> None:
+        """Hold what a setting comes to: a list that is changed later changes nothing here."""
+        object.__setattr__(self, option, value)
+
+    def _numbers(self, option: str, known: Collection[int], registry: type[Registry]) -> None:
+        self._keep(option, numbers(option, getattr(self, option), known, registry))
 
     @cached_property
     def crypto(self) -> CryptoProvider:
@@ -199,7 +214,7 @@ class Config:
         )
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ClientConfig(Config):
     """A client's configuration.
 
@@ -220,7 +235,7 @@ class ClientConfig(Config):
     Without ``verifier`` the default roots of this machine are trusted.
     """
 
-    key_share_groups: Sequence[int] | None = None
+    key_share_groups: Setting[Sequence[str | int] | None, tuple[int, ...] | None] = default(None)
     enforce_verdict: bool = True
     sessions: Sessions | None = None
     ticket_request: tuple[int, int] | None = None
@@ -230,7 +245,9 @@ class ClientConfig(Config):
     def __post_init__(self) -> None:
         super().__post_init__()
         _check_method("sessions", self.sessions, "take", "handfast.SessionCache()")
-        _check_word("when_no_certificate_matches", self.when_no_certificate_matches, "send_anyway", "send_none")
+        word("when_no_certificate_matches", self.when_no_certificate_matches, ("send_anyway", "send_none"))
+        if self.key_share_groups:
+            self._numbers("key_share_groups", ALL_GROUPS, NamedGroup)
         outside = [group for group in self.key_share_groups or () if group not in self.groups]
         if outside:
             _refuse("key_share_groups", f"{NamedGroup.describe(outside[0])} is not in groups", "add it there")
@@ -254,7 +271,7 @@ class ClientConfig(Config):
         return Memory(limits.HELLOS_KEPT, limits.HELLOS_KEPT_BYTES)
 
 
-@dataclass(frozen=True, kw_only=True)
+@settings
 class ServerConfig(Config):
     """A server's configuration.
 
@@ -278,7 +295,7 @@ class ServerConfig(Config):
         psk_satisfies_client_auth: whether a PSK that no certificate stands behind may do where one is required.
     """
 
-    client_auth: ClientAuth = ClientAuth.NONE
+    client_auth: Setting[ClientAuth | ClientAuthWord, ClientAuth] = default(ClientAuth.NONE)
     require_application_protocol: bool = True
     choose_config: ConfigChooser | None = None
     tickets: Tickets | None = None
@@ -303,7 +320,7 @@ class ServerConfig(Config):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        _check_client_auth(self.client_auth)
+        self._keep("client_auth", mode("client_auth", self.client_auth, ClientAuth))
         _check_method("tickets", self.tickets, "redeem", "handfast.SealedTickets()")
         _check_method("replay_guard", self.replay_guard, "first_use", "handfast.MemoryReplayGuard()")
         self._check_sessions()
@@ -313,13 +330,13 @@ class ServerConfig(Config):
             _refuse(
                 "credentials",
                 "none can sign at a TLS 1.3 server, where RSA in PKCS#1 v1.5 is not taken",
-                "add a key of another kind, or speak TLS 1.2 alone: versions=(0x0303,)",
+                'add a key of another kind, or speak TLS 1.2 alone: versions=["1.2"]',
             )
         if self.client_auth.enforces_verdict and self.verifier is None:
             _refuse(
                 "client_auth",
                 f"{self.client_auth} needs a verifier to judge client certificates",
-                "give --client-ca, or choose request or require_any",
+                "give a verifier, or choose request or require_any",
             )
         config_checks.check_server_demands(self)
         config_checks.check_tables(self)
@@ -358,47 +375,20 @@ ConfigChooser: TypeAlias = Callable[["HelloSeen"], "ServerConfig | Awaitable[Ser
 CredentialSource: TypeAlias = Callable[[Any], "Credentials | Sequence[Credentials] | Awaitable[Any] | None"]
 
 
-def _check_word(option: str, value: str, *words: str) -> None:
-    if value not in words:
-        _refuse(option, f"{value!r} is neither of {' and '.join(words)}", "see docs/identities.md")
-
-
-def _check_known(option: str, values: Sequence[Any], known: object, registry: type[Registry]) -> None:
-    if not values:
-        _refuse(option, "is empty", "leave it out for the default")
-    for value in values:
-        if not isinstance(value, int):
-            _refuse(option, f"{value!r} is not the number of one", f"name them as {_example(value, registry)}")
-        if value not in known:  # type: ignore[operator]
-            _refuse(option, f"handfast does not speak {registry.describe(value)}", "see --help for the names")
-    if len(set(values)) != len(values):
-        _refuse(option, "names a value twice", "name each once")
-
-
-def _example(value: object, registry: type[Registry]) -> str:
-    """How a number is written in a program: that of the name in ``value``, or any."""
-    member = next(iter(registry))
-    if isinstance(value, str):
-        with suppress(KeyError):
-            member = registry.parse(value)
-    return f"handfast.registry.{registry.__name__}.{member.name}"
-
-
-def _check_client_auth(mode: object) -> None:
-    if not isinstance(mode, ClientAuth):
-        advice = "give handfast.ClientAuth.REQUIRE_AND_VERIFY or another of them"
-        _refuse("client_auth", f"{mode!r} is no ClientAuth", advice)
-
-
-def _check_protocols(protocols: Any) -> None:
+def _protocols(given: object) -> tuple[str, ...]:
     advice = 'give a list of their names, as ["h2", "http/1.1"]'
-    if isinstance(protocols, str | bytes):
-        _refuse("application_protocols", f"{protocols!r} is one name and no list", advice)
-    for protocol in protocols:
+    if isinstance(given, str | bytes):
+        _refuse("application_protocols", f"{given!r} is one name and no list", advice)
+    if not is_list(given):
+        _refuse("application_protocols", f"{named(given)} is no list", advice)
+    protocols = []
+    for protocol in given:
         if not isinstance(protocol, str):
-            _refuse("application_protocols", f"{protocol!r} is no text", advice)
+            _refuse("application_protocols", f"{named(protocol)} is no text", advice)
         if not 1 <= len(protocol.encode()) <= 255:
             _refuse("application_protocols", f"{protocol!r} is not 1 to 255 bytes long", "RFC 7301 3.1")
+        protocols.append(protocol)
+    return tuple(protocols)
 
 
 def demand(kind: type[Config], config: object) -> None:
@@ -407,27 +397,32 @@ def demand(kind: type[Config], config: object) -> None:
         raise ApiMisuse("bad_argument", reason=f"a {kind.__name__} is needed, not {type(config).__name__}")
 
 
-def _check_handles(credentials: object, verifier: object) -> None:
-    """ConfigError for what is no credentials and no verifier: said here, and not when a peer waits for it."""
-    several = isinstance(credentials, Sequence) and all(hasattr(one, "current") for one in credentials)
-    if not several and not callable(credentials):
-        advice = "give a list of handfast.Credentials, or a function"
-        _refuse("credentials", f"{type(credentials).__name__} is no list of credentials", advice)
-    _check_method("verifier", verifier, "verify", "handfast.PathVerifier(roots)")
+def _credentials(given: object) -> Any:
+    """One or several as a tuple, a function as it is. ConfigError for what is none: not only when a peer waits."""
+    if callable(given) and not isinstance(given, type):
+        return given
+    several = tuple(given) if is_list(given) else (given,)
+    for one in several:
+        if isinstance(one, type) or not hasattr(one, "current"):
+            advice = (
+                "give handfast.Credentials, as from_files(certificate, key) makes them, a list of them, or a function"
+            )
+            # Text may be a key: it is not repeated.
+            _refuse("credentials", f"{kind_of(one)} is not credentials", advice)
+    return several
 
 
 def _check_method(option: str, value: object, method: str, example: str) -> None:
     if isinstance(value, type) or not (value is None or callable(getattr(value, method, None))):
-        what = f"the class {value.__name__}" if isinstance(value, type) else f"a {type(value).__name__}"
-        _refuse(option, f"{what} has no method {method} to call", f"give an object, as {example}")
+        _refuse(option, f"{kind_of(value)} has no method {method} to call", f"give an object, as {example}")
 
 
-def _may_sign(credentials: Sequence[CredentialsHandle] | CredentialSource) -> bool:
+def _may_sign(credentials: tuple[CredentialsHandle, ...] | CredentialSource) -> bool:
     """Whether any of them may serve in TLS 1.3; a function may give one that does."""
     return callable(credentials) or any(
         may_prove(scheme, client=False) for one in credentials for scheme in one.current.signer.schemes
     )
 
 
-def _refuse(option: str, reason: str, advice: str) -> None:
+def _refuse(option: str, reason: str, advice: str) -> NoReturn:
     raise bad_option(option, reason, advice)

@@ -290,7 +290,7 @@ def _bundle(data: bytes, name: str, secret: Callable[[], bytes | None]) -> Bundl
 
 def _private_key(data: bytes, name: str, secret: Callable[[], bytes | None]) -> PrivateKey:
     if is_der_certificate(data):
-        advice = "give the key's own file with --key"
+        advice = "give the key's own file as the key"
         raise ConfigError("no_key", path=name, found="it is a certificate", advice=advice)
     return private_keys.load_private_key(data, path=name, password=secret)
 

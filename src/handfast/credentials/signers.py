@@ -127,6 +127,10 @@ class ThreadSigner:
         answer: Awaitable[bytes] = loop.run_in_executor(self._executor, self._signer.sign, scheme, message)
         return answer
 
+    def sign_here(self, scheme: int, message: bytes) -> bytes | Awaitable[bytes] | Deferred:
+        """The signer's signature, made in this thread: for who cannot await, loop or not."""
+        return self._signer.sign(scheme, message)
+
 
 def awaits_always(whom: object, method: Callable[..., object]) -> bool:
     """Whether this signer or verifier, which is asked by ``method``, says that its answers must be awaited."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from functools import cache
-from importlib import metadata
 
 from handfast.crypto.provider import CRYPTOGRAPHY, CryptoProvider
 from handfast.errors import bad_option
@@ -29,6 +28,9 @@ def provider_named(name: object) -> CryptoProvider:
 @cache
 def _aws_lc() -> CryptoProvider:
     """Looked at once per process; what fails is looked at anew."""
+    # It takes longer to load than the rest of the engine, and few need it.
+    from importlib import metadata
+
     try:
         found = metadata.version("qh3")
     except metadata.PackageNotFoundError:

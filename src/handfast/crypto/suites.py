@@ -86,7 +86,7 @@ class SplitAead(Aead, Protocol):
 class Suite13:
     """A TLS 1.3 cipher suite. ``aead(key)`` makes the AEAD for a key of ``key_length`` bytes."""
 
-    id: int
+    id: CipherSuite
     name: str
     hash: Hash
     key_length: int
@@ -97,7 +97,7 @@ class Suite13:
 def _suite(
     suite: CipherSuite, suite_hash: Hash, key_length: int, aead: Callable[[bytes], Aead], records_per_key: int
 ) -> Suite13:
-    return Suite13(int(suite), suite.name, suite_hash, key_length, aead, records_per_key)
+    return Suite13(suite, suite.name, suite_hash, key_length, aead, records_per_key)
 
 
 # In the default order of preference. AES-128 comes first: it is the suite that RFC 9846 9.1 obliges everybody to have,

@@ -28,7 +28,7 @@ class Suite12:
     counts as ECDSA (RFC 8422 5.1).
     """
 
-    id: int
+    id: CipherSuite
     name: str
     authentication: str
     hash: Hash
@@ -56,14 +56,12 @@ def with_aead(suite: Suite12, aead: Callable[[bytes], Aead]) -> Suite12:
 def _gcm(suite: CipherSuite, authentication: str, suite_hash: Hash, key_length: int) -> Suite12:
     iv_length = IV_LENGTH - EXPLICIT_NONCE
     return Suite12(
-        int(suite), suite.name, authentication, suite_hash, key_length, iv_length, AESGCM, AES_GCM_RECORDS_PER_KEY
+        suite, suite.name, authentication, suite_hash, key_length, iv_length, AESGCM, AES_GCM_RECORDS_PER_KEY
     )
 
 
 def _chacha20(suite: CipherSuite, authentication: str) -> Suite12:
-    return Suite12(
-        int(suite), suite.name, authentication, SHA256, 32, IV_LENGTH, ChaCha20Poly1305, CHACHA20_RECORDS_PER_KEY
-    )
+    return Suite12(suite, suite.name, authentication, SHA256, 32, IV_LENGTH, ChaCha20Poly1305, CHACHA20_RECORDS_PER_KEY)
 
 
 # In the default order of preference, for the reasons of TLS 1.3's; what authenticates is the quicker signature first.

@@ -54,7 +54,9 @@ class Connection(Driver):
         self.deadline = seams.monotonic() + config.handshake_timeout
         self._timeout = config.handshake_timeout
         self._seams = seams
-        self._watch = EventDispatcher(observers, secret_sinks, seams.clock)
+        heard = bool(observers) or bool(secret_sinks)
+        clock = seams.clock
+        self._watch = EventDispatcher(observers, secret_sinks, clock) if heard else EventDispatcher.unheard(clock)
         self._records = RecordLayer(hands.role, self._watch, config.max_fragment)
         self._handshake = hands(config, self._records, self._watch, seams, self.info)
         self._results = []
@@ -89,9 +91,19 @@ class Connection(Driver):
         """Whether any byte of the peer has come, for the log of a handshake that failed."""
         return self._records.heard
 
+    @property
+    def held(self) -> int:
+        """Bytes that came and are not read yet: a part of a record, or all that came since the handshake waits.
+
+        While a need holds up the handshake they are at most ``limits.UNJUDGED_BYTES``, or what one ``receive`` brought.
+        """
+        return self._records.buffered
+
     def receive(self, data: bytes | bytearray | memoryview) -> list[Result]:
         """Take bytes from the transport. Raises HandfastError once its alert is in ``outgoing``.
 
+        Raises ApiMisuse unjudged_bytes, and takes none of ``data``, where the handshake waits for an answer and more
+        than ``limits.UNJUDGED_BYTES`` would wait with it. They may come again after the answer.
         ``data`` may be a buffer that is used again: no reference to it is kept.
         """
         open_one = self._open_one

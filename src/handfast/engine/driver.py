@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
 
+from handfast import limits
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import telling
 from handfast.engine.alerts import Ends
@@ -19,10 +20,9 @@ from handfast.errors import ApiMisuse, PeerMisbehaved
 from handfast.events import HandshakeComplete, NeedAnswered, NeedAsked
 from handfast.handshake.context import Expect, misused
 from handfast.handshake.needs import Need
-from handfast.handshake.post_auth import PostHandshakeAuthentication
 from handfast.handshake.post_handshake import PostHandshake
 from handfast.keys.established import Established
-from handfast.record.layer import ALERT, HANDSHAKE
+from handfast.record.layer import ALERT
 from handfast.registry import HandshakeType
 from handfast.roles import Role
 from handfast.verdict import Verdict
@@ -31,7 +31,7 @@ from handfast.wire.recall import parse_or_recall
 if TYPE_CHECKING:
     from handfast.handshake import seams as seam
     from handfast.handshake.context import Step
-    from handfast.handshake.post_auth import Exchange
+    from handfast.handshake.post_auth import Exchange, PostHandshakeAuthentication
     from handfast.keys.established12 import Established12
     from handfast.record.layer import Record
 
@@ -84,7 +84,8 @@ class Driver(Ends):
                 raise
         finally:
             self._busy = False
-        self._raise_error()
+        if self.error is not None:
+            self._raise_error()
 
     @property
     def need(self) -> Need | None:
@@ -93,7 +94,8 @@ class Driver(Ends):
 
     def _take_answer(self, value: object) -> None:
         """Let go on what waited for a need: the handshake, or an exchange after it."""
-        self._paused = False
+        if self._paused:
+            self._paused, self._open_one = False, None
         if self._later is None:
             self._resume(value)
         else:
@@ -155,11 +157,20 @@ class Driver(Ends):
             return True
         self._awaitable = None if answer is DEFERRED else answer
         self._paused = self._post is None
+        if self._paused:
+            # What ``receive`` asks first, so that it asks nothing where the handshake does not wait.
+            self._open_one = self._check_room
         if self._watch.active:
             where = getattr(self._machine, "gi_frame", None)
             line = "" if where is None else f"{where.f_code.co_name}:{where.f_lineno}"
-            self._watch.emit(NeedAsked(self._watch.clock(), type(need).__name__, line))
+            self._watch.emit(NeedAsked(time=self._watch.clock(), what=type(need).__name__, where=line))
         return False
+
+    def _check_room(self, data: bytes | bytearray | memoryview) -> bytes:
+        """Open nothing, as ``open_one`` may; ApiMisuse unjudged_bytes where too much would wait for the answer."""
+        if self._records.buffered + len(data) > limits.UNJUDGED_BYTES:
+            raise ApiMisuse("unjudged_bytes", limit=limits.UNJUDGED_BYTES)
+        return b""
 
     def _check_need(self, need: Need) -> None:
         if self.need is None:
@@ -169,7 +180,7 @@ class Driver(Ends):
         self._awaitable = None
         if self._watch.active:
             seconds = self._seams.monotonic() - self._asked_at
-            self._watch.emit(NeedAnswered(self._watch.clock(), type(need).__name__, seconds))
+            self._watch.emit(NeedAnswered(time=self._watch.clock(), what=type(need).__name__, seconds=seconds))
 
     def _complete(self, established: Established | Established12) -> None:
         if self._handshake.flight:
@@ -179,6 +190,8 @@ class Driver(Ends):
         if isinstance(established, Established):
             post = self._post = PostHandshake(self.info.role, self._records, established)
             if self.info.post_handshake_auth:
+                from handfast.handshake.post_auth import PostHandshakeAuthentication
+
                 self._later = post.authentication = PostHandshakeAuthentication(self._handshake, post.secrets)
         else:
             from handfast.handshake.tls12.post_handshake import PostHandshake12
@@ -193,7 +206,7 @@ class Driver(Ends):
             self._expect_data()
         self._results.append(HandshakeDone(self.info))
         if self._watch.active:
-            self._watch.emit(HandshakeComplete(self._watch.clock(), self.info))
+            self._watch.emit(HandshakeComplete(time=self._watch.clock(), info=self.info))
 
     def _expect_data(self) -> None:
         """From now on what comes is most likely application data."""
@@ -217,7 +230,7 @@ class Driver(Ends):
         """Take a message. One that may not come now is refused before it is parsed."""
         post, watch = self._post, self._watch
         expected = self._step if post is None else post.expects
-        if not isinstance(expected, Expect) or raw[0] not in expected.types:
+        if expected is None or raw[0] not in expected.types:
             if watch.active:
                 telling.tell_if_it_decodes(watch, self._records, self._handshake.messages, raw)
             names = expected.names if isinstance(expected, Expect) else self.waiting_for
@@ -270,7 +283,7 @@ class Driver(Ends):
                 continue
             content_type, rest, _ = other
             record = self._records.opened(content_type, rest)
-            if content_type != HANDSHAKE:
+            if record is not None:
                 self._take_record(record)
             while (message := self._records.next_message()) is not None:
                 self._take_message(message)

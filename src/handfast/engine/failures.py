@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-
 from handfast import limits, logs
 from handfast.errors import ApiMisuse, HandfastError, LocalFailure
 from handfast.errors.foreign import said_by
@@ -17,7 +15,7 @@ def log_bug(error: BaseException) -> None:
 
     lines = "".join(traceback.format_exception(error)).splitlines()
     shown = "\n".join(escape(line, limits.MAX_PEER_TEXT) for line in lines)
-    logs.warn("internal errors", lambda: f"internal error:\n{shown}", logging.ERROR)
+    logs.warn("internal errors", lambda: f"internal error:\n{shown}", error=True)
 
 
 def answer_without(need: Need, error: BaseException) -> object:

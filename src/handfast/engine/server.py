@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from handfast.config.config import ClientAuth, ServerConfig, demand
+from handfast import words
+from handfast.config.config import ClientAuth, ClientAuthWord, ServerConfig, demand
 from handfast.engine.connection import Connection
 from handfast.engine.driver import EntryGuard
 from handfast.errors import ApiMisuse
 from handfast.events import Observer, SecretSink
 from handfast.handshake import seams as seam
 from handfast.handshake.context import ServerHandshake
-from handfast.handshake.post_auth import FORBIDDING_PROTOCOLS
 from handfast.handshake.server import server
 
 
@@ -32,7 +32,7 @@ class ServerConnection(Connection):
         super().__init__(ServerHandshake, config, observers, secret_sinks, seams)
         self._start(server(self._handshake))
 
-    def request_client_certificate(self, *, client_auth: ClientAuth | None = None) -> bytes:
+    def request_client_certificate(self, *, client_auth: ClientAuth | ClientAuthWord | None = None) -> bytes:
         """Ask the client for its certificate now, after the handshake. RFC 9846 4.7.2.
 
         Returns the request's context (32 bytes), which the ``PeerAuthenticated`` of the answer has too. The answer may
@@ -41,9 +41,13 @@ class ServerConnection(Connection):
         ``none``; a client that it refuses loses the connection.
 
         Raises ApiMisuse cannot_request where the client did not offer it, before the handshake is complete, after
-        ``close``, after an external PSK, under HTTP/2 and HTTP/3, and while too many requests have no answer.
+        ``close``, after an external PSK, under HTTP/2 and HTTP/3, and while too many requests have no answer, and
+        bad_argument where there is no verifier for the answer. Raises ConfigError bad_option for what is no mode.
         """
-        mode = client_auth or self._handshake.config.client_auth
+        from handfast.handshake.post_auth import FORBIDDING_PROTOCOLS
+
+        given = self._handshake.config.client_auth if client_auth is None else client_auth
+        mode = words.mode("client_auth", given, ClientAuth)
         if mode is ClientAuth.NONE:
             mode = ClientAuth.REQUEST
         if mode.enforces_verdict and self._handshake.config.verifier is None:

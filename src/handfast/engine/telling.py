@@ -17,7 +17,16 @@ if TYPE_CHECKING:
 def tell_message(watch: EventDispatcher, records: RecordLayer, messages: Messages, raw: bytes) -> None:
     """Tell of the message that the record layer gave last. Observers get one of their own: ours may be shared."""
     message = parse_handshake(raw, messages)
-    watch.emit(MessageSeen(watch.time, records.receives, records.read_epoch, message, raw, records.message_records))
+    watch.emit(
+        MessageSeen(
+            time=watch.time,
+            direction=records.receives,
+            epoch=records.read_epoch,
+            message=message,
+            raw=raw,
+            records=records.message_records,
+        )
+    )
 
 
 def tell_if_it_decodes(watch: EventDispatcher, records: RecordLayer, messages: Messages, raw: bytes) -> None:

@@ -41,7 +41,7 @@ class Entry(NamedTuple):
 
 
 # Where a hint that is made of details turns out to be empty.
-_NO_HINT = "--trace shows what both sides said until then"
+_NO_HINT = "a Trace shows what both sides said until then"
 # Where RFC 5246 and its companions say what RFC 9846 says of TLS 1.3.
 _SECTIONS_12 = {
     "RFC 9846 3": "RFC 5246 4",
@@ -73,7 +73,7 @@ class HandfastError(Exception):
 
     Attributes: ``code`` (stable string), ``what`` (one sentence without a period), ``hint``, ``rfc`` (section, or ""),
     ``fault``, ``alert`` (what the peer is told, or None when it is told nothing), ``details`` (what the sentence was
-    made from).
+    made from). A traceback shows the hint below the error, as its note.
     """
 
     fault: Fault = Fault.OURS
@@ -93,12 +93,17 @@ class HandfastError(Exception):
         if entry.fault is not None:
             self.fault = entry.fault
         super().__init__(self.what)
+        # A traceback ends in its notes.
+        self._note = f"hint: {self.hint}"
+        self.add_note(self._note)
 
     def hint_to(self, *, server: bool) -> None:
         """Give the hint to who runs this side: what a server can do may be something else than what a client can."""
         entry = self.catalogue[self.code]
         if server and entry.server_hint:
             self.hint = entry.server_hint.format(**self.details)
+            self.__notes__[:] = [f"hint: {self.hint}" if note is self._note else note for note in self.__notes__]
+            self._note = f"hint: {self.hint}"
 
     def as_in_tls12(self) -> None:
         """Let ``rfc`` and ``alert`` be those of TLS 1.2's RFCs, in a connection of that version.

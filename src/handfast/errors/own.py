@@ -61,7 +61,10 @@ class LocalFailure(HandfastError):
             Alert.internal_error, "the write key has protected {limit} records, its limit", "RFC 9846 5.5"
         ),
         "internal_error": Entry(
-            Alert.internal_error, "handfast failed: {reason}", "", "this is a bug; please report it with --trace"
+            Alert.internal_error,
+            "handfast failed: {reason}",
+            "",
+            "this is a bug; please report it with what a Trace wrote",
         ),
     }
 
@@ -75,9 +78,7 @@ class ConfigError(HandfastError):
         "file_unreadable": Entry(
             None, "{path}: {reason}", "", "check the path and its permissions", "a file cannot be read"
         ),
-        "file_exists": Entry(
-            None, "{path}: exists already", "", "give another path, or remove it first (certs has --replace)"
-        ),
+        "file_exists": Entry(None, "{path}: exists already", "", "give another path, or remove it first"),
         "file_unwritable": Entry(None, "{path}: cannot be written: {reason}", "", "check the path and its permissions"),
         "not_a_regular_file": Entry(
             None, "{path}: is {kind}, not a regular file", "", "give the path of a regular file, or of none yet"
@@ -117,7 +118,7 @@ class ConfigError(HandfastError):
             None,
             "{cert} holds a private key and {key} a certificate: the two are exchanged",
             "",
-            "swap --cert and --key",
+            "give the certificate first and the key second",
         ),
         "key_mismatch": Entry(
             None,
@@ -137,7 +138,7 @@ class ConfigError(HandfastError):
         "bad_pkcs12": Entry(
             None, "{path}: the PKCS#12 file cannot be used: {reason}", "", "export it again, with AES and SHA-256"
         ),
-        "password_needed": Entry(None, "{path}: the key is encrypted", "", "give --key-password-file"),
+        "password_needed": Entry(None, "{path}: the key is encrypted", "", "give its password"),
         "password_wrong": Entry(None, "{path}: the password does not open the key", "", "check the password"),
         "unsupported_key": Entry(
             None,
@@ -182,7 +183,7 @@ class ConfigError(HandfastError):
             None, "{uri}: {count} private keys of the token fit", "", "give object and id in the URI"
         ),
         "pin_needed": Entry(
-            None, "{uri}: the token wants a PIN", "", "give --key-password-file, or pin-source=file:/PATH in the URI"
+            None, "{uri}: the token wants a PIN", "", "give the PIN as pin, or pin-source=file:/PATH in the URI"
         ),
         "pin_wrong": Entry(
             None,
@@ -206,11 +207,12 @@ class ConfigError(HandfastError):
             "legacy_client_signatures (RFC 9963)",
         ),
         "bad_option": Entry(None, "{option}: {reason}", "", "{advice}", "an option's value cannot be used"),
-        "no_credentials": Entry(
-            None, "a server needs a certificate and its key", "", "give --cert and --key, in a program credentials"
-        ),
+        "no_credentials": Entry(None, "a server needs a certificate and its key", "", "give credentials"),
         "not_a_capture": Entry(
-            None, "this is no capture: neither pcapng nor pcap", "", "tcpdump -w, Wireshark and --pcapng write captures"
+            None,
+            "this is no capture: neither pcapng nor pcap",
+            "",
+            "tcpdump -w, Wireshark and handfast.lens.pcapng write captures",
         ),
         "damaged_capture": Entry(
             None, "the capture is damaged at byte {offset}: {reason}", "", "what stands before that can be used"
@@ -239,6 +241,12 @@ class ApiMisuse(HandfastError):
         "closed_for_writing": Entry(None, "send() after close()"),
         "reentrant": Entry(None, "a connection method was called from inside one of its own callbacks"),
         "no_need": Entry(None, "there is no pending need to answer"),
+        "unjudged_bytes": Entry(
+            None,
+            "more than {limit} bytes came while the handshake waits for an answer, and the last of them were not taken",
+            "",
+            "read from the transport no more than limits.UNJUDGED_BYTES - connection.held bytes before it is connected",
+        ),
         "foreign_need": Entry(None, "this answer belongs to another need, or to one already answered"),
         "cannot_await": Entry(
             None,

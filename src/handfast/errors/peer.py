@@ -20,7 +20,7 @@ class PeerMisbehaved(HandfastError):
 
     fault = Fault.PEER
     default_hint = (
-        "the peer's TLS stack is broken or something on the path alters the bytes; --trace shows its messages"
+        "the peer's TLS stack is broken or something on the path alters the bytes; a Trace shows its messages"
     )
     catalogue: ClassVar[Mapping[str, Entry]] = {
         # Records
@@ -150,7 +150,7 @@ class PeerMisbehaved(HandfastError):
             Alert.illegal_parameter,
             "{message} selects version {version}, which was not offered; we offer {ours}",
             "RFC 9846 4.3.1",
-            "the server must choose among these; it is broken, or what it wants was left out by --tls",
+            "the server must choose among these; it is broken, or what it wants was left out of versions",
         ),
         "suite_not_offered": Entry(
             Alert.illegal_parameter,
@@ -163,13 +163,13 @@ class PeerMisbehaved(HandfastError):
             Alert.illegal_parameter,
             "{message} names group {group}, which was not offered; we offer {ours}",
             "RFC 9846 4.3.8",
-            "the server must choose among these; it is broken, or what it wants was left out by --groups",
+            "the server must choose among these; it is broken, or what it wants was left out of groups",
         ),
         "share_not_offered": Entry(
             Alert.illegal_parameter,
             "ServerHello's key share is for group {group}, we sent none; we sent one for {ours}",
             "RFC 9846 4.3.8",
-            "the server must choose among these; it is broken, or what it wants was left out by --groups",
+            "the server must choose among these; it is broken, or what it wants was left out of groups",
         ),
         "downgrade_sentinel": Entry(
             Alert.illegal_parameter, "ServerHello's random says that the server was made to downgrade", "RFC 9846 4.2.3"
@@ -257,7 +257,7 @@ class PeerMisbehaved(HandfastError):
             Alert.illegal_parameter,
             "the server selected ALPN {protocol}, which was not offered; we offer {ours}",
             "RFC 7301 3.1",
-            "the server must choose among these; it is broken, or what it wants was left out by --alpn",
+            "the server must choose among these; it is broken, or what it wants was left out of application_protocols",
         ),
         "alpn_not_one": Entry(
             Alert.illegal_parameter, "the server answered {count} ALPN protocols, not one", "RFC 7301 3.1"
@@ -333,7 +333,9 @@ class BadMessage(HandfastError):
     """The peer's bytes do not decode."""
 
     fault = Fault.PEER
-    default_hint = "the peer's TLS stack is broken, or it does not speak TLS; --trace=bytes shows the bytes"
+    default_hint = (
+        'the peer\'s TLS stack is broken, or it does not speak TLS; a Trace with detail="bytes" shows the bytes'
+    )
     catalogue: ClassVar[Mapping[str, Entry]] = {
         "truncated": Entry(Alert.decode_error, "{message} ends {missing} bytes early in {field}", "RFC 9846 3"),
         "trailing_bytes": Entry(Alert.decode_error, "{message} has {extra} bytes too many after {field}", "RFC 9846 3"),
@@ -378,13 +380,13 @@ class PeerIncompatible(HandfastError):
             Alert.handshake_failure,
             "no cipher suite in common: the peer offers {theirs}; we have {ours}",
             "RFC 9846 4.2.2",
-            "widen --suites on one side",
+            "widen suites on one side",
         ),
         "no_common_group": Entry(
             Alert.handshake_failure,
             "no key exchange group in common: the peer offers {theirs}; we have {ours}",
             "RFC 9846 4.3.7",
-            "widen --groups on one side",
+            "widen groups on one side",
         ),
         "no_common_scheme": Entry(
             Alert.handshake_failure,
@@ -396,13 +398,13 @@ class PeerIncompatible(HandfastError):
             Alert.handshake_failure,
             "no suite in common fits our certificate: the peer offers {theirs}; our {key} key is for {ours}",
             "RFC 8422 2",
-            "use a certificate with a key of the other kind, or widen --suites",
+            "use a certificate with a key of the other kind, or widen suites",
         ),
         "no_extended_main_secret": Entry(
             Alert.handshake_failure,
             "the {peer} does not speak the extended main secret, without which TLS 1.2 can be attacked",
             "RFC 7627 5",
-            "update it; for old peers there is --old-main-secret, or require_extended_main_secret=False",
+            "update it; for old peers there is require_extended_main_secret=False",
         ),
         "no_secure_renegotiation": Entry(
             Alert.handshake_failure,
@@ -424,6 +426,12 @@ class PeerIncompatible(HandfastError):
         ),
         "unknown_server_name": Entry(
             Alert.unrecognized_name, "no server here is called {name}", "RFC 6066 3", "add the name, or a default"
+        ),
+        "callback_refused": Entry(
+            Alert.unrecognized_name,
+            "the context's sni_callback refused the client, which asks for {name}",
+            "RFC 6066 3",
+            "the callback says with which alert; one that raises is reported by sys.unraisablehook",
         ),
         "no_common_application_protocol": Entry(
             Alert.no_application_protocol,

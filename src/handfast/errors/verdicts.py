@@ -75,8 +75,8 @@ class CertificateRejected(HandfastError):
 _SERVER_HINTS = {
     "unknown_ca": "the client does not trust the CA of our certificate, or an intermediate was not sent; give the"
     " client the CA, and send the intermediates",
-    "protocol_version": "the client speaks no version that we speak; the configuration's versions, or --tls, say which",
-    "missing_extension": "the client misses an extension of ours; --trace=fields shows what was sent",
+    "protocol_version": "the client speaks no version that the configuration does; its versions say which",
+    "missing_extension": 'the client misses an extension of ours; a Trace with detail="fields" shows what was sent',
     "handshake_failure": "the client found nothing acceptable: compare versions, suites, groups and signature schemes",
 }
 
@@ -97,7 +97,7 @@ class PeerRejected(HandfastError):
             server_hint=_SERVER_HINTS.get(name, ""),
         )
         for name, hint in {
-            "unexpected_message": "the peer did not expect our message; --trace shows which it was",
+            "unexpected_message": "the peer did not expect our message; a Trace shows which it was",
             "bad_record_mac": "the peer could not decrypt our record; Go peers also say this when a peer's plaintext"
             " alert reaches them",
             "record_overflow": "a record was too large for the peer",
@@ -108,12 +108,13 @@ class PeerRejected(HandfastError):
             "certificate_revoked": "our certificate is revoked; have another issued",
             "certificate_expired": "our certificate has expired, or the peer's revocation list has",
             "certificate_unknown": "the peer refuses our certificate without saying why",
-            "illegal_parameter": "the peer calls a field of ours illegal; --trace=fields shows what was sent",
+            "illegal_parameter": 'the peer calls a field of ours illegal; a Trace with detail="fields" shows what was'
+            " sent",
             "unknown_ca": "the peer does not trust the CA of our certificate, or an intermediate was not sent",
             "access_denied": "our certificate is valid, and its owner is not allowed in",
             "decode_error": "the peer could not decode our message",
             "decrypt_error": "a signature or Finished of ours failed at the peer; does our key fit our certificate?",
-            "protocol_version": "the peer speaks no version that we offer: TLS 1.3 and 1.2, or what --tls says",
+            "protocol_version": "the peer speaks no version that we offer: TLS 1.3 and 1.2, or what versions says",
             "insufficient_security": "the peer demands stronger parameters",
             "internal_error": "the peer failed for reasons of its own; its log may tell",
             "inappropriate_fallback": "the peer speaks a higher version than this retry offered",
@@ -124,9 +125,9 @@ class PeerRejected(HandfastError):
             "unrecognized_name": "the server has no certificate for the name that we asked for",
             "bad_certificate_status_response": "the peer refuses our OCSP response",
             "unknown_psk_identity": "the peer does not know our pre-shared key",
-            "certificate_required": "the server requires a client certificate and got none; give one with --cert and"
-            " --key, in a program with credentials",
-            "no_application_protocol": "the peer speaks none of our ALPN protocols; give one of its with --alpn",
+            "certificate_required": "the server requires a client certificate and got none; give one in credentials",
+            "no_application_protocol": "the peer speaks none of our ALPN protocols; give one of its in"
+            " application_protocols",
             "ech_required": "the peer requires Encrypted Client Hello",
             "general_error": "the peer failed and says no more",
             "no_renegotiation": "the peer does not renegotiate",
@@ -184,9 +185,7 @@ class ConnectionLost(HandfastError):
             "",
             "the peer does not read; what it did not take is lost",
         ),
-        "too_slow": Entry(
-            None, "not finished within {seconds:g} s, the time allowed", "", "allow more with --max-time"
-        ),
+        "too_slow": Entry(None, "not finished within {seconds:g} s, the time allowed", "", "allow more time"),
         "no_answer": Entry(
             None,
             "the client {did} instead of answering the request for its certificate",

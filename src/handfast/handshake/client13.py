@@ -23,7 +23,7 @@ from handfast.handshake.identity import (
     receive_certificate,
 )
 from handfast.keys.established import Established
-from handfast.registry import ExtensionType
+from handfast.registry import GROUPS, ExtensionType
 from handfast.wire.extensions import EarlyDataIndication
 from handfast.wire.messages import (
     CertificateRequest,
@@ -52,7 +52,7 @@ def client13(
     """What follows a ServerHello that chose TLS 1.3; ``session`` is what it resumes."""
     suite = SUITES_13[choice.suite]
     hs.transcript.start(suite.hash)
-    hs.info.version, hs.info.suite, hs.info.group = negotiate.TLS13, choice.suite, choice.group
+    hs.info.version, hs.info.suite, hs.info.group = negotiate.TLS13, suite.id, GROUPS[choice.group]
 
     early_secret = hs.early_secret(suite) if session is None else session.early_secret
     handshake_secret = early_secret.handshake_secret(shared_secret)

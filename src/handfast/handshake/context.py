@@ -179,11 +179,8 @@ class HandshakeContext:
     def expect(self, kind: type[M], other: type[N], /) -> Generator[Step, Any, M | N]: ...
     @overload
     def expect(self, kind: type[M], other: type[N], third: type[L], /) -> Generator[Step, Any, M | N | L]: ...
-    def expect(
-        self, kind: type[HandshakeMessage], *others: type[HandshakeMessage]
-    ) -> Generator[Step, Any, HandshakeMessage]:
+    def expect(self, *kinds: type[HandshakeMessage]) -> Generator[Step, Any, HandshakeMessage]:
         """Wait for a message of one of these classes and add it to the transcript."""
-        kinds = (kind, *others)
         message = self._held
         if message is None:
             message = yield _expecting(kinds)
@@ -301,13 +298,25 @@ class HandshakeContext:
     ) -> None:
         """Tell of a proof that was computed and compared."""
         if self.watch.active:
-            self.tell(Checked(self.watch.time, direction, what, content, expected, received, ok))
+            self.tell(
+                Checked(
+                    time=self.watch.time,
+                    direction=direction,
+                    what=what,
+                    content=content,
+                    expected=expected,
+                    received=received,
+                    ok=ok,
+                )
+            )
 
     def _report(self, name: str, label: str, inputs: tuple[str, ...], context: bytes, value: bytes) -> None:
         keylog_label, level = keylog.about(name, self._secret_names)
-        self.watch.reveal(Secret(name, level, keylog_label, self.client_random, value))
+        self.watch.reveal(
+            Secret(name=name, level=level, keylog_label=keylog_label, client_random=self.client_random, value=value)
+        )
         if self.watch.active:
-            self.tell(SecretDerived(self.watch.time, name, label, inputs, context))
+            self.tell(SecretDerived(time=self.watch.time, name=name, label=label, inputs=inputs, context=context))
 
 
 class ClientHandshake(HandshakeContext):

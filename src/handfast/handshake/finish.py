@@ -57,10 +57,15 @@ def check_finished(hs: HandshakeContext, secret: Authenticates) -> Generator[Ste
 
 def tell_negotiated(hs: HandshakeContext, hello: ClientHello) -> None:
     """Tell the parameters, which EncryptedExtensions completes. ``hello`` is the client's last."""
-    if hs.watch.active:
-        info, now = hs.info, hs.watch.time
+    if hs.watch.active and hs.info.version is not None and hs.info.suite is not None:
         hs.tell(
             Negotiated(
-                now, info.version, info.suite, info.group, info.retried, hello.sni_name, info.application_protocol
+                time=hs.watch.time,
+                version=hs.info.version,
+                suite=hs.info.suite,
+                group=hs.info.group,
+                retried=hs.info.retried,
+                server_name=hello.sni_name,
+                application_protocol=hs.info.application_protocol,
             )
         )

@@ -21,7 +21,13 @@ from handfast.events import CertificateChosen, PeerJudged
 from handfast.handshake import negotiate
 from handfast.handshake.selection import Choice, choose_client_credentials, client_schemes
 from handfast.keys.transcript import proof_content
-from handfast.registry import CertificateCompressionAlgorithm, CertificateStatusType, ExtensionType, SignatureScheme
+from handfast.registry import (
+    SCHEMES,
+    CertificateCompressionAlgorithm,
+    CertificateStatusType,
+    ExtensionType,
+    SignatureScheme,
+)
 from handfast.roles import Role
 from handfast.trust.presented import PresentedChain
 from handfast.verdict import refuse
@@ -75,7 +81,7 @@ def candidates(
 def client_choice(
     hs: ClientHandshake,
     wanted: CertificateWanted,
-    schemes_of: Callable[[Credentials], Iterable[int]] = client_schemes,
+    schemes_of: Callable[[Credentials], Iterable[SignatureScheme]] = client_schemes,
 ) -> Generator[Step, Any, Choice]:
     """Who we are to a server that asked. It has proven itself by now, so what must be asked may be."""
     ours = yield from candidates(hs, lambda: replace(wanted, server_name=hs.info.server_name))
@@ -93,9 +99,7 @@ def prove_identity(
     credentials, scheme = choice.credentials, choice.scheme
     chain = () if credentials is None else credentials.chain
     if hs.watch.active:
-        now = hs.watch.clock()
-        names = hs.info.ca_names if hs.role is Role.CLIENT else None
-        hs.watch.emit(CertificateChosen(now, hs.role.sends, chain, scheme, choice.reason, names, choice.considered))
+        tell_chosen(hs, choice, hs.info.ca_names if hs.role is Role.CLIENT else None)
     if credentials is None or scheme is None:
         hs.send(Certificate(context, ()))
         return
@@ -108,6 +112,21 @@ def prove_identity(
         hs.checked(hs.role.sends, "CertificateVerify", content, b"", sent, ok)
     hs.info.certificate_sent, hs.info.own_chain = True, chain
     hs.info.own_scheme = scheme
+
+
+def tell_chosen(hs: HandshakeContext, choice: Choice, hints: tuple[bytes, ...] | None) -> None:
+    """Tell the observers what is shown, and why; ``hints`` are the CA names of the request that it answers."""
+    hs.watch.emit(
+        CertificateChosen(
+            time=hs.watch.clock(),
+            direction=hs.role.sends,
+            chain=() if choice.credentials is None else choice.credentials.chain,
+            scheme=choice.scheme,
+            reason=choice.reason,
+            hints=hints,
+            considered=choice.considered,
+        )
+    )
 
 
 def certificate_message(
@@ -216,7 +235,7 @@ def read_certificate_verify(
         hs.checked(hs.role.peer.sends, "CertificateVerify", content, b"", proof.signature, ok)
     if not ok:
         raise PeerMisbehaved("bad_signature", message="CertificateVerify")
-    hs.info.peer_scheme = proof.algorithm
+    hs.info.peer_scheme = SCHEMES[proof.algorithm]
     return ProvenChain(chain, ocsp_response, ExtensionType.status_request in requested)
 
 
@@ -243,15 +262,14 @@ def verify_possession(
     verify: Verify, certificate: bytes, proof: CertificateVerify, content: bytes, offered: Collection[int]
 ) -> bool:
     """Whether the signature is one of ``content`` by the certificate's key, under a scheme that may be used here."""
-    name = SignatureScheme.describe
     if proof.algorithm not in offered:
-        scheme, ours = name(proof.algorithm), negotiate.describe_schemes(offered)
+        scheme, ours = SignatureScheme.describe(proof.algorithm), SignatureScheme.describe_all(offered)
         raise PeerMisbehaved("scheme_not_offered", message="CertificateVerify", scheme=scheme, ours=ours)
     if proof.algorithm in signatures.CERTIFICATE_ONLY:
-        raise PeerMisbehaved("scheme_forbidden", scheme=name(proof.algorithm))
+        raise PeerMisbehaved("scheme_forbidden", scheme=SignatureScheme.describe(proof.algorithm))
     key = leaf_key(certificate)
     if not signatures.scheme_fits(key, proof.algorithm):
-        scheme = name(proof.algorithm)
+        scheme = SignatureScheme.describe(proof.algorithm)
         raise PeerMisbehaved("scheme_for_other_key", message="CertificateVerify", scheme=scheme, key=key.name)
     return verify(key, proof.algorithm, proof.signature, content)
 
@@ -271,7 +289,9 @@ def judge_identity(
     """Ask the verifier about a proven chain; with ``enforce`` its refusal ends the connection."""
     verdict = yield from _verdict(hs, proven, verifier, server_name)
     if hs.watch.active:
-        hs.watch.emit(PeerJudged(hs.watch.clock(), hs.role.peer.sends, proven.chain, verdict))
+        hs.watch.emit(
+            PeerJudged(time=hs.watch.clock(), direction=hs.role.peer.sends, chain=proven.chain, verdict=verdict)
+        )
     if verdict.accepted:
         return VerifiedPeer(proven.chain, verdict, CHECKED)
     hs.info.peer = UnverifiedPeer(proven.chain, verdict)
@@ -335,7 +355,7 @@ def adopt_resumed_peer(
     if hs.role is Role.SERVER and not peer.verdict.accepted:
         hs.info.client_cert_error = peer.verdict.explanation
     if hs.watch.active:
-        hs.tell(PeerJudged(hs.watch.clock(), hs.role.peer.sends, peer.chain, peer.verdict))
+        hs.tell(PeerJudged(time=hs.watch.clock(), direction=hs.role.peer.sends, chain=peer.chain, verdict=peer.verdict))
 
 
 def _verdict(

@@ -39,6 +39,8 @@ class Need:
     """
 
     essential: ClassVar[bool] = True
+    # The messages of the peer that may come meanwhile: none.
+    types: ClassVar[frozenset[int]] = frozenset()
     # Who is asked, in the words of logs and of errors.
     who: ClassVar[str]
 

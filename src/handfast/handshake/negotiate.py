@@ -15,13 +15,13 @@ from handfast.config.asked import CertificateWanted, HelloSeen
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerIncompatible, PeerMisbehaved
 from handfast.registry import (
+    GROUPS,
     CertificateStatusType,
     CipherSuite,
     ExtensionType,
     NamedGroup,
     ProtocolVersion,
     PskKeyExchangeMode,
-    Registry,
     SignatureScheme,
 )
 from handfast.wire.extensions import (
@@ -62,8 +62,7 @@ from handfast.wire.messages import (
 if TYPE_CHECKING:
     from handfast.config.config import ServerConfig
 
-TLS12 = int(ProtocolVersion.TLS12)
-TLS13 = int(ProtocolVersion.TLS13)
+TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
 # The last eight bytes of a ServerHello's random when a 1.3 server negotiates less. RFC 9846 4.2.3.
 DOWNGRADE_SENTINELS = (b"DOWNGRD\x01", b"DOWNGRD\x00")
@@ -88,17 +87,6 @@ class Extended(Protocol):
     @property
     def extensions(self) -> Mapping[int, ExtensionBody]: ...
     def find(self, cls: type[X], /) -> X | None: ...
-
-
-def names(registry: type[Registry], values: Iterable[int]) -> str:
-    """The registered names, for an error; of a long list the first and how many there are besides."""
-    numbers = tuple(values)
-    shown = ", ".join(registry.describe(value) for value in numbers[:_SHOWN]) or "nothing"
-    return f"{shown} and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else shown
-
-
-# Of a peer's list: as many as all that we speak.
-_SHOWN = 20
 
 
 def check_extensions(message: Extended, requested: Collection[int] = ()) -> None:
@@ -139,7 +127,7 @@ def check_answers_hello(hello: ClientHello, answer: ServerHello | HelloRetryRequ
         raise PeerMisbehaved("compression_selected", message=name, method=answer.legacy_compression_method)
     if answer.cipher_suite not in hello.cipher_suites or answer.cipher_suite not in SUITES_13:
         suite = CipherSuite.describe(answer.cipher_suite)
-        ours = names(CipherSuite, hello.cipher_suites)
+        ours = CipherSuite.describe_all(hello.cipher_suites)
         raise PeerMisbehaved("suite_not_offered", message=name, suite=suite, ours=ours)
     requested = {*hello.extensions, ExtensionType.cookie} if isinstance(answer, HelloRetryRequest) else hello.extensions
     check_extensions(answer, requested)
@@ -151,7 +139,7 @@ def check_version(hello: ClientHello, answer: ServerHello | HelloRetryRequest) -
     selected = require(answer, SupportedVersionsServerHello)
     if selected.selected_version != TLS13:
         version = ProtocolVersion.describe(selected.selected_version)
-        ours = names(ProtocolVersion, require(hello, SupportedVersionsClientHello).versions)
+        ours = ProtocolVersion.describe_all(require(hello, SupportedVersionsClientHello).versions)
         raise PeerMisbehaved("version_not_offered", message=name, version=version, ours=ours)
     if answer.legacy_version != TLS12:
         raise PeerMisbehaved("legacy_version", message=name, version=answer.legacy_version)
@@ -168,7 +156,7 @@ def check_retry(hello: ClientHello, retry: HelloRetryRequest) -> int | None:
     group = NamedGroup.describe(wanted.selected_group)
     offered = require(hello, NamedGroupList).named_group_list
     if wanted.selected_group not in offered:
-        ours = names(NamedGroup, offered)
+        ours = NamedGroup.describe_all(offered)
         raise PeerMisbehaved("group_not_offered", message="HelloRetryRequest", group=group, ours=ours)
     if any(share.group == wanted.selected_group for share in require(hello, KeyShareClientHello).client_shares):
         raise PeerMisbehaved("retry_for_shared_group", group=group)
@@ -191,7 +179,7 @@ def check_server_hello(hello: ClientHello, answer: ServerHello, retry: HelloRetr
     share = require(answer, KeyShareServerHello).server_share
     offered = [one.group for one in require(hello, KeyShareClientHello).client_shares]
     if share.group not in offered:
-        ours = names(NamedGroup, offered)
+        ours = NamedGroup.describe_all(offered)
         raise PeerMisbehaved("share_not_offered", group=NamedGroup.describe(share.group), ours=ours)
     if retry is not None and answer.cipher_suite != retry.cipher_suite:
         raise PeerMisbehaved("changed_after_retry", message="ServerHello", field="cipher_suite")
@@ -274,11 +262,11 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class NegotiatedParameters:
-    """What a hello comes to under a configuration: numbers of their registries."""
+    """What a hello comes to under a configuration."""
 
     parameters: OfferedParameters
     suite: int
-    group: int
+    group: NamedGroup
     protocol: str | None
     form: CertificateForm
 
@@ -370,6 +358,9 @@ def sni_name(hello: ClientHello) -> str | None:
     There is one name of each type, and that of a host is printable ASCII; names of other types mean nothing. Raises
     PeerMisbehaved bad_server_name.
     """
+    shape = hello.shape
+    if shape is not None and shape.host_name:
+        return shape.sni_name
     asked = hello.find(ServerNameList)
     if asked is None:
         return None
@@ -379,6 +370,8 @@ def sni_name(hello: ClientHello) -> str | None:
     name = hello.sni_name
     if name is not None and not _HOST_NAME(name):
         raise PeerMisbehaved("bad_server_name", reason="bytes that no host name has")
+    if shape is not None:
+        shape.host_name = True
     return name
 
 
@@ -422,20 +415,20 @@ def choose_suite(ours: Sequence[int], offer: Offer) -> int:
     for suite in ours:
         if suite in offer.parameters.suites:
             return suite
-    theirs = names(CipherSuite, offer.parameters.suites)
-    raise PeerIncompatible("no_common_suite", theirs=theirs, ours=names(CipherSuite, ours))
+    theirs = CipherSuite.describe_all(offer.parameters.suites)
+    raise PeerIncompatible("no_common_suite", theirs=theirs, ours=CipherSuite.describe_all(ours))
 
 
-def choose_group(ours: Sequence[int], offer: Offer) -> int:
+def choose_group(ours: Sequence[int], offer: Offer) -> NamedGroup:
     """Our most wanted group among those with a share, else among those without: a retry asks for it. RFC 9846 4.2.1."""
     for group in ours:
         if group in offer.shares:
-            return group
+            return GROUPS[group]
     for group in ours:
         if group in offer.parameters.groups:
-            return group
-    theirs = names(NamedGroup, offer.parameters.groups)
-    raise PeerIncompatible("no_common_group", theirs=theirs, ours=names(NamedGroup, ours))
+            return GROUPS[group]
+    theirs = NamedGroup.describe_all(offer.parameters.groups)
+    raise PeerIncompatible("no_common_group", theirs=theirs, ours=NamedGroup.describe_all(ours))
 
 
 class OffersProtocols(Protocol):
@@ -523,11 +516,6 @@ def compression_offered(asking: ClientHello | CertificateRequest) -> tuple[int, 
     return () if offered is None else tuple(offered.algorithms)
 
 
-def choose_scheme(ours: Iterable[int], theirs: Collection[int]) -> int | None:
+def choose_scheme(ours: Iterable[SignatureScheme], theirs: Collection[int]) -> SignatureScheme | None:
     """The first of our key's schemes that the peer accepts."""
     return next((scheme for scheme in ours if scheme in theirs), None)
-
-
-def describe_schemes(schemes: Iterable[int]) -> str:
-    """The names of signature schemes."""
-    return names(SignatureScheme, schemes)

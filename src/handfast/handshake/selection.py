@@ -21,6 +21,7 @@ from handfast.crypto import signatures
 from handfast.errors import PeerIncompatible
 from handfast.events import Considered
 from handfast.handshake import negotiate
+from handfast.registry import SCHEMES, SignatureScheme
 from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
@@ -48,24 +49,25 @@ class Choice:
     """
 
     credentials: Credentials | None
-    scheme: int | None
+    scheme: SignatureScheme | None
     reason: str
     considered: tuple[Considered, ...] = ()
 
 
-def signer_schemes(credentials: Credentials) -> tuple[int, ...]:
+def signer_schemes(credentials: Credentials) -> tuple[SignatureScheme, ...]:
     """What these credentials sign messages with, most wanted first. RFC 9846 4.3.3 keeps some for certificates."""
     return _proving(tuple(credentials.signer.schemes), client=False)
 
 
-def client_schemes(credentials: Credentials) -> tuple[int, ...]:
+def client_schemes(credentials: Credentials) -> tuple[SignatureScheme, ...]:
     """Schemes that a client's credentials can sign with: RFC 9963's only where its signer names nothing better."""
     return signer_schemes(credentials) or _proving(tuple(credentials.signer.schemes), client=True)
 
 
 @lru_cache(maxsize=64)
-def _proving(schemes: tuple[int, ...], *, client: bool) -> tuple[int, ...]:
-    return tuple(scheme for scheme in schemes if signatures.may_prove(scheme, client=client))
+def _proving(schemes: tuple[int, ...], *, client: bool) -> tuple[SignatureScheme, ...]:
+    known = [SCHEMES[scheme] for scheme in schemes if scheme in SCHEMES]
+    return tuple(scheme for scheme in known if signatures.may_prove(scheme, client=client))
 
 
 # At a server
@@ -80,8 +82,8 @@ def choose_server_credentials(
     usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, schemes)) is not None]
     if not usable:
         key = " or ".join(one.key_description for one in candidates)
-        ours = negotiate.describe_schemes(scheme for one in candidates for scheme in one.signer.schemes)
-        theirs = negotiate.describe_schemes(schemes)
+        ours = SignatureScheme.describe_all(scheme for one in candidates for scheme in one.signer.schemes)
+        theirs = SignatureScheme.describe_all(schemes)
         raise PeerIncompatible("no_common_scheme", theirs=theirs, ours=ours, key=key)
     best, fit = usable[0], 0
     if server_name is not None:
@@ -106,7 +108,8 @@ def name_fit(credentials: Credentials, server_name: str) -> int:
 
 def _considered_by_server(one: Credentials, best: Credentials, reason: str, *, accepted: bool) -> Considered:
     why_not = f"it is not {reason}" if accepted else f"the client accepts no scheme of its {one.key_description} key"
-    return Considered(one.chain[0], one is best, f"it is {reason}" if one is best else why_not)
+    why = f"it is {reason}" if one is best else why_not
+    return Considered(certificate=one.chain[0], shown=one is best, why=why)
 
 
 # At a client
@@ -118,7 +121,7 @@ def choose_client_credentials(
     *,
     at: datetime,
     anyway: bool = True,
-    schemes_of: Callable[[Credentials], Iterable[int]] = client_schemes,
+    schemes_of: Callable[[Credentials], Iterable[SignatureScheme]] = client_schemes,
 ) -> Choice:
     """The first credentials that fit the request in every point.
 
@@ -127,7 +130,7 @@ def choose_client_credentials(
     """
     if not candidates:
         return Choice(None, None, "none is configured")
-    found: list[tuple[Credentials, int | None, list[Objection], list[Objection]]] = []
+    found: list[tuple[Credentials, SignatureScheme | None, list[Objection], list[Objection]]] = []
     for one in candidates:
         scheme = negotiate.choose_scheme(schemes_of(one), wanted.schemes)
         found.append((one, scheme, *_objections(one, scheme, wanted, at)))
@@ -138,10 +141,10 @@ def choose_client_credentials(
         nearest = None
     considered = tuple(
         Considered(
-            one.chain[0],
-            nearest is not None and one is nearest[0],
-            _why([*never, *objections], wanted),
-            tuple(objection.code for objection in (*never, *objections)),
+            certificate=one.chain[0],
+            shown=nearest is not None and one is nearest[0],
+            why=_why([*never, *objections], wanted),
+            objections=tuple(objection.code for objection in (*never, *objections)),
         )
         for one, _, never, objections in found
     )
@@ -247,5 +250,5 @@ def _unmet_filters(leaf: Parsed, filters: Iterable[tuple[bytes, bytes]]) -> list
     return unmet
 
 
-def _scheme(credentials: Credentials, accepted: Collection[int]) -> int | None:
+def _scheme(credentials: Credentials, accepted: Collection[int]) -> SignatureScheme | None:
     return negotiate.choose_scheme(signer_schemes(credentials), accepted)

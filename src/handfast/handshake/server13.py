@@ -61,7 +61,7 @@ def server13(
     """What follows a ClientHello that has all we need; ``resumption`` is the session that it resumes."""
     info, suite_id, group = hs.info, negotiated.suite, negotiated.group
     suite = SUITES_13[suite_id]
-    info.version, info.suite, info.group = negotiate.TLS13, suite_id, group
+    info.version, info.suite, info.group = negotiate.TLS13, suite.id, group
     info.application_protocol, info.resumed = negotiated.protocol, resumption is not None
     mine = None if resumption is not None else (yield from own_identity(hs, offer))
     public, shared_secret = hs.seams.encapsulate(group, offer.shares[group])

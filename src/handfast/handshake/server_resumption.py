@@ -24,7 +24,6 @@ from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.needs import CheckReplay, Issue, Redeem
 from handfast.handshake.server_names import may_have_credentials
 from handfast.sessions.state import FORMAT, TicketState
-from handfast.trust.verifiers import policy_id
 from handfast.wire.extensions import (
     EarlyDataIndicationNewSessionTicket,
     Extensions,
@@ -71,6 +70,8 @@ def trusted_under(config: Config, *parts: str | bytes) -> bytes:
 
 def trusted_by(config: Config) -> bytes:
     """Who judges: the first part of what sessions are bound to, looked up each time as verifiers may load anew."""
+    from handfast.trust.verifiers import policy_id
+
     own = policy_id(config.verifier)
     return b"?" + config.own_id if own is None else b"=" + own
 

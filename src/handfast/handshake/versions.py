@@ -9,7 +9,7 @@ from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from handfast.errors import PeerIncompatible, PeerMisbehaved
-from handfast.handshake.negotiate import DOWNGRADE_SENTINELS, TLS12, TLS13, names
+from handfast.handshake.negotiate import DOWNGRADE_SENTINELS, TLS12, TLS13
 from handfast.registry import CipherSuite, ExtensionType, ProtocolVersion
 from handfast.wire import messages12
 from handfast.wire.extensions import SupportedVersionsClientHello
@@ -43,7 +43,7 @@ _ONLY_13 = frozenset(
         ExtensionType.ticket_request,
     )
 )
-_MEANINGLESS = {TLS12: _ONLY_13, TLS13: _ONLY_12, None: _ONLY_12 | _ONLY_13}
+_MEANINGLESS: dict[int | None, frozenset[ExtensionType]] = {TLS12: _ONLY_13, TLS13: _ONLY_12, None: _ONLY_12 | _ONLY_13}
 
 
 def check_decoded(hello: ClientHello, version: int | None) -> None:
@@ -51,11 +51,22 @@ def check_decoded(hello: ClientHello, version: int | None) -> None:
     hello.check_decoded(_MEANINGLESS[version])
 
 
-def choose_version(ours: Collection[int], hello: ClientHello) -> int:
-    """The highest version that we and the client speak. RFC 9846 4.3.1; RFC 7507 3 against a client that fell back.
+def choose_version(ours: tuple[int, ...], hello: ClientHello) -> int:
+    """The highest version that we and the client speak, the same for all hellos of one shape. RFC 9846 4.3.1.
 
-    What the hello says must then decode, as far as it means something in that version.
+    A client that fell back is refused, RFC 7507 3. What the hello says must decode, as far as it means something in
+    that version.
     """
+    shape = hello.shape
+    if shape is None:
+        return _choose_version(ours, hello)
+    version = shape.versions.get(ours)
+    if version is None:
+        version = shape.versions[ours] = _choose_version(ours, hello)
+    return version
+
+
+def _choose_version(ours: Collection[int], hello: ClientHello) -> int:
     versions = hello.find(SupportedVersionsClientHello)
     if versions is None and ExtensionType.supported_versions in hello.extensions:
         check_decoded(hello, None)
@@ -78,7 +89,7 @@ def check_version(ours: Collection[int], answer: ServerHello | HelloRetryRequest
     if not isinstance(answer, messages12.ServerHello):
         if TLS13 not in ours:
             version = ProtocolVersion.describe(TLS13)
-            offer = names(ProtocolVersion, ours)
+            offer = ProtocolVersion.describe_all(ours)
             raise PeerMisbehaved("version_not_offered", message=type(answer).__name__, version=version, ours=offer)
     elif TLS13 in ours and answer.random[-8:] in DOWNGRADE_SENTINELS:
         raise PeerMisbehaved("downgrade_sentinel")
@@ -88,5 +99,5 @@ def check_version(ours: Collection[int], answer: ServerHello | HelloRetryRequest
 
 def _no_common(theirs: Collection[int], ours: Collection[int]) -> PeerIncompatible:
     return PeerIncompatible(
-        "no_common_version", theirs=names(ProtocolVersion, theirs), ours=names(ProtocolVersion, ours)
+        "no_common_version", theirs=ProtocolVersion.describe_all(theirs), ours=ProtocolVersion.describe_all(ours)
     )

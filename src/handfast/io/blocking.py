@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo, Result, UnverifiedPeer, VerifiedPeer
     from handfast.handshake.needs import Need
 
-RECEIVE_SIZE = 64 * 1024
+# No more than may be held while a peer is judged: it is not read from before the verdict.
+RECEIVE_SIZE = limits.UNJUDGED_BYTES
 
 # Given the need and what its signer or verifier returned, gives the answer; may block.
 NeedHandler = Callable[["Need", Any], object]
@@ -273,6 +274,9 @@ class BlockingTransport:
     def _lost(self) -> HandfastError:
         """The transport failed: the error that says why, which the peer may have sent before."""
         for data in _drain(self._sock, limits.DRAIN_TIMEOUT, limits.DRAIN_BYTES):
+            if not self._connection.connected and self._connection.need is not None:
+                # Nothing of it would be read before an answer.
+                break
             try:
                 with self._state:
                     self._take(self._connection.receive(data))

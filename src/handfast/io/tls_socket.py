@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from handfast.engine import (
         ClientAuth,
+        ClientAuthWord,
         ConnectionInfo,
         UnverifiedPeer,
         VerifiedPeer,
@@ -170,7 +171,7 @@ class TLSSocket(BlockingTransport):
         self._flush()
 
     def request_client_certificate(
-        self, *, client_auth: ClientAuth | None = None
+        self, *, client_auth: ClientAuth | ClientAuthWord | None = None
     ) -> VerifiedPeer | UnverifiedPeer | None:
         """At a server, after the handshake: ask the client who it is, and wait for its answer. RFC 9846 4.7.2.
 

@@ -14,10 +14,11 @@ from handfast.registry import SignatureScheme
 from handfast.roles import Role
 from handfast.text import escape
 from handfast.wire.codec import decode
+from handfast.words import mode, numbers
 from handfast.x509 import loading as files
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
     from os import PathLike
 
     from handfast.credentials.signers import Signer
@@ -31,25 +32,25 @@ class HeldKey:
     Attributes:
         signer: makes the signatures; it may be one of a token, and may return an awaitable.
         public_key_info: the key's SubjectPublicKeyInfo, DER, as its certificates have it.
-        roles: the roles in which it may prove who somebody is.
-        schemes: the signature schemes it may be used with; () for all that the signer has.
+        roles: the roles in which it may prove who somebody is, as ["server"].
+        schemes: the signature schemes it may be used with, by name or number; () for all that the signer has.
         tls12: whether it may be used in TLS 1.2 too, where a server chooses more of what is signed.
     """
 
     signer: Signer
     public_key_info: bytes = field(repr=False)
-    roles: Collection[Role]
-    schemes: tuple[int, ...] = ()
+    roles: Collection[Role | str]
+    schemes: Sequence[int | str] = ()
     tls12: bool = False
 
     def __post_init__(self) -> None:
-        unable = [scheme for scheme in self.schemes if scheme not in self.signer.schemes]
-        if unable:
-            names = ", ".join(map(SignatureScheme.describe, unable))
-            raise bad_option("schemes", f"the key cannot make {names}", "leave them out")
-        if not self.roles or not all(isinstance(role, Role) for role in self.roles):
+        if self.schemes != ():
+            usable = numbers("schemes", self.schemes, self.signer.schemes, SignatureScheme, "the key cannot make")
+            object.__setattr__(self, "schemes", usable)
+        if not self.roles or isinstance(self.roles, str):
             reason = "a key is held for the role of a client, of a server, or both"
-            raise bad_option("roles", reason, "name one of them")
+            raise bad_option("roles", reason, 'give a list, as roles=["server"]')
+        object.__setattr__(self, "roles", tuple(mode("roles", role, Role) for role in self.roles))
         if type(self.signer) is LocalSigner and not self._is_of(self.signer.public_key):
             raise ConfigError("key_mismatch", cert="public_key_info", key="the signer")
 
@@ -70,8 +71,8 @@ class HeldKey:
         path: str | PathLike[str],
         password: bytes | None = None,
         *,
-        roles: Collection[Role],
-        schemes: tuple[int, ...] = (),
+        roles: Collection[Role | str],
+        schemes: Sequence[int | str] = (),
         tls12: bool = False,
     ) -> HeldKey:
         """A key from a file; its certificate is not needed, and may be renewed without the holder.

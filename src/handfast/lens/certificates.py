@@ -1,4 +1,4 @@
-"""Certificates and names in words, for the makers of a lens; it reads X.509, which the lenses themselves do not."""
+"""Certificates and names in words: what a lens says of them unless it is given other words."""
 
 from __future__ import annotations
 

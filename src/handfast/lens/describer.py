@@ -1,7 +1,7 @@
 """How a lens puts certificates and names into words.
 
-A lens does not import X.509 by itself, so its maker gives it these functions: those of ``lens.certificates``,
-or the defaults, which say what can be said without reading X.509 at all.
+Those of ``lens.certificates`` name them, and are what a lens uses unless it is given others; the defaults here say what
+can be said without reading X.509 at all.
 """
 
 from __future__ import annotations

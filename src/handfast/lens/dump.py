@@ -116,7 +116,7 @@ def _value(field: Field, *, hide_sessions: bool) -> str:
 
 
 def _hidden_session(value: bytes) -> str:
-    return f": {len(value)} bytes (hidden: --secrets=all shows them)"
+    return f': {len(value)} bytes (hidden: secrets="all" shows them)'
 
 
 def _described(field: Field, describer: Describer) -> list[str]:

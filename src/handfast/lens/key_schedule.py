@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from handfast.events import Checked, KeysChanged, MessageSeen, SecretDerived
 
 _SENDERS = {Direction.CLIENT_TO_SERVER: "client", Direction.SERVER_TO_CLIENT: "server"}
-_HIDDEN = "(hidden: --secrets shows it)"
+_HIDDEN = '(hidden: secrets="traffic" shows it)'
 # The parts of a hybrid's shared secret in their order, with their lengths. draft-ietf-tls-ecdhe-mlkem 4.3.
 _JOINED: dict[int, tuple[tuple[str, int], ...]] = {
     NamedGroup.X25519MLKEM768: (("ML-KEM-768", 32), ("X25519", 32)),

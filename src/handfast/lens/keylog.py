@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Self
+
+from handfast.files import append_private
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from os import PathLike
+    from types import TracebackType
 
     from handfast.events import Secret
 
@@ -20,6 +24,31 @@ class KeyLog:
 
     def __init__(self, write_line: Callable[[str], object]) -> None:
         self._write_line = write_line
+        self._close: Callable[[], None] = lambda: None
+
+    @classmethod
+    def to_file(cls, path: str | PathLike[str]) -> Self:
+        """A key log that is appended to a file, which only its owner may read: with it, the connection can be read.
+
+        Close it, or use it in a ``with``. Raises ConfigError not_a_regular_file, foreign_file, hard_link,
+        file_unwritable.
+        """
+        file = append_private(path)
+        log = cls(lambda line: file.write(line.encode()))
+        log._close = file.close
+        return log
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file of ``to_file``; no more secrets may come then."""
+        self._close()
 
     def __call__(self, secret: Secret) -> None:
         """Log one secret. RFC 9850 2."""

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry, SignatureScheme, is_grease
+from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
 from handfast.text import listed
 from handfast.wire import extensions as ext
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from handfast.wire.messages import ClientHello
 
 _LISTED = 6
@@ -29,18 +27,19 @@ def versions(hello: ClientHello | None) -> str:
     if hello is None:
         return "nothing"
     found = hello.find(ext.SupportedVersionsClientHello)
-    return _names(ProtocolVersion, found.versions if found else (hello.legacy_version,))
+    return ProtocolVersion.describe_all(found.versions if found else (hello.legacy_version,))
 
 
 def in_words(hello: ClientHello | None) -> str:
     """Versions, suites, groups and schemes: "TLS 1.3; suites ...; groups ...; signature schemes ..."."""
     if hello is None:
         return "nothing"
-    said = [versions(hello), f"suites {_names(CipherSuite, hello.cipher_suites)}"]
+    said = [versions(hello), f"suites {CipherSuite.describe_all(hello.cipher_suites, _LISTED)}"]
     if groups := hello.find(ext.NamedGroupList):
-        said.append(f"groups {_names(NamedGroup, groups.named_group_list)}")
+        said.append(f"groups {NamedGroup.describe_all(groups.named_group_list, _LISTED)}")
     if schemes := hello.find(ext.SignatureSchemeList):
-        said.append(f"signature schemes {_names(SignatureScheme, schemes.supported_signature_algorithms)}")
+        names = SignatureScheme.describe_all(schemes.supported_signature_algorithms, _LISTED)
+        said.append(f"signature schemes {names}")
     return "; ".join(said)
 
 
@@ -49,7 +48,3 @@ def limits_of_ours(hello: ClientHello | None) -> str:
     speaks_12 = hello is not None and any(suite >> 8 != 0x13 for suite in hello.cipher_suites)
     older = ", in TLS 1.2 ECDHE with AEAD suites only" if speaks_12 else ""
     return f"handfast speaks TLS 1.3 and 1.2{older}: no RSA key exchange, finite-field groups or CBC suites"
-
-
-def _names(registry: type[Registry], numbers: Iterable[int]) -> str:
-    return listed([registry.describe(number) for number in numbers if not is_grease(number)], _LISTED)

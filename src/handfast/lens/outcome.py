@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from handfast.errors import ConnectionLost, HandfastError, PeerRejected
 from handfast.events import (
@@ -33,6 +33,8 @@ from handfast.wire.messages import ClientHello, Finished, HelloRetryRequest, New
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from handfast.connection_info import ConnectionInfo
 
 _A = AlertDescription
 # What is said of a certificate, or of its absence.
@@ -146,7 +148,7 @@ class Outcome:
 
     def __init__(self, role: Role, clock: Callable[[], float] = time.time) -> None:
         self.role = role
-        self.info: Any = None
+        self.info: ConnectionInfo | None = None
         self.last_message = ""
         self.answered = False
         self.ca_names: tuple[bytes, ...] | None = None

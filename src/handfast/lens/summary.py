@@ -13,7 +13,6 @@ from handfast.registry import (
     ProtocolVersion,
     Registry,
     SignatureScheme,
-    is_grease,
 )
 from handfast.text import escape
 from handfast.wire import extensions as ext
@@ -77,13 +76,13 @@ def requested_names(
 
 def _client_hello(hello: msg.ClientHello, _describer: Describer) -> Iterable[str]:
     versions = hello.find(ext.SupportedVersionsClientHello)
-    yield _names(ProtocolVersion, versions.versions if versions else (hello.legacy_version,))
+    yield ProtocolVersion.describe_all(versions.versions if versions else (hello.legacy_version,))
     yield _counted("suite", CipherSuite, hello.cipher_suites)
     if groups := hello.find(ext.NamedGroupList):
-        yield f"groups {_names(NamedGroup, groups.named_group_list)}"
+        yield f"groups {NamedGroup.describe_all(groups.named_group_list)}"
     if shares := hello.find(ext.KeyShareClientHello):
-        sent = _names(NamedGroup, tuple(share.group for share in shares.client_shares))
-        yield f"key shares {sent}" if sent else "no key share"
+        sent = tuple(share.group for share in shares.client_shares)
+        yield f"key shares {NamedGroup.describe_all(sent)}" if sent else "no key share"
     if names := hello.find(ext.ServerNameList):
         yield f"SNI {_texts(name.host_name for name in names.server_name_list)}"
     if protocols := hello.find(ext.ProtocolNameList):
@@ -207,15 +206,9 @@ def _new_session_ticket_12(message: msg12.NewSessionTicket, _describer: Describe
     yield f"ticket of {len(message.ticket)} bytes, good for {message.ticket_lifetime_hint} s"
 
 
-def _names(registry: type[Registry], numbers: Iterable[int]) -> str:
-    """The numbers' names, with the GREASE values, which mean nothing, as one word."""
-    known = [registry.describe(number) for number in numbers if not is_grease(number)]
-    return ", ".join([*known, *(["GREASE"] if any(map(is_grease, numbers)) else [])])
-
-
 def _counted(noun: str, registry: type[Registry], numbers: tuple[int, ...]) -> str:
     """A few by name, many as a count."""
-    return f"{noun}s {_names(registry, numbers)}" if len(numbers) <= 4 else count(len(numbers), noun)
+    return f"{noun}s {registry.describe_all(numbers)}" if len(numbers) <= 4 else count(len(numbers), noun)
 
 
 def _texts(values: Iterable[bytes]) -> str:

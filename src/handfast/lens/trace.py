@@ -15,7 +15,7 @@ allows until the event that announces them; of the others it remembers only that
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from handfast.events import (
     AlertSeen,
@@ -38,7 +38,7 @@ from handfast.events import (
     SecretLevel,
 )
 from handfast.lens import summary
-from handfast.lens.describer import Describer
+from handfast.lens.certificates import DESCRIBER
 from handfast.lens.dump import dumped_fields, hexdump, named_fields, readable_dump
 from handfast.lens.key_schedule import KeySchedule
 from handfast.limits import MAX_LOG_LINE
@@ -60,6 +60,9 @@ from handfast.wire.fields import fields_of, fields_of_struct
 from handfast.wire.messages import MESSAGES, CompressedCertificate, Finished
 from handfast.wire.messages_old import messages_of
 from handfast.wire.records import RecordHeader
+
+if TYPE_CHECKING:
+    from handfast.lens.describer import Describer
 
 Detail = Literal["names", "fields", "bytes"]
 Secrets = Literal["none", "traffic", "all"]
@@ -84,6 +87,7 @@ class Trace:
     """An observer that writes lines, and whose method ``secret`` is a secret sink.
 
     ``write`` gets each line without its line break; ``label`` is the first column, the connection's number.
+    ``describer`` puts certificates and names into words; without one they are described by their names.
     """
 
     def __init__(
@@ -99,7 +103,7 @@ class Trace:
         self._detail = detail
         self._levels = _LEVELS[secrets]
         self._label = label
-        self._describer = describer or Describer()
+        self._describer = describer or DESCRIBER
         self._values: dict[str, bytes | SecretLevel] = {}
         self._started: float | None = None
         self._heading_time = 0.0
@@ -180,7 +184,7 @@ class Trace:
         if SecretLevel.TRAFFIC in self._levels:
             yield from (_DEEPER + row for row in readable_dump(content))
         else:
-            yield f"{_INDENT}{len(content)} bytes of application data (hidden: --secrets shows them)"
+            yield f'{_INDENT}{len(content)} bytes of application data (hidden: secrets="traffic" shows them)'
 
     def _closed(self, event: Closed) -> Iterator[str]:
         yield from self._undecoded(event.direction)
@@ -259,8 +263,8 @@ class Trace:
         if isinstance(value, bytes):
             yield f"{_DEEPER}value: {value.hex()}"
         else:
-            option = "--secrets=all" if value is SecretLevel.ALL else "--secrets"
-            yield f"{_DEEPER}value: (hidden: {option} shows it)"
+            level = 'secrets="all"' if value is SecretLevel.ALL else 'secrets="traffic"'
+            yield f"{_DEEPER}value: (hidden: {level} shows it)"
         if self._schedule is not None:
             yield from map(_DEEPER.__add__, self._schedule.derived(event))
 

@@ -8,18 +8,21 @@ in either.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, PeerRejected
 from handfast.errors.foreign import said_by
 from handfast.lens import offered
-from handfast.lens.describer import Describer
+from handfast.lens.certificates import DESCRIBER
 from handfast.lens.outcome import ABOUT_CERTIFICATES, HTTP_REFUSALS, Cause, CauseCode, Manner, Outcome
 from handfast.lens.summary import count
 from handfast.limits import MAX_PEER_TEXT
-from handfast.registry import AlertDescription, CipherSuite, NamedGroup, ProtocolVersion
+from handfast.registry import AlertDescription
 from handfast.roles import Role
 from handfast.text import escape
+
+if TYPE_CHECKING:
+    from handfast.lens.describer import Describer
 
 _NAMES_LISTED = 4
 _TELLS_ALL = frozenset({"connect_failed", "given_up"})
@@ -27,14 +30,14 @@ _TELLS_ALL = frozenset({"connect_failed", "given_up"})
 
 def line(outcome: Outcome, error: BaseException | None = None, describer: Describer | None = None) -> str:
     """The verdict in one printable line; ``error`` is what ended the connection, if something did."""
-    return _Words(outcome, describer or Describer()).line(error)
+    return _Words(outcome, describer or DESCRIBER).line(error)
 
 
 def hint(outcome: Outcome, error: HandfastError | None, describer: Describer | None = None) -> str:
     """What to do about what ended the connection: what is known of the cause, or else the error's own hint."""
     cause = outcome.cause(error)
     if cause is not None:
-        return _Words(outcome, describer or Describer()).hint(cause)
+        return _Words(outcome, describer or DESCRIBER).hint(cause)
     return "" if error is None else error.hint
 
 
@@ -57,7 +60,7 @@ class _Words:
         return f"{said}; {', '.join(self._parameters())}"
 
     def _version(self) -> str:
-        return ProtocolVersion.describe(self.info.version)
+        return str(self.info.version)
 
     # What came off
 
@@ -111,9 +114,7 @@ class _Words:
 
     def _parameters(self) -> list[str]:
         info = self.info
-        said = [CipherSuite.describe(info.suite)]
-        if info.group is not None:
-            said.append(NamedGroup.describe(info.group))
+        said = [str(one) for one in (info.suite, info.group) if one is not None]
         if info.application_protocol is not None:
             said.append(f"ALPN {escape(info.application_protocol)}")
         elif wanted := self.outcome.protocols:
@@ -243,8 +244,9 @@ def _http(http: Any) -> str:
 
 _ALL_THE_SAME = "; it is shown all the same"
 _HINTS = {
-    CauseCode.ISSUER_NOT_NAMED: "show a certificate that one of the CAs named issued, with --cert and --key; if its"
-    " issuer is an intermediate below one of them, append the intermediate's certificate to the file of --cert",
+    CauseCode.ISSUER_NOT_NAMED: "show a certificate that one of the CAs named issued, in credentials; if its"
+    " issuer is an intermediate below one of them, append the intermediate's certificate to the chain of our"
+    " credentials",
     CauseCode.ISSUER_ENCODING: "have the certificate issued anew, or the server's CA file made anew, so that both write"
     " the name with the same string types: servers compare names by their bytes",
     CauseCode.ISSUER_REKEYED: "the CA was probably made anew under its old name: have the certificate issued by the CA"
@@ -256,10 +258,10 @@ _HINTS = {
     CauseCode.CERTIFICATE_REFUSED: "nothing here speaks against our certificate: it may be revoked, its owner may not"
     " be allowed in, or its CA be another under the same name; the server's log says what it found",
     CauseCode.LEAF_ALONE: "only the leaf was sent: if its issuer is an intermediate, append the intermediate's"
-    " certificate to the file of --cert; else the server's log says what it found",
+    " certificate to the chain of our credentials; else the server's log says what it found",
     CauseCode.RENEGOTIATION: "it wants the client certificate for this path only, by renegotiation, which is not done"
     " here: have it ask in the first handshake (Apache: SSLVerifyClient outside of Location and Directory; IIS:"
-    " clientcertnegotiation=enable), or speak TLS 1.3 with --post-handshake-auth",
-    CauseCode.LARGE_HELLO: "a middlebox on the path may not bear a hello of more than one packet: try --groups x25519,"
-    " which makes it small; or is this not the TLS port?",
+    " clientcertnegotiation=enable), or speak TLS 1.3 with post_handshake_auth=True",
+    CauseCode.LARGE_HELLO: "a middlebox on the path may not bear a hello of more than one packet: try"
+    ' groups=["x25519"], which makes it small; or is this not the TLS port?',
 }

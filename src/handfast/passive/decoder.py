@@ -116,7 +116,7 @@ class Decoder:
         self._not_whole()
 
     def _note(self, direction: Direction, code: str, text: str) -> None:
-        self._watch.emit(Noted(self._watch.time, direction, code, text))
+        self._watch.emit(Noted(time=self._watch.time, direction=direction, code=code, text=text))
 
     def _not_whole(self) -> None:
         self._proofs.whole = False
@@ -212,7 +212,20 @@ class Decoder:
         self, direction: Direction, index: int, epoch: Epoch, frame: Frame, opened: Opened, unread: str = ""
     ) -> None:
         now = self._watch.tick()
-        self._watch.emit(RecordSeen(now, direction, index, epoch, frame.header, frame.body, *opened, unread))
+        self._watch.emit(
+            RecordSeen(
+                time=now,
+                direction=direction,
+                index=index,
+                epoch=epoch,
+                header=frame.header,
+                body=frame.body,
+                content_type=opened[0],
+                content=opened[1],
+                padding=opened[2],
+                unreadable_reason=unread,
+            )
+        )
 
     def _content(
         self, direction: Direction, side: Side, index: int, kind: int, content: bytes, *, protected: bool
@@ -235,7 +248,16 @@ class Decoder:
         self._tell_record(direction, index, Epoch.PLAINTEXT, frame, (HANDSHAKE, frame.body, 0))
         self._note(direction, "sslv2_hello", "the hello comes in the framing of SSL 2.0")
         hello = sslv2.as_client_hello(frame.body)
-        self._watch.emit(MessageSeen(self._watch.time, direction, side.epoch, hello, hello.raw, (index,)))
+        self._watch.emit(
+            MessageSeen(
+                time=self._watch.time,
+                direction=direction,
+                epoch=side.epoch,
+                message=hello,
+                raw=hello.raw,
+                records=(index,),
+            )
+        )
         self._take_client_hello(direction, hello, frame.body)
 
     # Messages
@@ -269,7 +291,11 @@ class Decoder:
         except (BadMessage, PeerMisbehaved) as error:
             self._undecoded(direction, side, raw, error)
             return
-        self._watch.emit(MessageSeen(self._watch.time, direction, side.epoch, message, raw, records))
+        self._watch.emit(
+            MessageSeen(
+                time=self._watch.time, direction=direction, epoch=side.epoch, message=message, raw=raw, records=records
+            )
+        )
         if isinstance(message, ClientHello) and direction is C2S:
             self._take_client_hello(direction, message, raw)
         elif isinstance(message, messages12.ServerHello) and self._server_hello is None and direction is S2C:
@@ -370,5 +396,7 @@ class Decoder:
         self, client_random: bytes, name: str, label: str, inputs: tuple[str, ...], context: bytes, value: bytes
     ) -> None:
         keylog_label, level = keylog.about(name, keylog.SECRETS_12)
-        self._watch.reveal(Secret(name, level, keylog_label, client_random, value))
-        self._watch.emit(SecretDerived(self._watch.time, name, label, inputs, context))
+        self._watch.reveal(
+            Secret(name=name, level=level, keylog_label=keylog_label, client_random=client_random, value=value)
+        )
+        self._watch.emit(SecretDerived(time=self._watch.time, name=name, label=label, inputs=inputs, context=context))

@@ -151,7 +151,11 @@ class Handshake12:
             self._resume()
         keys = self._keys.get(sender, [])
         if keys:
-            self._watch.emit(KeysChanged(self._watch.time, sender.sends, Epoch.APPLICATION, self._suite.id))
+            self._watch.emit(
+                KeysChanged(
+                    time=self._watch.time, direction=sender.sends, epoch=Epoch.APPLICATION, suite=self._suite.id
+                )
+            )
         return keys
 
     def _derive(self) -> None:
@@ -173,7 +177,17 @@ class Handshake12:
         name = None if self._client_hello is None else self._client_hello.sni_name
         answer = self._server_hello
         version, now, protocol = int(ProtocolVersion.TLS12), self._watch.time, selected_protocol(answer)
-        self._watch.emit(Negotiated(now, version, self._suite.id, group, False, name, protocol))
+        self._watch.emit(
+            Negotiated(
+                time=now,
+                version=version,
+                suite=self._suite.id,
+                group=group,
+                retried=False,
+                server_name=name,
+                application_protocol=protocol,
+            )
+        )
 
     def _check_finished(
         self, sender: Role, finished: Finished, transcript_hash: bytes, main_secret: MainSecret12
@@ -196,4 +210,14 @@ class Handshake12:
 
     def _tell(self, sender: Role, what: str, content: bytes, expected: bytes, received: bytes) -> None:
         now = self._watch.time
-        self._watch.emit(Checked(now, sender.sends, what, content, expected, received, self._believed))
+        self._watch.emit(
+            Checked(
+                time=now,
+                direction=sender.sends,
+                what=what,
+                content=content,
+                expected=expected,
+                received=received,
+                ok=self._believed,
+            )
+        )

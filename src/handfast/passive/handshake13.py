@@ -176,7 +176,17 @@ class Handshake13:
         protocol = selected_protocol(message)
         group = None if share is None else share.server_share.group
         retried, now = self._proofs.retried, self._watch.time
-        self._watch.emit(Negotiated(now, _VERSION, suite.id, group, retried, client_hello.sni_name, protocol))
+        self._watch.emit(
+            Negotiated(
+                time=now,
+                version=_VERSION,
+                suite=suite.id,
+                group=group,
+                retried=retried,
+                server_name=client_hello.sni_name,
+                application_protocol=protocol,
+            )
+        )
 
     # Early data
 
@@ -198,14 +208,14 @@ class Handshake13:
                     self._report(name, _DERIVATIONS[name][0], ("early_secret",), hello_hash, known)
         secret = TrafficSecret(_EARLY_SECRET, suite.hash, value, self._report)
         self._sides[C2S].put_on([(Protection13(suite, secret), secret)], Epoch.EARLY)
-        self._watch.emit(KeysChanged(self._watch.time, C2S, Epoch.EARLY, suite.id))
+        self._watch.emit(KeysChanged(time=self._watch.time, direction=C2S, epoch=Epoch.EARLY, suite=suite.id))
 
     def _end_refused_early_data(self) -> None:
         """After a HelloRetryRequest the client goes on without keys."""
         side = self._sides[C2S]
         if side.epoch is Epoch.EARLY:
             side.epoch, side.secret, side.protection = Epoch.PLAINTEXT, None, None
-            self._watch.emit(KeysChanged(self._watch.time, C2S, Epoch.PLAINTEXT, 0))
+            self._watch.emit(KeysChanged(time=self._watch.time, direction=C2S, epoch=Epoch.PLAINTEXT, suite=0))
 
     def _answer_early_data(self, answer: EncryptedExtensions) -> None:
         side = self._sides[C2S]
@@ -230,7 +240,7 @@ class Handshake13:
     def _put_on(self, direction: Direction, side: Side, epoch: Epoch, keys: Keys) -> None:
         if self.suite is not None and keys:
             side.put_on(keys, epoch)
-            self._watch.emit(KeysChanged(self._watch.time, direction, epoch, self.suite.id))
+            self._watch.emit(KeysChanged(time=self._watch.time, direction=direction, epoch=epoch, suite=self.suite.id))
 
     def _keys(self, secrets: list[TrafficSecret]) -> Keys:
         suite = self.suite
@@ -262,8 +272,10 @@ class Handshake13:
 
     def _report(self, name: str, label: str, inputs: tuple[str, ...], context: bytes, value: bytes) -> None:
         keylog_label, level = keylog.about(name)
-        self._watch.reveal(Secret(name, level, keylog_label, self._client_random, value))
-        self._watch.emit(SecretDerived(self._watch.time, name, label, inputs, context))
+        self._watch.reveal(
+            Secret(name=name, level=level, keylog_label=keylog_label, client_random=self._client_random, value=value)
+        )
+        self._watch.emit(SecretDerived(time=self._watch.time, name=name, label=label, inputs=inputs, context=context))
 
 
 def _not_known(name: str) -> str:

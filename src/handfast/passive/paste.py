@@ -113,7 +113,7 @@ class Paste:
             # Most pastes that end too early hold most of a hello all the same: its fields are shown as far as they go.
             self._record(data[0], data[RECORD_HEADER:], direction)
             text = f"{end - len(data)} bytes of this record are missing"
-            self._watch.emit(Noted(self._watch.time, direction, "gap", text))
+            self._watch.emit(Noted(time=self._watch.time, direction=direction, code="gap", text=text))
             return
         self._decoder.feed(direction, data)
 
@@ -141,9 +141,18 @@ class Paste:
             message = self._parsed(raw)
         except (BadMessage, PeerMisbehaved) as error:
             text = f"{HandshakeType.describe(raw[0])} of {len(raw)} bytes: {escape(error.what)}"
-            self._watch.emit(Noted(self._watch.time, direction, "undecoded", text))
+            self._watch.emit(Noted(time=self._watch.time, direction=direction, code="undecoded", text=text))
             return
-        self._watch.emit(MessageSeen(self._watch.time, direction, Epoch.PLAINTEXT, message, raw, (index,)))
+        self._watch.emit(
+            MessageSeen(
+                time=self._watch.time,
+                direction=direction,
+                epoch=Epoch.PLAINTEXT,
+                message=message,
+                raw=raw,
+                records=(index,),
+            )
+        )
 
     def _parsed(self, raw: bytes) -> HandshakeMessage:
         """The message, of the version that the ServerHello said; without one, of whichever it decodes in."""
@@ -164,7 +173,18 @@ class Paste:
         self._counts[direction] += 1
         header = bytes((kind, 3, 3)) + min(len(content), MAX_PLAINTEXT).to_bytes(2, "big")
         now = self._watch.tick()
-        self._watch.emit(RecordSeen(now, direction, index, Epoch.PLAINTEXT, header, content, kind, content))
+        self._watch.emit(
+            RecordSeen(
+                time=now,
+                direction=direction,
+                index=index,
+                epoch=Epoch.PLAINTEXT,
+                header=header,
+                body=content,
+                content_type=kind,
+                content=content,
+            )
+        )
         if kind == ContentType.alert and len(content) == 2:
             self._watch.alert(direction, content[0], content[1], authenticated=False, ends=False)
         return index

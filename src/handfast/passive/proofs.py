@@ -122,7 +122,17 @@ class Proofs:
         return True
 
     def _tell(self, sender: Role, what: str, content: bytes, expected: bytes, received: bytes, ok: bool) -> None:
-        self._watch.emit(Checked(self._watch.time, sender.sends, what, content, expected, received, ok))
+        self._watch.emit(
+            Checked(
+                time=self._watch.time,
+                direction=sender.sends,
+                what=what,
+                content=content,
+                expected=expected,
+                received=received,
+                ok=ok,
+            )
+        )
 
 
 def _is_right(leaf: bytes, sender: Role, proof: CertificateVerify, content: bytes) -> bool | None:

@@ -46,7 +46,9 @@ def decode(capture: Source, keylog: str | PathLike[str] | bytes | None = None) -
 
 def _events(flow: Flow, events: list[Event]) -> Iterator[Event]:
     start = events[0].time if events else 0.0
-    yield ConnectionSeen(start, flow.number, str(flow.client), str(flow.server), flow.prologue)
+    yield ConnectionSeen(
+        time=start, number=flow.number, client=str(flow.client), server=str(flow.server), prologue=flow.prologue
+    )
     yield from events
 
 

@@ -35,7 +35,8 @@ _BEGINNINGS: tuple[tuple[bytes, Spoken], ...] = (
 )  # fmt: skip
 _POSTGRESQL = Spoken(
     "a PostgreSQL server",
-    "TLS starts there after a request of its own (SSLRequest); from PostgreSQL 17 on --alpn postgresql will do",
+    "TLS starts there after a request of its own (SSLRequest); from PostgreSQL 17 on"
+    ' application_protocols=["postgresql"] will do',
 )
 _POSTGRESQL_CLIENT = Spoken("a PostgreSQL client", "have it speak TLS at once: sslnegotiation=direct")
 _MYSQL = Spoken("a MySQL or MariaDB server", "TLS starts there inside its own protocol, by a client of its own")

@@ -47,6 +47,8 @@ _USUAL_STARTS = frozenset(
     for content_type in range(CHANGE_CIPHER_SPEC, APPLICATION_DATA + 1)
     for minor in (3, 1)
 )
+# Whatever a record is, its body may have this length.
+_USUAL_LENGTH = limits.MAX_PLAINTEXT
 
 # How a client begins that speaks plain HTTP.
 # So much of what is no TLS tells who speaks.
@@ -179,7 +181,7 @@ class RecordLayer:
         protection = self._read_protection
         if protection is None:
             raise ValueError("no read keys")
-        if self._incoming or not self._joiner.empty:
+        if self._incoming or self._joiner.buffer:
             self._incoming += data
             source: bytes | bytearray | memoryview = self._incoming
         else:
@@ -193,7 +195,7 @@ class RecordLayer:
         if content:
             self.opened_any = True
             self._empty_records = self.key_updates = 0
-            if not self._joiner.empty:
+            if self._joiner.buffer:
                 raise PeerMisbehaved("interleaved_record", content_type=ContentType.application_data.name)
         return content, other
 
@@ -214,39 +216,34 @@ class RecordLayer:
         The change_cipher_spec of middlebox compatibility mode is not given, nor is early data that was refused.
         """
         incoming, joiner = self._incoming, self._joiner
-        if joiner.buffer and (message := joiner.next()) is not None:
-            return message
         while True:
-            if len(incoming) < _HEADER_LENGTH:
+            if joiner.buffer and (message := joiner.next()) is not None:
+                return message
+            available = len(incoming)
+            if available < _HEADER_LENGTH:
                 if incoming and not CHANGE_CIPHER_SPEC <= incoming[0] <= APPLICATION_DATA:
                     self._refuse_foreign_bytes()
                 return None
             start, length = _HEADER.unpack_from(incoming)
-            # Every limit of the length is at least this one.
-            usual = start in _USUAL_STARTS and length <= limits.MAX_PLAINTEXT
+            usual = start in _USUAL_STARTS and length <= _USUAL_LENGTH
             if not usual and not self._check_header(start, length):
                 return None
-            content_type = start[0]
             end = _HEADER_LENGTH + length
-            if len(incoming) < end:
+            if available < end:
                 return None
-            header, body = bytes(incoming[:_HEADER_LENGTH]), bytes(incoming[_HEADER_LENGTH:end])
+            frame = bytes(incoming[:end])
             del incoming[:end]
             self._read += 1
-            record = self._take(content_type, header, body)
-            if record is None:
-                continue
-            if record.content_type != HANDSHAKE:
+            record = self._take(frame[0], frame[:_HEADER_LENGTH], frame[_HEADER_LENGTH:])
+            if record is not None:
                 return record
-            if (message := joiner.next()) is not None:
-                return message
 
     def _take(self, content_type: int, header: bytes, body: bytes) -> Record | None:
-        """What a record holds; None for the dummy change_cipher_spec and for early data that was refused."""
-        protection = self._read_protection
+        """The record; None for part of a message, the dummy change_cipher_spec and early data that was refused."""
         if content_type == CHANGE_CIPHER_SPEC:
             self._take_change_cipher_spec(header, body)
             return None
+        protection = self._read_protection
         if protection is not None:
             if content_type in protection.content_types:
                 return self._take_protected(protection, header, body)
@@ -262,7 +259,7 @@ class RecordLayer:
         self._read_protection = protection
         self._read_epoch = epoch
         if self.watch.active:
-            self.watch.emit(KeysChanged(self.watch.time, self.receives, epoch, suite))
+            self.watch.emit(KeysChanged(time=self.watch.time, direction=self.receives, epoch=epoch, suite=suite))
 
     def skip_early_data(self, size: int) -> None:
         """Pass over early data that was refused: up to ``size`` bytes in records that no key of ours opens.
@@ -292,7 +289,7 @@ class RecordLayer:
 
     def require_boundary(self, after: str) -> None:
         """Refuse handshake bytes after a message with which a flight must end. RFC 9846 5.1."""
-        if not self._joiner.empty:
+        if self._joiner.buffer:
             raise PeerMisbehaved("message_spans_key_change", message=after)
 
     def _check_header(self, start: bytes, length: int) -> bool:
@@ -333,7 +330,7 @@ class RecordLayer:
             self._saw(Epoch.PLAINTEXT, header, body, CHANGE_CIPHER_SPEC, body)
         if body != b"\x01":
             raise PeerMisbehaved("bad_change_cipher_spec")
-        if not self._joiner.empty:
+        if self._joiner.buffer:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.change_cipher_spec.name)
         if self._upcoming is not None:
             (protection, epoch, suite), self._upcoming = self._upcoming, None
@@ -346,7 +343,7 @@ class RecordLayer:
         if self._change_cipher_specs > limits.MAX_CHANGE_CIPHER_SPECS:
             raise PeerMisbehaved("too_many_change_cipher_specs", limit=limits.MAX_CHANGE_CIPHER_SPECS)
 
-    def _take_plaintext(self, content_type: int, header: bytes, body: bytes) -> Record:
+    def _take_plaintext(self, content_type: int, header: bytes, body: bytes) -> Record | None:
         if self.watch.active:
             if content_type == APPLICATION_DATA:
                 self._saw(Epoch.PLAINTEXT, header, body, APPLICATION_DATA, unreadable_reason=BEFORE_KEYS)
@@ -354,11 +351,11 @@ class RecordLayer:
                 self._saw(Epoch.PLAINTEXT, header, body, content_type, body)
         if content_type == HANDSHAKE and self._upcoming is not None:
             raise PeerMisbehaved("missing_change_cipher_spec")
-        self._take_content(content_type, body)
+        record = self._take_content(content_type, body, protected=False)
         if content_type == APPLICATION_DATA:
             raise PeerMisbehaved("early_application_data")
         self._skippable = None
-        return Record(content_type, body, False)
+        return record
 
     def _take_plaintext_after_keys(self, header: bytes, body: bytes) -> Record:
         """An alert that came in plaintext after keys are on, for the connection to judge; any other is an error."""
@@ -368,7 +365,7 @@ class RecordLayer:
         return Record(ALERT, body, False)
 
     def _take_protected(self, protection: Protection, header: bytes, body: bytes) -> Record | None:
-        """The record opened; None if it was passed over as early data that was refused."""
+        """The record opened; None if it was part of a message, or passed over as early data that was refused."""
         try:
             content_type, content, padding = protection.open(header, body)
         except PeerMisbehaved as error:
@@ -381,22 +378,21 @@ class RecordLayer:
             self._saw(self._read_epoch, header, body, content_type, content, padding)
         return self.opened(content_type, content)
 
-    def opened(self, content_type: int, content: bytes) -> Record:
-        """Take the content of a protected record: check it, and join it if it is part of a message."""
+    def opened(self, content_type: int, content: bytes) -> Record | None:
+        """The record of which this is the content, opened, if it may come now; None if it was part of a message."""
         self.opened_any = True
         self._skippable = None
-        self._take_content(content_type, content)
-        return Record(content_type, content, True)
+        return self._take_content(content_type, content, protected=True)
 
-    def _take_content(self, content_type: int, content: bytes) -> None:
-        """Check that such a content may come now; join it if it is part of a message."""
+    def _take_content(self, content_type: int, content: bytes, *, protected: bool) -> Record | None:
+        """The record, if such a content may come now; None if it was part of a message, which is joined."""
         if content_type == HANDSHAKE and 0 < len(content) <= limits.MAX_PLAINTEXT:
             self._empty_records = 0
             self._joiner.add(content, self._read - 1)
-            return
+            return None
         if content_type not in (HANDSHAKE, ALERT, APPLICATION_DATA):
             raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(content_type))
-        if content_type != HANDSHAKE and not self._joiner.empty:
+        if content_type != HANDSHAKE and self._joiner.buffer:
             raise PeerMisbehaved("interleaved_record", content_type=ContentType.describe(content_type))
         if len(content) > limits.MAX_PLAINTEXT:
             raise PeerMisbehaved("record_overflow", length=len(content), limit=limits.MAX_PLAINTEXT)
@@ -410,6 +406,7 @@ class RecordLayer:
             self._empty_records += 1
             if self._empty_records > limits.MAX_EMPTY_RECORDS:
                 raise PeerMisbehaved("too_many_empty_records", limit=limits.MAX_EMPTY_RECORDS)
+        return Record(content_type, content, protected)
 
     def _saw(
         self,
@@ -422,10 +419,18 @@ class RecordLayer:
         unreadable_reason: str = "",
     ) -> None:
         if self.watch.active:
-            now, index = self.watch.tick(), self._read - 1
             self.watch.emit(
                 RecordSeen(
-                    now, self.receives, index, epoch, header, body, content_type, content, padding, unreadable_reason
+                    time=self.watch.tick(),
+                    direction=self.receives,
+                    index=self._read - 1,
+                    epoch=epoch,
+                    header=header,
+                    body=body,
+                    content_type=content_type,
+                    content=content,
+                    padding=padding,
+                    unreadable_reason=unreadable_reason,
                 )
             )
 
@@ -470,14 +475,14 @@ class RecordLayer:
         self.write_protection = protection
         self._write_epoch = epoch
         if self.watch.active:
-            self.watch.emit(KeysChanged(self.watch.time, self.sends, epoch, suite))
+            self.watch.emit(KeysChanged(time=self.watch.time, direction=self.sends, epoch=epoch, suite=suite))
 
     def write_in_plaintext(self) -> None:
         """Write without keys from the next record on: after early data that a HelloRetryRequest refused."""
         self.write_protection = None
         self._write_epoch = Epoch.PLAINTEXT
         if self.watch.active:
-            self.watch.emit(KeysChanged(self.watch.time, self.sends, Epoch.PLAINTEXT, 0))
+            self.watch.emit(KeysChanged(time=self.watch.time, direction=self.sends, epoch=Epoch.PLAINTEXT, suite=0))
 
     def _write(self, content_type: int, content: bytes) -> None:
         if self.write_protection is None:
@@ -493,9 +498,18 @@ class RecordLayer:
         self.outgoing.append(record)
         self._written += 1
         if self.watch.active:
-            header, body, index = record[:5], record[5:], self._written - 1
-            now = self.watch.tick()
-            self.watch.emit(RecordSeen(now, self.sends, index, epoch, header, body, content_type, content))
+            self.watch.emit(
+                RecordSeen(
+                    time=self.watch.tick(),
+                    direction=self.sends,
+                    index=self._written - 1,
+                    epoch=epoch,
+                    header=record[:5],
+                    body=record[5:],
+                    content_type=content_type,
+                    content=content,
+                )
+            )
 
     def _tell_messages(self, messages: Sequence[Outgoing], start: int, end: int, first: int) -> None:
         """Tell of the messages of a flight that end within its bytes ``start`` to ``end``, and what each caused."""
@@ -508,7 +522,16 @@ class RecordLayer:
                     for index in range(begin // self.fragment_limit, (position - 1) // self.fragment_limit + 1)
                 )
                 now = self.watch.time
-                self.watch.emit(MessageSeen(now, self.sends, self._write_epoch, message, raw, records))
+                self.watch.emit(
+                    MessageSeen(
+                        time=now,
+                        direction=self.sends,
+                        epoch=self._write_epoch,
+                        message=message,
+                        raw=raw,
+                        records=records,
+                    )
+                )
                 for event in caused:
                     event.time = now
                     self.watch.emit(event)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from handfast.errors import ApiMisuse
 from handfast.limits import MAX_STORED_CHAIN, REMEMBERED_PATHS
@@ -14,16 +14,20 @@ from handfast.trust.path.policy import PathPolicy, named_policy
 from handfast.trust.presented import PresentedChain
 from handfast.trust.revocation.crl_store import CrlScope, CrlUnknown, OcspPolicy, RevocationCheck
 from handfast.verdict import Verdict, failed
+from handfast.words import choices, named
 from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
+    from enum import StrEnum
 
     from handfast.credentials.signers import Deferred
     from handfast.trust.path.anchors import Anchors
     from handfast.trust.path.memory import Accepted
     from handfast.trust.revocation.crl_store import Crls
     from handfast.trust.roots import Roots
+
+Mode = TypeVar("Mode", bound="StrEnum")
 
 __all__ = ["PathPolicy", "PathVerifier", "PresentedChain", "Purpose", "Verifier"]
 
@@ -87,12 +91,9 @@ class PathVerifier:
         self.check_name = check_name
         self.known_intermediates = known_intermediates
         self.crls = crls
-        try:
-            self.crl_scope = CrlScope(crl_scope)
-            self.crl_unknown = CrlUnknown(crl_unknown)
-            self.ocsp = OcspPolicy(ocsp)
-        except ValueError as error:
-            raise ApiMisuse("bad_argument", reason=str(error)) from None
+        self.crl_scope = _mode("crl_scope", crl_scope, CrlScope)
+        self.crl_unknown = _mode("crl_unknown", crl_unknown, CrlUnknown)
+        self.ocsp = _mode("ocsp", ocsp, OcspPolicy)
         if remember_paths < 0:
             raise ApiMisuse("bad_argument", reason=f"remember_paths is a number of paths, not {remember_paths}")
         self._remember_paths = remember_paths
@@ -169,3 +170,9 @@ class PathVerifier:
         from handfast.trust.path.anchors import Anchors
 
         return Anchors(self.roots, self._remember_paths)
+
+
+def _mode(name: str, given: object, kind: type[Mode]) -> Mode:
+    if not isinstance(given, str) or given not in list(kind):
+        raise ApiMisuse("bad_argument", reason=f"{name} is {choices(kind)}, not {named(given)}")
+    return kind(given)

@@ -290,13 +290,14 @@ class Vector:
 
 
 class StructCodec:
-    """``struct { ... }``: the fields in order. RFC 9846 3.6. Its functions are compiled when it is first used."""
+    """``struct { ... }``: the fields in order. RFC 9846 3.6. Its functions are compiled when it is used again."""
 
-    __slots__ = ("cls", "fields", "read", "write")
+    __slots__ = ("_used", "cls", "fields", "read", "write")
 
     def __init__(self, cls: type[Struct], fields: tuple[tuple[str, Codec], ...]) -> None:
         self.cls = cls
         self.fields = fields
+        self._used = False
         self.read: Reader = self._first_read
         self.write: Writer = self._first_write
 
@@ -307,10 +308,18 @@ class StructCodec:
         return self
 
     def _first_read(self, data: bytes, at: int, end: int) -> tuple[Any, int]:
-        return self.compiled().read(data, at, end)
+        return self._once_by_field()[0](data, at, end)
 
     def _first_write(self, value: Any) -> bytes:
-        return self.compiled().write(value)
+        return self._once_by_field()[1](value)
+
+    def _once_by_field(self) -> tuple[Reader, Writer]:
+        # Compiling takes as long as some twenty uses, and many structs are used once by a program.
+        if self._used:
+            made = self.compiled()
+            return made.read, made.write
+        self._used = True
+        return _by_field(self.cls, self.fields)
 
 
 # What a straight-line function raises for what is not well-formed. The function for field by field then says the error.

@@ -73,11 +73,11 @@ class HandshakeJoiner:
         self._left -= length
         if self._left < 0:
             raise PeerMisbehaved("handshake_too_large", limit=limits.MAX_HANDSHAKE_BYTES)
+        end = at + length
+        raw = bytes(buffer[at:end])
         if waiting > length:
-            self._at = at + length
-            raw = bytes(buffer[at : at + length])
+            self._at = end
         else:
-            raw = bytes(buffer[at:] if at else buffer)
             self.buffer, self._at = b"", 0
         if self._tracking:
             self.records = self._take_records(length)

@@ -68,17 +68,28 @@ class Extended:
 class HelloShape:
     """What is the same in many ClientHellos: all but the random, the session id, key shares and PSKs.
 
-    ``group`` is that of the only key share, None where there are several or none.
+    ``group`` is that of the only key share, None where there are several or none. ``versions`` keeps which version such
+    a hello came to by those that we speak, and ``host_name`` whether its ``sni_name`` was found to be one.
     """
 
-    __slots__ = ("cipher_suites", "extensions", "group", "legacy_compression_methods", "sni_name")
+    __slots__ = (
+        "cipher_suites",
+        "extensions",
+        "group",
+        "host_name",
+        "legacy_compression_methods",
+        "sni_name",
+        "versions",
+    )
 
     def __init__(self, hello: "ClientHello") -> None:
         self.cipher_suites = hello.cipher_suites
         self.legacy_compression_methods = hello.legacy_compression_methods
         self.extensions = hello.extensions
         self.sni_name = hello.sni_name
+        self.host_name = False
         self.group = hello.only_group
+        self.versions: dict[tuple[int, ...], int] = {}
 
 
 @tls_struct

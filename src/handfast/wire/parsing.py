@@ -22,8 +22,11 @@ def message_class(raw: bytes, messages: Messages = MESSAGES) -> type[HandshakeMe
 
     A ServerHello says itself what it is, by its random and its extensions, whatever the version.
     """
-    if raw[0] != HandshakeType.server_hello:
-        return messages.get(raw[0])
+    return server_hello_class(raw) if raw[0] == HandshakeType.server_hello else messages.get(raw[0])
+
+
+def server_hello_class(raw: bytes) -> type[HandshakeMessage]:
+    """The class of the message of type server_hello in ``raw``."""
     if raw[6:38] == HELLO_RETRY_REQUEST_RANDOM:
         return HelloRetryRequest
     if _selects_a_version(raw):

@@ -3,7 +3,8 @@
 Most peers say most things in every connection alike. EncryptedExtensions, CertificateRequest and Certificate are
 recalled whole, by all their bytes. A ClientHello is never the same twice, yet most of it is: all but the random, the
 session id, the value of its key shares and its PSKs. That is its *shape*, found by exact comparison of those bytes, so
-that what differs in one of them is another shape. What varies is read anew from each hello.
+that what differs in one of them is another shape. What varies is read anew from each hello. So it is with a ServerHello
+of TLS 1.3, where the random, the session id and the value of the key share vary.
 
 Strangers choose what is kept, before anything is known of them: so it is little, in number and in bytes, and nothing of
 a hello that came only once. What does not parse is not kept. A recalled message is shared with other connections: it
@@ -22,6 +23,7 @@ from handfast.wire import extensions as ext
 from handfast.wire.codec import Undecodable, decode
 from handfast.wire.messages import (
     HANDSHAKE_HEADER,
+    HELLO_RETRY_REQUEST_RANDOM,
     Certificate,
     CertificateRequest,
     ClientHello,
@@ -29,8 +31,9 @@ from handfast.wire.messages import (
     HandshakeMessage,
     HelloShape,
     Messages,
+    ServerHello,
 )
-from handfast.wire.parsing import message_class
+from handfast.wire.parsing import server_hello_class
 
 _SERVER_HELLO = int(HandshakeType.server_hello)
 _KEY_SHARE, _PSKS = int(ExtensionType.key_share), int(ExtensionType.pre_shared_key)
@@ -46,7 +49,9 @@ def parse_or_recall(raw: bytes, messages: Messages) -> HandshakeMessage:
     Raises BadMessage and PeerMisbehaved as ``parse_handshake`` does.
     """
     handshake_type = raw[0]
-    cls = messages.get(handshake_type) if handshake_type != _SERVER_HELLO else message_class(raw, messages)
+    if handshake_type == _SERVER_HELLO:
+        return _recall_server_hello(raw) or _keep_server_hello(_parse(server_hello_class(raw), raw))
+    cls = messages.get(handshake_type)
     if cls is None:
         raise BadMessage("unknown_message", type=handshake_type)
     if cls is ClientHello:
@@ -78,7 +83,8 @@ def _parse(cls: type[M], raw: bytes) -> M:
 class _Layout(NamedTuple):
     """Where hellos of one length after the session id vary, counted from there.
 
-    It is in the value of their only key share, or the body of key_share, and in the body of pre_shared_key at the end.
+    It is in the value of their only key share, or the body of key_share, and in the body of pre_shared_key at the end
+    of a ClientHello.
     """
 
     share: int
@@ -93,6 +99,11 @@ class _Layout(NamedTuple):
 _messages: Memory[bytes, HandshakeMessage] = Memory(limits.RECALLED_MESSAGES, limits.RECALLED_BYTES)
 _layouts: Memory[int, _Layout] = Memory(limits.RECALLED_MESSAGES, limits.RECALLED_BYTES)
 _shapes: Memory[tuple[_Layout, bytes], HelloShape] = Memory(limits.RECALLED_MESSAGES, limits.RECALLED_BYTES)
+_server_layouts: Memory[int, _Layout] = Memory(limits.RECALLED_MESSAGES, limits.RECALLED_BYTES)
+# Suite, compression method, group and extensions of ServerHellos.
+_server_hellos: Memory[tuple[_Layout, bytes], tuple[int, int, int, ext.Extensions]] = Memory(
+    limits.RECALLED_MESSAGES, limits.RECALLED_BYTES
+)
 # Hashes of the constant bytes of hellos that came once: what comes a second time is kept.
 _seen_once: Memory[int, bool] = Memory(limits.RECALLED_MESSAGES, limits.RECALLED_BYTES)
 
@@ -139,10 +150,7 @@ def _keep_hello(hello: ClientHello) -> ClientHello:
     if layout is None:
         return hello
     constant = layout.constant(raw, at)
-    # Hellos that are new each time, as browsers make them, leave no more than a number.
-    number = hash((layout, constant))
-    if not _seen_once.get(number):
-        _seen_once.keep(number, True, 64)
+    if not _came_before(layout, constant):
         return hello
     hello.shape = HelloShape(hello)
     _layouts.keep(len(raw) - at, layout, 64)
@@ -155,20 +163,74 @@ def _layout_of(hello: ClientHello, at: int) -> _Layout | None:
     raw, extensions = hello.raw, hello.extensions
     if _PSKS in extensions and next(reversed(extensions)) != _PSKS:
         return None
-    start = at + 2 + 2 * len(hello.cipher_suites) + 1 + len(hello.legacy_compression_methods) + 2
-    share = share_end = 0
-    psks = len(raw) - at
+    places = _places(extensions, raw, at + 2 + 2 * len(hello.cipher_suites) + 1 + len(hello.legacy_compression_methods))
+    share, share_end = places[_KEY_SHARE]
+    if hello.only_group is not None:
+        # Before the value of a single share stand two lengths and its group.
+        share += 6
+    psks = places[_PSKS][0] if _PSKS in places else len(raw)
+    return _Layout(share - at, share_end - at, psks - at)
+
+
+def _recall_server_hello(raw: bytes) -> ServerHello | None:
+    """A ServerHello of TLS 1.3 like one that came before, but for what varies; None for any other message."""
+    at = _behind_session_id(raw)
+    layout = _server_layouts.get(len(raw) - at)
+    if layout is None or not at:
+        return None
+    like, random = _server_hellos.get((layout, layout.constant(raw, at))), raw[6:38]
+    if like is None or random == HELLO_RETRY_REQUEST_RANDOM:
+        return None
+    suite, method, group, others = like
+    extensions = ext.Extensions(others)
+    share = ext.KeyShareEntry(group, raw[at + layout.share : at + layout.share_end])
+    extensions[_KEY_SHARE] = ext.KeyShareServerHello(share)
+    return ServerHello(_TLS12, random, raw[39:at], suite, method, extensions, raw=raw)
+
+
+def _keep_server_hello(hello: HandshakeMessage) -> HandshakeMessage:
+    """Remember what ``hello``, which is returned, says but for what varies, if it comes for the second time."""
+    at, raw = _behind_session_id(hello.raw), hello.raw
+    if type(hello) is not ServerHello or not at or len(raw) > limits.MAX_RECALLED_MESSAGE:
+        return hello
+    chosen = hello.find(ext.KeyShareServerHello)
+    if chosen is None:
+        return hello
+    start, end = _places(hello.extensions, raw, at + 3)[_KEY_SHARE]
+    # Before the value stand its group and its length.
+    layout = _Layout(start + 4 - at, end - at, len(raw) - at)
+    constant = layout.constant(raw, at)
+    if _came_before(layout, constant):
+        group = chosen.server_share.group
+        said = hello.cipher_suite, hello.legacy_compression_method, group, hello.extensions
+        _server_layouts.keep(len(raw) - at, layout, 64)
+        _server_hellos.keep((layout, constant), said, len(raw))
+    return hello
+
+
+def _places(extensions: ext.Extensions, raw: bytes, at: int) -> dict[int, tuple[int, int]]:
+    """Where in ``raw`` the bodies of these extensions start and end, whose block with its length starts at ``at``."""
+    places = {}
+    end = at + 2
     for extension_type in extensions:
-        end = start + 4 + int.from_bytes(raw[start + 2 : start + 4], "big")
-        if extension_type == _KEY_SHARE:
-            # Before the value of a single share stand two lengths and its group.
-            share, share_end = start + 4 - at + (0 if hello.only_group is None else 6), end - at
-        if extension_type == _PSKS:
-            psks = start + 4 - at
-        start = end
-    return _Layout(share, share_end, psks)
+        start = end + 4
+        end = start + int.from_bytes(raw[start - 2 : start], "big")
+        places[extension_type] = start, end
+    return places
+
+
+def _came_before(layout: _Layout, constant: bytes) -> bool:
+    """Whether such a hello came before.
+
+    Those that are new each time, as browsers make them, leave no more than a number.
+    """
+    number = hash((layout, constant))
+    if _seen_once.get(number):
+        return True
+    _seen_once.keep(number, True, 64)
+    return False
 
 
 def _behind_session_id(raw: bytes) -> int:
-    """Where the session id of a ClientHello ends; 0 for one that is no such hello as everybody sends."""
+    """Where the session id of a hello ends; 0 for one that is no such hello as everybody sends."""
     return 39 + raw[38] if len(raw) > 39 and raw[4:6] == b"\3\3" and raw[38] <= 32 else 0

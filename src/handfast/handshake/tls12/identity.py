@@ -13,13 +13,12 @@ from typing import TYPE_CHECKING, Any
 from handfast.credentials.signers import LocalSigner
 from handfast.crypto import signatures
 from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
-from handfast.events import CertificateChosen
-from handfast.handshake.identity import ProvenChain, leaf_key, record_peer_chain
-from handfast.handshake.negotiate import choose_scheme, describe_schemes, names
+from handfast.handshake.identity import ProvenChain, leaf_key, record_peer_chain, tell_chosen
+from handfast.handshake.negotiate import choose_scheme
 from handfast.handshake.selection import Choice, name_fit
 from handfast.handshake.tls12 import negotiate as negotiate12
 from handfast.handshake.tls12.negotiate import CERTIFICATE_TYPES
-from handfast.registry import CertificateStatusType, CipherSuite, NamedGroup, SignatureScheme
+from handfast.registry import SCHEMES, CertificateStatusType, CipherSuite, NamedGroup, SignatureScheme
 from handfast.wire.codec import encode
 from handfast.wire.extensions import SignedCertificateTimestampList
 from handfast.wire.messages import CertificateVerify
@@ -41,17 +40,19 @@ if TYPE_CHECKING:
 # Choosing
 
 
-def signing_schemes(credentials: Credentials) -> tuple[int, ...]:
+def signing_schemes(credentials: Credentials) -> tuple[SignatureScheme, ...]:
     """The schemes that these credentials can sign with; of a foreign signer, those it names and its key allows."""
     key = credentials.public_key
     if type(credentials.signer) is LocalSigner:
         return _own_schemes(key)
     usable = (scheme for scheme in credentials.signer.schemes if scheme not in signatures.LEGACY_CLIENT_SCHEMES)
-    return tuple(scheme for scheme in usable if signatures.scheme_fits(key, scheme))
+    return tuple(SCHEMES[scheme] for scheme in usable if signatures.scheme_fits(key, scheme))
 
 
 # Of the same few keys each time.
-_own_schemes = cache(signatures.schemes_for_12)
+@cache
+def _own_schemes(key: PublicKey) -> tuple[SignatureScheme, ...]:
+    return tuple(SCHEMES[scheme] for scheme in signatures.schemes_for_12(key))
 
 
 def choose_server_credentials(
@@ -69,8 +70,8 @@ def choose_server_credentials(
     ]
     if not usable:
         key = " or ".join(one.key_description for one in candidates)
-        ours = describe_schemes(scheme for one in candidates for scheme in signing_schemes(one))
-        theirs = describe_schemes(offer.schemes)
+        ours = SignatureScheme.describe_all(scheme for one in candidates for scheme in signing_schemes(one))
+        theirs = SignatureScheme.describe_all(offer.schemes)
         raise PeerIncompatible("no_common_scheme", theirs=theirs, ours=ours, key=key)
     if server_name is not None and len(usable) > 1:
         name = server_name
@@ -80,9 +81,9 @@ def choose_server_credentials(
             if suite.fits(one.public_key.kind):
                 return suite, Choice(one, scheme, f"it is the first whose key the client accepts for {suite.name}")
     key = " or ".join(one.key_description for one, _ in usable)
-    wanted_suites = names(CipherSuite, (suite.id for suite in suites))
+    wanted_suites = CipherSuite.describe_all(suite.id for suite in suites)
     raise PeerIncompatible(
-        "no_common_certificate", theirs=names(CipherSuite, offer.suites), ours=wanted_suites, key=key
+        "no_common_certificate", theirs=CipherSuite.describe_all(offer.suites), ours=wanted_suites, key=key
     )
 
 
@@ -99,10 +100,10 @@ _GROUPS = {
 }
 
 
-def schemes_for(wanted: negotiate12.CertificateWanted12) -> Callable[[Credentials], tuple[int, ...]]:
+def schemes_for(wanted: negotiate12.CertificateWanted12) -> Callable[[Credentials], tuple[SignatureScheme, ...]]:
     """What our credentials can sign with for this request: none with a key of a type that it does not name."""
 
-    def schemes_of(credentials: Credentials) -> tuple[int, ...]:
+    def schemes_of(credentials: Credentials) -> tuple[SignatureScheme, ...]:
         fits = _certificate_type(credentials.public_key) in wanted.certificate_types
         return signing_schemes(credentials) if fits else ()
 
@@ -120,8 +121,7 @@ def show_certificate(hs: HandshakeContext, choice: Choice, hints: tuple[bytes, .
     """Send Certificate. RFC 5246 7.4.2 and 7.4.6."""
     chain = () if choice.credentials is None else choice.credentials.chain
     if hs.watch.active:
-        now, why = hs.watch.clock(), choice.reason
-        hs.watch.emit(CertificateChosen(now, hs.role.sends, chain, choice.scheme, why, hints, choice.considered))
+        tell_chosen(hs, choice, hints)
     hs.send(Certificate(chain))
 
 
@@ -212,15 +212,16 @@ def _check_signature(
     content: bytes,
     offered: Collection[int],
 ) -> ProvenChain:
-    what, scheme = type(proof).__name__, SignatureScheme.describe(proof.algorithm)
+    what = type(proof).__name__
     if proof.algorithm not in offered:
-        ours = describe_schemes(offered)
+        scheme, ours = SignatureScheme.describe(proof.algorithm), SignatureScheme.describe_all(offered)
         raise PeerMisbehaved("scheme_not_offered", message=what, scheme=scheme, ours=ours)
     if not signatures.scheme_fits_12(key, proof.algorithm):
+        scheme = SignatureScheme.describe(proof.algorithm)
         raise PeerMisbehaved("scheme_for_other_key", message=what, scheme=scheme, key=key.name)
     ok = hs.crypto.verify_12(key, proof.algorithm, proof.signature, content)
     hs.checked(hs.role.peer.sends, what, content, b"", proof.signature, ok)
     if not ok:
         raise PeerMisbehaved("bad_signature", message=what)
-    hs.info.peer_scheme = proof.algorithm
+    hs.info.peer_scheme = SCHEMES[proof.algorithm]
     return ProvenChain(chain)

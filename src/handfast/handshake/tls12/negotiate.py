@@ -10,8 +10,9 @@ from handfast.config.asked import CertificateWanted
 from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites12 import ECDSA, RSA, SUITES_12, Suite12
 from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
-from handfast.handshake.negotiate import check_extensions, check_protocol, names, require
+from handfast.handshake.negotiate import check_extensions, check_protocol, require
 from handfast.registry import (
+    GROUPS,
     CipherSuite,
     ClientCertificateType,
     ECCurveType,
@@ -85,7 +86,7 @@ def check_server_hello(hello: ClientHello, answer: ServerHello, *, require_exten
     suite = SUITES_12.get(answer.cipher_suite)
     if suite is None or suite.id not in hello.cipher_suites:
         name = CipherSuite.describe(answer.cipher_suite)
-        ours = names(CipherSuite, hello.cipher_suites)
+        ours = CipherSuite.describe_all(hello.cipher_suites)
         raise PeerMisbehaved("suite_not_offered", message="ServerHello", suite=name, ours=ours)
     if answer.compression_method:
         raise PeerMisbehaved("compression_selected", message="ServerHello", method=answer.compression_method)
@@ -112,7 +113,7 @@ def check_resumption(choice: ServerChoice, suite: int | None) -> None:
         raise PeerMisbehaved("resumption_not_extended", message="ServerHello")
 
 
-def check_params(hello: ClientHello, params: ServerECDHParams) -> int:
+def check_params(hello: ClientHello, params: ServerECDHParams) -> NamedGroup:
     """The group of the key exchange, which we offered. RFC 8422 5.4."""
     if params.curve_type != ECCurveType.named_curve:
         value = ECCurveType.describe(params.curve_type)
@@ -120,9 +121,9 @@ def check_params(hello: ClientHello, params: ServerECDHParams) -> int:
     group = params.named_curve
     offered = [one for one in require(hello, NamedGroupList).named_group_list if one in CLASSICAL_GROUPS]
     if group not in offered:
-        name, ours = NamedGroup.describe(group), names(NamedGroup, offered)
+        name, ours = NamedGroup.describe(group), NamedGroup.describe_all(offered)
         raise PeerMisbehaved("group_not_offered", message="ServerKeyExchange", group=name, ours=ours)
-    return group
+    return GROUPS[group]
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,17 +189,17 @@ def common_suites(ours: Sequence[int], offer: Offer) -> list[Suite12]:
     spoken = [suite for suite in ours if suite in SUITES_12]
     common = [SUITES_12[suite] for suite in spoken if suite in offer.suites]
     if not common:
-        theirs = names(CipherSuite, offer.suites)
-        raise PeerIncompatible("no_common_suite", theirs=theirs, ours=names(CipherSuite, spoken))
+        theirs = CipherSuite.describe_all(offer.suites)
+        raise PeerIncompatible("no_common_suite", theirs=theirs, ours=CipherSuite.describe_all(spoken))
     return common
 
 
-def choose_group(ours: Sequence[int], offered: Collection[int]) -> int:
+def choose_group(ours: Sequence[int], offered: Collection[int]) -> NamedGroup:
     """Our most wanted group among those offered; P-256, if we have it, where the client named none. RFC 8422 4, 5.1."""
     if offered is _UNNAMED_GROUPS and NamedGroup.secp256r1 in ours:
         return NamedGroup.secp256r1
     for group in ours:
         if group in offered and group in CLASSICAL_GROUPS:
-            return group
-    theirs = names(NamedGroup, offered)
-    raise PeerIncompatible("no_common_group", theirs=theirs, ours=names(NamedGroup, ours))
+            return GROUPS[group]
+    theirs = NamedGroup.describe_all(offered)
+    raise PeerIncompatible("no_common_group", theirs=theirs, ours=NamedGroup.describe_all(ours))

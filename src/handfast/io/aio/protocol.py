@@ -3,8 +3,8 @@
     TCP transport  <->  TLSProtocol (here)  <->  TLSTransport (aio_transport.py)  <->  the user's protocol
 
 The user's protocol hears nothing before the handshake is complete. While a signer or verifier is awaited then, what the
-peer sends is buffered up to a limit; after the handshake it is delivered. The handshake has one deadline, and what
-is not answered by then is cancelled.
+peer sends is buffered up to ``limits.UNJUDGED_BYTES``; after the handshake it is delivered. The handshake has one
+deadline, and what is not answered by then is cancelled.
 
 Most of this file is about ends, because TCP destroys evidence: closing a socket with unread data, or getting data after
 it was closed, makes the kernel send a reset, and a reset that meets a write makes the loop drop what it has not read.
@@ -33,7 +33,7 @@ from handfast.io.aio.setup import RECEIVE_BUFFER, Setup, Stage
 from handfast.io.aio.transport import TLSTransport
 
 if TYPE_CHECKING:
-    from handfast.engine import ClientAuth, Connection, Result, UnverifiedPeer, VerifiedPeer
+    from handfast.engine import ClientAuth, ClientAuthWord, Connection, Result, UnverifiedPeer, VerifiedPeer
     from handfast.handshake.needs import Need
     from handfast.io.aio.transport import Buffer
 
@@ -99,7 +99,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self.tcp.write(self.connection.outgoing())
 
     def request_client_certificate(
-        self, client_auth: ClientAuth | None
+        self, client_auth: ClientAuth | ClientAuthWord | None
     ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]:
         """Ask the client who it is."""
         if not isinstance(self.connection, ServerConnection):
@@ -181,6 +181,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         self._buffer = RECEIVE_BUFFER.lend(self)
+        if self._stage is Stage.HANDSHAKE:
+            # Never none: where there is no more room, reading is paused.
+            self._buffer = self._buffer[: limits.UNJUDGED_BYTES - self.connection.held]
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
@@ -194,10 +197,6 @@ class TLSProtocol(asyncio.BufferedProtocol):
             if self._unread > limits.LINGER_BYTES:
                 self.tcp.abort()
             return
-        if self._answering is not None and self._stage is Stage.HANDSHAKE:
-            self._unread += len(data)
-            if self._unread > limits.MAX_HANDSHAKE_BYTES:
-                self.tcp.pause_reading()
         try:
             results = self.connection.receive(data)
         except HandfastError as error:
@@ -284,6 +283,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self._fail(connection.error)
         elif self._stage <= Stage.CONNECTED and self._answering is None and connection.need is not None:
             self._ask(connection.need)
+        if self._stage is Stage.HANDSHAKE and connection.held >= limits.UNJUDGED_BYTES:
+            self.tcp.pause_reading()
 
     def _take_answers(self, results: list[Result]) -> list[Result]:
         """Tell those who asked a client who it is, and return the other results, in order.
@@ -344,7 +345,6 @@ class TLSProtocol(asyncio.BufferedProtocol):
             return
         self._answering = None
         if self._stage is Stage.HANDSHAKE:
-            self._unread = 0
             self.tcp.resume_reading()
         if error is not None:
             self._advance(partial(self.connection.fail, need, error))
@@ -415,6 +415,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
             return failure
         connection = self.connection
         for data in self._rest():
+            if self._stage is Stage.HANDSHAKE and self._answering is not None:
+                # Nothing of it would be read before the answer.
+                break
             try:
                 results = connection.receive(data)
                 # Nobody reads in the place of a program that paused reading.

@@ -23,10 +23,17 @@ from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
 from handfast.errors import ApiMisuse
-from handfast.registry import ProtocolVersion
 
 if TYPE_CHECKING:
-    from handfast.engine import ClientAuth, Connection, ConnectionInfo, Result, UnverifiedPeer, VerifiedPeer
+    from handfast.engine import (
+        ClientAuth,
+        ClientAuthWord,
+        Connection,
+        ConnectionInfo,
+        Result,
+        UnverifiedPeer,
+        VerifiedPeer,
+    )
 
 Buffer: TypeAlias = bytes | bytearray | memoryview
 
@@ -45,7 +52,7 @@ class Below(Protocol):
     def send(self, data: Buffer) -> None: ...
 
     def request_client_certificate(
-        self, client_auth: ClientAuth | None
+        self, client_auth: ClientAuth | ClientAuthWord | None
     ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]: ...
 
     def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport: ...
@@ -118,9 +125,10 @@ class TLSTransport(asyncio.Transport):
         if name == "handfast":
             return self.info
         if name == "cipher":
-            version = ProtocolVersion.describe(self.info.version).replace(" ", "v")
+            if self.info.suite is None:
+                return None
             suite = SUITES_13.get(self.info.suite) or SUITES_12[self.info.suite]
-            return suite.name, version, suite.key_length * 8
+            return suite.name, str(self.info.version).replace(" ", "v"), suite.key_length * 8
         if name == "compression":
             return None
         if name in ("ssl_object", "sslcontext", "peercert"):
@@ -136,7 +144,7 @@ class TLSTransport(asyncio.Transport):
         return self._below.connection.channel_binding(kind)
 
     def request_client_certificate(
-        self, *, client_auth: ClientAuth | None = None
+        self, *, client_auth: ClientAuth | ClientAuthWord | None = None
     ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]:
         """At a server: ask the client who it is; the future gets the answer, None if it declined. RFC 9846 4.7.2.
 

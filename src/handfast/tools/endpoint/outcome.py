@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from handfast.errors import HandfastError, PeerRejected
 from handfast.events import AlertSeen, Closed, Event, MessageSeen
 from handfast.lens import outcome as lens
-from handfast.registry import AlertDescription, AlertLevel, CipherSuite, NamedGroup, ProtocolVersion, SignatureScheme
+from handfast.registry import AlertDescription, AlertLevel, name_of
 from handfast.roles import Role
 from handfast.wire.messages import KeyUpdate
 from handfast.x509 import pem
@@ -18,7 +18,6 @@ from handfast.x509.distinguished_names import rfc4514
 
 if TYPE_CHECKING:
     from handfast.engine import ConnectionInfo
-    from handfast.registry import Registry
     from handfast.verdict import Verdict
 
 
@@ -96,11 +95,11 @@ class Negotiated:
     def of(cls, info: ConnectionInfo) -> Negotiated:
         """The engine's numbers as names."""
         return cls(
-            version=_name(ProtocolVersion, info.version or None),
-            suite=_name(CipherSuite, info.suite or None),
-            group=_name(NamedGroup, info.group),
-            peer_scheme=_name(SignatureScheme, info.peer_scheme),
-            own_scheme=_name(SignatureScheme, info.own_scheme),
+            version=name_of(info.version),
+            suite=name_of(info.suite),
+            group=name_of(info.group),
+            peer_scheme=name_of(info.peer_scheme),
+            own_scheme=name_of(info.own_scheme),
             application_protocol=info.application_protocol,
             server_name=info.server_name,
             retried=info.retried,
@@ -216,10 +215,6 @@ def _plain(value: object) -> object:
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
     return asdict(value) if hasattr(value, "__dataclass_fields__") else value  # type: ignore[call-overload]
-
-
-def _name(registry: type[Registry], number: int | None) -> str | None:
-    return None if number is None else registry.describe(number)
 
 
 class Notes:

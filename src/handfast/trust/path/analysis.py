@@ -236,15 +236,15 @@ _ADVICE = {
 }
 _ADVICE_BY_PURPOSE = {
     Purpose.SERVER: {
-        "unknown_issuer": "trust that CA with --cacert, or make the server send its intermediates",
-        "self_signed": "trust this very certificate with --cacert, or have it issued by a CA",
+        "unknown_issuer": "add that CA to the verifier's roots, or make the server send its intermediates",
+        "self_signed": "add this very certificate to the verifier's roots, or have it issued by a CA",
         "name_mismatch": "connect to a name that the certificate has, or have it issued for this one",
         "no_subject_alternative_name": "have the certificate issued with the host in subjectAltName",
         "wrong_purpose": "give the server a certificate with the extended key usage serverAuth",
     },
     Purpose.CLIENT: {
-        "unknown_issuer": "trust that CA with --client-ca, or make the client send its intermediates",
-        "self_signed": "trust this very certificate with --client-ca, or have it issued by the CA",
+        "unknown_issuer": "add that CA to the verifier's roots, or make the client send its intermediates",
+        "self_signed": "add this very certificate to the verifier's roots, or have it issued by the CA",
         "wrong_purpose": "give the client a certificate with the extended key usage clientAuth",
     },
 }

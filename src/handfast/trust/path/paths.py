@@ -82,7 +82,11 @@ def _build_paths(parsed: Sequence[Parsed], case: PathContext) -> Iterator[list[P
             found.append(path)
             yield path
     if not found:
-        raise refusal
+        try:
+            raise refusal
+        finally:
+            # Its frames lead back here, and would keep the connection.
+            del refusal
 
 
 def rests_on_edwards(path: Sequence[Parsed]) -> bool:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handfast.errors import ApiMisuse
+from handfast.words import choices, named
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -52,5 +53,5 @@ def named_policy(policy: str | PathPolicy) -> PathPolicy:
     if isinstance(policy, PathPolicy):
         return policy
     if policy not in POLICIES:
-        raise ApiMisuse("bad_argument", reason=f"policy {policy!r} is not one of {', '.join(POLICIES)}")
+        raise ApiMisuse("bad_argument", reason=f"policy is {choices(POLICIES)}, or a PathPolicy, not {named(policy)}")
     return POLICIES[policy]

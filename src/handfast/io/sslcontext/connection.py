@@ -1,0 +1,473 @@
+"""What stands behind each ``ssl.SSLObject`` and ``ssl.SSLSocket`` of ours: the surface of ``_ssl._SSLSocket``.
+
+Two threads may use one connection, one reading and one writing. The state lock guards the engine and is never held
+across blocking I/O. The write lock keeps sealed bytes in the order in which they were sealed; a reader that has
+something to send (an answer to KeyUpdate, an alert) sends it only if it gets that lock at once, since the thread
+that holds it sends it as well. The read lock is a reader's while it waits.
+"""
+
+from __future__ import annotations
+
+import ssl
+import threading
+import weakref
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from handfast import limits
+from handfast.credentials.signers import ThreadSigner
+from handfast.engine import Data, EarlyData, ServerConnection
+from handfast.errors import ApiMisuse, HandfastError
+from handfast.fork import renew_in_children
+from handfast.handshake.needs import Sign
+from handfast.io.failure_log import log_failure
+from handfast.io.sslcontext import errors
+from handfast.io.sslcontext.ciphers import SUITES, VERSIONS
+from handfast.io.sslcontext.configured import Configured
+from handfast.io.sslcontext.peercert import Certificate, decoded
+from handfast.io.sslcontext.sessions import Slot, SSLSession
+from handfast.io.sslcontext.transports import BioTransport, SocketTransport
+
+if TYPE_CHECKING:
+    import socket
+
+    from handfast.engine import Connection, ConnectionInfo, Result
+
+_BINDINGS = ("tls-unique", "tls-exporter", "tls-server-end-point")
+
+
+class TLSConnection:
+    """One connection, over memory buffers or a socket. What it raises is of ``ssl`` or of the socket."""
+
+    _state: threading.RLock
+    _reading: threading.RLock
+    _writing: threading.RLock
+
+    def __init__(
+        self,
+        context: Configured,
+        transport: BioTransport | SocketTransport,
+        *,
+        server_side: bool,
+        server_hostname: str | None,
+        owner: object,
+        session: SSLSession | None,
+    ) -> None:
+        renew_in_children(self, _state=threading.RLock, _reading=threading.RLock, _writing=threading.RLock)
+        self._context = context
+        self._transport = transport
+        self.server_side = bool(server_side)
+        self.server_hostname = server_hostname
+        self._owner = None if owner is None else weakref.ref(owner)
+        self._slot = Slot(context)
+        self._setup = context._setup(self.server_side)
+        self._connection: Connection | None = None
+        self._received: deque[memoryview] = deque()
+        self._unsent = bytearray()
+        # A write that was interrupted: how much of it was sealed, of how much.
+        self._sealed = self._promised = 0
+        # An error of the handshake whose alert the caller must send first.
+        self._kept: HandfastError | None = None
+        self._counted = False
+        if session is not None:
+            self.session = session
+
+    # What is known
+
+    @property
+    def info(self) -> ConnectionInfo:
+        """All that is known of the connection."""
+        return self._engine().info
+
+    @property
+    def connection(self) -> Connection:
+        """The engine's connection; to be left alone while this is in use."""
+        return self._engine()
+
+    @property
+    def owner(self) -> object:
+        """The ``SSLObject`` or ``SSLSocket``, while there is one."""
+        return None if self._owner is None else self._owner()
+
+    @property
+    def context(self) -> Configured:
+        """The context that made this, or that a callback chose."""
+        return self._context
+
+    @context.setter
+    def context(self, value: object) -> None:
+
+        if not isinstance(value, Configured):
+            raise TypeError(
+                "The value must be a SSLContext of handfast's: a connection cannot change from one engine to another"
+            )
+        self._context = value
+        if self._connection is None:
+            self._setup = value._setup(self.server_side)
+
+    @property
+    def session(self) -> SSLSession | None:
+        """The newest session, to be given to a later connection."""
+        if self._slot.newest is None and self.session_reused:
+            return self._slot.given
+        return self._slot.newest
+
+    @session.setter
+    def session(self, value: object) -> None:
+        if not isinstance(value, SSLSession):
+            raise TypeError("Value is not a SSLSession.")
+        if not value.made_by(self._context):
+            raise ValueError("Session refers to a different SSLContext.")
+        if self.server_side:
+            raise ValueError("Cannot set session for server-side SSLSocket.")
+        if self._connection is not None:
+            raise ValueError("Cannot set session after handshake.")
+        self._slot.given = value
+
+    @property
+    def session_reused(self) -> bool:
+        """Whether a session was resumed."""
+        return self._complete and self.info.resumed
+
+    @property
+    def _complete(self) -> bool:
+        return self._connection is not None and self._connection.info.complete
+
+    def version(self) -> str | None:
+        """As ``SSLSocket.version``."""
+        version = self.info.version
+        return VERSIONS.get(version) if self._complete and version is not None else None
+
+    def cipher(self) -> tuple[str, str, int] | None:
+        """As ``SSLSocket.cipher``."""
+        suite = self.info.suite
+        return SUITES[suite].shown if self._complete and suite is not None else None
+
+    def shared_ciphers(self) -> list[tuple[str, str, int]] | None:
+        """At a server, the suite that was chosen; what else the client offered is not kept. None at a client."""
+        cipher = self.cipher()
+        return [cipher] if self.server_side and cipher is not None else None
+
+    def compression(self) -> str | None:
+        """None: TLS is never compressed."""
+        return None
+
+    def selected_alpn_protocol(self) -> str | None:
+        """The protocol that was agreed on by ALPN."""
+        return self.info.application_protocol if self._complete else None
+
+    def get_channel_binding(self, cb_type: str = "tls-unique") -> bytes | None:
+        """``tls-exporter`` (RFC 9266), ``tls-server-end-point`` or, in TLS 1.2, ``tls-unique``; None without such."""
+        if cb_type not in _BINDINGS:
+            raise ValueError(f"'{cb_type}' channel binding type not implemented")
+        if not self._complete:
+            return None
+        try:
+            with self._state:
+                return self._engine().channel_binding(cb_type)
+        except ApiMisuse:
+            return None
+
+    def getpeercert(self, binary_form: bool = False) -> dict[str, Any] | bytes | None:
+        """As ``SSLSocket.getpeercert``: of a peer that was not verified the fields are not shown."""
+        if not self._complete:
+            raise ValueError("handshake not done yet")
+        chain = self._chain()
+        if not chain:
+            return None
+        if binary_form:
+            return chain[0]
+        return decoded(chain[0]) if self.info.verified_peer is not None else {}
+
+    def _chain(self) -> tuple[bytes, ...]:
+        peer = self.info.peer
+        return () if peer is None else peer.chain
+
+    def get_unverified_chain(self) -> list[Certificate] | None:
+        """What the peer presented, leaf first."""
+        return [Certificate(one) for one in self._chain()] or None if self._connection is not None else None
+
+    def get_verified_chain(self) -> list[Certificate] | None:
+        """What was verified, from the leaf to the root; of a peer that was not verified what it presented."""
+        verified = self.info.verified_peer if self._connection is not None else None
+        path = () if verified is None else verified.verdict.path
+        return [Certificate(one) for one in path] or self.get_unverified_chain()
+
+    def pending(self) -> int:
+        """How many bytes can be read at once."""
+        return sum(map(len, self._received))
+
+    # What is done
+
+    def do_handshake(self) -> None:
+        """Complete the handshake, if it is not. Over memory buffers an alert of ours leaves before its error does."""
+        self._raise_kept()
+        if self._complete:
+            return
+        with self._reading:
+            connection = self._engine()
+            self._flush("handshake")
+            while not connection.info.complete:
+                self._take_record("handshake")
+                self._flush("handshake")
+        if not self._counted:
+            self._counted = True
+            self._setup.count(connection.info)
+
+    def read(self, len: int = 1024, buffer: Any = None) -> bytes | int:
+        """As ``SSLSocket.read``: at most ``len`` bytes, b"" or 0 once the peer has closed in order."""
+        view = None if buffer is None else memoryview(buffer).cast("B")
+        size = len
+        if view is not None:
+            size = view.nbytes if not 0 < size <= view.nbytes else size
+        if size < 0:
+            raise ValueError("size should not be negative")
+        if not size:
+            return b"" if view is None else 0
+        if not self._complete:
+            self.do_handshake()
+        with self._reading:
+            while not self._received:
+                if self._engine().peer_closed:
+                    return self._at_end(view)
+                self._take_record("read")
+                self._flush_aside()
+            return self._take_out(size, view)
+
+    def _take_out(self, size: int, view: memoryview | None) -> bytes | int:
+        chunk = self._received[0]
+        if len(chunk) <= size:
+            self._received.popleft()
+        else:
+            self._received[0] = chunk[size:]
+            chunk = chunk[:size]
+        if view is None:
+            return bytes(chunk)
+        view[: len(chunk)] = chunk
+        return len(chunk)
+
+    def _at_end(self, view: memoryview | None) -> bytes | int:
+        if self._connection is not None and self._connection.error is not None:
+            raise self._mapped(self._connection.error)
+        if self._closed_by_us:
+            raise errors.closed()
+        return b"" if view is None else 0
+
+    _closed_by_us = False
+
+    def write(self, data: Any) -> int:
+        """As ``SSLSocket.write``: how much was sent, which is all. After SSLWantWriteError the same is to be given."""
+        try:
+            view = memoryview(data).cast("B")
+        except TypeError:
+            raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
+        if not self._complete:
+            self.do_handshake()
+        with self._writing:
+            if self._promised > len(view):
+                raise errors.ssl_error("BAD_WRITE_RETRY")
+            step = len(view) if isinstance(self._transport, BioTransport) else limits.SEAL_STEP
+            # What a write that was interrupted has sealed goes first, and is not sealed again.
+            self._promised = len(view)
+            self._send_out("write")
+            while self._sealed < len(view):
+                self._seal(view[self._sealed : self._sealed + step])
+                self._sealed = min(self._sealed + step, len(view))
+                self._send_out("write")
+            self._sealed = self._promised = 0
+        return len(view)
+
+    def _seal(self, part: memoryview) -> None:
+        try:
+            with self._state:
+                self._engine().send(part)
+        except HandfastError as error:
+            self._sealed = self._promised = 0
+            raise self._mapped(error) from error
+
+    def shutdown(self) -> socket.socket | None:
+        """Send close_notify and wait for the peer's; the socket, for a protocol that goes on without TLS.
+
+        Where data came instead it is SSLError APPLICATION_DATA_AFTER_CLOSE_NOTIFY; it can still be read.
+        """
+        connection = self._engine()
+        if not connection.info.complete:
+            raise errors.ssl_error("SHUTDOWN_WHILE_IN_INIT")
+        with self._state:
+            connection.close()
+            self._closed_by_us = True
+        self._flush("shutdown")
+        with self._reading:
+            while not connection.peer_closed:
+                if self._received:
+                    raise errors.ssl_error("APPLICATION_DATA_AFTER_CLOSE_NOTIFY")
+                self._take_record("shutdown")
+        return self._transport.end()
+
+    def verify_client_post_handshake(self) -> None:
+        """At a server of TLS 1.3: ask the client for its certificate; the answer is taken by a later ``read``."""
+        connection = self._engine()
+        if not isinstance(connection, ServerConnection):
+            raise errors.ssl_error("NOT_SERVER")
+        if self._complete and self.version() != "TLSv1.3":
+            raise errors.ssl_error("WRONG_SSL_VERSION")
+        try:
+            with self._state:
+                connection.request_client_certificate(client_auth=self._setup.later_client_auth)
+        except HandfastError as error:
+            raise self._mapped(error) from error
+        self._flush("write")
+
+    # Moving bytes
+
+    def _engine(self) -> Connection:
+        connection = self._connection
+        if connection is None:
+            with self._state:
+                if self._connection is None:
+                    try:
+                        self._connection = self._setup.start(self, self._slot)
+                    except HandfastError as error:
+                        raise errors.of_connection(error, None, self.server_hostname) from error
+                connection = self._connection
+        return connection
+
+    def _take_record(self, doing: str) -> None:
+        """Give the engine the next record, and take what comes of it."""
+        record = self._next_record(doing)
+        connection = self._engine()
+        try:
+            with self._state:
+                results = connection.receive(record) if record else []
+                if self._transport.ended and connection.error is None:
+                    results += connection.eof()
+                self._take(results)
+                self._answer_needs(connection)
+        except HandfastError as error:
+            raise self._failed(error, doing) from error
+
+    def _next_record(self, doing: str) -> bytes:
+        connection = self._engine()
+        if connection.error is not None:
+            raise self._failed(connection.error, doing)
+        # What could not leave at once leaves while we wait.
+        while self._unsent and self._transport.blocking and isinstance(self._transport, SocketTransport):
+            if self._transport.wait_readable():
+                break
+            self._flush_aside()
+        return self._transport.record(doing)
+
+    def _take(self, results: list[Result]) -> None:
+        self._received.extend(memoryview(one.data) for one in results if isinstance(one, Data | EarlyData))
+
+    def _answer_needs(self, connection: Connection) -> None:
+        """A handshake that waits for somebody who answers later fails: these calls cannot await.
+
+        Only a signer that would sign in a thread under an event loop is asked to sign here instead.
+        """
+        while (need := connection.need) is not None:
+            awaitable = connection.awaitable
+            for end in ("close", "cancel"):
+                if hasattr(awaitable, end):
+                    getattr(awaitable, end)()
+            if isinstance(need, Sign) and isinstance(need.credentials.signer, ThreadSigner):
+                self._take(connection.answer(need, need.credentials.signer.sign_here(need.scheme, need.content)))
+            else:
+                self._take(connection.fail(need, ApiMisuse("cannot_await", need=type(need).__name__)))
+
+    def _flush(self, doing: str) -> None:
+        """Send what is ready."""
+        while self._unsent or self._engine().wants_write:
+            with self._writing:
+                self._send_out(doing)
+
+    def _flush_aside(self) -> None:
+        """Send what is ready as far as that is possible at once; a thread that is writing sends it as well."""
+        while self._unsent or self._engine().wants_write:
+            if not self._writing.acquire(blocking=False):
+                return
+            try:
+                self._send_out("read", wait=False)
+            except OSError:
+                # The socket is full, or gone: the one is seen to later, and reading shows the other.
+                return
+            finally:
+                self._writing.release()
+
+    def _send_out(self, doing: str, *, wait: bool = True) -> None:
+        """With the write lock: send until nothing is left."""
+        while True:
+            with self._state:
+                self._unsent += self._engine().outgoing()
+            if not self._unsent:
+                return
+            with memoryview(self._unsent) as view:
+                sent = self._sent(view, doing, wait)
+            del self._unsent[:sent]
+
+    def _sent(self, view: memoryview, doing: str, wait: bool) -> int:
+        try:
+            return self._transport.send(view, doing, wait=wait)
+        except ConnectionError as error:
+            raise (self._last_words() or error) from None
+
+    def _last_words(self) -> ssl.SSLError | None:
+        """Why the peer cut us off, if it said so: in TLS 1.3 a refused client often learns it from a failed write."""
+        connection = self._engine()
+        # A thread that reads meets it by itself.
+        if not self._reading.acquire(blocking=False):
+            return None
+        taken = 0
+        try:
+            while connection.error is None and not self._transport.ended and taken < limits.DRAIN_BYTES:
+                record = self._transport.record("write")
+                taken += len(record)
+                with self._state:
+                    self._take(connection.receive(record) if record else [])
+        except HandfastError as error:
+            return self._mapped(error)
+        except OSError:
+            return None
+        finally:
+            self._reading.release()
+        return None if connection.error is None else self._mapped(connection.error)
+
+    # Ends
+
+    def _failed(self, error: HandfastError, doing: str) -> ssl.SSLError:
+        """What to raise for the error that ended the connection, once its alert has left."""
+        alert = self._engine().wants_write or bool(self._unsent)
+        if isinstance(self._transport, BioTransport):
+            self._flush("handshake")
+            # asyncio and uvloop send nothing after an error: a server's error comes with their next call. A client gets
+            # its own at once, since at the peer's end both would tell of that end alone.
+            last = self._transport.at_end or self._kept is not None or not self.server_side
+            if alert and doing == "handshake" and not last:
+                self._kept = error
+                # The loop may never come back for it.
+                log_failure("", f"waiting for {self._engine().waiting_for}", error)
+                return errors.want_read()
+        elif alert:
+            self._say_why()
+        return self._mapped(error)
+
+    def _say_why(self) -> None:
+        """Let the alert out of a socket, and keep a reset from overtaking it where the client still sends."""
+        if not self._writing.acquire(timeout=limits.LINGER_TIMEOUT if self._transport.blocking else 0):
+            return
+        try:
+            self._send_out("handshake", wait=False)
+            if self.server_side and self.info.version and self._transport.blocking:
+                self._transport.linger()
+        except OSError:
+            return
+        finally:
+            self._writing.release()
+
+    def _raise_kept(self) -> None:
+        if self._kept is not None:
+            raise self._mapped(self._kept) from self._kept
+
+    def _mapped(self, error: HandfastError) -> ssl.SSLError:
+        info = None if self._connection is None else self._connection.info
+        return errors.of_connection(error, info, self.server_hostname)

@@ -1,0 +1,1 @@
+"""Libraries and servers that take an ``ssl.SSLContext``, given ours: run by ``test_consumers``, one per process."""

@@ -1,0 +1,67 @@
+"""The drop-in beside the stock context: what a program sees is the same, or the difference is listed, and is better."""
+
+from __future__ import annotations
+
+import re
+import ssl
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.sslcontext.pairs import OURS, STOCK, Files
+from tests.sslcontext.situations import SITUATIONS
+
+# Where the C file and its line stand in the stock text.
+ROOT = Path(__file__).parents[2]
+OUR_MODULE = "handfast.io.sslcontext.wrapped."
+_PLACE = re.compile(r" \(_ssl\.c:\d+\)")
+
+
+def seen(situation: Any, kind: Any, files: Files) -> dict[str, object]:
+    """What a program gets: a result, or all that it can compare of an error."""
+    try:
+        return {"returned": situation(kind, files)}
+    except Exception as error:
+        found: dict[str, object] = {
+            "class": _class_of(error),
+            "text": _PLACE.sub("", str(error)).replace(OUR_MODULE, "ssl."),
+        }
+        if isinstance(error, ssl.SSLError):
+            for name in ("reason", "library", "verify_code", "verify_message"):
+                found[name] = getattr(error, name, None)
+            found["errno"] = error.args[0]
+        return found
+
+
+def _class_of(error: BaseException) -> str:
+    return type(error).__name__
+
+
+# What differs, with why ours is better.
+BETTER = {
+    "a_context_that_is_none": "the sentence says whose context is wanted",
+    "a_file_that_is_missing": "the error names the file",
+    "no_host_name": "check_hostname without a name to check raises over buffers too, as it does over sockets",
+}
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.parametrize("name", SITUATIONS)
+def test_both_show_the_same(name: str, files: Files) -> None:
+    ours, stock = (seen(SITUATIONS[name], kind, files) for kind in (OURS, STOCK))
+    if name in BETTER:
+        assert ours != stock, "it is listed as different"
+    else:
+        assert ours == stock
+
+
+def test_the_documented_table_is_this_list() -> None:
+    page = (ROOT / "docs" / "migration.md").read_text().split("### What differs")[1].split("## From pyOpenSSL")[0]
+    rows = dict(re.findall(r"^\| (?!situation)([a-z].*?) \| (.*) \|$", page, re.MULTILINE))
+    assert rows == {name.replace("_", " "): why for name, why in BETTER.items()}
