@@ -105,6 +105,8 @@ MAX_TICKETS_SENT = 8
 MAX_TICKETS_KEPT = 8
 SESSIONS_PER_PARTITION = 4
 CACHED_PARTITIONS = 1024
+# ... and bytes of all of them, tickets and chains included: servers choose those.
+CACHED_SESSION_BYTES = 16 * 1024 * 1024
 STORED_TICKETS = 10_000
 # ... and how many bytes of them, chains included; a session with a chain of two certificates has 1.5 KiB.
 STORED_TICKET_BYTES = 32 * 1024 * 1024

@@ -90,7 +90,7 @@ def test_the_alert_is_recovered_when_the_loop_was_busy(run: Runner, hasty: Hasty
 
 def test_without_the_duplicate_the_alert_is_lost(run: Runner, hasty: Hasty, monkeypatch: pytest.MonkeyPatch) -> None:
     """That the trials above are the hard case: without what they test, all of them fail."""
-    monkeypatch.setattr("handfast.io.aio.roles.ClientProtocol._rest", lambda self: iter(()))
+    monkeypatch.setattr("handfast.io.aio.ends.ClientProtocol._rest", lambda self: iter(()))
 
     async def main() -> None:
         for _ in range(3):

@@ -20,7 +20,7 @@ from handfast.credentials.signers import LocalSigner
 from handfast.crypto import signatures
 from handfast.crypto.private_keys import public_key_info_of
 from handfast.errors import ConfigError
-from handfast.keyholder.protocol import (
+from handfast.keyholder.messages import (
     Answer,
     CertificateVerify13,
     Code,

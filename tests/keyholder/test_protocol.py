@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from handfast import limits
 from handfast.crypto import groups
 from handfast.errors import HandfastError
-from handfast.keyholder import protocol
-from handfast.keyholder.protocol import (
+from handfast.keyholder import messages
+from handfast.keyholder.messages import (
     Answer,
     CertificateVerify12,
     CertificateVerify13,
@@ -60,11 +60,11 @@ HONEST = [
 
 
 @pytest.mark.parametrize("parts", HONEST, ids=lambda parts: type(parts).__name__)
-def test_parts_compose_what_a_handshake_signs_and_come_back_from_it(parts: protocol.Parts) -> None:
+def test_parts_compose_what_a_handshake_signs_and_come_back_from_it(parts: messages.Parts) -> None:
     _, content = compose(parts)
     assert parts_of(content) == parts
     request = Request.of(7, bytes(32), SignatureScheme.ed25519, parts)
-    again = decode(Request, frame(request)[protocol.FRAME_HEADER :])
+    again = decode(Request, frame(request)[messages.FRAME_HEADER :])
     assert again == request
     assert again.parts() == parts
 
@@ -115,7 +115,7 @@ def test_what_no_handshake_signs_has_no_parts(content: bytes) -> None:
 
 @given(st.one_of(*(structs(cls) for cls in (CertificateVerify13, ServerKeyExchange12, CertificateVerify12))))
 @settings(max_examples=100)
-def test_whatever_composes_is_one_of_three_shapes(parts: protocol.Parts) -> None:
+def test_whatever_composes_is_one_of_three_shapes(parts: messages.Parts) -> None:
     try:
         role, content = compose(parts)
     except ValueError:
@@ -152,7 +152,7 @@ def test_frames_have_room_for_what_they_hold() -> None:
 
 
 def test_every_refusal_has_words() -> None:
-    assert set(protocol.EXPLANATIONS) == set(Code) - {Code.signed}
+    assert set(messages.EXPLANATIONS) == set(Code) - {Code.signed}
 
 
 # docs/keyholder.md
@@ -165,7 +165,7 @@ def test_the_example_of_the_page() -> None:
     assert shown is not None
     key_id, scheme = bytes(range(32)), SignatureScheme.ecdsa_secp256r1_sha256
     request = Request.of(1, key_id, scheme, CertificateVerify13(Side.server, bytes(32)))
-    answer = Answer(protocol.VERSION, 1, Code.role_refused, b"")
+    answer = Answer(messages.VERSION, 1, Code.role_refused, b"")
     assert bytes.fromhex(shown[1]) == frame(request) + frame(answer)
 
 

@@ -13,7 +13,7 @@ import pytest
 from handfast import ClientConfig, PathVerifier, Roots
 from handfast.errors import LocalFailure
 from handfast.keyholder.__main__ import main
-from handfast.keyholder.protocol import CertificateVerify13, ServerKeyExchange12, Side, compose
+from handfast.keyholder.messages import CertificateVerify13, ServerKeyExchange12, Side, compose
 from handfast.registry import NamedGroup, SignatureScheme
 from tests import certificates
 from tests.aio.support import identity

@@ -18,7 +18,7 @@ from handfast import ClientAuth, Credentials, RemoteSigner, aio, limits
 from handfast.credentials.signers import LocalSigner
 from handfast.errors import ApiMisuse, ConfigError, HandfastError, LocalFailure, PeerRejected
 from handfast.keyholder.link import HolderAddress
-from handfast.keyholder.protocol import (
+from handfast.keyholder.messages import (
     VERSION,
     Answer,
     CertificateVerify13,

@@ -12,7 +12,7 @@ import pytest
 from handfast.errors import HandfastError
 from handfast.tools.endpoint import Shutdown
 from handfast.tools.endpoint.flags import parser
-from handfast.tools.endpoint.outcome import (
+from handfast.tools.endpoint.report import (
     Exported,
     Failure,
     FatalAlert,

@@ -20,7 +20,7 @@ from handfast.pki.faults import FAULTS, build_fault
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
 from handfast.trust.path import paths
-from handfast.trust.path.memory import PathMemory
+from handfast.trust.path.path_memory import PathMemory
 from handfast.trust.path.policy import named_policy
 from handfast.trust.presented import PresentedChain
 from handfast.trust.revocation.crl_store import Crls, OcspPolicy

@@ -152,6 +152,13 @@ class Ends:
             ends = description != NO_RENEGOTIATION
             self._watch.alert(self.info.role.sends, level, description, authenticated=protected, ends=ends, error=error)
 
+    def _write_close_notify(self) -> None:
+        self._write_alert(CLOSE_NOTIFY, None)
+
+    def _decline_renegotiation(self) -> None:
+        """Answer an attempt to renegotiate by a warning: the peer may go on without. RFC 5246 7.2.2."""
+        self._write_alert(NO_RENEGOTIATION, None)
+
     def _fail(self, error: HandfastError) -> None:
         """The connection is dead: tell the peer what it may know, and keep the error without the frames it passed."""
         error.__traceback__ = error.__context__ = error.__cause__ = None

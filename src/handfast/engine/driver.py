@@ -196,7 +196,7 @@ class Driver(Ends):
         else:
             from handfast.handshake.tls12.post_handshake import PostHandshake12
 
-            self._post = PostHandshake12(self.info.role, self._records, self._write_alert)
+            self._post = PostHandshake12(self.info.role, self._records, self._decline_renegotiation)
         self._records.handshake_over()
         self.info.complete = True
         if self._later is not None:

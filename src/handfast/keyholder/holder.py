@@ -28,7 +28,7 @@ from handfast.files import errors_for
 from handfast.io.aio import connect as aio
 from handfast.io.lookup import info
 from handfast.keyholder.keys import Refused, SigningRequest, judge
-from handfast.keyholder.protocol import VERSION, Answer, Code, FrameTooLarge, frame, read_frame
+from handfast.keyholder.messages import VERSION, Answer, Code, FrameTooLarge, frame, read_frame
 from handfast.registry import SignatureScheme
 from handfast.text import escape
 from handfast.token_bucket import Throttle, TokenBucket

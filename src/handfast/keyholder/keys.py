@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from handfast.credentials.signers import LocalSigner
 from handfast.crypto import private_keys, signatures
 from handfast.errors import BadMessage, ConfigError, bad_option
-from handfast.keyholder.protocol import VERSION, Code, Kind, Request, compose, key_id_of
+from handfast.keyholder.messages import VERSION, Code, Kind, Request, compose, key_id_of
 from handfast.registry import SignatureScheme
 from handfast.roles import Role
 from handfast.text import escape

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from handfast import limits
 from handfast.errors import ConnectionLost, HandfastError, LocalFailure
 from handfast.io.aio import connect as aio
-from handfast.keyholder.protocol import (
+from handfast.keyholder.messages import (
     EXPLANATIONS,
     VERSION,
     Answer,
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from typing import TypeAlias
 
     from handfast.engine import ClientConfig
-    from handfast.keyholder.protocol import Parts
+    from handfast.keyholder.messages import Parts
 
     Streams: TypeAlias = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 

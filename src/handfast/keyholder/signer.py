@@ -21,7 +21,7 @@ from handfast.crypto import signatures
 from handfast.errors import ApiMisuse, ConfigError, LocalFailure
 from handfast.fork import renew_in_children
 from handfast.keyholder.link import CLOSED, Client, HolderAddress
-from handfast.keyholder.protocol import key_id_of_certificate, parts_of
+from handfast.keyholder.messages import key_id_of_certificate, parts_of
 from handfast.text import escape
 from handfast.x509 import loading as files
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
 
     from handfast.engine import ClientConfig
-    from handfast.keyholder.protocol import Parts
+    from handfast.keyholder.messages import Parts
 
 # How much longer a blocked thread waits than its request may take, should the other thread be gone.
 _GRACE = 1.0

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 from handfast import limits
 from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved
 from handfast.events import Epoch, Event, EventDispatcher, KeysChanged, MessageSeen, RecordSeen
-from handfast.record.foreign import spoken_by
+from handfast.record.other_protocols import spoken_by
 from handfast.record.protection import MOST_ROOM, next_room
 from handfast.registry import ContentType
 from handfast.roles import Direction, Role

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from handfast.errors import ApiMisuse
 from handfast.limits import MAX_STORED_CHAIN, REMEMBERED_PATHS
 from handfast.memory import Memory
-from handfast.trust.path.context import PathContext
-from handfast.trust.path.memory import accepted
+from handfast.trust.path.path_context import PathContext
+from handfast.trust.path.path_memory import accepted
 from handfast.trust.path.policy import PathPolicy, named_policy
 from handfast.trust.presented import PresentedChain
 from handfast.trust.revocation.crl_store import CrlScope, CrlUnknown, OcspPolicy, RevocationCheck
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from handfast.credentials.signers import Deferred
     from handfast.trust.path.anchors import Anchors
-    from handfast.trust.path.memory import Accepted
+    from handfast.trust.path.path_memory import Accepted
     from handfast.trust.revocation.crl_store import Crls
     from handfast.trust.roots import Roots
 

@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, NoReturn
 from handfast import limits
 from handfast.errors import ApiMisuse, LocalFailure, PeerMisbehaved
 from handfast.handshake.context import Expect
-from handfast.registry import AlertDescription
 from handfast.roles import Role
 from handfast.wire.messages import ClientHello, HandshakeMessage
 from handfast.wire.messages12 import HelloRequest
@@ -25,12 +24,12 @@ EXPECTS = {Role.CLIENT: Expect((HelloRequest,)), Role.SERVER: Expect((ClientHell
 
 
 class PostHandshake12:
-    """The connected state: keys that never change, and no other handshake."""
+    """The connected state: keys that never change, and no other handshake; ``decline`` says so to the peer."""
 
-    def __init__(self, role: Role, records: RecordLayer, write_alert: Callable[[int, None], None]) -> None:
+    def __init__(self, role: Role, records: RecordLayer, decline: Callable[[], None]) -> None:
         self.expects = EXPECTS[role]
         self.records = records
-        self._write_alert = write_alert
+        self._decline = decline
         self._renegotiations = 0
         self._writes = True
         protection = records.write_protection
@@ -43,7 +42,7 @@ class PostHandshake12:
         if self._renegotiations > limits.MAX_RENEGOTIATIONS:
             raise PeerMisbehaved("too_many_renegotiations", limit=limits.MAX_RENEGOTIATIONS)
         if self._writes:
-            self._write_alert(AlertDescription.no_renegotiation, None)
+            self._decline()
 
     def end_writing(self) -> None:
         """Our close_notify was the last that we write. RFC 5246 7.2.1."""

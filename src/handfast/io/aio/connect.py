@@ -1,7 +1,7 @@
 """TLS for asyncio programs: connections, servers and streams, on any event loop.
 
 Nothing here uses the loop's own TLS layer. The protocol that the loop's TCP transport drives is ours, and the user's
-protocol gets a transport of ours: see aio_protocol.py, which has the theory, aio_roles.py and aio_transport.py.
+protocol gets a transport of ours: see protocol.py, which has the theory, ends.py and transport.py.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from handfast import limits
 from handfast.config.config import ClientConfig, ServerConfig, demand
 from handfast.engine import ClientConnection, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost
-from handfast.io.aio.roles import ClientProtocol, ServerProtocol
+from handfast.io.aio.ends import ClientProtocol, ServerProtocol
 from handfast.io.aio.setup import NeedHandler, Setup, refuse_deferred
 from handfast.io.aio.transport import TLSTransport
 from handfast.io.arguments import ObserverFactory, check_seconds, observed

@@ -8,6 +8,6 @@ As a function: ``run(Options(config=ServerConfig(...), listen=("127.0.0.1", 0)))
 
 from handfast.tools.endpoint.conversation import run, run_each
 from handfast.tools.endpoint.options import Address, Export, KeyUpdate, Options, Shutdown
-from handfast.tools.endpoint.outcome import Outcome
+from handfast.tools.endpoint.report import Outcome
 
 __all__ = ["Address", "Export", "KeyUpdate", "Options", "Outcome", "Shutdown", "run", "run_each"]

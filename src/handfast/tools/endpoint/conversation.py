@@ -19,7 +19,7 @@ from handfast.lens.keylog import KeyLog
 from handfast.roles import Role
 from handfast.tools.endpoint.answers import wait_for_answer
 from handfast.tools.endpoint.options import Address, KeyUpdate, Options, Shutdown
-from handfast.tools.endpoint.outcome import (
+from handfast.tools.endpoint.report import (
     Exported,
     Failure,
     FatalAlert,

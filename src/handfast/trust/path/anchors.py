@@ -18,7 +18,7 @@ from cryptography.x509 import verification
 from handfast import der
 from handfast.limits import MAX_PEER_TEXT, MAX_PRESENTED_CERTIFICATES
 from handfast.text import escape
-from handfast.trust.path.memory import PathMemory
+from handfast.trust.path.path_memory import PathMemory
 from handfast.x509.certificates import Malformed, Parsed, hush_parser, parse
 from handfast.x509.distinguished_names import rfc4514
 from handfast.x509.usage import ca_purposes_allow, leaf_purposes_allow

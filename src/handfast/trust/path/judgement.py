@@ -23,7 +23,7 @@ from handfast.x509.purpose import Purpose
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handfast.trust.path.context import PathContext
+    from handfast.trust.path.path_context import PathContext
 
 
 def judge(case: PathContext) -> Verdict:

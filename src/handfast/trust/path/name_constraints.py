@@ -23,7 +23,7 @@ from handfast.x509.purpose import Purpose
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handfast.trust.path.context import PathContext
+    from handfast.trust.path.path_context import PathContext
     from handfast.x509.certificates import Parsed
 
 _EMAIL_ADDRESS = "1.2.840.113549.1.9.1"

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from handfast.trust.path.anchors import Anchors
-    from handfast.trust.path.context import PathContext
+    from handfast.trust.path.path_context import PathContext
 
 _LINE_SIGNATURES = EDWARDS_SIGNATURES | {
     SignatureAlgorithmOID.ECDSA_WITH_SHA256,

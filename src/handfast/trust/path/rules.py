@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from datetime import datetime, timedelta
 
     from handfast.trust.path.anchors import Anchors
-    from handfast.trust.path.context import PathContext
+    from handfast.trust.path.path_context import PathContext
     from handfast.x509.certificates import Parsed
 
 # What is processed; RFC 5280 4.2: any other critical extension means refusal. Key identifiers only order candidates.

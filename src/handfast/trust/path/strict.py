@@ -15,7 +15,7 @@ from handfast.verdict import Reason
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handfast.trust.path.context import PathContext
+    from handfast.trust.path.path_context import PathContext
     from handfast.x509.certificates import Parsed
 
 

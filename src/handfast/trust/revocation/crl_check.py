@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from handfast.trust.path.context import PathContext
+    from handfast.trust.path.path_context import PathContext
     from handfast.trust.revocation.crl import RevocationList
     from handfast.trust.revocation.crl_store import RevocationCheck
     from handfast.x509.certificates import Parsed

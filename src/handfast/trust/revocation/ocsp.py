@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from datetime import datetime
 
-    from handfast.trust.path.context import PathContext
+    from handfast.trust.path.path_context import PathContext
 
 # In a responder's certificate.
 _PROCESSED = frozenset(
