@@ -17,7 +17,7 @@ from handfast.contrib.asgi import Application, WithPeer, info_or_none
 from handfast.contrib.sources import ConfigSource, ContextSource, config_of, context_of, to_pickle
 from handfast.engine import ServerConfig, ServerConnection
 from handfast.errors import bad_option
-from handfast.io.aio.roles import ServerProtocol
+from handfast.io.aio.ends import ServerProtocol
 from handfast.io.aio.setup import Setup, refuse_deferred
 from handfast.io.aio.transport import TLSTransport
 from handfast.io.arguments import check_seconds, observed
