@@ -7,6 +7,7 @@
 # make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
+# make bench-captures   decoding captures, beside tshark and others
 # make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
 # make budget  writes anew how many bytecodes handshakes and records may take (tests/budget), for this Python
 # make format  rewrites the sources the way lint wants them
@@ -28,7 +29,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race frameworks stock-tests consumers scan bench chart budget format pin clean
+.PHONY: demo test soak race frameworks stock-tests consumers scan bench bench-captures chart budget format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -67,6 +68,10 @@ bench: $(READY)-test
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/bench.txt || \
 		echo 'handfast: warning: not all of requirements/bench.txt could be installed' >&2
 	@$(RUN) bench.run
+
+# Beside tshark, ssldump and scapy, where they are installed.
+bench-captures: $(READY)-test
+	@$(RUN) bench.captures
 
 chart: $(READY)-test
 	@$(RUN) bench.chart

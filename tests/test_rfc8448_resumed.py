@@ -273,7 +273,7 @@ class RecordedTickets:
             chain=(),
         )
 
-    def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes | None:
+    def issue(self, state: bytes, policy: bytes, lifetime: int, client: bytes = b"") -> bytes | None:
         return None
 
     def redeem(self, ticket: bytes, policy: bytes) -> bytes | None:

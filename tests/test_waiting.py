@@ -26,6 +26,8 @@ WITH_A_CLOCK = {
     "waiting.py": "it is where the others wait",
     "soak.py": "its load ends by itself",
     "peers/namespace.py": "a program of its own, without this package",
+    "sslcontext/consumers/servers.py": "a program of its own, without this package",
+    "sslcontext/consumers/services.py": "a program of its own, without this package",
     "race/test_lost_alerts.py": "a client that is late is the scene there",
     "test_sockets.py": "a write that is slow is the scene there",
     "test_waiting.py": "names what it looks for",

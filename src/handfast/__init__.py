@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from handfast.keyholder.holder import KeyHolder
     from handfast.keyholder.keys import HeldKey
     from handfast.keyholder.signer import RemoteSigner
+    from handfast.passive.reading import decode
     from handfast.reload.handles import Reloading, ReloadingCredentials, ReloadingVerifier
     from handfast.reload.watcher import FileWatcher
     from handfast.sessions.cache import SessionCache, Sessions
@@ -110,6 +111,7 @@ _HOME = {
     "handfast.keyholder.holder": ("KeyHolder",),
     "handfast.keyholder.keys": ("HeldKey",),
     "handfast.keyholder.signer": ("RemoteSigner",),
+    "handfast.passive.reading": ("decode",),
     "handfast.reload.handles": ("Reloading", "ReloadingCredentials", "ReloadingVerifier"),
     "handfast.reload.watcher": ("FileWatcher",),
     "handfast.sessions.cache": ("SessionCache", "Sessions"),
@@ -203,6 +205,7 @@ __all__ = [
     "aio",
     "connect",
     "create_default_context",
+    "decode",
     "errors",
     "events",
     "info",

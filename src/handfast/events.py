@@ -36,6 +36,7 @@ __all__ = [
     "CertificateChosen",
     "Checked",
     "Closed",
+    "ConnectionSeen",
     "Considered",
     "Direction",
     "Epoch",
@@ -46,6 +47,7 @@ __all__ = [
     "NeedAnswered",
     "NeedAsked",
     "Negotiated",
+    "Noted",
     "Observer",
     "PeerJudged",
     "RecordSeen",
@@ -240,12 +242,38 @@ class Closed(Event):
     """A direction ended; told once for each.
 
     ``how`` is ``close_notify`` or ``alert`` (any other that ends it) for what TLS itself said; ``eof`` or ``reset`` for
-    a transport that ended, or that a live side gave up, without a word of TLS. Only a recording says ``gap`` (bytes are
-    missing from it) or ``not_tls`` (what follows is no TLS record), and then follows that direction no further.
+    a transport that ended, or that a live side gave up, without a word of TLS. Only a recording says ``not_tls`` (what
+    follows is no TLS record), and then follows that direction no further.
     """
 
     direction: Direction
     how: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Noted(Event):
+    """Something about a recording, which only a recording tells; docs/events.md lists the codes.
+
+    ``text`` is a clause in words; what of it a peer chose is escaped.
+    """
+
+    direction: Direction
+    code: str
+    text: str
+
+
+@dataclass(slots=True, kw_only=True)
+class ConnectionSeen(Event):
+    """A recording tells the events of another connection from here on; ``number`` counts them from 1.
+
+    ``client`` and ``server`` are addresses with their ports; ``prologue`` names the protocol that was spoken before
+    TLS, "" for none.
+    """
+
+    number: int
+    client: str
+    server: str
+    prologue: str = ""
 
 
 Observer: TypeAlias = Callable[[Event], None]

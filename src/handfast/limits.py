@@ -105,6 +105,8 @@ MAX_TICKETS_SENT = 8
 MAX_TICKETS_KEPT = 8
 SESSIONS_PER_PARTITION = 4
 CACHED_PARTITIONS = 1024
+# ... and bytes of all of them, tickets and chains included: servers choose those.
+CACHED_SESSION_BYTES = 16 * 1024 * 1024
 STORED_TICKETS = 10_000
 # ... and how many bytes of them, chains included; a session with a chain of two certificates has 1.5 KiB.
 STORED_TICKET_BYTES = 32 * 1024 * 1024
@@ -166,6 +168,24 @@ SERVE_CONNECTIONS = 128
 REASSEMBLY_BYTES = 8 * 1024 * 1024
 # ... and connections that are followed at once; the one that was silent longest makes room.
 RECORDED_CONNECTIONS = 16 * 1024
+# ... and bytes of another protocol (STARTTLS, a proxy) in each direction, behind which TLS is still looked for: SMTP's
+# greetings and capabilities are some hundred bytes, an LDAP or XMPP client may do some work before.
+RECORDED_PROLOGUE = 64 * 1024
+# ... and bytes of all connections that wait for missing segments.
+RECORDED_WAITING = 64 * 1024 * 1024
+# Text that is read of a paste: some hundred handshakes as openssl -msg prints them.
+PASTED_BYTES = 4 * 1024 * 1024
+# Values of one secret that a key log may hold, as merged ones do: each may have to be tried.
+KEY_LOG_VALUES = 8
+# A block of a capture file, which is held in memory: Wireshark's limit (WTAP_MAX_PACKET_SIZE_DBUS). And the interfaces
+# of a section, of which Wireshark lets there be any number.
+CAPTURE_BLOCK = 128 * 1024 * 1024
+CAPTURE_INTERFACES = 4096
+# Fragmented IP packets that wait for their rest at once: Linux gives up on one after 30 seconds, a capture has no clock
+# that must go on. The one that has waited longest makes room. What a packet's fragments may hold is IP's own limit.
+RECORDED_FRAGMENTS = 256
+# Headers around a packet (VLAN tags, tunnels) that are looked into.
+MAX_ENCAPSULATIONS = 16
 
 # The smallest plaintext fragment that a configuration may ask for; record_size_limit's minimum. RFC 8449 4.
 MIN_FRAGMENT = 64

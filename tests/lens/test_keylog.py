@@ -51,3 +51,14 @@ def test_a_refused_handshake_is_logged_as_far_as_it_came():
     assert client.error is not None
     assert server.error is not None
     assert len(logged(client.revealed)) == len(logged(server.revealed)) == 5
+
+
+def test_a_log_to_a_file_is_its_owners_alone(tmp_path):
+    client, _server = converse(client_config(certificates.client()), server_config())
+    path = tmp_path / "keys.log"
+    for _ in range(2):
+        with KeyLog.to_file(path) as log:
+            for secret in client.revealed:
+                log(secret)
+    assert path.read_text() == 2 * "".join(logged(client.revealed))
+    assert path.stat().st_mode & 0o777 == 0o600

@@ -368,3 +368,13 @@ def test_a_handshake_of_tls_12_in_fields_and_secrets():
     (secret,) = (secret for secret in server.revealed if secret.name == "main_secret")
     assert f"value: {secret.value.hex()}" in server.text
     assert "undecoded" not in server.text
+
+
+def test_certificates_have_names_without_a_describer():
+    watched, _server = mutual()
+    lines: list[str] = []
+    trace = Trace(lines.append)
+    for event in watched.events:
+        trace(event)
+    assert any("CN=alice" in line for line in lines)
+    assert lines == show(*watched.events, detail="names")

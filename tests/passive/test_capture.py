@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gzip
+import io
 import struct
 from contextlib import suppress
 from fractions import Fraction
@@ -13,9 +15,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handfast.errors import ConfigError
+from handfast.limits import CAPTURE_BLOCK, CAPTURE_INTERFACES, MAX_ENCAPSULATIONS, RECORDED_FRAGMENTS
 from handfast.passive import decode
 from handfast.passive.capture import Packet, Secrets, read_capture
-from handfast.passive.packets import Endpoint, tcp_segment
+from handfast.passive.packets import Endpoint, Frames
 from tests import certificates
 from tests.lens.connections import client_config, server_config
 from tests.passive.recorded import Pair, blocks, talk
@@ -105,6 +108,25 @@ def test_a_section_in_the_other_byte_order_may_follow():
 
 
 MACS = bytes(12)
+
+
+def in_ipv4(protocol: int, content: bytes, flags: int = 0, identification: int = 1) -> bytes:
+    head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(content), identification, flags, 64, protocol, 0)
+    return head + b"\x0a\0\0\1\x0a\0\0\2" + content
+
+
+def outer_ipv6(protocol: int, content: bytes) -> bytes:
+    return struct.pack("!IHBB", 6 << 28, len(content), protocol, 64) + bytes(15) + b"\1" + bytes(15) + b"\2" + content
+
+
+def udp(port: int, content: bytes) -> bytes:
+    return struct.pack("!HHHH", 50000, port, 8 + len(content), 0) + content
+
+
+def in_udp(port: int, content: bytes) -> bytes:
+    return in_ipv4(17, udp(port, content))
+
+
 WRAPPINGS = {
     "ethernet": (ETHERNET, lambda packet: MACS + b"\x08\0" + packet),
     "ethernet, padded to 60 bytes": (ETHERNET, lambda packet: (MACS + b"\x08\0" + packet).ljust(60, b"\0")),
@@ -119,6 +141,24 @@ WRAPPINGS = {
     "BSD raw": (12, lambda packet: packet),
     "IP options": (RAW, lambda packet: b"\x46" + packet[1:2] + struct.pack("!H", len(packet) + 4) + packet[4:20]
                    + b"\1\1\1\0" + packet[20:]),
+    "SNAP": (ETHERNET, lambda packet: MACS + struct.pack("!H", len(packet) + 8) + b"\xaa\xaa\3\0\0\0\x08\0" + packet),
+    "MPLS": (ETHERNET, lambda packet: MACS + b"\x88\x47\0\0\x20\x40\0\0\x31\x40" + packet),
+    "PPPoE": (ETHERNET, lambda packet: MACS + b"\x88\x64\x11\0\0\1" + struct.pack("!H", len(packet) + 2) + b"\0\x21"
+              + packet),
+    "PPP": (9, lambda packet: b"\xff\3\0\x21" + packet),
+    "PPPoE without Ethernet": (51, lambda packet: b"\x11\0\0\1" + struct.pack("!H", len(packet) + 2) + b"\0\x21"
+                               + packet),
+    "4in4": (RAW, lambda packet: in_ipv4(4, packet)),
+    "4in6": (RAW, lambda packet: outer_ipv6(4, packet)),
+    "GRE": (RAW, lambda packet: in_ipv4(47, b"\x30\0\x08\0" + bytes(8) + packet)),
+    "GRE with Ethernet": (RAW, lambda packet: in_ipv4(47, b"\0\0\x65\x58" + MACS + b"\x08\0" + packet)),
+    "VXLAN": (RAW, lambda packet: in_udp(4789, b"\x08" + bytes(7) + MACS + b"\x08\0" + packet)),
+    "VXLAN over IPv6": (RAW, lambda packet: outer_ipv6(17, udp(4789, b"\x08" + bytes(7) + MACS + b"\x08\0" + packet))),
+    "Geneve": (RAW, lambda packet: in_udp(6081, b"\1\0\x65\x58" + bytes(8) + MACS + b"\x08\0" + packet)),
+    "GTP": (RAW, lambda packet: in_udp(2152, b"\x30\xff\0\0\0\0\0\1" + packet)),
+    "GTP with extensions": (RAW, lambda packet: in_udp(
+        2152, b"\x36\xff\0\0\0\0\0\1\0\0\0\x85\1\0\0\xc0\2" + bytes(6) + b"\0" + packet)),
+    "authentication header": (RAW, lambda packet: in_ipv4(51, b"\x04\4" + bytes(22) + packet)),
     "no IP length": (RAW, lambda packet: packet[:2] + b"\0\0" + packet[4:]),
 }  # fmt: skip
 
@@ -139,6 +179,7 @@ def in_ipv6(packet: bytes, extensions: bytes = b"", first: int = 6) -> bytes:
 IPV6_WRAPPINGS = {
     "raw": (RAW, in_ipv6),
     "ethernet": (ETHERNET, lambda packet: MACS + b"\x86\xdd" + in_ipv6(packet)),
+    "6in4": (RAW, lambda packet: in_ipv4(41, in_ipv6(packet))),
     "macOS loopback": (0, lambda packet: b"\x1e\0\0\0" + in_ipv6(packet)),
     "extension headers": (
         RAW,
@@ -154,6 +195,155 @@ def test_ipv6(wrapping):
     capture = pcapng("<", 9, link_type, frames)
     assert told(capture) == expected()
     assert str(decode(capture).connections[0].flow.client) == "[fe80::7f00:1]:51515"
+
+
+def in_fragments(packet: bytes, number: int, size: int = 200) -> list[bytes]:
+    content = packet[20:]
+    return [
+        packet[:2]
+        + struct.pack("!HHH", 20 + len(content[at : at + size]), number, at // 8 | (at + size < len(content)) << 13)
+        + packet[8:20]
+        + content[at : at + size]
+        for at in range(0, len(content), size)
+    ]
+
+
+def in_ipv6_fragments(packet: bytes, number: int, size: int = 200) -> list[bytes]:
+    whole = in_ipv6(packet)
+    content = whole[40:]
+    found = []
+    for at in range(0, len(content), size):
+        piece = content[at : at + size]
+        head = struct.pack("!BBHI", 6, 0, at | (at + size < len(content)), number)
+        found.append(struct.pack("!IHBB", 6 << 28, 8 + len(piece), 44, 64) + whole[8:40] + head + piece)
+    return found
+
+
+@pytest.mark.parametrize("cut", [in_fragments, in_ipv6_fragments])
+@pytest.mark.parametrize("shuffled", [False, True])
+def test_fragments_of_ip(cut, shuffled):
+    frames = Frames()
+    payloads = []
+    for number, packet in enumerate(packets()):
+        pieces = cut(packet.data, number)
+        seen = [frames.tcp_segment(RAW, piece) for piece in (reversed(pieces) if shuffled else pieces)]
+        (segment,) = [one for one in seen if one is not None]
+        payloads.append(segment.payload)
+    assert payloads == [one.payload for packet in packets() if (one := Frames().tcp_segment(RAW, packet.data))]
+
+
+def test_fragments_that_wait_are_bounded():
+    frames = Frames()
+    first, *rest = in_fragments(packets()[3].data, 0)
+    assert frames.tcp_segment(RAW, first) is None
+    for number in range(1, RECORDED_FRAGMENTS + 1):
+        frames.tcp_segment(RAW, in_fragments(packets()[3].data, number)[0])
+    assert [frames.tcp_segment(RAW, piece) for piece in rest] == [None] * len(rest)
+    # More fragments than any real packet has.
+    for at in range(0, 4096, 8):
+        frames.tcp_segment(RAW, in_ipv4(6, bytes(8), at // 8 | 0x2000, 7))
+    assert frames.tcp_segment(RAW, in_ipv4(6, bytes(8), 4096 // 8, 7)) is None
+
+
+def test_headers_without_end_are_given_up():
+    frame = MACS + (b"\x81\0\0\5") * (MAX_ENCAPSULATIONS + 1) + b"\x08\0" + packets()[0].data
+    assert Frames().tcp_segment(ETHERNET, frame) is None
+
+
+@pytest.mark.parametrize(("link_type", "name"), [(127, "802.11 (Wi-Fi) with radiotap headers"), (250, "link type 250")])
+def test_a_link_type_that_is_not_read_is_named(link_type, name):
+    damage = decode(pcapng("<", 9, link_type)).damage
+    assert damage is not None
+    assert damage.code == "link_type_not_read"
+    assert str(damage) == f"{len(packets())} packets of {name} were not read"
+
+
+class Pipe(io.RawIOBase):
+    """What cannot be read twice, and gives less than is asked for."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = io.BytesIO(data)
+
+    def seekable(self) -> bool:
+        return False
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        return self._data.read(min(size, 7) if size >= 0 else size)
+
+
+@pytest.mark.parametrize("wrap", [io.BytesIO, Pipe, lambda data: data], ids=["file", "pipe", "bytes"])
+@pytest.mark.parametrize("compress", [bytes, gzip.compress], ids=["plain", "gzip"])
+@pytest.mark.parametrize("kind", ["pcapng", "pcap"])
+def test_a_file_a_pipe_and_gzip(wrap, compress, kind):
+    capture = compress(pcap("<", 0xA1B23C4D, 10**9) if kind == "pcap" else pcapng("<", 9))
+    assert told(wrap(capture), recorded()[1]) == expected()
+
+
+def test_what_is_not_whole_in_gzip_is_read_as_far_as_it_goes():
+    capture = gzip.compress(pcap("<", 0xA1B23C4D, 10**9))
+    decoded = decode(capture[: len(capture) * 2 // 3], recorded()[1])
+    assert decoded.damage is not None
+    assert decoded.damage.code == "damaged_capture"
+    assert len(decoded.connections) == 1
+
+
+def test_the_modified_format_of_old_linux():
+    written = [struct.pack("<IHHiIII", 0xA1B2CD34, 2, 4, 0, 0, 262144, RAW)]
+    for packet in packets():
+        head = struct.pack("<IIIIIHBx", int(packet.time), 0, len(packet.data), len(packet.data), 1, 0x800, 0)
+        written.append(head + packet.data)
+    assert told(b"".join(written), recorded()[1], times=False) == expected(times=False)
+
+
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", ["old", "simple"])
+def test_other_packet_blocks(order, kind):
+    parts = [block(order, 0x0A0D0D0A, struct.pack(f"{order}IHHq", 0x1A2B3C4D, 1, 0, -1))]
+    parts.append(block(order, 1, struct.pack(f"{order}HHI", RAW, 0, 0)))
+    for packet in packets():
+        stamp = int(packet.time * 10**6)
+        size = len(packet.data)
+        padded = packet.data + bytes(-size % 4)
+        if kind == "old":
+            parts.append(
+                block(
+                    order, 2, struct.pack(f"{order}HHIIII", 0, 0, stamp >> 32, stamp & 2**32 - 1, size, size) + padded
+                )
+            )
+        else:
+            parts.append(block(order, 3, struct.pack(f"{order}I", size) + padded))
+    assert told(b"".join(parts), recorded()[1], times=False) == expected(times=False)
+
+
+def test_a_snap_length_cuts_simple_packets():
+    capture = block("<", 0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    capture += block("<", 1, struct.pack("<HHI", RAW, 0, 5)) + block(
+        "<", 3, struct.pack("<I", 90) + b"12345" + bytes(3)
+    )
+    (packet,) = read_capture(capture)
+    assert isinstance(packet, Packet)
+    assert packet.data == b"12345"
+
+
+def test_the_limits_of_a_file():
+    too_long = struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 0, RAW) + struct.pack(
+        "<IIII", 0, 0, CAPTURE_BLOCK + 1, 0
+    )
+    damage = decode(too_long).damage
+    assert damage is not None
+    assert damage.details["offset"] == 24
+    section = block("<", 0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    damage = decode(section + struct.pack("<II", 6, CAPTURE_BLOCK + 4)).damage
+    assert damage is not None
+    assert damage.details["offset"] == len(section)
+    interface = block("<", 1, struct.pack("<HHI", RAW, 0, 0))
+    packet = block("<", 6, struct.pack("<IIIII", CAPTURE_INTERFACES, 0, 0, 0, 0))
+    damage = decode(section + interface * (CAPTURE_INTERFACES + 1) + packet).damage
+    assert damage is not None
+    assert damage.code == "damaged_capture"
 
 
 def test_who_is_who():
@@ -173,10 +363,10 @@ def test_what_is_not_tcp_is_passed_over():
         b"",
         b"\x45",
     ):
-        assert tcp_segment(RAW, packet) is None
-    assert tcp_segment(ETHERNET, MACS + b"\x08\x06" + first) is None
-    assert tcp_segment(147, first) is None
-    segment = tcp_segment(RAW, first)
+        assert Frames().tcp_segment(RAW, packet) is None
+    assert Frames().tcp_segment(ETHERNET, MACS + b"\x08\x06" + first) is None
+    assert Frames().tcp_segment(147, first) is None
+    segment = Frames().tcp_segment(RAW, first)
     assert segment is not None
     assert segment.source == Endpoint(b"\x7f\0\0\1", 51515)
 

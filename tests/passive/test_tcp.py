@@ -67,9 +67,9 @@ def test_what_waits_is_bounded():
     for number in range(REASSEMBLY_BYTES // size):
         stream.take(segment(10 + number * size, bytes(size)))
         stream.take(segment(10 + number * size, bytes(size)))
-    before = stream.overflowed
+    before = stream.hopeless
     stream.take(segment(10 + REASSEMBLY_BYTES, bytes(size)))
-    assert (before, stream.overflowed) == (False, True)
+    assert (before, stream.hopeless) == (False, True)
 
 
 def test_another_stream_begins_with_another_number():

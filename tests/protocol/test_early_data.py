@@ -417,7 +417,7 @@ class AnyPolicy:
     def __init__(self) -> None:
         self.tickets = SealedTickets([KEY])
 
-    def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes | None:
+    def issue(self, state: bytes, policy: bytes, lifetime: int, client: bytes = b"") -> bytes | None:
         return self.tickets.issue(state, bytes(32), lifetime)
 
     def redeem(self, identity: bytes, policy: bytes) -> bytes | None:

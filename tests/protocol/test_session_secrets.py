@@ -96,7 +96,7 @@ def test_no_secret_in_the_repr_of_a_need():
 
         scope, since = b"the guard", 0.0
 
-        def issue(self, state, policy, lifetime):
+        def issue(self, state, policy, lifetime, client):
             return DEFERRED
 
         def redeem(self, identity, policy):
@@ -169,7 +169,7 @@ def test_a_store_that_fails_tells_the_log_no_secret(caplog):
     secrets: list[Secret] = []
 
     class Failing:
-        def issue(self, state, policy, lifetime):
+        def issue(self, state, policy, lifetime, client):
             raise ValueError("no room")
 
         def redeem(self, identity, policy):

@@ -68,7 +68,7 @@ class External:
             }
         )
 
-    def issue(self, state, policy, lifetime):
+    def issue(self, state, policy, lifetime, client):
         return None
 
     def redeem(self, identity, policy):
@@ -133,7 +133,7 @@ def test_a_ticket_store_that_returns_something_else(answer):
 @pytest.mark.parametrize("answer", [None, b"", "text", 7, b"x" * 2**16])
 def test_a_ticket_store_that_issues_something_else(answer):
     tickets = External()
-    tickets.issue = lambda state, policy, lifetime: answer  # type: ignore[method-assign]
+    tickets.issue = lambda state, policy, lifetime, client: answer  # type: ignore[method-assign]
     peer = Client(server(tickets=tickets)).run()
     assert peer.complete
     assert peer.connection.connected
@@ -160,7 +160,7 @@ class Slow:
         self.sealed, self.memory = SealedTickets([KEY]), Guard()
         self.scope, self.since = self.memory.scope, self.memory.since
 
-    def issue(self, state, policy, lifetime):
+    def issue(self, state, policy, lifetime, client):
         return self.how(self.sealed.issue(state, policy, lifetime))
 
     def redeem(self, identity, policy):

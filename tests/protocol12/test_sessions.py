@@ -222,7 +222,7 @@ def test_a_ticket_of_one_version_is_none_of_the_other():
     opened: list[bytes] = []
 
     class Watching(SealedTickets):
-        def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes | None:
+        def issue(self, state: bytes, policy: bytes, lifetime: int, client: bytes = b"") -> bytes | None:
             opened.append(state)
             return super().issue(state, policy, lifetime)
 
@@ -295,7 +295,7 @@ def test_no_session_without_the_extended_main_secret(role):
 
 def test_a_store_that_fails_costs_the_resumption_alone():
     class Failing:
-        def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes:
+        def issue(self, state: bytes, policy: bytes, lifetime: int, client: bytes = b"") -> bytes:
             raise OSError("no store")
 
         def redeem(self, ticket: bytes, policy: bytes) -> bytes:
@@ -304,7 +304,7 @@ def test_a_store_that_fails_costs_the_resumption_alone():
         def find(self, session_id: bytes, policy: bytes) -> bytes:
             raise OSError("no store")
 
-        def keep(self, session_id: bytes, state: bytes, policy: bytes, lifetime: int) -> None:
+        def keep(self, session_id: bytes, state: bytes, policy: bytes, lifetime: int, client: bytes = b"") -> None:
             raise OSError("no store")
 
     world = world_12(server={"tickets": Failing()})

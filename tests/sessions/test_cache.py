@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from dataclasses import replace
 
 import pytest
 
@@ -83,6 +84,28 @@ def test_so_many_partitions_are_kept():
         cache.put(number.to_bytes(32, "big"), session(number))
     assert len(cache) == limits.CACHED_PARTITIONS
     assert taken(cache, bytes(32)) == []
+
+
+def test_all_sessions_together_have_a_budget_in_bytes(monkeypatch):
+    """What servers choose counts, what was used is given back, and what was used longest ago makes room."""
+    large = replace(session(0), ticket=bytes(250), chain=(bytes(250), bytes(250)), ocsp_response=bytes(250))
+    monkeypatch.setattr(limits, "CACHED_SESSION_BYTES", 10_000)
+    partitions = [number.to_bytes(32, "big") for number in range(30)]
+    cache = SessionCache()
+    for partition in partitions:
+        cache.put(partition, large)
+    assert len(cache) == 10
+    assert [len(taken(cache, partition)) for partition in partitions] == [0] * 20 + [1] * 10
+    for _ in range(20):
+        # One partition keeps four, and those that made room in it count no more.
+        cache.put(HERE, large)
+    for partition in partitions[1:7]:
+        cache.put(partition, large)
+    assert len(cache) == limits.SESSIONS_PER_PARTITION + 6
+    cache.put(THERE, large)
+    assert taken(cache, HERE) == []
+    cache.put(HERE, replace(large, timestamps=(bytes(10_000),)))
+    assert len(cache) == 0
 
 
 def test_a_child_process_starts_with_none():

@@ -345,6 +345,52 @@ def test_a_state_does_not_show_its_secrets(state):
     assert repr(state) == f"<TicketState issued at {state.issued_at} ms, {len(state.chain)} certificates>"
 
 
+def known(store: StoredTickets, tickets: list[bytes]) -> list[bool]:
+    return [store.find(ticket, POLICY) is not None for ticket in tickets]
+
+
+@pytest.mark.parametrize("scarce", ["number", "bytes"])
+def test_strangers_push_out_strangers_only(scarce: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if scarce == "bytes":
+        monkeypatch.setattr(limits, "STORED_TICKET_BYTES", 10 * len(STATE))
+    store = StoredTickets(10 if scarce == "number" else 1000)
+    alice, bob = ([store.issue(STATE, POLICY, LIFETIME, name) for _ in range(4)] for name in (b"alice", b"bob"))
+    strangers = [store.issue(STATE, POLICY, LIFETIME, b"") for _ in range(100)]
+    assert all(known(store, alice + bob))
+    assert known(store, strangers) == [False] * 98 + [True] * 2
+    # One who is known has their place at once.
+    carol = [store.issue(STATE, POLICY, LIFETIME, b"carol") for _ in range(2)]
+    assert all(known(store, alice + bob + carol))
+    assert not any(known(store, strangers))
+    # Where there is none any more, no stranger has a ticket.
+    assert known(store, [store.issue(STATE, POLICY, LIFETIME)]) == [False]
+    assert len(store) == 10
+
+
+@pytest.mark.parametrize("scarce", ["number", "bytes"])
+def test_a_client_pushes_out_its_own_once_it_has_half(scarce: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    if scarce == "bytes":
+        monkeypatch.setattr(limits, "STORED_TICKET_BYTES", 10 * len(STATE))
+    store = StoredTickets(10 if scarce == "number" else 1000)
+    others = [store.issue(STATE, POLICY, LIFETIME, b"client %d" % number) for number in range(8)]
+    mine = [store.issue(STATE, POLICY, LIFETIME, b"alice") for _ in range(100)]
+    assert known(store, mine) == [False] * 95 + [True] * 5
+    assert known(store, others) == [False] * 3 + [True] * 5
+    # Among those who have less the oldest makes room, and what is used counts no more.
+    assert all(store.redeem(ticket, POLICY) for ticket in mine[-5:])
+    more = [store.issue(STATE, POLICY, LIFETIME, b"alice") for _ in range(5)]
+    assert all(known(store, others[3:] + more))
+
+
+@pytest.mark.parametrize("capacity", [0, 1, 2])
+def test_a_small_store_prefers_who_is_known(capacity: int) -> None:
+    store = StoredTickets(capacity)
+    strangers = [store.issue(STATE, POLICY, LIFETIME) for _ in range(3)]
+    known_ones = [store.issue(STATE, POLICY, LIFETIME, b"client %d" % number) for number in range(capacity)]
+    assert all(known(store, known_ones))
+    assert not any(known(store, strangers))
+
+
 def test_what_a_store_keeps_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "STORED_TICKET_BYTES", 10_000)
     store = StoredTickets()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import handfast
 from tests import certificates
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -83,7 +84,7 @@ class Sockets:
             plain = socket.create_connection(listener.getsockname())
             accepted, _ = listener.accept()
         for one in (plain, accepted):
-            one.settimeout(10)
+            one.settimeout(LIMIT)
         thread = threading.Thread(target=self._serve, args=(server, accepted))
         thread.start()
         try:

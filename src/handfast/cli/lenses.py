@@ -80,7 +80,7 @@ def open_capture(path: Path) -> CaptureFile:
     """A capture file that replaces an earlier one, and nothing else. Raises ConfigError."""
     if setuid():
         raise bad_option("--pcapng", "not for a program that runs with another user's rights", "leave it out")
-    file = create_private(path, replace=_is_capture(path))
+    file = create_private(path, replace=is_capture(path))
     click.get_current_context().call_on_close(file.close)
     ui.note(f"writing packets and their keys to {path}: whoever has that file can read the connection")
 
@@ -95,7 +95,7 @@ def open_capture(path: Path) -> CaptureFile:
     return CaptureFile(write)
 
 
-def _is_capture(path: Path) -> bool:
+def is_capture(path: Path) -> bool:
     """Whether a file is there that a capture may replace: an older capture, or nothing yet."""
     if not path.is_file():
         return False

@@ -34,6 +34,9 @@ F = TypeVar("F", bound=Callable[..., object])
 
 # The titles under which ``--help`` lists options, by the names of their parameters.
 GROUPS = {
+    "What is read": ("hexadecimal", "interface", "read_keylog"),
+    "Which connections": ("host", "port", "sni", "subject", "failed"),
+    "What is written": ("write", "no_secrets"),
     "Request": ("method", "data", "headers", "include", "fail", "output", "max_time"),
     "Where to": ("servername", "connect_to", "proxy", "listen"),
     "Whom to trust": (
@@ -41,7 +44,7 @@ GROUPS = {
     ),
     "Who we are": ("cert", "key", "key_password_file", "post_handshake_auth", "reload"),
     "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "early_data"),
-    "What is shown": ("trace", "secrets", "keylog", "pcapng"),
+    "What is shown": ("trace", "every_byte", "summary", "as_json", "secrets", "keylog", "pcapng"),
 }  # fmt: skip
 _OTHER = "Other"
 

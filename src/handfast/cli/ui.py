@@ -77,6 +77,13 @@ def trace_as_output(text: str) -> None:
     click.echo(_trace_line(_in_options(text), sys.stdout))
 
 
+def traces_as_output(lines: list[str]) -> None:
+    """Several such lines, in one piece."""
+    if lines:
+        plain = width_of(sys.stdout) is None
+        click.echo("\n".join(lines if plain else (_trace_line(line, sys.stdout) for line in lines)))
+
+
 def _trace_line(text: str, stream: TextIO) -> str:
     """A line of a trace, wrapped where ``stream`` is a terminal; headings, which are not indented, stand out."""
     indent = " " * (len(text) - len(text.lstrip()) + 4)

@@ -18,6 +18,7 @@ from handfast.connection_info import ConnectionInfo
 from handfast.engine import channel_bindings
 from handfast.engine.driver import Driver, EntryGuard
 from handfast.engine.failures import answer_without
+from handfast.engine.in_short import in_short
 from handfast.engine.results import Data
 from handfast.errors import ApiMisuse, ConnectionLost
 from handfast.events import EventDispatcher
@@ -37,6 +38,14 @@ if TYPE_CHECKING:
     from handfast.handshake.needs import Need
     from handfast.keys.established import ExtractedSecrets
 
+# By whether our side has closed, and whether the peer's has.
+_CLOSED_BY = {
+    (False, False): "",
+    (True, False): ", closed by this side",
+    (False, True): ", closed by the peer",
+    (True, True): ", closed by both sides",
+}
+
 
 class Connection(Driver):
     """What both roles share. Make a ``ClientConnection`` or a ``ServerConnection``."""
@@ -50,12 +59,12 @@ class Connection(Driver):
         seams: seam.Seams,
     ) -> None:
         self.info = ConnectionInfo(hands.role)
-        self.deadline = seams.monotonic() + config.handshake_timeout
         self._timeout = config.handshake_timeout
+        self.deadline = seams.monotonic() + self._timeout
         self._seams = seams
-        heard = bool(observers) or bool(secret_sinks)
+        unheard = observers == () and secret_sinks == ()
         clock = seams.clock
-        self._watch = EventDispatcher(observers, secret_sinks, clock) if heard else EventDispatcher.unheard(clock)
+        self._watch = EventDispatcher.unheard(clock) if unheard else EventDispatcher(observers, secret_sinks, clock)
         self._records = RecordLayer(hands.role, self._watch, config.max_fragment)
         self._handshake = hands(config, self._records, self._watch, seams, self.info)
         self._results = []
@@ -307,3 +316,19 @@ class Connection(Driver):
         self.error = ApiMisuse("secrets_extracted")
         self._end_fast_path()
         return secrets
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}: {self.state}>"
+
+    @property
+    def state(self) -> str:
+        """The connection in one line, for people: how far it is, what was negotiated, who the peer is."""
+        known = in_short(self.info)
+        if self.error is not None:
+            state = f"ended, {self.error.code}"
+        elif self._post is None:
+            need = self.need
+            state = "in its handshake" if need is None else f"in its handshake, waiting for {need.who}"
+        else:
+            state = f"connected{_CLOSED_BY[self._write_closed, self._read_closed]}"
+        return f"{state}, {known}" if known else state

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
+from handfast.engine.in_short import in_short, who
+
 if TYPE_CHECKING:
     from handfast.connection_info import ConnectionInfo, UnverifiedPeer, VerifiedPeer
 
@@ -16,6 +18,9 @@ class Data:
 
     data: bytes | bytearray = field(repr=False)
 
+    def __repr__(self) -> str:
+        return f"Data({len(self.data)} bytes)"
+
 
 @dataclass(slots=True)
 class EarlyData:
@@ -26,12 +31,18 @@ class EarlyData:
 
     data: bytes | bytearray = field(repr=False)
 
+    def __repr__(self) -> str:
+        return f"EarlyData({len(self.data)} bytes)"
+
 
 @dataclass(slots=True)
 class HandshakeDone:
     """This side may send and receive application data now."""
 
     info: ConnectionInfo
+
+    def __repr__(self) -> str:
+        return f"HandshakeDone({in_short(self.info)})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +65,9 @@ class PeerAuthenticated:
 
     context: bytes
     peer: VerifiedPeer | UnverifiedPeer | None
+
+    def __repr__(self) -> str:
+        return f"PeerAuthenticated({who(self.peer)}, context {self.context.hex()[:8]}...)"
 
 
 Result: TypeAlias = Data | EarlyData | HandshakeDone | PeerAuthenticated | PeerClosed

@@ -217,6 +217,12 @@ class ConfigError(HandfastError):
         "damaged_capture": Entry(
             None, "the capture is damaged at byte {offset}: {reason}", "", "what stands before that can be used"
         ),
+        "link_type_not_read": Entry(
+            None,
+            "{packets} packets of {name} were not read",
+            "",
+            "capture on an Ethernet or loopback interface, or at the host itself, where the packets are plain IP",
+        ),
     }
 
 

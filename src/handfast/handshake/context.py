@@ -168,10 +168,9 @@ class HandshakeContext:
         self.flight.append((message, message.encode(), []))
 
     def flush(self) -> None:
-        """Write the flight."""
-        if self.flight:
-            self.records.write_messages(self.flight)
-            self.flight = []
+        """Write the flight, if there is one."""
+        self.records.write_messages(self.flight)
+        self.flight = []
 
     @overload
     def expect(self, kind: type[M], /) -> Generator[Step, Any, M]: ...

@@ -109,9 +109,10 @@ class Issue(Need):
     state: bytes = field(repr=False)
     policy: bytes = field(repr=False)
     lifetime: int
+    client: bytes = field(repr=False)
 
     def ask(self) -> object:
-        return self.tickets.issue(self.state, self.policy, self.lifetime)
+        return self.tickets.issue(self.state, self.policy, self.lifetime, self.client)
 
 
 @dataclass(slots=True, eq=False)
@@ -139,9 +140,10 @@ class Keep(Need):
     state: bytes = field(repr=False)
     policy: bytes = field(repr=False)
     lifetime: int
+    client: bytes = field(repr=False)
 
     def ask(self) -> object:
-        return self.tickets.keep(self.session_id, self.state, self.policy, self.lifetime)
+        return self.tickets.keep(self.session_id, self.state, self.policy, self.lifetime, self.client)
 
 
 @dataclass(slots=True, eq=False)

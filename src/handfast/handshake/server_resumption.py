@@ -16,7 +16,7 @@ from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits, logs
-from handfast.connection_info import UnverifiedPeer, VerifiedPeer, stored_size
+from handfast.connection_info import ConnectionInfo, UnverifiedPeer, VerifiedPeer, stored_size
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.errors import PeerMisbehaved
@@ -262,6 +262,11 @@ def tickets_to_send(config: ServerConfig, offer: Offer, *, resumed: bool) -> int
     return config.ticket_count if asked is None else min(asked[resumed], limits.MAX_TICKETS_SENT)
 
 
+def known_client(info: ConnectionInfo) -> bytes:
+    """The certificate of a client that the verifier accepted, b"" of any other: whose sessions stay longest."""
+    return info.peer_chain[0] if isinstance(info.peer, VerifiedPeer) else b""
+
+
 def send_tickets(
     hs: ServerHandshake, suite: Suite13, secret: ResumptionSecret, resumption: Resumption | None, count: int
 ) -> Generator[Step, Any, None]:
@@ -280,8 +285,9 @@ def send_tickets(
         return
     early_data = config.max_early_data if not chain or config.early_data_with_client_identity else 0
     scope = scope_and_start(config.replay_guard)[0] if early_data else b""
-    policy = server_policy(config, hs.info.server_name)
-    if isinstance(hs.info.peer, UnverifiedPeer):
+    policy = server_policy(config, info.server_name)
+    client = known_client(info)
+    if chain and not client:
         # A chain that anybody can make is kept no more often than we would by ourselves: stores have one budget.
         count = min(count, config.ticket_count)
     for number in range(count):
@@ -294,8 +300,8 @@ def send_tickets(
             issued_at=now,
             authenticated_at=authenticated_at,
             ticket_lifetime=lifetime,
-            application_protocol=(hs.info.application_protocol or "").encode(),
-            server_name=(hs.info.server_name or "").encode(),
+            application_protocol=(info.application_protocol or "").encode(),
+            server_name=(info.server_name or "").encode(),
             max_early_data=early_data if scope else 0,
             replay_scope=scope,
             external=0,
@@ -303,7 +309,7 @@ def send_tickets(
             ocsp_response=ocsp_response,
             timestamps=info.signed_certificate_timestamps if known else (),
         )
-        ticket = yield from hs.ask(Issue(config.tickets, state.encode(), policy, lifetime))
+        ticket = yield from hs.ask(Issue(config.tickets, state.encode(), policy, lifetime, client))
         if not isinstance(ticket, bytes) or not 1 <= len(ticket) < 2**16:
             return
         extensions = Extensions()

@@ -12,6 +12,7 @@ from handfast.engine import ClientConnection, ServerConnection
 from handfast.errors import ConnectionLost
 from handfast.io.arguments import ObserverFactory, check_seconds, observed
 from handfast.io.blocking import NeedHandler, refuse_coroutines, refuse_to_wait
+from handfast.io.failure_log import address_text
 from handfast.io.tls_socket import TLSSocket
 
 if TYPE_CHECKING:
@@ -123,6 +124,10 @@ class Listener:
     def fileno(self) -> int:
         """The socket's descriptor."""
         return self._sock.fileno()
+
+    def __repr__(self) -> str:
+        closed = ", closed" if self._sock.fileno() < 0 else ""
+        return f"<Listener {address_text(self.address)}{closed}>"
 
     def accept(self) -> TLSSocket:
         """The next connection, before its handshake: ``handshake``, ``recv`` and ``sendall`` make it, in their thread.

@@ -14,6 +14,7 @@ from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.fork import renew_in_children
 from handfast.io.arguments import check_seconds
 from handfast.io.blocking import RECEIVE_SIZE, BlockingTransport, NeedHandler, refuse_to_wait
+from handfast.io.failure_log import address_text
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -221,3 +222,7 @@ class TLSSocket(BlockingTransport):
             pass
         finally:
             self._sock.close()
+
+    def __repr__(self) -> str:
+        closed = "closed, " if self._closed else ""
+        return f"<TLSSocket {address_text(self.peer_address)}: {closed}{self._connection.state}>"

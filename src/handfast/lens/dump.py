@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from handfast.registry import NamedGroup
 from handfast.wire.fields import Field, Kind
 
 if TYPE_CHECKING:
@@ -14,13 +15,24 @@ if TYPE_CHECKING:
 _ROW = 16
 _BYTES_SHOWN = 48
 # Tickets and PSK identities: with the PSK they resume the session, so they are shown with the resumption secrets only.
-_SESSION_FIELDS = frozenset({"ticket", "identity"})
+SESSION_FIELDS = frozenset({"ticket", "identity"})
+
+
+# What a hybrid key share is made of, in the order of the wire: of a client and, where that differs, of a server.
+# draft-ietf-tls-ecdhe-mlkem 4.
+_HYBRIDS = {
+    NamedGroup.X25519MLKEM768: (("ML-KEM-768", 1184, 1088), ("x25519", 32, 32)),
+    NamedGroup.SecP256r1MLKEM768: (("secp256r1", 65, 65), ("ML-KEM-768", 1184, 1088)),
+    NamedGroup.SecP384r1MLKEM1024: (("secp384r1", 97, 97), ("ML-KEM-1024", 1568, 1568)),
+}
 
 
 def named_fields(fields: list[Field], describer: Describer, *, hide_sessions: bool) -> Iterator[str]:
     """A line per value, indented by its depth; lengths and what a container's line has said already are left out."""
     listed: tuple[str, ...] | None = None
+    group: object = None
     for field in _body(fields):
+        group = field.value if field.name == "group" else group
         if field.kind is Kind.LENGTH or field.name == "extension_type" or (listed and field.path[:-1] == listed):
             continue
         if field.kind is Kind.CONTAINER and field.text and not field.text.endswith(("entry", "entries")):
@@ -28,6 +40,25 @@ def named_fields(fields: list[Field], describer: Describer, *, hide_sessions: bo
         indent = "  " * field.depth
         yield indent + field.name + _value(field, hide_sessions=hide_sessions)
         yield from (f"{indent}  {line}" for line in _described(field, describer))
+        if field.name == "key_exchange" and isinstance(field.value, bytes):
+            yield from (f"{indent}  {line}" for line in _halves(group, field.value))
+
+
+def _halves(group: object, share: bytes) -> Iterator[str]:
+    """The parts of a hybrid key share, if its length is that of one."""
+    parts = _HYBRIDS.get(group, ())  # type: ignore[call-overload]
+    at = 0
+    for side in (1, 2):
+        if parts and sum(part[side] for part in parts) == len(share):
+            for part in parts:
+                size = int(part[side])
+                yield f"{part[0]}: {_shortened(share[at : at + size])}"
+                at += size
+            return
+
+
+def _shortened(value: bytes) -> str:
+    return value.hex() if len(value) <= _BYTES_SHOWN else f"{value[:_BYTES_SHOWN].hex()}... ({len(value)} bytes)"
 
 
 def dumped_fields(fields: list[Field], describer: Describer, *, hide_sessions: bool) -> Iterator[str]:
@@ -38,7 +69,7 @@ def dumped_fields(fields: list[Field], describer: Describer, *, hide_sessions: b
             yield f"{'':4}  {'':47}  {title}" + (f": {field.text}" if field.text.endswith(("entry", "entries")) else "")
             continue
         value = field.value
-        if isinstance(value, bytes) and hide_sessions and field.name in _SESSION_FIELDS:
+        if isinstance(value, bytes) and hide_sessions and field.name in SESSION_FIELDS:
             yield f"{field.start:04x}  {'..':47}  {title}{_hidden_session(value)}"
             continue
         shown = "" if isinstance(value, bytes) and field.text == value.hex() else f": {field.text}"
@@ -73,7 +104,7 @@ def _value(field: Field, *, hide_sessions: bool) -> str:
         return f": {field.text}" if field.text else ""
     if not isinstance(field.value, bytes):
         return f": {field.text}"
-    if hide_sessions and field.name in _SESSION_FIELDS:
+    if hide_sessions and field.name in SESSION_FIELDS:
         return _hidden_session(field.value)
     if not field.value:
         return ": (empty)"

@@ -24,12 +24,12 @@ from handfast.events import (
     RecordSeen,
 )
 from handfast.lens import offered
-from handfast.lens.summary import presented, requested_names
+from handfast.lens.summary import REQUESTS, presented, requested_names
 from handfast.registry import AlertDescription, ContentType
 from handfast.roles import Direction, Role
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
-from handfast.wire.messages import CertificateRequest, ClientHello, Finished, HelloRetryRequest, NewSessionTicket
+from handfast.wire.messages import ClientHello, Finished, HelloRetryRequest, NewSessionTicket
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -194,7 +194,7 @@ class Outcome:
     def _message(self, event: MessageSeen) -> None:
         message = event.message
         self.last_message = type(message).__name__
-        if isinstance(message, CertificateRequest | messages12.CertificateRequest):
+        if isinstance(message, REQUESTS):
             self.ca_names = requested_names(message)
         elif isinstance(message, messages12.Certificate):
             self.chains[event.direction] = presented(message)

@@ -54,10 +54,7 @@ class CaptureFile:
     def __init__(self, write: Callable[[bytes], object]) -> None:
         self._write = write
         renew_in_children(self, _lock=threading.Lock)
-        section = struct.pack("<IHHq", _BYTE_ORDER_MAGIC, 1, 0, -1) + _options((_USER_APPLICATION, b"handfast"))
-        interface = struct.pack("<HHI", LINK_TYPE_RAW, 0, 0)
-        interface += _options((_IF_NAME, b"handfast"), (_IF_TSRESOL, b"\x09"))
-        self.add(_block(_SECTION_HEADER, section) + _block(_INTERFACE, interface))
+        self.add(section_block() + interface_block(LINK_TYPE_RAW))
 
     def add(self, blocks: bytes) -> None:
         """Append blocks, together."""
@@ -139,7 +136,7 @@ class Flow:
         if self._lines:
             text = "".join(self._lines).encode()
             self._lines.clear()
-            self._blocks.append(_block(_SECRETS, struct.pack("<II", _TLS_KEY_LOG, len(text)) + text))
+            self._blocks.append(secrets_block(text))
         for held in self._held:
             self._segments(held)
         self._held.clear()
@@ -201,7 +198,7 @@ class Flow:
         segment = segment[:16] + _checksum(pseudo_header + segment) + segment[18:]
         occupied = len(payload) + bool(flags & (_SYN | _FIN))
         sender.sequence = (sender.sequence + occupied) % 2**32
-        self._blocks.append(_packet_block(time, self._ip(sender.address, receiver.address, segment), comment))
+        self._blocks.append(packet_block(time, self._ip(sender.address, receiver.address, segment), comment))
 
     def _ip(self, source: bytes, destination: bytes, segment: bytes) -> bytes:
         if len(source) == 16:
@@ -231,9 +228,27 @@ def _checksum(data: bytes) -> bytes:
 # Blocks
 
 
-def _packet_block(time: float, packet: bytes, comment: str) -> bytes:
-    stamp = int(time) * NANOSECONDS + round(time % 1 * NANOSECONDS)
-    head = struct.pack("<IIIII", 0, stamp >> 32, stamp & 0xFFFFFFFF, len(packet), len(packet))
+def section_block() -> bytes:
+    """What a capture begins with."""
+    section = struct.pack("<IHHq", _BYTE_ORDER_MAGIC, 1, 0, -1) + _options((_USER_APPLICATION, b"handfast"))
+    return _block(_SECTION_HEADER, section)
+
+
+def interface_block(link_type: int) -> bytes:
+    """An interface whose packets' times are nanoseconds; they are counted from 0."""
+    interface = struct.pack("<HHI", link_type, 0, 0)
+    return _block(_INTERFACE, interface + _options((_IF_NAME, b"handfast"), (_IF_TSRESOL, b"\x09")))
+
+
+def secrets_block(keylog: bytes) -> bytes:
+    """TLS secrets, as a key log."""
+    return _block(_SECRETS, struct.pack("<II", _TLS_KEY_LOG, len(keylog)) + keylog)
+
+
+def packet_block(time: float, packet: bytes, comment: str = "", *, interface: int = 0) -> bytes:
+    """One packet of an interface."""
+    stamp = max(0, int(time) * NANOSECONDS + round(time % 1 * NANOSECONDS)) % 2**64
+    head = struct.pack("<IIIII", interface, stamp >> 32, stamp & 0xFFFFFFFF, len(packet), len(packet))
     note = _options((_COMMENT, escape(comment).encode())) if comment else b""
     return _block(_PACKET, head + _padded(packet) + note)
 

@@ -18,6 +18,7 @@ from handfast.text import escape
 from handfast.wire import extensions as ext
 from handfast.wire import messages as msg
 from handfast.wire import messages12 as msg12
+from handfast.wire import messages_old as old
 from handfast.wire.compression import certificate_in
 
 if TYPE_CHECKING:
@@ -59,9 +60,15 @@ def count(number: int, noun: str) -> str:
     return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
-def requested_names(request: msg.CertificateRequest | msg12.CertificateRequest) -> tuple[bytes, ...]:
+# A CertificateRequest, in whatever version.
+REQUESTS = (msg.CertificateRequest, msg12.CertificateRequest, old.CertificateRequest)
+
+
+def requested_names(
+    request: msg.CertificateRequest | msg12.CertificateRequest | old.CertificateRequest,
+) -> tuple[bytes, ...]:
     """The CA names of a CertificateRequest as DER, () when it has none. RFC 9846 4.3.4 and RFC 5246 7.4.4."""
-    if isinstance(request, msg12.CertificateRequest):
+    if not isinstance(request, msg.CertificateRequest):
         return request.certificate_authorities
     authorities = request.find(ext.CertificateAuthorities)
     return () if authorities is None else authorities.authorities
@@ -80,6 +87,9 @@ def _client_hello(hello: msg.ClientHello, _describer: Describer) -> Iterable[str
         yield f"SNI {_texts(name.host_name for name in names.server_name_list)}"
     if protocols := hello.find(ext.ProtocolNameList):
         yield f"ALPN {_texts(protocols.protocol_name_list)}"
+    if ech := hello.find(ext.EncryptedClientHello):
+        # GREASE cannot be told from an outer hello: that is what it is for. RFC 9849 5 and 6.2.
+        yield "ECH: an outer hello, or GREASE" if ech.data[:1] == b"\0" else "ECH: an inner hello"
     if hello.find(ext.Cookie):
         yield "cookie"
     if psks := hello.find(ext.OfferedPsks):
@@ -188,6 +198,10 @@ def _certificate_request_12(request: msg12.CertificateRequest, describer: Descri
     yield _counted("scheme", SignatureScheme, request.supported_signature_algorithms)
 
 
+def _certificate_request_old(request: old.CertificateRequest, describer: Describer) -> Iterable[str]:
+    yield ca_names(requested_names(request), describer)
+
+
 def _new_session_ticket_12(message: msg12.NewSessionTicket, _describer: Describer) -> Iterable[str]:
     yield f"ticket of {len(message.ticket)} bytes, good for {message.ticket_lifetime_hint} s"
 
@@ -218,5 +232,6 @@ _SUMMARIES: dict[type, Callable[..., Iterable[str]]] = {
     msg12.CertificateStatus: _certificate_status,
     msg12.ServerKeyExchange: _server_key_exchange,
     msg12.CertificateRequest: _certificate_request_12,
+    old.CertificateRequest: _certificate_request_old,
     msg12.NewSessionTicket: _new_session_ticket_12,
 }

@@ -30,6 +30,7 @@ from handfast.events import (
     NeedAnswered,
     NeedAsked,
     Negotiated,
+    Noted,
     PeerJudged,
     RecordSeen,
     Secret,
@@ -56,8 +57,8 @@ from handfast.text import escape
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
 from handfast.wire.fields import fields_of, fields_of_struct
-from handfast.wire.messages import MESSAGES, CertificateRequest, CompressedCertificate, Finished
-from handfast.wire.messages12 import MESSAGES_12
+from handfast.wire.messages import MESSAGES, CompressedCertificate, Finished
+from handfast.wire.messages_old import messages_of
 from handfast.wire.records import RecordHeader
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ _TITLES: dict[int, str] = {
     ContentType.alert: "Alert",
     ContentType.handshake: "Handshake",
     ContentType.application_data: "application_data",
+    24: "Heartbeat",
 }
 _LEVELS: dict[str, frozenset[SecretLevel]] = {
     "none": frozenset(),
@@ -201,10 +203,10 @@ class Trace:
         title = f"{summary.name_of(event.message)}, {len(event.raw)} bytes{spread}"
         yield f"{_INDENT}{title}" + (f": {facts}" if facts else "")
         if isinstance(event.message, messages12.ServerHello):
-            self._messages = MESSAGES_12
+            self._messages = messages_of(event.message.server_version)
         yield from self._fields(event.raw)
         yield from self._inside(event.message)
-        if isinstance(event.message, CertificateRequest | messages12.CertificateRequest):
+        if isinstance(event.message, summary.REQUESTS):
             self._certificate_requested = True
         servers_finished = isinstance(event.message, Finished) and event.direction is Direction.SERVER_TO_CLIENT
         if servers_finished and not self._certificate_requested:
@@ -321,6 +323,8 @@ def one_line(event: Event) -> Iterator[str]:
             yield f"[complete] the {event.info.role} has finished its handshake"
         case NeedAsked():
             yield f"[waiting] for {escape(event.what)} ({escape(event.where)})"
+        case Noted():
+            yield f"[note] {event.direction} {event.text}"
         case NeedAnswered():
             yield f"[resumed] {escape(event.what)} came after {event.seconds * 1000:.1f} ms"
 

@@ -6,17 +6,28 @@ done, and the secrets that no key log holds. docs/events.md has the list.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from handfast.errors import ConfigError
 from handfast.events import Event, Observer, Secret, SecretSink
-from handfast.passive.capture import Capture, Packet, Secrets, read_capture
+from handfast.passive.capture import Capture, Packet, Secrets, is_seekable, read_capture
 from handfast.passive.conversations import Conversations, Flow, WatchFactory
 from handfast.passive.keylog_reader import KeyLogSecrets
-from handfast.passive.packets import Endpoint, tcp_segment
+from handfast.passive.packets import Endpoint, Frames
 
-__all__ = ["Capture", "Decoded", "Endpoint", "Flow", "RecordedConnection", "WatchFactory", "decode", "replay"]
+__all__ = [
+    "Capture",
+    "Decoded",
+    "Endpoint",
+    "Flow",
+    "Reading",
+    "RecordedConnection",
+    "WatchFactory",
+    "decode",
+    "replay",
+]
 
 
 @dataclass(slots=True)
@@ -50,32 +61,81 @@ def decode(capture: Capture, keylog: bytes = b"") -> Decoded:
     return Decoded(connections, replay(capture, watch, keylog))
 
 
-def replay(capture: Capture, watch: WatchFactory, keylog: bytes = b"") -> ConfigError | None:
+class Reading:
+    """A capture being read, one packet with each step of the iteration; ``replay`` says what is told to whom.
+
+    ``damage`` is known when the iteration has ended.
+    """
+
+    def __init__(
+        self,
+        capture: Capture | Iterable[Packet | Secrets],
+        watch: WatchFactory,
+        secrets: KeyLogSecrets,
+        *,
+        over: Callable[[Flow], object] = lambda _flow: None,
+        packet: Callable[[int], object] = lambda _opening: None,
+    ) -> None:
+        self.damage: ConfigError | None = None
+        self._secrets = secrets
+        self._packet = packet
+        self._conversations = Conversations(watch, secrets, over)
+        if isinstance(capture, (bytes, bytearray, memoryview)) or hasattr(capture, "read"):
+            file = cast(Capture, capture)
+            if is_seekable(file):
+                self._collect(file)
+            self._items: Iterable[Packet | Secrets] = read_capture(file)
+        else:
+            self._items = capture
+
+    def __iter__(self) -> Iterator[None]:
+        frames = Frames()
+        try:
+            for item in self._items:
+                if isinstance(item, Secrets):
+                    self._secrets.add(item.text)
+                    continue
+                segment = frames.tcp_segment(item.link_type, item.data)
+                self._packet(0 if segment is None else self._conversations.take(item.time, segment))
+                yield
+        except ConfigError as error:
+            self.damage = error
+        self._conversations.finish()
+        if self.damage is None and frames.not_read:
+            [(name, count)] = frames.not_read.most_common(1)
+            self.damage = ConfigError("link_type_not_read", name=name, packets=count)
+        yield
+
+    def _collect(self, capture: Capture) -> None:
+        items = read_capture(capture)
+        try:
+            for item in items:
+                if isinstance(item, Secrets):
+                    self._secrets.add(item.text)
+        except ConfigError:
+            # The damage is met once more.
+            return
+
+
+def replay(
+    capture: Capture | Iterable[Packet | Secrets],
+    watch: WatchFactory,
+    keylog: bytes | KeyLogSecrets = b"",
+    *,
+    over: Callable[[Flow], object] = lambda _flow: None,
+    packet: Callable[[int], object] = lambda _opening: None,
+) -> ConfigError | None:
     """Tell the observers and secret sinks that ``watch`` gives for each connection, as if they had been there.
 
-    Secrets are looked for in the whole capture first, so it does not matter where in it they stand. Returns the error
-    that says where a damaged capture ended too early. Raises ConfigError not_a_capture.
+    Secrets are looked for in the whole capture first, so it does not matter where in it they stand; in a pipe, which is
+    read once, they must stand before what they open. ``over`` is told each connection of which nothing more will come;
+    ``packet``, for each packet, the number of its TCP connection (``Flow.opening``), 0 for none.
+
+    Returns the error that says where a damaged capture ended too early, or link_type_not_read. Raises ConfigError
+    not_a_capture.
     """
-    secrets = KeyLogSecrets(keylog)
-    damage = _collect(capture, secrets)
-    conversations = Conversations(watch, secrets)
-    try:
-        for item in read_capture(capture):
-            if isinstance(item, Packet) and (segment := tcp_segment(item.link_type, item.data)):
-                conversations.take(item.time, segment)
-    except ConfigError:
-        # The damage that was met the first time.
+    secrets = keylog if isinstance(keylog, KeyLogSecrets) else KeyLogSecrets(keylog)
+    reading = Reading(capture, watch, secrets, over=over, packet=packet)
+    for _ in reading:
         pass
-    conversations.finish()
-    return damage
-
-
-def _collect(capture: Capture, secrets: KeyLogSecrets) -> ConfigError | None:
-    items = read_capture(capture)
-    try:
-        for item in items:
-            if isinstance(item, Secrets):
-                secrets.add(item.text)
-    except ConfigError as error:
-        return error
-    return None
+    return reading.damage

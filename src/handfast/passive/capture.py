@@ -2,28 +2,35 @@
 
 Two formats. A pcapng file is a chain of blocks, each with its length at both ends; a section header says in which byte
 order the blocks after it are written and starts the numbering of interfaces anew; unknown blocks are skipped. A classic
-pcap file has one header, one link type, and records of seconds and a fraction.
+pcap file has one header, one link type, and records of seconds and a fraction. Either may come inside gzip.
 
-A damaged file is read up to the damage.
+A file is read as it is needed, one block at a time, so that it may be larger than memory and may be a pipe. A damaged
+file is read up to the damage.
 """
 
 from __future__ import annotations
 
+import gzip
+import io
 import struct
+import zlib
 from collections.abc import Iterator
-from typing import NamedTuple, TypeAlias
+from typing import BinaryIO, NamedTuple, TypeAlias, cast
 
 from handfast.errors import ConfigError
+from handfast.limits import CAPTURE_BLOCK, CAPTURE_INTERFACES
 
-_SECTION_HEADER, _INTERFACE, _PACKET, _SECRETS = 0x0A0D0D0A, 1, 6, 0x0A
+_SECTION_HEADER, _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET, _SECRETS = 0x0A0D0D0A, 1, 2, 3, 6, 0x0A
 _BYTE_ORDER_MAGIC = b"\x1a\x2b\x3c\x4d"
 _TLS_KEY_LOG = 0x544C534B
 _OPTION_END, _OPTION_TSRESOL, _OPTION_TSOFFSET = 0, 9, 14
-# The fraction of a second in which each kind of classic file counts, by its first four bytes read as big-endian.
-_CLASSIC = {0xA1B2C3D4: 10**6, 0xA1B23C4D: 10**9}
-_CLASSIC_HEADER, _CLASSIC_RECORD = 24, 16
+_GZIP = b"\x1f\x8b"
+# By the first four bytes of a classic file, read in its own byte order: in what fraction of a second it counts, and how
+# long the header of a record is. The third is Linux's "modified" format of the 1990s.
+_CLASSIC = {0xA1B2C3D4: (10**6, 16), 0xA1B23C4D: (10**9, 16), 0xA1B2CD34: (10**6, 24)}
+_CLASSIC_HEADER = 24
 
-Capture: TypeAlias = bytes | bytearray | memoryview
+Capture: TypeAlias = bytes | bytearray | memoryview | BinaryIO
 
 
 class Packet(NamedTuple):
@@ -44,90 +51,171 @@ class _Interface(NamedTuple):
     link_type: int
     units: int
     offset: int
+    snap_length: int
+
+
+class _Input:
+    """A binary file, and how much of it has been read. ``start`` was read from it already."""
+
+    def __init__(self, file: BinaryIO, start: bytes = b"") -> None:
+        self._file = file
+        self._start = start
+        self.at = 0
+
+    def read(self, size: int) -> bytes:
+        """Up to ``size`` bytes: fewer only at the end. Raises ConfigError damaged_capture for broken gzip."""
+        parts = [self._start[:size]]
+        self._start = self._start[size:]
+        missing = size - len(parts[0])
+        try:
+            while missing and (piece := self._file.read(missing)):
+                parts.append(piece)
+                missing -= len(piece)
+        except (EOFError, zlib.error, gzip.BadGzipFile):
+            raise _damaged(self.at, "the gzip around it ends too early or is broken") from None
+        data = b"".join(parts)
+        self.at += len(data)
+        return data
+
+
+def is_seekable(capture: Capture) -> bool:
+    """Whether a capture can be read twice."""
+    return not hasattr(capture, "read") or cast(BinaryIO, capture).seekable()
 
 
 def read_capture(capture: Capture) -> Iterator[Packet | Secrets]:
-    """Everything of interest in a capture, in order.
+    """Everything of interest in a capture, in order. A file that can seek is read from its beginning.
 
     Raises ConfigError not_a_capture at once, and damaged_capture after what could be read.
     """
-    data = memoryview(capture)
-    start = bytes(data[:4])
+    file = cast(BinaryIO, capture) if hasattr(capture, "read") else io.BytesIO(capture)
+    if file.seekable():
+        file.seek(0)
+    data = _Input(file)
+    start = data.read(4)
+    if start[:2] == _GZIP:
+        data = _Input(cast(BinaryIO, gzip.GzipFile(fileobj=cast(BinaryIO, _Again(start, file)), mode="rb")))
+        try:
+            start = data.read(4)
+        except ConfigError:
+            raise ConfigError("not_a_capture") from None
     if int.from_bytes(start, "big") == _SECTION_HEADER:
-        return _read_pcapng(data)
+        return _read_pcapng(data, start)
     for order in (">", "<"):
         if len(start) == 4 and struct.unpack(f"{order}I", start)[0] in _CLASSIC:
-            return _read_classic(data, order)
+            return _read_classic(data, order, start)
     raise ConfigError("not_a_capture")
+
+
+class _Again(io.RawIOBase):
+    """A file, some of whose bytes were read already and come once more."""
+
+    def __init__(self, start: bytes, file: BinaryIO) -> None:
+        self._start = start
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        if self._start:
+            piece, self._start = self._start[:size], self._start[size:]
+            return piece
+        return self._file.read(size)
 
 
 def _damaged(offset: int, reason: str) -> ConfigError:
     return ConfigError("damaged_capture", offset=offset, reason=reason)
 
 
-def _read_classic(data: memoryview, order: str) -> Iterator[Packet]:
-    if len(data) < _CLASSIC_HEADER:
+def _read_classic(data: _Input, order: str, start: bytes) -> Iterator[Packet]:
+    header = start + data.read(_CLASSIC_HEADER - len(start))
+    if len(header) < _CLASSIC_HEADER:
         raise _damaged(0, "the file header is cut short")
-    magic, link_type = struct.unpack_from(f"{order}I16xI", data)
-    units = _CLASSIC[magic]
-    at = _CLASSIC_HEADER
-    while at < len(data):
-        body = at + _CLASSIC_RECORD
-        if body > len(data):
+    magic, link_type = struct.unpack_from(f"{order}I16xI", header)
+    units, record = _CLASSIC[magic]
+    while True:
+        at = data.at
+        header = data.read(record)
+        if not header:
+            return
+        if len(header) < record:
             raise _damaged(at, "a packet's header is cut short")
-        seconds, fraction, length = struct.unpack_from(f"{order}III", data, at)
-        if body + length > len(data):
+        seconds, fraction, length = struct.unpack_from(f"{order}III", header)
+        if length > CAPTURE_BLOCK:
+            raise _damaged(at, f"a packet says that it is {length} bytes long")
+        content = data.read(length)
+        if len(content) < length:
             raise _damaged(at, "a packet is cut short")
         # The upper half of the field speaks of checksums at the end of frames.
-        yield Packet((seconds * units + fraction) / units, link_type & 0xFFFF, bytes(data[body : body + length]))
-        at = body + length
+        yield Packet((seconds * units + fraction) / units, link_type & 0xFFFF, content)
 
 
-def _read_pcapng(data: memoryview) -> Iterator[Packet | Secrets]:
+def _read_pcapng(data: _Input, start: bytes) -> Iterator[Packet | Secrets]:
     order = "<"
     interfaces: list[_Interface] = []
-    at = 0
-    while at < len(data):
-        if bytes(data[at : at + 4]) == b"\x0a\x0d\x0d\x0a":
-            order = _byte_order(data, at)
+    time = 0.0
+    at, kind = 0, start
+    while kind:
+        head = kind + data.read(8 - len(kind))
+        if head[:4] == b"\x0a\x0d\x0d\x0a":
+            magic = data.read(4)
+            order = _byte_order(magic, at)
             interfaces = []
-        kind, body, end = _block(data, at, order)
+            body = magic + _rest(data, at, head, order, len(magic))
+        else:
+            body = _rest(data, at, head, order)
         try:
-            if kind == _INTERFACE:
-                interfaces.append(_interface(body, order))
-            elif kind == _PACKET:
-                yield _packet(body, order, interfaces)
-            elif kind == _SECRETS:
-                yield from _secrets(body, order)
+            item = _item(struct.unpack_from(f"{order}I", head)[0], body[:-4], order, interfaces, time)
         except (struct.error, IndexError):
             raise _damaged(at, "a block is shorter than its contents") from None
-        at = end
+        if isinstance(item, Packet):
+            time = item.time
+        if item is not None:
+            yield item
+        at, kind = data.at, data.read(4)
 
 
-def _byte_order(data: memoryview, at: int) -> str:
-    magic = bytes(data[at + 8 : at + 12])
+def _byte_order(magic: bytes, at: int) -> str:
     if magic not in (_BYTE_ORDER_MAGIC, _BYTE_ORDER_MAGIC[::-1]):
         raise _damaged(at, "a section header without its magic number")
     return ">" if magic == _BYTE_ORDER_MAGIC else "<"
 
 
-def _block(data: memoryview, at: int, order: str) -> tuple[int, memoryview, int]:
-    """Kind and body of the block, and where the next one starts."""
-    if at + 12 > len(data):
+def _rest(data: _Input, at: int, head: bytes, order: str, read: int = 0) -> bytes:
+    """What is left of a block behind its first 8 bytes and ``read`` more, with the length at its end."""
+    if len(head) < 8:
         raise _damaged(at, "a block is cut short")
-    kind, length = struct.unpack_from(f"{order}II", data, at)
-    if length < 12 or length % 4:
+    (length,) = struct.unpack_from(f"{order}I", head, 4)
+    if length < 12 + read or length % 4 or length > CAPTURE_BLOCK:
         raise _damaged(at, f"a block says that it is {length} bytes long")
-    end = at + length
-    if end > len(data):
+    rest = data.read(length - 8 - read)
+    if len(rest) < length - 8 - read:
         raise _damaged(at, "a block is cut short")
-    if struct.unpack_from(f"{order}I", data, end - 4)[0] != length:
+    if struct.unpack_from(f"{order}I", rest, len(rest) - 4)[0] != length:
         raise _damaged(at, "the two lengths of a block differ")
-    return kind, data[at + 8 : end - 4], end
+    return rest
 
 
-def _interface(body: memoryview, order: str) -> _Interface:
-    (link_type,) = struct.unpack_from(f"{order}H", body)
+def _item(kind: int, body: bytes, order: str, interfaces: list[_Interface], time: float) -> Packet | Secrets | None:
+    """What a block brings. ``time`` is that of the packet before, for a kind of packet that has none."""
+    if kind == _INTERFACE and len(interfaces) < CAPTURE_INTERFACES:
+        interfaces.append(_interface(body, order))
+    elif kind == _PACKET:
+        number, high, low, length = struct.unpack_from(f"{order}IIII", body)
+        return _packet(interfaces[number], high << 32 | low, body[20 : 20 + length], length)
+    elif kind == _OLD_PACKET:
+        number, high, low, length = struct.unpack_from(f"{order}H2xIII", body)
+        return _packet(interfaces[number], high << 32 | low, body[20 : 20 + length], length)
+    elif kind == _SIMPLE_PACKET:
+        (length,) = struct.unpack_from(f"{order}I", body)
+        length = min(length, interfaces[0].snap_length or length, len(body) - 4)
+        return Packet(time, interfaces[0].link_type, body[4 : 4 + length])
+    elif kind == _SECRETS:
+        secrets_type, length = struct.unpack_from(f"{order}II", body)
+        return Secrets(body[8 : 8 + length]) if secrets_type == _TLS_KEY_LOG else None
+    return None
+
+
+def _interface(body: bytes, order: str) -> _Interface:
+    link_type, snap_length = struct.unpack_from(f"{order}H2xI", body)
     units, offset = 10**6, 0
     at = 8
     while at + 4 <= len(body):
@@ -141,20 +229,10 @@ def _interface(body: memoryview, order: str) -> _Interface:
         elif code == _OPTION_TSOFFSET:
             (offset,) = struct.unpack_from(f"{order}q", value)
         at += 4 + length + -length % 4
-    return _Interface(link_type, units, offset)
+    return _Interface(link_type, units, offset, snap_length)
 
 
-def _packet(body: memoryview, order: str, interfaces: list[_Interface]) -> Packet:
-    number, high, low, length = struct.unpack_from(f"{order}IIII", body)
-    interface = interfaces[number]
-    content = bytes(body[20 : 20 + length])
+def _packet(interface: _Interface, stamp: int, content: bytes, length: int) -> Packet:
     if len(content) < length:
         raise IndexError
-    stamp = (high << 32 | low) + interface.offset * interface.units
-    return Packet(stamp / interface.units, interface.link_type, content)
-
-
-def _secrets(body: memoryview, order: str) -> Iterator[Secrets]:
-    kind, length = struct.unpack_from(f"{order}II", body)
-    if kind == _TLS_KEY_LOG:
-        yield Secrets(bytes(body[8 : 8 + length]))
+    return Packet((stamp + interface.offset * interface.units) / interface.units, interface.link_type, content)

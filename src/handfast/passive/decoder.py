@@ -1,13 +1,10 @@
 """One recorded connection: the bytes of both directions -> the events that a live side would have told.
 
 There is no handshake machine here, because what was recorded may be broken, and then it is looked at most. Every
-message that decodes is told and acted upon, wherever it stands: a ServerHello puts handshake keys on, a Finished
-application keys, a KeyUpdate the next ones; TLS 1.2 is ``handshake12``'s. What the key log has is used; what it lacks
-is named where it is missed, and from there on the records of that direction are told unopened.
-
-Two rules keep this in step with a side that refuses. Keys go on only if the key log has them, and a side that gave up
-had derived no more. And a wrong proof has no effect; if the records go on all the same, they open with the next keys,
-which are tried.
+message that decodes is told and acted upon, wherever it stands. What the key log has is used; what it lacks is named
+where it is missed, and from there on the records of that direction are told unopened. Which keys a message puts on is
+``handshake13``'s and ``handshake12``'s. What only a recording has (missing bytes, messages that do not decode, hellos
+in the framing of SSLv2) is told by ``Noted``.
 """
 
 from __future__ import annotations
@@ -15,291 +12,328 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-from handfast.crypto.suites import SUITES_13, Suite13
-from handfast.crypto.suites12 import SUITES_12
-from handfast.errors import BadMessage, PeerMisbehaved
+from handfast.crypto.suites import SUITES_13
+from handfast.errors import BadMessage, HandfastError, PeerMisbehaved
 from handfast.events import (
     Epoch,
     EventDispatcher,
-    KeysChanged,
     MessageSeen,
-    Negotiated,
+    Noted,
     RecordSeen,
     Secret,
     SecretDerived,
 )
 from handfast.keys import secret_names as keylog
-from handfast.keys.schedule import TrafficSecret
-from handfast.limits import MAX_CIPHERTEXT_12, RECORD_HEADER
-from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12, selected_protocol
+from handfast.passive import sslv2
+from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12
+from handfast.passive.handshake13 import Handshake13
 from handfast.passive.keylog_reader import KeyLogSecrets
+from handfast.passive.legacy import suite_for
 from handfast.passive.proofs import Proofs
-from handfast.record.layer import ALERT, APPLICATION_DATA, BEFORE_KEYS, CHANGE_CIPHER_SPEC, HANDSHAKE
-from handfast.record.protection import Opened, Protection13
-from handfast.record.protection12 import Protection12
-from handfast.registry import AlertLevel, CipherSuite, ContentType, ProtocolVersion
+from handfast.passive.records import HEARTBEAT, Frame, RecordStream
+from handfast.passive.side import Side
+from handfast.record.layer import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE
+from handfast.record.protection import Opened
+from handfast.registry import AlertLevel, CipherSuite, HandshakeType, ProtocolVersion
 from handfast.roles import Direction, Role
+from handfast.text import escape
 from handfast.wire import messages12
-from handfast.wire.extensions import (
-    EarlyDataIndication,
-    KeyShareServerHello,
-    SupportedVersionsServerHello,
-)
-from handfast.wire.joiner import HandshakeJoiner
+from handfast.wire.extensions import SupportedVersionsServerHello
 from handfast.wire.messages import (
+    HANDSHAKE_HEADER,
     MESSAGES,
     ClientHello,
-    EncryptedExtensions,
-    EndOfEarlyData,
-    Finished,
     HandshakeMessage,
     HelloRetryRequest,
-    KeyUpdate,
     ServerHello,
 )
+from handfast.wire.messages_old import messages_of
 from handfast.wire.parsing import parse_handshake
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
-_TLS12, _TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
+_TLS12 = int(ProtocolVersion.TLS12)
+_TLS13 = int(ProtocolVersion.TLS13)
 _SENDER = {role.sends: role for role in Role}
-
-# What a key log holds of the schedule -> its HKDF label and the secret that it is derived from. RFC 9846 7.1.
-_DERIVATIONS = {
-    "client_early_traffic_secret": ("c e traffic", "early_secret"),
-    "early_exporter_secret": ("e exp master", "early_secret"),
-    "client_handshake_traffic_secret": ("c hs traffic", "handshake_secret"),
-    "server_handshake_traffic_secret": ("s hs traffic", "handshake_secret"),
-    "client_application_traffic_secret_0": ("c ap traffic", "main_secret"),
-    "server_application_traffic_secret_0": ("s ap traffic", "main_secret"),
-    "exporter_secret": ("exp master", "main_secret"),
-}
-_EARLY_SECRET = "client_early_traffic_secret"
-_HANDSHAKE_SECRETS = {C2S: "client_handshake_traffic_secret", S2C: "server_handshake_traffic_secret"}
-_APPLICATION_SECRETS = {C2S: "client_application_traffic_secret_0", S2C: "server_application_traffic_secret_0"}
-
-
-class _Side:
-    """What one direction's sender has said so far, and the keys to it."""
-
-    def __init__(self) -> None:
-        self.buffer = bytearray()
-        self.joiner = HandshakeJoiner(tracking=True)
-        self.records = 0
-        self.epoch = Epoch.PLAINTEXT
-        self.protection: Protection13 | Protection12 | None = None
-        # Why there is no protection, if there is none.
-        self.missing = BEFORE_KEYS
-        self.secret: TrafficSecret | None = None
-        # The handshake keys, while early data is still being sent.
-        self.after_early: TrafficSecret | None = None
-        # The application keys, from the moment in which the suite is known until they are on.
-        self.upcoming: tuple[TrafficSecret, Protection13] | None = None
-        # False from a wrong proof on, until records come under other keys all the same.
-        self.believed = True
-        self.over = False
+_HELLOS = frozenset({HandshakeType.client_hello, HandshakeType.server_hello})
+_TYPES = frozenset(int(one) for one in HandshakeType)
+_NO_HELLO = "the ServerHello, which would say how it is protected, is missing"
+_COMPRESSED = "its content is compressed, which is not undone"
 
 
 class Decoder:
-    """Both directions of one connection. ``watch`` is told; ``secrets`` are what is known of all connections."""
+    """Both directions of one connection. ``watch`` is told; ``secrets`` are what is known of all connections.
 
-    def __init__(self, watch: EventDispatcher, secrets: KeyLogSecrets) -> None:
+    ``streams`` may hold bytes already.
+    """
+
+    def __init__(
+        self, watch: EventDispatcher, secrets: KeyLogSecrets, streams: Mapping[Direction, RecordStream] | None = None
+    ) -> None:
         self._watch = watch
         self._known = secrets
-        self._secrets: Mapping[str, bytes] = {}
-        self._sides = {direction: _Side() for direction in Direction}
+        self._streams = streams or {direction: RecordStream() for direction in Direction}
+        self._sides = {direction: Side(self._streams[direction]) for direction in Direction}
         self._proofs = Proofs(watch)
         self._hello: ClientHello | None = None
         self._server_hello: ServerHello | messages12.ServerHello | None = None
-        self._suite: Suite13 | None = None
-        self._client_random = b""
+        # Why nothing can be read once keys are on, where it is known that nothing can be.
         self._foreign = ""
+        self._compressed = False
         self._known_messages = MESSAGES
+        self._handshake_13 = Handshake13(watch, self._sides, self._proofs)
         self._handshake_12: Handshake12 | None = None
-        self._application_secrets_told = False
-        # Whether what a client sends may be early data whose keys are not known: False until it is known that the
-        # server took it, None once it cannot be any more.
-        self._early_unread: bool | None = None
 
     def feed(self, direction: Direction, data: bytes) -> None:
         """The next bytes of one direction; ``watch.clock`` says when they came."""
+        self._streams[direction].feed(data)
+        self.advance(direction)
+
+    def advance(self, direction: Direction) -> None:
+        """Tell the whole records that are there."""
         side = self._sides[direction]
-        side.buffer += data
-        while not side.over and (frame := self._next_frame(direction, side)):
-            self._record(direction, side, *frame)
+        try:
+            while not side.over and (frame := side.stream.next()) is not None:
+                self._record(direction, side, frame)
+        except ValueError:
+            self.end(direction, "not_tls", self._watch.clock())
 
     def end(self, direction: Direction, how: str, time: float) -> None:
         """The direction's transport ended: ``how`` is as in ``Closed``."""
         self._watch.ended(direction, how, time)
         self._sides[direction].over = True
 
+    def gap(self, direction: Direction, missing: int) -> None:
+        """So many bytes of a direction were never recorded."""
+        side = self._sides[direction]
+        if side.over:
+            return
+        self._watch.tick()
+        self._note(direction, "gap", f"{missing} bytes are missing from the recording here")
+        side.stream.lose()
+        side.start_over()
+        side.skipped = 0
+        side.lost += missing
+        self._not_whole()
+
+    def _note(self, direction: Direction, code: str, text: str) -> None:
+        self._watch.emit(Noted(time=self._watch.time, direction=direction, code=code, text=text))
+
+    def _not_whole(self) -> None:
+        self._proofs.whole = False
+        if self._handshake_12 is not None:
+            self._handshake_12.lost()
+
     # Records
 
-    def _next_frame(self, direction: Direction, side: _Side) -> tuple[bytes, bytes] | None:
-        buffer = side.buffer
-        if len(buffer) < RECORD_HEADER:
-            return None
-        length = buffer[3] << 8 | buffer[4]
-        known = ContentType.change_cipher_spec <= buffer[0] <= ContentType.application_data
-        if not known or buffer[1] != 3 or length > MAX_CIPHERTEXT_12:
-            self.end(direction, "not_tls", self._watch.clock())
-            return None
-        end = RECORD_HEADER + length
-        if len(buffer) < end:
-            return None
-        frame = bytes(buffer[:RECORD_HEADER]), bytes(buffer[RECORD_HEADER:end])
-        del buffer[:end]
-        return frame
-
-    def _record(self, direction: Direction, side: _Side, header: bytes, body: bytes) -> None:
+    def _record(self, direction: Direction, side: Side, frame: Frame) -> None:
         index = side.records
         side.records += 1
-        kind = header[0]
-        if kind == CHANGE_CIPHER_SPEC:
-            self._tell_record(direction, index, Epoch.PLAINTEXT, header, body, (kind, body, 0))
+        kind = frame.header[0]
+        if len(frame.header) == sslv2.HEADER:
+            self._sslv2_hello(direction, side, index, frame)
+        elif self._is_protected(side, kind, frame):
+            self._protected(direction, side, index, frame)
+        elif kind == CHANGE_CIPHER_SPEC:
+            self._tell_record(direction, index, Epoch.PLAINTEXT, frame, (kind, frame.body, 0))
             self._change_cipher_spec(direction, side)
-        elif self._foreign and side.epoch is Epoch.UNKNOWN:
-            self._tell_record(direction, index, side.epoch, header, body, (kind, b"", 0), self._foreign)
-        elif kind == APPLICATION_DATA or (self._handshake_12 is not None and side.epoch is not Epoch.PLAINTEXT):
-            self._protected(direction, side, index, header, body)
+        elif self._is_mysterious(side, kind, frame):
+            side.epoch, side.missing = Epoch.UNKNOWN, _NO_HELLO
+            self._protected(direction, side, index, frame)
         else:
-            self._tell_record(direction, index, Epoch.PLAINTEXT, header, body, (kind, body, 0))
+            self._tell_record(direction, index, Epoch.PLAINTEXT, frame, (kind, frame.body, 0))
             # A plaintext message after keys are on is no part of the handshake; an alert may still tell something.
             if kind == ALERT or side.epoch is Epoch.PLAINTEXT:
-                self._content(direction, side, index, kind, body, protected=False)
+                self._content(direction, side, index, kind, frame.body, protected=False)
 
-    def _protected(self, direction: Direction, side: _Side, index: int, header: bytes, body: bytes) -> None:
-        opened, sealed = self._open(direction, side, header, body)
-        self._tell_record(direction, index, side.epoch, header, body, opened, sealed)
-        if sealed:
-            # Whatever it held is missing from the transcript; application data would not be in there.
-            data = side.epoch is Epoch.APPLICATION or (direction is C2S and self._early_unread is not None)
-            self._proofs.whole = self._proofs.whole and data
-            if self._handshake_12 is not None and header[0] == HANDSHAKE:
+    def _is_protected(self, side: Side, kind: int, frame: Frame) -> bool:
+        older = self._handshake_12 is not None or bool(self._foreign) or self._before_13
+        if kind == CHANGE_CIPHER_SPEC:
+            return older and side.epoch is not Epoch.PLAINTEXT and frame.body != b"\1"
+        return kind == APPLICATION_DATA or (older and side.epoch is not Epoch.PLAINTEXT)
+
+    @property
+    def _before_13(self) -> bool:
+        return self._known_messages is not MESSAGES
+
+    def _is_mysterious(self, side: Side, kind: int, frame: Frame) -> bool:
+        """Whether a record that says it is a plain one cannot be, and nothing said that keys are on.
+
+        In TLS 1.3 hellos come behind a change_cipher_spec too.
+        """
+        if self._handshake_13.suite is not None or side.epoch is not Epoch.PLAINTEXT:
+            return False
+        if kind == ALERT:
+            return side.changed_cipher_spec and len(frame.body) != 2
+        if kind != HANDSHAKE or not side.joiner.empty or side.skipped or not frame.body:
+            return False
+        if side.changed_cipher_spec:
+            length = int.from_bytes(frame.body[1:HANDSHAKE_HEADER])
+            return frame.body[0] not in _HELLOS or HANDSHAKE_HEADER + length != len(frame.body)
+        if frame.body[0] in _HELLOS:
+            return False
+        at = 0
+        while at < len(frame.body) and frame.body[at] in _TYPES:
+            at += HANDSHAKE_HEADER + int.from_bytes(frame.body[at + 1 : at + HANDSHAKE_HEADER])
+        return at < len(frame.body)
+
+    def _protected(self, direction: Direction, side: Side, index: int, frame: Frame) -> None:
+        opened, unread = self._open(direction, side, frame)
+        kind = frame.header[0]
+        self._tell_record(direction, index, side.epoch, frame, opened, unread)
+        if unread:
+            self._handshake_13.unread(direction, side)
+            if self._handshake_12 is not None and kind == HANDSHAKE:
                 self._handshake_12.lost()
+            if kind == CHANGE_CIPHER_SPEC:
+                self._note(direction, "renegotiation", "a second handshake goes on under the keys of the first")
+        elif opened[0] == CHANGE_CIPHER_SPEC:
+            self._change_cipher_spec(direction, side)
         else:
-            if direction is C2S and side.epoch is not Epoch.EARLY:
-                self._early_unread = None
+            self._handshake_13.read(direction, side)
             self._content(direction, side, index, opened[0], opened[1], protected=True)
 
-    def _open(self, direction: Direction, side: _Side, header: bytes, body: bytes) -> tuple[Opened, str]:
+    def _open(self, direction: Direction, side: Side, frame: Frame) -> tuple[Opened, str]:
         """Type, content and padding; or, if the record stays closed, its outer type and the reason."""
-        sealed = side.missing
+        unread = side.missing
         if side.protection is not None:
+            before = side.protection
             try:
-                return side.protection.open(header, body), ""
+                opened = side.open(frame.header, frame.body)
             except PeerMisbehaved as error:
-                sealed = error.what
-        if side.upcoming is not None:
-            try:
-                opened = side.upcoming[1].open(header, body)
-            except PeerMisbehaved:
-                return (header[0], b"", 0), sealed
-            self._tell_application_secrets()
-            self._put_on_application_keys(direction, side)
-            return opened, ""
-        return (header[0], b"", 0), sealed
+                unread = error.what
+            else:
+                if side.protection is not before:
+                    self._handshake_13.tell_other_value(side.secret)
+                return ((frame.header[0], b"", 0), _COMPRESSED) if self._compressed else (opened, "")
+        later = self._handshake_13.try_upcoming(direction, side, frame.header, frame.body)
+        return (later, "") if later is not None else ((frame.header[0], b"", 0), unread)
 
     def _tell_record(
-        self,
-        direction: Direction,
-        index: int,
-        epoch: Epoch,
-        header: bytes,
-        body: bytes,
-        opened: Opened,
-        unreadable_reason: str = "",
+        self, direction: Direction, index: int, epoch: Epoch, frame: Frame, opened: Opened, unread: str = ""
     ) -> None:
-        content_type, content, padding = opened
+        now = self._watch.tick()
         self._watch.emit(
             RecordSeen(
-                time=self._watch.tick(),
+                time=now,
                 direction=direction,
                 index=index,
                 epoch=epoch,
-                header=header,
-                body=body,
-                content_type=content_type,
-                content=content,
-                padding=padding,
-                unreadable_reason=unreadable_reason,
+                header=frame.header,
+                body=frame.body,
+                content_type=opened[0],
+                content=opened[1],
+                padding=opened[2],
+                unreadable_reason=unread,
             )
         )
 
     def _content(
-        self, direction: Direction, side: _Side, index: int, kind: int, content: bytes, *, protected: bool
+        self, direction: Direction, side: Side, index: int, kind: int, content: bytes, *, protected: bool
     ) -> None:
         if kind == ALERT and len(content) == 2:
-            ends = self._handshake_12 is None or content[0] != AlertLevel.warning
+            ends = (self._handshake_12 is None and not self._before_13) or content[0] != AlertLevel.warning
             self._watch.alert(direction, content[0], content[1], authenticated=protected, ends=ends)
-        elif kind == HANDSHAKE and not self._foreign:
-            side.joiner.add(content, index)
-            self._messages(direction, side)
+        elif kind == HANDSHAKE:
+            skipped = min(side.skipped, len(content))
+            side.skipped -= skipped
+            if len(content) > skipped:
+                side.joiner.add(content[skipped:], index)
+                self._messages(direction, side)
+        elif kind == HEARTBEAT and content[:1] == b"\1" and len(content) < 3 + int.from_bytes(content[1:3]):
+            asked = int.from_bytes(content[1:3])
+            self._note(direction, "heartbleed", f"a heartbeat asks for {asked} bytes and holds {len(content) - 3}")
 
-    # Messages
-
-    def _messages(self, direction: Direction, side: _Side) -> None:
-        try:
-            while (raw := side.joiner.next()) is not None:
-                self._message(direction, side, raw, side.joiner.records)
-        except PeerMisbehaved:
-            # Too large to be a message. Where the next one starts is unknown; the next record is a good guess.
-            self._proofs.whole = False
-            if self._handshake_12 is not None:
-                self._handshake_12.lost()
-            side.joiner = HandshakeJoiner(tracking=True)
-
-    def _message(self, direction: Direction, side: _Side, raw: bytes, records: tuple[int, ...]) -> None:
-        try:
-            message = parse_handshake(raw, self._known_messages)
-        except (BadMessage, PeerMisbehaved):
-            self._proofs.add(raw, side.epoch)
-            if self._handshake_12 is not None:
-                self._handshake_12.add(raw)
-            return
+    def _sslv2_hello(self, direction: Direction, side: Side, index: int, frame: Frame) -> None:
+        """A ClientHello in the framing of SSLv2, told as the one that it stands for. RFC 5246 E.2."""
+        self._tell_record(direction, index, Epoch.PLAINTEXT, frame, (HANDSHAKE, frame.body, 0))
+        self._note(direction, "sslv2_hello", "the hello comes in the framing of SSL 2.0")
+        hello = sslv2.as_client_hello(frame.body)
         self._watch.emit(
             MessageSeen(
                 time=self._watch.time,
                 direction=direction,
                 epoch=side.epoch,
-                message=message,
-                raw=raw,
-                records=records,
+                message=hello,
+                raw=hello.raw,
+                records=(index,),
             )
         )
-        if self._handshake_12 is not None:
-            self._handshake_12.take(_SENDER[direction], message)
-            return
-        side.believed = side.believed and self._proofs.check(_SENDER[direction], message, side.secret, side.epoch)
-        self._proofs.add(raw, side.epoch)
-        if side.believed:
-            self._act(direction, side, message, raw)
+        self._take_client_hello(direction, hello, frame.body)
 
-    def _act(self, direction: Direction, side: _Side, message: HandshakeMessage, raw: bytes) -> None:
-        match message:
-            case ClientHello() if direction is C2S and self._suite is None:
-                self._hello = message
-                self._client_random = message.random
-                self._secrets = self._known.of(message.random)
-                if message.find(EarlyDataIndication) is not None:
-                    self._expect_early_data(side, message, raw)
-            case HelloRetryRequest() if direction is S2C and message.cipher_suite in SUITES_13:
-                self._proofs.start_over(SUITES_13[message.cipher_suite].hash)
-                self._end_refused_early_data()
-            case ServerHello() if direction is S2C and self._server_hello is None:
-                self._take_server_hello(message)
-            case messages12.ServerHello() if direction is S2C and self._server_hello is None:
-                self._take_server_hello_12(message)
-            case EncryptedExtensions() if direction is S2C:
-                self._answer_early_data(message)
-                self._tell_negotiated(message)
-            case EndOfEarlyData() if direction is C2S and side.after_early is not None:
-                self._put_on(direction, side, Epoch.HANDSHAKE, side.after_early)
-            case Finished() if side.epoch is Epoch.HANDSHAKE:
-                if direction is S2C:
-                    self._tell_application_secrets()
-                self._put_on_application_keys(direction, side)
-            case KeyUpdate() if side.secret is not None and side.epoch is Epoch.APPLICATION:
-                self._put_on(direction, side, Epoch.APPLICATION, side.secret.updated())
+    # Messages
+
+    def _messages(self, direction: Direction, side: Side) -> None:
+        try:
+            while (raw := side.joiner.next()) is not None:
+                self._message(direction, side, raw, side.joiner.records)
+        except PeerMisbehaved as error:
+            self._skip(direction, side, error)
+
+    def _skip(self, direction: Direction, side: Side, error: HandfastError) -> None:
+        """A message that is too large to be kept: what follows it may be read again, what proves it cannot."""
+        rest = side.joiner.rest()
+        length = HANDSHAKE_HEADER + int.from_bytes(rest[1:HANDSHAKE_HEADER])
+        name = HandshakeType.describe(rest[0])
+        self._note(direction, "message_not_kept", f"{name} of {length} bytes: {escape(error.what)}")
+        self._not_whole()
+        side.start_over()
+        side.skipped = max(0, length - len(rest))
+        if len(rest) > length:
+            side.joiner.add(rest[length:], side.records - 1)
+            self._messages(direction, side)
+
+    def _message(self, direction: Direction, side: Side, raw: bytes, records: tuple[int, ...]) -> None:
+        if side.epoch is Epoch.PLAINTEXT and raw[0] not in _HELLOS and not self._before_13:
+            # Only before TLS 1.3 anything else comes in plaintext.
+            self._known_messages = messages12.MESSAGES_12
+        try:
+            message = parse_handshake(raw, self._known_messages)
+        except (BadMessage, PeerMisbehaved) as error:
+            self._undecoded(direction, side, raw, error)
+            return
+        self._watch.emit(
+            MessageSeen(
+                time=self._watch.time, direction=direction, epoch=side.epoch, message=message, raw=raw, records=records
+            )
+        )
+        if isinstance(message, ClientHello) and direction is C2S:
+            self._take_client_hello(direction, message, raw)
+        elif isinstance(message, messages12.ServerHello) and self._server_hello is None and direction is S2C:
+            self._proofs.add(raw, Epoch.PLAINTEXT)
+            self._take_server_hello_12(direction, message)
+        elif self._handshake_12 is not None:
+            self._handshake_12.take(_SENDER[direction], message)
+        elif self._before_13:
+            self._proofs.add(raw, side.epoch)
+        else:
+            self._take_13(direction, side, message, raw)
+
+    def _undecoded(self, direction: Direction, side: Side, raw: bytes, error: HandfastError) -> None:
+        self._note(direction, "undecoded", f"{HandshakeType.describe(raw[0])} of {len(raw)} bytes: {error.what}")
+        if self._handshake_12 is not None:
+            self._handshake_12.undecoded(_SENDER[direction], raw)
+        else:
+            self._proofs.add(raw, side.epoch)
+
+    def _take_13(self, direction: Direction, side: Side, message: HandshakeMessage, raw: bytes) -> None:
+        self._handshake_13.take(direction, message, raw)
+        if isinstance(message, HelloRetryRequest):
+            return
+        if isinstance(message, ServerHello) and direction is S2C and self._server_hello is None:
+            self._take_server_hello(message)
+
+    def _take_client_hello(self, direction: Direction, message: ClientHello, raw: bytes) -> None:
+        if direction is C2S and self._server_hello is not None and self._before_13:
+            self._note(direction, "renegotiation", "a second handshake begins under the keys of the first")
+            self._proofs = Proofs(self._watch)
+            self._server_hello = None
+        elif direction is C2S and self._server_hello is not None:
+            self._proofs.add(raw, self._sides[direction].epoch)
+            return
+        self._proofs.add(raw, Epoch.PLAINTEXT)
+        self._hello = message
+        if not self._before_13:
+            self._handshake_13.client_hello(message, raw, self._known.of(message.random))
 
     def _take_server_hello(self, hello: ServerHello) -> None:
         self._server_hello = hello
@@ -313,166 +347,56 @@ class Decoder:
         if suite is None or self._foreign:
             self._follow_no_further()
             return
-        self._suite = suite
-        self._proofs.start(suite.hash)
-        secrets = {direction: self._secret(_HANDSHAKE_SECRETS[direction]) for direction in Direction}
-        self._tell_secrets(*_HANDSHAKE_SECRETS.values())
-        for direction in (S2C, C2S):
-            side, secret = self._sides[direction], secrets[direction]
-            upcoming = self._secret(_APPLICATION_SECRETS[direction])
-            side.upcoming = None if upcoming is None else (upcoming, Protection13(suite, upcoming))
-            if side.epoch is Epoch.EARLY:
-                side.after_early = secret
-            elif secret is None:
-                side.epoch = Epoch.UNKNOWN
-                side.missing = _not_known(_HANDSHAKE_SECRETS[direction])
-            else:
-                self._put_on(direction, side, Epoch.HANDSHAKE, secret)
+        self._handshake_13.server_hello(hello, suite)
 
-    # Early data
-
-    def _expect_early_data(self, side: _Side, hello: ClientHello, raw: bytes) -> None:
-        """The hello announces early data. Its suite is that of a session which is not known here: the first that fits.
-
-        RFC 9846 4.3.10.
-        """
-        value = self._secrets.get(keylog.about(_EARLY_SECRET)[0], b"")
-        fitting = [SUITES_13[one] for one in hello.cipher_suites if one in SUITES_13]
-        suite = next((one for one in fitting if one.hash.size == len(value)), None)
-        if suite is None:
-            self._early_unread = False
-            return
-        hello_hash = suite.hash.digest(raw)
-        for name in (_EARLY_SECRET, "early_exporter_secret"):
-            if (known := self._secrets.get(keylog.about(name)[0], b"")) and len(known) == suite.hash.size:
-                self._report(name, _DERIVATIONS[name][0], ("early_secret",), hello_hash, known)
-        secret = TrafficSecret(_EARLY_SECRET, suite.hash, value, self._report)
-        side.epoch, side.secret, side.protection = Epoch.EARLY, secret, Protection13(suite, secret)
-        self._watch.emit(KeysChanged(time=self._watch.time, direction=C2S, epoch=Epoch.EARLY, suite=suite.id))
-
-    def _end_refused_early_data(self) -> None:
-        """After a HelloRetryRequest the client goes on without keys."""
-        side = self._sides[C2S]
-        if side.epoch is Epoch.EARLY:
-            side.epoch, side.secret, side.protection = Epoch.PLAINTEXT, None, None
-            self._watch.emit(KeysChanged(time=self._watch.time, direction=C2S, epoch=Epoch.PLAINTEXT, suite=0))
-
-    def _answer_early_data(self, answer: EncryptedExtensions) -> None:
-        side = self._sides[C2S]
-        if answer.find(EarlyDataIndication) is not None:
-            # EndOfEarlyData is among what could not be read.
-            self._proofs.whole = self._proofs.whole and self._early_unread is None
-            self._early_unread = None
-        elif side.epoch is Epoch.EARLY and side.after_early is not None:
-            self._put_on(C2S, side, Epoch.HANDSHAKE, side.after_early)
-
-    def _take_server_hello_12(self, hello: messages12.ServerHello) -> None:
+    def _take_server_hello_12(self, direction: Direction, hello: messages12.ServerHello) -> None:
         self._server_hello = hello
-        suite = SUITES_12.get(hello.cipher_suite)
+        self._known_messages = messages_of(hello.server_version)
+        suite = suite_for(hello.cipher_suite)
+        self._foreign = ""
         if hello.server_version != _TLS12:
             self._foreign = f"{ProtocolVersion.describe(hello.server_version)} is not decoded"
         elif suite is None:
             self._foreign = f"{CipherSuite.describe(hello.cipher_suite)} is not decoded"
-        if suite is None or self._foreign or self._hello is None:
+        self._compressed = hello.compression_method != 0
+        if self._compressed:
+            self._note(direction, "compressed", f"records are compressed (method {hello.compression_method})")
+        if suite is None or self._foreign:
             self._follow_no_further()
             return
-        self._known_messages = messages12.MESSAGES_12
-        secret = self._secrets.get(KEYLOG_LABEL, b"")
-        report = partial(self._report, names=keylog.SECRETS_12)
+        client_random = b"" if self._hello is None else self._hello.random
+        secrets = self._known.of(client_random).get(KEYLOG_LABEL, ())
+        report = partial(self._report, client_random)
         hellos = self._hello, hello
-        self._handshake_12 = Handshake12(self._watch, report, hellos, suite, secret, self._proofs.messages)
+        self._handshake_12 = Handshake12(self._watch, report, hellos, suite, secrets, self._proofs.messages)
 
     def _follow_no_further(self) -> None:
+        self._handshake_12 = None
         for side in self._sides.values():
             side.missing = self._foreign
 
-    def _change_cipher_spec(self, direction: Direction, side: _Side) -> None:
+    def _change_cipher_spec(self, direction: Direction, side: Side) -> None:
         """Where TLS 1.2 puts keys on; in TLS 1.3 it means nothing."""
+        side.changed_cipher_spec = True
         if self._foreign:
             side.epoch = Epoch.UNKNOWN
-        if self._handshake_12 is None or side.epoch is not Epoch.PLAINTEXT:
+        if self._handshake_12 is None:
+            if self._before_13 and side.epoch is Epoch.PLAINTEXT:
+                side.epoch, side.missing = Epoch.UNKNOWN, _NO_HELLO
             return
-        side.protection = self._handshake_12.change_cipher_spec(_SENDER[direction])
-        side.epoch = Epoch.UNKNOWN if side.protection is None else Epoch.APPLICATION
+        keys = self._handshake_12.change_cipher_spec(_SENDER[direction])
         side.missing = f"{KEYLOG_LABEL} is not known"
-        side.joiner.handshake_over()
-
-    def _tell_negotiated(self, message: EncryptedExtensions) -> None:
-        hello, client_hello, suite = self._server_hello, self._hello, self._suite
-        if not isinstance(hello, ServerHello) or client_hello is None or suite is None:
-            return
-        share = hello.find(KeyShareServerHello)
-        self._watch.emit(
-            Negotiated(
-                time=self._watch.time,
-                version=_TLS13,
-                suite=suite.id,
-                group=None if share is None else share.server_share.group,
-                retried=self._proofs.retried,
-                server_name=client_hello.sni_name,
-                application_protocol=selected_protocol(message),
-            )
-        )
-
-    # Keys
-
-    def _put_on_application_keys(self, direction: Direction, side: _Side) -> None:
-        side.joiner.handshake_over()
-        side.believed = True
-        if side.upcoming is not None:
-            self._put_on(direction, side, Epoch.APPLICATION, side.upcoming[0])
-            return
-        side.epoch, side.protection, side.secret = Epoch.APPLICATION, None, None
-        side.missing = _not_known(_APPLICATION_SECRETS[direction])
-
-    def _put_on(self, direction: Direction, side: _Side, epoch: Epoch, secret: TrafficSecret) -> None:
-        if self._suite is None:
-            return
-        if side.upcoming is not None and side.upcoming[0] is secret:
-            # It may have opened a record already.
-            side.protection, side.upcoming = side.upcoming[1], None
+        if keys:
+            side.put_on(keys, Epoch.APPLICATION)
         else:
-            side.protection = Protection13(self._suite, secret)
-        side.epoch, side.secret = epoch, secret
-        self._watch.emit(KeysChanged(time=self._watch.time, direction=direction, epoch=epoch, suite=self._suite.id))
-
-    def _secret(self, name: str) -> TrafficSecret | None:
-        value = self._value(name)
-        return None if self._suite is None or not value else TrafficSecret(name, self._suite.hash, value, self._report)
-
-    def _value(self, name: str) -> bytes:
-        """The value of the secret of this name, or b"" unless the key log has one of the right size."""
-        value = self._secrets.get(keylog.about(name)[0], b"")
-        return value if self._suite is not None and len(value) == self._suite.hash.size else b""
-
-    def _tell_application_secrets(self) -> None:
-        if not self._application_secrets_told:
-            self._application_secrets_told = True
-            self._tell_secrets(*_APPLICATION_SECRETS.values(), "exporter_secret")
-
-    def _tell_secrets(self, *names: str) -> None:
-        """Tell of those of these secrets that the key log has."""
-        transcript_hash = self._proofs.transcript_hash
-        for name in names:
-            label, origin = _DERIVATIONS[name]
-            if value := self._value(name):
-                self._report(name, label, (origin,), transcript_hash, value)
+            side.epoch, side.protection, side.alternatives = Epoch.UNKNOWN, None, []
+        side.joiner.handshake_over()
 
     def _report(
-        self,
-        name: str,
-        label: str,
-        inputs: tuple[str, ...],
-        context: bytes,
-        value: bytes,
-        names: keylog.SecretNames = keylog.SECRETS,
+        self, client_random: bytes, name: str, label: str, inputs: tuple[str, ...], context: bytes, value: bytes
     ) -> None:
-        keylog_label, level = keylog.about(name, names)
+        keylog_label, level = keylog.about(name, keylog.SECRETS_12)
         self._watch.reveal(
-            Secret(name=name, level=level, keylog_label=keylog_label, client_random=self._client_random, value=value)
+            Secret(name=name, level=level, keylog_label=keylog_label, client_random=client_random, value=value)
         )
         self._watch.emit(SecretDerived(time=self._watch.time, name=name, label=label, inputs=inputs, context=context))
-
-
-def _not_known(name: str) -> str:
-    return f"{keylog.about(name)[0]} is not known"

@@ -12,87 +12,122 @@ from typing import TYPE_CHECKING
 from handfast.crypto import signatures
 from handfast.events import Checked, Epoch, EventDispatcher, KeysChanged, Negotiated
 from handfast.keys.schedule12 import MAIN_SECRET_LENGTH, MainSecret12
+from handfast.passive.legacy import CbcProtection, is_cbc
+from handfast.passive.selected import selected_protocol
 from handfast.record.protection12 import Protection12
-from handfast.registry import ProtocolVersion
+from handfast.registry import HandshakeType, ProtocolVersion
 from handfast.roles import Role
 from handfast.wire.codec import encode
-from handfast.wire.extensions import ExtendedMainSecret, ProtocolNameList
-from handfast.wire.messages import CertificateVerify, ClientHello, EncryptedExtensions, Finished
-from handfast.wire.messages12 import Certificate, ClientKeyExchange, ServerHello, ServerKeyExchange
+from handfast.wire.extensions import EncryptThenMac, ExtendedMainSecret
+from handfast.wire.messages import CertificateVerify, ClientHello, Finished
+from handfast.wire.messages12 import Certificate, ClientKeyExchange, ServerHello, ServerHelloDone, ServerKeyExchange
 
 if TYPE_CHECKING:
     from handfast.crypto.suites12 import Suite12
     from handfast.keys.schedule import Report
+    from handfast.keys.schedule12 import DirectionKeys
+    from handfast.passive.side import Keys, Protection
     from handfast.wire.messages import HandshakeMessage
 
 KEYLOG_LABEL = "CLIENT_RANDOM"
 
 
-def selected_protocol(answer: ServerHello | EncryptedExtensions) -> str | None:
-    """The ALPN protocol that the server selected, in whatever version."""
-    selected = answer.find(ProtocolNameList)
-    names = () if selected is None else selected.protocol_name_list
-    return names[0].decode("utf-8", "backslashreplace") if len(names) == 1 else None
-
-
 class Handshake12:
-    """``secret`` is what the key log has of this connection, or b""; ``messages`` are those so far, if all came."""
+    """``secrets`` are the values that the key log has for it; ``messages`` are those so far, if all came.
+
+    Without the ClientHello there are no keys, and nothing is checked.
+    """
 
     def __init__(
         self,
         watch: EventDispatcher,
         report: Report,
-        hellos: tuple[ClientHello, ServerHello],
+        hellos: tuple[ClientHello | None, ServerHello],
         suite: Suite12,
-        secret: bytes,
+        secrets: tuple[bytes, ...],
         messages: bytes | None,
     ) -> None:
         self._watch = watch
         self._report = report
         self._client_hello, self._server_hello = hellos
-        self._randoms = hellos[0].random, hellos[1].random
+        self._randoms = b"" if hellos[0] is None else hellos[0].random, hellos[1].random
         self._suite = suite
-        self._known = secret if len(secret) == MAIN_SECRET_LENGTH else b""
-        self._messages = messages
+        known = [secret for secret in secrets if len(secret) == MAIN_SECRET_LENGTH]
+        self._known = known if hellos[0] is not None else []
+        self._messages = messages if hellos[0] is not None else None
         self._leaves: dict[Role, bytes] = {}
         self._main_secret: MainSecret12 | None = None
-        self._protections: dict[Role, Protection12] = {}
+        self._keys: dict[Role, Keys] = {}
         self._believed = True
-        if hellos[1].session_id and hellos[1].session_id == hellos[0].legacy_session_id:
+        self._negotiated = False
+        # Whose flights are over: a proof covers those before it.
+        self._hello_done = self._exchanged = False
+        self._finished: set[Role] = set()
+        self._resumed = bool(
+            hellos[0] is not None and hellos[1].session_id and hellos[1].session_id == hellos[0].legacy_session_id
+        )
+        if self._resumed:
             self._resume()
 
     def _resume(self) -> None:
         """The server resumes a session: nothing is exchanged any more, and the secret is the session's."""
+        self._resumed = True
         self._tell_negotiated(None)
-        if self._known:
-            self._put_on(MainSecret12.restored(self._suite, self._known, self._randoms, self._report))
+        known = [(one, self._first(one)) for one in self._known]
+        self._put_on([MainSecret12.restored(self._suite, one, self._randoms, told) for one, told in known])
 
-    def _put_on(self, main_secret: MainSecret12) -> None:
-        self._main_secret = main_secret
-        self._protections = {role: Protection12(self._suite, keys) for role, keys in main_secret.keys().items()}
+    def _first(self, secret: bytes) -> Report | None:
+        """Who is told of a secret: of several values for one, only the first is."""
+        return self._report if secret == self._known[0] else None
+
+    def _put_on(self, main_secrets: list[MainSecret12]) -> None:
+        if not main_secrets:
+            return
+        self._main_secret = main_secrets[0]
+        self._keys = {role: [] for role in Role}
+        for main_secret in main_secrets:
+            for role, keys in main_secret.keys().items():
+                self._keys[role].append((self._protection(keys), None))
+
+    def _protection(self, keys: DirectionKeys) -> Protection:
+        if not is_cbc(self._suite):
+            return Protection12(self._suite, keys)
+        hellos = (self._client_hello, self._server_hello)
+        both = all(hello is not None and hello.find(EncryptThenMac) is not None for hello in hellos)
+        return CbcProtection(self._suite, keys, encrypt_then_mac=both)
 
     def lost(self) -> None:
         """A message is missing from the transcript, or could not be read."""
         self._messages = None
 
-    def add(self, raw: bytes) -> None:
-        """A message that was told nothing of otherwise."""
+    def undecoded(self, sender: Role, raw: bytes) -> None:
+        """A message whose shape is not known, as that of other key exchanges."""
+        self._add(raw)
+        if sender is Role.CLIENT and raw[0] == HandshakeType.client_key_exchange:
+            self._derive()
+
+    def _add(self, raw: bytes) -> None:
         if self._messages is not None:
             self._messages += raw
 
     def take(self, sender: Role, message: HandshakeMessage) -> None:
         """Tell what a message causes, which has been told itself."""
-        before = self._messages
-        self.add(message.raw)
+        before = self._messages if self._is_due(sender) else None
+        self._add(message.raw)
         if not self._believed:
             return
         match message:
             case Certificate() if message.certificate_list:
                 self._leaves[sender] = message.certificate_list[0]
             case ServerKeyExchange() if sender is Role.SERVER:
-                self._check_signature(sender, message, b"".join(self._randoms) + encode(message.params))
+                if self._client_hello is not None:
+                    self._check_signature(sender, message, b"".join(self._randoms) + encode(message.params))
                 if self._believed:
                     self._tell_negotiated(message.params.named_curve)
+            case ServerHelloDone() if sender is Role.SERVER:
+                self._hello_done = True
+                if not self._negotiated and "ECDHE" not in self._suite.name:
+                    self._tell_negotiated(None)
             case ClientKeyExchange() if sender is Role.CLIENT:
                 self._derive()
             case CertificateVerify() if before is not None:
@@ -100,40 +135,57 @@ class Handshake12:
             case Finished() if before is not None and self._main_secret is not None:
                 transcript_hash = self._suite.hash.digest(before)
                 self._check_finished(sender, message, transcript_hash, self._main_secret)
+        if isinstance(message, Finished):
+            self._finished.add(sender)
 
-    def change_cipher_spec(self, sender: Role) -> Protection12 | None:
-        """What protects this side's records from here on, told; None if it is not known."""
-        protection = self._protections.get(sender)
-        if protection is not None:
+    def _is_due(self, sender: Role) -> bool:
+        """Whether all that a proof of this side covers has come from the other, as far as flights tell."""
+        if sender is Role.CLIENT:
+            return self._hello_done or Role.SERVER in self._finished
+        return self._resumed or (self._hello_done and Role.CLIENT in self._finished)
+
+    def change_cipher_spec(self, sender: Role) -> Keys:
+        """What protects this side's records from here on, told; nothing if it is not known."""
+        if sender is Role.SERVER and not (self._resumed or self._hello_done or self._leaves or self._exchanged):
+            # A ticket without a session id (RFC 5077 3.4): only what does not come shows that a session is resumed.
+            self._resume()
+        keys = self._keys.get(sender, [])
+        if keys:
             self._watch.emit(
                 KeysChanged(
                     time=self._watch.time, direction=sender.sends, epoch=Epoch.APPLICATION, suite=self._suite.id
                 )
             )
-        return protection
+        return keys
 
     def _derive(self) -> None:
-        extended = all(hello.find(ExtendedMainSecret) for hello in (self._client_hello, self._server_hello))
+        self._exchanged = True
+        hellos = (self._client_hello, self._server_hello)
+        extended = all(hello is not None and hello.find(ExtendedMainSecret) is not None for hello in hellos)
         if not self._known:
             return
         seed = b"".join(self._randoms)
         if extended:
             seed = b"" if self._messages is None else self._suite.hash.digest(self._messages)
         label = "extended master secret" if extended else "master secret"
-        self._report("main_secret", label, ("shared_secret",), seed, self._known)
-        self._put_on(MainSecret12(self._suite, self._known, self._randoms, self._report, extended=extended))
+        self._report("main_secret", label, ("shared_secret",), seed, self._known[0])
+        known = [(one, self._first(one)) for one in self._known]
+        self._put_on([MainSecret12(self._suite, one, self._randoms, told, extended=extended) for one, told in known])
 
     def _tell_negotiated(self, group: int | None) -> None:
-        hello, answer = self._client_hello, self._server_hello
+        self._negotiated = True
+        name = None if self._client_hello is None else self._client_hello.sni_name
+        answer = self._server_hello
+        version, now, protocol = int(ProtocolVersion.TLS12), self._watch.time, selected_protocol(answer)
         self._watch.emit(
             Negotiated(
-                time=self._watch.time,
-                version=ProtocolVersion.TLS12,
+                time=now,
+                version=version,
                 suite=self._suite.id,
                 group=group,
                 retried=False,
-                server_name=hello.sni_name,
-                application_protocol=selected_protocol(answer),
+                server_name=name,
+                application_protocol=protocol,
             )
         )
 
@@ -157,9 +209,10 @@ class Handshake12:
         self._tell(sender, type(proof).__name__, content, b"", proof.signature)
 
     def _tell(self, sender: Role, what: str, content: bytes, expected: bytes, received: bytes) -> None:
+        now = self._watch.time
         self._watch.emit(
             Checked(
-                time=self._watch.time,
+                time=now,
                 direction=sender.sends,
                 what=what,
                 content=content,

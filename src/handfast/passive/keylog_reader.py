@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from handfast.limits import KEY_LOG_VALUES
+
 CLIENT_RANDOM = 32
 
 
@@ -15,14 +17,14 @@ class KeyLogSecrets:
     """The secrets of many connections: by ClientHello.random, then by label. The values never show in the repr."""
 
     def __init__(self, text: bytes = b"") -> None:
-        self._secrets: dict[bytes, dict[str, bytes]] = {}
+        self._secrets: dict[bytes, dict[str, tuple[bytes, ...]]] = {}
         self.add(text)
 
     def __repr__(self) -> str:
         return f"<KeyLogSecrets of {len(self._secrets)} connections>"
 
     def add(self, text: bytes) -> None:
-        """Take the lines of a key log; of two values for one secret the first counts."""
+        """Take the lines of a key log; several values for one secret are all kept, up to a limit."""
         for line in text.splitlines():
             parts = line.split()
             if len(parts) != 3 or line.startswith(b"#"):
@@ -32,10 +34,16 @@ class KeyLogSecrets:
             except ValueError:
                 continue
             if len(client_random) == CLIENT_RANDOM:
-                self._secrets.setdefault(client_random, {}).setdefault(label, value)
+                self._add(self._secrets.setdefault(client_random, {}), label, value)
 
-    def of(self, client_random: bytes) -> Mapping[str, bytes]:
-        """The secrets of one connection, by label."""
+    @staticmethod
+    def _add(known: dict[str, tuple[bytes, ...]], label: str, value: bytes) -> None:
+        values = known.get(label, ())
+        if value not in values and len(values) < KEY_LOG_VALUES:
+            known[label] = (*values, value)
+
+    def of(self, client_random: bytes) -> Mapping[str, tuple[bytes, ...]]:
+        """The secrets of one connection: label -> the values that there are for it, in the order of the log."""
         return self._secrets.get(client_random, {})
 
 

@@ -32,6 +32,7 @@ class Proofs:
         self._transcript = Transcript()
         self._started = False
         self._messages = 0
+        self._server_finished = False
         self._leaves: dict[Role, bytes] = {}
         # After the handshake: the transcripts of requests without an answer, by context, and that of the answer that
         # is coming.
@@ -75,6 +76,11 @@ class Proofs:
         certificate = certificate_in(message)
         if certificate is not None and certificate.certificate_list:
             self._leaves[sender] = certificate.certificate_list[0].cert_data
+        if sender is Role.SERVER and isinstance(message, Finished):
+            self._server_finished = True
+        if epoch is Epoch.HANDSHAKE and sender is Role.CLIENT and not self._server_finished:
+            # It covers the server's flight, of which something was not recorded.
+            self.whole = False
         if epoch is Epoch.HANDSHAKE and self.transcript_hash:
             return self._check(sender, message, secret, self.transcript_hash)
         return epoch is not Epoch.APPLICATION or self._later(sender, message, secret)

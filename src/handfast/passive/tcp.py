@@ -1,7 +1,8 @@
 """TCP reassembly: one direction's bytes, in order, each once.
 
 The first copy of a byte counts: what arrives again, whole or in part, is dropped. What arrives too early waits for what
-is missing, up to a bound; beyond it, the recording lacks bytes and the direction is given up.
+is missing, up to a bound. Bytes are given up when it is known that they will not come: the receiver has acknowledged
+them and the recording goes on without them, they were cut off when they were captured, or too much waits for them.
 
 A direction starts at its SYN or, in a recording that began later, at the first segment with data.
 """
@@ -11,10 +12,15 @@ from __future__ import annotations
 from heapq import heappop, heappush
 
 from handfast.limits import REASSEMBLY_BYTES
-from handfast.passive.packets import FIN, SYN, Segment
+from handfast.passive.packets import ACK, FIN, SYN, Segment
 
 _HALF = 2**31
 _ALL = 2**32
+# Packets of a recording may be somewhat out of order: so many more of a connection are looked at before bytes that were
+# acknowledged are held to be missing.
+_PATIENCE = 8
+# What a waiting segment costs besides its bytes.
+_OVERHEAD = 128
 
 
 class Stream:
@@ -26,12 +32,24 @@ class Stream:
         self._taken = 0
         self._waiting: dict[int, bytes] = {}
         self._order: list[int] = []
-        self._waiting_bytes = 0
         self._end: int | None = None
+        # Up to where the receiver has acknowledged, and how many segments were seen since that was more than came.
+        self._acknowledged = 0
+        self._patience = _PATIENCE
+        # Up to where bytes are missing that were cut off.
+        self._cut = 0
+        self.waiting_bytes = 0
 
     def is_restarted_by(self, segment: Segment) -> bool:
         """Whether the segment is the first of another stream."""
-        return bool(segment.flags & SYN) and self._start not in (None, (segment.sequence + 1) % _ALL)
+        if self._start is None:
+            return False
+        if segment.flags & SYN:
+            # A server may answer the same SYN twice, each time with another number.
+            other = self._start != (segment.sequence + 1) % _ALL
+            return other and bool(self._taken or not segment.flags & ACK)
+        # What follows an end that has no beginning of its own.
+        return self.ended and bool(segment.payload) and self._offset(segment.sequence) > (self._end or 0)
 
     @property
     def ended(self) -> bool:
@@ -40,27 +58,57 @@ class Stream:
 
     @property
     def incomplete(self) -> bool:
-        """Whether bytes wait for others that are missing."""
-        return bool(self._waiting) or (self._end is not None and not self.ended)
+        """Whether bytes are missing: others wait for them, or their receiver has them."""
+        missing = self._start is not None and self._acknowledged > self._taken
+        return bool(self._waiting) or (self._end is not None and not self.ended) or missing
 
     @property
-    def overflowed(self) -> bool:
-        """Whether more bytes wait than a sender can have under way: what is missing was never recorded."""
-        return self._waiting_bytes > REASSEMBLY_BYTES
+    def hopeless(self) -> bool:
+        """Whether what is missing next was never recorded."""
+        if self._cut > self._taken or self.waiting_bytes > REASSEMBLY_BYTES:
+            return True
+        return self.incomplete and self._acknowledged > self._taken and not self._patience
+
+    def acknowledge(self, number: int) -> None:
+        """The receiver has all that stands before this sequence number."""
+        if self._start is None:
+            return
+        self._acknowledged = max(self._acknowledged, min(self._offset(number), self._end or _ALL))
+        if self._acknowledged > self._taken:
+            self._patience = max(0, self._patience - 1)
+        else:
+            self._patience = _PATIENCE
 
     def take(self, segment: Segment) -> bytes:
         """The bytes that this segment brings in order: its own, those that waited for them, or none."""
         sequence = segment.sequence
         if segment.flags & SYN:
             sequence = (sequence + 1) % _ALL
+            if not self._taken and not self._waiting:
+                self._start = sequence
         if self._start is None:
             if not segment.payload and not segment.flags & (SYN | FIN):
                 return b""
             self._start = sequence
         at = self._offset(sequence)
         if segment.flags & FIN and self._end is None:
-            self._end = at + len(segment.payload)
-        return self._add(at, segment.payload)
+            self._end = at + len(segment.payload) + segment.cut
+        data = self._add(at, segment.payload)
+        if segment.cut and at + len(segment.payload) == self._taken:
+            self._cut = self._taken + segment.cut
+        return data
+
+    def skip(self) -> tuple[int, bytes]:
+        """Give up the bytes that are missing next: how many they are, and what stands behind them."""
+        ends = [end for end in (self._order[:1] or [self._cut or self._acknowledged]) if end > self._taken]
+        if self._cut > self._taken:
+            ends.append(self._cut)
+        if self._end is not None:
+            ends.append(self._end)
+        missing = max(0, min(ends, default=self._taken) - self._taken)
+        self._taken += missing
+        self._patience = _PATIENCE
+        return missing, self._join(bytearray())
 
     def _offset(self, sequence: int) -> int:
         """Where a sequence number stands in the stream: of all places that it can mean, the one next to what came."""
@@ -76,17 +124,23 @@ class Stream:
             return b""
         ready = bytearray(payload[self._taken - at :])
         self._taken += len(ready)
+        return self._join(ready)
+
+    def _join(self, ready: bytearray) -> bytes:
+        """``ready`` and what waited for it."""
         while self._order and self._order[0] <= self._taken:
             first = heappop(self._order)
             waiting = self._waiting.pop(first)
-            self._waiting_bytes -= len(waiting)
+            self.waiting_bytes -= len(waiting) + _OVERHEAD
             fresh = waiting[self._taken - first :]
             ready += fresh
             self._taken += len(fresh)
         return bytes(ready)
 
     def _wait(self, at: int, payload: bytes) -> None:
-        if at not in self._waiting:
+        before = self._waiting.get(at)
+        if before is None:
             heappush(self._order, at)
-        self._waiting_bytes += len(payload) - len(self._waiting.get(at, b""))
+            self.waiting_bytes += _OVERHEAD
+        self.waiting_bytes += len(payload) - len(before or b"")
         self._waiting[at] = payload

@@ -26,8 +26,8 @@ class Sessions(Protocol):
 class SessionCache:
     """Sessions in memory, safe to share between threads. Each is given out once, the newest of a partition first.
 
-    At most ``capacity`` partitions are kept, and a few sessions in each; what was used longest ago makes room. After a
-    fork the child starts with none: a ticket is used once.
+    At most ``capacity`` partitions are kept, a few sessions in each, and ``CACHED_SESSION_BYTES`` of all of them; what
+    was used longest ago makes room. After a fork the child starts with none: a ticket is used once.
     """
 
     _lock: threading.Lock
@@ -37,6 +37,7 @@ class SessionCache:
         renew_in_children(self, _lock=threading.Lock)
         self._process = os.getpid()
         self._sessions: OrderedDict[bytes, deque[Session]] = OrderedDict()
+        self._bytes = 0
 
     def __len__(self) -> int:
         with self._lock:
@@ -50,11 +51,15 @@ class SessionCache:
         """Keep a session."""
         with self._lock:
             self._forget_if_forked()
-            kept = self._sessions.setdefault(partition, deque(maxlen=limits.SESSIONS_PER_PARTITION))
+            kept = self._sessions.setdefault(partition, deque())
+            if len(kept) == limits.SESSIONS_PER_PARTITION:
+                self._bytes -= _size(kept.popleft())
             kept.append(session)
+            self._bytes += _size(session)
             self._sessions.move_to_end(partition)
-            if len(self._sessions) > self._capacity:
-                self._sessions.popitem(last=False)
+            while len(self._sessions) > self._capacity or self._bytes > limits.CACHED_SESSION_BYTES:
+                _, forgotten = self._sessions.popitem(last=False)
+                self._bytes -= sum(map(_size, forgotten))
 
     def take(self, partition: bytes) -> Session | None:
         """The newest session of a partition, which is then forgotten; None when there is none."""
@@ -64,6 +69,7 @@ class SessionCache:
             if kept is None:
                 return None
             session = kept.pop()
+            self._bytes -= _size(session)
             if not kept:
                 del self._sessions[partition]
             return session
@@ -72,3 +78,9 @@ class SessionCache:
         if self._process != os.getpid():
             self._process = os.getpid()
             self._sessions.clear()
+            self._bytes = 0
+
+
+def _size(session: Session) -> int:
+    """Bytes of what the server chose."""
+    return sum(map(len, (session.ticket, session.ocsp_response, *session.chain, *session.timestamps)))

@@ -10,9 +10,9 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from handfast import limits
 from handfast.crypto.randomness import random_bytes
@@ -29,6 +29,8 @@ class Tickets(Protocol):
     """What a server resumes sessions with.
 
     ``state`` and what ``redeem`` returns are bytes that hold secrets; ``policy`` is 32 bytes, ``lifetime`` seconds.
+    ``client`` is the certificate, DER, of a client that the verifier accepted, b"" for any other: a store that has a
+    limit can keep strangers from pushing out the sessions of those it knows, and one client those of all others.
     ``issue`` returns None where it has no room; ``redeem`` returns None for what it does not know.
 
     Two more things are for TLS 1.2. ``reusable = True`` says that ``redeem`` forgets nothing, so that a ticket may be
@@ -36,14 +38,16 @@ class Tickets(Protocol):
     of clients that know no tickets (RFC 5246 F.1.4).
     """
 
-    def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes | Awaitable[bytes | None] | None: ...
+    def issue(
+        self, state: bytes, policy: bytes, lifetime: int, client: bytes
+    ) -> bytes | Awaitable[bytes | None] | None: ...
     def redeem(self, ticket: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None: ...
 
 
 class SessionIds(Tickets, Protocol):
     """A ``Tickets`` that also keeps sessions under ids that it is given; one may be used as often as it is found."""
 
-    def keep(self, session_id: bytes, state: bytes, policy: bytes, lifetime: int) -> object: ...
+    def keep(self, session_id: bytes, state: bytes, policy: bytes, lifetime: int, client: bytes) -> object: ...
     def find(self, session_id: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None: ...
 
 
@@ -100,7 +104,7 @@ class SealedTickets:
         with self._lock:
             self._given, self._keys = True, made
 
-    def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes | None:
+    def issue(self, state: bytes, policy: bytes, lifetime: int, client: bytes = b"") -> bytes | None:
         """The sealed ticket; None when a given key has sealed all it may."""
         key = self._sealing_key()
         if key is None:
@@ -146,11 +150,22 @@ class SealedTickets:
             return self._still_needed(self._clock())
 
 
+class _Kept(NamedTuple):
+    """One session of a store."""
+
+    state: bytes
+    policy: bytes
+    expires_at: float
+    client: bytes
+
+
 class StoredTickets:
     """Stateful: sessions stay here, a ticket is 32 random bytes, and each is good for one connection.
 
-    At most ``capacity`` sessions are kept, and ``STORED_TICKET_BYTES`` of them; the oldest make room. After a fork the
-    child starts with none, so that nothing can be redeemed in both.
+    At most ``capacity`` sessions are kept, and ``STORED_TICKET_BYTES`` of them. Where there is no more room the oldest
+    leave: of a client that has more than half of it, its own; else those of clients that no verifier accepted; else of
+    all. So no stranger pushes out the sessions of clients that are known, and none of those can push out all others'.
+    After a fork the child starts with none, so that nothing can be redeemed in both.
     """
 
     _lock: threading.Lock
@@ -159,10 +174,16 @@ class StoredTickets:
         self._capacity = capacity
         self._clock = clock
         renew_in_children(self, _lock=threading.Lock)
+        self._start_empty()
+
+    def _start_empty(self) -> None:
         self._process = os.getpid()
         # In the order of issue, which is that of expiry but for shortened lives: those leave when their turn comes.
-        self._sessions: OrderedDict[bytes, tuple[bytes, bytes, float]] = OrderedDict()
-        self._bytes = 0
+        self._sessions: OrderedDict[bytes, _Kept] = OrderedDict()
+        # The names of each client's sessions in the same order, strangers being one client, b""; and their bytes.
+        self._names: dict[bytes, OrderedDict[bytes, None]] = {}
+        self._bytes: Counter[bytes] = Counter()
+        self._all_bytes = 0
 
     def __len__(self) -> int:
         with self._lock:
@@ -172,34 +193,50 @@ class StoredTickets:
     def __repr__(self) -> str:
         return f"<StoredTickets with {len(self)} sessions>"
 
-    def issue(self, state: bytes, policy: bytes, lifetime: int) -> bytes:
+    def issue(self, state: bytes, policy: bytes, lifetime: int, client: bytes = b"") -> bytes:
         """A new ticket for ``state``."""
         ticket = random_bytes(32)
-        self.keep(ticket, state, policy, lifetime)
+        self.keep(ticket, state, policy, lifetime, client)
         return ticket
 
-    def keep(self, session_id: bytes, state: bytes, policy: bytes, lifetime: int) -> None:
+    def keep(self, session_id: bytes, state: bytes, policy: bytes, lifetime: int, client: bytes = b"") -> None:
         """Keep ``state`` under an id of 32 random bytes, which ``redeem`` would take for a ticket."""
+        from handfast.crypto.hashes import SHA256
+
+        client = client and SHA256.digest(client)
         with self._lock:
             self._forget_if_forked()
             now = self._clock()
             self._forget(session_id)
-            self._sessions[session_id] = state, policy, now + lifetime
-            self._bytes += len(state)
-            while self._sessions and (self._is_full or self._oldest_is_over(now)):
+            self._sessions[session_id] = _Kept(state, policy, now + lifetime, client)
+            self._names.setdefault(client, OrderedDict())[session_id] = None
+            self._bytes[client] += len(state)
+            self._all_bytes += len(state)
+            while self._sessions and self._oldest_is_over(now):
                 self._forget(next(iter(self._sessions)))
+            while len(self._sessions) > self._capacity or self._all_bytes > limits.STORED_TICKET_BYTES:
+                self._forget(self._next_to_leave(client))
 
-    @property
-    def _is_full(self) -> bool:
-        return len(self._sessions) > self._capacity or self._bytes > limits.STORED_TICKET_BYTES
+    def _next_to_leave(self, client: bytes) -> bytes:
+        """Whose session makes room for the one that ``client`` was just given."""
+        own = self._names.get(client, ())
+        if 2 * (len(own) - 1) >= self._capacity or 2 * self._bytes[client] > limits.STORED_TICKET_BYTES:
+            return next(iter(own))
+        return next(iter(self._names.get(b"") or self._sessions))
 
     def _forget(self, name: bytes) -> None:
-        forgotten = self._sessions.pop(name, None)
-        if forgotten is not None:
-            self._bytes -= len(forgotten[0])
+        kept = self._sessions.pop(name, None)
+        if kept is None:
+            return
+        self._all_bytes -= len(kept.state)
+        self._bytes[kept.client] -= len(kept.state)
+        names = self._names[kept.client]
+        del names[name]
+        if not names:
+            del self._names[kept.client], self._bytes[kept.client]
 
     def _oldest_is_over(self, now: float) -> bool:
-        return next(iter(self._sessions.values()))[2] <= now
+        return next(iter(self._sessions.values())).expires_at <= now
 
     def redeem(self, ticket: bytes, policy: bytes) -> bytes | None:
         """The session, once; a ticket shown under another policy stays good for its own."""
@@ -216,11 +253,9 @@ class StoredTickets:
 
     def _look_up(self, name: bytes, policy: bytes) -> bytes | None:
         self._forget_if_forked()
-        state, own_policy, expires_at = self._sessions.get(name, (b"", b"", 0.0))
-        return state if own_policy == policy and expires_at > self._clock() else None
+        kept = self._sessions.get(name)
+        return kept.state if kept and kept.policy == policy and kept.expires_at > self._clock() else None
 
     def _forget_if_forked(self) -> None:
         if self._process != os.getpid():
-            self._process = os.getpid()
-            self._sessions.clear()
-            self._bytes = 0
+            self._start_empty()

@@ -83,6 +83,10 @@ class HandshakeJoiner:
             self.records = self._take_records(length)
         return raw
 
+    def rest(self) -> bytes:
+        """What waits to be read."""
+        return bytes(self.buffer[self._at :])
+
     def handshake_over(self) -> None:
         """Stop counting towards the handshake's limit: what follows is bounded by rules of its own."""
         self._left = math.inf

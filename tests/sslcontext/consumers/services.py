@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 MISSING = 77
+# Seconds, in a process that is ended when it stands for longer than that.
+PATIENCE = 40.0
 
 
 def program(name: str, *folders: str) -> str:
@@ -228,7 +230,7 @@ def redis_threads(contexts: Contexts) -> object:
         listener = client.pubsub()
         listener.subscribe("channel")
         client.publish("channel", "hello")
-        messages = [listener.get_message(timeout=5) for _ in range(2)]
+        messages = [listener.get_message(timeout=PATIENCE) for _ in range(2)]
         assert messages[1]["data"] == b"hello"  # type: ignore[index]
         client.close()
     return "ok"

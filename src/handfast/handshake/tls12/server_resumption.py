@@ -20,7 +20,7 @@ from handfast.errors import PeerMisbehaved
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.needs import Find, Issue, Keep, Redeem
 from handfast.handshake.server_names import may_have_credentials
-from handfast.handshake.server_resumption import server_policy
+from handfast.handshake.server_resumption import known_client, server_policy
 from handfast.sessions.state12 import FORMAT_12, TicketState12
 from handfast.wire.extensions import SessionTicket
 from handfast.wire.messages12 import NewSessionTicket
@@ -125,10 +125,12 @@ def send_ticket_12(
     state = _state(hs, suite, main_secret, resumption)
     if state is not None and hs.config.tickets is not None:
         policy = policy_12(hs.config, hs.info.server_name)
-        issued = yield from hs.ask(Issue(hs.config.tickets, state.encode(), policy, state.ticket_lifetime))
+        lifetime = state.ticket_lifetime
+        need = Issue(hs.config.tickets, state.encode(), policy, lifetime, known_client(hs.info))
+        issued = yield from hs.ask(need)
         if isinstance(issued, bytes) and 1 <= len(issued) < 2**16:
-            ticket, lifetime = issued, state.ticket_lifetime
-    hs.send(NewSessionTicket(lifetime, ticket))
+            ticket = issued
+    hs.send(NewSessionTicket(lifetime if ticket else 0, ticket))
 
 
 def keep_session_12(
@@ -143,7 +145,8 @@ def keep_session_12(
     state = _state(hs, suite, main_secret, None)
     if store is not None and state is not None:
         policy = policy_12(hs.config, hs.info.server_name)
-        yield from hs.ask(Keep(store, session_id, state.encode(), policy, state.ticket_lifetime))
+        client, lifetime = known_client(hs.info), state.ticket_lifetime
+        yield from hs.ask(Keep(store, session_id, state.encode(), policy, lifetime, client))
 
 
 def _state(

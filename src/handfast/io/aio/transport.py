@@ -23,6 +23,7 @@ from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
 from handfast.errors import ApiMisuse
+from handfast.io.failure_log import address_text
 
 if TYPE_CHECKING:
     from handfast.engine import (
@@ -109,6 +110,11 @@ class TLSTransport(asyncio.Transport):
         self._ending = False
         self._error: Exception | None = None
         self.set_protocol(protocol)
+
+    def __repr__(self) -> str:
+        address = address_text(self._below.tcp.get_extra_info("peername", ""))
+        closing = "closing, " if self.is_closing() else ""
+        return f"<TLSTransport {address}: {closing}{self._below.connection.state}>"
 
     @property
     def info(self) -> ConnectionInfo:

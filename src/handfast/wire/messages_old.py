@@ -1,0 +1,48 @@
+"""Handshake messages that had another shape before TLS 1.2, for reading recordings: no signature names its scheme.
+
+RFC 4346 7.4 (TLS 1.1), RFC 2246 7.4 (TLS 1.0), RFC 4492 5.4.
+"""
+
+from typing import Annotated
+
+from handfast.registry import ClientCertificateType, HandshakeType, ProtocolVersion
+from handfast.wire import messages12
+from handfast.wire.codec import Opaque, UInt, Vector, tls_struct
+from handfast.wire.messages import HandshakeMessage, Messages
+
+
+@tls_struct
+class ServerKeyExchange(HandshakeMessage):
+    """RFC 4492 5.4: ECDHE; other key exchanges have another shape."""
+
+    HANDSHAKE_TYPE = HandshakeType.server_key_exchange
+    params: Annotated[messages12.ServerECDHParams, messages12.ServerECDHParams]
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1)]
+
+
+@tls_struct
+class CertificateRequest(HandshakeMessage):
+    """RFC 4346 7.4.4: ``certificate_authorities`` are DER-encoded distinguished names."""
+
+    HANDSHAKE_TYPE = HandshakeType.certificate_request
+    certificate_types: Annotated[tuple[int, ...], Vector(UInt(1, ClientCertificateType), 1, 2**8 - 1)]
+    certificate_authorities: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1)]
+
+
+@tls_struct
+class CertificateVerify(HandshakeMessage):
+    """RFC 4346 7.4.8."""
+
+    HANDSHAKE_TYPE = HandshakeType.certificate_verify
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1)]
+
+
+_MESSAGES: Messages = {
+    **messages12.MESSAGES_12,
+    **{cls.HANDSHAKE_TYPE: cls for cls in (ServerKeyExchange, CertificateRequest, CertificateVerify)},
+}
+
+
+def messages_of(server_version: int) -> Messages:
+    """The messages of TLS 1.2 or of what came before it, by the version in a ServerHello without supported_versions."""
+    return messages12.MESSAGES_12 if server_version >= ProtocolVersion.TLS12 else _MESSAGES

@@ -1,0 +1,155 @@
+"""Connections of others, recorded on loopback, compared field by field with what tshark says of them (PDML).
+
+Finished's verify_data has no value in PDML; here it is computed and compared.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections import defaultdict
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+from xml.etree import ElementTree
+
+import pytest
+
+from handfast.events import AlertSeen, Checked, Closed, MessageSeen, RecordSeen
+from handfast.passive import RecordedConnection, decode
+from handfast.wire.fields import Kind, fields_of
+from handfast.wire.messages import MESSAGES
+from handfast.wire.messages12 import MESSAGES_12
+from tests import certificates
+from tests.peers import ClientAuth, Options
+from tests.peers.base import missing, require_peer
+from tests.peers.curl import CurlClient
+from tests.peers.gnutls import GnuTLSClient
+from tests.peers.golang import GoClient
+from tests.peers.node import NodeClient
+from tests.peers.openssl import OpenSSLClient, OpenSSLServer
+from tests.waiting import LIMIT, until
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from handfast.pki.authority import Issued
+    from tests.conftest import Files
+
+CLIENTS: dict[str, Any] = {
+    "openssl": OpenSSLClient,
+    "gnutls": GnuTLSClient,
+    "curl": CurlClient,
+    "go": GoClient,
+    "node": NodeClient,
+}
+
+# tshark's name of a field -> ours; both are lists of bytes or numbers in the order of the wire.
+FIELDS = {
+    "tls.handshake.random": ("random",),
+    "tls.handshake.ciphersuite": ("cipher_suite", "cipher_suites[]"),
+    "tls.handshake.extension.type": ("extension_type",),
+    "tls.handshake.extensions_key_share_key_exchange": ("key_exchange",),
+    "tls.handshake.certificate": ("cert_data", "certificate_list[]"),
+    "tls.handshake.sig": ("signature",),
+    "tls.handshake.session_ticket": ("ticket",),
+}
+
+
+@contextmanager
+def recording(port: int, path: Path) -> Iterator[None]:
+    """What crosses loopback on a port, into a file."""
+    command = [require_peer("dumpcap"), "-q", "-i", "lo", "-f", f"tcp port {port}", "-w", str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr is not None
+        said = ""
+        while "File: " not in said:
+            line = process.stderr.readline()
+            said += line
+            if not line:
+                missing(f"dumpcap cannot capture here: {said}")
+        try:
+            yield
+            # What was sent last may not be in the file yet.
+            until(lambda: is_over(path))
+        finally:
+            process.send_signal(signal.SIGINT)
+            process.wait(timeout=LIMIT)
+
+
+def is_over(path: Path) -> bool:
+    connections = decode(path.read_bytes()).connections
+    return any(len([event for event in one.events if isinstance(event, Closed)]) > 1 for one in connections)
+
+
+def pdml(path: Path, keys: Path, port: int) -> dict[str, list[Any]]:
+    """The values of tshark's fields, by name, in the order of the wire."""
+    command = [require_peer("tshark"), "-n", "-r", str(path), "-T", "pdml", "-o", f"tls.keylog_file:{keys}"]
+    command += ["-d", f"tcp.port=={port},tls", "-Y", "tls"]
+    done = subprocess.run(command, capture_output=True, timeout=LIMIT, check=True)
+    found: dict[str, list[Any]] = defaultdict(list)
+    for element in ElementTree.fromstring(done.stdout).iter("field"):
+        name = element.get("name", "").replace("client_cert_vrfy.sig", "sig")
+        if name in FIELDS or name in ("tls.handshake.type", "tls.handshake.length", "tls.alert_message.desc"):
+            found[name].append(int(element.get("value", "") or "0", 16))
+    return found
+
+
+def values_of(connection: RecordedConnection) -> dict[str, list[Any]]:
+    """The same of our decoder."""
+    found: dict[str, list[Any]] = defaultdict(list)
+    messages = MESSAGES
+    for event in connection.events:
+        if isinstance(event, AlertSeen):
+            found["tls.alert_message.desc"].append(int(event.description))
+        if not isinstance(event, MessageSeen):
+            continue
+        if type(event.message).__module__.endswith("messages12"):
+            messages = MESSAGES_12
+        found["tls.handshake.type"].append(event.raw[0])
+        found["tls.handshake.length"].append(len(event.raw) - 4)
+        for field in fields_of(event.raw, messages):
+            # The ticket in an extension of the hello has another name for tshark.
+            if field.kind is not Kind.VALUE or (field.name == "ticket" and field.depth):
+                continue
+            path = f"{field.path[0]}[]" if len(field.path) == 2 and field.name.startswith("[") else field.name
+            for name, ours in FIELDS.items():
+                if path in ours:
+                    value = field.value
+                    found[name].append(int.from_bytes(value) if isinstance(value, bytes) else value)
+    return found
+
+
+@pytest.mark.parametrize("version", ["1.3", "1.2"])
+@pytest.mark.parametrize("client", CLIENTS)
+def test_a_connection_is_told_field_by_field_as_tshark_tells_it(
+    client: str, version: str, files: Files, tmp_path: Path
+):
+    if os.geteuid() != 0:
+        missing("capturing needs root")
+    keys, capture = tmp_path / "keys.log", tmp_path / "capture.pcapng"
+
+    def options(issued: Issued, **further: Any) -> Options:
+        trust = files.roots(certificates.ca())
+        return Options(**{**files.identity(issued), "trust": trust, "version": version, **further})
+
+    server = options(certificates.server(), client_auth=ClientAuth.REQUIRE, keylog=keys)
+    with OpenSSLServer(server) as them, recording(them.port, capture):
+        with CLIENTS[client](them.port, options(certificates.client())) as us:
+            us.outcome()
+        port = them.port
+        them.outcome()
+    theirs = pdml(capture, keys, port)
+    (connection,) = decode(capture.read_bytes(), keys.read_bytes()).connections
+    ours = values_of(connection)
+    assert ours["tls.handshake.type"], "nothing was decoded"
+    for name in (*FIELDS, "tls.handshake.type", "tls.handshake.length", "tls.alert_message.desc"):
+        assert ours[name] == theirs[name], name
+    checked = [event for event in connection.events if isinstance(event, Checked)]
+    assert len(checked) == 4
+    assert all(event.ok for event in checked)
+    data = b"".join(
+        event.content for event in connection.events if isinstance(event, RecordSeen) and event.content_type == 23
+    )
+    assert b"GET / HTTP/1.1" in data
