@@ -84,10 +84,10 @@ def suite_for(number: int) -> Suite12 | None:
         prf = SHA384 if mac == "SHA384" else SHA256
         like = next(iter(SUITES_12.values()))
         return replace(
-            like, id=number, name=name, authentication=ECDSA if authentication == "ECDSA" else RSA, hash=prf,
+            like, id=CipherSuite[name], name=name, authentication=ECDSA if authentication == "ECDSA" else RSA, hash=prf,
             key_length=_MACS[mac].size, iv_length=int(bits) // 8,
         )  # fmt: skip
     if _AEAD.fullmatch(name) is not None:
         cipher = name.partition("_WITH_")[2]
-        return replace(SUITES_12[CipherSuite[f"TLS_ECDHE_RSA_WITH_{cipher}"]], id=number, name=name)
+        return replace(SUITES_12[CipherSuite[f"TLS_ECDHE_RSA_WITH_{cipher}"]], id=CipherSuite[name], name=name)
     return None
