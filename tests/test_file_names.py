@@ -16,6 +16,11 @@ SAME_TRADE = {
     "client_resumption.py", "server_resumption.py", "identity.py", "negotiate.py", "post_handshake.py",
     "connect.py",  # connecting
     "messages.py",  # what two programs say to each other, byte by byte: of TLS, of the key-holder
+    "loading.py",  # files and what is in them
+    "records.py",  # records as bytes: their header, where they begin in a stream
+    "setup.py",  # what connections are given when they start
+    # What ssl calls so, in the room that stands in for it.
+    "connection.py", "context.py",
     "keys.py",  # keys of the room: those that are held, those of a handshake
     "names.py",  # the names in certificates: made, read
     "options.py",  # what a program is told on its command line

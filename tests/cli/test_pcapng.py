@@ -13,7 +13,7 @@ import pytest
 
 from handfast.cli import lenses
 from handfast.cli.in_options import in_options
-from handfast.cli.words import DESCRIBER
+from handfast.cli.verdict_words import DESCRIBER
 from handfast.engine import ClientAuth
 from handfast.events import MessageSeen, RecordSeen
 from handfast.lens.trace import Trace

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from handfast.cli.words import DESCRIBER
+from handfast.cli.verdict_words import DESCRIBER
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ClientConnection, ServerConfig, ServerConnection
 from handfast.errors import HandfastError

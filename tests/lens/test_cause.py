@@ -12,7 +12,7 @@ from cryptography.x509.name import _ASN1Type
 from cryptography.x509.oid import NameOID
 
 from handfast import der
-from handfast.cli import words
+from handfast.cli import verdict_words
 from handfast.engine import ClientAuth
 from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, PeerRejected
 from handfast.lens import verdict_line as verdict
@@ -186,7 +186,7 @@ def test_a_certificate_that_was_not_shown(ours, code):
 
 
 def lost(client: Watched, error: ConnectionLost) -> tuple[str, Cause]:
-    return verdict.line(client.outcome, error, words.DESCRIBER), known(client.outcome, error)
+    return verdict.line(client.outcome, error, verdict_words.DESCRIBER), known(client.outcome, error)
 
 
 def known(outcome: Outcome, error: HandfastError | None = None) -> Cause:
@@ -266,7 +266,7 @@ def test_a_server_that_asks_for_a_second_handshake_wants_a_certificate():
     outcome = Outcome(Role.CLIENT)
     peer = meet12(Role.CLIENT, {"observers": [outcome]}).run().say(HelloRequest())
     assert peer.complete
-    line = verdict.line(outcome, None, words.DESCRIBER)
+    line = verdict.line(outcome, None, verdict_words.DESCRIBER)
     assert "it then asked for a second handshake (HelloRequest), which we declined" in line
     error = ConnectionLost("unexpected_eof", received=0, cut=False, where="")
     assert known(outcome, error).code is CauseCode.RENEGOTIATION

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handfast.cli.words import DESCRIBER
+from handfast.cli.verdict_words import DESCRIBER
 from handfast.crypto import hashes
 from handfast.engine import ClientAuth
 from handfast.events import AlertSeen, Checked, Epoch, MessageSeen, RecordSeen, SecretDerived

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handfast.cli.words import DESCRIBER
+from handfast.cli.verdict_words import DESCRIBER
 from handfast.errors import ConfigError
 from handfast.events import EventDispatcher, SecretLevel
 from handfast.lens.json_events import JsonEvents

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
-from handfast.cli import http, ui, words
+from handfast.cli import http, ui, verdict_words
 from handfast.errors import bad_option
 from handfast.events import HandshakeComplete
 from handfast.io.failure_log import address_text
@@ -104,7 +104,7 @@ class _Watch:
 
         def tell(event: Event) -> None:
             if isinstance(event, HandshakeComplete):
-                ui.note(f"{address_text(address)}: {words.verdict_line(outcome)}")
+                ui.note(f"{address_text(address)}: {verdict_words.verdict_line(outcome)}")
 
         return [*observers, tell], sinks
 

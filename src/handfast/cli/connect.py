@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handfast.cli import options, ui, words
+from handfast.cli import options, ui, verdict_words
 from handfast.cli.deadline import deadline
 from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
 from handfast.cli.output import ScreenLine, output_file, standard_output
@@ -228,13 +228,13 @@ def _connection(
     except (KeyboardInterrupt, ui.CommandFailed):
         # What was reached is worth a line also where what followed is another matter.
         if outcome.info is not None:
-            ui.note(words.verdict_line(outcome))
+            ui.note(verdict_words.verdict_line(outcome))
         raise
     if _is_refusal(outcome.cause()):
-        ui.fail(words.verdict_line(outcome), PeerRejected.fault, words.verdict_hint(outcome))
-    ui.note(words.verdict_line(outcome))
+        ui.fail(verdict_words.verdict_line(outcome), PeerRejected.fault, verdict_words.verdict_hint(outcome))
+    ui.note(verdict_words.verdict_line(outcome))
     if (cause := outcome.cause()) is not None and cause.tells_more:
-        ui.note(f"if that is about the certificate: {words.verdict_hint(outcome)}")
+        ui.note(f"if that is about the certificate: {verdict_words.verdict_hint(outcome)}")
 
 
 def _is_refusal(cause: Cause | None) -> bool:
@@ -276,14 +276,14 @@ def _tell_failure(outcome: Outcome, error: HandfastError, port: int) -> None:
     cause = outcome.cause(error)
     if outcome.info is None or cause is not None or (isinstance(error, PeerRejected) and not outcome.answered):
         silent = isinstance(error, ConnectionLost) and cause is None
-        what = error.what if silent else words.verdict_line(outcome, error)
+        what = error.what if silent else verdict_words.verdict_line(outcome, error)
         if error.code == "too_slow":
             what += f"; the handshake stood {outcome.stage}"
         hint = port_hint(port) if cause is None or cause.code is CauseCode.LARGE_HELLO else ""
         if outcome.heard_nothing and isinstance(error, ConnectionLost) and hint:
             ui.fail(what, error.fault, hint)
-        ui.fail(what, error.fault, words.verdict_hint(outcome, error))
-    ui.note(words.verdict_line(outcome))
+        ui.fail(what, error.fault, verdict_words.verdict_hint(outcome, error))
+    ui.note(verdict_words.verdict_line(outcome))
     raise error
 
 
@@ -332,5 +332,5 @@ def _request(
             return
         ui.fail(f"not a complete HTTP response: {error}", "the peer's fault", "does an HTTP server answer there?")
     if options.fail and answer.status >= _HTTP_ERROR and not _is_refusal(outcome.cause()):
-        hint = words.verdict_hint(outcome) or "the body, without --fail, may say more"
+        hint = verdict_words.verdict_hint(outcome) or "the body, without --fail, may say more"
         ui.fail(f"the server answered HTTP {answer.status} {answer.reason}".rstrip(), PeerRejected.fault, hint)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import click
 
-from handfast.cli import ui, words
+from handfast.cli import ui, verdict_words
 from handfast.errors import bad_option
 from handfast.events import Event, EventDispatcher, Observer, SecretSink
 from handfast.lens.describer import Describer
@@ -32,9 +32,9 @@ if TYPE_CHECKING:
 # The same certificates and names come again and again.
 _REMEMBERED = 128
 DESCRIBER = Describer(
-    lru_cache(_REMEMBERED)(words.DESCRIBER.identity),
-    lru_cache(_REMEMBERED)(words.DESCRIBER.certificate),
-    lru_cache(_REMEMBERED)(words.DESCRIBER.name),
+    lru_cache(_REMEMBERED)(verdict_words.DESCRIBER.identity),
+    lru_cache(_REMEMBERED)(verdict_words.DESCRIBER.certificate),
+    lru_cache(_REMEMBERED)(verdict_words.DESCRIBER.name),
 )
 
 Form = Literal["fields", "bytes", "summary", "json"]

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from handfast.cli import http, options, ui, words
+from handfast.cli import http, options, ui, verdict_words
 from handfast.cli.lenses import log_to_terminal
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
@@ -145,7 +145,7 @@ class Demo:
         click.echo()
         ui.heading(f"{title}:")
         label = str(len(self._outcomes) + 1)
-        trace = Trace(ui.trace_as_output, label=label, describer=words.DESCRIBER)
+        trace = Trace(ui.trace_as_output, label=label, describer=verdict_words.DESCRIBER)
         config = ClientConfig(
             credentials=credentials,
             verifier=Announcing("verifying server's cert ...", click.echo, self._trusted),
@@ -159,7 +159,7 @@ class Demo:
             parts = list(http.request(tls, request))
         body = b"".join(part for part in parts if isinstance(part, bytes))
         click.echo(f"Body:\n{body.decode().rstrip()}")
-        ui.heading(words.verdict_line(self._outcomes[-1]))
+        ui.heading(verdict_words.verdict_line(self._outcomes[-1]))
 
 
 class Announcing:

@@ -12,7 +12,7 @@ import click
 
 from handfast.cli import ui
 from handfast.cli.options import setuid
-from handfast.cli.words import DESCRIBER
+from handfast.cli.verdict_words import DESCRIBER
 from handfast.errors import bad_option
 from handfast.files import append_private, create_private, errors_for
 from handfast.lens.keylog import KeyLog

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handfast import limits
-from handfast.cli import http, options, ui, whoami, words
+from handfast.cli import http, options, ui, verdict_words, whoami
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.target import parse_address
 from handfast.engine import ClientAuth, ServerConfig
@@ -256,7 +256,7 @@ class Server:
         try:
             with tls:
                 tls.handshake()
-                self._say(f"{address_text(tls.peer_address)}: {words.verdict_line(outcome)}")
+                self._say(f"{address_text(tls.peer_address)}: {verdict_words.verdict_line(outcome)}")
                 if self._key_update:
                     tls.update_keys(request=True)
                 http.serve(tls, lambda request: self._reply(tls, outcome, request), self._access_log(tls))
@@ -283,9 +283,9 @@ class Server:
             try:
                 tls.request_client_certificate(client_auth=mode)
             except HandfastError as error:
-                self._say(f"{address_text(tls.peer_address)}: {words.verdict_line(outcome, error)}")
+                self._say(f"{address_text(tls.peer_address)}: {verdict_words.verdict_line(outcome, error)}")
                 raise
-            self._say(f"{address_text(tls.peer_address)}: {words.verdict_line(outcome)}")
+            self._say(f"{address_text(tls.peer_address)}: {verdict_words.verdict_line(outcome)}")
         elif mode.requires_certificate:
             return http.Reply(
                 403,
