@@ -6,6 +6,7 @@ import signal
 import threading
 import time
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -98,9 +99,10 @@ def command(
     at_once, later = (ClientAuth.NONE, mode) if require_later else (mode, None)
     if later is ClientAuth.NONE:
         raise bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
-    config = ServerConfig(credentials=identity, client_auth=at_once, **settings)
+    config = ServerConfig(credentials=identity, client_auth=mode, **settings)
     if later is not None and ProtocolVersion.TLS13 not in config.enabled_versions:
         raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
+    config = replace(config, client_auth=at_once)
     server = Server(Lenses(Role.SERVER, trace, secrets, keylog, pcapng), key_update=key_update, later=later)
     with _watcher(config) if reload else nullcontext(), listener_for(host, port, config, server) as listener:
         click.echo(f"Serving on https://{address_text(listener.address)}/ (Ctrl-C ends)")
