@@ -61,10 +61,14 @@ def configs(*, mutual: bool = False, sessions: bool = False, old: bool = False) 
     ours = [handfast.Credentials.from_pem(client.cert_pem, client.key_pem)] if mutual else []
     wanted = handfast.ClientAuth.REQUIRE_AND_VERIFY if mutual else handfast.ClientAuth.NONE
     theirs = [handfast.Credentials.from_pem(server.cert_pem, server.key_pem)]
-    cache, tickets = (handfast.SessionCache(), handfast.SealedTickets()) if sessions else (None, None)
+    cache = handfast.SessionCache() if sessions else None
+    # Who asks nobody for a certificate, and cannot do so later, judges none.
+    without = {name: value for name, value in both.items() if name != "verifier"}
+    judging = {} if old and not mutual else {"verifier": both["verifier"]}
+    given: dict[str, Any] = {"tickets": handfast.SealedTickets(), "ticket_count": 1} if sessions else {}
     return Configs(
         handfast.ClientConfig(credentials=ours, sessions=cache, **both),
-        handfast.ServerConfig(credentials=theirs, client_auth=wanted, tickets=tickets, ticket_count=1, **both),
+        handfast.ServerConfig(credentials=theirs, client_auth=wanted, **given, **{**without, **judging}),
     )
 
 

@@ -185,6 +185,7 @@ def test_a_port_that_is_taken(run, pki):
         (("--secrets",), ("--trace",)),
         (("--require-later", "--client-auth", "none"), ("--require-later", "none")),
         (("--require-later", "--tls", "1.2"), ("--require-later", "TLS 1.3")),
+        (("--require-later", "--client-ca", "ca.pem", "--tls", "1.2"), ("--require-later", "TLS 1.3")),
     ],
 )
 def test_bad_options(run, pki, monkeypatch, arguments, words):

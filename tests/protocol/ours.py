@@ -59,9 +59,17 @@ def client(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REA
 
 def server(*, observers: Any = (), sinks: Any = (), seams: seam.Seams = seam.REAL, **options: Any) -> ServerConnection:
     """Our server, which trusts every client whose certificate it asks for."""
-    settings: dict[str, Any] = {**DEFAULTS, "verifier": Judge(), **options}
+    settings: dict[str, Any] = {**DEFAULTS, **options}
     settings.setdefault("credentials", (credentials(certificates.server()),))
+    settings.setdefault("verifier", Judge() if may_judge(settings) else None)
     return ServerConnection(ServerConfig(**settings), observers=observers, secret_sinks=sinks, seams=seams)
+
+
+def may_judge(settings: Mapping[str, Any]) -> bool:
+    """Whether a server of these settings may ever ask a client for a certificate: only then it may have a verifier."""
+    if settings.get("client_auth", ClientAuth.NONE) is not ClientAuth.NONE:
+        return True
+    return 0x0304 in ServerConfig(**{**settings, "verifier": None}).enabled_versions
 
 
 def asking(**options: Any) -> ServerConnection:

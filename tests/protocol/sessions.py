@@ -25,7 +25,7 @@ from handfast.sessions.state import ClientSession
 from handfast.sessions.tickets import SealedTickets
 from tests import certificates
 from tests.peer import Client, Server
-from tests.protocol.ours import SECP256R1, X25519, Judge, client, credentials, server
+from tests.protocol.ours import SECP256R1, X25519, Judge, client, credentials, may_judge, server
 from tests.scripted import Psk
 
 KEY = bytes(range(32))
@@ -218,8 +218,10 @@ class World:
             observers=observers,
             seams=self.seams,
         )
-        config = ServerConfig(**{**self.server, **(server or {})})
-        return Pair(ours, ServerConnection(config, observers=observers, seams=self.seams))
+        settings = {**self.server, **(server or {})}
+        if not may_judge(settings) and "verifier" not in (server or {}):
+            settings["verifier"] = None
+        return Pair(ours, ServerConnection(ServerConfig(**settings), observers=observers, seams=self.seams))
 
     def meet(self, **options: Any) -> Pair:
         """One connection, as far as it goes by itself."""

@@ -54,6 +54,14 @@ def test_a_store_is_told_which_client_is_known(versions, who):
 
 
 @EACH_VERSION
+def test_servers_that_judge_nobody_share_their_sessions(versions):
+    """Two machines with one ticket key, or a configuration that was made anew."""
+    world = World(server={"versions": versions, "verifier": None})
+    assert [world.meet().resumed for _ in range(2)] == [False, True]
+    assert not world.meet(server={"verifier": KnownJudge(), "client_auth": ClientAuth.REQUEST}).resumed
+
+
+@EACH_VERSION
 def test_strangers_push_no_known_client_out_of_a_store(versions):
     mode = {"client_auth": ClientAuth.REQUEST, "versions": versions}
     world = World(client=MUTUAL["client"], server={**mode, "tickets": StoredTickets(4)})

@@ -185,7 +185,7 @@ def test_a_deadline_is_a_number():
     "settings",
     [
         {"post_handshake_auth": True},
-        {"ticket_request": (1, 1)},
+        {"ticket_request": (1, 1), "sessions": handfast.SessionCache()},
         {"key_share_groups": (0x001D,)},
         {"ca_names": (b"0\0",)},
     ],
@@ -223,6 +223,32 @@ def test_what_a_server_of_tls12_cannot_do(settings, words):
     ServerConfig(credentials=[CREDENTIALS], **settings)
     with pytest.raises(ConfigError, match=words):
         ServerConfig(credentials=[CREDENTIALS], **ONLY_12, **settings)
+
+
+def test_a_server_that_asks_nobody_for_a_certificate_judges_none():
+    """In TLS 1.3 it may ask later; in TLS 1.2 the verifier would never be looked at, and its author relies on it."""
+    judged: Any = {"credentials": [CREDENTIALS], "verifier": handfast.PathVerifier(ROOTS)}
+    with pytest.raises(ConfigError, match=r"verifier: no client is asked for a certificate") as caught:
+        ServerConfig(**ONLY_12, **judged)
+    assert "client_auth" in caught.value.hint
+    assert ServerConfig(**judged).verifier is not None
+    assert ServerConfig(**ONLY_12, **judged, client_auth=handfast.ClientAuth.REQUEST).verifier is not None
+
+
+@pytest.mark.parametrize("name", ["ticket_count", "ticket_lifetime", "session_lifetime"])
+def test_what_shapes_tickets_needs_some(name):
+    settings: Any = {"credentials": [CREDENTIALS], name: 1}
+    with pytest.raises(ConfigError, match=f"{name}: there are no tickets"):
+        ServerConfig(**settings)
+    assert getattr(ServerConfig(**settings, tickets=handfast.SealedTickets()), name) == 1
+
+
+def test_a_client_asks_for_no_tickets_that_it_would_not_keep():
+    with pytest.raises(ConfigError, match="ticket_request: no ticket is kept without sessions"):
+        handfast.ClientConfig(ticket_request=(1, 1))
+    assert handfast.ClientConfig(ticket_request=(1, 1), sessions=handfast.SessionCache()).ticket_request == (1, 1)
+    # Not to want any is a request, too.
+    assert handfast.ClientConfig(ticket_request=(0, 0)).ticket_request == (0, 0)
 
 
 @pytest.mark.parametrize("keys", [bytes(32), ["a" * 32]])

@@ -184,7 +184,7 @@ OTHERS: dict[str, dict[str, Any]] = {
     "other protocols": {"client": {"application_protocols": ("h2",)}},
     "a verdict that is not enforced": {"client": {"enforce_verdict": False}},
     "another verifier of the server": {"server": {"verifier": Judge()}},
-    "no verifier of the server": {"server": {"verifier": None, "client_auth": ClientAuth.REQUEST}},
+    "no verifier of the server": {"server": {"verifier": None}},
     "another way to ask for a certificate": {"server": {"client_auth": ClientAuth.VERIFY_IF_GIVEN}},
     "other ticket keys": {"server": {"tickets": SealedTickets()}},
     "another store": {"server": {"tickets": StoredTickets()}},
@@ -199,14 +199,14 @@ SUITES = {"suites": (0x1301, 0xC02B, 0xC02C)}
 
 @pytest.mark.parametrize("other", OTHERS.values(), ids=OTHERS)
 def test_not_resumed_under(other):
-    world = world_12(client=SUITES, server=SUITES)
+    world = world_12(client=SUITES, server={**SUITES, "client_auth": ClientAuth.REQUEST})
     world.client["credentials"] = (credentials(certificates.client()),)
     assert [world.meet().resumed for _ in range(2)] == [False, True]
     assert not world.meet(**other).resumed
 
 
 def test_sessions_of_both_versions_are_kept_side_by_side():
-    world = World(client={"versions": BOTH_VERSIONS}, server={"versions": BOTH_VERSIONS})
+    world = World(client={"versions": BOTH_VERSIONS}, server={"versions": BOTH_VERSIONS, "verifier": None})
     versions = []
     for options in ({}, {"server": ONLY}, {}, {"client": ONLY}, {}):
         pair = world.meet(**options)

@@ -7,6 +7,7 @@ import socket
 import threading
 import time
 from contextlib import contextmanager, nullcontext
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -103,9 +104,10 @@ def command(
     at_once, later = (ClientAuth.NONE, mode) if require_later else (mode, None)
     if later is ClientAuth.NONE:
         raise bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
-    config = ServerConfig(credentials=identity, client_auth=at_once, **settings)
+    config = ServerConfig(credentials=identity, client_auth=mode, **settings)
     if later is not None and ProtocolVersion.TLS13 not in config.enabled_versions:
         raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
+    config = replace(config, client_auth=at_once)
     application = _application(app, key_update=key_update, require_later=require_later)
     lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng)
     with _watcher(config) if reload else nullcontext():

@@ -33,17 +33,28 @@ def check_kinds(config: Any) -> None:
 
 
 def check_client_demands(config: Any) -> None:
-    """ConfigError for what only TLS 1.3 can do, where it is not spoken."""
+    """ConfigError for tickets that nothing would keep, and for what only TLS 1.3 can do, where it is not spoken."""
+    if config.ticket_request is not None and any(config.ticket_request) and config.sessions is None:
+        raise bad_option("ticket_request", "no ticket is kept without sessions", "add sessions=handfast.SessionCache()")
     if ProtocolVersion.TLS13 not in config.enabled_versions:
         asked = ("post_handshake_auth", "ticket_request", "key_share_groups", "ca_names")
         _refuse_unspoken(config, *asked)
 
 
 def check_server_demands(config: Any) -> None:
-    """ConfigError for what only TLS 1.3 can do, where it is not spoken: in TLS 1.2 a client staples nothing."""
+    """ConfigError for the shape of tickets that nobody gets, and for what only TLS 1.3 can do, where it is not spoken.
+
+    In TLS 1.2 a client staples nothing, and shows no certificate but in the handshake.
+    """
+    for name in ("ticket_count", "ticket_lifetime", "session_lifetime"):
+        if config.tickets is None and getattr(config, name) != getattr(type(config), name):
+            raise bad_option(name, "there are no tickets", "add tickets=handfast.SealedTickets(), or leave it out")
     if ProtocolVersion.TLS13 in config.enabled_versions:
         return
     _refuse_unspoken(config, "ask_for_ocsp_response", "ask_for_timestamps", "max_early_data")
+    if config.verifier is not None and config.client_auth == "none":
+        reason = "no client is asked for a certificate, and TLS 1.2 has no authentication after the handshake"
+        raise bad_option("verifier", reason, "give client_auth as well, as handfast.ClientAuth.REQUIRE_AND_VERIFY")
     if config.asks_for_ocsp_response:
         raise bad_option("verifier", "it requires an OCSP response, and only TLS 1.3 lets a client send one", _ADVICE)
 

@@ -59,17 +59,12 @@ class EarlyDataKeys:
     exporter: ExporterSecret = field(repr=False)
 
 
-def trusted_under(config: Config, *parts: str | bytes) -> bytes:
-    """32 bytes that are equal for two connections only if all that made a session trusted is.
+def trusted_by(config: Config) -> bytes:
+    """Who judges: the first part of what sessions are bound to, looked up each time as verifiers may load anew.
 
     A verifier says by ``policy_id`` (bytes) when it is the same as another; one that does not is like no other, and its
     sessions stay with the configuration that holds it.
     """
-    return bound_to(trusted_by(config), *parts)
-
-
-def trusted_by(config: Config) -> bytes:
-    """Who judges: the first part of what sessions are bound to, looked up each time as verifiers may load anew."""
     from handfast.trust.verifiers import policy_id
 
     own = policy_id(config.verifier)
@@ -91,8 +86,12 @@ _digest_or_recall = lru_cache(maxsize=256)(_digest)
 
 
 def server_policy(config: ServerConfig, server_name: str | None) -> bytes:
-    """What a server's tickets are bound to: how clients are authenticated, by whom, and under which name."""
-    return trusted_under(config, config.client_auth, server_name or "")
+    """What a server's tickets are bound to: how clients are authenticated, by whom if by anybody, and under which name.
+
+    32 bytes that are equal for two connections only if all that made a session trusted is.
+    """
+    judge = b"" if config.verifier is None else trusted_by(config)
+    return bound_to(judge, config.client_auth, server_name or "")
 
 
 # Accepting a PSK
