@@ -54,7 +54,7 @@ def check_server_demands(config: Any) -> None:
     _refuse_unspoken(config, "ask_for_ocsp_response", "ask_for_timestamps", "max_early_data")
     if config.verifier is not None and config.client_auth == "none":
         reason = "no client is asked for a certificate, and TLS 1.2 has no authentication after the handshake"
-        raise bad_option("verifier", reason, "give client_auth as well, as handfast.ClientAuth.REQUIRE_AND_VERIFY")
+        raise bad_option("verifier", reason, 'give client_auth as well, as client_auth="require_and_verify"')
     if config.asks_for_ocsp_response:
         raise bad_option("verifier", "it requires an OCSP response, and only TLS 1.3 lets a client send one", _ADVICE)
 
