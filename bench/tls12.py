@@ -47,7 +47,9 @@ def handfast_12(pki: Pki, *, mutual: bool, provider: str = "") -> tuple[handfast
         # In TLS 1.2 they are also the curves of the certificates that a client can verify.
         "groups": (NamedGroup.x25519, NamedGroup.secp256r1),
     }
-    return replace(client, **parameters), replace(server, **parameters)
+    # A server that asks for no certificate has nothing to judge.
+    judging = {} if mutual else {"verifier": None}
+    return replace(client, **parameters), replace(server, **parameters, **judging)
 
 
 def ssl_12(pki: Pki, *, mutual: bool, tickets: bool = False) -> tuple[ssl.SSLContext, ssl.SSLContext]:

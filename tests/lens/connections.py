@@ -45,6 +45,9 @@ def server_config(client_auth: ClientAuth = ClientAuth.REQUIRE_AND_VERIFY, **set
         "ca_names": roots(certificates.ca()).names(),
         "application_protocols": ("http/1.1",),
     }
+    # In TLS 1.2 a server that asks for no certificate has nothing to judge.
+    if client_auth is ClientAuth.NONE and settings.get("versions") == (0x0303,):
+        del usual["verifier"]
     return ServerConfig(client_auth=client_auth, **(usual | settings))
 
 

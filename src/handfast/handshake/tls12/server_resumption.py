@@ -126,8 +126,8 @@ def send_ticket_12(
     if state is not None and hs.config.tickets is not None:
         policy = policy_12(hs.config, hs.info.server_name)
         lifetime = state.ticket_lifetime
-        need = Issue(hs.config.tickets, state.encode(), policy, lifetime, known_client(hs.info))
-        issued = yield from hs.ask(need)
+        client = known_client(hs.info)
+        issued = yield from hs.ask(Issue(hs.config.tickets, state.encode(), policy, lifetime, client))
         if isinstance(issued, bytes) and 1 <= len(issued) < 2**16:
             ticket = issued
     hs.send(NewSessionTicket(lifetime if ticket else 0, ticket))
