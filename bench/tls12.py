@@ -48,8 +48,8 @@ def handfast_12(pki: Pki, *, mutual: bool, provider: str = "") -> tuple[handfast
         "groups": (NamedGroup.x25519, NamedGroup.secp256r1),
     }
     # A server that asks for no certificate has nothing to judge.
-    judging = {} if mutual else {"verifier": None}
-    return replace(client, **parameters), replace(server, **parameters, **judging)
+    verifier = server.verifier if mutual else None
+    return replace(client, **parameters), replace(server, **parameters, verifier=verifier)
 
 
 def ssl_12(pki: Pki, *, mutual: bool, tickets: bool = False) -> tuple[ssl.SSLContext, ssl.SSLContext]:

@@ -42,7 +42,7 @@ def check_client_demands(config: Any) -> None:
 
 
 def check_server_demands(config: Any) -> None:
-    """ConfigError for the shape of tickets that are never given, and for what only TLS 1.3 can do, where it is not spoken.
+    """ConfigError for the shape of tickets that are never given, and for what only TLS 1.3 has, where it is not spoken.
 
     In TLS 1.2 a client staples nothing, and shows no certificate but in the handshake.
     """
