@@ -25,11 +25,9 @@ from tests import certificates
 from tests.lens.connections import server_config
 from tests.waiting import LIMIT
 
-CLEAN_ENVIRONMENT = {
-    name: value
-    for name, value in os.environ.items()
-    if name not in ("SSLKEYLOGFILE", "HANDFAST_LOG", "NO_COLOR", "SSL_CERT_FILE", "SSL_CERT_DIR")
-}
+# MAKELEVEL tells the demo that `make demo` started it, which `make test` did not.
+HEEDED = ("SSLKEYLOGFILE", "HANDFAST_LOG", "NO_COLOR", "SSL_CERT_FILE", "SSL_CERT_DIR", "MAKELEVEL")
+CLEAN_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in HEEDED}
 
 
 @dataclass
