@@ -64,7 +64,7 @@ def report_of(python: str, module: str, tmp_path: Path, *patterns: str) -> dict[
     found = subprocess.run([python, "-c", f"import {module}, cryptography"], capture_output=True, text=True)
     if found.returncode:
         if os.environ.get("HANDFAST_REQUIRE_PEERS") == "1":
-            pytest.fail(f"{python} cannot import {module}: apt-get install libpython3-testsuite")
+            pytest.fail(f"{python} cannot import {module}: apt-get install libpython3.11-testsuite")
         pytest.skip(f"{python} has no {module}")
     out = tmp_path / "report"
     done = subprocess.run(
