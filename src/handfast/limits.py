@@ -219,3 +219,11 @@ HOLDER_SIGNATURES_PER_SECOND = 4096.0
 REMOTE_SIGNER_TIMEOUT = 10.0
 RECONNECT_FIRST = 0.05
 RECONNECT_MOST = 2.0
+
+# A page (docs/page.md), which a browser holds as a whole. Connections told: more are counted. Bytes of one connection
+# that are kept: some forty full handshakes. Bytes shown of one record of application data, and of what a proof is over,
+# which in TLS 1.2 is the whole handshake. Events of one connection, most of which are records of application data.
+PAGE_CONNECTIONS = 200
+PAGE_CONNECTION_BYTES = 256 * 1024
+PAGE_DATA_BYTES = 1024
+PAGE_EVENTS = 4000

@@ -119,8 +119,16 @@ class KeySchedule:
         """The hash of the suite in use, such as "sha256"; "" as long as there is none."""
         return "" if self._suite is None else self._suite.hash.name
 
-    def record(self, record: RecordSeen) -> Opened | None:
-        """What opens a protected record; None for one in plaintext, or if the IV must not be shown."""
+    @property
+    def is_13(self) -> bool:
+        """Whether the suite in use is one of TLS 1.3, under which a record holds its type and padding."""
+        return isinstance(self._suite, Suite13)
+
+    def record(self, record: RecordSeen, content_length: int | None = None) -> Opened | None:
+        """What opens a protected record; None for one in plaintext, or if the IV must not be shown.
+
+        ``content_length`` is for a record whose content was cut.
+        """
         direction = record.direction
         if record.epoch is Epoch.PLAINTEXT or record.unreadable_reason or direction not in self._counts:
             return None
@@ -130,13 +138,14 @@ class KeySchedule:
         if iv is None:
             return None
         if isinstance(self._suite, Suite12):
-            return self._record_12(record, self._suite, iv, number)
+            length = len(record.content) if content_length is None else content_length
+            return self._record_12(record, self._suite, iv, number, length)
         nonce = int.from_bytes(iv, "big") ^ number
         from_ = f"IV XOR record number {number}"
         return Opened(nonce.to_bytes(IV_LENGTH, "big"), from_, record.header, "the header")
 
     @staticmethod
-    def _record_12(record: RecordSeen, suite: Suite12, iv: bytes, number: int) -> Opened:
+    def _record_12(record: RecordSeen, suite: Suite12, iv: bytes, number: int, content_length: int) -> Opened:
         """RFC 5246 6.2.3.3, RFC 5288 3, RFC 7905 2."""
         explicit = suite.explicit_nonce
         if explicit:
@@ -145,7 +154,7 @@ class KeySchedule:
             nonce = (int.from_bytes(iv, "big") ^ number).to_bytes(IV_LENGTH, "big")
             how = f"IV XOR record number {number}"
         start = number.to_bytes(8, "big") + record.header[:3]
-        additional = start + len(record.content).to_bytes(2, "big")
+        additional = start + content_length.to_bytes(2, "big")
         return Opened(nonce, how, additional, "record number, type, version, length of the content")
 
     def explicit_nonce(self, record: RecordSeen) -> int:

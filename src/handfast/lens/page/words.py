@@ -1,0 +1,44 @@
+"""The plain words for what a page shows, and their Chinese: the one place where the page looks sentences up."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from functools import cache
+from importlib import resources
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from handfast.wire.fields import Field
+
+_SECTION = re.compile(r"RFC \d+ [\dA-Z][\d.]*\d|RFC \d+ \d+|RFC \d+")
+_CATALOGUES = ("interface.toml", "zh.toml")
+
+
+class Words(NamedTuple):
+    """One sentence, "" where there is none, and the section that defines what it speaks of, such as "RFC 9846 4.2.2"."""
+
+    sentence: str
+    section: str
+
+
+def of_declaration(cls: type) -> Words:
+    """What is said of a message, an extension or another struct."""
+    found = _SECTION.search(cls.__doc__ or "")
+    return Words("", found[0] if found else "")
+
+
+def of_field(field: Field) -> str:
+    """What is said of a field, "" where nothing is."""
+    return getattr(field, "sentence", "")
+
+
+@cache
+def chinese() -> dict[str, str]:
+    """The Chinese of every sentence that has one."""
+    found: dict[str, str] = {}
+    for name in _CATALOGUES:
+        file = resources.files(__package__) / name
+        if file.is_file():
+            found |= tomllib.loads(file.read_text("utf-8"))
+    return found
