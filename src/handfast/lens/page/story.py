@@ -62,7 +62,7 @@ class Story:
     ``role`` is our side's, None for a recording. ``secrets`` says what the page may show: ``none``, ``traffic`` (the
     secrets of this connection, and application data) or ``all`` (also those for resumption and exporters, and tickets).
     What may not be shown is not kept. ``title``, ``client`` and ``server`` (addresses) are said of the connection.
-    ``over`` is called when both directions have ended.
+    ``over`` is called when both directions have ended. ``reword`` puts hints into other words, those of a program's options.
 
     Attributes:
         started: the time of its first event, None before.
@@ -79,12 +79,13 @@ class Story:
         server: str = "",
         describer: Describer = DESCRIBER,
         over: Callable[[], None] = lambda: None,
+        reword: Callable[[str], str] = str,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self.role = role
         self.levels = LEVELS[secrets]
         self.title, self.client, self.server = title, client, server
-        self.describer = describer
+        self.describer, self.reword = describer, reword
         self.started: float | None = None
         self.end: End | None = None
         # Events and secrets in their order.
@@ -178,4 +179,4 @@ class Story:
         line = verdict_line.line(self._outcome, error, self.describer)
         hint = verdict_line.hint(self._outcome, known, self.describer)
         failed = error is not None or self._outcome.cause() is not None or self._outcome.info is None
-        return End(line, hint, failed)
+        return End(self.reword(line), self.reword(hint), failed)

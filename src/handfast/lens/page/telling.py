@@ -270,7 +270,7 @@ class _Teller:
             "ok": verdict.accepted,
             "code": verdict.code,
             "why": verdict.explanation,
-            "advice": verdict.advice,
+            "advice": self._story.reword(verdict.advice),
             "more": [f"{reason.code}: {reason.explanation}" for reason in verdict.reasons[1:]],
             "path": [self._describer.identity(one) for one in verdict.path],
         }
@@ -292,6 +292,9 @@ class _Teller:
         return said
 
     def _alert(self, event: AlertSeen) -> dict[str, Any]:
+        last = self._items[-1] if self._items else {}
+        if last.get("k") == "record":
+            last["alert"] = row.alert_name(event.description)
         said: dict[str, Any] = {
             "k": "alert",
             "d": str(event.direction),
@@ -301,7 +304,7 @@ class _Teller:
             "trusted": event.authenticated,
         }
         if event.error is not None:
-            said |= {"why": event.error.explain(), "hint": event.error.hint}
+            said |= {"why": self._story.reword(event.error.explain()), "hint": self._story.reword(event.error.hint)}
         return said
 
     def _negotiated(self, event: Negotiated) -> dict[str, Any]:
