@@ -14,7 +14,7 @@ import click
 
 from handfast.cli import options, ui, verdict_words
 from handfast.cli.deadline import deadline
-from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
+from handfast.cli.lenses import Lenses, ended, keylog_of_environment, log_to_terminal
 from handfast.cli.output import ScreenLine, output_file, standard_output
 from handfast.cli.target import HttpOptions, Target, parse_address, parse_target, port_hint, redirected
 from handfast.engine import ClientConfig
@@ -135,6 +135,8 @@ def command(
     secrets: str | None,
     keylog: Path | None,
     pcapng: Path | None,
+    html: Path | None,
+    lang: str | None,
     **shared: Any,
 ) -> None:
     """Request an https:// URL and print the body, or hold a TLS session with HOST:PORT: lines typed are sent, bytes
@@ -154,7 +156,9 @@ def command(
     settings |= {"sessions": sessions, "early_data_with_client_identity": sessions is not None}
     config = _config(settings, traced=trace is not None, **shared)
     conversation = Conversation(http, key_update, b"" if early_data is None else read(early_data))
-    lenses = Lenses(Role.CLIENT, trace, secrets, keylog if keylog is not None else keylog_of_environment(), pcapng)
+    lenses = Lenses(
+        Role.CLIENT, trace, secrets, keylog if keylog is not None else keylog_of_environment(), pcapng, html, lang
+    )
     if not config.enforce_verdict:
         ui.warn("-k: whoever answers is believed; the line below says who it was, and whether that was verified")
     with deadline(max_time):
@@ -224,6 +228,7 @@ def _connection(
         ) as tls:
             yield tls, outcome
     except HandfastError as error:
+        ended(observers, error)
         _tell_failure(outcome, error, redirected(target, route.connect_to)[1])
     except (KeyboardInterrupt, ui.CommandFailed):
         # What was reached is worth a line also where what followed is another matter.

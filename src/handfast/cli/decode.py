@@ -11,6 +11,7 @@ import click
 
 from handfast.cli import options, ui
 from handfast.cli.decoding import Decoding, Wanted
+from handfast.cli.lenses import open_page
 from handfast.errors import ConfigError, bad_option
 from handfast.events import SecretLevel
 from handfast.limits import PASTED_BYTES
@@ -60,6 +61,7 @@ _STEP = 1000
 @click.option("-x", "every_byte", is_flag=True, help="Show every byte beside its field.")
 @click.option("--summary", is_flag=True, help="One line per connection.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per event, the outcome last.")
+@options.page_options
 @click.option(
     "--secrets",
     cls=options.OptionalValue,
@@ -80,6 +82,8 @@ def command(
     summary: bool,
     as_json: bool,
     secrets: str | None,
+    html: Path | None,
+    lang: str | None,
     **filters: Any,
 ) -> int:
     """Tell of every TLS connection in CAPTURE, a pcap or pcapng file, also in gzip; - for standard input.
@@ -97,7 +101,10 @@ def command(
         levels=_LEVELS[secrets],
         secrets=cast(Any, secrets or "none"),
         verifier=_verifier(cacert),
+        page=open_page(html, secrets, lang),
     )
+    if view.page is not None:
+        view.page.write_at_end()
     if hexadecimal:
         return _explain(view, cast(str, capture))
     with ExitStack() as stack:

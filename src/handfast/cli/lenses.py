@@ -1,4 +1,4 @@
-"""What --trace, --secrets, --keylog, --pcapng and $HANDFAST_LOG ask for, made anew for each connection of a run."""
+"""What --trace, --secrets, --keylog, --pcapng, --html and $HANDFAST_LOG ask for, made anew for each connection of a run."""
 
 from __future__ import annotations
 
@@ -15,30 +15,46 @@ from handfast.cli.options import setuid
 from handfast.cli.verdict_words import DESCRIBER
 from handfast.errors import bad_option
 from handfast.files import append_private, create_private, errors_for
+from handfast.io.failure_log import address_text
 from handfast.lens.keylog import KeyLog
 from handfast.lens.outcome import Outcome
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
+from handfast.roles import Role
 
 if TYPE_CHECKING:
+    from handfast.cli.page_file import PageFile
     from handfast.events import Observer, SecretSink
-    from handfast.roles import Role
 
 
 class Lenses:
     """The lenses of one run of one verb. Raises ConfigError for a key log or capture that cannot be written to."""
 
     def __init__(
-        self, role: Role, trace: str | None, secrets: str | None, keylog: Path | None, pcapng: Path | None = None
+        self,
+        role: Role,
+        trace: str | None,
+        secrets: str | None,
+        keylog: Path | None,
+        pcapng: Path | None = None,
+        html: Path | None = None,
+        lang: str | None = None,
     ) -> None:
-        if secrets is not None and trace is None:
-            raise bad_option("--secrets", "there is no --trace to show them in", "give --trace=bytes too")
+        if secrets is not None and trace is None and html is None:
+            raise bad_option(
+                "--secrets",
+                "there is no --trace and no --html to show them in",
+                "give --trace=bytes or --html FILE too",
+            )
         self._role = role
         self._trace: Any = trace or ("names" if _log_level() == "trace" else None)
         self._secrets: Any = secrets or "none"
         self._numbers = count(1)
         self._keylog = None if keylog is None else _open_keylog(keylog)
         self._capture = None if pcapng is None else open_capture(pcapng)
+        self._page = open_page(html, secrets, lang)
+        if self._page is not None:
+            self._page.write_at_end(and_meanwhile=role is Role.SERVER)
 
     def watch(self) -> tuple[Outcome, list[Observer], list[SecretSink]]:
         """The lenses of the next connection: the one that judges it, all observers, all secret sinks."""
@@ -50,16 +66,45 @@ class Lenses:
             trace = Trace(ui.trace, detail=self._trace, secrets=self._secrets, label=label, describer=DESCRIBER)
             observers.append(trace)
             sinks.append(trace.secret)
+        if self._page is not None:
+            story = self._page.story(self._role, outcome=outcome)
+            self._page.add(story)
+            observers.append(story)
+            sinks.append(story.secret)
         return outcome, observers, sinks
 
     def record(self, client: Any, server: Any, observers: list[Observer], sinks: list[SecretSink]) -> Flow | None:
         """Add the capture to the lenses of a connection between two socket addresses; None if none is asked for."""
+        for story in _stories(observers):
+            story.client, story.server = address_text(client), address_text(server)
         if self._capture is None:
             return None
         flow = Flow(self._capture, client[:2], server[:2])
         observers.append(flow)
         sinks.append(flow.secret)
         return flow
+
+
+def ended(observers: list[Observer], error: BaseException) -> None:
+    """Tell the lenses what ended a connection, which its events may not know."""
+    for story in _stories(observers):
+        story.ended(error)
+
+
+def _stories(observers: list[Observer]) -> list[Any]:
+    return [one for one in observers if hasattr(one, "ended")]
+
+
+def open_page(html: Path | None, secrets: str | None, lang: str | None) -> PageFile | None:
+    """The file that --html names; None without it. Raises ConfigError."""
+    if html is None:
+        if lang is not None:
+            raise bad_option("--lang", "there is no --html that it speaks of", "give --html FILE too")
+        return None
+    # Most runs make none.
+    from handfast.cli.page_file import PageFile
+
+    return PageFile(html, secrets, lang or "en")
 
 
 def _open_keylog(path: Path) -> KeyLog:

@@ -44,7 +44,9 @@ GROUPS = {
     ),
     "Who we are": ("cert", "key", "key_password_file", "post_handshake_auth", "reload"),
     "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "early_data"),
-    "What is shown": ("trace", "every_byte", "summary", "as_json", "secrets", "keylog", "pcapng"),
+    "What is shown": (
+        "trace", "every_byte", "summary", "as_json", "secrets", "html", "lang", "keylog", "pcapng",
+    ),
 }  # fmt: skip
 _OTHER = "Other"
 
@@ -171,8 +173,23 @@ def session_options(command: F) -> F:
     )(command)
 
 
+def page_options(command: F) -> F:
+    """--html, --lang."""
+    return together(
+        click.option("--html", type=_FILE, metavar="FILE", help="Write a page that shows every byte, for a browser."),
+        language_option,
+    )(command)
+
+
+def language_option(command: F) -> F:
+    """--lang."""
+    return click.option("--lang", type=click.Choice(["en", "zh"]), help="The language in which the page opens.")(
+        command
+    )
+
+
 def lens_options(command: F) -> F:
-    """--trace, --secrets, --keylog, --pcapng."""
+    """--trace, --secrets, --html, --lang, --keylog, --pcapng."""
     return together(
         click.option(
             "--trace",
@@ -188,8 +205,9 @@ def lens_options(command: F) -> F:
             bare="traffic",
             type=click.Choice(["traffic", "all"]),
             metavar="[=all]",
-            help="Show traffic secrets and data in the trace; with =all those for resumption and exporters too.",
+            help="Show traffic secrets and data there; with =all those for resumption and exporters too.",
         ),
+        page_options,
         click.option("--keylog", type=_FILE, metavar="FILE", help="Append this run's keys, for Wireshark."),
         click.option("--pcapng", type=_FILE, metavar="FILE", help="Write a capture with its keys inside, likewise."),
     )(command)

@@ -90,6 +90,8 @@ def command(
     secrets: str | None,
     keylog: Path | None,
     pcapng: Path | None,
+    html: Path | None,
+    lang: str | None,
     **parameters: Any,
 ) -> None:
     """Serve HTTPS: / says in words who the client is, /whoami as JSON; POST /print sends the body back."""
@@ -109,7 +111,7 @@ def command(
         raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
     config = replace(config, client_auth=at_once)
     application = _application(app, key_update=key_update, require_later=require_later)
-    lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng)
+    lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng, html, lang)
     with _watcher(config) if reload else nullcontext():
         if application is not None:
             _serve_application(application, host, port, config, lenses)

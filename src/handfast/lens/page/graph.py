@@ -46,7 +46,10 @@ class Node(NamedTuple):
 
     def as_data(self) -> dict[str, Any]:
         """For a page."""
-        said = self._asdict() | {"context": self.context.hex(), "value": None if self.value is None else self.value.hex()}
+        said = self._asdict() | {
+            "context": self.context.hex(),
+            "value": None if self.value is None else self.value.hex(),
+        }
         return {key: value for key, value in said.items() if value not in ("", (), [])}
 
 
@@ -96,7 +99,7 @@ class Graph:
 
     def _digest(self, value: bytes) -> str:
         """The hash; before a suite is chosen a secret's length tells it."""
-        return (self._schedule.hash_name or f"sha{len(value) * 8}").upper()
+        return digest_name(self._schedule.hash_name) or f"SHA{len(value) * 8}"
 
     def _shell(self, event: SecretDerived, value: bytes) -> tuple[str, ...]:
         """The command for one derivation, if all its inputs are known."""
@@ -115,6 +118,11 @@ class Graph:
     def _value(self, name: str) -> bytes | None:
         node = self._latest.get(name)
         return None if node is None else node.value
+
+
+def digest_name(hash_name: str) -> str:
+    """A hash as openssl's options spell it: "SHA256"."""
+    return hash_name.upper().replace("-", "")
 
 
 def extract(digest: str, salt: bytes, key: bytes, length: int) -> str:

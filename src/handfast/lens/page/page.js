@@ -99,6 +99,8 @@
         stack.length = 0;
         return { ...row, key: message, path: message };
       }
+      // What stands outside of messages is not indented.
+      if (!row.d) message = home;
       const depth = (row.d || 0) - (message === home ? 0 : 1);
       stack.length = depth;
       stack[depth] = row.n;
@@ -219,16 +221,15 @@
       if (at !== null && at !== chosen) choose(at, { link: false });
     });
     const move = (event) => {
-      const at = chosen ?? (side(event) ? -1 : 0);
+      const at = chosen ?? 0;
       const next = { ArrowDown: at + 1, ArrowUp: at - 1, Home: 0, End: items.length - 1,
         PageDown: at + 10, PageUp: at - 10 }[event.key];
       if (next === undefined) return;
       event.preventDefault();
       choose(Math.max(0, Math.min(items.length - 1, next)), { focus: true });
     };
-    const side = (event) => event.currentTarget === bytes;
     list.addEventListener("keydown", move);
-    const block = el("div", { class: "annotated" }, title && el("h4", {}, title),
+    const block = el("div", { class: `annotated${home === "record" && title ? " brief" : ""}` }, title && el("h4", {}, title),
       el("div", { class: "panes" }, bytes, el("div", { class: "told" }, list, panel)));
     block.find = (key) => {
       const at = rows.findIndex((row) => row.key === key);
@@ -244,11 +245,10 @@
 
   const lock = (item) => (item.epoch ? el("span", { class: "tag" }, t(`${item.epoch} keys`)) : "");
 
-  const titleOf = (told, item) => {
-    if (item.unread) return [t("a record that was not opened")];
-    if (item.messages.length) return item.messages.map((at) => told.messages[at].name);
-    if (item.type === "handshake") return [t("handshake bytes that are no whole message")];
-    return [item.alert ? `${item.type}: ${item.alert}` : item.type];
+  const titleOf = (item) => {
+    if (item.unread) return t("a record that was not opened");
+    if (item.type === "handshake") return t("handshake bytes that are no whole message");
+    return item.alert ? `${item.type}: ${item.alert}` : item.type;
   };
 
   const recordBody = (told, item, address) => {
@@ -257,12 +257,12 @@
     blocks.push(annotated(told, wire, item.rows, "record", address));
     if (item.unread) blocks.push(el("p", { class: "muted" }, item.unread));
     if (item.epoch && item.inner) {
-      const [nonce, how, extra, what] = item.opened || [];
+      const [nonce, how, extra, what] = item.opened;
       const level = el("span", { class: "muted" }, hidden("traffic"));
       blocks.push(el("dl", { class: "opens" },
         el("dt", {}, t("nonce")), el("dd", {}, nonce ? [el("code", {}, pairs(nonce)), ` ${t(how)}`] : level),
         el("dt", {}, t("additional data")),
-        el("dd", {}, extra ? [el("code", {}, pairs(extra)), ` ${t(what)}`] : t("the record's header, with what TLS 1.2 adds"))));
+        el("dd", {}, extra ? [el("code", {}, pairs(extra)), ` ${t(what)}`] : level.cloneNode(true))));
       blocks.push(annotated(told, t("Decrypted"), item.inner, "inside", address));
     }
     for (const at of item.messages) {
@@ -274,14 +274,13 @@
 
   const record = (told, item) => {
     const address = `${told.number}/${item.n}`;
-    const facts = item.messages.map((at) => told.messages[at].facts).filter(Boolean);
     const sentences = item.messages.map((at) => wordsOf(told, told.messages[at].w)[0]).filter(Boolean);
-    const summary = [
-      el("span", { class: "names" }, titleOf(told, item).map((name, at) => [at ? " · " : "", el("b", {}, name)])),
-      el("span", { class: "size" }, t("{0} bytes", item.size)), lock(item),
-      told.differing?.has(item.n) && el("span", { class: "tag differs" }, t("differs")),
-      facts.length > 0 && el("span", { class: "facts" }, facts.join(" · ")),
-    ];
+    const messages = item.messages.map((at) => told.messages[at]);
+    const tags = [el("span", { class: "size" }, t("{0} bytes", item.size)), lock(item),
+      told.differing?.has(item.n) && el("span", { class: "tag differs" }, t("differs"))];
+    const line = (name, facts, more) => el("div", { class: "line" }, el("b", {}, name), more, facts && el("span", { class: "facts" }, facts));
+    const named = messages.length ? messages.map((one, at) => line(one.name, one.facts, at ? "" : tags)) : line(titleOf(item), "", tags);
+    const summary = el("div", {}, named);
     const made = fold({ class: "record", id: address }, summary, () => {
       const body = recordBody(told, item, address);
       if (sentences.length) body.prepend(el("ul", { class: "sentences" }, sentences.map((one) => el("li", {}, t(one)))));
@@ -639,15 +638,15 @@
   const heading = (one, at) => one.title || t("Connection {0}", at + 1);
 
   const folded = (one, at) => {
-    const summary = [el("span", { class: `mark ${one.failed ? "bad" : "good"}` }, one.failed ? "✗" : "✓"),
+    const summary = el("div", { class: "line" }, el("span", { class: `mark ${one.failed ? "bad" : "good"}` }, one.failed ? "✗" : "✓"),
       el("b", {}, heading(one, at)), el("span", { class: "size" }, `${one.client} → ${one.server}`),
-      el("span", { class: "facts" }, one.line)];
+      el("span", { class: "facts" }, one.line));
     return fold({ class: "connection", id: String(at + 1) }, summary, () => connection(at + 1));
   };
 
   const summaryOf = (connections) => {
     const failed = connections.filter((one) => one.failed).length;
-    return el("p", { class: "summary" }, t("{0} connections, {1} of them failed.", connections.length, failed),
+    return el("p", { class: "summary" }, failed ? t("{0} connections, {1} of them failed.", connections.length, failed) : t("{0} connections, none of which failed.", connections.length),
       DATA.more ? ` ${t("{0} more are not in this page.", DATA.more)}` : "");
   };
 

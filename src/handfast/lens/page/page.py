@@ -36,8 +36,10 @@ class Page:
         self._language = language
         self._told: dict[int, str] = {}
 
-    def render(self, stories: Sequence[Story], *, over: Sequence[Story] = (), compared: bool = False) -> str:
-        """The HTML of these stories, the first ``PAGE_CONNECTIONS`` of them.
+    def render(
+        self, stories: Sequence[Story], *, over: Sequence[Story] = (), more: int = 0, compared: bool = False
+    ) -> str:
+        """The HTML of these stories, the first ``PAGE_CONNECTIONS`` of them; ``more`` counts others that there were.
 
         Those in ``over`` change no more. ``compared`` shows two side by side, with what differs marked.
         """
@@ -56,14 +58,12 @@ class Page:
             "chinese": words.chinese(),
             "compared": compared,
             "connections": [_summary(story) for story in shown],
-            "more": len(stories) - len(shown),
+            "more": more + len(stories) - len(shown),
         }
         return _fill(_json(data), parts, title=_title(shown))
 
 
-def render(
-    stories: Sequence[Story], *, language: Language = "en", compared: bool = False
-) -> str:
+def render(stories: Sequence[Story], *, language: Language = "en", compared: bool = False) -> str:
     """The HTML page of these stories, in the language that it opens in."""
     return Page(language).render(stories, compared=compared)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from handfast import limits
 from handfast.errors import ConnectionLost, HandfastError, PeerRejected
@@ -62,11 +62,10 @@ class Story:
     ``role`` is our side's, None for a recording. ``secrets`` says what the page may show: ``none``, ``traffic`` (the
     secrets of this connection, and application data) or ``all`` (also those for resumption and exporters, and tickets).
     What may not be shown is not kept. ``title``, ``client`` and ``server`` (addresses) are said of the connection.
-    ``over`` is called when both directions have ended. ``reword`` puts hints into other words, those of a program's options.
+    ``outcome`` is one that hears of each event before this story does; without one it has its own. ``over`` is called when both directions have ended. ``reword`` puts hints into other words, those of a program's options.
 
     Attributes:
         started: the time of its first event, None before.
-        end: what came of it, if something else than this story knows better.
     """
 
     def __init__(
@@ -77,6 +76,7 @@ class Story:
         title: str = "",
         client: str = "",
         server: str = "",
+        outcome: Outcome | None = None,
         describer: Describer = DESCRIBER,
         over: Callable[[], None] = lambda: None,
         reword: Callable[[str], str] = str,
@@ -87,14 +87,15 @@ class Story:
         self.title, self.client, self.server = title, client, server
         self.describer, self.reword = describer, reword
         self.started: float | None = None
-        self.end: End | None = None
+        self._end: End | None = None
         # Events and secrets in their order.
         self.kept: list[Event | CutRecord | Secret | Hidden] = []
         self.left_out = 0
         self._bytes = 0
         self._over = over
         self._open = set(Direction)
-        self._outcome = Outcome(role or Role.CLIENT, clock)
+        self._outcome = outcome or Outcome(role or Role.CLIENT, clock)
+        self._tells_outcome = outcome is None
         self._error: BaseException | None = None
         self._peers_alert: AlertSeen | None = None
 
@@ -106,7 +107,8 @@ class Story:
     def __call__(self, event: Event) -> None:
         if self.started is None:
             self.started = event.time
-        self._outcome(event)
+        if self._tells_outcome:
+            self._outcome(event)
         self._judge(event)
         self._keep(event)
         if isinstance(event, Closed):
@@ -166,10 +168,14 @@ class Story:
         """Say what ended the connection, where that is known better than the events tell it."""
         self._error = error or self._error
 
+    def told_by(self, line: str, hint: str = "", *, failed: bool) -> None:
+        """Say what came of it, where something else than this story judges it."""
+        self._end = End(line, hint, failed)
+
     def verdict(self) -> End:
         """What came of it, as far as is known now."""
-        if self.end is not None:
-            return self.end
+        if self._end is not None:
+            return self._end
         error = self._error
         if error is None and self._peers_alert is not None:
             name = AlertDescription.describe(self._peers_alert.description)

@@ -25,10 +25,10 @@ from handfast.events import (
     SecretLevel,
 )
 from handfast.lens import summary
-from handfast.lens.key_schedule import KeySchedule
+from handfast.lens.key_schedule import KeySchedule, Opened
 from handfast.lens.page import rows as row
 from handfast.lens.page import words
-from handfast.lens.page.graph import Graph, extract
+from handfast.lens.page.graph import Graph, digest_name, extract
 from handfast.lens.page.rows import Row
 from handfast.lens.page.story import CutRecord, Hidden, Story
 from handfast.registry import (
@@ -144,10 +144,7 @@ class _Teller:
             "unread": escape(event.unreadable_reason),
             "messages": [],
         }
-        if opened is not None:
-            record.item["opened"] = [
-                opened.nonce.hex(), opened.nonce_from, opened.additional_data.hex(), opened.additional_from
-            ]  # fmt: skip
+        record.item["opened"] = _opens(event, opened, tls13=record.tls13)
         self._items.append(record.item)
         if event.content_type == ContentType.handshake and not event.unreadable_reason:
             self._streams[event.direction].add(record)
@@ -255,7 +252,7 @@ class _Teller:
         if step is not None:
             said["nodes"] = [self._graph.step(step, f"{_SIDES[event.direction]} finished_key")]
             if step.value is not None and event.ok:
-                digest = self._schedule.hash_name.upper()
+                digest = digest_name(self._schedule.hash_name)
                 said["shell"] = [extract(digest, step.value, event.content, len(event.expected))]
         if event.what == Finished.__name__ or not event.ok:
             said |= {"formula": formula, "expected": event.expected.hex(), "received": event.received.hex()}
@@ -354,6 +351,14 @@ class _Teller:
         NeedAnswered: _answered,
         Noted: _noted,
     }
+
+
+def _opens(event: RecordSeen, opened: Opened | None, *, tls13: bool) -> list[str]:
+    """Nonce and additional data, each with how it is made; "" for what is hidden."""
+    if opened is not None:
+        return [opened.nonce.hex(), opened.nonce_from, opened.additional_data.hex(), opened.additional_from]
+    # That is no secret.
+    return ["", "", event.header.hex(), "the header"] if tls13 else ["", "", "", ""]
 
 
 class _Record:
