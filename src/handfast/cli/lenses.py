@@ -1,4 +1,4 @@
-"""What --trace, --secrets, --keylog, --pcapng, --html and $HANDFAST_LOG ask for, made anew for each connection of a run."""
+"""What --trace, --secrets, --html, --keylog, --pcapng and $HANDFAST_LOG ask for, anew for each connection of a run."""
 
 from __future__ import annotations
 
@@ -41,11 +41,8 @@ class Lenses:
         lang: str | None = None,
     ) -> None:
         if secrets is not None and trace is None and html is None:
-            raise bad_option(
-                "--secrets",
-                "there is no --trace and no --html to show them in",
-                "give --trace=bytes or --html FILE too",
-            )
+            reason = "there is no --trace and no --html to show them in"
+            raise bad_option("--secrets", reason, "give --trace=bytes or --html FILE too")
         self._role = role
         self._trace: Any = trace or ("names" if _log_level() == "trace" else None)
         self._secrets: Any = secrets or "none"

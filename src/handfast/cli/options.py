@@ -183,9 +183,7 @@ def page_options(command: F) -> F:
 
 def language_option(command: F) -> F:
     """--lang."""
-    return click.option("--lang", type=click.Choice(["en", "zh"]), help="The language in which the page opens.")(
-        command
-    )
+    return click.option("--lang", type=click.Choice(["en", "zh"]), help="The language that the page opens in.")(command)
 
 
 def lens_options(command: F) -> F:

@@ -1,4 +1,4 @@
-"""The key schedule as a graph: what each secret was made of, its value where it may be shown, and openssl's way to it."""
+"""The key schedule as a graph: what each secret was made of, its value where it may be shown, and openssl's way."""
 
 from __future__ import annotations
 
@@ -71,12 +71,20 @@ class Graph:
         ]
         shell = () if value is None else self._shell(event, value)
         numbers = tuple(node.number for node in inputs if node is not None)
-        said = context_name(event.label) if event.label else ""
-        formula = derivation(event)
         node = Node(
-            len(self.nodes), event.name, numbers, formula, event.label, event.context, said, covers, value, level, shell,
-            parts,
-        )  # fmt: skip
+            number=len(self.nodes),
+            name=event.name,
+            inputs=numbers,
+            formula=derivation(event),
+            label=event.label,
+            context=event.context,
+            context_from=context_name(event.label) if event.label else "",
+            covers=covers,
+            value=value,
+            level=level,
+            shell=shell,
+            parts=parts,
+        )
         return self._add(node)
 
     def step(self, step: Step, name: str = "") -> int:

@@ -346,6 +346,7 @@
       case "alert":
         title = t("The {0} sends the alert {1}", side, item.name);
         kind = item.fatal ? "bad" : "plain";
+        more.push(sentenceOf(told, item.w));
         if (!item.trusted) more.push(el("p", {}, t("It is not authenticated: anyone on the path can send it.")));
         more.push(item.why && el("p", {}, item.why), item.hint && el("p", {}, `${t("What to do:")} ${item.hint}`));
         break;
@@ -356,6 +357,11 @@
       default: title = item.text;
     }
     return el("div", { class: `card ${kind}` }, el("p", { class: "title" }, title), more);
+  };
+
+  const sentenceOf = (told, number) => {
+    const [sentence, where] = wordsOf(told, number);
+    return (sentence || where) && el("p", {}, sentence && `${t(sentence)} `, section(where));
   };
 
   const isCard = (item) => ["choice", "verdict", "note"].includes(item.k) || (item.k === "alert" && (item.fatal || !item.trusted))

@@ -222,6 +222,7 @@ def _row(field: Field, said: words.Words, shift: int = 0) -> Row:
         size = field.end - field.start
         data = field.value if isinstance(field.value, bytes) else (field.value or 0).to_bytes(size, "big")
     text = "" if data is not None and field.text == data.hex() else field.text
+    about = words.of_field(field, said)
     return Row(
         name=field.name,
         start=field.start + shift,
@@ -230,8 +231,8 @@ def _row(field: Field, said: words.Words, shift: int = 0) -> Row:
         kind=field.kind,
         text=text,
         data=data,
-        sentence=words.of_field(field),
-        section=said.section,
+        sentence=about.sentence,
+        section=about.section,
     )
 
 

@@ -62,7 +62,8 @@ class Story:
     ``role`` is our side's, None for a recording. ``secrets`` says what the page may show: ``none``, ``traffic`` (the
     secrets of this connection, and application data) or ``all`` (also those for resumption and exporters, and tickets).
     What may not be shown is not kept. ``title``, ``client`` and ``server`` (addresses) are said of the connection.
-    ``outcome`` is one that hears of each event before this story does; without one it has its own. ``over`` is called when both directions have ended. ``reword`` puts hints into other words, those of a program's options.
+    ``outcome`` is one that hears of each event before this story does; without one it has its own. ``over`` is called
+    when both directions have ended. ``reword`` puts hints into other words, those of a program's options.
 
     Attributes:
         started: the time of its first event, None before.
@@ -152,9 +153,14 @@ class Story:
                 self._error = event.error
             elif event.description not in _SILENT and not self._is_warning(event):
                 self._peers_alert = self._peers_alert or event
-        elif isinstance(event, Closed) and event.how in ("eof", "reset") and self._error is None:
-            if self._outcome.info is None and self._peers_alert is None and self.role is not None:
-                self._error = self._lost(event.how)
+        elif isinstance(event, Closed) and event.how in ("eof", "reset") and self._known_nothing:
+            self._error = self._lost(event.how)
+
+    @property
+    def _known_nothing(self) -> bool:
+        """Whether the handshake is under way, and nothing has ended it."""
+        undecided = self._error is None and self._peers_alert is None and self.role is not None
+        return undecided and self._outcome.info is None
 
     def _lost(self, how: str) -> ConnectionLost:
         if how == "reset":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from handfast.events import (
     AlertSeen,
@@ -96,7 +96,7 @@ class _Teller:
             "items": self._items,
             "messages": self._said,
             "people": self._people,
-            "keys": [node.as_data() for node in self._graph.nodes],
+            "keys": [node.as_data() | self._about(words.of_secret(node.name)) for node in self._graph.nodes],
             "left_out": story.left_out,
             "secrets": sorted(str(level) for level in story.levels),
             "words": [list(key) for key in self._words],
@@ -105,6 +105,9 @@ class _Teller:
     def _word(self, sentence: str, section: str) -> int:
         """The number, from 1, of words that rows share; 0 for none."""
         return self._words.setdefault((sentence, section), len(self._words) + 1) if sentence or section else 0
+
+    def _about(self, said: words.Words) -> dict[str, int]:
+        return {"w": self._word(said.sentence, said.section)}
 
     def _take(self, one: Event | CutRecord | Secret | Hidden) -> None:
         match one:
@@ -299,6 +302,7 @@ class _Teller:
             "name": row.alert_name(event.description),
             "fatal": event.description not in (0, 90) and event.level != AlertLevel.warning,
             "trusted": event.authenticated,
+            **self._about(words.of_alert(event.description)),
         }
         if event.error is not None:
             said |= {"why": self._story.reword(event.error.explain()), "hint": self._story.reword(event.error.hint)}
@@ -337,7 +341,7 @@ class _Teller:
     def _noted(self, event: Noted) -> dict[str, Any]:
         return {"k": "note", "d": str(event.direction), "text": event.text}
 
-    _TELLERS: dict[type[Event], Any] = {
+    _TELLERS: ClassVar[dict[type[Event], Any]] = {
         SecretDerived: _secret,
         KeysChanged: _keys,
         Checked: _checked,

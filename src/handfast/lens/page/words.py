@@ -16,7 +16,7 @@ _CATALOGUES = ("interface.toml", "zh.toml")
 
 
 class Words(NamedTuple):
-    """One sentence, "" where there is none, and the section that defines what it speaks of, such as "RFC 9846 4.2.2"."""
+    """One sentence, "" where there is none, and the section where it is defined, such as "RFC 9846 4.2.2"."""
 
     sentence: str
     section: str
@@ -28,9 +28,19 @@ def of_declaration(cls: type) -> Words:
     return Words("", found[0] if found else "")
 
 
-def of_field(field: Field) -> str:
-    """What is said of a field, "" where nothing is."""
-    return getattr(field, "sentence", "")
+def of_field(field: Field, around: Words) -> Words:
+    """What is said of a field; ``around`` is what is said of the message that it is in."""
+    return Words(getattr(field, "sentence", ""), around.section)
+
+
+def of_secret(name: str) -> Words:
+    """What is said of a secret of the key schedule. RFC 9846 7.1."""
+    return Words("", "RFC 9846 7.1" if name else "")
+
+
+def of_alert(description: int) -> Words:
+    """What is said of an alert. RFC 9846 6."""
+    return Words("", "RFC 9846 6" if description else "")
 
 
 @cache
@@ -40,5 +50,5 @@ def chinese() -> dict[str, str]:
     for name in _CATALOGUES:
         file = resources.files(__package__) / name
         if file.is_file():
-            found |= tomllib.loads(file.read_text("utf-8"))
+            found |= tomllib.loads(file.read_text("utf-8"))["sentences"]
     return found
