@@ -86,7 +86,11 @@
     }
     return stories.get(number);
   };
-  const wordsOf = (told, number) => (number ? told.words[number - 1] : ["", ""]);
+  const wordsOf = (told, numbers) => (numbers || []).map((number) => told.words[number]);
+  // Plain words, each with its section; the section of the first may stand in a heading.
+  const saying = (told, numbers, headed) => wordsOf(told, numbers).map(([sentence, where], at) =>
+    (sentence || (where && (at || !headed))) && el("p", {}, sentence && `${t(sentence)} `, at || !headed ? section(where) : ""));
+  const firstSection = (told, numbers) => section(wordsOf(told, numbers)[0]?.[1]);
 
   // Fields and bytes: what is pointed at in one is shown in the other, and explained below
 
@@ -137,7 +141,6 @@
   };
 
   const explain = (told, row, panel) => {
-    const [sentence, where] = wordsOf(told, row.w);
     const facts = [];
     const fact = (name, ...value) => facts.push(el("dt", {}, name), el("dd", {}, ...value));
     if (row.k !== "container" && row.s !== row.e) {
@@ -149,8 +152,8 @@
     if (row.x && row.k !== "length" && row.x.length <= 4096) fact(t("hexadecimal"), el("code", {}, pairs(row.x)));
     if (row.c) fact(t("part"), t("it began in an earlier record"));
     panel.replaceChildren(
-      el("h5", {}, row.path, " ", section(where)),
-      sentence ? el("p", {}, t(sentence)) : "",
+      el("h5", {}, row.path, " ", firstSection(told, row.w)),
+      ...saying(told, row.w, true).filter(Boolean),
       (row.l || []).length ? el("ul", { class: "lines" }, row.l.map((line) => el("li", {}, line))) : "",
       facts.length ? el("dl", {}, facts) : "",
     );
@@ -274,7 +277,7 @@
 
   const record = (told, item) => {
     const address = `${told.number}/${item.n}`;
-    const sentences = item.messages.map((at) => wordsOf(told, told.messages[at].w)[0]).filter(Boolean);
+    const sentences = item.messages.map((at) => wordsOf(told, told.messages[at].w)[0]?.[0]).filter(Boolean);
     const messages = item.messages.map((at) => told.messages[at]);
     const tags = [el("span", { class: "size" }, t("{0} bytes", item.size)), lock(item),
       told.differing?.has(item.n) && el("span", { class: "tag differs" }, t("differs"))];
@@ -346,7 +349,7 @@
       case "alert":
         title = t("The {0} sends the alert {1}", side, item.name);
         kind = item.fatal ? "bad" : "plain";
-        more.push(sentenceOf(told, item.w));
+        more.push(...saying(told, item.w));
         if (!item.trusted) more.push(el("p", {}, t("It is not authenticated: anyone on the path can send it.")));
         more.push(item.why && el("p", {}, item.why), item.hint && el("p", {}, `${t("What to do:")} ${item.hint}`));
         break;
@@ -357,11 +360,6 @@
       default: title = item.text;
     }
     return el("div", { class: `card ${kind}` }, el("p", { class: "title" }, title), more);
-  };
-
-  const sentenceOf = (told, number) => {
-    const [sentence, where] = wordsOf(told, number);
-    return (sentence || where) && el("p", {}, sentence && `${t(sentence)} `, section(where));
   };
 
   const isCard = (item) => ["choice", "verdict", "note"].includes(item.k) || (item.k === "alert" && (item.fatal || !item.trusted))
@@ -525,8 +523,8 @@
     if (one.covers?.length) fact(t("a hash of"), covers(one.covers));
     for (const part of one.parts || []) fact(t("joined of"), part);
     fact(t("value"), one.value ? el("code", {}, pairs(one.value)) : hidden(one.level || "traffic"));
-    const [sentence, where] = wordsOf(told, one.w);
-    panel.replaceChildren(el("h5", {}, one.name, " ", section(where)), sentence ? el("p", {}, t(sentence)) : "",
+    panel.replaceChildren(el("h5", {}, one.name, " ", firstSection(told, one.w)),
+      ...saying(told, one.w, true).filter(Boolean),
       el("dl", {}, facts),
       one.shell?.length ? copyable(one.shell.join("\n"), t("The same by openssl:")) : "");
   };

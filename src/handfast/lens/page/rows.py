@@ -41,7 +41,7 @@ class Row:
         lines: what a certificate or a name says, a fact a line.
         message: of the heading of a message, its number in the story.
         continued: whether it began in an earlier record.
-        sentence, section: the plain words, and where the RFC says it.
+        said: the plain words, of the field first and of its value after that, each with its section.
     """
 
     name: str
@@ -55,8 +55,7 @@ class Row:
     lines: list[str] | None = None
     message: int | None = None
     continued: bool = False
-    sentence: str = ""
-    section: str = ""
+    said: tuple[words.Words, ...] = ()
 
     @property
     def leaf(self) -> bool:
@@ -114,22 +113,39 @@ def of_protected(record: RecordSeen, size: int, explicit_nonce: int, *, aead: bo
         if length > 0:
             start = at - len(record.header)
             data = record.body[start : start + length]
-            section = "RFC 5288 3" if name == "explicit_nonce" else "RFC 9846 5.2"
-            rows.append(Row(name=name, start=at, end=at + length, data=data, sentence=_SAID[name], section=section))
+            rows.append(Row(name=name, start=at, end=at + length, data=data, said=_SAID[name]))
             at += length
     return rows
 
 
+def _say(sentence: str, section: str) -> tuple[words.Words, ...]:
+    return (words.Words(sentence, section),)
+
+
 _SAID = {
-    "explicit_nonce": "The part of the nonce that TLS 1.2 sends with each record, so that both sides use the same.",
-    "ciphertext": "What the record holds, encrypted: only the two sides, and those who have their keys, can read it.",
-    "tag": "Proof that nobody changed the record on its way: a single changed bit, and it does not open.",
-    "content": "What the application sent: TLS carries it and does not look at it.",
-    "type": "What kind of content the record holds; on the wire every protected record says application_data.",
-    "zeros": "Zeros that hide how long the content is.",
-    "change_cipher_spec": "In TLS 1.3 it means nothing, and is there for middleboxes that expect TLS 1.2; in TLS 1.2 it"
-    " says that the next record is protected.",
-    "undecoded": "Bytes that are no valid part of the protocol.",
+    "explicit_nonce": _say(
+        "The part of the nonce that TLS 1.2 sends with each record, so that both sides use the same.", "RFC 5288 3"
+    ),
+    "ciphertext": _say(
+        "What the record holds, encrypted: only the two sides, and those who have their keys, can read it.",
+        "RFC 9846 5.2",
+    ),
+    "tag": _say(
+        "Proof that nobody changed the record on its way: a single changed bit, and it does not open.", "RFC 9846 5.2"
+    ),
+    "content": _say("What the application sent: TLS carries it and does not look at it.", "RFC 9846 5"),
+    "fragment": _say("The content of the record.", "RFC 9846 5.1"),
+    "type": _say(
+        "What kind of content the record holds; on the wire every protected record says application_data.",
+        "RFC 9846 5.2",
+    ),
+    "zeros": _say("Zeros that hide how long the content is.", "RFC 9846 5.4"),
+    "change_cipher_spec": _say(
+        "In TLS 1.3 it means nothing, and is there for middleboxes that expect TLS 1.2; in TLS 1.2 it says that the next"
+        " record is protected.",
+        "RFC 9846 5",
+    ),
+    "undecoded": _say("Bytes that are no valid part of the protocol.", ""),
 }
 
 
@@ -137,18 +153,13 @@ def of_inner(record: RecordSeen, at: int, *, tls13: bool) -> list[Row]:
     """What stands behind the content of a decrypted record of TLS 1.3: its type and the padding. RFC 9846 5.4."""
     if not tls13:
         return []
-    kind = bytes((record.content_type,))
-    section = "RFC 9846 5.2"
-    text = ContentType.describe(record.content_type)
-    rows = [Row(name="type", start=at, end=at + 1, text=text, data=kind, sentence=_SAID["type"], section=section)]
+    kind, text = bytes((record.content_type,)), ContentType.describe(record.content_type)
+    rows = [Row(name="type", start=at, end=at + 1, text=text, data=kind, said=_SAID["type"])]
     if record.padding:
-        end = at + 1 + record.padding
         zeros = bytes(min(record.padding, 64))
         cut = "cut" if record.padding > len(zeros) else ""
-        sentence = _SAID["zeros"]
-        rows.append(
-            Row(name="zeros", start=at + 1, end=end, data=zeros, hidden=cut, sentence=sentence, section="RFC 9846 5.4")
-        )
+        end = at + 1 + record.padding
+        rows.append(Row(name="zeros", start=at + 1, end=end, data=zeros, hidden=cut, said=_SAID["zeros"]))
     return rows
 
 
@@ -163,7 +174,7 @@ def of_content(record: RecordSeen, size: int, at: int, levels: frozenset[SecretL
         name = "change_cipher_spec"
     elif record.content_type != ContentType.application_data:
         name = "fragment"
-    row = Row(name=name, start=at, end=at + size, data=data, sentence=_SAID.get(name, ""), section="RFC 9846 5.1")
+    row = Row(name=name, start=at, end=at + size, data=data, said=_SAID[name])
     if record.content_type == ContentType.application_data and record.epoch is not Epoch.PLAINTEXT:
         if SecretLevel.TRAFFIC not in levels:
             return [hide(row, SecretLevel.TRAFFIC)]
@@ -179,7 +190,7 @@ def _readable(data: bytes) -> str:
 def undecoded(raw: bytes, start: int, levels: frozenset[SecretLevel]) -> Row:
     """Bytes that are no message."""
     row = Row(name="undecoded", start=start, end=start + len(raw), kind=Kind.UNDECODED, data=raw)
-    row.sentence = _SAID["undecoded"]
+    row.said = _SAID["undecoded"]
     # They may hold a ticket.
     return row if SecretLevel.ALL in levels else hide(row, SecretLevel.ALL)
 
@@ -222,7 +233,6 @@ def _row(field: Field, said: words.Words, shift: int = 0) -> Row:
         size = field.end - field.start
         data = field.value if isinstance(field.value, bytes) else (field.value or 0).to_bytes(size, "big")
     text = "" if data is not None and field.text == data.hex() else field.text
-    about = words.of_field(field, said)
     return Row(
         name=field.name,
         start=field.start + shift,
@@ -231,8 +241,7 @@ def _row(field: Field, said: words.Words, shift: int = 0) -> Row:
         kind=field.kind,
         text=text,
         data=data,
-        sentence=about.sentence,
-        section=about.section,
+        said=words.of_field(field, said),
     )
 
 
@@ -245,7 +254,7 @@ def _described(field: Field, describer: Describer) -> list[str] | None:
 
 
 def as_data(rows: Iterable[Row], sentence: Any) -> list[dict[str, Any]]:
-    """The rows for a page, what is empty left out; ``sentence`` gives the number of words that the page shares."""
+    """The rows for a page, what is empty left out; ``sentence`` gives the numbers of words that the page shares."""
     found = []
     for row in rows:
         said: dict[str, Any] = {"n": row.name, "s": row.start, "e": row.end}
@@ -257,7 +266,7 @@ def as_data(rows: Iterable[Row], sentence: Any) -> list[dict[str, Any]]:
             "h": str(row.hidden),
             "l": row.lines,
             "c": row.continued,
-            "w": sentence(row.sentence, row.section),
+            "w": sentence(row.said),
         }
         said |= {key: value for key, value in optional.items() if value}
         if row.message is not None:

@@ -66,7 +66,7 @@ class _Teller:
         self._schedule = KeySchedule()
         self._graph = Graph(self._schedule)
         self._items: list[dict[str, Any]] = []
-        self._words: dict[tuple[str, str], int] = {}
+        self._words: dict[words.Words, int] = {}
         self._messages = MESSAGES
         self._records: dict[tuple[Direction, int], _Record] = {}
         self._streams = {direction: _Stream() for direction in Direction}
@@ -102,12 +102,12 @@ class _Teller:
             "words": [list(key) for key in self._words],
         }
 
-    def _word(self, sentence: str, section: str) -> int:
-        """The number, from 1, of words that rows share; 0 for none."""
-        return self._words.setdefault((sentence, section), len(self._words) + 1) if sentence or section else 0
+    def _word(self, said: tuple[words.Words, ...]) -> list[int]:
+        """The numbers of words in the list that all rows share."""
+        return [self._words.setdefault(one, len(self._words)) for one in said if any(one)]
 
-    def _about(self, said: words.Words) -> dict[str, int]:
-        return {"w": self._word(said.sentence, said.section)}
+    def _about(self, *said: words.Words) -> dict[str, list[int]]:
+        return {"w": self._word(said)}
 
     def _take(self, one: Event | CutRecord | Secret | Hidden) -> None:
         match one:
@@ -191,12 +191,12 @@ class _Teller:
             "d": str(event.direction),
             "size": len(event.raw),
             "facts": summary.facts(message, self._describer),
-            "w": self._word(said.sentence, said.section),
+            **self._about(said),
         }
         self._said.append(told)
         rows = self._rows(event.raw, said)
         title = Row(name=told["name"], start=0, end=len(event.raw), kind=Kind.CONTAINER, text=told["facts"])
-        title.message, title.sentence, title.section = number, said.sentence, said.section
+        title.message, title.said = number, (said,)
         for record in self._streams[event.direction].claim(event.raw, [title, *rows], self._story.levels):
             record.item["messages"].append(number)
         if isinstance(message, messages12.ServerHello):

@@ -28,9 +28,9 @@ def of_declaration(cls: type) -> Words:
     return Words("", found[0] if found else "")
 
 
-def of_field(field: Field, around: Words) -> Words:
-    """What is said of a field; ``around`` is what is said of the message that it is in."""
-    return Words(getattr(field, "sentence", ""), around.section)
+def of_field(field: Field, around: Words) -> tuple[Words, ...]:
+    """What is said of a field, then of its value; ``around`` is what is said of the message that it is in."""
+    return (Words("", around.section),) if field.name else ()
 
 
 def of_secret(name: str) -> Words:
