@@ -141,8 +141,8 @@ _SAID = {
     ),
     "zeros": _say("Zeros that hide how long the content is.", "RFC 9846 5.4"),
     "change_cipher_spec": _say(
-        "In TLS 1.3 it means nothing, and is there for middleboxes that expect TLS 1.2; in TLS 1.2 it says that the next"
-        " record is protected.",
+        "In TLS 1.3 it means nothing, and is there for middleboxes that expect TLS 1.2; in TLS 1.2 it says that the"
+        " next record is protected.",
         "RFC 9846 5",
     ),
     "undecoded": _say("Bytes that are no valid part of the protocol.", ""),
