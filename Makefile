@@ -3,6 +3,8 @@
 # make soak    the whole suite ten times in random order, half of them beside a load: SOAK_RUNS=2 make soak
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
+# make page    the page that --html writes, in Debian's Chromium
+# make screenshots  the pictures of the page in docs/, likewise
 # make stock-tests  CPython's own tests of ssl with our context in place of the stock one; some two minutes
 # make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
@@ -29,7 +31,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race frameworks stock-tests consumers scan bench bench-captures chart budget format pin clean
+.PHONY: demo test soak race frameworks page screenshots stock-tests consumers scan bench bench-captures chart budget format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -51,6 +53,13 @@ race: $(READY)-test
 # Its tests are in `make test` too, which leaves out those whose servers and frameworks are not installed.
 frameworks: $(READY)-frameworks
 	HANDFAST_REQUIRE_FRAMEWORKS=1 $(RUN) pytest tests/frameworks
+
+# Chromium is Debian's: apt install chromium.
+page: $(READY)-page
+	HANDFAST_PAGE=1 $(RUN) pytest tests/page
+
+screenshots: $(READY)-page
+	@$(RUN) tests.page.screenshots
 
 # Interpreters with CPython's tests: this one (Debian: libpython3.11-testsuite) and those that STOCK_PYTHONS names, with
 # colons between, each with cryptography installed.
@@ -114,6 +123,11 @@ $(READY)-test: pyproject.toml requirements/test.txt | $(READY)-venv
 $(READY)-frameworks: requirements/frameworks.txt | $(READY)-test
 	@echo 'installing the servers and frameworks of others into $(VENV)'
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/frameworks.txt
+	@touch $@
+
+$(READY)-page: requirements/page.txt | $(READY)-test
+	@echo "installing a browser's remote control into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/page.txt
 	@touch $@
 
 # They bring what handfast must not need, so they live in a venv of their own.
