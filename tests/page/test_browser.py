@@ -113,7 +113,7 @@ def test_keys_are_enough(window, address):
         page.keyboard.press(key)
         names.append(page.evaluate("document.activeElement.querySelector('.name').textContent"))
         assert page.locator("[id='1/1'] [aria-selected=true]").count() == 1
-        assert page.locator("[id='1/1'] .words h5").inner_text().startswith(names[-1].split(".")[0][:3])
+        assert page.locator("[id='1/1'] .words h5").inner_text().count(names[-1]) == 1
     assert names[:3] == ["legacy_record_version", "length", "legacy_record_version"]
     assert names[4] == "type"
     page.locator(".nodes [tabindex='0']").focus()

@@ -163,10 +163,9 @@
     const list = el("ul", { class: "fields", role: "listbox", "aria-label": t("fields") });
     rows.forEach((row, at) => {
       const kind = row.m !== undefined ? "message" : row.k || "value";
-      const item = el("li", { role: "option", tabindex: at ? "-1" : "0", "aria-selected": "false", class: kind },
+      const item = el("li", { role: "option", tabindex: at ? "-1" : "0", "aria-selected": "false", class: `${kind} d${Math.min(row.d || 0, 6)}` },
         el("span", { class: "name" }, row.n, row.c ? ` (${t("continued")})` : ""),
         valueOf(row, 96) && el("span", { class: `text${row.t ? "" : " hex"}` }, valueOf(row, 96)));
-      item.style.setProperty("--depth", Math.min(row.d || 0, 6));
       item.dataset.at = at;
       list.append(item);
     });
@@ -289,9 +288,8 @@
       if (sentences.length) body.prepend(el("ul", { class: "sentences" }, sentences.map((one) => el("li", {}, t(one)))));
       return body;
     });
-    made.addEventListener("toggle", () => {
-      if (made.open && made.matches(":focus-within")) history.replaceState(null, "", `#${address}`);
-    });
+    // Not when it is opened by a link, which says more.
+    made.firstChild.addEventListener("click", () => made.open || history.replaceState(null, "", `#${address}`));
     return made;
   };
 
@@ -718,9 +716,9 @@
     follow();
   };
 
-  let printed = [];
-  addEventListener("beforeprint", () => { printed = openEverything(); });
-  addEventListener("afterprint", () => printed.forEach((one) => { one.open = false; }));
+  const printed = [];
+  addEventListener("beforeprint", () => printed.push(...openEverything()));
+  addEventListener("afterprint", () => printed.splice(0).forEach((one) => { one.open = false; }));
   addEventListener("hashchange", follow);
   draw();
 })();
