@@ -37,7 +37,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     {"record": "record protection, records and the messages in them", "credentials": "who we are"},
     {
         "trust": "who the peer is: roots, verifiers; `path/` to a root, `revocation/`",
-        "lens": "events -> an outcome, and text",
+        "lens": "events -> an outcome, and text; `page/`: one that a browser draws",
         "sessions": "what outlives a connection",
     },
     {

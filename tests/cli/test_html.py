@@ -13,6 +13,7 @@ import pytest
 
 from handfast.cli import lenses, page_file
 from handfast.engine import ClientAuth
+from handfast.lens.page.page import Page
 from handfast.roles import Role
 from tests.cli.conftest import finish, https_server, start
 from tests.waiting import LIMIT
@@ -91,7 +92,7 @@ def test_a_page_is_written_after_each_connection(tmp_path, monkeypatch):
     written: list[int] = []
     file = page_file.PageFile(tmp_path / "page.html", None)
     monkeypatch.setattr(file, "write", lambda: written.append(len(file._stories)))
-    monkeypatch.setattr(page_file.threading, "Timer", _AtOnce)
+    monkeypatch.setattr("threading.Timer", _AtOnce)
     for _ in range(3):
         story = file.story(Role.SERVER)
         file.add(story)
@@ -167,7 +168,7 @@ def test_a_page_that_cannot_be_written_at_the_end_is_said(run, pki, tmp_path, mo
     folder = tmp_path / "gone"
     folder.mkdir()
     with https_server() as port:
-        monkeypatch.setattr(page_file.Page, "render", lambda *_args, **_options: folder.rmdir() or "")
+        monkeypatch.setattr(Page, "render", lambda *_args, **_options: folder.rmdir() or "")
         result = run("connect", f"https://localhost:{port}/", *pki.trust, "--html", folder / "page.html")
     assert result.status == 0
     assert "the page is not written" in result.err

@@ -23,9 +23,9 @@ def main() -> None:
         "two": two(),
     }
     shots = (
-        ("page-bytes", "full", "#1/5/CertificateRequest/extensions.certificate_authorities", 1280, 720, "light"),
-        ("page-refused", "refused", "", 1280, 900, "dark"),
-        ("page-phone", "full", "#1/1/ClientHello/random", 400, 800, "light"),
+        ("page-bytes", "full", "#1/5/CertificateRequest/extensions.certificate_authorities", 1120, 560, "light"),
+        ("page-refused", "refused", "", 1120, 760, "dark"),
+        ("page-phone", "full", "#1/1/ClientHello/random", 400, 720, "light"),
     )
     with TemporaryDirectory() as folder, chromium() as browser:
         for name, html in pages.items():

@@ -115,6 +115,7 @@
 
   const valueOf = (row, most) => {
     if (row.h && row.h !== "cut") return t("{0} bytes, hidden", row.e - row.s);
+    if (row.l?.length) return row.l[0];
     if (row.t) return row.t.length > most ? `${row.t.slice(0, most)}…` : row.t;
     if (row.k === "container") return "";
     if (row.s === row.e) return t("(empty)");
@@ -165,7 +166,7 @@
       const kind = row.m !== undefined ? "message" : row.k || "value";
       const item = el("li", { role: "option", tabindex: at ? "-1" : "0", "aria-selected": "false", class: `${kind} d${Math.min(row.d || 0, 6)}` },
         el("span", { class: "name" }, row.n, row.c ? ` (${t("continued")})` : ""),
-        valueOf(row, 96) && el("span", { class: `text${row.t ? "" : " hex"}` }, valueOf(row, 96)));
+        valueOf(row, 96) && el("span", { class: `text${row.t || row.l || row.h ? "" : " hex"}` }, valueOf(row, 96)));
       item.dataset.at = at;
       list.append(item);
     });

@@ -9,7 +9,6 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from importlib import resources
 from typing import TYPE_CHECKING, Any, Literal
 
 from handfast import limits
@@ -113,6 +112,8 @@ def _fill(data: str, stories: list[str], *, title: str) -> str:
 
 
 def _file(name: str) -> str:
+    from importlib import resources
+
     return (resources.files(__package__) / name).read_text("utf-8")
 
 

@@ -71,7 +71,7 @@ class Story:
 
     def __init__(
         self,
-        role: Role | None,
+        role: Role | Literal["client", "server"] | None,
         *,
         secrets: Secrets = "none",
         title: str = "",
@@ -83,7 +83,7 @@ class Story:
         reword: Callable[[str], str] = str,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        self.role = role
+        self.role = None if role is None else Role(role)
         self.levels = LEVELS[secrets]
         self.title, self.client, self.server = title, client, server
         self.describer, self.reword = describer, reword
@@ -95,7 +95,7 @@ class Story:
         self._bytes = 0
         self._over = over
         self._open = set(Direction)
-        self._outcome = outcome or Outcome(role or Role.CLIENT, clock)
+        self._outcome = outcome or Outcome(self.role or Role.CLIENT, clock)
         self._tells_outcome = outcome is None
         self._error: BaseException | None = None
         self._peers_alert: AlertSeen | None = None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import tomllib
 from functools import cache
-from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
@@ -46,6 +44,10 @@ def of_alert(description: int) -> Words:
 @cache
 def chinese() -> dict[str, str]:
     """The Chinese of every sentence that has one."""
+    # Not needed by one who makes no page.
+    import tomllib
+    from importlib import resources
+
     found: dict[str, str] = {}
     for name in _CATALOGUES:
         file = resources.files(__package__) / name
