@@ -160,7 +160,7 @@ CHECKS: Mapping[str, str] = {
     "Finished": "The sender has the keys, and saw the same messages as the receiver. RFC 9846 4.5.3.",
     "CertificateVerify": "The sender has the private key of the certificate that it showed. RFC 9846 4.5.2.",
     "PSK binder": "The client has the pre-shared key, and its hello was not changed. RFC 9846 4.3.11.2.",
-    "ServerKeyExchange": "The server has its certificate's private key, and made this key share itself. RFC 5246 7.4.3.",
+    "ServerKeyExchange": "The server has its certificate's private key, and made the key share. RFC 5246 7.4.3.",
 }
 
 

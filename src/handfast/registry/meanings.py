@@ -157,7 +157,7 @@ _SCHEMES: Mapping[str, str] = {
 }
 
 # The parts of a suite's name: how keys are agreed, what protects the records, what is hashed with.
-_KEY_EXCHANGES: Mapping[str, str] = {
+SUITE_KEY_EXCHANGES: Mapping[str, str] = {
     "": "A suite of TLS 1.3: key exchange and signature are agreed in extensions. RFC 9846 B.4.",
     "RSA": "The client encrypts a secret to the server's RSA key: without forward secrecy. RFC 5246 8.1.1.",
     "DHE_RSA": "Diffie-Hellman with fresh keys, signed with the server's RSA key. RFC 5246 8.1.2.",
@@ -166,7 +166,7 @@ _KEY_EXCHANGES: Mapping[str, str] = {
         "Elliptic-curve Diffie-Hellman with fresh keys, signed with the server's ECDSA or EdDSA key. RFC 8422 2.1."
     ),
 }
-_CIPHERS: Mapping[str, str] = {
+SUITE_CIPHERS: Mapping[str, str] = {
     "AES_128_GCM": "AES with a 128-bit key in Galois/Counter Mode encrypts and authenticates records. RFC 5116 5.1.",
     "AES_256_GCM": "AES with a 256-bit key in Galois/Counter Mode encrypts and authenticates records. RFC 5116 5.2.",
     "AES_128_CCM": "AES with a 128-bit key in CCM mode encrypts and authenticates records. RFC 5116 5.3.",
@@ -177,12 +177,12 @@ _CIPHERS: Mapping[str, str] = {
     "AES_256_CBC": "AES with a 256-bit key in CBC mode encrypts, a MAC authenticates: an old design. RFC 5246 6.2.3.2.",
     "CHACHA20_POLY1305": "ChaCha20 encrypts records and Poly1305 authenticates them. RFC 8439 2.8.",
 }
-_HASHES: Mapping[str, str] = {
+SUITE_HASHES: Mapping[str, str] = {
     "SHA": "SHA-1 is the hash of the MAC in each record. RFC 5246 6.2.3.1.",
     "SHA256": "SHA-256 is the hash of the suite, for deriving keys and for Finished. RFC 9846 7.1.",
     "SHA384": "SHA-384 is the hash of the suite, for deriving keys and for Finished. RFC 9846 7.1.",
 }
-_SIGNALS: Mapping[int, str] = {
+SUITE_SIGNALS: Mapping[int, str] = {
     CipherSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV: (
         "No suite but a signal: the client knows secure renegotiation. RFC 5746 3.3."
     ),
@@ -254,12 +254,12 @@ def meanings(registry: type[Registry], number: int) -> tuple[Explained, ...]:
     if registry._value2member_map_.get(number) is None:
         return (split(GREASE),) if is_grease(number) else ()
     name = registry(number).name
-    if registry is CipherSuite and number not in _SIGNALS:
+    if registry is CipherSuite and number not in SUITE_SIGNALS:
         return tuple(map(split, _suite(name)))
     families = {NamedGroup: _GROUPS, SignatureScheme: _SCHEMES}.get(registry)
     if families is not None:
         return (split(families[max(filter(name.startswith, families), key=len)]),)
-    text = _SIGNALS.get(number) if registry is CipherSuite else _OTHERS.get(registry, {}).get(number)
+    text = SUITE_SIGNALS.get(number) if registry is CipherSuite else _OTHERS.get(registry, {}).get(number)
     return () if text is None else (split(text),)
 
 
@@ -267,4 +267,4 @@ def _suite(name: str) -> tuple[str, str, str]:
     """The sentences for the parts of a suite: TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256."""
     exchange, _, rest = name.removeprefix("TLS_").rpartition("_WITH_")
     cipher, _, hash_ = rest.rpartition("_")
-    return _KEY_EXCHANGES[exchange], _CIPHERS[cipher], _HASHES[hash_]
+    return SUITE_KEY_EXCHANGES[exchange], SUITE_CIPHERS[cipher], SUITE_HASHES[hash_]

@@ -8,9 +8,8 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-_FORM = re.compile(
-    r"(?P<sentence>.*?\.)(?: (?P<section>RFC \d+(?: [0-9A-Z]+(?:\.\d+)*)?|draft-[a-z0-9-]+)\.)?", re.DOTALL
-)
+# Compiled when it is first used: this module is imported with the key schedule.
+_FORM = r"(?P<sentence>.*?\.)(?: (?P<section>RFC \d+(?: [0-9A-Z]+(?:\.\d+)*)?|draft-[a-z0-9-]+)\.)?"
 
 
 class Explained(NamedTuple):

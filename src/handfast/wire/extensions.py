@@ -63,7 +63,7 @@ class Cookie(ExtensionBody):
 
 @tls_struct
 class SignatureSchemeList(ExtensionBody):
-    """How the peer may sign in its CertificateVerify. RFC 9846 4.3.3."""
+    """How the peer may sign, and its certificates too unless signature_algorithms_cert differs. RFC 9846 4.3.3."""
 
     EXTENSION_TYPE = ExtensionType.signature_algorithms
     supported_signature_algorithms: Annotated[
@@ -196,7 +196,7 @@ class PskKeyExchangeModes(ExtensionBody):
 
 @tls_struct
 class EarlyDataIndication(ExtensionBody):
-    """Early data: the client sends it with its first hello, and the server accepts it. RFC 9846 4.3.10.
+    """From the client: early data follows this hello; from the server: it is accepted. RFC 9846 4.3.10.
 
     It stands in ClientHello and in EncryptedExtensions.
     """
