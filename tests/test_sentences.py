@@ -8,6 +8,7 @@ import sys
 import tomllib
 from collections import defaultdict
 from importlib.resources import files
+from typing import Any
 
 import pytest
 
@@ -59,7 +60,8 @@ def test_every_secret_alert_and_content_type_has_a_sentence() -> None:
 def test_every_registered_number_means_something(registry: type[Registry]) -> None:
     # Those of messages and of extensions are the classes' own.
     forms = {cls.EXTENSION_TYPE for cls in structs() if issubclass(cls, ext.ExtensionBody)}
-    told = {HandshakeType: set(HandshakeType), ExtensionType: forms}.get(registry, set())
+    own: dict[Any, set[Any]] = {HandshakeType: set(HandshakeType), ExtensionType: forms}
+    told = own.get(registry, set())
     assert [str(member) for member in registry if member not in told and not meanings(registry, member)] == []
     assert meanings(registry, 0xFFFF) == ()
 

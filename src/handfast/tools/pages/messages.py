@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING
 
 from handfast import events
 from handfast.keys import secret_names
-from handfast.registry import CipherSuite, ExtensionType, HandshakeType, ProtocolVersion, Registry
+from handfast.registry import (
+    AlertDescription,
+    AlertLevel,
+    CipherSuite,
+    ContentType,
+    ExtensionType,
+    HandshakeType,
+    ProtocolVersion,
+    Registry,
+)
 from handfast.registry import meanings as numbers
 from handfast.registry.sentences import split
+from handfast.wire import explained as common
 from handfast.wire.alerts import Alert
 from handfast.wire.codec import Codec, Struct, StructCodec, Vector
 from handfast.wire.explained import explained, sentences
-from handfast.wire.extension_block import ExtensionBlock, ExtensionBody
+from handfast.wire.extension_block import ExtensionBody
 from handfast.wire.messages import MESSAGES, Extended, HandshakeMessage, HelloRetryRequest
 from handfast.wire.messages12 import MESSAGES_12
 from handfast.wire.messages_old import messages_of
@@ -78,7 +88,18 @@ def _struct_in(codec: Codec) -> type[Struct] | None:
 def _wire() -> Iterator[str]:
     yield "## Records\n"
     yield from _struct(RecordHeader)
-    yield from _table("what a record holds", _described(numbers.ContentType, numbers.CONTENT_TYPES))
+    yield from _table("what a record holds", _described(ContentType, numbers.CONTENT_TYPES))
+    yield "## In every message\n"
+    yield f"{_cell(split(common.HANDSHAKE))}\n"
+    everywhere = {
+        "msg_type": common.MESSAGE_TYPE,
+        "length": common.MESSAGE_LENGTH,
+        "NAME.length": common.LENGTH,
+        "extension_type": common.EXTENSION_TYPE,
+        "extension_data": common.EXTENSION_DATA,
+        "undecoded": common.UNDECODED,
+    }
+    yield from _table("field", everywhere.items())
     for title, messages in versions().items():
         yield f"## {title}\n"
         for cls in messages:
@@ -100,7 +121,7 @@ def _struct(cls: type[Struct]) -> Iterator[str]:
 
 def _fields(cls: type[Struct]) -> Iterator[tuple[str, str]]:
     said = sentences(cls)
-    return ((name, said[name]) for name, codec in cls.CODEC.fields if not isinstance(codec, ExtensionBlock))
+    return ((name, said[name]) for name, _ in cls.CODEC.fields)
 
 
 def _extensions() -> Iterator[str]:
@@ -139,13 +160,13 @@ def _keys() -> Iterator[str]:
 def _alerts() -> Iterator[str]:
     yield "## Alerts\n"
     yield from _struct(Alert)
-    yield from _table("level", _described(numbers.AlertLevel, numbers.ALERT_LEVELS))
-    yield from _table("alert", _described(numbers.AlertDescription, numbers.ALERTS))
+    yield from _table("level", _described(AlertLevel, numbers.ALERT_LEVELS))
+    yield from _table("alert", _described(AlertDescription, numbers.ALERTS))
 
 
 def _numbers() -> Iterator[str]:
     yield "## Numbers\n"
-    told = (numbers.ContentType, numbers.AlertLevel, numbers.AlertDescription, ExtensionType, HandshakeType)
+    told = (ContentType, AlertLevel, AlertDescription, ExtensionType, HandshakeType)
     for registry in Registry.__subclasses__():
         if registry in told:
             continue
