@@ -132,6 +132,7 @@ def command(
     resume: bool,
     early_data: Path | None,
     trace: str | None,
+    explain: bool,
     secrets: str | None,
     keylog: Path | None,
     pcapng: Path | None,
@@ -157,7 +158,7 @@ def command(
     config = _config(settings, traced=trace is not None, **shared)
     conversation = Conversation(http, key_update, b"" if early_data is None else read(early_data))
     keys = keylog if keylog is not None else keylog_of_environment()
-    lenses = Lenses(Role.CLIENT, trace, secrets, keys, pcapng, html, lang)
+    lenses = Lenses(Role.CLIENT, trace, secrets, keys, pcapng, html, lang, explain=explain)
     if not config.enforce_verdict:
         ui.warn("-k: whoever answers is believed; the line below says who it was, and whether that was verified")
     with deadline(max_time):

@@ -133,6 +133,7 @@ class Decoding:
         secrets: Literal["none", "traffic", "all"],
         verifier: Verifier | None,
         page: PageFile | None = None,
+        explain: bool = False,
     ) -> None:
         self.page = page
         self.wanted = wanted
@@ -144,6 +145,7 @@ class Decoding:
         self._levels = levels
         self._secrets = secrets
         self._verifier = verifier
+        self._explain = explain
         self._live: dict[Flow, _Shown] = {}
         # What is to be printed: not by an observer, which must not raise when nobody reads any more.
         self._output: list[str] = []
@@ -188,6 +190,7 @@ class Decoding:
                 secrets=self._secrets,
                 label=str(flow.number),
                 describer=DESCRIBER,
+                explain=self._explain,
             )
             observers.append(trace)
             sinks.append(trace.secret)
@@ -260,6 +263,7 @@ class Decoding:
             detail="bytes" if self._form == "bytes" else "fields",
             secrets=self._secrets,
             describer=DESCRIBER,
+            explain=self._explain,
         )
         observer: Observer = trace
         if self._form == "json":

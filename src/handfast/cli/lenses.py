@@ -1,4 +1,4 @@
-"""What --trace, --secrets, --html, --keylog, --pcapng and $HANDFAST_LOG ask for, anew for each connection of a run."""
+"""What --trace, --html, --keylog, --pcapng, $HANDFAST_LOG and their like ask for, anew for each connection of a run."""
 
 from __future__ import annotations
 
@@ -39,10 +39,15 @@ class Lenses:
         pcapng: Path | None = None,
         html: Path | None = None,
         lang: str | None = None,
+        *,
+        explain: bool = False,
     ) -> None:
         if secrets is not None and trace is None and html is None:
             reason = "there is no --trace and no --html to show them in"
             raise bad_option("--secrets", reason, "give --trace=bytes or --html FILE too")
+        if explain and trace is None:
+            raise bad_option("--explain", "there is no --trace to explain", "give --trace=fields too")
+        self._explain = explain
         self._role = role
         self._trace: Any = trace or ("names" if _log_level() == "trace" else None)
         self._secrets: Any = secrets or "none"
@@ -60,7 +65,14 @@ class Lenses:
         sinks: list[SecretSink] = [] if self._keylog is None else [self._keylog]
         label = str(next(self._numbers))
         if self._trace is not None:
-            trace = Trace(ui.trace, detail=self._trace, secrets=self._secrets, label=label, describer=DESCRIBER)
+            trace = Trace(
+                ui.trace,
+                detail=self._trace,
+                secrets=self._secrets,
+                label=label,
+                describer=DESCRIBER,
+                explain=self._explain,
+            )
             observers.append(trace)
             sinks.append(trace.secret)
         if self._page is not None:

@@ -45,7 +45,7 @@ GROUPS = {
     "Who we are": ("cert", "key", "key_password_file", "post_handshake_auth", "reload"),
     "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "early_data"),
     "What is shown": (
-        "trace", "every_byte", "summary", "as_json", "secrets", "html", "lang", "keylog", "pcapng",
+        "trace", "explain", "every_byte", "summary", "as_json", "secrets", "html", "lang", "keylog", "pcapng",
     ),
 }  # fmt: skip
 _OTHER = "Other"
@@ -186,8 +186,14 @@ def language_option(command: F) -> F:
     return click.option("--lang", type=click.Choice(["en", "zh"]), help="The language that the page opens in.")(command)
 
 
+def explain_option(command: F) -> F:
+    """--explain."""
+    words = "Say in the trace what each message, secret, proof and alert is, and in which RFC."
+    return click.option("--explain", is_flag=True, help=words)(command)
+
+
 def lens_options(command: F) -> F:
-    """--trace, --secrets, --html, --lang, --keylog, --pcapng."""
+    """--trace, --explain, --secrets, --html, --lang, --keylog, --pcapng."""
     return together(
         click.option(
             "--trace",
@@ -197,6 +203,7 @@ def lens_options(command: F) -> F:
             metavar="[=fields|=bytes]",
             help="Show every message on standard error; with =fields every field, with =bytes every byte.",
         ),
+        explain_option,
         click.option(
             "--secrets",
             cls=OptionalValue,

@@ -101,8 +101,7 @@ def covered(rows: list[Row], size: int, data: bytes, *, strict: bool = False) ->
 
 def of_header(record: RecordSeen) -> list[Row]:
     """The five bytes before every record. RFC 9846 5.1."""
-    said = words.of_declaration(RecordHeader)
-    return [_row(field, said) for field in fields_of_struct(record.header, RecordHeader)]
+    return [_row(field) for field in fields_of_struct(record.header, RecordHeader)]
 
 
 def of_protected(record: RecordSeen, size: int, explicit_nonce: int, *, aead: bool) -> list[Row]:
@@ -167,8 +166,7 @@ def of_content(record: RecordSeen, size: int, at: int, levels: frozenset[SecretL
     """The content of a record that holds no handshake messages; ``size`` is what it was before it was cut."""
     data = record.content
     if record.content_type == ContentType.alert:
-        said = words.of_declaration(Alert)
-        return [_row(field, said, at) for field in fields_of_struct(data, Alert)]
+        return [_row(field, at) for field in fields_of_struct(data, Alert)]
     name = "content"
     if record.content_type == ContentType.change_cipher_spec:
         name = "change_cipher_spec"
@@ -195,15 +193,13 @@ def undecoded(raw: bytes, start: int, levels: frozenset[SecretLevel]) -> Row:
     return row if SecretLevel.ALL in levels else hide(row, SecretLevel.ALL)
 
 
-def of_message(
-    raw: bytes, messages: Messages, said: words.Words, describer: Describer, levels: frozenset[SecretLevel]
-) -> list[Row]:
+def of_message(raw: bytes, messages: Messages, describer: Describer, levels: frozenset[SecretLevel]) -> list[Row]:
     """The fields of a handshake message; those with which a session is resumed are hidden below level ``all``."""
     rows: list[Row] = []
     group: Any = None
     for field in fields_of(raw, messages):
         group = field.value if field.name == "group" else group
-        row = _row(field, said)
+        row = _row(field)
         if field.name in SESSION_FIELDS and field.leaf and SecretLevel.ALL not in levels:
             rows.append(hide(row, SecretLevel.ALL))
         elif isinstance(field.value, bytes) and field.name == "key_exchange":
@@ -227,7 +223,7 @@ def _in_halves(row: Row, group: object) -> Iterator[Row]:
         at += len(part)
 
 
-def _row(field: Field, said: words.Words, shift: int = 0) -> Row:
+def _row(field: Field, shift: int = 0) -> Row:
     data: bytes | None = None
     if field.leaf:
         size = field.end - field.start
@@ -241,7 +237,7 @@ def _row(field: Field, said: words.Words, shift: int = 0) -> Row:
         kind=field.kind,
         text=text,
         data=data,
-        said=words.of_field(field, said),
+        said=words.of_field(field),
     )
 
 

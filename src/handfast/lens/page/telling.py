@@ -28,7 +28,7 @@ from handfast.lens import summary
 from handfast.lens.key_schedule import KeySchedule, Opened
 from handfast.lens.page import rows as row
 from handfast.lens.page import words
-from handfast.lens.page.graph import Graph, digest_name, extract
+from handfast.lens.page.graph import Graph, Node, digest_name, extract
 from handfast.lens.page.rows import Row
 from handfast.lens.page.story import CutRecord, Hidden, Story
 from handfast.registry import (
@@ -96,7 +96,7 @@ class _Teller:
             "items": self._items,
             "messages": self._said,
             "people": self._people,
-            "keys": [node.as_data() | self._about(words.of_secret(node.name)) for node in self._graph.nodes],
+            "keys": [node.as_data() | self._about(self._secret_words(node)) for node in self._graph.nodes],
             "left_out": story.left_out,
             "secrets": sorted(str(level) for level in story.levels),
             "words": [list(key) for key in self._words],
@@ -105,6 +105,11 @@ class _Teller:
     def _word(self, said: tuple[words.Words, ...]) -> list[int]:
         """The numbers of words in the list that all rows share."""
         return [self._words.setdefault(one, len(self._words)) for one in said if any(one)]
+
+    def _secret_words(self, node: Node) -> words.Words:
+        """Those of a secret; the section alone for a key, an IV and what else is made of one."""
+        said = words.of_secret(node.name, tls13=self._messages is MESSAGES)
+        return said if any(said) else words.Words("", "RFC 9846 7.3" if self._messages is MESSAGES else "RFC 5246 6.3")
 
     def _about(self, *said: words.Words) -> dict[str, list[int]]:
         return {"w": self._word(said)}
@@ -194,7 +199,7 @@ class _Teller:
             **self._about(said),
         }
         self._said.append(told)
-        rows = self._rows(event.raw, said)
+        rows = self._rows(event.raw)
         title = Row(name=told["name"], start=0, end=len(event.raw), kind=Kind.CONTAINER, text=told["facts"])
         title.message, title.said = number, (said,)
         for record in self._streams[event.direction].claim(event.raw, [title, *rows], self._story.levels):
@@ -203,13 +208,13 @@ class _Teller:
             self._messages = messages_of(message.server_version)
         inside = certificate_in(message) if isinstance(message, CompressedCertificate) else None
         if inside is not None:
-            inflated = self._rows(inside.raw, words.of_declaration(type(inside)))
+            inflated = self._rows(inside.raw)
             told["inside"] = self._as_data(inflated, len(inside.raw), inside.raw)
             told["inside_size"] = len(inside.raw)
         self._meet(event)
 
-    def _rows(self, raw: bytes, said: words.Words) -> list[Row]:
-        return row.of_message(raw, self._messages, said, self._describer, self._story.levels)
+    def _rows(self, raw: bytes) -> list[Row]:
+        return row.of_message(raw, self._messages, self._describer, self._story.levels)
 
     def _meet(self, event: MessageSeen) -> None:
         """What a message says of the people: the chain that one shows, the names that the server asks for."""
@@ -228,7 +233,7 @@ class _Teller:
         if raw:
             rows = [row.undecoded(raw, 0, self._story.levels)]
             if raw[0] in self._messages and not rows[0].hidden:
-                rows = self._rows(raw, words.Words("", ""))
+                rows = self._rows(raw)
             self._streams[direction].claim(raw, rows, self._story.levels)
 
     # What happened between records
@@ -250,6 +255,7 @@ class _Teller:
 
     def _checked(self, event: Checked) -> dict[str, Any]:
         said: dict[str, Any] = {"k": "check", "d": str(event.direction), "what": event.what, "ok": event.ok}
+        said |= self._about(words.of_check(event.what))
         said["covers"] = self._schedule.covered(event.content)
         step, formula = self._schedule.finished(event)
         if step is not None:
@@ -302,7 +308,7 @@ class _Teller:
             "name": row.alert_name(event.description),
             "fatal": event.description not in (0, 90) and event.level != AlertLevel.warning,
             "trusted": event.authenticated,
-            **self._about(words.of_alert(event.description)),
+            **self._about(*words.of_alert(event.description)),
         }
         if event.error is not None:
             said |= {"why": self._story.reword(event.error.explain()), "hint": self._story.reword(event.error.hint)}

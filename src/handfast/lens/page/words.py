@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
+from handfast.events import CHECKS
+from handfast.keys import secret_names
+from handfast.registry import AlertDescription
+from handfast.registry.meanings import meanings
+from handfast.registry.sentences import split
+from handfast.wire.explained import explained
+
 if TYPE_CHECKING:
+    from handfast.wire.codec import Struct
     from handfast.wire.fields import Field
 
-_SECTION = re.compile(r"RFC \d+ [\dA-Z][\d.]*\d|RFC \d+ \d+|RFC \d+")
 _CATALOGUES = ("interface.toml", "zh.toml")
 
 
@@ -20,25 +26,29 @@ class Words(NamedTuple):
     section: str
 
 
-def of_declaration(cls: type) -> Words:
+def of_declaration(cls: type[Struct]) -> Words:
     """What is said of a message, an extension or another struct."""
-    found = _SECTION.search(cls.__doc__ or "")
-    return Words("", found[0] if found else "")
+    return Words(*explained(cls))
 
 
-def of_field(field: Field, around: Words) -> tuple[Words, ...]:
-    """What is said of a field, then of its value; ``around`` is what is said of the message that it is in."""
-    return (Words("", around.section),) if field.name else ()
+def of_field(field: Field) -> tuple[Words, ...]:
+    """What is said of a field, then of its value."""
+    return Words(field.sentence, field.rfc), *(Words(*said) for said in field.meanings)
 
 
-def of_secret(name: str) -> Words:
-    """What is said of a secret of the key schedule. RFC 9846 7.1."""
-    return Words("", "RFC 9846 7.1" if name else "")
+def of_secret(name: str, *, tls13: bool) -> Words:
+    """What is said of a secret of the key schedule."""
+    return Words(*secret_names.explained(name, secret_names.MEANINGS if tls13 else secret_names.MEANINGS_12))
 
 
-def of_alert(description: int) -> Words:
-    """What is said of an alert. RFC 9846 6."""
-    return Words("", "RFC 9846 6" if description else "")
+def of_alert(description: int) -> tuple[Words, ...]:
+    """What is said of an alert."""
+    return tuple(Words(*said) for said in meanings(AlertDescription, description))
+
+
+def of_check(what: str) -> Words:
+    """What is said of a proof."""
+    return Words(*split(CHECKS.get(what)))
 
 
 @cache
@@ -51,6 +61,5 @@ def chinese() -> dict[str, str]:
     found: dict[str, str] = {}
     for name in _CATALOGUES:
         file = resources.files(__package__) / name
-        if file.is_file():
-            found |= tomllib.loads(file.read_text("utf-8"))["sentences"]
+        found |= tomllib.loads(file.read_text("utf-8"))["sentences"]
     return found
