@@ -159,6 +159,7 @@ def test_nothing_else_is_written_over(run, tmp_path, pki, kind):
 def test_options_that_have_nothing_to_speak_of(run, pki, monkeypatch):
     assert run("connect", "https://localhost:1/", *pki.trust, "--lang", "zh").is_error(2, "--lang", "--html")
     assert run("connect", "https://localhost:1/", *pki.trust, "--secrets").is_error(2, "--secrets", "--html")
+    assert run("decode", "--hex", "paste.txt", "--html", "page.html").is_error(2, "--html", "pasted")
     monkeypatch.setattr(page_file, "setuid", lambda: True)
     with pytest.raises(Exception, match="another user's rights"):
         lenses.open_page(Path("page.html"), None, None)

@@ -152,7 +152,7 @@ def test_links_lead_to_a_message_or_field(window, address, link, shown):
     chosen = page.locator("#page .fields [aria-selected=true]")
     assert chosen.count() == 1
     assert page.evaluate("document.activeElement.getAttribute('aria-selected')") == "true"
-    panel = chosen.locator("xpath=ancestor::div[contains(@class, 'told')]").locator(".words")
+    panel = chosen.locator("xpath=ancestor::div[contains(@class, 'panes')]").locator(".words")
     assert shown in panel.inner_text()
     box = chosen.bounding_box()
     assert 0 <= box["y"] <= 900

@@ -64,6 +64,7 @@ class Conversation:
     examples=(
         "handfast connect https://example.com/",
         "handfast connect --trace https://example.com/",
+        "handfast connect --html page.html https://example.com/  (every byte explained, for a browser)",
         "handfast connect --trace=bytes --secrets https://localhost:1337/ --cacert handfast-demo/ca.pem",
         "handfast connect https://localhost:1337/whoami --cacert ca.pem --cert client.pem --key client.key",
         "handfast connect --resume --trace https://example.com/  (connects twice)",

@@ -41,6 +41,7 @@ _STEP = 1000
         "handfast decode capture.pcapng",
         "handfast decode capture.pcap --keylog keys.log --cacert ca.pem",
         "handfast decode capture.pcap --summary --failed",
+        "handfast decode capture.pcap --keylog keys.log --html page.html",
         "handfast decode capture.pcap --keylog keys.log --sni api.internal --write shared.pcapng",
         "handfast decode --hex paste.txt",
         "sudo handfast decode -i lo",
@@ -97,6 +98,8 @@ def command(
         raise bad_option("--json", "--summary is text", "leave one of them out")
     if explain and (summary or as_json):
         raise bad_option("--explain", "only fields and bytes are explained", "leave --summary and --json out")
+    if hexadecimal and html is not None:
+        raise bad_option("--html", "bytes that are pasted are no connection", "leave it out, or decode a capture")
     if no_secrets and write is None:
         raise bad_option("--no-secrets", "there is no --write that it speaks of", "give --write FILE too")
     view = Decoding(

@@ -46,7 +46,7 @@ class PageFile:
         self._more = 0
         self._lock = threading.Lock()
         self._due = 0.0
-        self._waiting = False
+        self._waiting = self._closed = False
 
     def story(self, role: Role | None, **about: Any) -> Story:
         """The story of another connection, which ``add`` puts on the page."""
@@ -77,11 +77,17 @@ class PageFile:
     def write(self) -> None:
         """Write what there is. Raises ConfigError."""
         with self._lock:
+            if self._closed:
+                return
             html = self._page.render(self._stories, over=self._over, more=self._more, compared=self._compared)
             write_whole(self.path, html.encode(), _READABLE if self._secrets == "none" else PRIVATE)
 
     def _close(self) -> None:
-        if self._try():
+        written = self._try()
+        # A writing that begins now would be cut off by the end of the process.
+        with self._lock:
+            self._closed = True
+        if written:
             held = "" if self._secrets == "none" else ": whoever has that file can read the connection"
             ui.note(f"wrote the page {self.path}, to be opened in a browser{held}")
 

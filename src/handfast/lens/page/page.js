@@ -233,7 +233,7 @@
     };
     list.addEventListener("keydown", move);
     const block = el("div", { class: `annotated${home === "record" && title ? " brief" : ""}` }, title && el("h4", {}, title),
-      el("div", { class: "panes" }, bytes, el("div", { class: "told" }, list, panel)));
+      el("div", { class: "panes" }, bytes, list, panel));
     block.find = (key) => {
       const at = rows.findIndex((row) => row.key === key);
       if (at < 0) return false;
@@ -277,8 +277,8 @@
 
   const record = (told, item) => {
     const address = `${told.number}/${item.n}`;
-    const sentences = item.messages.map((at) => wordsOf(told, told.messages[at].w)[0]?.[0]).filter(Boolean);
     const messages = item.messages.map((at) => told.messages[at]);
+    const sentences = messages.map((one) => [one.id, wordsOf(told, one.w)[0]]).filter(([, said]) => said?.[0]);
     const tags = [el("span", { class: "size" }, t("{0} bytes", item.size)), lock(item),
       told.differing?.has(item.n) && el("span", { class: "tag differs" }, t("differs"))];
     const line = (name, facts, more) => el("div", { class: "line" }, el("b", {}, name), more, facts && el("span", { class: "facts" }, facts));
@@ -286,7 +286,8 @@
     const summary = el("div", {}, named);
     const made = fold({ class: "record", id: address }, summary, () => {
       const body = recordBody(told, item, address);
-      if (sentences.length) body.prepend(el("ul", { class: "sentences" }, sentences.map((one) => el("li", {}, t(one)))));
+      if (sentences.length) body.prepend(el("dl", { class: "sentences" },
+        sentences.map(([name, [sentence, where]]) => [el("dt", {}, name), el("dd", {}, t(sentence), " ", section(where))])));
       return body;
     });
     // Not when it is opened by a link, which says more.

@@ -311,7 +311,8 @@ class _Teller:
             **self._about(*words.of_alert(event.description)),
         }
         if event.error is not None:
-            said |= {"why": self._story.reword(event.error.explain()), "hint": self._story.reword(event.error.hint)}
+            why = f"{event.error.what} ({event.error.fault})"
+            said |= {"why": self._story.reword(why), "hint": self._story.reword(event.error.hint)}
         return said
 
     def _negotiated(self, event: Negotiated) -> dict[str, Any]:
