@@ -16,11 +16,11 @@ import click
 from handfast.cli import ui, verdict_words
 from handfast.errors import bad_option
 from handfast.events import Event, EventDispatcher, Observer, SecretSink
-from handfast.lens.describer import Describer
 from handfast.lens.json_events import JsonEvents
 from handfast.lens.keylog import KeyLog
 from handfast.lens.recorded import Judgement, RecordedOutcome
 from handfast.lens.trace import Trace
+from handfast.outcome.describer import Describer
 from handfast.roles import Role
 from handfast.text import escape
 

@@ -115,7 +115,10 @@ class HandfastError(Exception):
         signed = self.details.get("message") == "ServerKeyExchange" and self.rfc == "RFC 9846 4.5.2"
         self.rfc = "RFC 8422 5.4" if signed else _SECTIONS_12.get(self.rfc, self.rfc)
 
-    def explain(self) -> str:
-        """The error as a paragraph: what, whose fault, where the RFC says so, and what to do."""
+    def explain(self, what: str = "") -> str:
+        """The error as a paragraph: what, whose fault, where the RFC says so, and what to do.
+
+        ``what`` stands in the error's own sentence's place where more is known.
+        """
         section = f" [{self.rfc}]" if self.rfc else ""
-        return f"{self.what} ({self.fault}){section}" + (f"; {self.hint}" if self.hint else "")
+        return f"{what or self.what} ({self.fault}){section}" + (f"; {self.hint}" if self.hint else "")

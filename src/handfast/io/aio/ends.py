@@ -97,7 +97,7 @@ class ServerProtocol(TLSProtocol):
             log_failure(self._peer_address, "", error)
         elif error is not None:
             stage = f"waiting for {self.connection.waiting_for}"
-            log_failure(self._peer_address, stage, error, heard=self.connection.heard)
+            log_failure(self._peer_address, stage, error, self.connection.info, heard=self.connection.heard)
 
 
 def _duplicate(sock: Any) -> socket.socket | None:
