@@ -25,10 +25,11 @@ from handfast.outcome import offered
 from handfast.outcome.cause import ABOUT_CERTIFICATES, HTTP_REFUSALS, Cause, CauseCode, HttpAnswer, Manner
 from handfast.outcome.failure import Failure
 from handfast.registry import AlertDescription, ContentType
-from handfast.roles import Direction, Role
+from handfast.roles import Direction, Role, RoleWord
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
 from handfast.wire.messages import ClientHello, Finished, HelloRetryRequest, NewSessionTicket
+from handfast.words import mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,7 +49,8 @@ LARGE_HELLO = 1400
 class Outcome:
     """An observer that remembers of one connection what its verdict needs.
 
-    ``role`` is our side's. ``clock`` must be the one that stamps the events: seconds since the Unix epoch.
+    ``role`` is our side's, also as "client" or "server". ``clock`` must be the one that stamps the events: seconds
+    since the Unix epoch.
 
     Attributes:
         info: the connection's, once its handshake is complete; None before.
@@ -62,8 +64,8 @@ class Outcome:
         http: the answer to our HTTP request; the caller that makes the request puts it here.
     """
 
-    def __init__(self, role: Role, clock: Callable[[], float] = time.time) -> None:
-        self.role = role
+    def __init__(self, role: Role | RoleWord, clock: Callable[[], float] = time.time) -> None:
+        self.role: Role = mode("role", role, Role)
         self.info: ConnectionInfo | None = None
         self.last_message = ""
         self.answered = False
