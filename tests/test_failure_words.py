@@ -12,7 +12,7 @@ from handfast.engine import ClientAuth, ClientConnection, Connection, ServerConn
 from handfast.errors import HandfastError
 from handfast.io.failure_log import failure_line
 from handfast.outcome import failure_words
-from handfast.outcome.certificates import DESCRIBER
+from handfast.outcome.certificate_words import DESCRIBER
 from handfast.outcome.failure import failure_of
 from handfast.registry import CipherSuite, NamedGroup
 from handfast.roles import Role

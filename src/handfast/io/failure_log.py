@@ -68,7 +68,7 @@ def failure_line(peer_address: object, stage: str, error: BaseException, info: C
 def _words(info: ConnectionInfo, error: HandfastError) -> str:
     # X.509 is read where a certificate is named, and not by a server that never asks for one.
     from handfast.outcome import failure_words
-    from handfast.outcome.certificates import DESCRIBER
+    from handfast.outcome.certificate_words import DESCRIBER
 
     return failure_words.line(failure_of(info, error), DESCRIBER)
 

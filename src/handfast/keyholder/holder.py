@@ -27,7 +27,7 @@ from handfast.errors.foreign import said_by
 from handfast.files import errors_for
 from handfast.io.aio import connect as aio
 from handfast.io.lookup import info
-from handfast.keyholder.keys import Refused, SigningRequest, judge
+from handfast.keyholder.held_keys import Refused, SigningRequest, judge
 from handfast.keyholder.messages import VERSION, Answer, Code, FrameTooLarge, frame, read_frame
 from handfast.registry import SignatureScheme
 from handfast.text import escape
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from handfast.engine import ServerConfig
-    from handfast.keyholder.keys import HeldKey
+    from handfast.keyholder.held_keys import HeldKey
 
 _log = logging.getLogger("handfast.keyholder")
 # pid, uid and gid of the process that connected. unix(7), SO_PEERCRED.

@@ -41,7 +41,7 @@ from handfast.lens import summary
 from handfast.lens.dump import dumped_fields, hexdump, named_fields, readable_dump
 from handfast.lens.key_schedule import KeySchedule
 from handfast.limits import MAX_LOG_LINE
-from handfast.outcome.certificates import DESCRIBER
+from handfast.outcome.certificate_words import DESCRIBER
 from handfast.registry import (
     AlertDescription,
     AlertLevel,

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.outcome import failure_words
 from handfast.outcome.cause import HTTP_REFUSALS, Manner
-from handfast.outcome.certificates import DESCRIBER
+from handfast.outcome.certificate_words import DESCRIBER
 from handfast.roles import Role
 from handfast.text import counted, escape
 

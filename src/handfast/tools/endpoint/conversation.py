@@ -15,7 +15,7 @@ from handfast.files import append_private
 from handfast.io.sockets import TLSSocket
 from handfast.lens import verdict_line as verdict
 from handfast.lens.keylog import KeyLog
-from handfast.outcome.certificates import DESCRIBER
+from handfast.outcome.certificate_words import DESCRIBER
 from handfast.roles import Role
 from handfast.tools.endpoint.answers import wait_for_answer
 from handfast.tools.endpoint.options import Address, KeyUpdate, Options, Shutdown
