@@ -48,7 +48,7 @@ MAX_ZSTD_WINDOW = 2**23
 MAX_CHANGE_CIPHER_SPECS = 32
 # BoringSSL kMaxWarningAlerts is 4; user_canceled is the only alert TLS 1.3 lets pass.
 MAX_USER_CANCELED = 4
-# The same for all warnings of TLS 1.2, and for attempts to renegotiate, each of which makes us send one.
+# ... and for all warnings of TLS 1.2, and attempts to renegotiate, each of which makes us send one.
 MAX_WARNINGS = 4
 MAX_RENEGOTIATIONS = 4
 # BoringSSL kMaxEmptyRecords; Go's maxUselessRecords is 16.
@@ -153,8 +153,8 @@ MAX_PEER_TEXT = 256
 MAX_DETAIL_TEXT = 2048
 MAX_LOG_LINE = 8192
 
-# Failed handshakes in the log: so many at once, then so many per second; whoever reaches the port can cause any number.
-# The same for what a key-holder refuses each of its callers.
+# Failed handshakes in the log: so many at once, then so many per second; who reaches the port can cause any number.
+# Each caller of a key-holder has such a limit of its own, for what it is refused.
 LOGGED_FAILURES_AT_ONCE = 20
 LOGGED_FAILURES_PER_SECOND = 2.0
 

@@ -140,7 +140,7 @@ class Decoding:
         self._secrets = secrets
         self._verifier = verifier
         self._live: dict[Flow, _Shown] = {}
-        # What is to be printed: not by an observer, which must not raise when nobody reads any more.
+        # What is to be printed: not by an observer, which must not raise when its output is closed.
         self._output: list[str] = []
 
     def flush(self) -> None:

@@ -312,7 +312,7 @@ class BlockingTransport:
                 for _ in _drain(self._sock, limits.LINGER_TIMEOUT, limits.LINGER_BYTES):
                     pass
         except OSError:
-            # The peer is gone, and with it whoever could have read the alert.
+            # The peer is gone, and cannot read the alert.
             return
 
 

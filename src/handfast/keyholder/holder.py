@@ -169,7 +169,7 @@ class KeyHolder:
         except (asyncio.IncompleteReadError, OSError, HandfastError) as error:
             _log.debug("%s: the connection ended: %s", caller, str(error) or "nothing happened on it")
         except asyncio.CancelledError:
-            # Only ``close`` does this, and waits: for no caller who does not read, and nobody above is to be told.
+            # Only ``close`` does this, and waits: for no caller who does not read, and the task above is not told.
             writer.transport.abort()
         finally:
             writer.close()

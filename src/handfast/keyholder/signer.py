@@ -46,7 +46,7 @@ class _Worker:
     def __init__(self, place: HolderAddress, timeout: float) -> None:
         self.pid = os.getpid()
         self._place = place
-        # Nothing is given to a loop that was told to stop: nobody might ever run it.
+        # Nothing is given to a loop that was told to stop: it might never run.
         renew_in_children(self, _handing=threading.Lock)
         self._stopping = False
         self._client = Client(place, timeout)

@@ -33,9 +33,9 @@ OcspStatus: TypeAlias = Literal["good", "revoked", "unknown"]
 # A private CA gets into trust stores and is forgotten there: a year bounds that, and outlives four rounds of leaves.
 CA_DAYS = 365
 # What the large ACME issuers made usual: a project is not disturbed weekly, and renewal does not become an emergency
-# that nobody remembers how to handle. There is little use in more, as a leaf is remade with one command.
+# whose handling was forgotten. There is little use in more, as a leaf is remade with one command.
 LEAF_DAYS = 90
-# A list that nobody renews soon stops all clients, so it lives a little longer than a holiday.
+# A list that is not renewed soon stops all clients, so it lives a little longer than a holiday.
 CRL_DAYS = 30
 # The peer's clock may be behind ours; ACME issuers backdate by the same hour.
 BACKDATE = timedelta(hours=1)

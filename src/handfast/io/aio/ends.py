@@ -65,7 +65,7 @@ class ClientProtocol(TLSProtocol):
     def _refused(self, error: Exception | None) -> None:
         if not self._established.done():
             self._established.set_exception(error or self._reset())
-            # Marks it as seen: nobody asks any more if the connection ended while it was being made.
+            # Marks it as seen: the future is not awaited any more if the connection ended while it was being made.
             self._established.exception()
 
     def _rest(self) -> Iterator[bytes]:
