@@ -65,7 +65,7 @@ class ServerFiles:
 
     def ssl_context(self) -> ssl.SSLContext:
         """The context that the files make. Raises ConfigError for what is wrong with one."""
-        from handfast.io.sslcontext.context import SSLContext  # type: ignore[import-not-found, unused-ignore]
+        from handfast.io.sslcontext.context import SSLContext
 
         config = self.server_config()
         context: Any = SSLContext(ssl.PROTOCOL_TLS_SERVER)
