@@ -48,7 +48,7 @@ MAX_ZSTD_WINDOW = 2**23
 MAX_CHANGE_CIPHER_SPECS = 32
 # BoringSSL kMaxWarningAlerts is 4; user_canceled is the only alert TLS 1.3 lets pass.
 MAX_USER_CANCELED = 4
-# The same for all warnings of TLS 1.2, and for attempts to renegotiate, each of which makes us send one.
+# ... and for all warnings of TLS 1.2, and attempts to renegotiate, each of which makes us send one.
 MAX_WARNINGS = 4
 MAX_RENEGOTIATIONS = 4
 # BoringSSL kMaxEmptyRecords; Go's maxUselessRecords is 16.
@@ -137,6 +137,9 @@ LINGER_BYTES = 64 * 1024
 DRAIN_TIMEOUT = 1.0
 DRAIN_BYTES = 64 * 1024
 
+# What a file of servers and their keys, as first met, may have: some ten thousand names, which a program that follows
+# redirects lets peers choose. None is forgotten to make room for another one.
+FIRST_USE_STORE_BYTES = 1024 * 1024
 # How often a watcher looks at its files though the system told of no change, as on a network's file system.
 RELOAD_INTERVAL = 5.0
 # SPIFFE-ID 2.4: bytes of an ID, and of its trust domain.
@@ -153,8 +156,8 @@ MAX_PEER_TEXT = 256
 MAX_DETAIL_TEXT = 2048
 MAX_LOG_LINE = 8192
 
-# Failed handshakes in the log: so many at once, then so many per second; whoever reaches the port can cause any number.
-# The same for what a key-holder refuses each of its callers.
+# Failed handshakes in the log: so many at once, then so many per second; who reaches the port can cause any number.
+# Each caller of a key-holder has such a limit of its own, for what it is refused.
 LOGGED_FAILURES_AT_ONCE = 20
 LOGGED_FAILURES_PER_SECOND = 2.0
 
@@ -212,6 +215,12 @@ LINK_IDLE = HOLDER_IDLE_TIMEOUT / 2
 HOLDER_PENDING = 1024
 # ... and bytes of those requests: those of TLS 1.3 have a hundred each, a client's of TLS 1.2 hold its handshake.
 HOLDER_PENDING_BYTES = 16 * 1024 * 1024
+# ... and of all connections of one caller: as many requests as it has signatures at once, and four connections' bytes.
+HOLDER_PENDING_PER_CALLER = 4 * HOLDER_PENDING
+HOLDER_PENDING_BYTES_PER_CALLER = 4 * HOLDER_PENDING_BYTES
+# Callers of whom a holder knows what they have used up, more than can be connected: the names in a certificate say who
+# calls, in any combination of those that are allowed. One that is not connected and has not called for longest goes.
+HOLDER_CALLERS = 4 * HOLDER_CONNECTIONS
 HOLDER_SIGNATURES_AT_ONCE = 4096
 HOLDER_SIGNATURES_PER_SECOND = 4096.0
 # How long a signature may take, connecting included; it must end before the handshake does. While the holder is away,

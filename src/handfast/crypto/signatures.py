@@ -179,6 +179,11 @@ def schemes_for_12(key: PublicKey) -> tuple[int, ...]:
     return own + tuple(scheme for scheme in _SCHEMES if scheme not in own and scheme_fits_12(key, scheme))
 
 
+def schemes_of_any_version(key: PublicKey) -> tuple[int, ...]:
+    """All schemes with which ``key`` can sign a handshake of any version, also those that must be asked for."""
+    return schemes_for_12(key) + tuple(scheme for scheme in _LEGACY_SCHEMES if scheme_fits(key, scheme))
+
+
 def schemes_for(key: PublicKey) -> tuple[int, ...]:
     """The schemes with which ``key`` can sign a TLS 1.3 CertificateVerify, in order of preference. RFC 9846 4.5.2."""
     return tuple(scheme for scheme in _SCHEMES if scheme not in CERTIFICATE_ONLY and scheme_fits(key, scheme))

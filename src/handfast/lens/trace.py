@@ -38,10 +38,10 @@ from handfast.events import (
     SecretLevel,
 )
 from handfast.lens import summary
-from handfast.lens.certificates import DESCRIBER
 from handfast.lens.dump import dumped_fields, hexdump, named_fields, readable_dump
 from handfast.lens.key_schedule import KeySchedule
 from handfast.limits import MAX_LOG_LINE
+from handfast.outcome.certificate_words import DESCRIBER
 from handfast.registry import (
     AlertDescription,
     AlertLevel,
@@ -62,7 +62,7 @@ from handfast.wire.messages_old import messages_of
 from handfast.wire.records import RecordHeader
 
 if TYPE_CHECKING:
-    from handfast.lens.describer import Describer
+    from handfast.outcome.describer import Describer
 
 Detail = Literal["names", "fields", "bytes"]
 Secrets = Literal["none", "traffic", "all"]

@@ -45,7 +45,7 @@ class Side:
         self.protection: Protection | None = None
         # The traffic secret that it is made from, in the version that has these.
         self.secret: TrafficSecret | None = None
-        # The same under other values that the key log has for the secret, until a record opens.
+        # Tried again under other values that the key log has for the secret, until a record opens.
         self.alternatives: Keys = []
         # Why there is no protection, if there is none.
         self.missing = BEFORE_KEYS

@@ -68,7 +68,7 @@ class Protection12:
         self.limit = suite.records_per_key
         self.overhead = suite.explicit_nonce + TAG_LENGTH
         self._explicit = suite.explicit_nonce
-        # As for TLS 1.3: a peer may go by the RFC's 2^24.5, and nobody to twice our limit.
+        # As for TLS 1.3: a peer may go by the RFC's 2^24.5, and none to twice our limit.
         self._opening_limit = 2 * suite.records_per_key
         self._aead = suite.aead(keys.key)
         self._iv = keys.iv
