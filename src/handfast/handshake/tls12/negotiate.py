@@ -10,7 +10,8 @@ from handfast.config.asked import CertificateWanted
 from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites12 import ECDSA, RSA, SUITES_12, Suite12
 from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
-from handfast.handshake.negotiate import check_extensions, check_protocol, require
+from handfast.handshake.extension_rules import check_extensions, require
+from handfast.handshake.negotiate import check_protocol
 from handfast.registry import (
     GROUPS,
     CipherSuite,
