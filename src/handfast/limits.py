@@ -166,6 +166,8 @@ SERVE_CONNECTIONS = 128
 
 # Of a recording: bytes of one direction that wait for a missing segment; Linux lets a window grow to 6 MiB (tcp_rmem).
 REASSEMBLY_BYTES = 8 * 1024 * 1024
+# ... and bytes of one direction that came last, with which those that are sent again are compared: a record.
+RETRANSMISSION_BYTES = 16 * 1024
 # ... and connections that are followed at once; the one that was silent longest makes room.
 RECORDED_CONNECTIONS = 16 * 1024
 # ... and bytes of another protocol (STARTTLS, a proxy) in each direction, behind which TLS is still looked for: SMTP's

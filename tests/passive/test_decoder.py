@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from handfast.cli.verdict_words import DESCRIBER
 from handfast.events import (
     AlertSeen,
     Checked,
@@ -24,6 +25,7 @@ from handfast.events import (
     RecordSeen,
     SecretDerived,
 )
+from handfast.lens.recorded import RecordedOutcome
 from handfast.limits import MAX_CIPHERTEXT_12, MAX_HANDSHAKE_MESSAGE, RECORDED_CONNECTIONS
 from handfast.passive import Flow, RecordedConnection, decode, replay
 from handfast.passive.conversations import Conversations
@@ -226,6 +228,25 @@ def test_an_unfinished_recording_does_not_say_that_anything_ended():
     total = sum(kind == PACKET for kind, _ in blocks(capture))
     (connection,) = decode(without_packets(capture, range(10, total))).connections
     assert of(connection, Closed) == []
+
+
+def test_bytes_that_come_again_with_another_content_are_told():
+    told = Told()
+    alert = record(21, b"\1\0")
+    told.send(A, B, alert[:3])
+    for other in (b"GET", alert[:3] + b"\0\2\2\x28"):
+        told.sequence[A] = 0
+        told.send(A, B, other)
+    told.sequence[A] = 0
+    told.send(A, B, record(21, b"\2\0"))
+    assert [event.how for event in of(told.only, Closed)] == ["alert"]
+    notes = of(told.only, Noted)
+    assert [(note.direction, note.code) for note in notes] == [(C2S, "changed_retransmission")] * 2
+    assert [note.text.split()[0] for note in notes] == ["3", "7"]
+    outcome = RecordedOutcome()
+    for event in told.only.events:
+        outcome(event)
+    assert "2 changed retransmissions: " in outcome.line(DESCRIBER)
 
 
 # What is not TLS 1.3

@@ -145,7 +145,8 @@ class RecordedOutcome:
             f"{one.shown_by}'s chain {TICK if one.accepted else f'{CROSS} {escape(one.explanation)}'}"
             for one in judgements
         ]
-        said += [_NOTES[code].format(count(number, "gap")) for code, number in self._notes.items() if code in _NOTES]
+        counted = {code: count(number, _NOUNS.get(code, code)) for code, number in self._notes.items()}
+        said += [_NOTES[code].format(words) for code, words in counted.items() if code in _NOTES]
         return "; ".join(said)
 
     def _verdict(self, describer: Describer) -> str:
@@ -221,8 +222,10 @@ class RecordedOutcome:
         return ", ".join(f"{role} {', '.join(found[:6])}" for role, found in by_sender.items() if found)
 
 
+_NOUNS = {"changed_retransmission": "changed retransmission"}
 _NOTES = {
     "gap": "the recording has {}",
+    "changed_retransmission": "the recording has {}: other bytes came again, the first were read",
     "renegotiation": "then another handshake (renegotiation)",
     "compressed": "records are compressed",
     "heartbleed": "a heartbeat asked for more than it held (Heartbleed)",

@@ -115,6 +115,12 @@ class Decoder:
         side.lost += missing
         self._not_whole()
 
+    def changed(self, direction: Direction, count: int) -> None:
+        """So many bytes of a direction were sent again with another content; the first one counts."""
+        self._watch.tick()
+        text = f"{count} bytes came again with another content; the first one is read"
+        self._note(direction, "changed_retransmission", text)
+
     def _note(self, direction: Direction, code: str, text: str) -> None:
         self._watch.emit(Noted(time=self._watch.time, direction=direction, code=code, text=text))
 
