@@ -384,8 +384,8 @@ def test_an_unknown_suite_and_an_old_version_are_named():
     assert messages(connection, S2C) == ["ServerHello", "Certificate"]
     assert sealed(connection, S2C) == [(Epoch.UNKNOWN, "CLIENT_RANDOM is not known")] * 2
     for hello_12, words in (
-        (old.replace(b"\3\3", b"\3\2", 1), "TLS 1.1 is not decoded"),
-        (old.replace(b"\xc0\x2f", b"\0\x05"), "unknown(0x0005) is not decoded"),
+        (old.replace(b"\3\3", b"\3\0", 1), "SSL 3.0 is not decoded"),
+        (old.replace(b"\xc0\x2f", b"\0\x09"), "unknown(0x0009) is not decoded"),
     ):
         connection = decoded_by_hand(
             (C2S, record(22, hello.raw)),

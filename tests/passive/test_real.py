@@ -7,9 +7,13 @@ import ssl
 import struct
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 import pytest
+from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4, TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
+from handfast.errors import PeerMisbehaved
 from handfast.events import (
     Checked,
     Closed,
@@ -22,8 +26,9 @@ from handfast.events import (
 from handfast.lens.recorded import RecordedOutcome
 from handfast.lens.trace import Trace
 from handfast.limits import KEY_LOG_VALUES, RECORDED_PROLOGUE, RECORDED_WAITING
-from handfast.passive import Flow, conversations
+from handfast.passive import Flow, conversations, legacy
 from handfast.passive.keylog_reader import KeyLogSecrets
+from handfast.passive.legacy_keys import LegacyKeys, LegacySuite
 from handfast.passive.packets import ACK, FIN, RST, SYN, Endpoint, Segment
 from handfast.passive.prologues import prologue
 from handfast.passive.records import RecordStream, is_sslv2_hello
@@ -430,8 +435,10 @@ def test_the_values_of_one_secret_are_bounded():
     assert len(log.of((1).to_bytes(32))["A"]) == KEY_LOG_VALUES
 
 
-def old_suite(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
-    """A connection of Python's ssl under a suite that handfast does not speak."""
+def old_suite(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
+) -> tuple[Any, Any]:
+    """A connection of Python's ssl under a suite or a version that handfast does not speak."""
     issued = certificates.server("rsa-2048") if "ECDSA" not in name else certificates.server()
     monkeypatch.setattr(certificates, "server", lambda: issued)
     create = ssl.SSLContext.__new__
@@ -439,34 +446,102 @@ def old_suite(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> tup
     def with_suite(*args: Any, **options: Any) -> Any:
         context = create(*args, **options)
         context.set_ciphers(f"{name}:@SECLEVEL=0")
+        with catch_warnings(action="ignore"):
+            context.minimum_version = version
         return context
 
     monkeypatch.setattr(ssl.SSLContext, "__new__", with_suite)
-    return python_ssl(tmp_path, ssl.TLSVersion.TLSv1_2)
+    with catch_warnings(action="ignore"):
+        return python_ssl(tmp_path, version)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ECDHE-ECDSA-AES128-SHA",
-        "ECDHE-ECDSA-AES256-SHA384",
-        "ECDHE-RSA-AES128-SHA256",
-        "AES256-SHA",
-        "AES128-GCM-SHA256",
-    ],
-)
-def test_suites_that_are_only_read(tmp_path, monkeypatch, name):
-    pieces, keys = old_suite(tmp_path, name, monkeypatch)
+OLD_SUITES = [
+    ("ECDHE-ECDSA-AES128-SHA", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("ECDHE-ECDSA-AES256-SHA384", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("ECDHE-RSA-AES128-SHA256", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("AES256-SHA", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("AES128-GCM-SHA256", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("CAMELLIA128-SHA", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("ECDHE-ECDSA-AES128-SHA", ssl.TLSVersion.TLSv1_1, 0x0302),
+    ("ECDHE-RSA-AES256-SHA", ssl.TLSVersion.TLSv1_1, 0x0302),
+    ("ECDHE-ECDSA-AES256-SHA", ssl.TLSVersion.TLSv1, 0x0301),
+    ("ECDHE-RSA-AES128-SHA", ssl.TLSVersion.TLSv1, 0x0301),
+    ("CAMELLIA256-SHA", ssl.TLSVersion.TLSv1, 0x0301),
+]
+
+
+@pytest.mark.parametrize(("name", "version", "number"), OLD_SUITES, ids=str)
+def test_suites_and_versions_that_are_only_read(tmp_path, monkeypatch, name, version, number):
+    pieces, keys = old_suite(tmp_path, name, monkeypatch, version)
     told = Told(keys)
     talked(told, pieces)
     assert data(told.only) == b"from Python" * 2
-    finished = [event for event in of(told.only, Checked) if event.what == "Finished"]
-    assert [event.ok for event in finished] == [True, True]
+    checks = [(event.what, event.ok) for event in of(told.only, Checked)]
+    exchanged = [("ServerKeyExchange", True)] if "ECDHE" in name else []
+    assert checks == [*exchanged, ("CertificateVerify", True), ("Finished", True), ("Finished", True)]
     assert sealed(told.only, C2S) == sealed(told.only, S2C) == []
-    assert of(told.only, Negotiated)[0].version == 0x0303
+    assert of(told.only, Negotiated)[0].version == number
     damaged = [(one, piece[:-1] + bytes((piece[-1] ^ 1,))) for one, piece in pieces[-1:]]
     talked(told, damaged)
-    assert sealed(told.only, S2C) == [(Epoch.APPLICATION, "a record does not decrypt: its bytes or its keys are wrong")]
+    closed = {(Epoch.APPLICATION, "a record does not decrypt: its bytes or its keys are wrong")}
+    assert set(sealed(told.only, S2C)) == closed
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_a_wrong_signature_of_an_old_version(tmp_path, monkeypatch, version):
+    pieces, keys = old_suite(tmp_path, "ECDHE-RSA-AES128-SHA", monkeypatch, version)
+    number, (direction, flight) = next(one for one in enumerate(pieces) if one[1][0] is S2C)
+    at = flight.index(b"\x0c\0\1") + 4 + 4
+    pieces[number] = direction, flight[:at] + bytes((flight[at] ^ 1,)) + flight[at + 1 :]
+    told = Told(keys)
+    talked(told, pieces)
+    assert ("ServerKeyExchange", False) in [(event.what, event.ok) for event in of(told.only, Checked)]
+
+
+HEADER = b"\x17\3\1"
+
+
+def sealed_by_hand(number: int, content: bytes, suite: LegacySuite) -> bytes:
+    header = number.to_bytes(8) + HEADER + len(content).to_bytes(2)
+    return content + suite.mac.hmac(b"m" * suite.mac.size, header + content)
+
+
+def protection_of(number: int) -> tuple[LegacySuite, Any]:
+    suite = legacy.suite_for(number, 0x0301)
+    assert isinstance(suite, LegacySuite)
+    keys = LegacyKeys(b"m" * suite.mac.size, bytes(range(suite.key_length)), b"i" * suite.block)
+    return suite, legacy.protection(suite, keys, 0x0301, encrypt_then_mac=False)
+
+
+@pytest.mark.parametrize("number", [0x0004, 0x0005, 0xC011])
+def test_rc4_is_read(number):
+    suite, opener = protection_of(number)
+    encrypt = Cipher(ARC4(bytes(range(16))), None).encryptor().update
+    for one, content in enumerate((b"first", b"", b"third")):
+        body = encrypt(sealed_by_hand(one, content, suite))
+        assert opener.open(HEADER, body) == (23, content, 0)
+    with pytest.raises(PeerMisbehaved):
+        opener.open(HEADER, b"")
+
+
+def test_the_chain_of_initialization_vectors_goes_on_behind_a_record_that_does_not_open():
+    suite, opener = protection_of(0x000A)
+    encryptor = Cipher(TripleDES(bytes(range(24))), modes.CBC(b"i" * 8)).encryptor()
+    bodies = []
+    for one, content in enumerate((b"first", b"second", b"the third")):
+        plaintext = sealed_by_hand(one, content, suite)
+        padding = 8 - len(plaintext) % 8
+        bodies.append(encryptor.update(plaintext + bytes((padding - 1,)) * padding))
+    assert opener.open(HEADER, bodies[0])[1] == b"first"
+    damaged = bytes((bodies[1][0] ^ 1,)) + bodies[1][1:]
+    for _ in range(2):
+        with pytest.raises(PeerMisbehaved):
+            opener.open(HEADER, damaged)
+    opener.records = 2
+    assert opener.open(HEADER, bodies[2])[1] == b"the third"
+    for body in (b"", bodies[2][:-1]):
+        with pytest.raises(PeerMisbehaved):
+            opener.open(HEADER, body)
 
 
 def test_a_record_stream_needs_no_more_than_one_record():

@@ -51,7 +51,7 @@ from handfast.wire.messages_old import messages_of
 from handfast.wire.parsing import parse_handshake
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
-_TLS12 = int(ProtocolVersion.TLS12)
+_TLS10, _TLS12 = int(ProtocolVersion.TLS10), int(ProtocolVersion.TLS12)
 _TLS13 = int(ProtocolVersion.TLS13)
 _SENDER = {role.sends: role for role in Role}
 _HELLOS = frozenset({HandshakeType.client_hello, HandshakeType.server_hello})
@@ -358,9 +358,9 @@ class Decoder:
     def _take_server_hello_12(self, direction: Direction, hello: messages12.ServerHello) -> None:
         self._server_hello = hello
         self._known_messages = messages_of(hello.server_version)
-        suite = suite_for(hello.cipher_suite)
+        suite = suite_for(hello.cipher_suite, hello.server_version)
         self._foreign = ""
-        if hello.server_version != _TLS12:
+        if not _TLS10 <= hello.server_version <= _TLS12:
             self._foreign = f"{ProtocolVersion.describe(hello.server_version)} is not decoded"
         elif suite is None:
             self._foreign = f"{CipherSuite.describe(hello.cipher_suite)} is not decoded"

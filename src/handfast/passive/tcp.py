@@ -2,8 +2,8 @@
 
 The first copy of a byte counts: what arrives again, whole or in part, is dropped; where it is another byte than the
 first, that is noticed, as far back as bytes are kept. What arrives too early waits for what is missing, up to a bound.
-Bytes are given up when it is known that they will not come: the receiver has acknowledged them and the recording goes on
-without them, they were cut off when they were captured, or too much waits for them.
+Bytes are given up when it is known that they will not come: the receiver has acknowledged them and the recording goes
+on without them, they were cut off when they were captured, or too much waits for them.
 
 A direction starts at its SYN or, in a recording that began later, at the first segment with data.
 """
