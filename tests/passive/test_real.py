@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import ssl
 import struct
+import zlib
+from os import urandom as random_bytes
 from pathlib import Path
 from typing import Any
 from warnings import catch_warnings
@@ -13,6 +15,7 @@ import pytest
 from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4, TripleDES
 from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
+from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import PeerMisbehaved
 from handfast.events import (
     Checked,
@@ -23,9 +26,17 @@ from handfast.events import (
     Noted,
     RecordSeen,
 )
+from handfast.keys.schedule12 import MainSecret12
 from handfast.lens.recorded import RecordedOutcome
 from handfast.lens.trace import Trace
-from handfast.limits import KEY_LOG_VALUES, RECORDED_PROLOGUE, RECORDED_WAITING
+from handfast.limits import (
+    INFLATED_FREELY,
+    INFLATION_RATIO,
+    KEY_LOG_VALUES,
+    MAX_PLAINTEXT,
+    RECORDED_PROLOGUE,
+    RECORDED_WAITING,
+)
 from handfast.passive import Flow, conversations, legacy
 from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.legacy_keys import LegacyKeys, LegacySuite
@@ -33,7 +44,11 @@ from handfast.passive.packets import ACK, FIN, RST, SYN, Endpoint, Segment
 from handfast.passive.prologues import prologue
 from handfast.passive.records import RecordStream, is_sslv2_hello
 from handfast.passive.tcp import Stream
-from handfast.roles import Direction
+from handfast.record.protection12 import Protection12
+from handfast.registry import CipherSuite
+from handfast.roles import Direction, Role
+from handfast.wire import messages12
+from handfast.wire.messages import ClientHello
 from tests import certificates
 from tests.passive.recorded import C2S, S2C
 from tests.passive.test_decoder import (
@@ -409,11 +424,83 @@ def test_tls_11_is_read_as_far_as_its_plaintext_goes():
     assert not any("undecoded" in line for line in lines)
 
 
-def test_compressed_records_are_told_as_such():
-    hello = next(event for event in mutual().client_side.events if isinstance(event, MessageSeen))
-    answer = b"\2\0\0\x26\3\3" + bytes(32) + b"\0\xc0\x2f\1"
-    connection = decoded_by_hand((C2S, record(22, hello.raw)), (S2C, record(22, answer)))
-    assert [event.code for event in of(connection, Noted)] == ["compressed"]
+class Compressed:
+    """A TLS 1.2 connection whose records are compressed by hand, as no library does any more."""
+
+    def __init__(self, method: int = 1) -> None:
+        hello = next(event.message for event in mutual().client_side.events if isinstance(event, MessageSeen))
+        assert isinstance(hello, ClientHello)
+        suite = SUITES_12[CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]
+        keys = MainSecret12(suite, bytes(48), (hello.random, bytes(32)), None, extended=False).keys()
+        self.seals = {role.sends: Protection12(suite, keys[role]) for role in Role}
+        self.deflaters = {role.sends: zlib.compressobj() for role in Role}
+        answer = b"\2\0\0\x26\3\3" + bytes(32) + b"\0\xc0\x2f" + bytes((method,)) + b"\x0e\0\0\0"
+        self.told = Told(b"CLIENT_RANDOM " + hello.random.hex().encode() + b" " + b"00" * 48)
+        talked(self.told, [(C2S, record(22, hello.raw)), (S2C, record(22, answer))])
+        talked(self.told, [(C2S, record(22, b"\x10\0\0\2\1x")), (C2S, record(20, b"\1")), (S2C, record(20, b"\1"))])
+
+    def deflated(self, direction: Direction, content: bytes) -> bytes:
+        deflater = self.deflaters[direction]
+        return deflater.compress(content) + deflater.flush(zlib.Z_SYNC_FLUSH)
+
+    def say(self, direction: Direction, content: bytes, *, compressed: bytes | None = None, lost: bool = False) -> None:
+        body = self.deflated(direction, content) if compressed is None else compressed
+        piece = self.seals[direction].seal(23, body)
+        if lost:
+            self.told.sequence[ends(direction)[0]] += len(piece)
+        else:
+            talked(self.told, [(direction, piece)])
+
+
+def test_compressed_records_are_inflated():
+    compressed = Compressed()
+    noise = random_bytes(MAX_PLAINTEXT)
+    for direction, content in ((C2S, b"a question"), (S2C, b"an answer"), (C2S, b"a question again"), (S2C, noise)):
+        compressed.say(direction, content)
+    assert data(compressed.told.only) == b"a questionan answera question again" + noise
+    assert notes(compressed.told) == [(S2C, "compressed")]
+
+
+COMPRESSED = "its content is compressed"
+
+
+def test_what_is_compressed_and_cannot_be_inflated_is_told_as_such():
+    other = Compressed(64)
+    other.say(C2S, b"x")
+    assert sealed(other.told.only, C2S) == [(Epoch.APPLICATION, f"{COMPRESSED} by a method that is not known")]
+    broken = Compressed()
+    broken.say(C2S, b"", compressed=b"not deflated")
+    broken.say(S2C, b"the other direction")
+    assert sealed(broken.told.only, C2S) == [(Epoch.APPLICATION, f"{COMPRESSED}, and does not inflate")]
+    assert data(broken.told.only) == b"the other direction"
+
+
+def test_behind_a_missing_record_nothing_can_be_inflated():
+    compressed = Compressed()
+    for lost in (False, True, False):
+        compressed.say(C2S, b"text", lost=lost)
+    compressed.told.conversations.finish()
+    assert data(compressed.told.only) == b"text"
+    ((_, reason),) = sealed(compressed.told.only, C2S)
+    assert reason.startswith(f"{COMPRESSED}, and a record before it")
+
+
+@pytest.mark.parametrize("size", [MAX_PLAINTEXT + 1, 5_000_000])
+def test_a_record_that_inflates_to_too_much(size):
+    compressed = Compressed()
+    compressed.say(C2S, bytes(size))
+    ((_, reason),) = sealed(compressed.told.only, C2S)
+    assert reason.startswith(f"{COMPRESSED}, and inflates to more than")
+
+
+def test_many_records_that_inflate_to_too_much_together():
+    compressed = Compressed()
+    for _ in range(INFLATED_FREELY // MAX_PLAINTEXT + 20):
+        compressed.say(C2S, bytes(MAX_PLAINTEXT))
+    inflated = len(data(compressed.told.only))
+    assert INFLATED_FREELY <= inflated < INFLATED_FREELY + 20 * MAX_PLAINTEXT
+    wire = sum(len(event.body) for event in of(compressed.told.only, RecordSeen))
+    assert inflated <= INFLATED_FREELY + INFLATION_RATIO * wire
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -510,7 +597,8 @@ def protection_of(number: int) -> tuple[LegacySuite, Any]:
     suite = legacy.suite_for(number, 0x0301)
     assert isinstance(suite, LegacySuite)
     keys = LegacyKeys(b"m" * suite.mac.size, bytes(range(suite.key_length)), b"i" * suite.block)
-    return suite, legacy.protection(suite, keys, 0x0301, encrypt_then_mac=False)
+    hello = messages12.ServerHello(0x0301, bytes(32), b"", number, 0)
+    return suite, legacy.protection(suite, keys, hello, encrypt_then_mac=False)
 
 
 @pytest.mark.parametrize("number", [0x0004, 0x0005, 0xC011])

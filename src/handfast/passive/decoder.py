@@ -27,6 +27,7 @@ from handfast.keys import secret_names as keylog
 from handfast.passive import sslv2
 from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12
 from handfast.passive.handshake13 import Handshake13
+from handfast.passive.inflating import Inflater
 from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.legacy import suite_for
 from handfast.passive.proofs import Proofs
@@ -57,7 +58,6 @@ _SENDER = {role.sends: role for role in Role}
 _HELLOS = frozenset({HandshakeType.client_hello, HandshakeType.server_hello})
 _TYPES = frozenset(int(one) for one in HandshakeType)
 _NO_HELLO = "the ServerHello, which would say how it is protected, is missing"
-_COMPRESSED = "its content is compressed, which is not undone"
 
 
 class Decoder:
@@ -78,7 +78,8 @@ class Decoder:
         self._server_hello: ServerHello | messages12.ServerHello | None = None
         # Why nothing can be read once keys are on, where it is known that nothing can be.
         self._foreign = ""
-        self._compressed = False
+        # How records are compressed, 0 if they are not.
+        self._compression = 0
         self._known_messages = MESSAGES
         self._handshake_13 = Handshake13(watch, self._sides, self._proofs)
         self._handshake_12: Handshake12 | None = None
@@ -113,6 +114,8 @@ class Decoder:
         side.start_over()
         side.skipped = 0
         side.lost += missing
+        if side.inflater is not None:
+            side.inflater.lose()
         self._not_whole()
 
     def changed(self, direction: Direction, count: int) -> None:
@@ -210,7 +213,9 @@ class Decoder:
             else:
                 if side.protection is not before:
                     self._handshake_13.tell_other_value(side.secret)
-                return ((frame.header[0], b"", 0), _COMPRESSED) if self._compressed else (opened, "")
+                return _inflated(side, opened)
+        if side.inflater is not None:
+            side.inflater.lose()
         later = self._handshake_13.try_upcoming(direction, side, frame.header, frame.body)
         return (later, "") if later is not None else ((frame.header[0], b"", 0), unread)
 
@@ -364,8 +369,8 @@ class Decoder:
             self._foreign = f"{ProtocolVersion.describe(hello.server_version)} is not decoded"
         elif suite is None:
             self._foreign = f"{CipherSuite.describe(hello.cipher_suite)} is not decoded"
-        self._compressed = hello.compression_method != 0
-        if self._compressed:
+        self._compression = hello.compression_method
+        if self._compression:
             self._note(direction, "compressed", f"records are compressed (method {hello.compression_method})")
         if suite is None or self._foreign:
             self._follow_no_further()
@@ -384,6 +389,7 @@ class Decoder:
     def _change_cipher_spec(self, direction: Direction, side: Side) -> None:
         """Where TLS 1.2 puts keys on; in TLS 1.3 it means nothing."""
         side.changed_cipher_spec = True
+        side.inflater = Inflater(self._compression) if self._compression else None
         if self._foreign:
             side.epoch = Epoch.UNKNOWN
         if self._handshake_12 is None:
@@ -406,3 +412,12 @@ class Decoder:
             Secret(name=name, level=level, keylog_label=keylog_label, client_random=client_random, value=value)
         )
         self._watch.emit(SecretDerived(time=self._watch.time, name=name, label=label, inputs=inputs, context=context))
+
+
+def _inflated(side: Side, opened: Opened) -> tuple[Opened, str]:
+    """What was opened, without its compression; or, if that cannot be undone, its type and the reason."""
+    if side.inflater is None:
+        return opened, ""
+    kind, content, padding = opened
+    content = side.inflater.inflate(content)
+    return (kind, content, padding if content else 0), side.inflater.obstacle

@@ -95,7 +95,7 @@ class Handshake12:
     def _protection(self, keys: DirectionKeys | LegacyKeys) -> Protection:
         hellos = (self._client_hello, self._server_hello)
         both = all(hello is not None and hello.find(EncryptThenMac) is not None for hello in hellos)
-        return protection(self._suite, keys, self._server_hello.server_version, encrypt_then_mac=both)
+        return protection(self._suite, keys, self._server_hello, encrypt_then_mac=both)
 
     def lost(self) -> None:
         """A message is missing from the transcript, or could not be read."""

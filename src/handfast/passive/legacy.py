@@ -16,6 +16,7 @@ from handfast.crypto.old_ciphers import BLOCK_CIPHERS, RC4, rc4
 from handfast.crypto.suites12 import SUITES_12, Suite12
 from handfast.errors import PeerMisbehaved
 from handfast.keys.schedule12 import DirectionKeys, MainSecret12
+from handfast.limits import MAX_COMPRESSED
 from handfast.passive.legacy_keys import MD5, MD5_SHA1, SHA1, LegacyMainSecret, LegacySuite
 from handfast.record.protection12 import Protection12
 from handfast.registry import CipherSuite, ProtocolVersion
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from handfast.keys.schedule import Report
     from handfast.passive.legacy_keys import LegacyKeys
     from handfast.record.protection import Opened
+    from handfast.wire.messages12 import ServerHello
 
 _MACS = {"MD5": MD5, "SHA": SHA1, "SHA256": SHA256, "SHA384": SHA384}
 _WITH_MAC = re.compile(rf"TLS_\w+_WITH_({'|'.join(BLOCK_CIPHERS)}|{RC4})_({'|'.join(_MACS)})")
@@ -122,15 +124,24 @@ class StreamProtection(_MacProtection):
         return header[0], content, 0
 
 
+class CompressedProtection(Protection12):
+    """One direction under an AEAD, for opening, whose content is compressed and may have grown by that."""
+
+    __slots__ = ()
+
+    most_content = MAX_COMPRESSED
+
+
 def protection(
-    suite: OldSuite, keys: DirectionKeys | LegacyKeys, version: int, *, encrypt_then_mac: bool
+    suite: OldSuite, keys: DirectionKeys | LegacyKeys, hello: ServerHello, *, encrypt_then_mac: bool
 ) -> CbcProtection | StreamProtection | Protection12:
-    """What opens one direction's records in a version up to TLS 1.2, under keys of ``main_secret``."""
+    """What opens one direction's records after this ServerHello, under keys of ``main_secret``."""
     if isinstance(suite, Suite12) or isinstance(keys, DirectionKeys):
-        return Protection12(cast(Suite12, suite), cast(DirectionKeys, keys))
+        kind = CompressedProtection if hello.compression_method else Protection12
+        return kind(cast(Suite12, suite), cast(DirectionKeys, keys))
     if suite.cipher is None:
         return StreamProtection(suite, keys)
-    explicit = version > ProtocolVersion.TLS10
+    explicit = hello.server_version > ProtocolVersion.TLS10
     return CbcProtection(suite, keys, suite.cipher, explicit_iv=explicit, encrypt_then_mac=encrypt_then_mac)
 
 
