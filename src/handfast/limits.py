@@ -183,6 +183,8 @@ RECORDED_PROLOGUE = 64 * 1024
 RECORDED_WAITING = 64 * 1024 * 1024
 # Text that is read of a paste: some hundred handshakes as openssl -msg prints them.
 PASTED_BYTES = 4 * 1024 * 1024
+# PSK binders of a recorded hello that are checked; real clients offer one or two.
+BINDERS_CHECKED = 16
 # Values of one secret that a key log may hold, as merged ones do: each may have to be tried.
 KEY_LOG_VALUES = 8
 # A block of a capture file, which is held in memory: Wireshark's limit (WTAP_MAX_PACKET_SIZE_DBUS). And the interfaces

@@ -257,9 +257,10 @@ A, B = Endpoint(b"\x7f\0\0\1", 50000), Endpoint(b"\x7f\0\0\1", 443)
 class Told:
     """Conversations fed by hand, and what is told of them."""
 
-    def __init__(self, secrets: bytes = b"") -> None:
+    def __init__(self, secrets: bytes | KeyLogSecrets = b"") -> None:
         self.connections: list[RecordedConnection] = []
-        self.conversations = Conversations(self.watch, KeyLogSecrets(secrets))
+        known = KeyLogSecrets(secrets) if isinstance(secrets, bytes) else secrets
+        self.conversations = Conversations(self.watch, known)
         self.sequence: dict[Endpoint, int] = {}
 
     def watch(self, flow: Flow) -> Any:

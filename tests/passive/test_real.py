@@ -428,7 +428,8 @@ class Compressed:
     """A TLS 1.2 connection whose records are compressed by hand, as no library does any more."""
 
     def __init__(self, method: int = 1) -> None:
-        hello = next(event.message for event in mutual().client_side.events if isinstance(event, MessageSeen))
+        seen = next(event for event in mutual().client_side.events if isinstance(event, MessageSeen))
+        hello = seen.message
         assert isinstance(hello, ClientHello)
         suite = SUITES_12[CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]
         keys = MainSecret12(suite, bytes(48), (hello.random, bytes(32)), None, extended=False).keys()
@@ -436,7 +437,7 @@ class Compressed:
         self.deflaters = {role.sends: zlib.compressobj() for role in Role}
         answer = b"\2\0\0\x26\3\3" + bytes(32) + b"\0\xc0\x2f" + bytes((method,)) + b"\x0e\0\0\0"
         self.told = Told(b"CLIENT_RANDOM " + hello.random.hex().encode() + b" " + b"00" * 48)
-        talked(self.told, [(C2S, record(22, hello.raw)), (S2C, record(22, answer))])
+        talked(self.told, [(C2S, record(22, seen.raw)), (S2C, record(22, answer))])
         talked(self.told, [(C2S, record(22, b"\x10\0\0\2\1x")), (C2S, record(20, b"\1")), (S2C, record(20, b"\1"))])
 
     def deflated(self, direction: Direction, content: bytes) -> bytes:

@@ -23,6 +23,7 @@ from handfast.errors import PeerMisbehaved
 from handfast.handshake.identity import ProvenChain, judge_restored
 from handfast.handshake.needs import CheckReplay, Issue, Redeem
 from handfast.handshake.server_names import may_have_credentials
+from handfast.keys.transcript import without_binders
 from handfast.sessions.state import FORMAT, TicketState
 from handfast.wire.extensions import (
     EarlyDataIndicationNewSessionTicket,
@@ -162,12 +163,6 @@ def check_binder(
     if not ok:
         raise PeerMisbehaved("bad_binder")
     return received
-
-
-def without_binders(hello: bytes, offered: OfferedPsks | None) -> bytes:
-    """An encoded ClientHello up to its binders, which stand at its end. RFC 9846 4.3.11.2."""
-    binders = () if offered is None else offered.binders
-    return hello[: len(hello) - 2 - len(binders) - sum(map(len, binders))]
 
 
 # Early data

@@ -229,5 +229,6 @@ _NOTES = {
     "renegotiation": "then another handshake (renegotiation)",
     "compressed": "records are compressed",
     "heartbleed": "a heartbeat asked for more than it held (Heartbleed)",
+    "binder_not_checked": "the PSK binder is not checked, as the PSK is not known",
     "sslv2_hello": "the hello came in the framing of SSL 2.0",
 }

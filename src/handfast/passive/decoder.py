@@ -25,6 +25,7 @@ from handfast.events import (
 )
 from handfast.keys import secret_names as keylog
 from handfast.passive import sslv2
+from handfast.passive.binders import check_binders
 from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12
 from handfast.passive.handshake13 import Handshake13
 from handfast.passive.inflating import Inflater
@@ -341,10 +342,11 @@ class Decoder:
         elif direction is C2S and self._server_hello is not None:
             self._proofs.add(raw, self._sides[direction].epoch)
             return
+        derived = check_binders(self._watch, message, raw, self._proofs.hash_with, self._known)
         self._proofs.add(raw, Epoch.PLAINTEXT)
         self._hello = message
         if not self._before_13:
-            self._handshake_13.client_hello(message, raw, self._known.of(message.random))
+            self._handshake_13.client_hello(message, raw, {**derived, **self._known.of(message.random)})
 
     def _take_server_hello(self, hello: ServerHello) -> None:
         self._server_hello = hello
