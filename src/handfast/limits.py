@@ -8,6 +8,8 @@ from __future__ import annotations
 # Records. RFC 9846 5.1, 5.2 and 5.4.
 RECORD_HEADER = 5
 MAX_PLAINTEXT = 2**14
+# ... and, of recordings of old connections only, compressed (RFC 5246 6.2.2).
+MAX_COMPRESSED = MAX_PLAINTEXT + 1024
 MAX_INNER_PLAINTEXT = 2**14 + 1
 MAX_CIPHERTEXT_13 = 2**14 + 256
 # The content type and the tag: a protected record of TLS 1.3 has no less.
@@ -169,6 +171,12 @@ SERVE_CONNECTIONS = 128
 
 # Of a recording: bytes of one direction that wait for a missing segment; Linux lets a window grow to 6 MiB (tcp_rmem).
 REASSEMBLY_BYTES = 8 * 1024 * 1024
+# ... and bytes of one direction that came last, with which those that are sent again are compared: a record.
+RETRANSMISSION_BYTES = 16 * 1024
+# ... and what compressed records (RFC 3749) may inflate to in each direction: so many times what came, after the first
+# MiB. Text shrinks to a tenth; DEFLATE can make a thousandth of zeros.
+INFLATION_RATIO = 100
+INFLATED_FREELY = 1024 * 1024
 # ... and connections that are followed at once; the one that was silent longest makes room.
 RECORDED_CONNECTIONS = 16 * 1024
 # ... and bytes of another protocol (STARTTLS, a proxy) in each direction, behind which TLS is still looked for: SMTP's
@@ -178,6 +186,8 @@ RECORDED_PROLOGUE = 64 * 1024
 RECORDED_WAITING = 64 * 1024 * 1024
 # Text that is read of a paste: some hundred handshakes as openssl -msg prints them.
 PASTED_BYTES = 4 * 1024 * 1024
+# PSK binders of a recorded hello that are checked; real clients offer one or two.
+BINDERS_CHECKED = 16
 # Values of one secret that a key log may hold, as merged ones do: each may have to be tried.
 KEY_LOG_VALUES = 8
 # A block of a capture file, which is held in memory: Wireshark's limit (WTAP_MAX_PACKET_SIZE_DBUS). And the interfaces

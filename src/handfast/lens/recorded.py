@@ -146,7 +146,8 @@ class RecordedOutcome:
             f"{one.shown_by}'s chain {TICK if one.accepted else f'{CROSS} {escape(one.explanation)}'}"
             for one in judgements
         ]
-        said += [_NOTES[code].format(counted(number, "gap")) for code, number in self._notes.items() if code in _NOTES]
+        notes = {code: counted(number, _NOUNS.get(code, code)) for code, number in self._notes.items()}
+        said += [_NOTES[code].format(words) for code, words in notes.items() if code in _NOTES]
         return "; ".join(said)
 
     def _verdict(self, describer: Describer) -> str:
@@ -222,10 +223,13 @@ class RecordedOutcome:
         return ", ".join(f"{role} {', '.join(found[:6])}" for role, found in by_sender.items() if found)
 
 
+_NOUNS = {"changed_retransmission": "changed retransmission"}
 _NOTES = {
     "gap": "the recording has {}",
+    "changed_retransmission": "the recording has {}: other bytes came again, the first were read",
     "renegotiation": "then another handshake (renegotiation)",
     "compressed": "records are compressed",
     "heartbleed": "a heartbeat asked for more than it held (Heartbleed)",
+    "binder_not_checked": "the PSK binder is not checked, as the PSK is not known",
     "sslv2_hello": "the hello came in the framing of SSL 2.0",
 }
