@@ -9,7 +9,7 @@ from tests.syntax import ROOT, SOURCE
 
 LAYERS: tuple[dict[str, str], ...] = (
     {
-        "registry": "IANA's numbers and their names",
+        "registry": "IANA's numbers, their names and what they mean",
         "limits": "every limit, with the source of its value",
         "text": "escaping of foreign text",
         "der": "a little DER",

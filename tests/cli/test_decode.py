@@ -317,6 +317,14 @@ def test_a_paste(run, tmp_path, name):
     assert result.out.splitlines()[-1].startswith("JA4 t13d")
 
 
+@pytest.mark.parametrize("form", [(), ("-x",)])
+def test_a_paste_is_explained_if_asked(run, tmp_path, form):
+    (tmp_path / "paste.txt").write_text(PASTES["plain"])
+    sentence = "        The client opens the handshake and offers everything that it can do. (RFC 9846 4.2.2)\n"
+    assert run("decode", "--hex", "--explain", *form, tmp_path / "paste.txt").out.count(sentence) == 1
+    assert sentence not in run("decode", "--hex", *form, tmp_path / "paste.txt").out
+
+
 def test_a_paste_that_was_cut(run, tmp_path):
     (tmp_path / "paste.txt").write_text(HELLO[:-100].hex())
     result = run("decode", "--hex", tmp_path / "paste.txt")

@@ -66,6 +66,7 @@ _STEP = 1000
 @click.option("--write", type=_FILE, metavar="FILE", help="Write their packets and keys to a new pcapng file.")
 @click.option("--no-secrets", is_flag=True, help="Write no keys, so that the file can be shared.")
 @click.option("-x", "every_byte", is_flag=True, help="Show every byte beside its field.")
+@options.explain_option
 @click.option("--summary", is_flag=True, help="One line per connection.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per event, the outcome last.")
 @click.option(
@@ -86,6 +87,7 @@ def command(
     write: Path | None,
     no_secrets: bool,
     every_byte: bool,
+    explain: bool,
     summary: bool,
     as_json: bool,
     secrets: str | None,
@@ -98,6 +100,8 @@ def command(
         raise bad_option("CAPTURE", "give a file, - or -i", "handfast decode capture.pcapng, or handfast decode -i lo")
     if summary and as_json:
         raise bad_option("--json", "--summary is text", "leave one of them out")
+    if explain and (summary or as_json):
+        raise bad_option("--explain", "only fields and bytes are explained", "leave --summary and --json out")
     if no_secrets and write is None:
         raise bad_option("--no-secrets", "there is no --write that it speaks of", "give --write FILE too")
     known = dict(map(_psk, psks))
@@ -107,6 +111,7 @@ def command(
         levels=_LEVELS[secrets],
         secrets=cast(Any, secrets or "none"),
         verifier=_verifier(cacert),
+        explain=explain,
     )
     if hexadecimal:
         return _explain(view, cast(str, capture))

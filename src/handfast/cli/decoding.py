@@ -129,6 +129,7 @@ class Decoding:
         levels: frozenset[SecretLevel],
         secrets: Literal["none", "traffic", "all"],
         verifier: Verifier | None,
+        explain: bool = False,
     ) -> None:
         self.wanted = wanted
         self.names_keys = False
@@ -139,6 +140,7 @@ class Decoding:
         self._levels = levels
         self._secrets = secrets
         self._verifier = verifier
+        self._explain = explain
         self._live: dict[Flow, _Shown] = {}
         # What is to be printed: not by an observer, which must not raise when its output is closed.
         self._output: list[str] = []
@@ -179,6 +181,7 @@ class Decoding:
                 secrets=self._secrets,
                 label=str(flow.number),
                 describer=DESCRIBER,
+                explain=self._explain,
             )
             observers.append(trace)
             sinks.append(trace.secret)
@@ -248,6 +251,7 @@ class Decoding:
             detail="bytes" if self._form == "bytes" else "fields",
             secrets=self._secrets,
             describer=DESCRIBER,
+            explain=self._explain,
         )
         observer: Observer = trace
         if self._form == "json":
