@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 import handfast
 from handfast.errors import ApiMisuse
-from handfast.io.sslcontext import hooks
+from handfast.io.sslcontext import hooks, peercert
 from handfast.io.sslcontext.connection import TLSConnection
 from tests import certificates
 from tests.softhsm import Tokens
@@ -170,6 +170,15 @@ def test_getpeercert_is_the_stock_dictionary(version, files: Files) -> None:
         assert mine.getpeercert() == reference
         assert list(mine.getpeercert()) == list(reference)
         assert stock.getpeercert() is not None
+
+
+def test_large_certificates_of_peers_are_decoded_and_not_remembered() -> None:
+    names = [f"{number}.{'long' * 10}.example" for number in range(200)]
+    large = certificates.ca().server(*names).chain[0]
+    assert len(large) > 4096
+    before = peercert._decoded_or_remembered.cache_info().currsize
+    assert len(peercert.decoded(large)["subjectAltName"]) == len(names)
+    assert peercert._decoded_or_remembered.cache_info().currsize == before
 
 
 def test_getpeercert_of_an_unverified_peer_is_empty(files: Files) -> None:

@@ -36,6 +36,7 @@ from handfast.wire.messages import ClientHello, Finished, ServerHello
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_CHECKS_SHOWN = 6
 TICK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 _SENDERS = {role.sends: role for role in Role}
 _SILENT = frozenset({AlertDescription.close_notify, AlertDescription.user_canceled})
@@ -84,13 +85,19 @@ class RecordedOutcome:
             case Negotiated():
                 self.negotiated = event
             case Checked():
-                self._checks.append(event)
+                self._check(event)
             case AlertSeen():
                 self._alert(event)
             case Noted():
                 self._notes[event.code] = self._notes.get(event.code, 0) + 1
             case Closed():
                 self._closed.append(event.direction)
+
+    def _check(self, check: Checked) -> None:
+        """Keep a check that is shown: the first of each side, and the first that is wrong."""
+        of_its_side = sum(known.direction is check.direction for known in self._checks)
+        if of_its_side < _CHECKS_SHOWN or (not check.ok and all(known.ok for known in self._checks)):
+            self._checks.append(check)
 
     def _record(self, record: RecordSeen) -> None:
         if record.unreadable_reason:
@@ -220,7 +227,7 @@ class RecordedOutcome:
             ]
             for role in (Role.SERVER, Role.CLIENT)
         }
-        return ", ".join(f"{role} {', '.join(found[:6])}" for role, found in by_sender.items() if found)
+        return ", ".join(f"{role} {', '.join(found[:_CHECKS_SHOWN])}" for role, found in by_sender.items() if found)
 
 
 _NOUNS = {"changed_retransmission": "changed retransmission"}

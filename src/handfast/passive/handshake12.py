@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from handfast.crypto import signatures
 from handfast.events import Checked, Epoch, EventDispatcher, KeysChanged, Negotiated
 from handfast.keys.schedule12 import MAIN_SECRET_LENGTH, DirectionKeys
+from handfast.limits import MAX_HANDSHAKE_BYTES
 from handfast.passive.legacy import main_secret, protection
 from handfast.passive.legacy_keys import LegacyKeys
 from handfast.passive.selected import selected_protocol
@@ -54,7 +55,9 @@ class Handshake12:
         self._suite = suite
         known = [secret for secret in secrets if len(secret) == MAIN_SECRET_LENGTH]
         self._known = known if hellos[0] is not None else []
-        self._messages = messages if hellos[0] is not None else None
+        # All messages so far; None once some are missing, or there are more than one handshake may have.
+        self._messages = None if messages is None or hellos[0] is None else [messages]
+        self._size = 0 if messages is None else len(messages)
         self._leaves: dict[Role, bytes] = {}
         self._main_secret: OldMainSecret | None = None
         self._keys: dict[Role, Keys] = {}
@@ -108,12 +111,22 @@ class Handshake12:
             self._derive()
 
     def _add(self, raw: bytes) -> None:
-        if self._messages is not None:
-            self._messages += raw
+        if self._messages is None:
+            return
+        self._messages.append(raw)
+        self._size += len(raw)
+        # Of both directions. What comes behind the second Finished belongs to no proof of this handshake.
+        if len(self._finished) == len(Role) or self._size > 2 * MAX_HANDSHAKE_BYTES:
+            self._messages = None
+
+    @property
+    def _transcript(self) -> bytes | None:
+        return None if self._messages is None else b"".join(self._messages)
 
     def take(self, sender: Role, message: HandshakeMessage) -> None:
         """Tell what a message causes, which has been told itself."""
-        before = self._messages if self._is_due(sender) else None
+        proof = self._believed and isinstance(message, CertificateVerify | Finished)
+        before = self._transcript if proof and self._is_due(sender) else None
         self._add(message.raw)
         if not self._believed:
             return
@@ -167,7 +180,8 @@ class Handshake12:
             return
         seed = b"".join(self._randoms)
         if extended:
-            seed = b"" if self._messages is None else self._suite.hash.digest(self._messages)
+            transcript = self._transcript
+            seed = b"" if transcript is None else self._suite.hash.digest(transcript)
         label = "extended master secret" if extended else "master secret"
         self._report("main_secret", label, ("shared_secret",), seed, self._known[0])
         self._put_on(extended=extended)
