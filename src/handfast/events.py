@@ -13,7 +13,7 @@ can tell it. Events are built only when somebody listens.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import lru_cache
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 
 __all__ = [
+    "CHECKS",
     "AlertSeen",
     "CertificateChosen",
     "Checked",
@@ -80,12 +81,12 @@ class Event:
 
 @dataclass(slots=True, kw_only=True)
 class RecordSeen(Event):
-    """One record crossed the wire. ``index`` counts the records of that direction from 0.
+    """One record crossed the wire, the unit in which TLS protects what it sends. RFC 9846 5.
 
-    ``header`` is 5 bytes; ``body`` is what stands on the wire after it; ``content_type`` and ``content`` are what it
-    held once opened (equal to header[0] and body for plaintext); ``padding`` counts the zero bytes after the content.
-    ``unreadable_reason`` says in words why the content could not be read, which then is b""; "" for a record that was
-    opened.
+    ``index`` counts the records of that direction from 0. ``header`` is 5 bytes; ``body`` is what stands on the wire
+    after it; ``content_type`` and ``content`` are what it held once opened (equal to header[0] and body for plaintext);
+    ``padding`` counts the zero bytes after the content. ``unreadable_reason`` says in words why the content could not
+    be read, which then is b""; "" for a record that was opened.
     """
 
     direction: Direction
@@ -101,7 +102,10 @@ class RecordSeen(Event):
 
 @dataclass(slots=True, kw_only=True)
 class MessageSeen(Event):
-    """One handshake message. ``raw`` is its 4-byte header and body; ``records`` are the indexes of its records."""
+    """One handshake message came to its end. RFC 9846 4.
+
+    ``raw`` is its 4-byte header and body; ``records`` are the indexes of its records.
+    """
 
     direction: Direction
     epoch: Epoch
@@ -126,7 +130,10 @@ class SecretDerived(Event):
 
 @dataclass(slots=True, kw_only=True)
 class KeysChanged(Event):
-    """From the next record on that is no change_cipher_spec, this direction is protected by the keys of ``epoch``."""
+    """From the next record on other keys protect this direction. RFC 9846 7.3.
+
+    That is the next which is no change_cipher_spec; the keys are those of ``epoch``.
+    """
 
     direction: Direction
     epoch: Epoch
@@ -135,7 +142,10 @@ class KeysChanged(Event):
 
 @dataclass(slots=True, kw_only=True)
 class Checked(Event):
-    """A proof was computed and compared. ``what`` names it; ``content`` is what was signed or MACed; RFC 9846 4.5."""
+    """A proof was computed and compared. RFC 9846 4.5.
+
+    ``what`` names it, as a key of ``CHECKS``; ``content`` is what was signed or MACed.
+    """
 
     direction: Direction
     what: str
@@ -145,9 +155,18 @@ class Checked(Event):
     ok: bool
 
 
+# What each proof shows, by ``Checked.what``.
+CHECKS: Mapping[str, str] = {
+    "Finished": "The sender has the keys, and saw the same messages as the receiver. RFC 9846 4.5.3.",
+    "CertificateVerify": "The sender has the private key of the certificate that it showed. RFC 9846 4.5.2.",
+    "PSK binder": "The client has the pre-shared key, and its hello was not changed. RFC 9846 4.3.11.2.",
+    "ServerKeyExchange": "The server has its certificate's private key, and made the key share. RFC 5246 7.4.3.",
+}
+
+
 @dataclass(slots=True, kw_only=True)
 class NeedAsked(Event):
-    """The handshake waits for something other than the peer: a signer, a verifier, a resolver."""
+    """The handshake waits for something other than the peer: a signer, a verifier or a name to be looked up."""
 
     what: str
     where: str
@@ -155,7 +174,10 @@ class NeedAsked(Event):
 
 @dataclass(slots=True, kw_only=True)
 class NeedAnswered(Event):
-    """What ``NeedAsked`` spoke of came, after ``seconds``."""
+    """What the handshake waited for came.
+
+    ``NeedAsked`` spoke of it, ``seconds`` before.
+    """
 
     what: str
     seconds: float
@@ -163,8 +185,9 @@ class NeedAnswered(Event):
 
 @dataclass(slots=True, kw_only=True)
 class Negotiated(Event):
-    """EncryptedExtensions completes the parameters of the connection; they are numbers of their registries.
+    """Both sides have agreed on version, suite, group and protocol. RFC 9846 2.
 
+    EncryptedExtensions completes the parameters of the connection; they are numbers of their registries.
     ``server_name`` is the name that the client's hello asks for.
     """
 
@@ -193,7 +216,7 @@ class Considered:
 
 @dataclass(slots=True, kw_only=True)
 class CertificateChosen(Event):
-    """Why this side shows the certificate it shows, or none.
+    """This side chose the certificate to show, or to show none. RFC 9846 4.5.1.
 
     ``hints`` are the DER CA names of the request that it answers, None if it answers none. ``considered`` are all
     candidates in their order; a server tells them only where it has several.
@@ -209,7 +232,10 @@ class CertificateChosen(Event):
 
 @dataclass(slots=True, kw_only=True)
 class PeerJudged(Event):
-    """The peer's certificate chain (DER, leaf first) and the verdict on it."""
+    """The peer's certificates were judged. RFC 5280 6.
+
+    ``chain`` is what it showed (DER, leaf first), ``verdict`` what came of it.
+    """
 
     direction: Direction
     chain: tuple[bytes, ...] = field(repr=False)
@@ -218,16 +244,17 @@ class PeerJudged(Event):
 
 @dataclass(slots=True, kw_only=True)
 class HandshakeComplete(Event):
-    """This side's handshake is over: it may send and receive application data."""
+    """This side's handshake is over: it may send and receive application data. RFC 9846 2."""
 
     info: ConnectionInfo
 
 
 @dataclass(slots=True, kw_only=True)
 class AlertSeen(Event):
-    """An alert crossed the wire. ``authenticated`` is False for a plaintext one.
+    """An alert crossed the wire. RFC 9846 6.
 
-    ``error`` is why this side sent it, if it did: a recording does not know.
+    ``authenticated`` is False for a plaintext one. ``error`` is why this side sent it, if it did: a recording does not
+    know.
     """
 
     direction: Direction
@@ -239,11 +266,11 @@ class AlertSeen(Event):
 
 @dataclass(slots=True, kw_only=True)
 class Closed(Event):
-    """A direction ended; told once for each.
+    """One direction of the connection ended. RFC 9846 6.1.
 
-    ``how`` is ``close_notify`` or ``alert`` (any other that ends it) for what TLS itself said; ``eof`` or ``reset`` for
-    a transport that ended, or that a live side gave up, without a word of TLS. Only a recording says ``not_tls`` (what
-    follows is no TLS record), and then follows that direction no further.
+    It is told once for each. ``how`` is ``close_notify`` or ``alert`` (any other that ends it) for what TLS itself
+    said; ``eof`` or ``reset`` for a transport that ended, or that a live side gave up, without a word of TLS. Only a
+    recording says ``not_tls`` (what follows is no TLS record), and then follows that direction no further.
     """
 
     direction: Direction
@@ -252,9 +279,9 @@ class Closed(Event):
 
 @dataclass(slots=True, kw_only=True)
 class Noted(Event):
-    """Something about a recording, which only a recording tells; docs/events.md lists the codes.
+    """A recording says something about itself.
 
-    ``text`` is a clause in words; what of it a peer chose is escaped.
+    docs/events.md lists the codes. ``text`` is a clause in words; what of it a peer chose is escaped.
     """
 
     direction: Direction
@@ -264,10 +291,10 @@ class Noted(Event):
 
 @dataclass(slots=True, kw_only=True)
 class ConnectionSeen(Event):
-    """A recording tells the events of another connection from here on; ``number`` counts them from 1.
+    """A recording tells the events of another connection from here on.
 
-    ``client`` and ``server`` are addresses with their ports; ``prologue`` names the protocol that was spoken before
-    TLS, "" for none.
+    ``number`` counts them from 1. ``client`` and ``server`` are addresses with their ports; ``prologue`` names the
+    protocol that was spoken before TLS, "" for none.
     """
 
     number: int

@@ -425,6 +425,14 @@ def test_a_trace_goes_to_stderr_and_says_which_roots_were_used(run, pki):
     assert "\x1b" not in result.err
 
 
+def test_a_trace_explains_if_asked(run, pki):
+    with https_server() as port:
+        result = run("connect", "--trace=fields", "--explain", url(port), *pki.trust)
+    assert (
+        result.err.count("The client opens the handshake and offers everything that it can do. (RFC 9846 4.2.2)") == 1
+    )
+
+
 def test_a_key_log_is_private_appended_to_and_announced(run, pki, tmp_path):
     path = tmp_path / "keys.log"
     path.write_text("# kept\n")

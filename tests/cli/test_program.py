@@ -58,6 +58,8 @@ def test_version(run):
         (["connect", "--trac", "a:1"], ["no such option: --trac", "did you mean --trace?"]),
         (["connect", "--trace=everything", "a:1"], ["--trace", "'names', 'fields', 'bytes'"]),
         (["connect", "--secrets", "a:1"], ["--secrets", "no --trace", "--trace=bytes"]),
+        (["connect", "--explain", "a:1"], ["--explain", "no --trace", "--trace=fields"]),
+        (["decode", "--explain", "--json", "a"], ["--explain", "--json"]),
         (["connect", "--suites", "TLS_NULL", "a:1"], ["--suites", "'TLS_NULL'", "TLS_AES_128_GCM_SHA256"]),
         (["connect", "--suites", "TLS_RSA_WITH_AES_128_CBC_SHA", "a:1"], ["does not speak"]),
         (["connect", "--groups", "ffdhe2048", "a:1"], ["--groups", "does not speak ffdhe2048", "X25519MLKEM768"]),

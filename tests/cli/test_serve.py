@@ -183,6 +183,7 @@ def test_a_port_that_is_taken(run, pki):
         (("--client-auth", "require_and_verify"), ("--client-ca",)),
         (("--client-auth", "none", "--client-ca", "ca.pem"), ("--client-ca", "none")),
         (("--secrets",), ("--trace",)),
+        (("--explain",), ("--trace",)),
         (("--require-later", "--client-auth", "none"), ("--require-later", "none")),
         (("--require-later", "--tls", "1.2"), ("--require-later", "TLS 1.3")),
         (("--require-later", "--client-ca", "ca.pem", "--tls", "1.2"), ("--require-later", "TLS 1.3")),

@@ -61,7 +61,7 @@ def client_config(*issued: Issued, **settings: Any) -> ClientConfig:
 
 @dataclass
 class Watched:
-    """What the lenses of one side saw."""
+    """What the lenses of one side saw; ``story`` has events and secrets in their order."""
 
     role: Role
     detail: Any = "names"
@@ -70,6 +70,7 @@ class Watched:
     lines: list[str] = field(default_factory=list)
     events: list[Any] = field(default_factory=list)
     revealed: list[Secret] = field(default_factory=list)
+    story: list[Any] = field(default_factory=list)
     error: HandfastError | None = None
 
     def __post_init__(self) -> None:
@@ -79,8 +80,8 @@ class Watched:
     @property
     def lenses(self) -> dict[str, Any]:
         return {
-            "observers": (self.trace, self.outcome, self.events.append),
-            "secret_sinks": (self.trace.secret, self.revealed.append),
+            "observers": (self.trace, self.outcome, self.events.append, self.story.append),
+            "secret_sinks": (self.trace.secret, self.revealed.append, self.story.append),
         }
 
     @property

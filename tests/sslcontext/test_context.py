@@ -187,6 +187,17 @@ def test_getpeercert_of_an_unverified_peer_is_empty(files: Files) -> None:
     assert "no root is trusted" in handfast.info(pair.server).client_cert_error
 
 
+def test_what_clients_are_asked_is_a_word_or_a_member(contexts) -> None:
+    server, _ = contexts
+    server.client_auth = "require_any"
+    assert server.client_auth is handfast.ClientAuth.REQUIRE_ANY
+    assert server.verify_mode is ssl.CERT_REQUIRED
+    with pytest.raises(ValueError, match=r"'require' is none of none, request.*give \"none\""):
+        server.client_auth = "require"
+    made = handfast.create_default_context(ssl.Purpose.CLIENT_AUTH, client_auth="request")
+    assert made.client_auth is handfast.ClientAuth.REQUEST
+
+
 def test_connections_keep_the_configuration_that_they_were_wrapped_with(contexts, files: Files) -> None:
     server, client = contexts
     client.set_alpn_protocols(["h2"])

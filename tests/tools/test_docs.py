@@ -1,4 +1,4 @@
-"""docs/endpoint.md and docs/errors.md say what the code does."""
+"""docs/endpoint.md, docs/errors.md and docs/messages.md say what the code does."""
 
 from __future__ import annotations
 
@@ -22,6 +22,8 @@ from handfast.tools.endpoint.report import (
     PresentedCertificate,
 )
 from handfast.tools.pages.error_codes import classes, error_table
+from handfast.tools.pages.messages import message_page
+from tests.sentences import all_sentences
 
 DOCS = Path(__file__).parents[2] / "docs"
 ENDPOINT = (DOCS / "endpoint.md").read_text()
@@ -70,3 +72,16 @@ def test_the_page_of_errors_has_every_code_and_says_what_it_means():
     assert [code for code, _, _ in rows] == [code for kind in classes() for code in kind.catalogue]
     for code, _, meaning in rows:
         assert re.sub(r"\*\w+\*", "", meaning).strip(" :"), code
+
+
+def test_the_page_of_messages_is_current_and_has_every_sentence():
+    page = (DOCS / "messages.md").read_text()
+    assert page == message_page(), "write it anew: python -m handfast.tools.pages.messages > docs/messages.md"
+    # Only its section is shown, of bytes that do not decode.
+    assert [text for text in all_sentences() if text not in page] == ["The rules by which bytes are read."]
+
+
+def test_the_links_of_the_page_of_messages_lead_to_its_headings():
+    page = (DOCS / "messages.md").read_text()
+    headings = set(re.findall(r"^### (\w+)$", page, re.MULTILINE))
+    assert set(re.findall(r"\(#(\w+)\)", page)) <= headings

@@ -21,7 +21,8 @@ from handfast.engine import ClientConfig
 from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError, PeerRejected, bad_option
 from handfast.io import sockets
 from handfast.io.failure_log import address_text
-from handfast.lens.outcome import Cause, CauseCode, Manner, Outcome
+from handfast.lens.outcome import Outcome
+from handfast.outcome.cause import Cause, CauseCode, Manner
 from handfast.registry import ProtocolVersion
 from handfast.roles import Role
 from handfast.sessions.cache import SessionCache
@@ -132,6 +133,7 @@ def command(
     resume: bool,
     early_data: Path | None,
     trace: str | None,
+    explain: bool,
     secrets: str | None,
     keylog: Path | None,
     pcapng: Path | None,
@@ -154,7 +156,8 @@ def command(
     settings |= {"sessions": sessions, "early_data_with_client_identity": sessions is not None}
     config = _config(settings, traced=trace is not None, **shared)
     conversation = Conversation(http, key_update, b"" if early_data is None else read(early_data))
-    lenses = Lenses(Role.CLIENT, trace, secrets, keylog if keylog is not None else keylog_of_environment(), pcapng)
+    keys = keylog if keylog is not None else keylog_of_environment()
+    lenses = Lenses(Role.CLIENT, trace, secrets, keys, pcapng, explain=explain)
     if not config.enforce_verdict:
         ui.warn("-k: whoever answers is believed; the line below says who it was, and whether that was verified")
     with deadline(max_time):

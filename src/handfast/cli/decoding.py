@@ -16,11 +16,11 @@ import click
 from handfast.cli import ui, verdict_words
 from handfast.errors import bad_option
 from handfast.events import Event, EventDispatcher, Observer, SecretSink
-from handfast.lens.describer import Describer
 from handfast.lens.json_events import JsonEvents
 from handfast.lens.keylog import KeyLog
 from handfast.lens.recorded import Judgement, RecordedOutcome
 from handfast.lens.trace import Trace
+from handfast.outcome.describer import Describer
 from handfast.roles import Role
 from handfast.text import escape
 
@@ -129,6 +129,7 @@ class Decoding:
         levels: frozenset[SecretLevel],
         secrets: Literal["none", "traffic", "all"],
         verifier: Verifier | None,
+        explain: bool = False,
     ) -> None:
         self.wanted = wanted
         self.names_keys = False
@@ -139,8 +140,9 @@ class Decoding:
         self._levels = levels
         self._secrets = secrets
         self._verifier = verifier
+        self._explain = explain
         self._live: dict[Flow, _Shown] = {}
-        # What is to be printed: not by an observer, which must not raise when nobody reads any more.
+        # What is to be printed: not by an observer, which must not raise when its output is closed.
         self._output: list[str] = []
 
     def flush(self) -> None:
@@ -179,6 +181,7 @@ class Decoding:
                 secrets=self._secrets,
                 label=str(flow.number),
                 describer=DESCRIBER,
+                explain=self._explain,
             )
             observers.append(trace)
             sinks.append(trace.secret)
@@ -248,6 +251,7 @@ class Decoding:
             detail="bytes" if self._form == "bytes" else "fields",
             secrets=self._secrets,
             describer=DESCRIBER,
+            explain=self._explain,
         )
         observer: Observer = trace
         if self._form == "json":

@@ -1,4 +1,4 @@
-"""What --trace, --secrets, --keylog, --pcapng and $HANDFAST_LOG ask for, made anew for each connection of a run."""
+"""What --trace, --keylog, --pcapng, $HANDFAST_LOG and their like ask for, made anew for each connection of a run."""
 
 from __future__ import annotations
 
@@ -29,10 +29,20 @@ class Lenses:
     """The lenses of one run of one verb. Raises ConfigError for a key log or capture that cannot be written to."""
 
     def __init__(
-        self, role: Role, trace: str | None, secrets: str | None, keylog: Path | None, pcapng: Path | None = None
+        self,
+        role: Role,
+        trace: str | None,
+        secrets: str | None,
+        keylog: Path | None,
+        pcapng: Path | None = None,
+        *,
+        explain: bool = False,
     ) -> None:
         if secrets is not None and trace is None:
             raise bad_option("--secrets", "there is no --trace to show them in", "give --trace=bytes too")
+        if explain and trace is None:
+            raise bad_option("--explain", "there is no --trace to explain", "give --trace=fields too")
+        self._explain = explain
         self._role = role
         self._trace: Any = trace or ("names" if _log_level() == "trace" else None)
         self._secrets: Any = secrets or "none"
@@ -47,7 +57,14 @@ class Lenses:
         sinks: list[SecretSink] = [] if self._keylog is None else [self._keylog]
         label = str(next(self._numbers))
         if self._trace is not None:
-            trace = Trace(ui.trace, detail=self._trace, secrets=self._secrets, label=label, describer=DESCRIBER)
+            trace = Trace(
+                ui.trace,
+                detail=self._trace,
+                secrets=self._secrets,
+                label=label,
+                describer=DESCRIBER,
+                explain=self._explain,
+            )
             observers.append(trace)
             sinks.append(trace.secret)
         return outcome, observers, sinks

@@ -44,7 +44,7 @@ GROUPS = {
     ),
     "Who we are": ("cert", "key", "key_password_file", "post_handshake_auth", "reload"),
     "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "early_data"),
-    "What is shown": ("trace", "every_byte", "summary", "as_json", "secrets", "keylog", "pcapng"),
+    "What is shown": ("trace", "explain", "every_byte", "summary", "as_json", "secrets", "keylog", "pcapng"),
 }  # fmt: skip
 _OTHER = "Other"
 
@@ -171,8 +171,14 @@ def session_options(command: F) -> F:
     )(command)
 
 
+def explain_option(command: F) -> F:
+    """--explain."""
+    words = "Say in the trace what each message, secret, proof and alert is, and in which RFC."
+    return click.option("--explain", is_flag=True, help=words)(command)
+
+
 def lens_options(command: F) -> F:
-    """--trace, --secrets, --keylog, --pcapng."""
+    """--trace, --explain, --secrets, --keylog, --pcapng."""
     return together(
         click.option(
             "--trace",
@@ -182,6 +188,7 @@ def lens_options(command: F) -> F:
             metavar="[=fields|=bytes]",
             help="Show every message on standard error; with =fields every field, with =bytes every byte.",
         ),
+        explain_option,
         click.option(
             "--secrets",
             cls=OptionalValue,

@@ -87,6 +87,7 @@ def command(
     reload: bool,
     early_data: bool,
     trace: str | None,
+    explain: bool,
     secrets: str | None,
     keylog: Path | None,
     pcapng: Path | None,
@@ -109,7 +110,7 @@ def command(
         raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
     config = replace(config, client_auth=at_once)
     application = _application(app, key_update=key_update, require_later=require_later)
-    lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng)
+    lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng, explain=explain)
     with _watcher(config) if reload else nullcontext():
         if application is not None:
             _serve_application(application, host, port, config, lenses)

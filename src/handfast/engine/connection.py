@@ -171,7 +171,7 @@ class Connection(Driver):
         content = memoryview(data).cast("B")
         if not content:
             return
-        # Whoever hears of the records may call back in, between two keys at worst.
+        # An observer of the records may call back in, between two keys at worst.
         self._busy = self._watch.wants_secrets
         try:
             if self._post is not None and self._post.write_keys_due(len(content)):

@@ -144,7 +144,7 @@ class Driver(Ends):
         """Put the need to its handler. False if the answer comes later, by ``answer``."""
         if self._watch.active:
             self._asked_at = self._seams.monotonic()
-        # After the handshake too nobody may call back in.
+        # After the handshake too no callback may enter again.
         before, self._busy = self._busy, True
         try:
             answer = need.ask()

@@ -139,7 +139,7 @@ def ticket_keeper(
     def keep(message: NewSessionTicket) -> None:
         nonlocal left
         if chains is None and hs.info.client_auth_requested:
-            # Who the function would say we are next time nobody knows.
+            # Whose credentials the function would give next time is not known.
             return
         # What we show after the handshake counts for the tickets that come after that.
         shown = hs.info.certificate_sent

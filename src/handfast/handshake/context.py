@@ -69,7 +69,7 @@ class Expect:
         return " or ".join(dict.fromkeys(kind.__name__ for kind in self.kinds))
 
 
-# A handshake waits for the same few kinds each time; what says so can be shared, since nobody answers it by name.
+# A handshake waits for the same few kinds each time; what says so can be shared, since no answer is tied to it.
 _expecting = cache(Expect)
 
 Step: TypeAlias = Expect | Need

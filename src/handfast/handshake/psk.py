@@ -23,7 +23,7 @@ from handfast.wire.messages import HANDSHAKE_HEADER, ClientHello
 if TYPE_CHECKING:
     from handfast.handshake.context import ClientHandshake, ServerHandshake
     from handfast.keys.schedule import EarlySecret
-    from handfast.keys.transcript import Transcript
+    from handfast.keys.transcript import Transcript, without_binders
     from handfast.sessions.state import ClientSession, TicketState
 
 # What stands before a ticket in pre_shared_key: the extension's type and length, the lengths of all identities and of
@@ -186,9 +186,3 @@ def check_binder(
     if not ok:
         raise PeerMisbehaved("bad_binder")
     return received
-
-
-def without_binders(hello: bytes, offered: OfferedPsks | None) -> bytes:
-    """An encoded ClientHello up to its binders, which stand at its end. RFC 9846 4.3.11.2."""
-    binders = () if offered is None else offered.binders
-    return hello[: len(hello) - 2 - len(binders) - sum(map(len, binders))]

@@ -10,7 +10,7 @@ from handfast.wire.fields import Field, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from handfast.lens.describer import Describer
+    from handfast.outcome.describer import Describer
 
 _ROW = 16
 _BYTES_SHOWN = 48

@@ -20,14 +20,15 @@ from handfast.events import (
     Noted,
     RecordSeen,
 )
-from handfast.lens import fingerprints, offered
+from handfast.lens import fingerprints
 from handfast.lens import verdict_line as verdict
-from handfast.lens.describer import Describer
-from handfast.lens.outcome import CauseCode, Outcome
-from handfast.lens.summary import count
+from handfast.lens.outcome import Outcome
+from handfast.outcome import offered
+from handfast.outcome.cause import CauseCode
+from handfast.outcome.describer import Describer
 from handfast.registry import AlertDescription, AlertLevel, CipherSuite, ContentType, NamedGroup, ProtocolVersion
 from handfast.roles import Direction, Role
-from handfast.text import escape
+from handfast.text import counted, escape
 from handfast.wire import messages12
 from handfast.wire.extensions import SelectedPsk
 from handfast.wire.messages import ClientHello, Finished, ServerHello
@@ -145,7 +146,8 @@ class RecordedOutcome:
             f"{one.shown_by}'s chain {TICK if one.accepted else f'{CROSS} {escape(one.explanation)}'}"
             for one in judgements
         ]
-        said += [_NOTES[code].format(count(number, "gap")) for code, number in self._notes.items() if code in _NOTES]
+        notes = {code: counted(number, _NOUNS.get(code, code)) for code, number in self._notes.items()}
+        said += [_NOTES[code].format(words) for code, words in notes.items() if code in _NOTES]
         return "; ".join(said)
 
     def _verdict(self, describer: Describer) -> str:
@@ -197,7 +199,7 @@ class RecordedOutcome:
         if view.ca_names is None:
             asked = "no client certificate was requested" if server else "no certificates were read"
         else:
-            offer = f"it was offered {count(len(view.ca_names), 'CA name')}" if view.ca_names else "without CA names"
+            offer = f"it was offered {counted(len(view.ca_names), 'CA name')}" if view.ca_names else "without CA names"
             asked = f"the client was asked for a certificate and has shown none; {offer}"
         return f"{ok}, one-way: {f'{server}; ' if server else ''}{asked}"
 
@@ -221,10 +223,13 @@ class RecordedOutcome:
         return ", ".join(f"{role} {', '.join(found[:6])}" for role, found in by_sender.items() if found)
 
 
+_NOUNS = {"changed_retransmission": "changed retransmission"}
 _NOTES = {
     "gap": "the recording has {}",
+    "changed_retransmission": "the recording has {}: other bytes came again, the first were read",
     "renegotiation": "then another handshake (renegotiation)",
     "compressed": "records are compressed",
     "heartbleed": "a heartbeat asked for more than it held (Heartbleed)",
+    "binder_not_checked": "the PSK binder is not checked, as the PSK is not known",
     "sslv2_hello": "the hello came in the framing of SSL 2.0",
 }

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Literal
 
 from handfast.events import (
+    CHECKS,
     AlertSeen,
     CertificateChosen,
     Checked,
@@ -37,11 +38,12 @@ from handfast.events import (
     SecretDerived,
     SecretLevel,
 )
+from handfast.keys import secret_names
 from handfast.lens import summary
-from handfast.lens.certificates import DESCRIBER
 from handfast.lens.dump import dumped_fields, hexdump, named_fields, readable_dump
 from handfast.lens.key_schedule import KeySchedule
 from handfast.limits import MAX_LOG_LINE
+from handfast.outcome.certificate_words import DESCRIBER
 from handfast.registry import (
     AlertDescription,
     AlertLevel,
@@ -52,17 +54,20 @@ from handfast.registry import (
     ProtocolVersion,
     SignatureScheme,
 )
+from handfast.registry.meanings import meanings
+from handfast.registry.sentences import Explained, split
 from handfast.roles import Direction
 from handfast.text import escape
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
+from handfast.wire.explained import explained
 from handfast.wire.fields import fields_of, fields_of_struct
 from handfast.wire.messages import MESSAGES, CompressedCertificate, Finished
 from handfast.wire.messages_old import messages_of
 from handfast.wire.records import RecordHeader
 
 if TYPE_CHECKING:
-    from handfast.lens.describer import Describer
+    from handfast.outcome.describer import Describer
 
 Detail = Literal["names", "fields", "bytes"]
 Secrets = Literal["none", "traffic", "all"]
@@ -87,7 +92,8 @@ class Trace:
     """An observer that writes lines, and whose method ``secret`` is a secret sink.
 
     ``write`` gets each line without its line break; ``label`` is the first column, the connection's number.
-    ``describer`` puts certificates and names into words; without one they are described by their names.
+    ``describer`` puts certificates and names into words; without one they are described by their names. ``explain``
+    adds what each message, secret, proof and alert is, in a sentence with its section, where it comes first.
     """
 
     def __init__(
@@ -98,12 +104,15 @@ class Trace:
         secrets: Secrets = "none",
         label: str = "1",
         describer: Describer | None = None,
+        explain: bool = False,
     ) -> None:
         self._write = write
         self._detail = detail
         self._levels = _LEVELS[secrets]
         self._label = label
         self._describer = describer or DESCRIBER
+        self._explain = explain
+        self._explained: set[Explained] = set()
         self._values: dict[str, bytes | SecretLevel] = {}
         self._started: float | None = None
         self._heading_time = 0.0
@@ -149,6 +158,12 @@ class Trace:
                 return self._keys_changed(event)
             case _:
                 return map(_INDENT.__add__, one_line(event))
+
+    def _about(self, said: Explained) -> Iterator[str]:
+        """What something is, once in a connection."""
+        if self._explain and said.sentence and said not in self._explained:
+            self._explained.add(said)
+            yield f"{_DEEPER}{said.sentence} ({said.rfc})"
 
     # Headings
 
@@ -202,6 +217,7 @@ class Trace:
         facts = summary.facts(event.message, self._describer)
         title = f"{summary.name_of(event.message)}, {len(event.raw)} bytes{spread}"
         yield f"{_INDENT}{title}" + (f": {facts}" if facts else "")
+        yield from self._about(explained(type(event.message)))
         if isinstance(event.message, messages12.ServerHello):
             self._messages = messages_of(event.message.server_version)
         yield from self._fields(event.raw)
@@ -243,6 +259,8 @@ class Trace:
         level, name = AlertLevel.describe(event.level), AlertDescription.describe(event.description)
         trusted = "" if event.authenticated else ", not authenticated: anyone on the path can send it"
         yield f"{_INDENT}{level} {name} ({int(event.description)}){trusted}"
+        for said in meanings(AlertDescription, event.description):
+            yield from self._about(said)
         if event.error is not None:
             yield f"{_INDENT}because {event.error.explain()}"
 
@@ -258,6 +276,8 @@ class Trace:
         if self._detail == "names" and not self._levels:
             return
         yield f"{_INDENT}[secret] {event.name} = {_derivation(event)}"
+        texts = secret_names.MEANINGS if self._messages is MESSAGES else secret_names.MEANINGS_12
+        yield from self._about(secret_names.explained(event.name, texts))
         if self._detail == "bytes" and event.context:
             yield f"{_DEEPER}{_context_name(event.label)}: {event.context.hex()}"
         if isinstance(value, bytes):
@@ -272,6 +292,7 @@ class Trace:
         result = "is right" if event.ok else "is WRONG"
         if self._detail != "names" or not event.ok:
             yield f"{_INDENT}[check] {event.direction} {event.what} {result}"
+            yield from self._about(split(CHECKS.get(event.what)))
         if self._detail != "bytes":
             return
         if self._schedule is not None:

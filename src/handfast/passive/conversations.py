@@ -119,6 +119,8 @@ class _Conversation:
         self._foreign = False
         # Whether nothing more comes that could be told.
         self._gone = False
+        # Bytes that came again with another content, before TLS was seen.
+        self._changed = dict.fromkeys(self._streams, 0)
         self._time = 0.0
         self.opening = opening
 
@@ -142,6 +144,8 @@ class _Conversation:
             self._opened[sender] = True
         stream, other = self._streams[sender], self._streams[receiver]
         data = stream.take(segment)
+        if changed := stream.changed():
+            self._tell_changed(sender, changed)
         if data:
             self._data(sender, receiver, data)
         if segment.flags & ACK:
@@ -169,6 +173,8 @@ class _Conversation:
         self._foreign = self._gone = True
         self._decoder = None
         self._records.clear()
+        for stream in self._streams.values():
+            stream.forget()
         if self._flow is not None:
             self._conversations.is_over(self._flow)
             self._flow = None
@@ -192,6 +198,12 @@ class _Conversation:
             self._decoder.gap(self._direction(sender), missing)
         elif sender in self._records:
             self._records[sender].lose()
+
+    def _tell_changed(self, sender: Endpoint, count: int) -> None:
+        if self._decoder is not None:
+            self._decoder.changed(self._direction(sender), count)
+        else:
+            self._changed[sender] += count
 
     def _data(self, sender: Endpoint, receiver: Endpoint, data: bytes) -> None:
         if self._foreign:
@@ -233,6 +245,9 @@ class _Conversation:
         }
         flow = Flow(0, client, server, before, self.opening)
         self._flow, self._decoder = self._conversations.decoder(flow, lambda: self._time, streams)
+        for end, count in self._changed.items():
+            if count:
+                self._decoder.changed(self._direction(end), count)
         self._decoder.advance(self._direction(sender))
         self._decoder.advance(self._direction(receiver))
 

@@ -68,6 +68,11 @@ class Proofs:
         """The hash of all messages so far; b"" if it cannot be known."""
         return self._transcript.digest() if self.whole and self._started else b""
 
+    def hash_with(self, hash_function: Hash, partial: bytes) -> bytes:
+        """The hash of all messages so far and of the start of a ClientHello; b"" if it cannot be known."""
+        first = not self._messages or self.retried
+        return self._transcript.digest_with(hash_function, partial) if self.whole and first else b""
+
     def check(self, sender: Role, message: HandshakeMessage, secret: TrafficSecret | None, epoch: Epoch) -> bool:
         """Check and tell, if ``message``, which is not yet added, is a proof; False if it is a wrong one.
 

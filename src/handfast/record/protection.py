@@ -83,7 +83,7 @@ class Protection13:
         self.suite = suite
         self.records = self.fast_path_until = 0
         self.limit = limit = suite.records_per_key
-        # A peer may go by the RFC's 2^24.5 where we stop at 2^24; nobody may go to twice our limit.
+        # A peer may go by the RFC's 2^24.5 where we stop at 2^24; none may go to twice our limit.
         self._opening_limit = 2 * limit
         self._aead = suite.aead(key)
         self._iv = int.from_bytes(iv, "big")
@@ -133,7 +133,7 @@ class Protection13:
         for header, start in zip(headers, range(0, size, limit), strict=True):
             parts += (header, data[start : start + limit], _TYPE_AND_ROOM)
         # What a BytesIO is made from becomes its buffer, and is what it gives: bytes that can be written as long as
-        # nobody else knows them.
+        # there is no other reference to them.
         wire = BytesIO(b"".join(parts))
         with wire.getbuffer() as view:
             self._encrypt_records(view, limit + _OVERHEAD, headers, number)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     Protection: TypeAlias = Protection13 | Protection12
     # A message to write, its encoding, and the events that it causes, which are told after it is written. There need be
-    # no message as long as nobody listens.
+    # no message as long as there is no observer.
     Outgoing: TypeAlias = tuple[HandshakeMessage | None, bytes, list[Event]]
 
 # The dummy of middlebox compatibility mode. RFC 9846 D.4.

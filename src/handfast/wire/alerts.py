@@ -8,10 +8,13 @@ from handfast.wire.codec import Struct, UInt, encode, tls_struct
 
 @tls_struct
 class Alert(Struct):
-    """RFC 9846 6: two bytes."""
+    """The sender closes the connection, or says what went wrong. RFC 9846 6.
 
-    level: Annotated[int, UInt(1, AlertLevel)]
-    description: Annotated[int, UInt(1, AlertDescription)]
+    It is two bytes.
+    """
+
+    level: Annotated[int, UInt(1, AlertLevel), "How bad it is; TLS 1.3 does not look at it."]
+    description: Annotated[int, UInt(1, AlertDescription), "What happened."]
 
     def encode(self) -> bytes:
         """The 2 bytes of the alert."""

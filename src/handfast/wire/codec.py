@@ -4,11 +4,12 @@ A message is declared once, as the RFC prints it, and everything that concerns i
 
     @tls_struct
     class KeyShareEntry(Struct):
-        group: Annotated[int, UInt(2, NamedGroup)]
-        key_exchange: Annotated[bytes, Opaque(1, 2**16 - 1)]
+        group: Annotated[int, UInt(2, NamedGroup), "The group that the key is of."]
+        key_exchange: Annotated[bytes, Opaque(1, 2**16 - 1), "The public key."]
 
 ``decode`` and ``encode`` parse and build, both within the declared bounds; ``fields.py`` walks the same declarations to
-say what every byte is, and the tests derive their random messages from them.
+say what every byte is, and the tests derive their random messages from them. The sentence of a field, and what opens
+the docstring of a struct, are for people: ``explained.py``.
 
 Numbers and opaque bytes are in ``simple_types.py``, which says how reading works; what is made of other types is here,
 vectors and structs. A container that is not used up is an error of the container. Each struct and vector that an

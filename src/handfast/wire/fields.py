@@ -12,12 +12,15 @@ here raises.
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
-from handfast.registry import ExtensionType, HandshakeType
+from handfast.registry import ExtensionType, HandshakeType, Registry
+from handfast.registry.meanings import meanings
+from handfast.registry.sentences import Explained, split
 from handfast.text import escape
+from handfast.wire import explained
 from handfast.wire.codec import Opaque, StructCodec, UInt, Undecodable, Vector, read_length
 from handfast.wire.extensions import ExtensionBlock
 from handfast.wire.messages import MESSAGES, Messages
@@ -46,6 +49,9 @@ class Field:
 
     ``value`` is an int, bytes, or None for a container. ``text`` is for people: the registered name of a number, a
     host name with what does not print escaped, other bytes in hex; of a container, what it holds in short.
+
+    ``said`` is the sentence of its declaration, "" for a struct without one of its own; ``source`` opens with the
+    sentence and the section of the innermost struct or extension around it; ``registry`` names what its number means.
     """
 
     path: Path
@@ -54,6 +60,9 @@ class Field:
     value: int | bytes | None
     text: str
     kind: Kind
+    said: str = field(default="", repr=False, compare=False)
+    source: str = field(default="", repr=False, compare=False)
+    registry: type[Registry] | None = field(default=None, repr=False, compare=False)
 
     @property
     def name(self) -> str:
@@ -70,12 +79,28 @@ class Field:
         """Whether it is one of those that cover each byte once."""
         return self.kind is not Kind.CONTAINER
 
+    @property
+    def sentence(self) -> str:
+        """What the field is, in one sentence for people."""
+        return self.said or split(self.source).sentence
+
+    @property
+    def rfc(self) -> str:
+        """The section that tells of the innermost struct or extension around the field."""
+        return split(self.source).rfc
+
+    @property
+    def meanings(self) -> tuple[Explained, ...]:
+        """What the number in the field means: a sentence, of a cipher suite one for each part; () if none is known."""
+        return meanings(self.registry, self.value) if self.registry and isinstance(self.value, int) else ()
+
 
 def fields_of(raw: bytes, messages: Messages = MESSAGES) -> list[Field]:
     """The fields of a handshake message, out of a version's ``messages``, with its 4-byte header. RFC 9846 4."""
     walk = _Walk(raw)
     with suppress(Undecodable):
-        at = walk.value(_HANDSHAKE_TYPE, ("msg_type",), 0, len(raw))
+        at = walk.said(explained.MESSAGE_TYPE).value(_HANDSHAKE_TYPE, ("msg_type",), 0, len(raw))
+        walk.said(explained.MESSAGE_LENGTH)
         at = walk.value(_HANDSHAKE_LENGTH, ("length",), at, len(raw), Kind.LENGTH)
         cls = message_class(raw, messages)
         if cls is not None:
@@ -98,12 +123,22 @@ _EXTENSION_DATA = Opaque(0, 2**16 - 1)
 
 
 class _Walk:
-    """Each method appends the fields of one declared thing and returns the offset after it, or raises Undecodable."""
+    """Each method appends the fields of one declared thing and returns the offset after it, or raises Undecodable.
+
+    ``sentence`` and ``source`` are what the next field is told.
+    """
 
     def __init__(self, data: bytes) -> None:
         self.data = data
         self.fields: list[Field] = []
         self.covered = 0
+        self.sentence = ""
+        self.source = explained.HANDSHAKE
+
+    def said(self, sentence: str) -> _Walk:
+        """This walk, which says ``sentence`` of the next field."""
+        self.sentence = sentence
+        return self
 
     def any(self, codec: Codec, path: Path, at: int, end: int) -> int:
         """Whatever ``codec`` declares."""
@@ -116,6 +151,7 @@ class _Walk:
                 return self.extensions(codec, path, at, end)
             case StructCodec():
                 container = self.container(path, at, end)
+                container.source = codec.cls.__doc__ or ""
                 container.end = self.members(codec, path, at, end)
                 return container.end
             case _:
@@ -123,14 +159,18 @@ class _Walk:
 
     def members(self, codec: StructCodec, path: Path, at: int, end: int) -> int:
         """The fields of a struct, without a container around them."""
+        around, self.source = self.source, codec.cls.__doc__ or ""
+        sentences = explained.sentences(codec.cls)
         for name, member in codec.fields:
-            at = self.any(member, (*path, name), at, end)
+            at = self.said(sentences.get(name, "")).any(member, (*path, name), at, end)
+        self.source = around
         return at
 
     def value(self, codec: Codec, path: Path, at: int, end: int, kind: Kind = Kind.VALUE) -> int:
         """One number, or opaque bytes without a length of their own."""
         value, stop = codec.read(self.data, at, end)
-        return self.leaf(path, at, stop, value, _text(codec, value), kind)
+        registry = codec.registry if isinstance(codec, UInt) else None
+        return self.leaf(path, at, stop, value, _text(codec, value), kind, registry)
 
     def opaque(self, codec: Opaque, path: Path, at: int, end: int) -> int:
         start, stop = self.length(codec, path, at, end)
@@ -141,8 +181,9 @@ class _Walk:
         at, stop = self.length(codec, path, at, end)
         container = self.container(path, at, stop)
         first, count = len(self.fields), 0
+        sentence = "" if isinstance(codec.item, StructCodec) else self.sentence
         while at < stop:
-            at = self.any(codec.item, (*path, f"[{count}]"), at, stop)
+            at = self.said(sentence).any(codec.item, (*path, f"[{count}]"), at, stop)
             count += 1
         shown = isinstance(codec.item, UInt) or (isinstance(codec.item, Opaque) and codec.item.printable)
         container.text = _summary(count, self.fields[first:] if shown else ())
@@ -163,30 +204,46 @@ class _Walk:
     def extension(self, block: ExtensionBlock, path: Path, at: int, end: int) -> int:
         extension_type, _ = _EXTENSION_TYPE.read(self.data, at, end)
         path = (*path, ExtensionType.describe(extension_type))
-        container = self.container(path, at, end)
-        at = self.value(_EXTENSION_TYPE, (*path, "extension_type"), at, end)
         form = block.forms.get(extension_type)
+        around, self.source = self.source, explained.about_extension(extension_type, form)
+        container = self.said("").container(path, at, end)
+        at = self.said(explained.EXTENSION_TYPE).value(_EXTENSION_TYPE, (*path, "extension_type"), at, end)
+        self.said(explained.EXTENSION_DATA)
         if form is None:
             container.end = self.opaque(_EXTENSION_DATA, (*path, "extension_data"), at, end)
+            self.source = around
             return container.end
         at, container.end = self.length(_EXTENSION_DATA, (*path, "extension_data"), at, end)
         if self.members(form.CODEC, path, at, container.end) != container.end:
             raise Undecodable("trailing_bytes")
+        self.source = around
         return container.end
 
     def length(self, codec: Bounded, path: Path, at: int, end: int) -> tuple[int, int]:
         """The length prefix of what stands at ``path``; returns where that starts and stops."""
         start, stop = read_length(self.data, at, end, codec)
+        sentence = self.sentence
+        self.said(explained.LENGTH)
         self.leaf((*path[:-1], f"{path[-1]}.length"), at, start, stop - start, str(stop - start), Kind.LENGTH)
+        self.said(sentence)
         return start, stop
 
     def container(self, path: Path, start: int, end: int) -> Field:
-        field = Field(path, start, end, None, "", Kind.CONTAINER)
-        self.fields.append(field)
-        return field
+        made = Field(path, start, end, None, "", Kind.CONTAINER, self.sentence, self.source)
+        self.fields.append(made)
+        return made
 
-    def leaf(self, path: Path, start: int, end: int, value: int | bytes, text: str, kind: Kind) -> int:
-        self.fields.append(Field(path, start, end, value, text, kind))
+    def leaf(
+        self,
+        path: Path,
+        start: int,
+        end: int,
+        value: int | bytes,
+        text: str,
+        kind: Kind,
+        registry: type[Registry] | None = None,
+    ) -> int:
+        self.fields.append(Field(path, start, end, value, text, kind, self.sentence, self.source, registry))
         self.covered = end
         return end
 
@@ -195,7 +252,8 @@ class _Walk:
         end = len(self.data)
         if self.covered < end:
             rest = self.data[self.covered :]
-            self.leaf(("undecoded",), self.covered, end, rest, rest.hex(), Kind.UNDECODED)
+            self.source = explained.DECODING
+            self.said(explained.UNDECODED).leaf(("undecoded",), self.covered, end, rest, rest.hex(), Kind.UNDECODED)
         return self.fields
 
 

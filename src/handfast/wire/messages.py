@@ -94,7 +94,9 @@ class HelloShape:
 
 @tls_struct
 class ClientHello(Extended, HandshakeMessage):
-    """RFC 9846 4.2.2. A hello from before extensions has none, and an empty block is allowed before TLS 1.3.
+    """The client opens the handshake and offers everything that it can do. RFC 9846 4.2.2.
+
+    A hello from before extensions has none, and an empty block is allowed before TLS 1.3.
 
     Extensions that do not decode are kept as they are; ``check_decoded`` judges them when the version is known.
     ``shape`` is what it has in common with hellos that came before; None where nothing of that is kept (``recall``).
@@ -135,14 +137,26 @@ class ClientHello(Extended, HandshakeMessage):
         ext.EncryptedClientHello,
         ext.RenegotiationInfo,
     )
-    legacy_version: Annotated[int, UInt(2, ProtocolVersion)]
-    random: Annotated[bytes, Fixed(32)]
-    legacy_session_id: Annotated[bytes, Opaque(0, 32)]
-    cipher_suites: Annotated[tuple[int, ...], Vector(UInt(2, CipherSuite), 2, 2**16 - 2)]
-    legacy_compression_methods: Annotated[bytes, Opaque(1, 2**8 - 1)]
-    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, absent=True, judged_later=True)] = field(
-        default_factory=Extensions
-    )
+    legacy_version: Annotated[
+        int, UInt(2, ProtocolVersion), "Always TLS 1.2 where TLS 1.3 is spoken: the version is in supported_versions."
+    ]
+    random: Annotated[bytes, Fixed(32), "32 random bytes of the client, which make the keys of each connection differ."]
+    legacy_session_id: Annotated[
+        bytes, Opaque(0, 32), "In TLS 1.2 the session to resume; in TLS 1.3 random bytes or nothing."
+    ]
+    cipher_suites: Annotated[
+        tuple[int, ...],
+        Vector(UInt(2, CipherSuite), 2, 2**16 - 2),
+        "The cipher suites that the client can use, most wanted first.",
+    ]
+    legacy_compression_methods: Annotated[
+        bytes, Opaque(1, 2**8 - 1), "How records may be compressed: only 0, not at all, is allowed in TLS 1.3."
+    ]
+    extensions: Annotated[
+        Extensions,
+        ExtensionBlock(EXTENSIONS, absent=True, judged_later=True),
+        "What else the message says, in parts that can be left out.",
+    ] = field(default_factory=Extensions)
     shape: HelloShape | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def check_decoded(self, meaningless: Collection[int] = ()) -> None:
@@ -175,37 +189,59 @@ class ClientHello(Extended, HandshakeMessage):
 
 @tls_struct
 class ServerHello(Extended, HandshakeMessage):
-    """RFC 9846 4.2.3. One without supported_versions is parsed as TLS 1.2's."""
+    """The server's choice: version, cipher suite and its key share; encryption starts after it. RFC 9846 4.2.3.
+
+    One without supported_versions is parsed as TLS 1.2's.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.server_hello
     EXTENSIONS = forms(ext.SelectedPsk, ext.SupportedVersionsServerHello, ext.KeyShareServerHello)
-    legacy_version: Annotated[int, UInt(2, ProtocolVersion)]
-    random: Annotated[bytes, Fixed(32)]
-    legacy_session_id_echo: Annotated[bytes, Opaque(0, 32)]
-    cipher_suite: Annotated[int, UInt(2, CipherSuite)]
-    legacy_compression_method: Annotated[int, UInt(1)]
-    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, absent=True)] = field(default_factory=Extensions)
+    legacy_version: Annotated[
+        int, UInt(2, ProtocolVersion), "Always TLS 1.2 where TLS 1.3 is spoken: the version is in supported_versions."
+    ]
+    random: Annotated[bytes, Fixed(32), "32 random bytes of the server, which make the keys of each connection differ."]
+    legacy_session_id_echo: Annotated[
+        bytes, Opaque(0, 32), "The client's session id, sent back unchanged to please middleboxes."
+    ]
+    cipher_suite: Annotated[int, UInt(2, CipherSuite), "The cipher suite that the server chose."]
+    legacy_compression_method: Annotated[int, UInt(1), "Always 0: no compression of records, which would leak secrets."]
+    extensions: Annotated[
+        Extensions,
+        ExtensionBlock(EXTENSIONS, absent=True),
+        "What else the message says, in parts that can be left out.",
+    ] = field(default_factory=Extensions)
 
 
 @tls_struct
 class HelloRetryRequest(Extended, HandshakeMessage):
-    """RFC 9846 4.2.4: on the wire a ServerHello whose ``random`` is HELLO_RETRY_REQUEST_RANDOM."""
+    """The server asks for a second ClientHello, mostly with a key share of another group. RFC 9846 4.2.4.
+
+    On the wire it is a ServerHello whose ``random`` is HELLO_RETRY_REQUEST_RANDOM.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.server_hello
     EXTENSIONS = forms(
         ext.SupportedVersionsServerHello, ext.Cookie, ext.KeyShareHelloRetryRequest, ext.EncryptedClientHello
     )
-    legacy_version: Annotated[int, UInt(2, ProtocolVersion)]
-    random: Annotated[bytes, Fixed(32)]
-    legacy_session_id_echo: Annotated[bytes, Opaque(0, 32)]
-    cipher_suite: Annotated[int, UInt(2, CipherSuite)]
-    legacy_compression_method: Annotated[int, UInt(1)]
-    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, 6)]
+    legacy_version: Annotated[
+        int, UInt(2, ProtocolVersion), "Always TLS 1.2 where TLS 1.3 is spoken: the version is in supported_versions."
+    ]
+    random: Annotated[
+        bytes, Fixed(32), 'A fixed value, the hash of "HelloRetryRequest", which tells it from a ServerHello.'
+    ]
+    legacy_session_id_echo: Annotated[
+        bytes, Opaque(0, 32), "The client's session id, sent back unchanged to please middleboxes."
+    ]
+    cipher_suite: Annotated[int, UInt(2, CipherSuite), "The cipher suite that the server chose."]
+    legacy_compression_method: Annotated[int, UInt(1), "Always 0: no compression of records, which would leak secrets."]
+    extensions: Annotated[
+        Extensions, ExtensionBlock(EXTENSIONS, 6), "What else the message says, in parts that can be left out."
+    ]
 
 
 @tls_struct
 class EncryptedExtensions(Extended, HandshakeMessage):
-    """RFC 9846 4.4.1."""
+    """The server's answers to the client's extensions that are not needed for the keys. RFC 9846 4.4.1."""
 
     HANDSHAKE_TYPE = HandshakeType.encrypted_extensions
     EXTENSIONS = forms(
@@ -223,12 +259,14 @@ class EncryptedExtensions(Extended, HandshakeMessage):
         ext.ApplicationSettings,
         ext.EncryptedClientHello,
     )
-    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS)] = field(default_factory=Extensions)
+    extensions: Annotated[
+        Extensions, ExtensionBlock(EXTENSIONS), "What else the message says, in parts that can be left out."
+    ] = field(default_factory=Extensions)
 
 
 @tls_struct
 class CertificateRequest(Extended, HandshakeMessage):
-    """RFC 9846 4.4.2."""
+    """The server asks the client for a certificate and says which it would accept. RFC 9846 4.4.2."""
 
     HANDSHAKE_TYPE = HandshakeType.certificate_request
     EXTENSIONS = forms(
@@ -242,81 +280,107 @@ class CertificateRequest(Extended, HandshakeMessage):
         ext.OidFilters,
         ext.SignatureSchemeListCert,
     )
-    certificate_request_context: Annotated[bytes, Opaque(0, 2**8 - 1)]
-    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS)] = field(default_factory=Extensions)
+    certificate_request_context: Annotated[
+        bytes, Opaque(0, 2**8 - 1), "Marks which request a certificate answers; empty during the handshake."
+    ]
+    extensions: Annotated[
+        Extensions, ExtensionBlock(EXTENSIONS), "What else the message says, in parts that can be left out."
+    ] = field(default_factory=Extensions)
 
 
 @tls_struct
 class CertificateEntry(Extended, Struct):
-    """RFC 9846 4.5.1: ``cert_data`` is a DER-encoded certificate, or a SubjectPublicKeyInfo for RawPublicKey."""
+    """One certificate of the chain, with what is said about it. RFC 9846 4.5.1.
+
+    ``cert_data`` is a DER-encoded certificate, or a SubjectPublicKeyInfo for RawPublicKey.
+    """
 
     EXTENSIONS = forms(ext.CertificateStatus, ext.SignedCertificateTimestampList, ext.DelegatedCredential)
-    cert_data: Annotated[bytes, Opaque(1, 2**24 - 1)]
-    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS)] = field(default_factory=Extensions)
+    cert_data: Annotated[bytes, Opaque(1, 2**24 - 1), "The certificate itself, in DER, or a public key alone."]
+    extensions: Annotated[
+        Extensions, ExtensionBlock(EXTENSIONS), "What is said of this one certificate, such as its OCSP response."
+    ] = field(default_factory=Extensions)
 
 
 @tls_struct
 class Certificate(HandshakeMessage):
-    """RFC 9846 4.5.1. The extensions stand in the entries."""
+    """The sender's certificate chain; empty where a client has none to show. RFC 9846 4.5.1.
+
+    The extensions stand in the entries.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.certificate
-    certificate_request_context: Annotated[bytes, Opaque(0, 2**8 - 1)]
-    certificate_list: Annotated[tuple[CertificateEntry, ...], Vector(CertificateEntry, 0, 2**24 - 1)]
+    certificate_request_context: Annotated[
+        bytes, Opaque(0, 2**8 - 1), "Marks which request a certificate answers; empty during the handshake."
+    ]
+    certificate_list: Annotated[
+        tuple[CertificateEntry, ...],
+        Vector(CertificateEntry, 0, 2**24 - 1),
+        "The certificates: the sender's own first, each followed by its issuer's.",
+    ]
 
 
 @tls_struct
 class CompressedCertificate(HandshakeMessage):
-    """RFC 8879 4."""
+    """A Certificate message, made smaller by compression. RFC 8879 4."""
 
     HANDSHAKE_TYPE = HandshakeType.compressed_certificate
-    algorithm: Annotated[int, UInt(2, CertificateCompressionAlgorithm)]
-    uncompressed_length: Annotated[int, UInt(3)]
-    compressed_certificate_message: Annotated[bytes, Opaque(1, 2**24 - 1)]
+    algorithm: Annotated[int, UInt(2, CertificateCompressionAlgorithm), "How it is compressed."]
+    uncompressed_length: Annotated[int, UInt(3), "How many bytes the Certificate message has without compression."]
+    compressed_certificate_message: Annotated[bytes, Opaque(1, 2**24 - 1), "The compressed Certificate message."]
 
 
 @tls_struct
 class CertificateVerify(HandshakeMessage):
-    """RFC 9846 4.5.2."""
+    """The sender proves that it has its certificate's private key, by a signature over all so far. RFC 9846 4.5.2."""
 
     HANDSHAKE_TYPE = HandshakeType.certificate_verify
-    algorithm: Annotated[int, UInt(2, SignatureScheme)]
-    signature: Annotated[bytes, Opaque(0, 2**16 - 1)]
+    algorithm: Annotated[int, UInt(2, SignatureScheme), "How it is signed: the kind of key, the padding, the hash."]
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1), "The signature itself."]
 
 
 @tls_struct
 class Finished(HandshakeMessage):
-    """RFC 9846 4.5.3; only the suite says how long ``verify_data`` must be."""
+    """The sender proves that it has the keys and saw the same messages; its handshake ends here. RFC 9846 4.5.3.
+
+    Only the suite says how long ``verify_data`` must be.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.finished
-    verify_data: Annotated[bytes, Remainder()]
+    verify_data: Annotated[bytes, Remainder(), "A MAC over the hash of all messages before this one."]
 
 
 @tls_struct
 class EndOfEarlyData(HandshakeMessage):
-    """RFC 9846 4.6."""
+    """The client's early data ends here; what follows is under the handshake keys. RFC 9846 4.6."""
 
     HANDSHAKE_TYPE = HandshakeType.end_of_early_data
 
 
 @tls_struct
 class NewSessionTicket(Extended, HandshakeMessage):
-    """RFC 9846 4.7.1; the lifetime is seconds, ``ticket_age_add`` is added to milliseconds."""
+    """The server gives a ticket with which the client can resume this session later. RFC 9846 4.7.1.
+
+    The lifetime is seconds, ``ticket_age_add`` is added to milliseconds.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.new_session_ticket
     EXTENSIONS = forms(ext.EarlyDataIndicationNewSessionTicket)
-    ticket_lifetime: Annotated[int, UInt(4)]
-    ticket_age_add: Annotated[int, UInt(4)]
-    ticket_nonce: Annotated[bytes, Opaque(0, 255)]
-    ticket: Annotated[bytes, Opaque(1, 2**16 - 1)]
-    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS)] = field(default_factory=Extensions)
+    ticket_lifetime: Annotated[int, UInt(4), "For how many seconds the ticket may be used, at most a week."]
+    ticket_age_add: Annotated[int, UInt(4), "A random number that the client adds to the ticket's age to hide it."]
+    ticket_nonce: Annotated[bytes, Opaque(0, 255), "Makes the pre-shared key of each ticket of a connection another."]
+    ticket: Annotated[bytes, Opaque(1, 2**16 - 1), "The ticket itself, which only the server can read."]
+    extensions: Annotated[
+        Extensions, ExtensionBlock(EXTENSIONS), "What else the message says, in parts that can be left out."
+    ] = field(default_factory=Extensions)
 
 
 @tls_struct
 class KeyUpdate(HandshakeMessage):
-    """RFC 9846 4.7.3."""
+    """The sender uses new keys from its next record on. RFC 9846 4.7.3."""
 
     HANDSHAKE_TYPE = HandshakeType.key_update
-    request_update: Annotated[int, UInt(1, KeyUpdateRequest)]
+    request_update: Annotated[int, UInt(1, KeyUpdateRequest), "Whether the receiver is to change its keys too."]
 
 
 # The messages of one version, by their types.

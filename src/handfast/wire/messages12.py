@@ -25,16 +25,17 @@ from handfast.wire.messages import CertificateVerify, ClientHello, Extended, Fin
 
 @tls_struct
 class HelloRequest(HandshakeMessage):
-    """RFC 5246 7.4.1.1."""
+    """The server of TLS 1.2 asks for a new handshake, which handfast does not do. RFC 5246 7.4.1.1."""
 
     HANDSHAKE_TYPE = HandshakeType.hello_request
 
 
 @tls_struct
 class ServerHello(Extended, HandshakeMessage):
-    """RFC 5246 7.4.1.3: a ServerHello without supported_versions. It may end without extensions.
+    """The server's choice in TLS 1.2: version, cipher suite and session. RFC 5246 7.4.1.3.
 
-    RFC 8422 4 has no supported_groups here. Real servers send it, and it means nothing.
+    It is a ServerHello without supported_versions, and may end without extensions. RFC 8422 4 has no supported_groups
+    here. Real servers send it, and it means nothing.
     """
 
     HANDSHAKE_TYPE = HandshakeType.server_hello
@@ -54,82 +55,121 @@ class ServerHello(Extended, HandshakeMessage):
         ext.SessionTicketAcknowledged,
         ext.RenegotiationInfo,
     )
-    server_version: Annotated[int, UInt(2, ProtocolVersion)]
-    random: Annotated[bytes, Fixed(32)]
-    session_id: Annotated[bytes, Opaque(0, 32)]
-    cipher_suite: Annotated[int, UInt(2, CipherSuite)]
-    compression_method: Annotated[int, UInt(1)]
-    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, absent=True)] = field(default_factory=Extensions)
+    server_version: Annotated[int, UInt(2, ProtocolVersion), "The version that is spoken."]
+    random: Annotated[bytes, Fixed(32), "32 random bytes of the server, which make the keys of each connection differ."]
+    session_id: Annotated[
+        bytes, Opaque(0, 32), "The name under which the session can be resumed; the client's if this resumes it."
+    ]
+    cipher_suite: Annotated[int, UInt(2, CipherSuite), "The cipher suite that the server chose."]
+    compression_method: Annotated[int, UInt(1), "How records are compressed: only 0, not at all, is accepted."]
+    extensions: Annotated[
+        Extensions,
+        ExtensionBlock(EXTENSIONS, absent=True),
+        "What else the message says, in parts that can be left out.",
+    ] = field(default_factory=Extensions)
 
 
 @tls_struct
 class Certificate(HandshakeMessage):
-    """RFC 5246 7.4.2: DER-encoded certificates; a client that has none sends none."""
+    """The sender's certificate chain in TLS 1.2; empty where a client has none to show. RFC 5246 7.4.2.
+
+    The certificates are DER-encoded.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.certificate
-    certificate_list: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1)]
+    certificate_list: Annotated[
+        tuple[bytes, ...],
+        Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
+        "The certificates: the sender's own first, each followed by its issuer's.",
+    ]
 
 
 @tls_struct
 class CertificateStatus(HandshakeMessage):
-    """RFC 6066 8: ``response`` is a DER-encoded OCSPResponse about the server's certificate."""
+    """An OCSP response: what the CA says of the server's certificate now. RFC 6066 8.
+
+    ``response`` is a DER-encoded OCSPResponse.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.certificate_status
-    status_type: Annotated[int, UInt(1, CertificateStatusType)]
-    response: Annotated[bytes, Opaque(1, 2**24 - 1)]
+    status_type: Annotated[int, UInt(1, CertificateStatusType), "What kind of status it is."]
+    response: Annotated[bytes, Opaque(1, 2**24 - 1), "The signed answer of the CA's OCSP responder."]
 
 
 @tls_struct
 class ServerECDHParams(Struct):
-    """RFC 8422 5.4. Curves other than named ones have another shape and are refused."""
+    """The server's fresh public key and the curve that it is on. RFC 8422 5.4.
 
-    curve_type: Annotated[int, UInt(1, ECCurveType)]
-    named_curve: Annotated[int, UInt(2, NamedGroup)]
-    public: Annotated[bytes, Opaque(1, 2**8 - 1)]
+    Curves other than named ones have another shape and are refused.
+    """
+
+    curve_type: Annotated[int, UInt(1, ECCurveType), "How the curve is described; only by its number is accepted."]
+    named_curve: Annotated[int, UInt(2, NamedGroup), "The curve."]
+    public: Annotated[bytes, Opaque(1, 2**8 - 1), "The server's public key for this connection, a point on the curve."]
 
 
 @tls_struct
 class ServerKeyExchange(HandshakeMessage):
-    """RFC 8422 5.4."""
+    """The server's fresh public key, signed with its certificate's key. RFC 8422 5.4."""
 
     HANDSHAKE_TYPE = HandshakeType.server_key_exchange
-    params: Annotated[ServerECDHParams, ServerECDHParams]
-    algorithm: Annotated[int, UInt(2, SignatureScheme)]
-    signature: Annotated[bytes, Opaque(0, 2**16 - 1)]
+    params: Annotated[ServerECDHParams, ServerECDHParams, "What is signed: the curve and the public key."]
+    algorithm: Annotated[int, UInt(2, SignatureScheme), "How it is signed: the kind of key, the padding, the hash."]
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1), "The signature over both randoms and the parameters."]
 
 
 @tls_struct
 class CertificateRequest(HandshakeMessage):
-    """RFC 5246 7.4.4: ``certificate_authorities`` are DER-encoded distinguished names."""
+    """The server of TLS 1.2 asks the client for a certificate and says which it would accept. RFC 5246 7.4.4.
+
+    ``certificate_authorities`` are DER-encoded distinguished names.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.certificate_request
-    certificate_types: Annotated[tuple[int, ...], Vector(UInt(1, ClientCertificateType), 1, 2**8 - 1)]
-    supported_signature_algorithms: Annotated[tuple[int, ...], Vector(UInt(2, SignatureScheme), 2, 2**16 - 2)]
-    certificate_authorities: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1, most=MAX_CA_NAMES)]
+    certificate_types: Annotated[
+        tuple[int, ...],
+        Vector(UInt(1, ClientCertificateType), 1, 2**8 - 1),
+        "The kinds of keys that the certificate may have.",
+    ]
+    supported_signature_algorithms: Annotated[
+        tuple[int, ...],
+        Vector(UInt(2, SignatureScheme), 2, 2**16 - 2),
+        "How the client and its CAs may sign, most wanted first.",
+    ]
+    certificate_authorities: Annotated[
+        tuple[bytes, ...],
+        Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1, most=MAX_CA_NAMES),
+        "The names of the CAs that the server accepts; none leaves it open.",
+    ]
 
 
 @tls_struct
 class ServerHelloDone(HandshakeMessage):
-    """RFC 5246 7.4.5."""
+    """The server has said all, and waits for the client. RFC 5246 7.4.5."""
 
     HANDSHAKE_TYPE = HandshakeType.server_hello_done
 
 
 @tls_struct
 class ClientKeyExchange(HandshakeMessage):
-    """RFC 8422 5.7."""
+    """The client's fresh public key; with it both sides can compute the keys. RFC 8422 5.7."""
 
     HANDSHAKE_TYPE = HandshakeType.client_key_exchange
-    public: Annotated[bytes, Opaque(1, 2**8 - 1)]
+    public: Annotated[bytes, Opaque(1, 2**8 - 1), "The client's public key for this connection, a point on the curve."]
 
 
 @tls_struct
 class NewSessionTicket(HandshakeMessage):
-    """RFC 5077 3.3: the hint is seconds; a ticket of no bytes takes an earlier one back."""
+    """The server of TLS 1.2 gives a ticket with which the client can resume this session later. RFC 5077 3.3.
+
+    The hint is seconds; a ticket of no bytes takes an earlier one back.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.new_session_ticket
-    ticket_lifetime_hint: Annotated[int, UInt(4)]
-    ticket: Annotated[bytes, Opaque(0, 2**16 - 1)]
+    ticket_lifetime_hint: Annotated[
+        int, UInt(4), "For how many seconds the server expects to know the ticket; 0 says nothing."
+    ]
+    ticket: Annotated[bytes, Opaque(0, 2**16 - 1), "The ticket itself, which only the server can read."]
 
 
 MESSAGES_12: Messages = {

@@ -13,28 +13,44 @@ from handfast.wire.messages import HandshakeMessage, Messages
 
 @tls_struct
 class ServerKeyExchange(HandshakeMessage):
-    """RFC 4492 5.4: ECDHE; other key exchanges have another shape."""
+    """The server's fresh public key, signed as before TLS 1.2. RFC 4492 5.4.
+
+    Key exchanges other than ECDHE have another shape.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.server_key_exchange
-    params: Annotated[messages12.ServerECDHParams, messages12.ServerECDHParams]
-    signature: Annotated[bytes, Opaque(0, 2**16 - 1)]
+    params: Annotated[
+        messages12.ServerECDHParams, messages12.ServerECDHParams, "What is signed: the curve and the public key."
+    ]
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1), "The signature over both randoms and the parameters."]
 
 
 @tls_struct
 class CertificateRequest(HandshakeMessage):
-    """RFC 4346 7.4.4: ``certificate_authorities`` are DER-encoded distinguished names."""
+    """The server asks the client for a certificate, as before TLS 1.2. RFC 4346 7.4.4.
+
+    ``certificate_authorities`` are DER-encoded distinguished names.
+    """
 
     HANDSHAKE_TYPE = HandshakeType.certificate_request
-    certificate_types: Annotated[tuple[int, ...], Vector(UInt(1, ClientCertificateType), 1, 2**8 - 1)]
-    certificate_authorities: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1)]
+    certificate_types: Annotated[
+        tuple[int, ...],
+        Vector(UInt(1, ClientCertificateType), 1, 2**8 - 1),
+        "The kinds of keys that the certificate may have.",
+    ]
+    certificate_authorities: Annotated[
+        tuple[bytes, ...],
+        Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1),
+        "The names of the CAs that the server accepts; none leaves it open.",
+    ]
 
 
 @tls_struct
 class CertificateVerify(HandshakeMessage):
-    """RFC 4346 7.4.8."""
+    """The client proves that it has its certificate's private key, as before TLS 1.2. RFC 4346 7.4.8."""
 
     HANDSHAKE_TYPE = HandshakeType.certificate_verify
-    signature: Annotated[bytes, Opaque(0, 2**16 - 1)]
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1), "The signature itself."]
 
 
 _MESSAGES: Messages = {

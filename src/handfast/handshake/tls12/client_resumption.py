@@ -71,7 +71,7 @@ def remember_session_12(
     if resumed is not None:
         own_partition = resumed.partition
     elif chains is None and hs.info.client_auth_requested:
-        # Who the function would say we are next time nobody knows.
+        # Whose credentials the function would give next time is not known.
         return
     elif chains is not None and hs.info.certificate_sent and hs.info.own_chain not in chains:
         # Our credentials were loaded anew since: this session is not of who we are now.

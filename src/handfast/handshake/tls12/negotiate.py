@@ -171,7 +171,7 @@ def check_client_hello(hello: ClientHello, *, require_extended: bool) -> Offer:
     secure = _check_renegotiation(hello) or CipherSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV in hello.cipher_suites
     extended = _check_extended(hello, "client", required=require_extended)
     groups = hello.find(NamedGroupList)
-    # RFC 5246 7.4.1.4.1: without it SHA-1 is meant, with which nobody signs any more.
+    # RFC 5246 7.4.1.4.1: without it SHA-1 is meant, with which no signature is made any more.
     schemes = hello.find(SignatureSchemeList)
     protocols = hello.find(ProtocolNameList)
     return Offer(

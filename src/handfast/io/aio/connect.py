@@ -68,7 +68,7 @@ async def create_connection(
         watching = observed(observe, address, observers, secret_sinks)
         return ClientConnection(config, server_name=name, early_data=early_data, **watching)
 
-    # Where nobody wants to know the address, what is wrong with the arguments is told before anybody is connected.
+    # Where no factory is given the address, what is wrong with the arguments is told before a connection is made.
     made = None if observe is not None else make(None)
     protocol = protocol_factory()
     link = ClientProtocol(setup, lambda address: made or make(address), protocol)

@@ -65,7 +65,7 @@ class ClientProtocol(TLSProtocol):
     def _refused(self, error: Exception | None) -> None:
         if not self._established.done():
             self._established.set_exception(error or self._reset())
-            # Marks it as seen: nobody asks any more if the connection ended while it was being made.
+            # Marks it as seen: the future is not awaited any more if the connection ended while it was being made.
             self._established.exception()
 
     def _rest(self) -> Iterator[bytes]:
@@ -97,7 +97,7 @@ class ServerProtocol(TLSProtocol):
             log_failure(self._peer_address, "", error)
         elif error is not None:
             stage = f"waiting for {self.connection.waiting_for}"
-            log_failure(self._peer_address, stage, error, heard=self.connection.heard)
+            log_failure(self._peer_address, stage, error, self.connection.info, heard=self.connection.heard)
 
 
 def _duplicate(sock: Any) -> socket.socket | None:

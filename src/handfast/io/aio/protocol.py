@@ -311,7 +311,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         for answer in self._requested.values():
             if not answer.done():
                 answer.set_exception(error)
-                # Marks it as seen: whoever asked may be gone.
+                # Marks it as seen: the task that asked may be gone.
                 answer.exception()
         self._requested.clear()
 
@@ -338,7 +338,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         answering.add_done_callback(partial(self._on_answer, need))
 
     def _on_answer(self, need: Need, answering: asyncio.Future[object]) -> None:
-        # Asked in any case, or asyncio complains of an exception that nobody saw.
+        # Asked in any case, or asyncio complains of an exception that was never retrieved.
         error = asyncio.CancelledError("cancelled") if answering.cancelled() else answering.exception()
         if self._answering is not answering:
             # Too late: the connection ended meanwhile.
@@ -420,7 +420,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
                 break
             try:
                 results = connection.receive(data)
-                # Nobody reads in the place of a program that paused reading.
+                # A program that paused reading is not read for.
                 self._after(results if self.transport.is_reading() else [])
             except HandfastError as error:
                 return error

@@ -361,7 +361,8 @@ class TLSConnection(ConnectionQueries):
             if alert and doing == "handshake" and not last:
                 self._kept = error
                 # The loop may never come back for it.
-                log_failure("", f"waiting for {self._engine().waiting_for}", error)
+                engine = self._engine()
+                log_failure("", f"waiting for {engine.waiting_for}", error, engine.info)
                 return errors.want_read()
         elif alert:
             self._say_why()
