@@ -16,6 +16,7 @@ from handfast.connection_info import UnverifiedPeer, VerifiedPeer
 from handfast.crypto.suites import SUITES_13, Suite13
 from handfast.errors import PeerMisbehaved
 from handfast.handshake.extension_rules import require
+from handfast.keys.transcript import without_binders
 from handfast.registry import CipherSuite, ExtensionType, PskKeyExchangeMode
 from handfast.wire.extensions import Extensions, OfferedPsks, PskIdentity, PskKeyExchangeModes, SelectedPsk
 from handfast.wire.messages import HANDSHAKE_HEADER, ClientHello
@@ -23,7 +24,7 @@ from handfast.wire.messages import HANDSHAKE_HEADER, ClientHello
 if TYPE_CHECKING:
     from handfast.handshake.context import ClientHandshake, ServerHandshake
     from handfast.keys.schedule import EarlySecret
-    from handfast.keys.transcript import Transcript, without_binders
+    from handfast.keys.transcript import Transcript
     from handfast.sessions.state import ClientSession, TicketState
 
 # What stands before a ticket in pre_shared_key: the extension's type and length, the lengths of all identities and of

@@ -13,10 +13,9 @@ from handfast.events import Checked, EventDispatcher, Noted
 from handfast.keys import secret_names as keylog
 from handfast.keys.schedule import EarlySecret
 from handfast.keys.transcript import without_binders
-from handfast.lens.summary import count
 from handfast.limits import BINDERS_CHECKED
 from handfast.roles import Direction
-from handfast.text import escape
+from handfast.text import counted, escape
 from handfast.wire.extensions import OfferedPsks
 
 if TYPE_CHECKING:
@@ -89,6 +88,6 @@ def _note(watch: EventDispatcher, unknown: list[PskIdentity]) -> None:
     first = unknown[0].identity
     printable = len(first) <= _SHOWN and first.isascii() and first.decode("ascii").isprintable()
     name = f"of identity {escape(first.decode())}" if printable else f"of a ticket of {len(first)} bytes"
-    name += f" and {count(len(unknown) - 1, 'other')}" if len(unknown) > 1 else ""
+    name += f" and {counted(len(unknown) - 1, 'other')}" if len(unknown) > 1 else ""
     text = f"the PSK binder {name} is not checked: the PSK is not known, and no key log holds it"
     watch.emit(Noted(time=watch.time, direction=Direction.CLIENT_TO_SERVER, code="binder_not_checked", text=text))
