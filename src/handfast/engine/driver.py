@@ -22,10 +22,10 @@ from handfast.handshake.context import Expect, misused
 from handfast.handshake.needs import Need
 from handfast.handshake.post_handshake import PostHandshake
 from handfast.keys.established import Established
-from handfast.record.layer import ALERT
 from handfast.registry import HandshakeType
 from handfast.roles import Role
 from handfast.verdict import Verdict
+from handfast.wire.frames import ALERT
 from handfast.wire.recall import parse_or_recall
 
 if TYPE_CHECKING:

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from handfast.handshake.seams import Seams
     from handfast.keys.schedule import ExporterSecret
     from handfast.keys.schedule12 import DirectionKeys
-    from handfast.record.layer import Outgoing, RecordLayer
+    from handfast.record.layer import RecordLayer
+    from handfast.record.writing import Outgoing
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verifiers import Verifier
 

@@ -135,8 +135,6 @@ def consider_early_data(
 
     Must run between the start of the transcript and our hello: its keys are derived from the client's hello alone.
     """
-    if not offer.parameters.early_data:
-        return None
     reason = early_data_refusal(hs, offer, resumption, suite)
     guard = hs.config.replay_guard
     if not reason and resumption is not None and guard is not None:

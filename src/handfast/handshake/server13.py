@@ -74,7 +74,7 @@ def server13(
     hs.transcript.start(suite.hash)
     # Between the start of the transcript, which then is the client's hello alone, and our hello: the secret of early
     # data is derived from exactly that.
-    early = yield from consider_early_data(hs, offer, resumption, suite)
+    early = (yield from consider_early_data(hs, offer, resumption, suite)) if offer.parameters.early_data else None
     if early is not None:
         take_early_data(hs, early, suite)
     hs.send_encoded(server_hello(hs, offer, suite_id, group, public, resumption))

@@ -32,15 +32,15 @@ from handfast.passive.inflating import Inflater
 from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.legacy import suite_for
 from handfast.passive.proofs import Proofs
-from handfast.passive.records import HEARTBEAT, Frame, RecordStream
+from handfast.passive.records import RecordStream
 from handfast.passive.side import Side
-from handfast.record.layer import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE
 from handfast.record.protection import Opened
 from handfast.registry import AlertLevel, CipherSuite, HandshakeType, ProtocolVersion
 from handfast.roles import Direction, Role
 from handfast.text import escape
 from handfast.wire import messages12
 from handfast.wire.extensions import SupportedVersionsServerHello
+from handfast.wire.frames import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEARTBEAT, Frame
 from handfast.wire.messages import (
     HANDSHAKE_HEADER,
     MESSAGES,

@@ -35,7 +35,7 @@ from handfast.io.aio.transport import TLSTransport
 if TYPE_CHECKING:
     from handfast.engine import ClientAuth, ClientAuthWord, Connection, Result, UnverifiedPeer, VerifiedPeer
     from handfast.handshake.needs import Need
-    from handfast.io.aio.transport import Buffer
+    from handfast.io.aio.write_queue import Buffer
 
 _NOTHING = memoryview(b"")
 
