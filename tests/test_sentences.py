@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from handfast.errors import CertificateRejected
 from handfast.keys.secret_names import MEANINGS, MEANINGS_12, SECRETS, SECRETS_12, explained
 from handfast.registry import AlertDescription, ContentType, ExtensionType, HandshakeType, Registry
 from handfast.registry.meanings import ALERTS, CONTENT_TYPES, meanings
@@ -147,25 +148,26 @@ print(explained(ClientHello) == ("", ""), found[-1].sentence, found[-1].rfc == "
 # In Chinese
 
 
-def chinese() -> dict[str, str]:
+def chinese(table: str = "sentences") -> dict[str, str]:
     found = tomllib.loads(files("handfast.lens.page").joinpath("zh.toml").read_text("utf-8"))
-    table: dict[str, str] = found["sentences"]
-    return table
+    translated: dict[str, str] = found[table]
+    return translated
 
 
 def test_every_sentence_is_in_chinese_and_none_is_left_over() -> None:
     assert list(chinese()) == all_sentences(), "keep zh.toml in the order of tests/sentences.py"
 
 
-def test_each_translation_is_one_sentence_in_chinese() -> None:
-    table = chinese()
-    wrong = [
-        text
-        for text in table.values()
-        if not re.search("[\u4e00-\u9fff]", text) or not re.fullmatch("[^\u3002]+\u3002", text)
-    ]
-    assert wrong == []
-    assert len(set(table.values())) == len(table)
+def test_every_code_of_a_verdict_is_in_chinese_and_none_is_left_over() -> None:
+    assert list(chinese("verdicts")) == list(CertificateRejected.catalogue)
+
+
+@pytest.mark.parametrize("table", ["sentences", "verdicts"])
+def test_each_translation_is_one_sentence_in_chinese(table: str) -> None:
+    said = list(chinese(table).values())
+    # One Han character at least, and one full stop, which is the end.
+    assert [text for text in said if not re.fullmatch("(?=.*[\u4e00-\u9fff])[^\u3002]+\u3002", text)] == []
+    assert len(set(said)) == len(said)
 
 
 def test_names_and_numbers_stay_as_they_are_in_chinese() -> None:

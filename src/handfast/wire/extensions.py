@@ -31,6 +31,15 @@ from handfast.wire.extension_block import OpaqueExtension as OpaqueExtension
 from handfast.wire.extension_block import PartlyDecoded as PartlyDecoded
 from handfast.wire.extension_block import forms as forms
 
+# What is said of fields that several extensions have.
+STATUS_TYPE = "What kind of status it is."
+OCSP_RESPONSE = "The signed answer of the CA's OCSP responder."
+_SCHEMES = "How signatures may be made, most wanted first."
+_KINDS = "The kinds, most wanted first."
+_CHOSEN_KIND = "The kind that the server chose."
+_UNDECODED = "Its content, which handfast does not decode."
+
+
 # RFC 9846 itself
 
 
@@ -66,11 +75,7 @@ class SignatureSchemeList(ExtensionBody):
     """How the peer may sign, and its certificates too unless signature_algorithms_cert differs. RFC 9846 4.3.3."""
 
     EXTENSION_TYPE = ExtensionType.signature_algorithms
-    supported_signature_algorithms: Annotated[
-        tuple[int, ...],
-        Vector(UInt(2, SignatureScheme), 2, 2**16 - 2),
-        "How signatures may be made, most wanted first.",
-    ]
+    supported_signature_algorithms: Annotated[tuple[int, ...], Vector(UInt(2, SignatureScheme), 2, 2**16 - 2), _SCHEMES]
 
 
 @tls_struct
@@ -81,11 +86,7 @@ class SignatureSchemeListCert(ExtensionBody):
     """
 
     EXTENSION_TYPE = ExtensionType.signature_algorithms_cert
-    supported_signature_algorithms: Annotated[
-        tuple[int, ...],
-        Vector(UInt(2, SignatureScheme), 2, 2**16 - 2),
-        "How signatures may be made, most wanted first.",
-    ]
+    supported_signature_algorithms: Annotated[tuple[int, ...], Vector(UInt(2, SignatureScheme), 2, 2**16 - 2), _SCHEMES]
 
 
 @tls_struct
@@ -344,8 +345,8 @@ class CertificateStatus(ExtensionBody):
     """
 
     EXTENSION_TYPE = ExtensionType.status_request
-    status_type: Annotated[int, UInt(1, CertificateStatusType), "What kind of status it is."]
-    response: Annotated[bytes, Opaque(1, 2**24 - 1), "The signed answer of the CA's OCSP responder."]
+    status_type: Annotated[int, UInt(1, CertificateStatusType), STATUS_TYPE]
+    response: Annotated[bytes, Opaque(1, 2**24 - 1), OCSP_RESPONSE]
 
 
 @tls_struct
@@ -388,9 +389,7 @@ class ClientCertTypeClientHello(ExtensionBody):
     """The kinds of certificate that the client can show. RFC 7250 3."""
 
     EXTENSION_TYPE = ExtensionType.client_certificate_type
-    client_certificate_types: Annotated[
-        tuple[int, ...], Vector(UInt(1, CertificateType), 1, 2**8 - 1), "The kinds, most wanted first."
-    ]
+    client_certificate_types: Annotated[tuple[int, ...], Vector(UInt(1, CertificateType), 1, 2**8 - 1), _KINDS]
 
 
 @tls_struct
@@ -398,7 +397,7 @@ class ClientCertTypeEncryptedExtensions(ExtensionBody):
     """The kind of certificate that the client is to show. RFC 7250 3."""
 
     EXTENSION_TYPE = ExtensionType.client_certificate_type
-    client_certificate_type: Annotated[int, UInt(1, CertificateType), "The kind that the server chose."]
+    client_certificate_type: Annotated[int, UInt(1, CertificateType), _CHOSEN_KIND]
 
 
 @tls_struct
@@ -406,9 +405,7 @@ class ServerCertTypeClientHello(ExtensionBody):
     """The kinds of certificate that the client accepts of the server. RFC 7250 3."""
 
     EXTENSION_TYPE = ExtensionType.server_certificate_type
-    server_certificate_types: Annotated[
-        tuple[int, ...], Vector(UInt(1, CertificateType), 1, 2**8 - 1), "The kinds, most wanted first."
-    ]
+    server_certificate_types: Annotated[tuple[int, ...], Vector(UInt(1, CertificateType), 1, 2**8 - 1), _KINDS]
 
 
 @tls_struct
@@ -416,7 +413,7 @@ class ServerCertTypeEncryptedExtensions(ExtensionBody):
     """The kind of certificate that the server shows. RFC 7250 3."""
 
     EXTENSION_TYPE = ExtensionType.server_certificate_type
-    server_certificate_type: Annotated[int, UInt(1, CertificateType), "The kind that the server chose."]
+    server_certificate_type: Annotated[int, UInt(1, CertificateType), _CHOSEN_KIND]
 
 
 @tls_struct
@@ -461,7 +458,7 @@ class DelegatedCredential(ExtensionBody):
     """
 
     EXTENSION_TYPE = ExtensionType.delegated_credential
-    data: Annotated[bytes, Remainder(), "Its content, which handfast does not decode."]
+    data: Annotated[bytes, Remainder(), _UNDECODED]
 
 
 @tls_struct
@@ -489,7 +486,7 @@ class QuicTransportParameters(ExtensionBody):
     """
 
     EXTENSION_TYPE = ExtensionType.quic_transport_parameters
-    data: Annotated[bytes, Remainder(), "Its content, which handfast does not decode."]
+    data: Annotated[bytes, Remainder(), _UNDECODED]
 
 
 @tls_struct
@@ -500,7 +497,7 @@ class EncryptedClientHello(ExtensionBody):
     """
 
     EXTENSION_TYPE = ExtensionType.encrypted_client_hello
-    data: Annotated[bytes, Remainder(), "Its content, which handfast does not decode."]
+    data: Annotated[bytes, Remainder(), _UNDECODED]
 
 
 @tls_struct
@@ -511,7 +508,7 @@ class ApplicationSettings(ExtensionBody):
     """
 
     EXTENSION_TYPE = ExtensionType.application_settings
-    data: Annotated[bytes, Remainder(), "Its content, which handfast does not decode."]
+    data: Annotated[bytes, Remainder(), _UNDECODED]
 
 
 @tls_struct
@@ -522,7 +519,7 @@ class ApplicationSettingsOld(ExtensionBody):
     """
 
     EXTENSION_TYPE = ExtensionType.application_settings_old
-    data: Annotated[bytes, Remainder(), "Its content, which handfast does not decode."]
+    data: Annotated[bytes, Remainder(), _UNDECODED]
 
 
 # What a ClientHello holds for TLS 1.2

@@ -34,6 +34,19 @@ HANDSHAKE_HEADER = 4
 # What ServerHello.random is in a HelloRetryRequest: SHA-256("HelloRetryRequest"). RFC 9846 4.2.3.
 HELLO_RETRY_REQUEST_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 
+# What is said of fields that several messages have.
+LEGACY_VERSION = "Always TLS 1.2 where TLS 1.3 is spoken: the version is in supported_versions."
+SERVER_RANDOM = "32 random bytes of the server, which make the keys of each connection differ."
+SESSION_ID_ECHO = "The client's session id, sent back unchanged to please middleboxes."
+CHOSEN_SUITE = "The cipher suite that the server chose."
+NO_COMPRESSION = "Always 0: no compression of records, which would leak secrets."
+REQUEST_CONTEXT = "Marks which request a certificate answers; empty during the handshake."
+CERTIFICATES = "The certificates: the sender's own first, each followed by its issuer's."
+SCHEME = "How it is signed: the kind of key, the padding, the hash."
+SIGNATURE = "The signature itself."
+TICKET = "The ticket itself, which only the server can read."
+MORE = "What else the message says, in parts that can be left out."
+
 
 @dataclass(slots=True, kw_only=True, eq=False, repr=False)
 class HandshakeMessage(Struct):
@@ -137,9 +150,7 @@ class ClientHello(Extended, HandshakeMessage):
         ext.EncryptedClientHello,
         ext.RenegotiationInfo,
     )
-    legacy_version: Annotated[
-        int, UInt(2, ProtocolVersion), "Always TLS 1.2 where TLS 1.3 is spoken: the version is in supported_versions."
-    ]
+    legacy_version: Annotated[int, UInt(2, ProtocolVersion), LEGACY_VERSION]
     random: Annotated[bytes, Fixed(32), "32 random bytes of the client, which make the keys of each connection differ."]
     legacy_session_id: Annotated[
         bytes, Opaque(0, 32), "In TLS 1.2 the session to resume; in TLS 1.3 random bytes or nothing."
@@ -152,11 +163,9 @@ class ClientHello(Extended, HandshakeMessage):
     legacy_compression_methods: Annotated[
         bytes, Opaque(1, 2**8 - 1), "How records may be compressed: only 0, not at all, is allowed in TLS 1.3."
     ]
-    extensions: Annotated[
-        Extensions,
-        ExtensionBlock(EXTENSIONS, absent=True, judged_later=True),
-        "What else the message says, in parts that can be left out.",
-    ] = field(default_factory=Extensions)
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, absent=True, judged_later=True), MORE] = field(
+        default_factory=Extensions
+    )
     shape: HelloShape | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     def check_decoded(self, meaningless: Collection[int] = ()) -> None:
@@ -196,20 +205,12 @@ class ServerHello(Extended, HandshakeMessage):
 
     HANDSHAKE_TYPE = HandshakeType.server_hello
     EXTENSIONS = forms(ext.SelectedPsk, ext.SupportedVersionsServerHello, ext.KeyShareServerHello)
-    legacy_version: Annotated[
-        int, UInt(2, ProtocolVersion), "Always TLS 1.2 where TLS 1.3 is spoken: the version is in supported_versions."
-    ]
-    random: Annotated[bytes, Fixed(32), "32 random bytes of the server, which make the keys of each connection differ."]
-    legacy_session_id_echo: Annotated[
-        bytes, Opaque(0, 32), "The client's session id, sent back unchanged to please middleboxes."
-    ]
-    cipher_suite: Annotated[int, UInt(2, CipherSuite), "The cipher suite that the server chose."]
-    legacy_compression_method: Annotated[int, UInt(1), "Always 0: no compression of records, which would leak secrets."]
-    extensions: Annotated[
-        Extensions,
-        ExtensionBlock(EXTENSIONS, absent=True),
-        "What else the message says, in parts that can be left out.",
-    ] = field(default_factory=Extensions)
+    legacy_version: Annotated[int, UInt(2, ProtocolVersion), LEGACY_VERSION]
+    random: Annotated[bytes, Fixed(32), SERVER_RANDOM]
+    legacy_session_id_echo: Annotated[bytes, Opaque(0, 32), SESSION_ID_ECHO]
+    cipher_suite: Annotated[int, UInt(2, CipherSuite), CHOSEN_SUITE]
+    legacy_compression_method: Annotated[int, UInt(1), NO_COMPRESSION]
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, absent=True), MORE] = field(default_factory=Extensions)
 
 
 @tls_struct
@@ -223,20 +224,14 @@ class HelloRetryRequest(Extended, HandshakeMessage):
     EXTENSIONS = forms(
         ext.SupportedVersionsServerHello, ext.Cookie, ext.KeyShareHelloRetryRequest, ext.EncryptedClientHello
     )
-    legacy_version: Annotated[
-        int, UInt(2, ProtocolVersion), "Always TLS 1.2 where TLS 1.3 is spoken: the version is in supported_versions."
-    ]
+    legacy_version: Annotated[int, UInt(2, ProtocolVersion), LEGACY_VERSION]
     random: Annotated[
         bytes, Fixed(32), 'A fixed value, the hash of "HelloRetryRequest", which tells it from a ServerHello.'
     ]
-    legacy_session_id_echo: Annotated[
-        bytes, Opaque(0, 32), "The client's session id, sent back unchanged to please middleboxes."
-    ]
-    cipher_suite: Annotated[int, UInt(2, CipherSuite), "The cipher suite that the server chose."]
-    legacy_compression_method: Annotated[int, UInt(1), "Always 0: no compression of records, which would leak secrets."]
-    extensions: Annotated[
-        Extensions, ExtensionBlock(EXTENSIONS, 6), "What else the message says, in parts that can be left out."
-    ]
+    legacy_session_id_echo: Annotated[bytes, Opaque(0, 32), SESSION_ID_ECHO]
+    cipher_suite: Annotated[int, UInt(2, CipherSuite), CHOSEN_SUITE]
+    legacy_compression_method: Annotated[int, UInt(1), NO_COMPRESSION]
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, 6), MORE]
 
 
 @tls_struct
@@ -259,9 +254,7 @@ class EncryptedExtensions(Extended, HandshakeMessage):
         ext.ApplicationSettings,
         ext.EncryptedClientHello,
     )
-    extensions: Annotated[
-        Extensions, ExtensionBlock(EXTENSIONS), "What else the message says, in parts that can be left out."
-    ] = field(default_factory=Extensions)
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS), MORE] = field(default_factory=Extensions)
 
 
 @tls_struct
@@ -280,12 +273,8 @@ class CertificateRequest(Extended, HandshakeMessage):
         ext.OidFilters,
         ext.SignatureSchemeListCert,
     )
-    certificate_request_context: Annotated[
-        bytes, Opaque(0, 2**8 - 1), "Marks which request a certificate answers; empty during the handshake."
-    ]
-    extensions: Annotated[
-        Extensions, ExtensionBlock(EXTENSIONS), "What else the message says, in parts that can be left out."
-    ] = field(default_factory=Extensions)
+    certificate_request_context: Annotated[bytes, Opaque(0, 2**8 - 1), REQUEST_CONTEXT]
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS), MORE] = field(default_factory=Extensions)
 
 
 @tls_struct
@@ -310,14 +299,8 @@ class Certificate(HandshakeMessage):
     """
 
     HANDSHAKE_TYPE = HandshakeType.certificate
-    certificate_request_context: Annotated[
-        bytes, Opaque(0, 2**8 - 1), "Marks which request a certificate answers; empty during the handshake."
-    ]
-    certificate_list: Annotated[
-        tuple[CertificateEntry, ...],
-        Vector(CertificateEntry, 0, 2**24 - 1),
-        "The certificates: the sender's own first, each followed by its issuer's.",
-    ]
+    certificate_request_context: Annotated[bytes, Opaque(0, 2**8 - 1), REQUEST_CONTEXT]
+    certificate_list: Annotated[tuple[CertificateEntry, ...], Vector(CertificateEntry, 0, 2**24 - 1), CERTIFICATES]
 
 
 @tls_struct
@@ -335,8 +318,8 @@ class CertificateVerify(HandshakeMessage):
     """The sender proves that it has its certificate's private key, by a signature over all so far. RFC 9846 4.5.2."""
 
     HANDSHAKE_TYPE = HandshakeType.certificate_verify
-    algorithm: Annotated[int, UInt(2, SignatureScheme), "How it is signed: the kind of key, the padding, the hash."]
-    signature: Annotated[bytes, Opaque(0, 2**16 - 1), "The signature itself."]
+    algorithm: Annotated[int, UInt(2, SignatureScheme), SCHEME]
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1), SIGNATURE]
 
 
 @tls_struct
@@ -369,10 +352,8 @@ class NewSessionTicket(Extended, HandshakeMessage):
     ticket_lifetime: Annotated[int, UInt(4), "For how many seconds the ticket may be used, at most a week."]
     ticket_age_add: Annotated[int, UInt(4), "A random number that the client adds to the ticket's age to hide it."]
     ticket_nonce: Annotated[bytes, Opaque(0, 255), "Makes the pre-shared key of each ticket of a connection another."]
-    ticket: Annotated[bytes, Opaque(1, 2**16 - 1), "The ticket itself, which only the server can read."]
-    extensions: Annotated[
-        Extensions, ExtensionBlock(EXTENSIONS), "What else the message says, in parts that can be left out."
-    ] = field(default_factory=Extensions)
+    ticket: Annotated[bytes, Opaque(1, 2**16 - 1), TICKET]
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS), MORE] = field(default_factory=Extensions)
 
 
 @tls_struct

@@ -20,7 +20,26 @@ from handfast.registry import (
 from handfast.wire import extensions as ext
 from handfast.wire.codec import Fixed, Opaque, Struct, UInt, Vector, tls_struct
 from handfast.wire.extensions import ExtensionBlock, Extensions, forms
-from handfast.wire.messages import CertificateVerify, ClientHello, Extended, Finished, HandshakeMessage, Messages
+from handfast.wire.messages import (
+    CERTIFICATES,
+    CHOSEN_SUITE,
+    MORE,
+    SCHEME,
+    SERVER_RANDOM,
+    TICKET,
+    CertificateVerify,
+    ClientHello,
+    Extended,
+    Finished,
+    HandshakeMessage,
+    Messages,
+)
+
+# What is said of fields that messages before TLS 1.2 have too.
+SIGNED_PARAMS = "What is signed: the curve and the public key."
+PARAMS_SIGNATURE = "The signature over both randoms and the parameters."
+KEY_KINDS = "The kinds of keys that the certificate may have."
+ACCEPTED_CAS = "The names of the CAs that the server accepts; none leaves it open."
 
 
 @tls_struct
@@ -56,17 +75,13 @@ class ServerHello(Extended, HandshakeMessage):
         ext.RenegotiationInfo,
     )
     server_version: Annotated[int, UInt(2, ProtocolVersion), "The version that is spoken."]
-    random: Annotated[bytes, Fixed(32), "32 random bytes of the server, which make the keys of each connection differ."]
+    random: Annotated[bytes, Fixed(32), SERVER_RANDOM]
     session_id: Annotated[
         bytes, Opaque(0, 32), "The name under which the session can be resumed; the client's if this resumes it."
     ]
-    cipher_suite: Annotated[int, UInt(2, CipherSuite), "The cipher suite that the server chose."]
+    cipher_suite: Annotated[int, UInt(2, CipherSuite), CHOSEN_SUITE]
     compression_method: Annotated[int, UInt(1), "How records are compressed: only 0, not at all, is accepted."]
-    extensions: Annotated[
-        Extensions,
-        ExtensionBlock(EXTENSIONS, absent=True),
-        "What else the message says, in parts that can be left out.",
-    ] = field(default_factory=Extensions)
+    extensions: Annotated[Extensions, ExtensionBlock(EXTENSIONS, absent=True), MORE] = field(default_factory=Extensions)
 
 
 @tls_struct
@@ -77,11 +92,7 @@ class Certificate(HandshakeMessage):
     """
 
     HANDSHAKE_TYPE = HandshakeType.certificate
-    certificate_list: Annotated[
-        tuple[bytes, ...],
-        Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1),
-        "The certificates: the sender's own first, each followed by its issuer's.",
-    ]
+    certificate_list: Annotated[tuple[bytes, ...], Vector(Opaque(1, 2**24 - 1), 0, 2**24 - 1), CERTIFICATES]
 
 
 @tls_struct
@@ -92,8 +103,8 @@ class CertificateStatus(HandshakeMessage):
     """
 
     HANDSHAKE_TYPE = HandshakeType.certificate_status
-    status_type: Annotated[int, UInt(1, CertificateStatusType), "What kind of status it is."]
-    response: Annotated[bytes, Opaque(1, 2**24 - 1), "The signed answer of the CA's OCSP responder."]
+    status_type: Annotated[int, UInt(1, CertificateStatusType), ext.STATUS_TYPE]
+    response: Annotated[bytes, Opaque(1, 2**24 - 1), ext.OCSP_RESPONSE]
 
 
 @tls_struct
@@ -113,9 +124,9 @@ class ServerKeyExchange(HandshakeMessage):
     """The server's fresh public key, signed with its certificate's key. RFC 8422 5.4."""
 
     HANDSHAKE_TYPE = HandshakeType.server_key_exchange
-    params: Annotated[ServerECDHParams, ServerECDHParams, "What is signed: the curve and the public key."]
-    algorithm: Annotated[int, UInt(2, SignatureScheme), "How it is signed: the kind of key, the padding, the hash."]
-    signature: Annotated[bytes, Opaque(0, 2**16 - 1), "The signature over both randoms and the parameters."]
+    params: Annotated[ServerECDHParams, ServerECDHParams, SIGNED_PARAMS]
+    algorithm: Annotated[int, UInt(2, SignatureScheme), SCHEME]
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1), PARAMS_SIGNATURE]
 
 
 @tls_struct
@@ -126,20 +137,14 @@ class CertificateRequest(HandshakeMessage):
     """
 
     HANDSHAKE_TYPE = HandshakeType.certificate_request
-    certificate_types: Annotated[
-        tuple[int, ...],
-        Vector(UInt(1, ClientCertificateType), 1, 2**8 - 1),
-        "The kinds of keys that the certificate may have.",
-    ]
+    certificate_types: Annotated[tuple[int, ...], Vector(UInt(1, ClientCertificateType), 1, 2**8 - 1), KEY_KINDS]
     supported_signature_algorithms: Annotated[
         tuple[int, ...],
         Vector(UInt(2, SignatureScheme), 2, 2**16 - 2),
         "How the client and its CAs may sign, most wanted first.",
     ]
     certificate_authorities: Annotated[
-        tuple[bytes, ...],
-        Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1, most=MAX_CA_NAMES),
-        "The names of the CAs that the server accepts; none leaves it open.",
+        tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1, most=MAX_CA_NAMES), ACCEPTED_CAS
     ]
 
 
@@ -169,7 +174,7 @@ class NewSessionTicket(HandshakeMessage):
     ticket_lifetime_hint: Annotated[
         int, UInt(4), "For how many seconds the server expects to know the ticket; 0 says nothing."
     ]
-    ticket: Annotated[bytes, Opaque(0, 2**16 - 1), "The ticket itself, which only the server can read."]
+    ticket: Annotated[bytes, Opaque(0, 2**16 - 1), TICKET]
 
 
 MESSAGES_12: Messages = {

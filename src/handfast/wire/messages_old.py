@@ -8,7 +8,7 @@ from typing import Annotated
 from handfast.registry import ClientCertificateType, HandshakeType, ProtocolVersion
 from handfast.wire import messages12
 from handfast.wire.codec import Opaque, UInt, Vector, tls_struct
-from handfast.wire.messages import HandshakeMessage, Messages
+from handfast.wire.messages import SIGNATURE, HandshakeMessage, Messages
 
 
 @tls_struct
@@ -19,10 +19,8 @@ class ServerKeyExchange(HandshakeMessage):
     """
 
     HANDSHAKE_TYPE = HandshakeType.server_key_exchange
-    params: Annotated[
-        messages12.ServerECDHParams, messages12.ServerECDHParams, "What is signed: the curve and the public key."
-    ]
-    signature: Annotated[bytes, Opaque(0, 2**16 - 1), "The signature over both randoms and the parameters."]
+    params: Annotated[messages12.ServerECDHParams, messages12.ServerECDHParams, messages12.SIGNED_PARAMS]
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1), messages12.PARAMS_SIGNATURE]
 
 
 @tls_struct
@@ -34,14 +32,10 @@ class CertificateRequest(HandshakeMessage):
 
     HANDSHAKE_TYPE = HandshakeType.certificate_request
     certificate_types: Annotated[
-        tuple[int, ...],
-        Vector(UInt(1, ClientCertificateType), 1, 2**8 - 1),
-        "The kinds of keys that the certificate may have.",
+        tuple[int, ...], Vector(UInt(1, ClientCertificateType), 1, 2**8 - 1), messages12.KEY_KINDS
     ]
     certificate_authorities: Annotated[
-        tuple[bytes, ...],
-        Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1),
-        "The names of the CAs that the server accepts; none leaves it open.",
+        tuple[bytes, ...], Vector(Opaque(1, 2**16 - 1), 0, 2**16 - 1), messages12.ACCEPTED_CAS
     ]
 
 
@@ -50,7 +44,7 @@ class CertificateVerify(HandshakeMessage):
     """The client proves that it has its certificate's private key, as before TLS 1.2. RFC 4346 7.4.8."""
 
     HANDSHAKE_TYPE = HandshakeType.certificate_verify
-    signature: Annotated[bytes, Opaque(0, 2**16 - 1), "The signature itself."]
+    signature: Annotated[bytes, Opaque(0, 2**16 - 1), SIGNATURE]
 
 
 _MESSAGES: Messages = {
