@@ -291,6 +291,18 @@ def test_our_client_resumes_by_session_id():
     assert peer.connection.info.resumed
 
 
+@pytest.mark.parametrize("new_id", [b"1", bytes(range(32))], ids=["short", "long"])
+def test_a_server_that_names_the_session_anew(new_id):
+    """It knows the id no more, and its full handshake brings another, as long as it likes. RFC 5246 7.4.1.3."""
+    _, sessions = given_12(None, session_id=b"a session id")
+    peer = Server12(client(**BOTH, sessions=sessions), new_ticket=None, session_id=new_id).run()
+    assert peer.complete
+    assert not peer.connection.info.resumed
+    again = Server12(client(**BOTH, sessions=sessions), session=peer.given()).run()
+    assert again.got(ClientHello).legacy_session_id == new_id
+    assert again.connection.info.resumed
+
+
 def test_a_ticket_takes_the_place_of_the_session_id():
     """RFC 5077 3.4."""
     _, sessions = given_12(b"a ticket", session_id=b"a session id")
