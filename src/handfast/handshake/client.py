@@ -12,7 +12,7 @@ from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate, versions
 from handfast.handshake.client13 import client13, reject_early_data
-from handfast.handshake.client_resumption import SessionOffer, find_offer, send_with_psk, why_no_early_data
+from handfast.handshake.client_resumption import SessionOffer, find_offer, quietly, send_with_psk, why_no_early_data
 from handfast.handshake.identity import certificate_request_extensions
 from handfast.keys.established import Established
 from handfast.registry import CipherSuite, ECPointFormat, ExtensionType, PskKeyExchangeMode
@@ -68,8 +68,9 @@ def client(
     # The secrets of a session are told under the name that the connection will have.
     hs.client_random = hs.seams.random_bytes(32)
     session = yield from find_offer(hs, verifier, server_name)
+    # The server alone knows which version it will speak: RFC 9846 4.2.2.
     session_12 = None
-    if session is None and config.sessions is not None and negotiate.TLS12 in config.enabled_versions:
+    if config.sessions is not None and negotiate.TLS12 in config.enabled_versions:
         from handfast.handshake.tls12.client_resumption import find_offer_12
 
         session_12 = yield from find_offer_12(hs, verifier, server_name)
@@ -92,6 +93,8 @@ def client(
         if offer.hello.find(EarlyDataIndication) is not None:
             raise PeerMisbehaved("early_data_and_old_version")
         return (yield from client12(hs, verifier, server_name, offer.hello, answer, session_12))
+    if session_12 is not None and config.sessions is not None:
+        quietly(config.sessions.put, session_12.partition, session_12.session)
     hs.takes_warnings = False
     retry = None
     if isinstance(answer, HelloRetryRequest):
