@@ -386,6 +386,22 @@ def test_a_session_is_resumed(version, contexts) -> None:
         second.client.session = session
 
 
+def test_a_session_by_its_id_alone_is_resumed(files: Files) -> None:
+    """The stock module's server names a session by a ticket or, in TLS 1.2 and told so, by an id that it chose."""
+    server, client = server_context(STOCK, files), client_context(OURS, files)
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    server.options |= ssl.OP_NO_TICKET
+    first, other, again = Pair(server, client).shake_hands(), Pair(server, client).shake_hands(), Pair(server, client)
+    session = again.client.session = first.client.session
+    assert not session.has_ticket
+    assert session.id == first.server.session.id
+    assert session != other.client.session
+    again.shake_hands()
+    assert again.client.session_reused
+    assert again.server.session_reused
+    assert again.client.session == session
+
+
 def test_a_session_of_another_trust_is_not_offered(contexts, files: Files) -> None:
     server, client = contexts
     first = Pair(server, client).shake_hands()

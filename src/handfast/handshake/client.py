@@ -11,7 +11,7 @@ from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
 from handfast.handshake import negotiate, versions
 from handfast.handshake.client13 import client13
-from handfast.handshake.client_resumption import SESSIONS_13, find_offer
+from handfast.handshake.client_resumption import SESSIONS_13, find_offer, quietly
 from handfast.handshake.early_data import (
     check_old_version,
     may_offer_early_data,
@@ -76,7 +76,8 @@ def client(
     if config.sessions is not None and server_name is not None:
         if negotiate.TLS13 in config.enabled_versions:
             session = yield from find_offer(hs, config.sessions, verifier, server_name, SESSIONS_13)
-        if session is None and negotiate.TLS12 in config.enabled_versions:
+        # The server alone knows which version it will speak: RFC 9846 4.2.2.
+        if negotiate.TLS12 in config.enabled_versions:
             from handfast.handshake.tls12.client_resumption import SESSIONS_12
 
             session_12 = yield from find_offer(hs, config.sessions, verifier, server_name, SESSIONS_12)
@@ -94,6 +95,8 @@ def client(
 
         check_old_version(offer.hello)
         return (yield from client12(hs, verifier, server_name, offer.hello, answer, session_12))
+    if session_12 is not None and config.sessions is not None:
+        quietly(config.sessions.put, session_12.partition, session_12.session)
     hs.takes_warnings = False
     retry = None
     if isinstance(answer, HelloRetryRequest):
