@@ -1,4 +1,4 @@
-"""A wire that is cut when so many records of one direction have passed and one more comes: by FIN at both ends, or RST."""
+"""A wire that is cut when so many records of one direction have passed and one more comes, by FIN or RST at both ends."""
 
 from __future__ import annotations
 

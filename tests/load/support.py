@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import pytest
 
-from handfast import aio
+from handfast import ClientAuth, aio
 from handfast.errors import HandfastError
 from tests.aio.support import MUTUAL, client_config, server_config
 from tests.sslcontext.pairs import OURS, client_context, server_context
@@ -34,16 +34,15 @@ BACKLOG = 4096
 
 
 class Door(ABC):
-    """One way to TLS under asyncio, with mutual authentication."""
+    """One way to TLS under asyncio, with mutual authentication if it is not left out."""
 
     name: ClassVar[str]
     errors: ClassVar[tuple[type[Exception], ...]]
     # Descriptors of a client and its server, together.
     descriptors: ClassVar[int]
 
-    def __init__(self, files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
-        self.files, self.version = files, version
-        self.over_buffers = client_context(OURS, files, certificate=True)
+    def __init__(self, files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, *, mutual: bool = True) -> None:
+        self.over_buffers = client_context(OURS, files, certificate=mutual)
         self.over_buffers.minimum_version = self.over_buffers.maximum_version = version
 
     @abstractmethod
@@ -63,11 +62,11 @@ class Direct(Door):
     # A client holds a duplicate.
     descriptors = 3
 
-    def __init__(self, files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
-        super().__init__(files, version)
+    def __init__(self, files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, *, mutual: bool = True) -> None:
+        super().__init__(files, version, mutual=mutual)
         versions = [version.name.removeprefix("TLSv").replace("_", ".")]
-        self.server = server_config(client_auth=MUTUAL, versions=versions)
-        self.client = client_config(versions=versions)
+        self.server = server_config(client_auth=MUTUAL if mutual else ClientAuth.NONE, versions=versions)
+        self.client = client_config(versions=versions, anonymous=not mutual)
 
     async def listen(self, answer: Callable[..., Awaitable[None]], **options: Any) -> asyncio.Server:
         return await aio.start_server(answer, "127.0.0.1", 0, self.server, backlog=BACKLOG, **options)
@@ -83,9 +82,9 @@ class Context(Door):
     errors = (OSError,)
     descriptors = 2
 
-    def __init__(self, files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3) -> None:
-        super().__init__(files, version)
-        self.server = server_context(OURS, files, verify=ssl.CERT_REQUIRED)
+    def __init__(self, files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, *, mutual: bool = True) -> None:
+        super().__init__(files, version, mutual=mutual)
+        self.server = server_context(OURS, files, verify=ssl.CERT_REQUIRED if mutual else ssl.CERT_NONE)
         self.server.minimum_version = self.server.maximum_version = version
         self.client = self.over_buffers
 
@@ -167,7 +166,16 @@ def demand_room(wanted: int, each: int) -> None:
 
 
 # What each connection has, and no cache keeps.
-_OF_CONNECTIONS = ("handfast.io", "handfast.engine", "handfast.record", "asyncio", "ssl", "socket", "_asyncio", "uvloop")
+_OF_CONNECTIONS = (
+    "handfast.io",
+    "handfast.engine",
+    "handfast.record",
+    "asyncio",
+    "ssl",
+    "socket",
+    "_asyncio",
+    "uvloop",
+)
 
 
 @dataclass(frozen=True)
