@@ -90,13 +90,16 @@ class Protection12:
         self.records += 1
         return b"".join((start, (length + self.overhead).to_bytes(2, "big"), explicit, sealed))
 
-    def seal_one(self, data: bytes) -> bytes:
-        """``seal`` for 1 to 2^14 bytes; b"" beyond ``fast_path_until``, and nothing has happened."""
+    def seal_one(self, data: bytes, limit: int = MAX_PLAINTEXT) -> bytes:
+        """One whole record of application data, of 1 to ``limit`` bytes, which are at most 2^14.
+
+        b"", and nothing has happened, for any other size, and beyond ``fast_path_until``.
+        """
         number = self.records
-        if number >= self.fast_path_until:
+        size = len(data)
+        if number >= self.fast_path_until or not 0 < size <= limit:
             return b""
         self.records = number + 1
-        size = len(data)
         sequence = number.to_bytes(8, "big")
         header = _START + (size + self.overhead).to_bytes(2, "big")
         associated_data = sequence + _START + size.to_bytes(2, "big")
