@@ -125,7 +125,7 @@ class Handshake12:
 
     def take(self, sender: Role, message: HandshakeMessage) -> None:
         """Tell what a message causes, which has been told itself."""
-        proof = self._believed and isinstance(message, CertificateVerify | Finished)
+        proof = self._believed and isinstance(message, CertificateVerify | old.CertificateVerify | Finished)
         before = self._transcript if proof and self._is_due(sender) else None
         self._add(message.raw)
         if not self._believed:
