@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.credentials.signers import DEFERRED
+from handfast.crypto.suites import TAG_LENGTH
 from handfast.engine import telling
 from handfast.engine.alerts import Ends
 from handfast.engine.failures import answer_without
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from handfast.handshake.post_auth import Exchange, PostHandshakeAuthentication
     from handfast.keys.established12 import Established12
     from handfast.record.layer import Record
+
+# The longest record of an alert: header, explicit nonce of TLS 1.2, the alert and its tag. RFC 5288 3.
+_ALERT_RECORD = limits.RECORD_HEADER + 8 + 2 + TAG_LENGTH
 
 
 class EntryGuard:
@@ -271,6 +275,12 @@ class Driver(Ends):
 
     def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
         """The connected side without observers: runs of application data are opened in one go."""
+        if len(data) <= _ALERT_RECORD:
+            # Most often a close_notify, for which a run would be tried in vain.
+            self._records.feed(data)
+            self._pump()
+            self._expect_data()
+            return
         while True:
             content, other = self._records.read_application_data(data)
             if content:

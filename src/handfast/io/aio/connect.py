@@ -142,6 +142,8 @@ async def create_server(
     setup = Setup(loop, config.handshake_timeout, shutdown_timeout, on_need)
 
     def make(address: Any) -> ServerConnection:
+        if observe is None:
+            return ServerConnection(config)
         return ServerConnection(config, **observed(observe, address, (), ()))
 
     options = _given(sock=sock, family=family, reuse_address=reuse_address, reuse_port=reuse_port)

@@ -84,13 +84,7 @@ class ClientProtocol(TLSProtocol):
 class ServerProtocol(TLSProtocol):
     """A server's end. A handshake that fails is logged, and the user's protocol never hears of it."""
 
-    __slots__ = ("_peer_address",)
-
-    _peer_address: Any
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._peer_address = transport.get_extra_info("peername")
-        super().connection_made(transport)
+    __slots__ = ()
 
     def _refused(self, error: Exception | None) -> None:
         if error is not None and not hasattr(self, "connection"):

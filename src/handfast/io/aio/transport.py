@@ -59,6 +59,8 @@ class Below(Protocol):
 
     def start_closing(self) -> None: ...
 
+    def finish_closing(self) -> None: ...
+
     def finish_writing(self, *, close: bool) -> None: ...
 
     def abort(self) -> None: ...
@@ -67,6 +69,8 @@ class Below(Protocol):
 
 
 _HIGH_WATER = 64 * 1024
+# The protocol of a transport after its end.
+_NOBODY = asyncio.Protocol()
 
 
 class TLSTransport(asyncio.Transport):
@@ -181,7 +185,7 @@ class TLSTransport(asyncio.Transport):
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The current protocol."""
+        """The current protocol; after its ``connection_lost`` one that does nothing."""
         return self._protocol
 
     # Writing
@@ -324,6 +328,8 @@ class TLSTransport(asyncio.Transport):
                 self._below.start_closing()
             if ended:
                 self._finish_writing()
+            if closing:
+                self._below.finish_closing()
         if self._listening:
             self.deliver(results[1:])
 
@@ -398,6 +404,7 @@ class TLSTransport(asyncio.Transport):
             self._closing = True
             self._below.start_closing()
             self._finish_writing()
+            self._below.finish_closing()
 
     def abort(self) -> None:
         """Close at once. What is queued is lost, and the peer sees a truncated connection."""
@@ -441,3 +448,5 @@ class TLSTransport(asyncio.Transport):
                 self._deliver_one(result)
         self._discard()
         self._call(self._protocol.connection_lost, self._error)
+        # Without this the two would keep each other alive until the garbage collector comes.
+        self._protocol = _NOBODY
