@@ -9,6 +9,7 @@
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make bench-captures   decoding captures, beside tshark and others
+# make fuzz-captures  mutated captures for FUZZ_SECONDS=60: no exception, no growth; led by atheris where there are wheels
 # make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
 # make budget  writes anew how many bytecodes handshakes and records may take (tests/budget), for this Python
 # make format  rewrites the sources the way lint wants them
@@ -30,7 +31,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load frameworks stock-tests consumers scan bench bench-captures chart budget format pin clean
+.PHONY: demo test soak race load frameworks stock-tests consumers scan bench bench-captures fuzz-captures chart budget format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -76,6 +77,12 @@ bench: $(READY)-test
 # Beside tshark, ssldump and scapy, where they are installed.
 bench-captures: $(READY)-test
 	@$(RUN) bench.captures
+
+# Without atheris, which is not for every Python, mutations are drawn at random.
+fuzz-captures: $(READY)-test
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/fuzz.txt || \
+		echo 'handfast: warning: atheris could not be installed' >&2
+	@$(RUN) tests.fuzz_captures --seconds $(or $(FUZZ_SECONDS),60)
 
 chart: $(READY)-test
 	@$(RUN) bench.chart

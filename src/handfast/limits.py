@@ -179,6 +179,8 @@ INFLATION_RATIO = 100
 INFLATED_FREELY = 1024 * 1024
 # ... and connections that are followed at once; the one that was silent longest makes room.
 RECORDED_CONNECTIONS = 16 * 1024
+# ... and connections that are over, of which late segments are known to be theirs.
+RECORDED_OVER = 1024
 # ... and bytes of another protocol (STARTTLS, a proxy) in each direction, behind which TLS is still looked for: SMTP's
 # greetings and capabilities are some hundred bytes, an LDAP or XMPP client may do some work before.
 RECORDED_PROLOGUE = 64 * 1024

@@ -26,7 +26,7 @@ from handfast.events import (
     SecretDerived,
 )
 from handfast.lens.recorded import RecordedOutcome
-from handfast.limits import MAX_CIPHERTEXT_12, MAX_HANDSHAKE_MESSAGE, RECORDED_CONNECTIONS
+from handfast.limits import MAX_CIPHERTEXT_12, MAX_HANDSHAKE_MESSAGE, RECORDED_CONNECTIONS, RECORDED_OVER
 from handfast.passive import Flow, RecordedConnection, decode, replay
 from handfast.passive.conversations import Conversations
 from handfast.passive.decoder import Decoder
@@ -358,6 +358,22 @@ def test_so_many_connections_are_followed_at_once():
     last = Endpoint((RECORDED_CONNECTIONS - 1).to_bytes(4, "big"), 1)
     told.send(last, B, record(21, b"\1\0")[3:])
     assert of(told.only, AlertSeen)
+
+
+@pytest.mark.parametrize(("others", "told_again"), [(RECORDED_OVER - 1, False), (RECORDED_OVER, True)])
+def test_late_segments_of_so_many_connections_that_are_over_are_known(others, told_again):
+    told = Told()
+    alert = record(21, b"\1\0")
+    for number in range(others + 1):
+        client = Endpoint(number.to_bytes(4, "big"), 1)
+        told.send(client, B, alert)
+        told.sequence[B] = 0
+        told.send(B, client, flags=FIN)
+        told.send(client, B, flags=FIN)
+    assert len(told.connections) == others + 1
+    told.sequence[Endpoint(bytes(4), 1)] = 0
+    told.send(Endpoint(bytes(4), 1), B, alert)
+    assert len(told.connections) == others + 1 + told_again
 
 
 def decoded_by_hand(*pieces: tuple[Direction, bytes]) -> RecordedConnection:

@@ -33,6 +33,7 @@ from handfast.limits import (
     INFLATED_FREELY,
     INFLATION_RATIO,
     KEY_LOG_VALUES,
+    MAX_COMPRESSED,
     MAX_PLAINTEXT,
     RECORDED_PROLOGUE,
     RECORDED_WAITING,
@@ -492,6 +493,14 @@ def test_a_record_that_inflates_to_too_much(size):
     compressed.say(C2S, bytes(size))
     ((_, reason),) = sealed(compressed.told.only, C2S)
     assert reason.startswith(f"{COMPRESSED}, and inflates to more than")
+
+
+def test_the_longest_compressed_content():
+    for size, words in ((MAX_COMPRESSED, COMPRESSED), (MAX_COMPRESSED + 1, f"a record of {MAX_COMPRESSED + 1} bytes")):
+        compressed = Compressed()
+        compressed.say(C2S, b"", compressed=b"no stream".ljust(size))
+        ((_, reason),) = sealed(compressed.told.only, C2S)
+        assert reason.startswith(words)
 
 
 def test_many_records_that_inflate_to_too_much_together():

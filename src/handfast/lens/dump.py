@@ -39,7 +39,8 @@ def named_fields(fields: list[Field], describer: Describer, *, hide_sessions: bo
             listed = field.path
         indent = "  " * field.depth
         yield indent + field.name + _value(field, hide_sessions=hide_sessions)
-        yield from (f"{indent}  {line}" for line in _described(field, describer))
+        for line in _described(field, describer):
+            yield f"{indent}  {line}"
         if field.name == "key_exchange" and isinstance(field.value, bytes):
             yield from (f"{indent}  {line}" for line in _halves(group, field.value))
 

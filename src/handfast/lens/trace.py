@@ -134,7 +134,8 @@ class Trace:
     def __call__(self, event: Event) -> None:
         for line in self._lines(event):
             # What a peer says is escaped where it becomes a part of a line; here nothing that slipped through gets out.
-            self._write(escape(line, MAX_LOG_LINE))
+            fine = len(line) <= MAX_LOG_LINE and line.isprintable()
+            self._write(line if fine else escape(line, MAX_LOG_LINE))
 
     def _lines(self, event: Event) -> Iterator[str]:
         match event:

@@ -27,6 +27,20 @@ _OVERHEAD = 128
 class Stream:
     """One direction of a connection."""
 
+    __slots__ = (
+        "_acknowledged",
+        "_changed",
+        "_cut",
+        "_end",
+        "_order",
+        "_patience",
+        "_recent",
+        "_start",
+        "_taken",
+        "_waiting",
+        "waiting_bytes"
+    )  # fmt: skip
+
     def __init__(self) -> None:
         # The sequence number of the first byte, and how many came.
         self._start: int | None = None
@@ -124,8 +138,10 @@ class Stream:
         return changed
 
     def forget(self) -> None:
-        """Nothing more is to be compared."""
-        self._recent.clear()
+        """Nothing more is to be read: only where the stream began and ended is kept."""
+        for kept in (self._recent, self._order, self._waiting):
+            kept.clear()
+        self.waiting_bytes = 0
 
     def _offset(self, sequence: int) -> int:
         """Where a sequence number stands in the stream: of all places that it can mean, the one next to what came."""

@@ -26,7 +26,8 @@ class Registry(IntEnum):
         """The registered name of ``value``, or what can be said of a number without one."""
         member = cls._value2member_map_.get(value)
         if member is not None:
-            return cls._spell(member.name)
+            # Not ``name``, a descriptor that costs as much as all else here.
+            return cls._spell(member._name_)
         return f"GREASE({value:#06x})" if is_grease(value) else f"unknown({value:#06x})"
 
     @classmethod
