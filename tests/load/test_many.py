@@ -16,7 +16,7 @@ import pytest
 
 import handfast
 from tests.aio.support import client_config
-from tests.load.support import DOORS, Census, Door, closed, demand_room, eventually, room_for, run, serving
+from tests.load.support import DOORS, Census, Door, closed, demand_room, eventually, room_for, run, serving, tell
 from tests.sslcontext.pairs import OURS, Files, client_context, server_context
 from tests.waiting import LIMIT
 
@@ -198,9 +198,8 @@ def test_ten_thousand_that_say_nothing(context_files: Files, capsys: pytest.Capt
         each = (resident(server.pid) - before) / len(idle)
         for tls in (few + idle)[:: count // 100]:
             answered(tls)
-    with capsys.disabled():
-        limit = "" if count == IDLE else f" (descriptors for {IDLE} are not to be had)"
-        print(f"\n{count} idle connections in one process{limit}: {each / 1024:.1f} KiB each")
+    limit = "" if count == IDLE else f" (descriptors for {IDLE} are not to be had)"
+    tell(capsys, f"{count} idle connections in one process{limit}: {each / 1024:.1f} KiB each")
 
 
 def answered(tls: handfast.TLSSocket) -> None:
