@@ -2,6 +2,7 @@
 # make test    lint, types and tests, with everything that they need at pinned versions
 # make soak    the whole suite ten times in random order, half of them beside a load: SOAK_RUNS=2 make soak
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
+# make load    many connections, large, slow, cancelled and cut ones, and what they leave behind; some minutes
 # make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
 # make page    the page that --html writes, in Debian's Chromium
 # make screenshots  the pictures of the page in docs/, likewise
@@ -10,6 +11,7 @@
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make bench-captures   decoding captures, beside tshark and others
+# make fuzz-captures  mutated captures for FUZZ_SECONDS=60: no exception, no growth; led by atheris where there are wheels
 # make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
 # make budget  writes anew how many bytecodes handshakes and records may take (tests/budget), for this Python
 # make format  rewrites the sources the way lint wants them
@@ -31,7 +33,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race frameworks page screenshots stock-tests consumers scan bench bench-captures chart budget format pin clean
+.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-captures fuzz-captures chart budget format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -49,6 +51,9 @@ soak: $(READY)-test
 # A few trials of it are in `make test`.
 race: $(READY)-test
 	HANDFAST_RACE_TRIALS=60 $(RUN) pytest tests/race
+
+load: $(READY)-test
+	HANDFAST_LOAD=1 $(RUN) pytest --numprocesses=2 tests/load
 
 # Its tests are in `make test` too, which leaves out those whose servers and frameworks are not installed.
 frameworks: $(READY)-frameworks
@@ -81,6 +86,12 @@ bench: $(READY)-test
 # Beside tshark, ssldump and scapy, where they are installed.
 bench-captures: $(READY)-test
 	@$(RUN) bench.captures
+
+# Without atheris, which is not for every Python, mutations are drawn at random.
+fuzz-captures: $(READY)-test
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/fuzz.txt || \
+		echo 'handfast: warning: atheris could not be installed' >&2
+	@$(RUN) tests.fuzz_captures --seconds $(or $(FUZZ_SECONDS),60)
 
 chart: $(READY)-test
 	@$(RUN) bench.chart

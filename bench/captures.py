@@ -2,7 +2,9 @@
 
 A capture of mutual TLS 1.3 connections with their keys inside is made first. Each row is the best of its rounds, as the
 time of a machine that does other things too can only be longer. What counts is how many frames a second are decoded,
-and that three times the connections, or ten times the key log, take no more than their share.
+and that three times the connections, or ten times the key log, take no more than their share. On a machine that does
+other things too, the time of the processor says more. scapy, which takes minutes for what the others do in seconds,
+reads a tenth of it.
 """
 
 from __future__ import annotations
@@ -14,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -79,19 +82,25 @@ def _frames(path: Path) -> int:
     return sum(isinstance(item, Packet) for item in read_capture(path.read_bytes()))
 
 
+def read_quietly(path: Path | str, form: str, keys: Path | None = None) -> int:
+    """Decode a capture and print it nowhere; how many connections there were."""
+    view = Decoding(Wanted(), form=form, levels=frozenset(), secrets="none", verifier=None)  # type: ignore[arg-type]
+    secrets = KeyLogSecrets(b"" if keys is None else keys.read_bytes())
+    with open(path, "rb") as file, open(os.devnull, "w") as nowhere:
+        before, sys.stdout = sys.stdout, nowhere
+        try:
+            for _ in Reading(file, view.watch, secrets, over=view.over):
+                view.flush()
+        finally:
+            sys.stdout = before
+    return view.count
+
+
 def _handfast(made: Made, form: str, keys: Path | None = None) -> Callable[[], None]:
     def work() -> None:
-        view = Decoding(Wanted(), form=form, levels=frozenset(), secrets="none", verifier=None)  # type: ignore[arg-type]
-        secrets = KeyLogSecrets(b"" if keys is None else keys.read_bytes())
-        with open(made.path, "rb") as file, open(os.devnull, "w") as nowhere:
-            before, sys.stdout = sys.stdout, nowhere
-            try:
-                for _ in Reading(file, view.watch, secrets, over=view.over):
-                    view.flush()
-            finally:
-                sys.stdout = before
-        if view.count != made.connections:
-            sys.exit(f"handfast: error: {view.count} of {made.connections} connections were decoded")
+        count = read_quietly(made.path, form, keys)
+        if count != made.connections:
+            sys.exit(f"handfast: error: {count} of {made.connections} connections were decoded")
 
     return work
 
@@ -103,17 +112,27 @@ def _program(*command: str) -> Callable[[], None]:
     return work
 
 
-def _scapy(path: Path) -> Callable[[], None]:
+def _scapy(python: str, path: Path) -> Callable[[], None]:
     code = "from scapy.all import TCPSession, load_layer, sniff; load_layer('tls'); "
     code += f"sniff(offline={str(path)!r}, session=TCPSession, store=False)"
-    return _program(sys.executable, "-c", code)
+    return _program(python, "-c", code)
 
 
-def rows(small: Made, large: Made, noisy: Made) -> list[tuple[str, Made, Callable[[], None]]]:
+def peak(path: Path) -> int:
+    """The most memory that decoding a capture holds at once, in KiB, beyond what there was before."""
+    tracemalloc.start()
+    read_quietly(path, "fields")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return most >> 10
+
+
+def rows(few: Made, small: Made, large: Made, noisy: Made) -> list[tuple[str, Made, Callable[[], None]]]:
     """What is measured: a name, what it reads, and the work."""
     found = [
         ("handfast, a line per connection", small, _handfast(small, "summary")),
         ("handfast, every field", small, _handfast(small, "fields")),
+        ("handfast, every field, 3 times the connections", large, _handfast(large, "fields")),
         ("handfast, JSON", small, _handfast(small, "json")),
         ("handfast, a line, key log beside it", small, _handfast(small, "summary", small.keys)),
         ("handfast, a line, 10 times the key log", noisy, _handfast(noisy, "summary", noisy.keys)),
@@ -126,19 +145,46 @@ def rows(small: Made, large: Made, noisy: Made) -> list[tuple[str, Made, Callabl
         for made in (small, large):
             command = ("ssldump", "-r", str(made.path), "-l", str(made.keys), "-AdNH")
             found.append((f"ssldump, {made.connections} connections", made, _program(*command)))
-    if find_spec("scapy") is not None:
-        found.append(("scapy", small, _scapy(small.path)))
+    if python := scapy_python():
+        found.append(("scapy", few, _scapy(python, few.path)))
     return found
 
 
-def best(work: Callable[[], None], rounds: int) -> float:
-    """The shortest time of some rounds, in seconds."""
+def scapy_python() -> str:
+    """A Python that has scapy: this one, or the one that $HANDFAST_SCAPY names; "" for none."""
+    return sys.executable if find_spec("scapy") is not None else os.environ.get("HANDFAST_SCAPY", "")
+
+
+def versions() -> str:
+    """The other programs that are measured, as they call themselves."""
+    commands = [("tshark", "--version"), ("ssldump", "-v")]
+    found = []
+    for command in commands:
+        if shutil.which(command[0]):
+            said = subprocess.run(command, capture_output=True, text=True, check=False)
+            found.append(f"{(said.stdout + said.stderr).strip().splitlines()[0]}")
+        else:
+            found.append(f"no {command[0]}")
+    if python := scapy_python():
+        code = "from importlib.metadata import version; print('scapy', version('scapy'))"
+        found.append(subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip())
+    else:
+        found.append("no scapy (a Python that has it: HANDFAST_SCAPY)")
+    return "; ".join(found)
+
+
+def best(work: Callable[[], None], rounds: int) -> tuple[float, float]:
+    """The shortest time of some rounds, and the least time of the processor, of child processes too, in seconds."""
     times = []
     for _ in range(rounds):
-        start = time.perf_counter()
+        start, before = time.perf_counter(), _processor()
         work()
-        times.append(time.perf_counter() - start)
-    return min(times)
+        times.append((time.perf_counter() - start, _processor() - before))
+    return min(one for one, _ in times), min(one for _, one in times)
+
+
+def _processor() -> float:
+    return sum(os.times()[:4])
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -149,14 +195,20 @@ def main(arguments: list[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
+        few = Made(folder, max(1, options.connections // 10))
         small, large = Made(folder, options.connections), Made(folder, 3 * options.connections)
         noisy_folder = folder / "noisy"
         noisy_folder.mkdir()
         noisy = Made(noisy_folder, options.connections, strangers=45 * options.connections)
-        print(f"{'what':45} {'frames':>8} {'s':>8} {'frames/s':>9}")
-        for title, made, work in rows(small, large, noisy):
-            seconds = best(work, options.rounds)
-            print(f"{title:45} {made.frames:8} {seconds:8.2f} {made.frames / seconds:9.0f}")
+        print(f"Python {sys.version.split()[0]}; {versions()}")
+        print(f"{'what':46} {'frames':>8} {'s':>8} {'frames/s':>9} {'cpu s':>8} {'per cpu s':>9}")
+        for title, made, work in rows(few, small, large, noisy):
+            seconds, busy = best(work, options.rounds)
+            rates = f"{made.frames / seconds:9.0f} {busy:8.2f} {made.frames / busy:9.0f}"
+            print(f"{title:46} {made.frames:8} {seconds:8.2f} {rates}", flush=True)
+        print("\nmemory at most, of connections one after the other (what grows is the key log in the file):")
+        for made in (few, small, large):
+            print(f"{made.connections:6} connections {peak(made.path):8} KiB")
     return 0
 
 

@@ -23,9 +23,9 @@ import tomllib
 from pathlib import Path
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
+GLIBCS = ("_2_34", "_2_28", "_2_27", "_2_17", "2014")
 PLATFORMS = (
-    ("manylinux_2_34_x86_64", "manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64"),
-    ("manylinux_2_34_aarch64", "manylinux_2_28_aarch64", "manylinux_2_17_aarch64", "manylinux2014_aarch64"),
+    *(tuple(f"manylinux{glibc}_{machine}" for glibc in GLIBCS) for machine in ("x86_64", "aarch64")),
     ("macosx_14_0_arm64",),
 )
 # It wants an older cryptography than handfast does, so it cannot be an extra.

@@ -34,7 +34,11 @@ LAYERS: tuple[dict[str, str], ...] = (
     {"connection_info": "what is known of a connection and of its peer"},
     {"events": "what observers hear"},
     {"keys": "the key schedule as stages", "pki": "making certificates", "x509": "reading them"},
-    {"record": "record protection, records and the messages in them", "credentials": "who we are"},
+    {
+        "record": "record protection, records and the messages in them",
+        "credentials": "who we are",
+        "outcome": "how a connection failed: data, and the words for it",
+    },
     {
         "trust": "who the peer is: roots, verifiers; `path/` to a root, `revocation/`",
         "lens": "events -> an outcome, and text; `page/`: one that a browser draws",

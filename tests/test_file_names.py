@@ -10,7 +10,6 @@ from tests.syntax import modules
 SAME_TRADE = {
     "__init__.py", "__main__.py",
     "alerts.py",  # an alert: its form on the wire, its choice
-    "certificates.py",  # reading certificates: as structures, as words
     "client.py", "server.py",  # what a client and a server do: the connection, the handshake, the handshake of TLS 1.2
     # Of TLS 1.3 and of TLS 1.2.
     "client_resumption.py", "server_resumption.py", "identity.py", "negotiate.py", "post_handshake.py",
@@ -21,14 +20,21 @@ SAME_TRADE = {
     "setup.py",  # what connections are given when they start
     # What ssl calls so, in the room that stands in for it.
     "connection.py", "context.py",
-    "keys.py",  # keys of the room: those that are held, those of a handshake
-    "names.py",  # the names in certificates: made, read
     "options.py",  # what a program is told on its command line
 }  # fmt: skip
 
 
-def test_names_that_several_rooms_have_are_of_one_trade():
+def namesakes() -> dict[str, list[str]]:
+    """The file names that several rooms have, with their paths."""
     rooms = defaultdict(list)
     for module in modules():
         rooms[module.path.rpartition("/")[2]].append(module.path)
-    assert [paths for name, paths in rooms.items() if len(paths) > 1 and name not in SAME_TRADE] == []
+    return {name: paths for name, paths in rooms.items() if len(paths) > 1}
+
+
+def test_names_that_several_rooms_have_are_of_one_trade():
+    assert {name: paths for name, paths in namesakes().items() if name not in SAME_TRADE} == {}
+
+
+def test_no_name_is_excepted_that_one_room_alone_has():
+    assert SAME_TRADE - namesakes().keys() == set()

@@ -24,10 +24,10 @@ from handfast.engine import (
 )
 from handfast.events import Secret
 from handfast.handshake.seams import Seams
-from handfast.record.layer import HANDSHAKE
 from handfast.registry import NamedGroup, SignatureScheme
 from handfast.trust.presented import PresentedChain
 from handfast.verdict import Verdict, accept, refuse
+from handfast.wire.frames import HANDSHAKE
 from handfast.wire.messages import Certificate, ClientHello, EncryptedExtensions, ServerHello
 from handfast.wire.parsing import parse_handshake
 from tests.vectors import rfc8448_simple as rfc

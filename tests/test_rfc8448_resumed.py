@@ -27,7 +27,7 @@ from handfast.engine import (
     ServerConnection,
 )
 from handfast.events import Secret
-from handfast.handshake.client_resumption import SessionOffer, with_psk
+from handfast.handshake.psk import SessionOffer, with_psk
 from handfast.handshake.seams import Seams
 from handfast.keys.schedule import EarlySecret
 from handfast.keys.transcript import Transcript

@@ -49,8 +49,8 @@ if TYPE_CHECKING:
     from handfast.io.sockets import Listener, TLSSocket, connect, listen
     from handfast.io.sslcontext.context import SSLContext
     from handfast.io.sslcontext.defaults import create_default_context
+    from handfast.keyholder.held_keys import HeldKey
     from handfast.keyholder.holder import KeyHolder
-    from handfast.keyholder.keys import HeldKey
     from handfast.keyholder.signer import RemoteSigner
     from handfast.passive.reading import decode
     from handfast.reload.handles import Reloading, ReloadingCredentials, ReloadingVerifier
@@ -109,7 +109,7 @@ _HOME = {
     "handfast.io.sslcontext.context": ("SSLContext",),
     "handfast.io.sslcontext.defaults": ("create_default_context",),
     "handfast.keyholder.holder": ("KeyHolder",),
-    "handfast.keyholder.keys": ("HeldKey",),
+    "handfast.keyholder.held_keys": ("HeldKey",),
     "handfast.keyholder.signer": ("RemoteSigner",),
     "handfast.passive.reading": ("decode",),
     "handfast.reload.handles": ("Reloading", "ReloadingCredentials", "ReloadingVerifier"),

@@ -8,6 +8,8 @@ from __future__ import annotations
 # Records. RFC 9846 5.1, 5.2 and 5.4.
 RECORD_HEADER = 5
 MAX_PLAINTEXT = 2**14
+# ... and, of recordings of old connections only, compressed (RFC 5246 6.2.2).
+MAX_COMPRESSED = MAX_PLAINTEXT + 1024
 MAX_INNER_PLAINTEXT = 2**14 + 1
 MAX_CIPHERTEXT_13 = 2**14 + 256
 # The content type and the tag: a protected record of TLS 1.3 has no less.
@@ -48,7 +50,7 @@ MAX_ZSTD_WINDOW = 2**23
 MAX_CHANGE_CIPHER_SPECS = 32
 # BoringSSL kMaxWarningAlerts is 4; user_canceled is the only alert TLS 1.3 lets pass.
 MAX_USER_CANCELED = 4
-# The same for all warnings of TLS 1.2, and for attempts to renegotiate, each of which makes us send one.
+# ... and for all warnings of TLS 1.2, and attempts to renegotiate, each of which makes us send one.
 MAX_WARNINGS = 4
 MAX_RENEGOTIATIONS = 4
 # BoringSSL kMaxEmptyRecords; Go's maxUselessRecords is 16.
@@ -137,6 +139,9 @@ LINGER_BYTES = 64 * 1024
 DRAIN_TIMEOUT = 1.0
 DRAIN_BYTES = 64 * 1024
 
+# What a file of servers and their keys, as first met, may have: some ten thousand names, which a program that follows
+# redirects lets peers choose. None is forgotten to make room for another one.
+FIRST_USE_STORE_BYTES = 1024 * 1024
 # How often a watcher looks at its files though the system told of no change, as on a network's file system.
 RELOAD_INTERVAL = 5.0
 # SPIFFE-ID 2.4: bytes of an ID, and of its trust domain.
@@ -153,8 +158,8 @@ MAX_PEER_TEXT = 256
 MAX_DETAIL_TEXT = 2048
 MAX_LOG_LINE = 8192
 
-# Failed handshakes in the log: so many at once, then so many per second; whoever reaches the port can cause any number.
-# The same for what a key-holder refuses each of its callers.
+# Failed handshakes in the log: so many at once, then so many per second; who reaches the port can cause any number.
+# Each caller of a key-holder has such a limit of its own, for what it is refused.
 LOGGED_FAILURES_AT_ONCE = 20
 LOGGED_FAILURES_PER_SECOND = 2.0
 
@@ -166,8 +171,16 @@ SERVE_CONNECTIONS = 128
 
 # Of a recording: bytes of one direction that wait for a missing segment; Linux lets a window grow to 6 MiB (tcp_rmem).
 REASSEMBLY_BYTES = 8 * 1024 * 1024
+# ... and bytes of one direction that came last, with which those that are sent again are compared: a record.
+RETRANSMISSION_BYTES = 16 * 1024
+# ... and what compressed records (RFC 3749) may inflate to in each direction: so many times what came, after the first
+# MiB. Text shrinks to a tenth; DEFLATE can make a thousandth of zeros.
+INFLATION_RATIO = 100
+INFLATED_FREELY = 1024 * 1024
 # ... and connections that are followed at once; the one that was silent longest makes room.
 RECORDED_CONNECTIONS = 16 * 1024
+# ... and connections that are over, of which late segments are known to be theirs.
+RECORDED_OVER = 1024
 # ... and bytes of another protocol (STARTTLS, a proxy) in each direction, behind which TLS is still looked for: SMTP's
 # greetings and capabilities are some hundred bytes, an LDAP or XMPP client may do some work before.
 RECORDED_PROLOGUE = 64 * 1024
@@ -175,6 +188,8 @@ RECORDED_PROLOGUE = 64 * 1024
 RECORDED_WAITING = 64 * 1024 * 1024
 # Text that is read of a paste: some hundred handshakes as openssl -msg prints them.
 PASTED_BYTES = 4 * 1024 * 1024
+# PSK binders of a recorded hello that are checked; real clients offer one or two.
+BINDERS_CHECKED = 16
 # Values of one secret that a key log may hold, as merged ones do: each may have to be tried.
 KEY_LOG_VALUES = 8
 # A block of a capture file, which is held in memory: Wireshark's limit (WTAP_MAX_PACKET_SIZE_DBUS). And the interfaces
@@ -212,6 +227,12 @@ LINK_IDLE = HOLDER_IDLE_TIMEOUT / 2
 HOLDER_PENDING = 1024
 # ... and bytes of those requests: those of TLS 1.3 have a hundred each, a client's of TLS 1.2 hold its handshake.
 HOLDER_PENDING_BYTES = 16 * 1024 * 1024
+# ... and of all connections of one caller: as many requests as it has signatures at once, and four connections' bytes.
+HOLDER_PENDING_PER_CALLER = 4 * HOLDER_PENDING
+HOLDER_PENDING_BYTES_PER_CALLER = 4 * HOLDER_PENDING_BYTES
+# Callers of whom a holder knows what they have used up, more than can be connected: the names in a certificate say who
+# calls, in any combination of those that are allowed. One that is not connected and has not called for longest goes.
+HOLDER_CALLERS = 4 * HOLDER_CONNECTIONS
 HOLDER_SIGNATURES_AT_ONCE = 4096
 HOLDER_SIGNATURES_PER_SECOND = 4096.0
 # How long a signature may take, connecting included; it must end before the handshake does. While the holder is away,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 
 class Direction(StrEnum):
@@ -22,6 +23,8 @@ class Role(StrEnum):
     sends: Direction
     peer: Role
 
+
+RoleWord = Literal["client", "server"]
 
 Role.CLIENT.sends, Role.CLIENT.peer = Direction.CLIENT_TO_SERVER, Role.SERVER
 Role.SERVER.sends, Role.SERVER.peer = Direction.SERVER_TO_CLIENT, Role.CLIENT

@@ -39,6 +39,11 @@ def listed(texts: Sequence[str], most: int = 20) -> str:
     return f"{shown} and {len(texts) - most} more" if len(texts) > most else shown
 
 
+def counted(number: int, noun: str) -> str:
+    """ "1 CA name", "2 CA names"."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def _escaped(character: str) -> str:
     number = ord(character)
     if number < 0x100:

@@ -301,6 +301,28 @@ def test_closing_gives_up_on_a_peer_that_does_not_read(run: Runner) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("size", [1, 20_000_000])
+def test_closing_after_the_peer_waits_for_what_is_unsent(run: Runner, size: int) -> None:
+    """The peer's end came first: what it does not read is given up, and where nothing waits the end comes at once."""
+
+    async def main() -> None:
+        # Where nothing waits, longer than any test may take.
+        async with client_by_hand(shutdown_timeout=SOON if size > 1 else 2 * TEST_LIMIT) as (peer, near):
+            near.transport.write(bytes(size))
+            peer.connection.close()
+            await peer.flush()
+            error = await near.lost
+            if size == 1:
+                assert error is None
+                await peer.read_to_end()
+                assert peer.connection.peer_closed
+            else:
+                assert isinstance(error, ConnectionLost)
+                assert error.code == "shutdown_timeout"
+
+    run(main())
+
+
 def test_closing_waits_while_a_slow_peer_still_reads(run: Runner) -> None:
     async def main(seconds: float) -> None:
         async with client_by_hand(shutdown_timeout=seconds) as (peer, near):

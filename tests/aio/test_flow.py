@@ -374,6 +374,34 @@ def test_an_ended_connection_is_freed_without_the_collector(run: Runner) -> None
     run(main())
 
 
+def test_a_protocol_may_keep_the_transport_of_an_ended_connection(run: Runner) -> None:
+    """As most do: the two would keep each other alive, and all of the engine with them, until the collector comes."""
+
+    async def main() -> None:
+        gc.collect()
+        gc.disable()
+        try:
+            before = connections()
+            async with connected() as (client, server):
+                client.transport.close()
+                await server.lost
+                await client.lost
+            for end in (client, server):
+                assert end.transport.get_protocol() is not end
+                end.transport.close()
+                end.transport.abort()
+                end.transport.write(b"too late")
+            await turns(3)
+            assert (client.told[-1], server.told[-2:]) == ("lost", ["eof", "lost"])
+            del client, server, end
+            await turns(3)
+            assert [one for one in connections() if not any(one is other for other in before)] == []
+        finally:
+            gc.enable()
+
+    run(main())
+
+
 def connections() -> list[Any]:
     return [thing for thing in gc.get_objects() if isinstance(thing, aio.TLSTransport | TLSProtocol)]
 

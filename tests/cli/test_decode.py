@@ -28,6 +28,7 @@ from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, https_server, start
 from tests.lens.connections import client_config, server_config
 from tests.lens.test_pcapng import tshark
 from tests.passive.recorded import Pair, talk, without_secrets
+from tests.passive.test_binders import pair, psks
 from tests.waiting import LIMIT
 
 
@@ -240,11 +241,25 @@ def test_what_is_damaged_is_shown_up_to_there(run, captured):
         (["x.pcap", "-i", "lo"], "give a file, - or -i"),
         (["x.pcap", "--json", "--summary"], "--summary is text"),
         (["x.pcap", "--host", "localhost"], "is no IP address"),
+        (["x.pcap", "--psk", "00ff"], "it is no IDENTITY:HEX"),
+        (["x.pcap", "--psk", "alice:secret"], "it is no IDENTITY:HEX"),
     ],
 )
 def test_bad_usage(run, arguments, words):
     assert run("decode", *arguments).status == 2
     assert words.lower() in run("decode", *arguments).err.lower()
+
+
+def test_a_psk_checks_its_binder(run, tmp_path):
+    side = pair("resumed").server_side
+    (tmp_path / "resumed.pcapng").write_bytes(side.capture)
+    ((ticket, psk),) = psks(side).items()
+    given = f"0x{ticket.hex()}:{psk.hex()}"
+    result = run("decode", tmp_path / "resumed.pcapng", "--psk", given, "--psk", "another:00")
+    assert "      [check] C>S PSK binder is right" in result.out.splitlines()
+    assert psk.hex() not in result.out
+    result = run("decode", tmp_path / "resumed.pcapng")
+    assert "the PSK is not known, and no key log holds it" in result.out
 
 
 def test_what_is_no_capture(run, tmp_path):

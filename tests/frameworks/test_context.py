@@ -72,6 +72,12 @@ def factory(tls):
 # uvicorn
 
 
+def test_what_clients_are_asked_is_a_word_and_an_unknown_one_is_named():
+    assert ServerFiles(certificate="c", client_auth="require_any").mode is handfast.ClientAuth.REQUIRE_ANY
+    with pytest.raises(ConfigError, match="'require' is none of none, request"):
+        _ = ServerFiles(certificate="c", client_auth="require").mode
+
+
 @uvicorn
 @pytest.mark.parametrize("http", HTTP)
 @pytest.mark.parametrize("loop", LOOPS)

@@ -16,6 +16,8 @@ from tests.peers import (
     SERVERS,
     ClientPeer,
     ServerPeer,
+    bun,
+    deno,
     golang,
     node,
     require_peer,
@@ -30,7 +32,7 @@ HYBRIDS = ("X25519MLKEM768", "SecP256r1MLKEM768", "SecP384r1MLKEM1024")
 FIRST_OPENSSL_WITH_HYBRIDS = (3, 5)
 
 
-_RUSTLS = {"pyreqwest", "uv", "granian"}
+_RUSTLS = {"pyreqwest", "uv", "granian", "deno"}
 _LACKING = (
     ({"go"}, {"x448"}, "Go"),
     ({"jsse"}, HYBRIDS, "JSSE before Java 27"),
@@ -145,6 +147,16 @@ def node_version() -> str:
 
 
 @functools.cache
+def deno_version() -> str:
+    return f"{' '.join(_first_line(deno.program(), '--version').split()[:2]).capitalize()}, rustls"
+
+
+@functools.cache
+def bun_version() -> str:
+    return f"Bun {_first_line(bun.program(), '--version')}, BoringSSL"
+
+
+@functools.cache
 def java_version() -> str:
     name, number, *_ = _first_line("java", "--version").split()
     return f"{name} {number}"
@@ -251,6 +263,7 @@ _ABOUT: dict[str, tuple[str, str, Callable[[], str]]] = {
     "pyopenssl": ("SSL.Connection", "SSL.Connection", pyopenssl_version),
     "go": ("crypto/tls", "crypto/tls", go_version),
     "node": ("tls.connect", "tls.Server", node_version),
+    "deno": ("tls.connect", "tls.Server", deno_version),
     "nss": ("tstclnt", "selfserv", nss_version),
     "curl_cffi": ("curl_cffi.Curl", "", curl_cffi_version),
     "pyreqwest": ("SyncClient", "", pyreqwest_version),
@@ -262,6 +275,7 @@ _ABOUT: dict[str, tuple[str, str, Callable[[], str]]] = {
     "php": ("stream_socket_client", "stream_socket_server", php_version),
     "perl": ("IO::Socket::SSL", "IO::Socket::SSL", perl_version),
     "erlang": ("ssl:connect", "ssl:handshake", erlang_version),
+    "bun": ("tls.connect", "tls.Server", bun_version),
     "h2o": ("", "h2o", h2o_version),
     "lighttpd": ("", "lighttpd", lighttpd_version),
     "jsse": ("SSLSocket", "SSLSocket", java_version),

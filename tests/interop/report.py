@@ -50,7 +50,8 @@ both, unless the row is about the version or the peer cannot choose: then it is 
 
 Of the peers in the tables "in brief" only a few features are tested: how both sides know each other. Erlang has no
 extended main secret, so in TLS 1.2 handfast is told to do without; no session of such a connection is kept (RFC 7627).
-Chromium and Firefox show our server a client certificate in `tests/interop/test_browsers.py`.
+Bun is met where a program `bun` is found, and Chromium and Firefox show our server a client certificate in
+`tests/interop/test_browsers.py`, where they are.
 
 This page is written by `python -m tests.interop.report` from the results of its run.
 

@@ -15,12 +15,17 @@ from xml.etree import ElementTree
 
 import pytest
 
+from handfast.engine import ClientAuth as OurClientAuth
 from handfast.events import AlertSeen, Checked, Closed, MessageSeen, RecordSeen
 from handfast.passive import RecordedConnection, decode
+from handfast.registry import NamedGroup, is_grease
+from handfast.wire.extensions import KeyShareClientHello
 from handfast.wire.fields import Kind, fields_of
-from handfast.wire.messages import MESSAGES
+from handfast.wire.messages import MESSAGES, ClientHello
 from handfast.wire.messages12 import MESSAGES_12
 from tests import certificates
+from tests.cli.conftest import https_server
+from tests.interop.test_browsers import browser, versions
 from tests.peers import ClientAuth, Options
 from tests.peers.base import missing, require_peer
 from tests.peers.curl import CurlClient
@@ -56,6 +61,8 @@ FIELDS = {
     "tls.handshake.session_ticket": ("ticket",),
 }
 
+ENCRYPTED_CLIENT_HELLO = 0xFE0D
+
 
 @contextmanager
 def recording(port: int, path: Path) -> Iterator[None]:
@@ -83,10 +90,10 @@ def is_over(path: Path) -> bool:
     return any(len([event for event in one.events if isinstance(event, Closed)]) > 1 for one in connections)
 
 
-def pdml(path: Path, keys: Path, port: int) -> dict[str, list[Any]]:
+def pdml(path: Path, keys: Path, port: int, shown: str = "tls") -> dict[str, list[Any]]:
     """The values of tshark's fields, by name, in the order of the wire."""
     command = [require_peer("tshark"), "-n", "-r", str(path), "-T", "pdml", "-o", f"tls.keylog_file:{keys}"]
-    command += ["-d", f"tcp.port=={port},tls", "-Y", "tls"]
+    command += ["-d", f"tcp.port=={port},tls", "-Y", shown]
     done = subprocess.run(command, capture_output=True, timeout=LIMIT, check=True)
     found: dict[str, list[Any]] = defaultdict(list)
     for element in ElementTree.fromstring(done.stdout).iter("field"):
@@ -121,6 +128,13 @@ def values_of(connection: RecordedConnection) -> dict[str, list[Any]]:
     return found
 
 
+def assert_told_alike(connection: RecordedConnection, theirs: dict[str, list[Any]]) -> None:
+    ours = values_of(connection)
+    assert ours["tls.handshake.type"], "nothing was decoded"
+    for name in (*FIELDS, "tls.handshake.type", "tls.handshake.length", "tls.alert_message.desc"):
+        assert ours[name] == theirs[name], name
+
+
 @pytest.mark.parametrize("version", ["1.3", "1.2"])
 @pytest.mark.parametrize("client", CLIENTS)
 def test_a_connection_is_told_field_by_field_as_tshark_tells_it(
@@ -142,10 +156,7 @@ def test_a_connection_is_told_field_by_field_as_tshark_tells_it(
         them.outcome()
     theirs = pdml(capture, keys, port)
     (connection,) = decode(capture.read_bytes(), keys.read_bytes()).connections
-    ours = values_of(connection)
-    assert ours["tls.handshake.type"], "nothing was decoded"
-    for name in (*FIELDS, "tls.handshake.type", "tls.handshake.length", "tls.alert_message.desc"):
-        assert ours[name] == theirs[name], name
+    assert_told_alike(connection, theirs)
     checked = [event for event in connection.events if isinstance(event, Checked)]
     assert len(checked) == 4
     assert all(event.ok for event in checked)
@@ -153,3 +164,33 @@ def test_a_connection_is_told_field_by_field_as_tshark_tells_it(
         event.content for event in connection.events if isinstance(event, RecordSeen) and event.content_type == 23
     )
     assert b"GET / HTTP/1.1" in data
+
+
+@versions
+def test_chromium_is_told_field_by_field_as_tshark_tells_it(version: int, tmp_path: Path):
+    """A hello with GREASE, a hybrid share and encrypted_client_hello, and what a browser opens besides."""
+    program = browser("chromium")
+    if os.geteuid() != 0:
+        missing("capturing needs root")
+    keys, capture = tmp_path / "keys.log", tmp_path / "capture.pcapng"
+    command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors"]
+    command += [f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
+    environment = {**os.environ, "HOME": str(tmp_path), "SSLKEYLOGFILE": str(keys)}
+    with https_server(OurClientAuth.NONE, verifier=None, versions=(version,)) as port, recording(port, capture):
+        command.append(f"https://localhost:{port}/")
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT)
+    assert "<html" in done.stdout
+    connections = decode(capture.read_bytes(), keys.read_bytes()).connections
+    for connection in connections:
+        shown = f"tls && tcp.port=={connection.flow.client.port}"
+        assert_told_alike(connection, pdml(capture, keys, port, shown))
+        assert all(event.ok for event in connection.events if isinstance(event, Checked))
+    hello = next(event.message for event in connections[0].events if isinstance(event, MessageSeen))
+    assert isinstance(hello, ClientHello)
+    assert any(map(is_grease, hello.cipher_suites))
+    assert ENCRYPTED_CLIENT_HELLO in values_of(connections[0])["tls.handshake.extension.type"]
+    shares = hello.find(KeyShareClientHello)
+    assert shares is not None
+    assert NamedGroup.X25519MLKEM768 in [share.group for share in shares.client_shares]
+    asked = [event for one in connections for event in one.events if isinstance(event, RecordSeen)]
+    assert any(event.content.startswith(b"GET / HTTP/1.1") for event in asked)

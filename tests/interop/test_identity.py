@@ -204,7 +204,7 @@ def test_chains_with_an_intermediate(meet):
 
 @pytest.mark.feature("names of CAs in the request")
 def test_names_of_cas_that_we_send(meet_client):
-    if meet_client.column.peer.name in {"nss", "curl", "python", "node", "curl_cffi", "pyreqwest", "uv"}:
+    if meet_client.column.peer.name in {"nss", "curl", "python", "node", "deno", "curl_cffi", "pyreqwest", "uv"}:
         cannot("it does not tell which CA names it was sent")
     names = tuple(ca.certificate.subject.public_bytes() for ca in (certificates.ca(), certificates.other_ca()))
     mine, theirs = meet_client(

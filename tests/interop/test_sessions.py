@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 import pytest
 
 from handfast.engine import ClientAuth
@@ -13,10 +15,12 @@ from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets
 from handfast.wire.messages import CompressedCertificate
 from tests import certificates
-from tests.interop.meeting import cannot, trusting
+from tests.interop.columns import Column
+from tests.interop.meeting import Meeting, cannot, credentials, trusting
 from tests.peers import (
     REQUEST,
     CurlCffiClient,
+    DenoClient,
     GnuTLSServer,
     NginxServer,
     NodeClient,
@@ -24,6 +28,10 @@ from tests.peers import (
     NSSServer,
     OpenSSLServer,
 )
+from tests.peers import ClientAuth as TheirClientAuth
+
+if TYPE_CHECKING:
+    from tests.peers import ServerPeer
 
 TWICE = {"connections": 2}
 # Not a line of HTTP: nobody takes it for the request.
@@ -43,6 +51,8 @@ def taking_early_data(guard):
 
 @pytest.mark.feature("resumed session")
 def test_their_client_resumes(meet_client):
+    if meet_client.column.peer is DenoClient:
+        cannot("Deno's client resumes no sessions")
     mine, theirs = meet_client({"tickets": SealedTickets()}, TWICE)
     assert mine.ok, mine
     assert theirs.ok, theirs
@@ -111,6 +121,63 @@ def test_our_early_data_is_refused(meet_server):
     assert not theirs.early_data
 
 
+# Sessions of TLS 1.2 by their id alone
+
+
+class NginxByID(NginxServer):
+    """nginx that gives no tickets, and keeps sessions itself."""
+
+    def _config(self) -> str:
+        told = "ssl_session_tickets off;\nssl_session_cache shared:sessions:1m;\n"
+        return super()._config().replace("server {\n", "server {\n" + told)
+
+
+class NSSByID(NSSServer):
+    """selfserv without its option for tickets."""
+
+    def command(self) -> list[str]:
+        return [argument for argument in super().command() if argument != "-u"]
+
+
+class Noting(SessionCache):
+    """Notes what it is given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[Any] = []
+
+    def put(self, partition: bytes, session: Any) -> None:
+        self.given.append(session)
+        super().put(partition, session)
+
+
+WITHOUT_TICKETS: dict[type[ServerPeer], tuple[str, ...]] = {
+    OpenSSLServer: ("-no_ticket",),
+    GnuTLSServer: ("--noticket",),
+    NSSByID: (),
+    NginxByID: (),
+}
+
+
+@pytest.mark.parametrize("peer", WITHOUT_TICKETS)
+def test_we_resume_by_session_id(peer, files):
+    """RFC 5246 7.3, and again by the id that resumed."""
+    sessions = Noting()
+    meet = Meeting(Column(peer, "", str, "1.2"), files)
+    ours = {"sessions": sessions, "credentials": (credentials(certificates.client()),)}
+    theirs = {"client_auth": TheirClientAuth.REQUIRE, "trust": files.roots(certificates.ca()), "connections": 3}
+    mine, outcome = meet(ours, {**theirs, "extra": WITHOUT_TICKETS[peer]})
+    assert mine.ok, mine
+    assert outcome.ok, outcome
+    assert mine.negotiated.resumed
+    assert mine.peer_verified
+    assert outcome.resumed in {True, None}
+    first, *later = sessions.given
+    assert first.session_id
+    assert not first.ticket
+    assert later == [first, first]
+
+
 # Certificates
 
 ALGORITHMS = tuple(CertificateCompressionAlgorithm)
@@ -124,6 +191,7 @@ COMPRESSING_NOTHING = {
     "jsse": "JSSE before Java 27 has no certificate compression",
     "pyreqwest": "rustls, as it is configured there, has no certificate compression",
     "uv": "rustls, as it is configured there, has no certificate compression",
+    "deno": "rustls, as it is configured there, has no certificate compression",
     "granian": "rustls, as it is configured there, has no certificate compression",
 }
 

@@ -16,6 +16,9 @@ NO_CIPHER = (
     "no shared cipher"  # what OpenSSL says in TLS 1.2 of whatever does not fit, since it is all in the suite there
 )
 
+# These end the connection at once, so that their alert may be lost.
+LOSING_ALERTS = {"deno"}
+
 NO_CLIENT_CERTIFICATE: dict[str, Way] = {
     "openssl": (Alert.certificate_required, "peer did not return a certificate"),
     "gnutls": (Alert.certificate_required, "certificate is required"),
@@ -32,6 +35,7 @@ NO_CLIENT_CERTIFICATE: dict[str, Way] = {
     "node 1.2": (Alert.handshake_failure, "peer did not return a certificate"),
     "erlang": (Alert.certificate_required, "certificate required"),
     "erlang 1.2": (Alert.handshake_failure, "no client certificate provided"),
+    "deno": (Alert.certificate_required, "peer sent no certificates"),
 }
 CLIENT_CERTIFICATE_OF_ANOTHER_CA: dict[str, Way] = {
     "openssl": (Alert.unknown_ca, VERIFY_FAILED),
@@ -42,6 +46,8 @@ CLIENT_CERTIFICATE_OF_ANOTHER_CA: dict[str, Way] = {
     "jsse": (Alert.certificate_unknown, "unable to find valid certification path"),
     "granian": (Alert.unknown_ca, "UnknownIssuer"),
     "erlang": (Alert.unknown_ca, "unknown ca"),
+    "deno": (None, "unable to verify"),
+    "bun": (None, "unable to verify"),
 }
 EXPIRED_CLIENT_CERTIFICATE: dict[str, Way] = {
     "openssl": (Alert.certificate_expired, VERIFY_FAILED),
@@ -51,6 +57,7 @@ EXPIRED_CLIENT_CERTIFICATE: dict[str, Way] = {
     "node": (None, "cert has expired"),
     "jsse": (Alert.certificate_unknown, "NotAfter"),
     "granian": (Alert.certificate_expired, "Expired"),
+    "deno": (None, "unable to verify leaf signature"),
 }
 SERVER_CERTIFICATE_OF_ANOTHER_CA: dict[str, Way] = {
     "openssl": (Alert.unknown_ca, "unable to get local issuer certificate"),
@@ -66,6 +73,8 @@ SERVER_CERTIFICATE_OF_ANOTHER_CA: dict[str, Way] = {
     "erlang": (Alert.unknown_ca, "unknown ca"),
     "perl": (Alert.unknown_ca, VERIFY_FAILED),
     "php": (Alert.unknown_ca, VERIFY_FAILED),
+    "deno": (Alert.unknown_ca, "unable to verify"),
+    "bun": (None, "unable to verify"),
 }
 EXPIRED_SERVER_CERTIFICATE: dict[str, Way] = {
     "openssl": (Alert.certificate_expired, "certificate has expired"),
@@ -79,6 +88,7 @@ EXPIRED_SERVER_CERTIFICATE: dict[str, Way] = {
     "curl_cffi": (None, "certificate has expired"),
     "pyreqwest": (Alert.certificate_expired, "expired"),
     "uv": (Alert.certificate_expired, "expired"),
+    "deno": (Alert.certificate_expired, "unable to verify"),
 }
 SERVER_CERTIFICATE_FOR_ANOTHER_NAME: dict[str, Way] = {
     "openssl": (Alert.bad_certificate, "hostname mismatch"),
@@ -91,6 +101,7 @@ SERVER_CERTIFICATE_FOR_ANOTHER_NAME: dict[str, Way] = {
     "curl_cffi": (None, "no alternative certificate subject name"),
     "pyreqwest": (Alert.bad_certificate, "not valid for name"),
     "uv": (Alert.bad_certificate, "not valid for name"),
+    "deno": (None, "does not match certificate"),
 }
 NO_COMMON_VERSION: dict[str, Way] = {
     "openssl": (Alert.protocol_version, "unsupported protocol"),
@@ -99,6 +110,7 @@ NO_COMMON_VERSION: dict[str, Way] = {
     "go": (Alert.protocol_version, "unsupported versions"),
     "jsse": (Alert.protocol_version, "not accepted by server preferences", "not enabled or supported"),
     "granian": (Alert.protocol_version, "SupportedVersionsExtensionRequired"),
+    "deno": (Alert.protocol_version, "SupportedVersionsExtensionRequired", "Tls12NotOffered"),
 }
 NO_COMMON_SUITE: dict[str, Way] = {
     "openssl": (Alert.handshake_failure, "no shared cipher"),
@@ -114,6 +126,7 @@ NO_COMMON_GROUP: dict[str, Way] = {
     "jsse": (Alert.unexpected_message,),
     "granian": (Alert.handshake_failure, "NoKxGroupsInCommon"),
     "go": (Alert.handshake_failure, "no key exchanges supported by both", "no cipher suite supported by both"),
+    "deno": (Alert.handshake_failure, "NoKxGroupsInCommon"),
 }
 NO_COMMON_SCHEME: dict[str, Way] = {
     "openssl": (Alert.handshake_failure, "no suitable signature algorithm", NO_CIPHER),
@@ -124,4 +137,7 @@ NO_COMMON_SCHEME: dict[str, Way] = {
     "jsse 1.2": (Alert.internal_error, "no supported signature algorithm"),
     "granian": (Alert.handshake_failure, "NoSignatureSchemesInCommon"),
     "granian 1.2": (None, "incompatible signing key"),
+    "deno": (Alert.handshake_failure, "NoSignatureSchemesInCommon"),
+    "deno 1.2": (None, "incompatible"),
 }
+NO_COMMON_APPLICATION_PROTOCOL: dict[str, Way] = {"openssl": (Alert.no_application_protocol,)}

@@ -36,7 +36,7 @@ from handfast.registry import NamedGroup, SignatureScheme
 from handfast.roles import Role
 from handfast.wire.codec import decode, encode
 from tests import certificates
-from tests.aio.support import client_config, server_config
+from tests.aio.support import client_config, identity, server_config
 from tests.keyholder.support import Running, close, held, remote
 from tests.waiting import LIMIT, with_growing
 
@@ -352,6 +352,67 @@ def test_so_many_bytes_of_requests_wait_on_one_connection(tmp_path: Path, monkey
             assert (await caller.ask(replace(GOOD, request_id=4)))[0].code == Code.signed
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"),
+    [("HOLDER_PENDING_PER_CALLER", 2), ("HOLDER_PENDING_BYTES_PER_CALLER", 2 * len(encode(GOOD)))],
+)
+def test_so_many_requests_of_one_caller_wait_on_all_its_connections(
+    limit: str, value: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, limit, value)
+
+    async def main() -> None:
+        slow = Slow()
+        async with holding(tmp_path / "s", held(ISSUED, signer=slow)) as holder:
+            async with calling(tmp_path / "s") as first, calling(tmp_path / "s") as second:
+                first.writer.write(b"".join(frame(replace(GOOD, request_id=number)) for number in (1, 2)))
+                while slow.asked < 2:
+                    await asyncio.sleep(0)
+                (answer,) = await second.ask(replace(GOOD, request_id=3))
+                assert answer.code == Code.busy
+                slow.go.set()
+                assert {(await first.answer()).code for _ in range(2)} == {Code.signed}
+                (answer,) = await second.ask(replace(GOOD, request_id=4))
+                assert answer.code == Code.signed
+                # What waited on a connection that is gone is waited for no more.
+                slow.go.clear()
+                first.writer.write(b"".join(frame(replace(GOOD, request_id=number)) for number in (5, 6)))
+                while slow.asked < 5:
+                    await asyncio.sleep(0)
+            (known,) = holder._callers.values()
+            while known.connections:
+                await asyncio.sleep(0)
+            assert (known.pending, known.pending_bytes) == (0, 0)
+
+    asyncio.run(asyncio.wait_for(main(), LIMIT))
+
+
+def test_so_many_callers_are_remembered_and_those_that_are_connected_always(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert limits.HOLDER_CALLERS > limits.HOLDER_CONNECTIONS
+    monkeypatch.setattr(limits, "HOLDER_CALLERS", 2)
+
+    async def main() -> None:
+        tls = server_config(client_auth=ClientAuth.REQUIRE_AND_VERIFY)
+        names = [f"DNS:caller{number}" for number in range(4)]
+        async with holding(tmp_path / "s") as holder, calling(tmp_path / "s") as local:
+            await local.ask(GOOD)
+            host, port, *_ = await holder.listen_tls("127.0.0.1", 0, tls, names=names)
+            for number in range(4):
+                config = client_config(credentials=[identity(certificates.ca().client(f"caller{number}"))])
+                streams = await aio.open_connection(host, port, config, server_name="localhost")
+                other = Caller(*streams)
+                assert [answer.code for answer in await other.ask(GOOD)] == [Code.signed]
+                other.writer.close()
+                # The holder sees that it is gone.
+                while holder._served > 1:
+                    await asyncio.sleep(0)
+            assert list(holder._callers) == [f"uid {os.geteuid()}", "DNS:caller3"]
+
+    asyncio.run(asyncio.wait_for(main(), LIMIT))
 
 
 def test_so_many_connections(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

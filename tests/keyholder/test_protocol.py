@@ -178,6 +178,7 @@ def test_the_page_has_every_code_and_every_limit() -> None:
         f"handshake_messages<1..{limits.MAX_HANDSHAKE_BYTES}>",
         f"longer than {limits.HOLDER_REQUEST_FRAME} bytes",
         f"more than {limits.HOLDER_PENDING} requests",
+        f"{limits.HOLDER_PENDING_PER_CALLER} or {limits.HOLDER_PENDING_BYTES_PER_CALLER // 2**20} MiB of this caller's",
         f"{limits.HOLDER_SIGNATURES_AT_ONCE} at once, then {limits.HOLDER_SIGNATURES_PER_SECOND:.0f} per second",
         f"there are {limits.HOLDER_CONNECTIONS}, or {limits.HOLDER_CONNECTIONS_PER_CALLER} of this caller",
         f"nothing happens for {limits.HOLDER_IDLE_TIMEOUT:.0f} seconds",

@@ -718,3 +718,35 @@ def test_too_large_says_how_large() -> None:
             await read_frame(reader, 255)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("schemes", [["ECDSA+SHA256"], ("ecdsa_secp256r1_sha256",), [ECDSA], [int(ECDSA)]])
+def test_schemes_by_name_and_by_number(schemes, tmp_path):
+    signer = RemoteSigner(tmp_path / "s", certificates.server().chain[0], schemes=schemes)
+    assert signer.schemes == (ECDSA,)
+    assert type(signer.schemes[0]) is SignatureScheme
+
+
+def test_schemes_that_only_one_version_has_may_be_named(tmp_path):
+    rsa = certificates.ca().issue(certificates.ca().server_template("localhost", key="rsa-2048"))
+    for name in ("rsa_pkcs1_sha256", "rsa_pkcs1_sha256_legacy", "rsa_pss_rsae_sha256"):
+        assert RemoteSigner(tmp_path / "s", rsa.chain[0], schemes=[name]).schemes == (SignatureScheme[name],)
+
+
+@pytest.mark.parametrize(
+    ("schemes", "said"),
+    [
+        (["ed25519"], "the certificate's key cannot make ed25519"),
+        (["rsa"], "'rsa' is no name that handfast knows"),
+        ("ed25519", "'ed25519' is no list"),
+        ([1.5], "1.5 is neither a name nor a number"),
+        ([0x9999], "the certificate's key cannot make"),
+        (None, "None is no list"),
+        (0x0403, "1027 is no list"),
+    ],
+)
+def test_what_is_no_scheme_is_named_with_what_is_accepted(schemes, said, tmp_path):
+    with pytest.raises(ConfigError) as refused:
+        RemoteSigner(tmp_path / "s", certificates.server().chain[0], schemes=schemes)
+    assert said in refused.value.what
+    assert 'schemes=["ecdsa_secp256r1_sha256"]' in refused.value.hint

@@ -16,7 +16,8 @@ from handfast.cli import verdict_words
 from handfast.engine import ClientAuth
 from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, PeerRejected
 from handfast.lens import verdict_line as verdict
-from handfast.lens.outcome import Cause, CauseCode, HttpAnswer, Manner, Outcome
+from handfast.lens.outcome import Outcome
+from handfast.outcome.cause import Cause, CauseCode, HttpAnswer, Manner
 from handfast.pki.authority import CertificateAuthority, Issued, certificate_der
 from handfast.pki.template import SERVER_AUTH, sign
 from handfast.registry import AlertDescription, CipherSuite, NamedGroup

@@ -10,11 +10,11 @@ import pytest
 from handfast.engine import ClientAuth
 from handfast.events import Checked, Closed, MessageSeen, Noted
 from handfast.lens import fingerprints
-from handfast.lens.describer import Describer
 from handfast.lens.json_events import JsonEvents
 from handfast.lens.recorded import Judgement, RecordedOutcome
 from handfast.lens.summary import facts
 from handfast.lens.trace import Trace
+from handfast.outcome.describer import Describer
 from handfast.passive import decode
 from handfast.roles import Role
 from handfast.sessions.cache import SessionCache

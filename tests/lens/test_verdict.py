@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from handfast.engine import ClientAuth
-from handfast.errors import ConnectionLost
+from handfast.errors import ConfigError, ConnectionLost
 from handfast.events import HandshakeComplete
 from handfast.lens import verdict_line as verdict
 from handfast.lens.outcome import Outcome
@@ -197,3 +197,10 @@ def test_a_certificate_that_is_missing_in_tls_12():
     refused = "server refused: handshake_failure (40), because the client sent no certificate"
     assert server == f"{refused}; it was offered 1 CA name"
     assert client == f"{refused} (none is configured); it was offered 1 CA name: [{CA}]"
+
+
+def test_an_observers_role_is_a_word_or_a_member():
+    outcome = Outcome("server")
+    assert outcome.role is Role.SERVER
+    with pytest.raises(ConfigError, match="'servant' is neither of client and server"):
+        Outcome("servant")  # type: ignore[arg-type]

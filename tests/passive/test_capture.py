@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from handfast.errors import ConfigError
 from handfast.limits import CAPTURE_BLOCK, CAPTURE_INTERFACES, MAX_ENCAPSULATIONS, RECORDED_FRAGMENTS
 from handfast.passive import decode
-from handfast.passive.capture import Packet, Secrets, read_capture
+from handfast.passive.capture import Packet, Secrets, read_capture, read_secrets
 from handfast.passive.packets import Endpoint, Frames
 from tests import certificates
 from tests.lens.connections import client_config, server_config
@@ -105,6 +105,29 @@ def test_a_section_in_the_other_byte_order_may_follow():
     both = pcapng("<", 9) + pcapng(">", 9)
     assert len([item for item in read_capture(both) if isinstance(item, Packet)]) == 2 * len(packets())
     assert len([item for item in read_capture(both) if isinstance(item, Secrets)]) == 2
+
+
+SECRETIVE = {
+    "pcapng": lambda: pcapng("<", 9) + pcapng(">", 9),
+    "gzip": lambda: gzip.compress(pcapng("<", 9)),
+    "pcap": lambda: pcap("<", 0xA1B2C3D4, 10**6),
+    "damaged": lambda: pcapng("<", 9) + b"\x0a\x0d\x0d\x0a",
+    "cut": lambda: pcapng("<", 9)[:-70],
+    "cut gzip": lambda: gzip.compress(pcapng("<", 9))[:-30],
+}
+
+
+@pytest.mark.parametrize("kind", SECRETIVE)
+def test_secrets_are_found_without_the_packets(kind):
+    def found(items: Any) -> list[Secrets]:
+        kept: list[Secrets] = []
+        with suppress(ConfigError):
+            kept.extend(item for item in items if isinstance(item, Secrets))
+        return kept
+
+    capture = SECRETIVE[kind]()
+    assert found(read_secrets(capture)) == found(read_capture(capture))
+    assert found(read_secrets(io.BytesIO(capture))) == found(read_capture(capture))
 
 
 MACS = bytes(12)

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from handfast.cli.verdict_words import DESCRIBER
 from handfast.events import (
     AlertSeen,
     Checked,
@@ -24,7 +25,8 @@ from handfast.events import (
     RecordSeen,
     SecretDerived,
 )
-from handfast.limits import MAX_CIPHERTEXT_12, MAX_HANDSHAKE_MESSAGE, RECORDED_CONNECTIONS
+from handfast.lens.recorded import RecordedOutcome
+from handfast.limits import MAX_CIPHERTEXT_12, MAX_HANDSHAKE_MESSAGE, RECORDED_CONNECTIONS, RECORDED_OVER
 from handfast.passive import Flow, RecordedConnection, decode, replay
 from handfast.passive.conversations import Conversations
 from handfast.passive.decoder import Decoder
@@ -228,6 +230,25 @@ def test_an_unfinished_recording_does_not_say_that_anything_ended():
     assert of(connection, Closed) == []
 
 
+def test_bytes_that_come_again_with_another_content_are_told():
+    told = Told()
+    alert = record(21, b"\1\0")
+    told.send(A, B, alert[:3])
+    for other in (b"GET", alert[:3] + b"\0\2\2\x28"):
+        told.sequence[A] = 0
+        told.send(A, B, other)
+    told.sequence[A] = 0
+    told.send(A, B, record(21, b"\2\0"))
+    assert [event.how for event in of(told.only, Closed)] == ["alert"]
+    notes = of(told.only, Noted)
+    assert [(note.direction, note.code) for note in notes] == [(C2S, "changed_retransmission")] * 2
+    assert [note.text.split()[0] for note in notes] == ["3", "7"]
+    outcome = RecordedOutcome()
+    for event in told.only.events:
+        outcome(event)
+    assert "2 changed retransmissions: " in outcome.line(DESCRIBER)
+
+
 # What is not TLS 1.3
 
 A, B = Endpoint(b"\x7f\0\0\1", 50000), Endpoint(b"\x7f\0\0\1", 443)
@@ -236,9 +257,10 @@ A, B = Endpoint(b"\x7f\0\0\1", 50000), Endpoint(b"\x7f\0\0\1", 443)
 class Told:
     """Conversations fed by hand, and what is told of them."""
 
-    def __init__(self, secrets: bytes = b"") -> None:
+    def __init__(self, secrets: bytes | KeyLogSecrets = b"") -> None:
         self.connections: list[RecordedConnection] = []
-        self.conversations = Conversations(self.watch, KeyLogSecrets(secrets))
+        known = KeyLogSecrets(secrets) if isinstance(secrets, bytes) else secrets
+        self.conversations = Conversations(self.watch, known)
         self.sequence: dict[Endpoint, int] = {}
 
     def watch(self, flow: Flow) -> Any:
@@ -338,6 +360,22 @@ def test_so_many_connections_are_followed_at_once():
     assert of(told.only, AlertSeen)
 
 
+@pytest.mark.parametrize(("others", "told_again"), [(RECORDED_OVER - 1, False), (RECORDED_OVER, True)])
+def test_late_segments_of_so_many_connections_that_are_over_are_known(others, told_again):
+    told = Told()
+    alert = record(21, b"\1\0")
+    for number in range(others + 1):
+        client = Endpoint(number.to_bytes(4, "big"), 1)
+        told.send(client, B, alert)
+        told.sequence[B] = 0
+        told.send(B, client, flags=FIN)
+        told.send(client, B, flags=FIN)
+    assert len(told.connections) == others + 1
+    told.sequence[Endpoint(bytes(4), 1)] = 0
+    told.send(Endpoint(bytes(4), 1), B, alert)
+    assert len(told.connections) == others + 1 + told_again
+
+
 def decoded_by_hand(*pieces: tuple[Direction, bytes]) -> RecordedConnection:
     connection = RecordedConnection(Flow(1, A, B))
     decoder = Decoder(EventDispatcher([connection.events.append], [], lambda: 1.0), KeyLogSecrets())
@@ -363,8 +401,8 @@ def test_an_unknown_suite_and_an_old_version_are_named():
     assert messages(connection, S2C) == ["ServerHello", "Certificate"]
     assert sealed(connection, S2C) == [(Epoch.UNKNOWN, "CLIENT_RANDOM is not known")] * 2
     for hello_12, words in (
-        (old.replace(b"\3\3", b"\3\2", 1), "TLS 1.1 is not decoded"),
-        (old.replace(b"\xc0\x2f", b"\0\x05"), "unknown(0x0005) is not decoded"),
+        (old.replace(b"\3\3", b"\3\0", 1), "SSL 3.0 is not decoded"),
+        (old.replace(b"\xc0\x2f", b"\0\x09"), "unknown(0x0009) is not decoded"),
     ):
         connection = decoded_by_hand(
             (C2S, record(22, hello.raw)),

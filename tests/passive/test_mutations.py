@@ -66,7 +66,12 @@ def capture_of(packets: list[Packet]) -> bytes:
 
 def look_at(capture: bytes, keys: bytes) -> int:
     """Decode, and show everything in every way; how many events there were."""
-    total = 0
+    return shown(capture, keys)[0]
+
+
+def shown(capture: bytes, keys: bytes) -> tuple[int, int]:
+    """Decode, and show everything in every way; how many events there were, and characters of text."""
+    total = written = 0
     for connection in decode(capture, keys).connections:
         lines: list[str] = []
         outcome = RecordedOutcome()
@@ -81,7 +86,8 @@ def look_at(capture: bytes, keys: bytes) -> int:
         assert outcome.line(DESCRIBER).isprintable()
         assert outcome.failed in (True, False)
         total += len(connection.events)
-    return total
+        written += sum(map(len, lines))
+    return total, written
 
 
 MUTATIONS = ("flip", "cut", "swap", "double", "drop", "splice")

@@ -5,11 +5,18 @@ from __future__ import annotations
 
 import ssl
 import struct
+import zlib
+from os import urandom as random_bytes
 from pathlib import Path
 from typing import Any
+from warnings import catch_warnings
 
 import pytest
+from cryptography.hazmat.decrepit.ciphers.algorithms import ARC4, TripleDES
+from cryptography.hazmat.primitives.ciphers import Cipher, modes
 
+from handfast.crypto.suites12 import SUITES_12
+from handfast.errors import PeerMisbehaved
 from handfast.events import (
     Checked,
     Closed,
@@ -19,16 +26,30 @@ from handfast.events import (
     Noted,
     RecordSeen,
 )
+from handfast.keys.schedule12 import MainSecret12
 from handfast.lens.recorded import RecordedOutcome
 from handfast.lens.trace import Trace
-from handfast.limits import KEY_LOG_VALUES, RECORDED_PROLOGUE, RECORDED_WAITING
-from handfast.passive import Flow, conversations
+from handfast.limits import (
+    INFLATED_FREELY,
+    INFLATION_RATIO,
+    KEY_LOG_VALUES,
+    MAX_COMPRESSED,
+    MAX_PLAINTEXT,
+    RECORDED_PROLOGUE,
+    RECORDED_WAITING,
+)
+from handfast.passive import Flow, conversations, legacy
 from handfast.passive.keylog_reader import KeyLogSecrets
+from handfast.passive.legacy_keys import LegacyKeys, LegacySuite
 from handfast.passive.packets import ACK, FIN, RST, SYN, Endpoint, Segment
 from handfast.passive.prologues import prologue
 from handfast.passive.records import RecordStream, is_sslv2_hello
 from handfast.passive.tcp import Stream
-from handfast.roles import Direction
+from handfast.record.protection12 import Protection12
+from handfast.registry import CipherSuite
+from handfast.roles import Direction, Role
+from handfast.wire import messages12
+from handfast.wire.messages import ClientHello
 from tests import certificates
 from tests.passive.recorded import C2S, S2C
 from tests.passive.test_decoder import (
@@ -404,11 +425,92 @@ def test_tls_11_is_read_as_far_as_its_plaintext_goes():
     assert not any("undecoded" in line for line in lines)
 
 
-def test_compressed_records_are_told_as_such():
-    hello = next(event for event in mutual().client_side.events if isinstance(event, MessageSeen))
-    answer = b"\2\0\0\x26\3\3" + bytes(32) + b"\0\xc0\x2f\1"
-    connection = decoded_by_hand((C2S, record(22, hello.raw)), (S2C, record(22, answer)))
-    assert [event.code for event in of(connection, Noted)] == ["compressed"]
+class Compressed:
+    """A TLS 1.2 connection whose records are compressed by hand, as no library does any more."""
+
+    def __init__(self, method: int = 1) -> None:
+        seen = next(event for event in mutual().client_side.events if isinstance(event, MessageSeen))
+        hello = seen.message
+        assert isinstance(hello, ClientHello)
+        suite = SUITES_12[CipherSuite.TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256]
+        keys = MainSecret12(suite, bytes(48), (hello.random, bytes(32)), None, extended=False).keys()
+        self.seals = {role.sends: Protection12(suite, keys[role]) for role in Role}
+        self.deflaters = {role.sends: zlib.compressobj() for role in Role}
+        answer = b"\2\0\0\x26\3\3" + bytes(32) + b"\0\xc0\x2f" + bytes((method,)) + b"\x0e\0\0\0"
+        self.told = Told(b"CLIENT_RANDOM " + hello.random.hex().encode() + b" " + b"00" * 48)
+        talked(self.told, [(C2S, record(22, seen.raw)), (S2C, record(22, answer))])
+        talked(self.told, [(C2S, record(22, b"\x10\0\0\2\1x")), (C2S, record(20, b"\1")), (S2C, record(20, b"\1"))])
+
+    def deflated(self, direction: Direction, content: bytes) -> bytes:
+        deflater = self.deflaters[direction]
+        return deflater.compress(content) + deflater.flush(zlib.Z_SYNC_FLUSH)
+
+    def say(self, direction: Direction, content: bytes, *, compressed: bytes | None = None, lost: bool = False) -> None:
+        body = self.deflated(direction, content) if compressed is None else compressed
+        piece = self.seals[direction].seal(23, body)
+        if lost:
+            self.told.sequence[ends(direction)[0]] += len(piece)
+        else:
+            talked(self.told, [(direction, piece)])
+
+
+def test_compressed_records_are_inflated():
+    compressed = Compressed()
+    noise = random_bytes(MAX_PLAINTEXT)
+    for direction, content in ((C2S, b"a question"), (S2C, b"an answer"), (C2S, b"a question again"), (S2C, noise)):
+        compressed.say(direction, content)
+    assert data(compressed.told.only) == b"a questionan answera question again" + noise
+    assert notes(compressed.told) == [(S2C, "compressed")]
+
+
+COMPRESSED = "its content is compressed"
+
+
+def test_what_is_compressed_and_cannot_be_inflated_is_told_as_such():
+    other = Compressed(64)
+    other.say(C2S, b"x")
+    assert sealed(other.told.only, C2S) == [(Epoch.APPLICATION, f"{COMPRESSED} by a method that is not known")]
+    broken = Compressed()
+    broken.say(C2S, b"", compressed=b"not deflated")
+    broken.say(S2C, b"the other direction")
+    assert sealed(broken.told.only, C2S) == [(Epoch.APPLICATION, f"{COMPRESSED}, and does not inflate")]
+    assert data(broken.told.only) == b"the other direction"
+
+
+def test_behind_a_missing_record_nothing_can_be_inflated():
+    compressed = Compressed()
+    for lost in (False, True, False):
+        compressed.say(C2S, b"text", lost=lost)
+    compressed.told.conversations.finish()
+    assert data(compressed.told.only) == b"text"
+    ((_, reason),) = sealed(compressed.told.only, C2S)
+    assert reason.startswith(f"{COMPRESSED}, and a record before it")
+
+
+@pytest.mark.parametrize("size", [MAX_PLAINTEXT + 1, 5_000_000])
+def test_a_record_that_inflates_to_too_much(size):
+    compressed = Compressed()
+    compressed.say(C2S, bytes(size))
+    ((_, reason),) = sealed(compressed.told.only, C2S)
+    assert reason.startswith(f"{COMPRESSED}, and inflates to more than")
+
+
+def test_the_longest_compressed_content():
+    for size, words in ((MAX_COMPRESSED, COMPRESSED), (MAX_COMPRESSED + 1, f"a record of {MAX_COMPRESSED + 1} bytes")):
+        compressed = Compressed()
+        compressed.say(C2S, b"", compressed=b"no stream".ljust(size))
+        ((_, reason),) = sealed(compressed.told.only, C2S)
+        assert reason.startswith(words)
+
+
+def test_many_records_that_inflate_to_too_much_together():
+    compressed = Compressed()
+    for _ in range(INFLATED_FREELY // MAX_PLAINTEXT + 20):
+        compressed.say(C2S, bytes(MAX_PLAINTEXT))
+    inflated = len(data(compressed.told.only))
+    assert INFLATED_FREELY <= inflated < INFLATED_FREELY + 20 * MAX_PLAINTEXT
+    wire = sum(len(event.body) for event in of(compressed.told.only, RecordSeen))
+    assert inflated <= INFLATED_FREELY + INFLATION_RATIO * wire
 
 
 @pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
@@ -430,8 +532,10 @@ def test_the_values_of_one_secret_are_bounded():
     assert len(log.of((1).to_bytes(32))["A"]) == KEY_LOG_VALUES
 
 
-def old_suite(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> tuple[Any, Any]:
-    """A connection of Python's ssl under a suite that handfast does not speak."""
+def old_suite(
+    tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_2
+) -> tuple[Any, Any]:
+    """A connection of Python's ssl under a suite or a version that handfast does not speak."""
     issued = certificates.server("rsa-2048") if "ECDSA" not in name else certificates.server()
     monkeypatch.setattr(certificates, "server", lambda: issued)
     create = ssl.SSLContext.__new__
@@ -439,34 +543,103 @@ def old_suite(tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch) -> tup
     def with_suite(*args: Any, **options: Any) -> Any:
         context = create(*args, **options)
         context.set_ciphers(f"{name}:@SECLEVEL=0")
+        with catch_warnings(action="ignore"):
+            context.minimum_version = version
         return context
 
     monkeypatch.setattr(ssl.SSLContext, "__new__", with_suite)
-    return python_ssl(tmp_path, ssl.TLSVersion.TLSv1_2)
+    with catch_warnings(action="ignore"):
+        return python_ssl(tmp_path, version)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "ECDHE-ECDSA-AES128-SHA",
-        "ECDHE-ECDSA-AES256-SHA384",
-        "ECDHE-RSA-AES128-SHA256",
-        "AES256-SHA",
-        "AES128-GCM-SHA256",
-    ],
-)
-def test_suites_that_are_only_read(tmp_path, monkeypatch, name):
-    pieces, keys = old_suite(tmp_path, name, monkeypatch)
+OLD_SUITES = [
+    ("ECDHE-ECDSA-AES128-SHA", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("ECDHE-ECDSA-AES256-SHA384", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("ECDHE-RSA-AES128-SHA256", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("AES256-SHA", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("AES128-GCM-SHA256", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("CAMELLIA128-SHA", ssl.TLSVersion.TLSv1_2, 0x0303),
+    ("ECDHE-ECDSA-AES128-SHA", ssl.TLSVersion.TLSv1_1, 0x0302),
+    ("ECDHE-RSA-AES256-SHA", ssl.TLSVersion.TLSv1_1, 0x0302),
+    ("ECDHE-ECDSA-AES256-SHA", ssl.TLSVersion.TLSv1, 0x0301),
+    ("ECDHE-RSA-AES128-SHA", ssl.TLSVersion.TLSv1, 0x0301),
+    ("CAMELLIA256-SHA", ssl.TLSVersion.TLSv1, 0x0301),
+]
+
+
+@pytest.mark.parametrize(("name", "version", "number"), OLD_SUITES, ids=str)
+def test_suites_and_versions_that_are_only_read(tmp_path, monkeypatch, name, version, number):
+    pieces, keys = old_suite(tmp_path, name, monkeypatch, version)
     told = Told(keys)
     talked(told, pieces)
     assert data(told.only) == b"from Python" * 2
-    finished = [event for event in of(told.only, Checked) if event.what == "Finished"]
-    assert [event.ok for event in finished] == [True, True]
+    checks = [(event.what, event.ok) for event in of(told.only, Checked)]
+    exchanged = [("ServerKeyExchange", True)] if "ECDHE" in name else []
+    assert checks == [*exchanged, ("CertificateVerify", True), ("Finished", True), ("Finished", True)]
     assert sealed(told.only, C2S) == sealed(told.only, S2C) == []
-    assert of(told.only, Negotiated)[0].version == 0x0303
+    assert of(told.only, Negotiated)[0].version == number
     damaged = [(one, piece[:-1] + bytes((piece[-1] ^ 1,))) for one, piece in pieces[-1:]]
     talked(told, damaged)
-    assert sealed(told.only, S2C) == [(Epoch.APPLICATION, "a record does not decrypt: its bytes or its keys are wrong")]
+    closed = {(Epoch.APPLICATION, "a record does not decrypt: its bytes or its keys are wrong")}
+    assert set(sealed(told.only, S2C)) == closed
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1])
+def test_a_wrong_signature_of_an_old_version(tmp_path, monkeypatch, version):
+    pieces, keys = old_suite(tmp_path, "ECDHE-RSA-AES128-SHA", monkeypatch, version)
+    number, (direction, flight) = next(one for one in enumerate(pieces) if one[1][0] is S2C)
+    at = flight.index(b"\x0c\0\1") + 4 + 4
+    pieces[number] = direction, flight[:at] + bytes((flight[at] ^ 1,)) + flight[at + 1 :]
+    told = Told(keys)
+    talked(told, pieces)
+    assert ("ServerKeyExchange", False) in [(event.what, event.ok) for event in of(told.only, Checked)]
+
+
+HEADER = b"\x17\3\1"
+
+
+def sealed_by_hand(number: int, content: bytes, suite: LegacySuite) -> bytes:
+    header = number.to_bytes(8) + HEADER + len(content).to_bytes(2)
+    return content + suite.mac.hmac(b"m" * suite.mac.size, header + content)
+
+
+def protection_of(number: int) -> tuple[LegacySuite, Any]:
+    suite = legacy.suite_for(number, 0x0301)
+    assert isinstance(suite, LegacySuite)
+    keys = LegacyKeys(b"m" * suite.mac.size, bytes(range(suite.key_length)), b"i" * suite.block)
+    hello = messages12.ServerHello(0x0301, bytes(32), b"", number, 0)
+    return suite, legacy.protection(suite, keys, hello, encrypt_then_mac=False)
+
+
+@pytest.mark.parametrize("number", [0x0004, 0x0005, 0xC011])
+def test_rc4_is_read(number):
+    suite, opener = protection_of(number)
+    encrypt = Cipher(ARC4(bytes(range(16))), None).encryptor().update
+    for one, content in enumerate((b"first", b"", b"third")):
+        body = encrypt(sealed_by_hand(one, content, suite))
+        assert opener.open(HEADER, body) == (23, content, 0)
+    with pytest.raises(PeerMisbehaved):
+        opener.open(HEADER, b"")
+
+
+def test_the_chain_of_initialization_vectors_goes_on_behind_a_record_that_does_not_open():
+    suite, opener = protection_of(0x000A)
+    encryptor = Cipher(TripleDES(bytes(range(24))), modes.CBC(b"i" * 8)).encryptor()
+    bodies = []
+    for one, content in enumerate((b"first", b"second", b"the third")):
+        plaintext = sealed_by_hand(one, content, suite)
+        padding = 8 - len(plaintext) % 8
+        bodies.append(encryptor.update(plaintext + bytes((padding - 1,)) * padding))
+    assert opener.open(HEADER, bodies[0])[1] == b"first"
+    damaged = bytes((bodies[1][0] ^ 1,)) + bodies[1][1:]
+    for _ in range(2):
+        with pytest.raises(PeerMisbehaved):
+            opener.open(HEADER, damaged)
+    opener.records = 2
+    assert opener.open(HEADER, bodies[2])[1] == b"the third"
+    for body in (b"", bodies[2][:-1]):
+        with pytest.raises(PeerMisbehaved):
+            opener.open(HEADER, body)
 
 
 def test_a_record_stream_needs_no_more_than_one_record():

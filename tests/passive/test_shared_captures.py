@@ -43,8 +43,7 @@ DIFFERENCES: dict[tuple[str, int | None], tuple[str, ...]] = {
     ("ipfixprobe-28-streams-cut", 22): ("handshake s", "records s"),
     # A packet with the start of a certificate, which is not all there: named here, left out by tshark.
     ("mercury-corner-cases", 9): ("handshake c",),
-    # Versions older than TLS 1.2 are decrypted by tshark, and here read as far as their plaintext goes.
-    ("snet-mtls11-ecdsa", None): OLD,
+    # SSL 3.0 is decrypted by tshark, and here read as far as its plaintext goes.
     ("snet-ssl3", None): (*OLD, "alerts c"),
     # A Certificate of 340 kB over many records: named here with its size, fragments without a name for tshark.
     ("zeek-fragmented-handshake", None): ("handshake s",),

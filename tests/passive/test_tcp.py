@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from handfast.limits import REASSEMBLY_BYTES
+from handfast.limits import REASSEMBLY_BYTES, RETRANSMISSION_BYTES
 from handfast.passive.packets import FIN, SYN, Endpoint, Segment
 from handfast.passive.tcp import Stream
 
@@ -80,3 +80,41 @@ def test_another_stream_begins_with_another_number():
     assert not stream.is_restarted_by(segment(5000, b"x"))
     assert stream.is_restarted_by(segment(5000, flags=SYN))
     assert not Stream().is_restarted_by(segment(5000, flags=SYN))
+
+
+def test_the_first_copy_of_a_byte_that_waits_counts_too():
+    stream = Stream()
+    stream.take(segment(0, flags=SYN))
+    assert stream.take(segment(4, b"def")) == b""
+    assert stream.take(segment(4, b"DEFGH")) == b""
+    assert stream.take(segment(1, b"abcxy")) == b"abcdefGH"
+    assert stream.changed() == 3 + 2
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.data())
+def test_what_is_sent_again_with_another_content_is_noticed(data):
+    content = data.draw(st.binary(min_size=2, max_size=40))
+    low, high = sorted((data.draw(st.integers(0, len(content))), data.draw(st.integers(0, len(content)))))
+    other = bytes(byte ^ 1 for byte in content[low:high])
+    once = [segment(1 + at, content[at : at + 7]) for at in range(0, len(content), 7)]
+    stream = Stream()
+    stream.take(segment(0, flags=SYN))
+    found = b"".join([stream.take(one) for one in data.draw(st.permutations(once))])
+    assert stream.changed() == 0
+    found += stream.take(segment(1 + low, other))
+    assert found == content
+    keep_alive = (low, high) == (len(content) - 1, len(content))
+    assert bool(stream.changed()) == (low < high and not keep_alive)
+
+
+def test_so_many_bytes_are_kept_to_compare():
+    stream = Stream()
+    stream.take(segment(0, flags=SYN))
+    for at in range(0, 3 * RETRANSMISSION_BYTES, 1000):
+        stream.take(segment(1 + at, b"a" * 1000))
+    end = at + 1000
+    stream.take(segment(1 + end - RETRANSMISSION_BYTES, b"bb"))
+    recent = stream.changed()
+    stream.take(segment(1, b"bb"))
+    assert (recent, stream.changed()) == (2, 0)

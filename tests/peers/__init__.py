@@ -30,8 +30,10 @@ from tests.peers.base import (
     ServerPeer,
     require_peer,
 )
+from tests.peers.bun import BunClient, BunServer
 from tests.peers.curl import CurlClient
 from tests.peers.curl_cffi import CurlCffiClient
+from tests.peers.deno import DenoClient, DenoServer
 from tests.peers.gnutls import GnuTLSClient, GnuTLSServer
 from tests.peers.golang import GoClient, GoServer
 from tests.peers.granian import GranianServer
@@ -66,6 +68,7 @@ _SERVERS = (
     PyOpenSSLServer,
     GoServer,
     NodeServer,
+    DenoServer,
     JSSEServer,
     NginxServer,
     HAProxyServer,
@@ -80,14 +83,15 @@ _CLIENTS = (
     PyOpenSSLClient,
     GoClient,
     NodeClient,
+    DenoClient,
     JSSEClient,
     CurlCffiClient,
     PyreqwestClient,
     UvClient,
 )
 # Those of which only a few features are tested: how both sides know each other.
-_BRIEF_SERVERS = (RubyServer, PHPServer, PerlServer, ErlangServer, LighttpdServer, H2OServer)
-_BRIEF_CLIENTS = (RubyClient, PHPClient, PerlClient, ErlangClient)
+_BRIEF_SERVERS = (RubyServer, PHPServer, PerlServer, ErlangServer, BunServer, LighttpdServer, H2OServer)
+_BRIEF_CLIENTS = (RubyClient, PHPClient, PerlClient, ErlangClient, BunClient)
 BRIEF_SERVERS: dict[str, type[ServerPeer]] = {peer.name: peer for peer in _BRIEF_SERVERS}
 BRIEF_CLIENTS: dict[str, type[ClientPeer]] = {peer.name: peer for peer in _BRIEF_CLIENTS}
 SERVERS: dict[str, type[ServerPeer]] = {peer.name: peer for peer in _SERVERS}
@@ -106,6 +110,8 @@ __all__ = [
     "ClientPeer",
     "CurlCffiClient",
     "CurlClient",
+    "DenoClient",
+    "DenoServer",
     "GnuTLSClient",
     "GnuTLSServer",
     "GoClient",

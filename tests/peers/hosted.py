@@ -3,8 +3,8 @@
 Such a program reads jobs from its standard input, a line each, and writes what comes of them, a line each, all in the
 encoding of HTML forms, which every library knows. A job has a number, says ``do=serve``, ``connect`` or ``drop``, how
 many milliseconds it may take as its ``limit``, and repeats what stands in ``Options``. The answers are
-``event=listening`` with a port, and ``event=over`` with the fields of ``Outcome``. The program ends when its input
-does, so it never outlives the tests.
+``event=listening`` with a port, ``event=secured``, by some servers, when a handshake is over, and ``event=over`` with
+the fields of ``Outcome``. The program ends when its input does, so it never outlives the tests.
 """
 
 from __future__ import annotations
@@ -30,13 +30,14 @@ PROGRAMS = Path(__file__).with_name("programs")
 class Host:
     """A program and the jobs that it was given. It lives until the tests end."""
 
-    def __init__(self, command: list[str]) -> None:
+    def __init__(self, command: list[str], **more_environment: str) -> None:
         self._numbers = itertools.count(1)
         self._answers: dict[tuple[str, str], dict[str, list[str]]] = {}
         self._chatter = ""
         self._running = True
         self._changed = threading.Condition()
         environment = {name: value for name, value in os.environ.items() if name != "SSLKEYLOGFILE"}
+        environment |= more_environment
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
         )
@@ -139,7 +140,7 @@ class HostedPeer(Peer):
         )
 
     def __exit__(self, *exception: object) -> None:
-        self.drop()
+        self._host.tell(self._number, {"do": "drop"})
         self._host.wait(self._number, "over")
 
 

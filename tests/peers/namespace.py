@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import itertools
 import socket
 import struct
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 SIOCGIFFLAGS, SIOCSIFFLAGS, IFF_UP = 0x8913, 0x8914, 1
 READY = "forwarding to a server of its own network namespace"
@@ -60,6 +62,22 @@ def pump(source: socket.socket, sink: socket.socket, *, to_the_end: bool = False
         sink.shutdown(socket.SHUT_WR)
 
 
+def is_held(port: int, connection: socket.socket) -> bool:
+    """Whether the command still has the other end of a connection open.
+
+    An end of data does not say so: a server that refuses may shut its side down first (NSS does for a client without
+    certificate), and find its words afterwards. A socket that a process holds has an inode, and loses it by closing.
+    """
+    ends = f"{port:04X}", f"{connection.getsockname()[1]:04X}"
+    # A command that listens on :: has its connections in the second list.
+    lists = [Path(f"/proc/net/{name}").read_text().splitlines()[1:] for name in ("tcp", "tcp6")]
+    for line in itertools.chain(*lists):
+        _, local, remote, *_, inode = line.split()[:10]
+        if (local.rpartition(":")[2], remote.rpartition(":")[2]) == ends and inode != "0":
+            return True
+    return False
+
+
 def main() -> None:
     limit, listening_fd, connections, port, *command = sys.argv[1:]
     print(READY, flush=True)
@@ -72,6 +90,9 @@ def main() -> None:
                 back.start()
                 pump(outside, inside)
                 back.join()
+                deadline = time.monotonic() + float(limit)
+                while is_held(int(port), inside) and time.monotonic() < deadline:
+                    time.sleep(0.005)
         server.terminate()
 
 

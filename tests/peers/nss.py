@@ -122,8 +122,8 @@ def described(text: str) -> dict[str, Any]:
 
 
 def resumed(text: str) -> bool:
-    """Whether there is a session that was resumed by its ticket."""
-    return any(count != "0" for count in re.findall(r"(?<!\d)(\d+) stateless resumes", text))
+    """Whether there is a session that was resumed, by its ticket or by its id."""
+    return any(count != "0" for count in re.findall(r"(?<!\d)(\d+) (?:stateless resumes|cache hits)", text))
 
 
 def trouble(text: str) -> str:

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handfast.errors import ConfigError
-from handfast.pki.names import general_name
+from handfast.pki.general_names import general_name
 
 LABEL = st.from_regex(r"\A[a-z0-9]([a-z0-9-]{0,10}[a-z0-9])?\Z")
 HOST = st.builds(

@@ -19,9 +19,10 @@ from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import NewSessionTicket, ServerHello
 from tests import certificates
 from tests.lies import DUMMY_CHANGE_CIPHER_SPEC, change, extended, followed_by, handshake, without
+from tests.peer import Server
 from tests.peer12 import Client12, Known, Server12
 from tests.protocol.ours import client, server, table
-from tests.protocol.sessions import Keeping, KnownJudge, sealing
+from tests.protocol.sessions import STOPPED, Keeping, KnownJudge, sealing
 from tests.protocol.test_resumption import no
 from tests.protocol12.ours12 import BOTH, Row12
 from tests.protocol12.test_honest_peers import talks
@@ -289,6 +290,37 @@ def test_our_client_resumes_by_session_id():
     hello = peer.got(ClientHello)
     assert (hello.legacy_session_id, hello.find(ext.SessionTicket)) == (b"a session id", ext.SessionTicket(b""))
     assert peer.connection.info.resumed
+
+
+def test_sessions_of_both_versions_are_offered():
+    """RFC 9846 4.2.2: behind one name there may be servers of both, and which one answers only it knows."""
+    sessions = SessionCache()
+    ours = {**BOTH, "sessions": sessions, "verifier": KnownJudge(), "seams": STOPPED}
+    old = Server12(client(**ours), new_ticket=None, session_id=b"a session id").run().given()
+    (new,) = Server(client(**ours), tickets=1).run().given
+    assert len(sessions) == 2
+    # That of TLS 1.3 is used up, and the first server gives another.
+    for resume, left in (
+        (lambda: Server(client(**ours), psks=(new,), tickets=1).run(), 2),
+        (lambda: Server12(client(**ours), session=old).run(), 1),
+    ):
+        peer = resume()
+        assert peer.complete
+        assert peer.got(ClientHello).legacy_session_id == b"a session id"
+        assert peer.connection.info.resumed
+        assert len(sessions) == left
+
+
+@pytest.mark.parametrize("new_id", [b"1", bytes(range(32))], ids=["short", "long"])
+def test_a_server_that_names_the_session_anew(new_id):
+    """It knows the id no more, and its full handshake brings another, as long as it likes. RFC 5246 7.4.1.3."""
+    _, sessions = given_12(None, session_id=b"a session id")
+    peer = Server12(client(**BOTH, sessions=sessions), new_ticket=None, session_id=new_id).run()
+    assert peer.complete
+    assert not peer.connection.info.resumed
+    again = Server12(client(**BOTH, sessions=sessions), session=peer.given()).run()
+    assert again.got(ClientHello).legacy_session_id == new_id
+    assert again.connection.info.resumed
 
 
 def test_a_ticket_takes_the_place_of_the_session_id():

@@ -117,6 +117,38 @@ def test_one_record_of_application_data_at_a_time(suite, size):
     assert receiver.open_run(record, 0) == expected
 
 
+@every_suite
+def test_nonces_of_records_one_at_a_time(suite):
+    """What is kept of nonces fits the numbers of its 256 records only, wherever the other ways take over between."""
+    sender, receiver = pair(suite)
+    other, opener = pair(suite)
+    sender.fast_path_until = 2000
+    short = {0, 1, 2, 5, 254, 255, 256, 257, 600, 601, 1023, 1024, 1500}
+    for number in range(1501):
+        data = b"record %d" % number
+        record = sender.seal_one(data) if number in short else sender.seal(DATA, data)
+        assert record == other.seal(DATA, data)
+        if number in short:
+            assert receiver.open_one(record) == data
+            assert opener.open(record[:5], record[5:]) == (DATA, data, 0)
+        else:
+            assert receiver.open(record[:5], record[5:]) == (DATA, data, 0)
+            assert opener.open_one(record) == data
+    # A passive reader sets the number back when it looks for a record that came late.
+    sender.records = receiver.records = 3
+    assert receiver.open_one(raw_record(b"again\x17", 3, suite)) == b"again"
+    assert sender.seal_one(b"again") == raw_record(b"again\x17", 3, suite)
+
+
+@pytest.mark.parametrize("limit", [0, 1, 64, 2048, 16384])
+def test_sizes_of_records_one_at_a_time(limit):
+    sender, _ = pair()
+    sender.fast_path_until = 1
+    for size in (0, limit + 1):
+        assert (sender.seal_one(bytes(size), limit), sender.records) == (b"", 0)
+    assert len(sender.seal_one(bytes(limit), limit)) == (limit + 22 if limit else 0)
+
+
 @pytest.mark.parametrize("size", [1, 64, 2048, 2049, 16384])
 def test_what_is_not_one_record_of_application_data(size):
     _, receiver = pair()

@@ -22,7 +22,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, p
 
 import handfast
 from handfast.errors import ApiMisuse
-from handfast.io.sslcontext import hooks
+from handfast.io.sslcontext import hooks, peercert
 from handfast.io.sslcontext.connection import TLSConnection
 from tests import certificates
 from tests.softhsm import Tokens
@@ -172,6 +172,15 @@ def test_getpeercert_is_the_stock_dictionary(version, files: Files) -> None:
         assert stock.getpeercert() is not None
 
 
+def test_large_certificates_of_peers_are_decoded_and_not_remembered() -> None:
+    names = [f"{number}.{'long' * 10}.example" for number in range(200)]
+    large = certificates.ca().server(*names).chain[0]
+    assert len(large) > 4096
+    before = peercert._decoded_or_remembered.cache_info().currsize
+    assert len(peercert.decoded(large)["subjectAltName"]) == len(names)
+    assert peercert._decoded_or_remembered.cache_info().currsize == before
+
+
 def test_getpeercert_of_an_unverified_peer_is_empty(files: Files) -> None:
     server = server_context(OURS, files)
     server.client_auth = handfast.ClientAuth.REQUEST
@@ -185,6 +194,17 @@ def test_getpeercert_of_an_unverified_peer_is_empty(files: Files) -> None:
     assert pair.server.getpeercert(True) == certificates.client().chain[0]
     assert handfast.info(pair.server).verified_peer is None
     assert "no root is trusted" in handfast.info(pair.server).client_cert_error
+
+
+def test_what_clients_are_asked_is_a_word_or_a_member(contexts) -> None:
+    server, _ = contexts
+    server.client_auth = "require_any"
+    assert server.client_auth is handfast.ClientAuth.REQUIRE_ANY
+    assert server.verify_mode is ssl.CERT_REQUIRED
+    with pytest.raises(ValueError, match=r"'require' is none of none, request.*give \"none\""):
+        server.client_auth = "require"
+    made = handfast.create_default_context(ssl.Purpose.CLIENT_AUTH, client_auth="request")
+    assert made.client_auth is handfast.ClientAuth.REQUEST
 
 
 def test_connections_keep_the_configuration_that_they_were_wrapped_with(contexts, files: Files) -> None:
@@ -364,6 +384,22 @@ def test_a_session_is_resumed(version, contexts) -> None:
     assert client.session_stats()["hits"] == 1
     with pytest.raises(ValueError, match="after handshake"):
         second.client.session = session
+
+
+def test_a_session_by_its_id_alone_is_resumed(files: Files) -> None:
+    """The stock module's server names a session by a ticket or, in TLS 1.2 and told so, by an id that it chose."""
+    server, client = server_context(STOCK, files), client_context(OURS, files)
+    server.maximum_version = ssl.TLSVersion.TLSv1_2
+    server.options |= ssl.OP_NO_TICKET
+    first, other, again = Pair(server, client).shake_hands(), Pair(server, client).shake_hands(), Pair(server, client)
+    session = again.client.session = first.client.session
+    assert not session.has_ticket
+    assert session.id == first.server.session.id
+    assert session != other.client.session
+    again.shake_hands()
+    assert again.client.session_reused
+    assert again.server.session_reused
+    assert again.client.session == session
 
 
 def test_a_session_of_another_trust_is_not_offered(contexts, files: Files) -> None:

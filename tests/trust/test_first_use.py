@@ -9,6 +9,8 @@ from dataclasses import replace
 import pytest
 
 import handfast
+from handfast import limits
+from handfast.trust import first_use
 from handfast.trust.first_use import read_store
 from handfast.trust.presented import PresentedChain
 from handfast.x509.purpose import Purpose
@@ -167,3 +169,41 @@ def test_in_a_handshake_a_server_that_cannot_prove_its_key_is_not_written_down(s
 def test_policy_ids_go_with_the_file(tmp_path):
     one, other = handfast.FirstUse(tmp_path / "a"), handfast.FirstUse(tmp_path / "b")
     assert one.policy_id == handfast.FirstUse(tmp_path / "a").policy_id != other.policy_id
+
+
+def full_store(store, room=0):
+    """A store in which ``room`` bytes are left, beside one server that is known."""
+    line = f"localhost {PIN}\n"
+    left = limits.FIRST_USE_STORE_BYTES - len(line) - room
+    store.write_text(line + "#" * (left - 1) + "\n")
+    store.chmod(0o600)
+
+
+def test_a_store_has_room_for_so_many_bytes_and_forgets_no_server(store, monkeypatch):
+    monkeypatch.setattr(first_use, "FIRST_USE_STORE_BYTES", 1000)
+    verifier = handfast.FirstUse(store)
+    names = [f"server-{number}.example" for number in range(20)]
+    verdicts = {name: verifier.verify(presented(name=name)) for name in names}
+    known = read_store(store)
+    assert 0 < len(known) < len(names)
+    assert store.stat().st_size <= 1000
+    refused = next(verdict for name, verdict in verdicts.items() if name not in known)
+    assert refused.code == "verifier_failed"
+    assert "more than 1000 bytes" in refused.explanation
+    # Who is known is known still, and so is a changed key.
+    for name in known:
+        assert verifier.verify(presented(name=name)).accepted
+        assert verifier.verify(presented(OTHER, name=name)).code == "key_changed"
+    assert read_store(store) == known
+    # Room that its owner makes is used.
+    store.write_text("".join(store.read_text().splitlines(True)[:-1]))
+    assert verifier.verify(presented(name="another.example")).accepted
+
+
+def test_a_store_that_somebody_filled_is_read_up_to_its_limit_and_no_further(store):
+    full_store(store)
+    assert handfast.FirstUse(store).verify(presented()).accepted
+    full_store(store, room=-1)
+    verdict = handfast.FirstUse(store).verify(presented())
+    assert verdict.code == "verifier_failed"
+    assert f"more than {limits.FIRST_USE_STORE_BYTES} bytes" in verdict.explanation

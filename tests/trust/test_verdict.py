@@ -125,3 +125,13 @@ def test_a_path_verifier_refuses_what_it_cannot_judge_and_never_raises(changes: 
 def test_an_unknown_policy_is_misuse() -> None:
     with pytest.raises(ApiMisuse):
         PathVerifier(Roots.from_der([]), policy="lenient")
+
+
+def test_a_purpose_by_its_word_is_judged_as_the_member_is() -> None:
+    trusted = root()
+    shown: dict[str, Any] = {"chain": server(trusted).chain, "server_name": "elsewhere.example", "at": NOW}
+    by_word = PresentedChain(purpose="server", **shown)  # type: ignore[arg-type]
+    verdict = PathVerifier(Roots.from_der([trusted.der])).verify(by_word)
+    assert verdict.code == "name_mismatch"
+    other = PresentedChain(purpose="client", **shown)  # type: ignore[arg-type]
+    assert other.purpose is Purpose.CLIENT

@@ -21,7 +21,8 @@ from handfast.engine import ClientConfig
 from handfast.errors import ApiMisuse, ConfigError, ConnectionLost, HandfastError, PeerRejected, bad_option
 from handfast.io import sockets
 from handfast.io.failure_log import address_text
-from handfast.lens.outcome import Cause, CauseCode, Manner, Outcome
+from handfast.lens.outcome import Outcome
+from handfast.outcome.cause import Cause, CauseCode, Manner
 from handfast.registry import ProtocolVersion
 from handfast.roles import Role
 from handfast.sessions.cache import SessionCache

@@ -12,6 +12,7 @@ import click
 from handfast.cli import options, ui
 from handfast.cli.decoding import Decoding, Wanted
 from handfast.cli.lenses import open_page
+from handfast.cli.live import LiveKeyLog, packets
 from handfast.errors import ConfigError, bad_option
 from handfast.events import SecretLevel
 from handfast.limits import PASTED_BYTES
@@ -20,7 +21,7 @@ from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.rewrite import PacketIndex, rewrite
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
     from handfast.passive.capture import Packet, Secrets
     from handfast.trust.verifiers import Verifier
@@ -51,6 +52,13 @@ _STEP = 1000
 @click.option("--hex", "hexadecimal", is_flag=True, help="CAPTURE is hexadecimal text: a hello, a log, a dump.")
 @click.option("-i", "interface", metavar="INTERFACE", help="Capture here and now, until Ctrl-C; needs CAP_NET_RAW.")
 @click.option("--keylog", "read_keylog", type=_FILE, metavar="FILE", help="Read keys from this key log; only read.")
+@click.option(
+    "--psk",
+    "psks",
+    multiple=True,
+    metavar="IDENTITY:HEX",
+    help="Check PSK binders with this key; 0x... as IDENTITY is a ticket.",
+)
 @click.option("--host", metavar="ADDRESS", help="Only connections of this IP address.")
 @click.option("--port", type=click.IntRange(0, 65535), metavar="PORT", help="Only connections of this port.")
 @click.option("--sni", metavar="NAME", help="Only those that ask for this name; *.example.com for all below it.")
@@ -77,6 +85,7 @@ def command(
     hexadecimal: bool,
     interface: str | None,
     read_keylog: Path | None,
+    psks: tuple[str, ...],
     cacert: Path | None,
     write: Path | None,
     no_secrets: bool,
@@ -102,6 +111,7 @@ def command(
         raise bad_option("--html", "bytes that are pasted are no connection", "leave it out, or decode a capture")
     if no_secrets and write is None:
         raise bad_option("--no-secrets", "there is no --write that it speaks of", "give --write FILE too")
+    known = dict(map(_psk, psks))
     view = Decoding(
         Wanted(**filters),
         form="json" if as_json else "summary" if summary else "bytes" if every_byte else "fields",
@@ -117,9 +127,29 @@ def command(
         return _explain(view, cast(str, capture))
     with ExitStack() as stack:
         if interface is not None:
-            return _live(view, interface, read_keylog, write)
+            return _live(view, interface, _with_psks(LiveKeyLog(read_keylog), known), write)
         file = _opened(cast(str, capture), stack)
-        return _decode(view, file, KeyLogSecrets(_contents(read_keylog)), write, no_secrets=no_secrets)
+        keys = _with_psks(KeyLogSecrets(_contents(read_keylog)), known)
+        return _decode(view, file, keys, write, no_secrets=no_secrets)
+
+
+def _with_psks(secrets: KeyLogSecrets, psks: Mapping[bytes, bytes]) -> KeyLogSecrets:
+    for identity, psk in psks.items():
+        secrets.add_psk(identity, psk)
+    return secrets
+
+
+def _psk(option: str) -> tuple[bytes, bytes]:
+    """Identity and key of an IDENTITY:HEX. Raises ConfigError bad_option, which does not repeat what may be a key."""
+    name, _, key = option.rpartition(":")
+    try:
+        identity = bytes.fromhex(name[2:]) if name.startswith("0x") else name.encode()
+        psk = bytes.fromhex(key)
+    except ValueError:
+        identity = psk = b""
+    if not identity or not psk:
+        raise bad_option("--psk", "it is no IDENTITY:HEX", "give the identity, a colon, and the key in hexadecimal")
+    return identity, psk
 
 
 def _decode(view: Decoding, file: BinaryIO, keys: KeyLogSecrets, write: Path | None, *, no_secrets: bool) -> int:
@@ -167,14 +197,12 @@ def _write(view: Decoding, file: BinaryIO, path: Path, index: PacketIndex, *, no
     ui.note(f"wrote {written} packets to {path}, {held}")
 
 
-def _live(view: Decoding, interface: str, keylog: Path | None, write: Path | None) -> int:
-    from handfast.cli.live import LiveKeyLog, packets
-
+def _live(view: Decoding, interface: str, keys: KeyLogSecrets, write: Path | None) -> int:
     if write is not None:
         raise bad_option("--write", "what is captured now is read once", "write it with tcpdump -w, and decode that")
     items: Iterable[Packet | Secrets] = packets(interface)
     ui.note(f"capturing on {interface}, until Ctrl-C")
-    reading = Reading(items, view.watch, LiveKeyLog(keylog), over=view.over)
+    reading = Reading(items, view.watch, keys, over=view.over)
     for _ in reading:
         view.flush()
         sys.stdout.flush()

@@ -16,11 +16,11 @@ import click
 from handfast.cli import ui, verdict_words
 from handfast.errors import bad_option
 from handfast.events import Event, EventDispatcher, Observer, SecretSink
-from handfast.lens.describer import Describer
 from handfast.lens.json_events import JsonEvents
 from handfast.lens.keylog import KeyLog
 from handfast.lens.recorded import Judgement, RecordedOutcome
 from handfast.lens.trace import Trace
+from handfast.outcome.describer import Describer
 from handfast.roles import Role
 from handfast.text import escape
 
@@ -147,7 +147,7 @@ class Decoding:
         self._verifier = verifier
         self._explain = explain
         self._live: dict[Flow, _Shown] = {}
-        # What is to be printed: not by an observer, which must not raise when nobody reads any more.
+        # What is to be printed: not by an observer, which must not raise when its output is closed.
         self._output: list[str] = []
 
     def flush(self) -> None:

@@ -9,8 +9,8 @@ import h11
 
 from handfast.cli import http
 from handfast.errors import bad_option
-from handfast.lens.outcome import HTTP_REFUSALS, HttpAnswer
 from handfast.limits import MAX_PEER_TEXT
+from handfast.outcome.cause import HTTP_REFUSALS, HttpAnswer
 from handfast.text import escape
 from handfast.x509.loading import read
 

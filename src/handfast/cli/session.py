@@ -22,7 +22,7 @@ def run_session(tls: TLSSocket, keyboard: int, write: Callable[[bytes], None]) -
 
     Raises the HandfastError of the reading side; a failure to send is told by what the peer says about it there.
     """
-    # A daemon: when the peer ends the session, nobody waits for one more line from the keyboard.
+    # A daemon: when the peer ends the session, one more line from the keyboard is not waited for.
     threading.Thread(target=_send, args=(tls, keyboard), daemon=True).start()
     while data := tls.recv():
         write(data)

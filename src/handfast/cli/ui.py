@@ -173,7 +173,7 @@ def _filled(prefix: str, text: str, colour: str = "") -> str:
 def prepare_process() -> None:
     """What a process that is nothing but this program does first."""
     if not sys.warnoptions:
-        # A library's advice to programmers is none for our users; whoever wants it says python -W default.
+        # A library's advice to programmers is none for our users; python -W default shows it.
         warnings.simplefilter("ignore")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name in letters that the terminal's encoding lacks is shown by their numbers, as on standard error.
@@ -253,7 +253,7 @@ def _complain(text: str) -> None:
     try:
         click.echo(text, err=True)
     except BrokenPipeError:
-        # Nobody reads our complaints: the exit status still tells.
+        # Standard error is closed too: the exit status still tells.
         _discard(sys.stderr)
 
 

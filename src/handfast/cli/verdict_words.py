@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handfast.lens import verdict_line as verdict
-from handfast.lens.certificates import DESCRIBER
+from handfast.outcome.certificate_words import DESCRIBER
 
 if TYPE_CHECKING:
     from handfast.errors import HandfastError

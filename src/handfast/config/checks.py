@@ -2,24 +2,65 @@
 
 A demand that is never looked at fails open, since its author relies on it. So each is honoured or refused. What
 merely allows something, as ``psk_satisfies_client_auth``, or is kept ready for it, as a ``replay_guard``, may stand
-unused. The configurations are of ``config.py``, which imports this file.
+unused. The configurations are of ``config.py``, which imports this file: here they are what is looked at.
 """
 
 from __future__ import annotations
 
 import math
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Protocol
 
 from handfast.config.by_name import ByName
 from handfast.errors import bad_option
 from handfast.registry import ProtocolVersion
 from handfast.words import is_list
 
+if TYPE_CHECKING:
+    from dataclasses import Field
+    from typing import Any, ClassVar
+
 _ADVICE = "leave it out, or let versions have TLS 1.3"
 
 
-def check_kinds(config: Any) -> None:
+class Config(Protocol):
+    """A configuration of either role."""
+
+    __dataclass_fields__: ClassVar[dict[str, Field[Any]]]
+
+    @property
+    def handshake_timeout(self) -> float: ...
+    @property
+    def enabled_versions(self) -> tuple[int, ...]: ...
+
+
+class ClientConfig(Config, Protocol):
+    """A client's."""
+
+    @property
+    def ticket_request(self) -> tuple[int, int] | None: ...
+    @property
+    def sessions(self) -> object: ...
+
+
+class ServerConfig(Config, Protocol):
+    """A server's."""
+
+    @property
+    def tickets(self) -> object: ...
+    @property
+    def verifier(self) -> object: ...
+    @property
+    def client_auth(self) -> str: ...
+    @property
+    def asks_for_ocsp_response(self) -> bool: ...
+    @property
+    def choose_config(self) -> object: ...
+    @property
+    def credentials(self) -> object: ...
+
+
+def check_kinds(config: Config) -> None:
     """ConfigError for what is neither True nor False where it must be, and for a time that is no number.
 
     "false" would count as True, and no deadline comes before one that is not a number.
@@ -32,7 +73,7 @@ def check_kinds(config: Any) -> None:
         raise bad_option("handshake_timeout", "it is not a number", "give seconds")
 
 
-def check_client_demands(config: Any) -> None:
+def check_client_demands(config: ClientConfig) -> None:
     """ConfigError for tickets that nothing would keep, and for what only TLS 1.3 can do, where it is not spoken."""
     if config.ticket_request is not None and any(config.ticket_request) and config.sessions is None:
         raise bad_option("ticket_request", "no ticket is kept without sessions", "add sessions=handfast.SessionCache()")
@@ -41,7 +82,7 @@ def check_client_demands(config: Any) -> None:
         _refuse_unspoken(config, *asked)
 
 
-def check_server_demands(config: Any) -> None:
+def check_server_demands(config: ServerConfig) -> None:
     """ConfigError for the shape of tickets that are never given, and for what only TLS 1.3 has, where it is not spoken.
 
     In TLS 1.2 a client staples nothing, and shows no certificate but in the handshake.
@@ -59,7 +100,7 @@ def check_server_demands(config: Any) -> None:
         raise bad_option("verifier", "it requires an OCSP response, and only TLS 1.3 lets a client send one", _ADVICE)
 
 
-def check_tables(config: Any) -> None:
+def check_tables(config: ServerConfig) -> None:
     """ConfigError for a table of names that holds what would not be looked at."""
     if isinstance(config.choose_config, ByName):
         for value in config.choose_config.values:
@@ -72,7 +113,7 @@ def check_tables(config: Any) -> None:
                 raise bad_option("credentials", reason, "give handfast.Credentials, or a list of them, for each name")
 
 
-def check_chosen(base: Any, chosen: Any) -> None:
+def check_chosen(base: ServerConfig, chosen: ServerConfig) -> None:
     """ConfigError where a configuration that ``base`` chooses for a client says what would no longer be looked at."""
     if type(chosen) is not type(base):
         reason = f"a name stands for {type(chosen).__name__}, which is no configuration"
@@ -86,7 +127,7 @@ def check_chosen(base: Any, chosen: Any) -> None:
         raise bad_option("handshake_timeout", reason, "give all of them the same")
 
 
-def _refuse_unspoken(config: Any, *names: str) -> None:
+def _refuse_unspoken(config: Config, *names: str) -> None:
     for name in names:
         if getattr(config, name):
             raise bad_option(name, "only TLS 1.3 has it, and it is not spoken here", _ADVICE)

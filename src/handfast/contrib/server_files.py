@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
+from handfast.words import mode
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ class ServerFiles:
     def mode(self) -> ClientAuth:
         """What is asked of clients."""
         if self.client_auth is not None:
-            return ClientAuth(self.client_auth)
+            return mode("client_auth", self.client_auth, ClientAuth)
         return ClientAuth.NONE if self.client_ca is None else ClientAuth.REQUIRE_AND_VERIFY
 
     def server_config(self) -> ServerConfig:
@@ -64,7 +65,7 @@ class ServerFiles:
 
     def ssl_context(self) -> ssl.SSLContext:
         """The context that the files make. Raises ConfigError for what is wrong with one."""
-        from handfast.io.sslcontext.context import SSLContext  # type: ignore[import-not-found, unused-ignore]
+        from handfast.io.sslcontext.context import SSLContext
 
         config = self.server_config()
         context: Any = SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -116,7 +116,7 @@ class ThreadSigner:
 
     def sign(self, scheme: int, message: bytes) -> bytes | Awaitable[bytes] | Deferred:
         """The signer's signature, or an awaitable of it."""
-        # Where nobody has imported asyncio, no loop runs.
+        # Where asyncio was never imported, no loop runs.
         asyncio = sys.modules.get("asyncio")
         try:
             loop = None if asyncio is None else asyncio.get_running_loop()

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Password", "checked_private_key", "load_private_key", "public_key_of", "resolved", "same_public_key"]
 
-# A password, or whoever knows it and is asked only if the key turns out to be encrypted.
+# A password, or a callable that returns it, called only if the key turns out to be encrypted.
 Password: TypeAlias = bytes | Callable[[], bytes | None]
 
 _BEGIN = b"-----BEGIN "

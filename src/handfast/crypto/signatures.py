@@ -11,6 +11,7 @@ Private keys are ``cryptography``'s own objects, public keys are ``PublicKey``, 
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
@@ -179,6 +180,11 @@ def schemes_for_12(key: PublicKey) -> tuple[int, ...]:
     return own + tuple(scheme for scheme in _SCHEMES if scheme not in own and scheme_fits_12(key, scheme))
 
 
+def schemes_of_any_version(key: PublicKey) -> tuple[int, ...]:
+    """All schemes with which ``key`` can sign a handshake of any version, also those that must be asked for."""
+    return schemes_for_12(key) + tuple(scheme for scheme in _LEGACY_SCHEMES if scheme_fits(key, scheme))
+
+
 def schemes_for(key: PublicKey) -> tuple[int, ...]:
     """The schemes with which ``key`` can sign a TLS 1.3 CertificateVerify, in order of preference. RFC 9846 4.5.2."""
     return tuple(scheme for scheme in _SCHEMES if scheme not in CERTIFICATE_ONLY and scheme_fits(key, scheme))
@@ -224,6 +230,23 @@ def _verify(key: PublicKey, scheme: int, signature: bytes, message: bytes) -> bo
     except InvalidSignature:
         return False
     return True
+
+
+def verify_before_12(key: PublicKey, signature: bytes, message: bytes) -> bool | None:
+    """Whether it is a signature of ``message`` by the rules of TLS 1.1 and 1.0; None for a key that these have not.
+
+    RFC 4346 7.4.3: RSA signs MD5 and SHA-1 side by side, without a DigestInfo; RFC 4492 5.4: ECDSA signs SHA-1.
+    """
+    try:
+        if key.kind == "RSA":
+            signed = key._key.recover_data_from_signature(signature, padding.PKCS1v15(), None)
+            return bool(signed == hashlib.md5(message).digest() + hashlib.sha1(message).digest())
+        if key.kind in _ECDSA_KINDS:
+            key._key.verify(signature, message, ec.ECDSA(hashes.SHA1()))
+            return True
+    except InvalidSignature:
+        return False
+    return None
 
 
 def verify_x509(key: PublicKey, algorithm: str, signature: bytes, message: bytes) -> bool:

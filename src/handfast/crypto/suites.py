@@ -27,7 +27,7 @@ __all__ = [
     "with_aead",
 ]
 
-# The same for all AEADs of TLS 1.3, in bytes. RFC 9846 5.2 and 5.3.
+# Sizes that all AEADs of TLS 1.3 share, in bytes. RFC 9846 5.2 and 5.3.
 TAG_LENGTH = 16
 IV_LENGTH = 12
 

@@ -16,10 +16,10 @@ from handfast.engine.results import PeerClosed
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, LocalFailure, PeerMisbehaved, PeerRejected
 from handfast.handshake.context import Expect, HandshakeContext
 from handfast.handshake.needs import Need
-from handfast.record.layer import ALERT
 from handfast.registry import AlertDescription, AlertLevel
 from handfast.roles import Role
 from handfast.wire.alerts import Alert
+from handfast.wire.frames import ALERT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator

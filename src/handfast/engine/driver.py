@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.credentials.signers import DEFERRED
+from handfast.crypto.suites import TAG_LENGTH
 from handfast.engine import telling
 from handfast.engine.alerts import Ends
 from handfast.engine.failures import answer_without
@@ -22,10 +23,10 @@ from handfast.handshake.context import Expect, misused
 from handfast.handshake.needs import Need
 from handfast.handshake.post_handshake import PostHandshake
 from handfast.keys.established import Established
-from handfast.record.layer import ALERT
 from handfast.registry import HandshakeType
 from handfast.roles import Role
 from handfast.verdict import Verdict
+from handfast.wire.frames import ALERT
 from handfast.wire.recall import parse_or_recall
 
 if TYPE_CHECKING:
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from handfast.handshake.post_auth import Exchange, PostHandshakeAuthentication
     from handfast.keys.established12 import Established12
     from handfast.record.layer import Record
+
+# The longest record of an alert: header, explicit nonce of TLS 1.2, the alert and its tag. RFC 5288 3.
+_ALERT_RECORD = limits.RECORD_HEADER + 8 + 2 + TAG_LENGTH
 
 
 class EntryGuard:
@@ -144,7 +148,7 @@ class Driver(Ends):
         """Put the need to its handler. False if the answer comes later, by ``answer``."""
         if self._watch.active:
             self._asked_at = self._seams.monotonic()
-        # After the handshake too nobody may call back in.
+        # After the handshake too no callback may enter again.
         before, self._busy = self._busy, True
         try:
             answer = need.ask()
@@ -271,6 +275,12 @@ class Driver(Ends):
 
     def _receive_connected(self, data: bytes | bytearray | memoryview) -> None:
         """The connected side without observers: runs of application data are opened in one go."""
+        if len(data) <= _ALERT_RECORD:
+            # Most often a close_notify, for which a run would be tried in vain.
+            self._records.feed(data)
+            self._pump()
+            self._expect_data()
+            return
         while True:
             content, other = self._records.read_application_data(data)
             if content:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import StrEnum
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from handfast.errors.foreign import detail
 from handfast.registry import AlertDescription
@@ -97,6 +97,17 @@ class HandfastError(Exception):
         self._note = f"hint: {self.hint}"
         self.add_note(self._note)
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """An error is copied and pickled with its attributes and notes, for callers in other processes.
+
+        What cannot be pickled itself, as a foreign exception or a configuration among the details, goes as its text.
+        """
+        state = {name: _portable(value) for name, value in vars(self).items()}
+        # A copy has notes and details of its own.
+        state["details"] = {name: _portable(value) for name, value in self.details.items()}
+        state["__notes__"] = list(self.__notes__)
+        return _bare, (type(self), self.args), state
+
     def hint_to(self, *, server: bool) -> None:
         """Give the hint to who runs this side: what a server can do may be something else than what a client can."""
         entry = self.catalogue[self.code]
@@ -115,7 +126,26 @@ class HandfastError(Exception):
         signed = self.details.get("message") == "ServerKeyExchange" and self.rfc == "RFC 9846 4.5.2"
         self.rfc = "RFC 8422 5.4" if signed else _SECTIONS_12.get(self.rfc, self.rfc)
 
-    def explain(self) -> str:
-        """The error as a paragraph: what, whose fault, where the RFC says so, and what to do."""
+    def explain(self, what: str = "") -> str:
+        """The error as a paragraph: what, whose fault, where the RFC says so, and what to do.
+
+        ``what`` stands in the error's own sentence's place where more is known.
+        """
         section = f" [{self.rfc}]" if self.rfc else ""
-        return f"{self.what} ({self.fault}){section}" + (f"; {self.hint}" if self.hint else "")
+        return f"{what or self.what} ({self.fault}){section}" + (f"; {self.hint}" if self.hint else "")
+
+
+def _bare(kind: type[HandfastError], args: tuple[object, ...]) -> HandfastError:
+    """An error without attributes, which its state brings."""
+    return kind.__new__(kind, *args)
+
+
+def _portable(value: object) -> object:
+    # A program that pickles no errors need not load it.
+    import pickle
+
+    try:
+        pickle.dumps(value)
+    except Exception:  # noqa: BLE001 (what a foreign object raises is its own choice)
+        return detail(value)
+    return value

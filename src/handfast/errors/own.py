@@ -98,6 +98,12 @@ class ConfigError(HandfastError):
         "cut_off": Entry(None, "{path}: ends in the middle of a PEM block", "", "wait until it is written"),
         "unsettled": Entry(None, "{path}: changes while it is read", "", "replace files by renaming"),
         "bad_store": Entry(None, "{path}: line {line}: {reason}", "", "correct or remove that line"),
+        "store_too_large": Entry(
+            None,
+            "{path}: would have more than {limit} bytes, our limit for servers and their keys",
+            "",
+            "remove the lines of servers that are not used any more: nothing else is forgotten by itself",
+        ),
         "writable_by_others": Entry(None, "{path}: others may write to it", "", "chmod 600 {path}"),
         "no_crl": Entry(None, "{path}: holds no revocation list: {found}", "", "{advice}"),
         "bad_crl": Entry(

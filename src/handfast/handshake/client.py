@@ -9,13 +9,19 @@ from typing import TYPE_CHECKING, Any
 from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerMisbehaved
-from handfast.events import Epoch
 from handfast.handshake import negotiate, versions
-from handfast.handshake.client13 import client13, reject_early_data
-from handfast.handshake.client_resumption import SessionOffer, find_offer, send_with_psk, why_no_early_data
+from handfast.handshake.client13 import client13
+from handfast.handshake.client_resumption import SESSIONS_13, find_offer, quietly
+from handfast.handshake.early_data import (
+    check_old_version,
+    may_offer_early_data,
+    send_early_data,
+    withdraw_early_data,
+)
 from handfast.handshake.identity import certificate_request_extensions
+from handfast.handshake.psk import SessionOffer, check_hash, offered_modes, send_with_psk
 from handfast.keys.established import Established
-from handfast.registry import CipherSuite, ECPointFormat, ExtensionType, PskKeyExchangeMode
+from handfast.registry import ECPointFormat, ExtensionType
 from handfast.wire import messages12
 from handfast.wire.extensions import (
     CertificateAuthorities,
@@ -31,7 +37,6 @@ from handfast.wire.extensions import (
     NamedGroupList,
     PostHandshakeAuth,
     ProtocolNameList,
-    PskKeyExchangeModes,
     RenegotiationInfo,
     ServerName,
     ServerNameList,
@@ -67,31 +72,31 @@ def client(
     config = hs.config
     # The secrets of a session are told under the name that the connection will have.
     hs.client_random = hs.seams.random_bytes(32)
-    session = yield from find_offer(hs, verifier, server_name)
-    session_12 = None
-    if session is None and config.sessions is not None and negotiate.TLS12 in config.enabled_versions:
-        from handfast.handshake.tls12.client_resumption import find_offer_12
+    session = session_12 = None
+    if config.sessions is not None and server_name is not None:
+        if negotiate.TLS13 in config.enabled_versions:
+            session = yield from find_offer(hs, config.sessions, verifier, server_name, SESSIONS_13)
+        # The server alone knows which version it will speak: RFC 9846 4.2.2.
+        if negotiate.TLS12 in config.enabled_versions:
+            from handfast.handshake.tls12.client_resumption import SESSIONS_12
 
-        session_12 = yield from find_offer_12(hs, verifier, server_name)
-    early = False
-    if early_data:
-        reason = why_no_early_data(config, session, len(early_data))
-        hs.info.early_data = f"not sent: {reason}" if reason else "offered"
-        early = not reason
+            session_12 = yield from find_offer(hs, config.sessions, verifier, server_name, SESSIONS_12)
+    early = may_offer_early_data(hs, session, early_data) if early_data else False
     offer = make_offer(hs, server_name, session, session_12, early=early)
     hs.flush()
     hs.records.accepts_change_cipher_spec = True
-    if ExtensionType.early_data in offer.hello.extensions:
-        send_early_data(hs, offer, early_data)
+    if early and session is not None and ExtensionType.early_data in offer.hello.extensions:
+        send_early_data(hs, offer.hello, session, early_data)
     hs.takes_warnings = negotiate.TLS12 in config.enabled_versions
     answer = yield from hs.expect(ServerHello, HelloRetryRequest, messages12.ServerHello)
     versions.check_version(config.enabled_versions, answer)
     if isinstance(answer, messages12.ServerHello):
         from handfast.handshake.tls12.client import client12
 
-        if offer.hello.find(EarlyDataIndication) is not None:
-            raise PeerMisbehaved("early_data_and_old_version")
+        check_old_version(offer.hello)
         return (yield from client12(hs, verifier, server_name, offer.hello, answer, session_12))
+    if session_12 is not None and config.sessions is not None:
+        quietly(config.sessions.put, session_12.partition, session_12.session)
     hs.takes_warnings = False
     retry = None
     if isinstance(answer, HelloRetryRequest):
@@ -105,8 +110,7 @@ def client(
     choice = negotiate.check_server_hello(offer.hello, answer, retry)
     session = offer.session if choice.resumes else None
     if session is not None:
-        if session.suite.hash is not SUITES_13[choice.suite].hash:
-            raise PeerMisbehaved("psk_for_other_hash", suite=CipherSuite.describe(choice.suite))
+        check_hash(session, choice.suite)
         hs.info.session_identified = session.session.identified
     shared_secret = offer.shares[choice.group].shared_secret(choice.key_exchange)
     return (yield from client13(hs, verifier, server_name, offer.hello, choice, shared_secret, session))
@@ -220,7 +224,7 @@ def only_for_13(config: ClientConfig, *, early: bool) -> list[ExtensionBody]:
     if config.ca_names:
         bodies.append(CertificateAuthorities(tuple(config.ca_names)))
     if config.sessions is not None:
-        bodies.append(PskKeyExchangeModes((PskKeyExchangeMode.psk_dhe_ke,)))
+        bodies.append(offered_modes())
         if config.ticket_request is not None:
             bodies.append(ClientTicketRequest(*config.ticket_request))
     if early:
@@ -228,21 +232,6 @@ def only_for_13(config: ClientConfig, *, early: bool) -> list[ExtensionBody]:
     if config.post_handshake_auth:
         bodies.append(PostHandshakeAuth())
     return bodies
-
-
-def send_early_data(hs: ClientHandshake, offer: ClientOffer, data: bytes) -> None:
-    """Send application data under the keys of the session that is offered. RFC 9846 4.3.10."""
-    session = offer.session
-    if session is None:
-        return
-    suite = session.suite
-    hello_hash = hs.transcript.digest_with(suite.hash, b"")
-    traffic = session.early_secret.client_early_traffic_secret(hello_hash)
-    hs.early_exporter = session.early_secret.early_exporter_secret(hello_hash)
-    hs.write_with(traffic, suite, Epoch.EARLY)
-    if offer.hello.legacy_session_id:
-        hs.records.write_change_cipher_spec()
-    hs.records.write_application_data(data)
 
 
 def key_shares(shares: dict[int, KeyShare]) -> KeyShareClientHello:
@@ -259,18 +248,17 @@ def answer_retry(hs: ClientHandshake, offer: ClientOffer, retry: HelloRetryReque
     hs.info.retried = True
     shares = offer.shares if group is None else {group: hs.seams.generate(group)}
     session = offer.session if offer.session is not None and offer.session.suite.hash is suite.hash else None
-    extensions = Extensions(offer.hello.extensions)
+    early, extensions = ExtensionType.early_data in offer.hello.extensions, Extensions(offer.hello.extensions)
     extensions.pop(ExtensionType.pre_shared_key, None)
-    if extensions.pop(ExtensionType.early_data, None) is not None:
-        reject_early_data(hs, "the handshake needed a HelloRetryRequest")
-        hs.write_in_plaintext()
+    if early:
+        withdraw_early_data(hs, extensions)
     if group is not None:
         extensions[ExtensionType.key_share] = key_shares(shares)
     cookie = retry.find(Cookie)
     if cookie is not None:
         extensions[ExtensionType.cookie] = cookie
     # One such record is enough, and early data has one behind the first hello. RFC 9846 D.4.
-    if offer.hello.legacy_session_id and ExtensionType.early_data not in offer.hello.extensions:
+    if offer.hello.legacy_session_id and not early:
         hs.records.write_change_cipher_spec()
     second = replace(offer.hello, extensions=extensions)
     second = hs.send(second) if session is None else send_with_psk(hs, second, second.encode(), session)

@@ -11,6 +11,7 @@ from handfast.errors import PeerMisbehaved
 from handfast.events import Epoch
 from handfast.handshake import negotiate
 from handfast.handshake.client_resumption import ticket_keeper
+from handfast.handshake.early_data import early_data_accepted, send_end_of_early_data
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
 from handfast.handshake.identity import (
     ProvenChain,
@@ -24,19 +25,17 @@ from handfast.handshake.identity import (
 )
 from handfast.keys.established import Established
 from handfast.registry import GROUPS, ExtensionType
-from handfast.wire.extensions import EarlyDataIndication
 from handfast.wire.messages import (
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
-    EndOfEarlyData,
     Finished,
     ServerHello,
 )
 
 if TYPE_CHECKING:
-    from handfast.handshake.client_resumption import SessionOffer
     from handfast.handshake.context import ClientHandshake, Step
+    from handfast.handshake.psk import SessionOffer
     from handfast.trust.verifiers import Verifier
 
 
@@ -90,8 +89,7 @@ def client13(
             hs, proven, verifier, server_name=server_name, enforce=hs.config.enforce_verdict
         )
     if early:
-        hs.send(EndOfEarlyData())
-        hs.write_with(client_secret, suite, Epoch.HANDSHAKE)
+        send_end_of_early_data(hs, client_secret, suite)
     if asked is not None:
         yield from send_client_certificate(hs, *asked)
     send_finished(hs, client_secret)
@@ -125,24 +123,3 @@ def send_client_certificate(
     mine = yield from client_choice(hs, wanted)
     form = negotiate.certificate_form(request, hs.config.certificate_compression)
     yield from prove_identity(hs, mine, form)
-
-
-def early_data_accepted(hs: ClientHandshake, session: SessionOffer | None, answer: EncryptedExtensions) -> bool:
-    """Whether the server takes our early data; if it does, it must go on as the session was. RFC 9846 4.3.10."""
-    if answer.find(EarlyDataIndication) is None:
-        reject_early_data(hs, "the server did not take it")
-        return False
-    if session is None:
-        raise PeerMisbehaved("early_data_without_psk")
-    if hs.info.suite != session.session.suite:
-        raise PeerMisbehaved("early_data_changed", field="the suite")
-    if hs.info.application_protocol != session.session.application_protocol:
-        raise PeerMisbehaved("early_data_changed", field="the application protocol")
-    hs.info.early_data = "accepted"
-    return True
-
-
-def reject_early_data(hs: ClientHandshake, reason: str) -> None:
-    """What was sent early is lost; only the application may decide to send it again. RFC 9846 4.3.10."""
-    hs.info.early_data = f"rejected: {reason}"
-    hs.early_exporter = None

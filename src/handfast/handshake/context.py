@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from handfast.handshake.seams import Seams
     from handfast.keys.schedule import ExporterSecret
     from handfast.keys.schedule12 import DirectionKeys
-    from handfast.record.layer import Outgoing, RecordLayer
+    from handfast.record.layer import RecordLayer
+    from handfast.record.writing import Outgoing
     from handfast.trust.presented import PresentedChain
     from handfast.trust.verifiers import Verifier
 
@@ -68,7 +69,7 @@ class Expect:
         return " or ".join(dict.fromkeys(kind.__name__ for kind in self.kinds))
 
 
-# A handshake waits for the same few kinds each time; what says so can be shared, since nobody answers it by name.
+# A handshake waits for the same few kinds each time; what says so can be shared, since no answer is tied to it.
 _expecting = cache(Expect)
 
 Step: TypeAlias = Expect | Need
@@ -258,21 +259,6 @@ class HandshakeContext:
         if self.flight:
             self.flush()
         self.records.change_write_keys(self.protection_13(suite, secret), epoch, suite.id)
-
-    def take_early_data(self, secret: TrafficSecret, suite: Suite13, limit: int, exporter: ExporterSecret) -> None:
-        """Read up to ``limit`` bytes of application data before the handshake is over. RFC 9846 4.3.10."""
-        self.records.change_read_keys(self.protection_13(suite, secret), Epoch.EARLY, suite.id, "ClientHello")
-        self.early_data_left = limit
-        self.early_exporter = exporter
-
-    def end_early_data(self, secret: TrafficSecret, suite: Suite13, after: type[HandshakeMessage]) -> None:
-        """No more of it: the rest of the handshake follows. RFC 9846 4.6."""
-        self.early_data_left = None
-        self.read_with(secret, suite, Epoch.HANDSHAKE, after)
-
-    def write_in_plaintext(self) -> None:
-        """Back to no keys: early data was refused by a HelloRetryRequest. RFC 9846 4.3.10."""
-        self.records.write_in_plaintext()
 
     def read_with(self, secret: TrafficSecret, suite: Suite13, epoch: Epoch, after: type[HandshakeMessage]) -> None:
         """Switch the read keys; handshake bytes left over from the old ones end the connection."""

@@ -19,6 +19,7 @@ from handfast.crypto import signatures
 from handfast.errors import BadMessage, PeerMisbehaved
 from handfast.events import CertificateChosen, PeerJudged
 from handfast.handshake import negotiate
+from handfast.handshake.extension_rules import check_extensions
 from handfast.handshake.selection import Choice, choose_client_credentials, client_schemes
 from handfast.keys.transcript import proof_content
 from handfast.registry import (
@@ -226,7 +227,7 @@ def read_certificate_verify(
     for entry in certificate.certificate_list:
         # Most have none.
         if entry.extensions:
-            negotiate.check_extensions(entry, requested)
+            check_extensions(entry, requested)
     ocsp_response = _note_staple(hs, certificate.certificate_list[0])
     content = proof_content(hs.role.peer, hs.transcript.digest())
     proof = yield from hs.expect(CertificateVerify)

@@ -6,14 +6,15 @@ All of this is pure, so that every refusal of the RFC can be read, and tested, b
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol
 
-from handfast import limits
 from handfast.config.asked import CertificateWanted, HelloSeen
 from handfast.crypto.suites import SUITES_13
 from handfast.errors import PeerIncompatible, PeerMisbehaved
+from handfast.handshake.extension_rules import Extended, check_extensions, require
+from handfast.handshake.psk import allows_dhe, check_psk_form, check_selected, psk_identities
 from handfast.registry import (
     GROUPS,
     CertificateStatusType,
@@ -21,7 +22,6 @@ from handfast.registry import (
     ExtensionType,
     NamedGroup,
     ProtocolVersion,
-    PskKeyExchangeMode,
     SignatureScheme,
 )
 from handfast.wire.extensions import (
@@ -32,7 +32,6 @@ from handfast.wire.extensions import (
     ClientTicketRequest,
     Cookie,
     EarlyDataIndication,
-    ExtensionBody,
     KeyShareClientHello,
     KeyShareHelloRetryRequest,
     KeyShareServerHello,
@@ -41,7 +40,6 @@ from handfast.wire.extensions import (
     OidFilters,
     PostHandshakeAuth,
     ProtocolNameList,
-    PskKeyExchangeModes,
     SelectedPsk,
     ServerNameList,
     SignatureSchemeList,
@@ -50,8 +48,6 @@ from handfast.wire.extensions import (
     SupportedVersionsServerHello,
 )
 from handfast.wire.messages import (
-    MESSAGES,
-    CertificateEntry,
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
@@ -66,53 +62,6 @@ TLS12, TLS13 = ProtocolVersion.TLS12, ProtocolVersion.TLS13
 
 # The last eight bytes of a ServerHello's random when a 1.3 server negotiates less. RFC 9846 4.2.3.
 DOWNGRADE_SENTINELS = (b"DOWNGRD\x01", b"DOWNGRD\x00")
-
-# The extensions that have a form in some message: these are out of place in another. RFC 9846 4.3.
-_KNOWN_EXTENSIONS = frozenset[int].union(
-    frozenset(HelloRetryRequest.EXTENSIONS),
-    CertificateEntry.EXTENSIONS,
-    *[message.EXTENSIONS for message in MESSAGES.values()],
-)
-# Messages that ask: what they hold that we do not know is ignored. The others may answer only what was asked.
-_REQUESTS = (ClientHello, CertificateRequest)
-
-X = TypeVar("X", bound=ExtensionBody)
-
-
-class Extended(Protocol):
-    """A message, or a part of one, that has extensions."""
-
-    @property
-    def EXTENSIONS(self) -> Mapping[int, type[ExtensionBody]]: ...  # noqa: N802 (the messages' own name)
-    @property
-    def extensions(self) -> Mapping[int, ExtensionBody]: ...
-    def find(self, cls: type[X], /) -> X | None: ...
-
-
-def check_extensions(message: Extended, requested: Collection[int] = ()) -> None:
-    """Each extension belongs into this message and answers something that we asked. RFC 9846 4.3."""
-    name = type(message).__name__
-    for extension_type in message.extensions:
-        if extension_type in message.EXTENSIONS:
-            if isinstance(message, _REQUESTS) or extension_type in requested:
-                continue
-        elif extension_type in _KNOWN_EXTENSIONS:
-            extension = ExtensionType.describe(extension_type)
-            raise PeerMisbehaved("extension_in_wrong_message", extension=extension, message=name)
-        elif isinstance(message, _REQUESTS):
-            continue
-        extension = ExtensionType.describe(extension_type)
-        raise PeerMisbehaved("unrequested_extension", extension=extension, message=name)
-
-
-def require(message: Extended, extension: type[X]) -> X:
-    """An extension without which the message means nothing. RFC 9846 9.2."""
-    body = message.find(extension)
-    if body is None:
-        wanted = ExtensionType.describe(extension.EXTENSION_TYPE)
-        raise PeerMisbehaved("missing_extension", message=type(message).__name__, extension=wanted)
-    return body
-
 
 # The client's side
 
@@ -184,8 +133,8 @@ def check_server_hello(hello: ClientHello, answer: ServerHello, retry: HelloRetr
     if retry is not None and answer.cipher_suite != retry.cipher_suite:
         raise PeerMisbehaved("changed_after_retry", message="ServerHello", field="cipher_suite")
     selected = answer.find(SelectedPsk)
-    if selected is not None and selected.selected_identity >= len(require(hello, OfferedPsks).identities):
-        raise PeerMisbehaved("psk_not_offered", index=selected.selected_identity)
+    if selected is not None:
+        check_selected(hello, selected)
     return ServerChoice(answer.cipher_suite, share.group, share.key_exchange, selected is not None)
 
 
@@ -284,7 +233,7 @@ def negotiate_parameters(config: ServerConfig, hello: ClientHello) -> tuple[Nego
         config.negotiations.keep(key, kept, 256 + 8 * len(key))
         return kept, offer
     if ExtensionType.pre_shared_key in hello.extensions:
-        _check_psk_form(hello)
+        check_psk_form(hello)
     return kept, Offer(hello, kept.parameters, {share.group: share.key_exchange for share in entries})
 
 
@@ -304,13 +253,13 @@ def check_client_hello(hello: ClientHello) -> Offer:
     if hello.legacy_compression_methods != b"\x00":
         raise PeerMisbehaved("compression_offered")
     check_extensions(hello)
-    _check_psk_form(hello)
+    check_psk_form(hello)
     groups = tuple(require(hello, NamedGroupList).named_group_list)
     shares = _shares_by_group(require(hello, KeyShareClientHello), groups)
     if hello.find(OfferedPsks) is None:
         require(hello, SignatureSchemeList)
     protocols, schemes = hello.find(ProtocolNameList), hello.find(SignatureSchemeList)
-    modes, tickets = hello.find(PskKeyExchangeModes), hello.find(ClientTicketRequest)
+    tickets = hello.find(ClientTicketRequest)
     parameters = OfferedParameters(
         tuple(hello.cipher_suites),
         groups,
@@ -319,7 +268,7 @@ def check_client_hello(hello: ClientHello) -> Offer:
         names_server=hello.find(ServerNameList) is not None,
         early_data=hello.find(EarlyDataIndication) is not None,
         post_handshake_auth=hello.find(PostHandshakeAuth) is not None,
-        resumes=modes is not None and PskKeyExchangeMode.psk_dhe_ke in modes.ke_modes,
+        resumes=allows_dhe(hello),
         tickets=None if tickets is None else (tickets.new_session_count, tickets.resumption_count),
     )
     return Offer(hello, parameters, shares)
@@ -392,23 +341,6 @@ def _shares_by_group(key_share: KeyShareClientHello, groups: Collection[int]) ->
     return shares
 
 
-def _check_psk_form(hello: ClientHello) -> None:
-    """An offer of PSKs is well-formed even where none of them is used. RFC 9846 4.3.9 and 4.3.11."""
-    offered = hello.find(OfferedPsks)
-    if offered is None:
-        return
-    if next(reversed(hello.extensions)) != ExtensionType.pre_shared_key:
-        raise PeerMisbehaved("psk_not_last")
-    if len(offered.identities) != len(offered.binders):
-        raise PeerMisbehaved("binder_count", binders=len(offered.binders), identities=len(offered.identities))
-    require(hello, PskKeyExchangeModes)
-
-
-def skippable(max_early_data: int) -> int:
-    """How many bytes of refused early data are passed over: what we would have taken, or some. RFC 9846 4.3.10."""
-    return max(max_early_data, limits.SKIPPED_EARLY_DATA)
-
-
 def choose_suite(ours: Sequence[int], offer: Offer) -> int:
     """Our most wanted suite among those offered. RFC 9846 4.2.2."""
     ours = [suite for suite in ours if suite in SUITES_13]
@@ -478,12 +410,6 @@ def check_second_hello(first: Offer, second: ClientHello, group: int, cookie: by
     if list(offer.shares) != [group]:
         raise PeerMisbehaved("changed_after_retry", message="ClientHello", field="key_share otherwise than asked")
     return offer
-
-
-def psk_identities(hello: ClientHello) -> set[bytes]:
-    """The PSKs that a client offers."""
-    offered = hello.find(OfferedPsks)
-    return set() if offered is None else {one.identity for one in offered.identities}
 
 
 # Certificates, in both roles

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 Answered: TypeAlias = "tuple[bytes, VerifiedPeer | UnverifiedPeer | None]"
 Exchange: TypeAlias = "Generator[Step, Any, Answered | None]"
 
-# RFC 9113 9.2.3 (RFC 8740) and RFC 9001 4.4: with many requests under way nobody knows which one this is about.
+# RFC 9113 9.2.3 (RFC 8740) and RFC 9001 4.4: with many requests under way it is unknown which one this is about.
 FORBIDDING_PROTOCOLS = ("h2", "h3")
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.crypto.suites import SUITES_13
 from handfast.handshake import negotiate, versions
+from handfast.handshake.early_data import reject_for_retry
 from handfast.handshake.server13 import server13
 from handfast.handshake.server_names import policy_of
 from handfast.handshake.server_resumption import find_session
@@ -52,8 +53,7 @@ def server(hs: ServerHandshake) -> Generator[Step, Any, Established | Establishe
     before = None
     if group not in offer.shares:
         if offer.parameters.early_data:
-            hs.info.early_data = "rejected: the handshake needed a HelloRetryRequest"
-            hs.records.skip_early_data(negotiate.skippable(config.max_early_data))
+            reject_for_retry(hs)
         offer, before = yield from retry(hs, offer, suite, group)
     resumption = yield from find_session(hs, offer, SUITES_13[suite], before)
     return (yield from server13(hs, offer, negotiated, resumption))

@@ -11,6 +11,12 @@ from handfast.config.config import ClientAuth
 from handfast.crypto.suites import SUITES_13
 from handfast.events import Epoch
 from handfast.handshake import negotiate
+from handfast.handshake.early_data import (
+    consider_early_data,
+    read_end_of_early_data,
+    skip_early_data,
+    take_early_data,
+)
 from handfast.handshake.finish import check_finished, send_finished, tell_negotiated
 from handfast.handshake.identity import (
     ProvenChain,
@@ -23,8 +29,9 @@ from handfast.handshake.identity import (
     receive_certificate,
 )
 from handfast.handshake.negotiate import NegotiatedParameters
+from handfast.handshake.psk import Resumption
 from handfast.handshake.selection import Choice, choose_server_credentials
-from handfast.handshake.server_resumption import Resumption, consider_early_data, send_tickets, tickets_to_send
+from handfast.handshake.server_resumption import send_tickets, tickets_to_send
 from handfast.keys.established import Established
 from handfast.registry import ExtensionType
 from handfast.wire.extensions import (
@@ -46,7 +53,6 @@ from handfast.wire.messages import (
     CertificateRequest,
     ClientHello,
     EncryptedExtensions,
-    EndOfEarlyData,
     Finished,
     ServerHello,
 )
@@ -68,9 +74,9 @@ def server13(
     hs.transcript.start(suite.hash)
     # Between the start of the transcript, which then is the client's hello alone, and our hello: the secret of early
     # data is derived from exactly that.
-    early = yield from consider_early_data(hs, offer, resumption, suite)
+    early = (yield from consider_early_data(hs, offer, resumption, suite)) if offer.parameters.early_data else None
     if early is not None:
-        hs.take_early_data(early.traffic, suite, early.limit, early.exporter)
+        take_early_data(hs, early, suite)
     hs.send_encoded(server_hello(hs, offer, suite_id, group, public, resumption))
     early_secret = hs.early_secret(suite) if resumption is None else resumption.early_secret
     handshake_secret = early_secret.handshake_secret(shared_secret)
@@ -79,7 +85,8 @@ def server13(
     hs.write_with(server_secret, suite, Epoch.HANDSHAKE)
     if early is None:
         hs.read_with(client_secret, suite, Epoch.HANDSHAKE, after=ClientHello)
-        skip_early_data(hs, offer)
+        if offer.parameters.early_data:
+            skip_early_data(hs)
     if offer.hello.legacy_session_id and not hs.info.retried:
         hs.records.write_change_cipher_spec()
 
@@ -96,9 +103,7 @@ def server13(
     hs.write_with(server_application, suite, Epoch.APPLICATION)
 
     if early is not None:
-        hs.may_write_early = True
-        yield from hs.expect(EndOfEarlyData)
-        hs.end_early_data(client_secret, suite, after=EndOfEarlyData)
+        yield from read_end_of_early_data(hs, client_secret, suite)
     proven = None if request is None else (yield from read_client_certificate(hs, request))
     yield from check_finished(hs, client_secret)
     # Not before Finished: a hello with a PSK's name in it may be one that was recorded.
@@ -140,12 +145,6 @@ def server_hello_around(
         end = ExtensionType.pre_shared_key.to_bytes(2, "big") + b"\0\2" + selected.to_bytes(2, "big")
     raw = ServerHello(negotiate.TLS12, bytes(32), bytes(id_length), suite, 0, extensions).encode()
     return raw[:6], raw[38:39], raw[39 + id_length : len(raw) - len(end) - public_length], end
-
-
-def skip_early_data(hs: ServerHandshake, offer: negotiate.Offer) -> None:
-    """Early data that the client announced and that we do not take is passed over. RFC 9846 4.3.10."""
-    if offer.parameters.early_data:
-        hs.records.skip_early_data(negotiate.skippable(hs.config.max_early_data))
 
 
 @lru_cache(maxsize=64)

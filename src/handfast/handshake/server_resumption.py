@@ -1,4 +1,4 @@
-"""Resuming sessions on the server's side: which PSK is accepted, which tickets are given. RFC 9846 2.2, 4.3.11, 4.7.1.
+"""Resuming sessions on the server's side: which one a PSK names, which tickets are given. RFC 9846 2.2, 4.3.11, 4.7.1.
 
 A ticket is only a claim that somebody was here before. Before it decides anything its binder is checked; then the chain
 that the client had proved is judged again in full, against the configuration chosen for this very hello, and where the
@@ -8,20 +8,18 @@ verdict is a refusal that matters the PSK is declined: the handshake goes on as 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Generator
-from dataclasses import dataclass, field
 from functools import lru_cache
-from hmac import compare_digest
 from typing import TYPE_CHECKING, Any
 
-from handfast import limits, logs
+from handfast import limits
 from handfast.connection_info import ConnectionInfo, UnverifiedPeer, VerifiedPeer, stored_size
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites import SUITES_13, Suite13
-from handfast.errors import PeerMisbehaved
+from handfast.handshake.early_data import allowed_by_tickets
 from handfast.handshake.identity import ProvenChain, judge_restored
-from handfast.handshake.needs import CheckReplay, Issue, Redeem
+from handfast.handshake.needs import Issue, Redeem
+from handfast.handshake.psk import Resumption, check_binder
 from handfast.handshake.server_names import may_have_credentials
 from handfast.sessions.state import FORMAT, TicketState
 from handfast.wire.extensions import (
@@ -35,28 +33,8 @@ if TYPE_CHECKING:
     from handfast.config.config import Config, ServerConfig
     from handfast.handshake.context import ServerHandshake, Step
     from handfast.handshake.negotiate import Offer
-    from handfast.keys.schedule import EarlySecret, ExporterSecret, ResumptionSecret, TrafficSecret
+    from handfast.keys.schedule import ResumptionSecret
     from handfast.keys.transcript import Transcript
-
-
-@dataclass(slots=True)
-class Resumption:
-    """The PSK that this handshake rests on: which identity it was, what it stood for, and who the peer therefore is."""
-
-    index: int
-    state: TicketState
-    peer: VerifiedPeer | UnverifiedPeer | None
-    early_secret: EarlySecret = field(repr=False)
-    binder: bytes = field(repr=False)
-
-
-@dataclass(slots=True)
-class EarlyDataKeys:
-    """The secrets of early data that is accepted, and how many bytes of it may come."""
-
-    limit: int
-    traffic: TrafficSecret = field(repr=False)
-    exporter: ExporterSecret = field(repr=False)
 
 
 def trusted_by(config: Config) -> bytes:
@@ -116,7 +94,7 @@ def find_session(
         if state is None or not may_resume(state, config, suite, hs.info.server_name, hs.seams.clock()):
             continue
         early_secret = hs.early_secret(suite, state.psk)
-        binder = check_binder(hs, early_secret, offer, index, before, external=bool(state.external))
+        binder = check_binder(hs, early_secret, offer.hello, index, before, external=bool(state.external))
         peer: VerifiedPeer | UnverifiedPeer | None = None
         if state.chain:
             proven = ProvenChain(state.chain, state.ocsp_response, config.asks_for_ocsp_response)
@@ -140,114 +118,6 @@ def may_resume(state: TicketState, config: ServerConfig, suite: Suite13, server_
     if now * 1000 >= state.issued_at + state.ticket_lifetime * 1000:
         return False
     return now * 1000 < state.authenticated_at + config.session_lifetime * 1000
-
-
-def check_binder(
-    hs: ServerHandshake,
-    early_secret: EarlySecret,
-    offer: Offer,
-    index: int,
-    before: Transcript | None,
-    *,
-    external: bool,
-) -> bytes:
-    """Check that the client holds the PSK whose identity it sent. RFC 9846 4.3.11.2."""
-    offered = offer.hello.find(OfferedPsks)
-    received = b"" if offered is None else offered.binders[index]
-    hash_, truncated = early_secret.hash, without_binders(offer.hello.raw, offered)
-    transcript_hash = hash_.digest(truncated) if before is None else before.digest_with(hash_, truncated)
-    expected = early_secret.binder_key(external=external).finished(transcript_hash)
-    ok = compare_digest(expected, received)
-    hs.checked(hs.role.peer.sends, "PSK binder", transcript_hash, expected, received, ok)
-    if not ok:
-        raise PeerMisbehaved("bad_binder")
-    return received
-
-
-def without_binders(hello: bytes, offered: OfferedPsks | None) -> bytes:
-    """An encoded ClientHello up to its binders, which stand at its end. RFC 9846 4.3.11.2."""
-    binders = () if offered is None else offered.binders
-    return hello[: len(hello) - 2 - len(binders) - sum(map(len, binders))]
-
-
-# Early data
-
-
-def consider_early_data(
-    hs: ServerHandshake, offer: Offer, resumption: Resumption | None, suite: Suite13
-) -> Generator[Step, Any, EarlyDataKeys | None]:
-    """Whether early data that the client announced is taken; if not, ``info.early_data`` says why. RFC 9846 4.3.10."""
-    if not offer.parameters.early_data:
-        return None
-    reason = early_data_refusal(hs, offer, resumption, suite)
-    guard = hs.config.replay_guard
-    if not reason and resumption is not None and guard is not None:
-        first = yield from hs.ask(CheckReplay(guard, resumption.binder, 2 * limits.EARLY_DATA_TOLERANCE))
-        reason = "" if first is True else "the replay guard has seen this hello, or could not say"
-    if reason or resumption is None:
-        hs.info.early_data = f"rejected: {reason}"
-        return None
-    hs.info.early_data = "accepted"
-    if (peer := resumption.peer) is not None:
-        hs.info.session_peer = UnverifiedPeer(peer.chain, peer.verdict)
-    hello_hash = hs.transcript.digest()
-    early_secret = resumption.early_secret
-    return EarlyDataKeys(
-        # What the ticket promised holds, even if tickets promise less by now.
-        resumption.state.max_early_data,
-        early_secret.client_early_traffic_secret(hello_hash),
-        early_secret.early_exporter_secret(hello_hash),
-    )
-
-
-def early_data_refusal(hs: ServerHandshake, offer: Offer, resumption: Resumption | None, suite: Suite13) -> str:
-    """Why early data cannot be taken, in words; "" if only the replay guard is left to ask. RFC 9846 4.3.10 and 8."""
-    guard = hs.config.replay_guard
-    if not hs.config.max_early_data or guard is None:
-        return "this server takes none"
-    if resumption is None or resumption.index:
-        return "its PSK was not accepted"
-    state = resumption.state
-    if not state.max_early_data:
-        return "its ticket allows none"
-    if state.suite != suite.id:
-        return "the suite is another one than the ticket's"
-    if state.application_protocol != (hs.info.application_protocol or "").encode():
-        return "the application protocol is another one than the ticket's"
-    if state.server_name != (hs.info.server_name or "").encode():
-        return "the server name is another one than the ticket's"
-    if state.chain and not hs.config.early_data_with_client_identity:
-        return "the session carries a client identity"
-    now = hs.seams.clock()
-    age = client_age(offer, state)
-    if abs(now - state.issued_at / 1000 - age) > limits.EARLY_DATA_TOLERANCE:
-        return "its ticket's age does not agree with our clock"
-    scope, since = scope_and_start(guard)
-    if not scope or state.replay_scope != scope:
-        return "another replay guard answers for its ticket"
-    # A hello cannot be older than its ticket.
-    if state.issued_at / 1000 + max(0.0, age - limits.EARLY_DATA_TOLERANCE) < since:
-        return "the replay guard is younger than the hello may be"
-    return ""
-
-
-def client_age(offer: Offer, state: TicketState) -> float:
-    """The age of its ticket as the client tells it, in seconds. RFC 9846 4.3.11.1."""
-    offered = offer.hello.find(OfferedPsks)
-    obfuscated = 0 if offered is None else offered.identities[0].obfuscated_ticket_age
-    return ((obfuscated - state.ticket_age_add) % 2**32) / 1000
-
-
-def scope_and_start(guard: Any) -> tuple[bytes, float]:
-    """What a guard answers for, and since when. One of somebody else's may fail: then it answers for nothing."""
-    try:
-        scope, since = guard.scope, float(guard.since)
-    except Exception as error:  # noqa: BLE001 (whatever it raises, the early data is refused and the handshake goes on)
-        reason = type(error).__name__
-        logs.warn("failures of stores", lambda: f"the replay guard failed: {reason}")
-        return b"", math.inf
-    usable = isinstance(scope, bytes) and 1 <= len(scope) <= 255 and not math.isnan(since)
-    return (scope, since) if usable else (b"", math.inf)
 
 
 # Giving tickets
@@ -282,8 +152,7 @@ def send_tickets(
     lifetime = int(min(config.ticket_lifetime, left))
     if lifetime <= 0:
         return
-    early_data = config.max_early_data if not chain or config.early_data_with_client_identity else 0
-    scope = scope_and_start(config.replay_guard)[0] if early_data else b""
+    early_data, scope = allowed_by_tickets(config, identified=bool(chain))
     policy = server_policy(config, info.server_name)
     client = known_client(info)
     if chain and not client:
@@ -301,7 +170,7 @@ def send_tickets(
             ticket_lifetime=lifetime,
             application_protocol=(info.application_protocol or "").encode(),
             server_name=(info.server_name or "").encode(),
-            max_early_data=early_data if scope else 0,
+            max_early_data=early_data,
             replay_scope=scope,
             external=0,
             chain=chain,

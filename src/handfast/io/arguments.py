@@ -17,7 +17,7 @@ def observed(
 ) -> dict[str, Any]:
     """The keyword arguments of a connection that is watched by these, and by what ``observe`` makes."""
     more, more_sinks = ((), ()) if observe is None else observe(address)
-    return {"observers": [*observers, *more], "secret_sinks": [*secret_sinks, *more_sinks]}
+    return {"observers": (*observers, *more), "secret_sinks": (*secret_sinks, *more_sinks)}
 
 
 def check_seconds(name: str, seconds: float | None) -> None:

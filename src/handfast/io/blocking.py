@@ -105,7 +105,7 @@ class BlockingTransport:
             if isinstance(self._connection, ServerConnection):
                 connection = self._connection
                 stage = f"waiting for {connection.waiting_for}"
-                log_failure(self.peer_address, stage, error, heard=connection.heard)
+                log_failure(self.peer_address, stage, error, connection.info, heard=connection.heard)
             raise
         if not self._received:
             # A fault that came right behind the handshake; what came between the two is received first.
@@ -312,7 +312,7 @@ class BlockingTransport:
                 for _ in _drain(self._sock, limits.LINGER_TIMEOUT, limits.LINGER_BYTES):
                     pass
         except OSError:
-            # The peer is gone, and with it whoever could have read the alert.
+            # The peer is gone, and cannot read the alert.
             return
 
 

@@ -218,7 +218,7 @@ class TLSSocket(BlockingTransport):
                 self._timeout = limits.SHUTDOWN_TIMEOUT
                 self.shutdown_write()
         except (HandfastError, OSError):
-            # Whoever closes does not want to know any more.
+            # A program that closes does not want to hear of it any more.
             pass
         finally:
             self._sock.close()

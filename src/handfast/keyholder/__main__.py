@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, NoReturn
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import ApiMisuse, ConfigError, bad_option
+from handfast.keyholder.held_keys import HeldKey
 from handfast.keyholder.holder import KeyHolder
-from handfast.keyholder.keys import HeldKey
 from handfast.registry import SignatureScheme
 from handfast.roles import Role
 from handfast.text import escape

@@ -27,7 +27,7 @@ from handfast.errors.foreign import said_by
 from handfast.files import errors_for
 from handfast.io.aio import connect as aio
 from handfast.io.lookup import info
-from handfast.keyholder.keys import Refused, SigningRequest, judge
+from handfast.keyholder.held_keys import Refused, SigningRequest, judge
 from handfast.keyholder.messages import VERSION, Answer, Code, FrameTooLarge, frame, read_frame
 from handfast.registry import SignatureScheme
 from handfast.text import escape
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
 
     from handfast.engine import ServerConfig
-    from handfast.keyholder.keys import HeldKey
+    from handfast.keyholder.held_keys import HeldKey
 
 _log = logging.getLogger("handfast.keyholder")
 # pid, uid and gid of the process that connected. unix(7), SO_PEERCRED.
@@ -51,9 +51,17 @@ class _Caller:
     def __init__(self, name: str, clock: Callable[[], float]) -> None:
         self.name = name
         self.connections = 0
+        # Requests of all its connections that wait, and their bytes.
+        self.pending = 0
+        self.pending_bytes = 0
         self.signatures = TokenBucket(limits.HOLDER_SIGNATURES_AT_ONCE, limits.HOLDER_SIGNATURES_PER_SECOND, clock)
         lines = TokenBucket(limits.LOGGED_FAILURES_AT_ONCE, limits.LOGGED_FAILURES_PER_SECOND, clock)
         self._lines = Throttle(lines)
+
+    def has_room(self, size: int) -> bool:
+        """Whether another request of so many bytes may wait."""
+        fits = self.pending_bytes + size <= limits.HOLDER_PENDING_BYTES_PER_CALLER
+        return fits and self.pending < limits.HOLDER_PENDING_PER_CALLER
 
     def warn(self, what: str, *, level: int = logging.WARNING) -> None:
         """A line in the log, unless there were too many of late."""
@@ -165,14 +173,25 @@ class KeyHolder:
                 self._strangers.warn(caller)
                 await _turn_away(reader, writer, Code.caller_refused)
             else:
-                await self._admit(reader, writer, self._callers.setdefault(caller, _Caller(caller, self._clock)))
+                await self._admit(reader, writer, self._caller(caller))
         except (asyncio.IncompleteReadError, OSError, HandfastError) as error:
-            _log.debug("%s: the connection ended: %s", caller, str(error) or "nothing happened on it")
+            shown = escape(caller, limits.MAX_LOG_LINE)
+            _log.debug("%s: the connection ended: %s", shown, str(error) or "nothing happened on it")
         except asyncio.CancelledError:
-            # Only ``close`` does this, and waits: for no caller who does not read, and nobody above is to be told.
+            # Only ``close`` does this, and waits: for no caller who does not read, and the task above is not told.
             writer.transport.abort()
         finally:
             writer.close()
+
+    def _caller(self, name: str) -> _Caller:
+        """What is known of a caller, of whom the last ones that called are remembered."""
+        caller = self._callers.pop(name, None) or _Caller(name, self._clock)
+        if len(self._callers) >= limits.HOLDER_CALLERS:
+            gone = next((known for known, other in self._callers.items() if not other.connections), None)
+            if gone is not None:
+                del self._callers[gone]
+        self._callers[name] = caller
+        return caller
 
     async def _admit(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: _Caller) -> None:
         """Serve a connection if there is room for it, which it takes until it is gone."""
@@ -197,19 +216,27 @@ class KeyHolder:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, caller: _Caller, idle: asyncio.Timeout
     ) -> None:
         pending: dict[asyncio.Task[None], int] = {}
+
+        def done(task: asyncio.Task[None]) -> None:
+            caller.pending -= 1
+            caller.pending_bytes -= pending.pop(task)
+
         try:
             while True:
                 raw = await read_frame(reader, limits.HOLDER_REQUEST_FRAME)
                 _postpone(idle)
                 waiting = sum(pending.values()) + len(raw)
-                if len(pending) >= limits.HOLDER_PENDING or waiting > limits.HOLDER_PENDING_BYTES:
+                full = len(pending) >= limits.HOLDER_PENDING or waiting > limits.HOLDER_PENDING_BYTES
+                if full or not caller.has_room(len(raw)):
                     # Nothing more is read until the caller takes what it has asked for.
                     writer.write(frame(_refusal(raw[1:5], Code.busy)))
                     await writer.drain()
                     continue
                 task = asyncio.create_task(self._handle(raw, writer, caller, idle))
                 pending[task] = len(raw)
-                task.add_done_callback(pending.pop)
+                caller.pending += 1
+                caller.pending_bytes += len(raw)
+                task.add_done_callback(done)
         except FrameTooLarge as error:
             caller.warn(str(error))
             await _turn_away(reader, writer, Code.malformed)

@@ -148,7 +148,7 @@ class HolderConnection:
         self.heard += 1
         waiting = self._waiting.get(answer.request_id)
         if waiting is None or waiting.done():
-            # Nobody waits for it any more.
+            # Its request was cancelled.
             return
         if answer.code == Code.signed and answer.signature:
             waiting.set_result(answer.signature)

@@ -22,11 +22,13 @@ from handfast.errors import ApiMisuse, ConfigError, LocalFailure
 from handfast.fork import renew_in_children
 from handfast.keyholder.link import CLOSED, Client, HolderAddress
 from handfast.keyholder.messages import key_id_of_certificate, parts_of
+from handfast.registry import SignatureScheme
 from handfast.text import escape
+from handfast.words import is_list, numbers
 from handfast.x509 import loading as files
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Sequence
     from concurrent.futures import Future
 
     from handfast.engine import ClientConfig
@@ -44,7 +46,7 @@ class _Worker:
     def __init__(self, place: HolderAddress, timeout: float) -> None:
         self.pid = os.getpid()
         self._place = place
-        # Nothing is given to a loop that was told to stop: nobody might ever run it.
+        # Nothing is given to a loop that was told to stop: it might never run.
         renew_in_children(self, _handing=threading.Lock)
         self._stopping = False
         self._client = Client(place, timeout)
@@ -94,7 +96,8 @@ class RemoteSigner:
 
     ``address`` is the path of the holder's Unix socket, or its host and port, and then ``tls`` says whom to trust and
     who we are; the holder's certificate must be for ``server_name``, or else the host. ``certificate`` (DER) is the one
-    whose key the holder has; ``schemes`` those of its schemes that the holder grants, () for all of TLS 1.3.
+    whose key the holder has; ``schemes`` those of its schemes that the holder grants, by name or number, () for all of
+    TLS 1.3.
     ``timeout`` is seconds for one signature, connecting included.
     """
 
@@ -107,7 +110,7 @@ class RemoteSigner:
         *,
         tls: ClientConfig | None = None,
         server_name: str | None = None,
-        schemes: tuple[int, ...] = (),
+        schemes: Sequence[int | str] = (),
         timeout: float = limits.REMOTE_SIGNER_TIMEOUT,
     ) -> None:
         if isinstance(address, tuple) is (tls is None):
@@ -115,9 +118,14 @@ class RemoteSigner:
         self._place = HolderAddress(address if isinstance(address, tuple) else os.fspath(address), tls, server_name)
         self._timeout = timeout
         try:
-            self.schemes = schemes or signatures.schemes_for(signatures.certificate_public_key(certificate))
+            key = signatures.certificate_public_key(certificate)
         except signatures.UnusableKey as error:
             raise ConfigError("bad_certificate", path="the certificate", reason=str(error)) from None
+        self.schemes: tuple[int, ...] = signatures.schemes_for(key)
+        if not is_list(schemes) or schemes:
+            usable = signatures.schemes_of_any_version(key)
+            cannot = "the certificate's key cannot make"
+            self.schemes = numbers("schemes", schemes, usable, SignatureScheme, cannot)
         self._key_id = key_id_of_certificate(certificate)
         renew_in_children(self, _starting=threading.Lock)
         self._worker: _Worker | None = None
@@ -130,12 +138,12 @@ class RemoteSigner:
         *,
         tls: ClientConfig | None = None,
         server_name: str | None = None,
-        schemes: tuple[int, ...] = (),
+        schemes: Sequence[int | str] = (),
         timeout: float = limits.REMOTE_SIGNER_TIMEOUT,
     ) -> Credentials:
         """Credentials of the PEM chain in the file ``cert``, leaf first, with a signer made from the rest.
 
-        Raises ConfigError file_missing, file_unreadable, no_certificate, bad_certificate.
+        Raises ConfigError file_missing, file_unreadable, no_certificate, bad_certificate, bad_option.
         """
         name = escape(str(cert))
         data = files.read(cert)

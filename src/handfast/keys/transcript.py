@@ -9,6 +9,7 @@ from handfast.wire.messages import message_hash
 
 if TYPE_CHECKING:
     from handfast.crypto.hashes import Hash
+    from handfast.wire.extensions import OfferedPsks
 
 
 _CONTEXT = {role: b" " * 64 + b"TLS 1.3, %s CertificateVerify\0" % role.value.encode() for role in Role}
@@ -17,6 +18,12 @@ _CONTEXT = {role: b" " * 64 + b"TLS 1.3, %s CertificateVerify\0" % role.value.en
 def proof_content(prover: Role, transcript_hash: bytes) -> bytes:
     """What CertificateVerify signs. RFC 9846 4.5.2."""
     return _CONTEXT[prover] + transcript_hash
+
+
+def without_binders(hello: bytes, offered: OfferedPsks | None) -> bytes:
+    """An encoded ClientHello up to its binders, which stand at its end. RFC 9846 4.3.11.2."""
+    binders = () if offered is None else offered.binders
+    return hello[: len(hello) - 2 - len(binders) - sum(map(len, binders))]
 
 
 class Transcript:

@@ -8,13 +8,14 @@ hear of secrets, too, is among the ``secret_sinks``.
 """
 
 from handfast.lens import verdict_line
-from handfast.lens.describer import Describer
 from handfast.lens.keylog import KeyLog
-from handfast.lens.outcome import Cause, CauseCode, HttpAnswer, Manner, Outcome
+from handfast.lens.outcome import Outcome
 from handfast.lens.page.page import render as render_page
 from handfast.lens.page.story import Story
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
+from handfast.outcome.cause import Cause, CauseCode, HttpAnswer, Manner
+from handfast.outcome.describer import Describer
 
 __all__ = [
     "CaptureFile",

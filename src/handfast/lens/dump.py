@@ -10,7 +10,7 @@ from handfast.wire.fields import Field, Kind
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from handfast.lens.describer import Describer
+    from handfast.outcome.describer import Describer
 
 _ROW = 16
 _BYTES_SHOWN = 48
@@ -39,7 +39,8 @@ def named_fields(fields: list[Field], describer: Describer, *, hide_sessions: bo
             listed = field.path
         indent = "  " * field.depth
         yield indent + field.name + _value(field, hide_sessions=hide_sessions)
-        yield from (f"{indent}  {line}" for line in _described(field, describer))
+        for line in _described(field, describer):
+            yield f"{indent}  {line}"
         if field.name == "key_exchange" and isinstance(field.value, bytes):
             yield from (f"{indent}  {name}: {_shortened(half)}" for name, half in halves(group, field.value))
 

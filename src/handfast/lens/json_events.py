@@ -43,7 +43,7 @@ from handfast.wire.messages_old import messages_of
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from handfast.lens.describer import Describer
+    from handfast.outcome.describer import Describer
 
 
 class JsonEvents:

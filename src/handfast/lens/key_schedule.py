@@ -13,6 +13,7 @@ from handfast.crypto.suites import IV_LENGTH, SUITES_13, Suite13
 from handfast.crypto.suites12 import SUITES_12, Suite12
 from handfast.events import Epoch, RecordSeen
 from handfast.keys.hkdf import expand_label
+from handfast.limits import MAX_HANDSHAKE_BYTES
 from handfast.registry import NamedGroup
 from handfast.roles import Direction
 from handfast.wire import extensions as ext
@@ -77,8 +78,9 @@ class KeySchedule:
         self._under: dict[Direction, str] = {}
         self._ivs: dict[Direction, bytes] = {}
         self._counts: dict[Direction, int] = {}
-        # The messages of the handshake; none that come after it.
+        # The messages of the handshake; none that come after it, and none beyond what both sides may send in one.
         self._messages: list[tuple[str, bytes]] = []
+        self._size = self._finished = 0
         self._over = False
 
     def learn(self, name: str, value: bytes | None) -> None:
@@ -111,8 +113,13 @@ class KeySchedule:
             name, raw = self._messages.pop()
             self._messages.append((f"message_hash of {name}", message_hash(self._suite.hash.digest(raw))))
         self._messages.append((type(message).__name__, event.raw))
-        finished = sum(name == Finished.__name__ for name, _ in self._messages)
-        self._over = finished == len(_SENDERS)
+        self._size += len(event.raw)
+        if self._size > 2 * MAX_HANDSHAKE_BYTES:
+            self._messages.clear()
+            self._over = True
+            return
+        self._finished += isinstance(message, Finished)
+        self._over = self._finished == len(_SENDERS)
 
     @property
     def hash_name(self) -> str:

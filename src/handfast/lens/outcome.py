@@ -1,16 +1,13 @@
 """What came of one connection, as data: what was seen, how it ended, and the cause where this side can know it.
 
-``Outcome`` is an observer. ``lens.verdict`` makes words of it, for the command line, the endpoint and whatever else
-tells of a connection. A ``Cause`` has a stable code and the evidence it rests on: alerts alone are not enough, since
-one alert stands for many causes and many servers send none.
+``Outcome`` is an observer. ``lens.verdict_line`` makes words of it, for the command line, the endpoint and all else
+that tells of a connection. What is known of a failure is an ``outcome.failure.Failure``, which a log has without one.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from enum import StrEnum
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from handfast.errors import ConnectionLost, HandfastError, PeerRejected
 from handfast.events import (
@@ -23,13 +20,16 @@ from handfast.events import (
     MessageSeen,
     RecordSeen,
 )
-from handfast.lens import offered
 from handfast.lens.summary import REQUESTS, presented, requested_names
+from handfast.outcome import offered
+from handfast.outcome.cause import ABOUT_CERTIFICATES, HTTP_REFUSALS, Cause, CauseCode, HttpAnswer, Manner
+from handfast.outcome.failure import Failure
 from handfast.registry import AlertDescription, ContentType
-from handfast.roles import Direction, Role
+from handfast.roles import Direction, Role, RoleWord
 from handfast.wire import messages12
 from handfast.wire.compression import certificate_in
 from handfast.wire.messages import ClientHello, Finished, HelloRetryRequest, NewSessionTicket
+from handfast.words import mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -37,102 +37,20 @@ if TYPE_CHECKING:
     from handfast.connection_info import ConnectionInfo
 
 _A = AlertDescription
-# What is said of a certificate, or of its absence.
-ABOUT_CERTIFICATES = frozenset(
-    {
-        _A.handshake_failure, _A.bad_certificate, _A.unsupported_certificate, _A.certificate_revoked,
-        _A.certificate_expired, _A.certificate_unknown, _A.unknown_ca, _A.access_denied, _A.decrypt_error,
-        _A.certificate_required,
-    }
-)  # fmt: skip
 # What a server says of a hello that it can do nothing with.
 _ABOUT_HELLOS = frozenset({_A.handshake_failure, _A.insufficient_security, _A.illegal_parameter, _A.protocol_version})
 # The ends by which a peer leaves without a word, and the waits that end without one.
 _CLOSED = frozenset({"eof_in_handshake", "reset", "unexpected_eof"})
 _WAITED = frozenset({"handshake_timeout", "timeout", "too_slow"})
-# HTTP statuses by which servers refuse a client: 495 and 496 are nginx's own.
-HTTP_REFUSALS = frozenset({400, 401, 403, 495, 496})
 # A hello that leaves one TCP segment of a usual path behind: some middleboxes read no more than that.
 LARGE_HELLO = 1400
-
-
-class CauseCode(StrEnum):
-    """Why a client's connection failed, or ended in a refusal. The codes are stable."""
-
-    # The server asked for a certificate and got none.
-    NO_CERTIFICATE = "no_certificate"
-    CERTIFICATE_WITHHELD = "certificate_withheld"
-    # It got one, and this is known against it.
-    ISSUER_NOT_NAMED = "issuer_not_named"
-    ISSUER_ENCODING = "issuer_encoding"
-    ISSUER_REKEYED = "issuer_rekeyed"
-    EXPIRED = "expired"
-    NOT_YET_VALID = "not_yet_valid"
-    WRONG_PURPOSE = "wrong_purpose"
-    KEY_MAY_NOT_SIGN = "key_may_not_sign"
-    # It got one, and nothing is known against it; the second: nor was anything else sent than it.
-    CERTIFICATE_REFUSED = "certificate_refused"
-    LEAF_ALONE = "leaf_alone"
-    # It wants the certificate in a second handshake of TLS 1.2.
-    RENEGOTIATION = "renegotiation"
-    # It said no before it asked for anything.
-    NOTHING_IN_COMMON = "nothing_in_common"
-    # Nothing came back at all, and our hello was large.
-    LARGE_HELLO = "large_hello"
-
-
-class Manner(StrEnum):
-    """How the server made its refusal known."""
-
-    ALERT = "alert"
-    CLOSE = "close"
-    HTTP = "http"
-
-
-class HttpAnswer(NamedTuple):
-    """The status line of the answer to our request, and whether its body speaks of a client certificate."""
-
-    status: int
-    reason: str
-    about_certificate: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Cause:
-    """Why the server refused, as far as this side can know, and what shows it.
-
-    Attributes:
-        code: for programs.
-        manner: how the refusal came.
-        certificate: what we showed, DER; b"" for nothing.
-        sent: how many certificates we showed.
-        why: what our own choice had found, in words; "" for nothing.
-        objections: the same as codes, see ``events.Considered``.
-        ca_names: the CAs that the server named, DER; None when it asked for no certificate.
-        alert: the alert that it sent, None if it sent none.
-        http: the answer to our request, None if there was none.
-    """
-
-    code: CauseCode
-    manner: Manner
-    certificate: bytes = b""
-    sent: int = 0
-    why: str = ""
-    objections: tuple[str, ...] = ()
-    ca_names: tuple[bytes, ...] | None = None
-    alert: int | None = None
-    http: HttpAnswer | None = None
-
-    @property
-    def tells_more(self) -> bool:
-        """Whether something is known here that speaks against us, and not only that we were refused."""
-        return self.code not in (CauseCode.CERTIFICATE_REFUSED, CauseCode.LEAF_ALONE)
 
 
 class Outcome:
     """An observer that remembers of one connection what its verdict needs.
 
-    ``role`` is our side's. ``clock`` must be the one that stamps the events: seconds since the Unix epoch.
+    ``role`` is our side's, also as "client" or "server". ``clock`` must be the one that stamps the events: seconds
+    since the Unix epoch.
 
     Attributes:
         info: the connection's, once its handshake is complete; None before.
@@ -146,8 +64,8 @@ class Outcome:
         http: the answer to our HTTP request; the caller that makes the request puts it here.
     """
 
-    def __init__(self, role: Role, clock: Callable[[], float] = time.time) -> None:
-        self.role = role
+    def __init__(self, role: Role | RoleWord, clock: Callable[[], float] = time.time) -> None:
+        self.role: Role = mode("role", role, Role)
         self.info: ConnectionInfo | None = None
         self.last_message = ""
         self.answered = False
@@ -229,10 +147,21 @@ class Outcome:
         """Whether not one record came from the peer."""
         return self.role.peer.sends not in self._heard
 
-    def withheld(self, role: Role) -> bool:
-        """Whether a certificate was wanted of ``role``, and none came."""
-        chain = self.chains.get(role.sends)
-        return self.ca_names is not None if chain is None else not chain
+    def failure(self, error: BaseException | None = None) -> Failure:
+        """How the connection failed. ``error`` is what ended it, None if it ended in order."""
+        return Failure(
+            role=self.role,
+            error=error,
+            cause=self.cause(error),
+            stage=self.stage,
+            complete=self.info is not None,
+            chains={role: self.chains[role.sends] for role in Role if role.sends in self.chains},
+            alerts={role: self.alerts[role.sends] for role in Role if role.sends in self.alerts},
+            ca_names=self.ca_names,
+            reason="" if self.choice is None else self.choice.reason,
+            hello=self.hello,
+            hello_size=self.hello_size,
+        )
 
     def cause(self, error: BaseException | None = None) -> Cause | None:
         """Why the server refused us; None where the error says all that is known, and where nothing was refused.
@@ -289,7 +218,8 @@ class Outcome:
 
     def _about_us(self, manner: Manner) -> Cause:
         """What there is against the certificate that we showed, or did not show."""
-        if self.withheld(Role.CLIENT):
+        # Certificate came from the client, and it was empty.
+        if not self.chains[Direction.CLIENT_TO_SERVER]:
             held = self.choice is not None and self.choice.considered
             return self._cause(CauseCode.CERTIFICATE_WITHHELD if held else CauseCode.NO_CERTIFICATE, manner)
         objections = self._objections()

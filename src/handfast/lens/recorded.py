@@ -20,14 +20,15 @@ from handfast.events import (
     Noted,
     RecordSeen,
 )
-from handfast.lens import fingerprints, offered
+from handfast.lens import fingerprints
 from handfast.lens import verdict_line as verdict
-from handfast.lens.describer import Describer
-from handfast.lens.outcome import CauseCode, Outcome
-from handfast.lens.summary import count
+from handfast.lens.outcome import Outcome
+from handfast.outcome import offered
+from handfast.outcome.cause import CauseCode
+from handfast.outcome.describer import Describer
 from handfast.registry import AlertDescription, AlertLevel, CipherSuite, ContentType, NamedGroup, ProtocolVersion
 from handfast.roles import Direction, Role
-from handfast.text import escape
+from handfast.text import counted, escape
 from handfast.wire import messages12
 from handfast.wire.extensions import SelectedPsk
 from handfast.wire.messages import ClientHello, Finished, ServerHello
@@ -35,6 +36,7 @@ from handfast.wire.messages import ClientHello, Finished, ServerHello
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+_CHECKS_SHOWN = 6
 TICK, CROSS = "\N{CHECK MARK}", "\N{BALLOT X}"
 _SENDERS = {role.sends: role for role in Role}
 _SILENT = frozenset({AlertDescription.close_notify, AlertDescription.user_canceled})
@@ -83,13 +85,19 @@ class RecordedOutcome:
             case Negotiated():
                 self.negotiated = event
             case Checked():
-                self._checks.append(event)
+                self._check(event)
             case AlertSeen():
                 self._alert(event)
             case Noted():
                 self._notes[event.code] = self._notes.get(event.code, 0) + 1
             case Closed():
                 self._closed.append(event.direction)
+
+    def _check(self, check: Checked) -> None:
+        """Keep a check that is shown: the first of each side, and the first that is wrong."""
+        of_its_side = sum(known.direction is check.direction for known in self._checks)
+        if of_its_side < _CHECKS_SHOWN or (not check.ok and all(known.ok for known in self._checks)):
+            self._checks.append(check)
 
     def _record(self, record: RecordSeen) -> None:
         if record.unreadable_reason:
@@ -145,7 +153,8 @@ class RecordedOutcome:
             f"{one.shown_by}'s chain {TICK if one.accepted else f'{CROSS} {escape(one.explanation)}'}"
             for one in judgements
         ]
-        said += [_NOTES[code].format(count(number, "gap")) for code, number in self._notes.items() if code in _NOTES]
+        notes = {code: counted(number, _NOUNS.get(code, code)) for code, number in self._notes.items()}
+        said += [_NOTES[code].format(words) for code, words in notes.items() if code in _NOTES]
         return "; ".join(said)
 
     def _verdict(self, describer: Describer) -> str:
@@ -197,7 +206,7 @@ class RecordedOutcome:
         if view.ca_names is None:
             asked = "no client certificate was requested" if server else "no certificates were read"
         else:
-            offer = f"it was offered {count(len(view.ca_names), 'CA name')}" if view.ca_names else "without CA names"
+            offer = f"it was offered {counted(len(view.ca_names), 'CA name')}" if view.ca_names else "without CA names"
             asked = f"the client was asked for a certificate and has shown none; {offer}"
         return f"{ok}, one-way: {f'{server}; ' if server else ''}{asked}"
 
@@ -218,13 +227,16 @@ class RecordedOutcome:
             ]
             for role in (Role.SERVER, Role.CLIENT)
         }
-        return ", ".join(f"{role} {', '.join(found[:6])}" for role, found in by_sender.items() if found)
+        return ", ".join(f"{role} {', '.join(found[:_CHECKS_SHOWN])}" for role, found in by_sender.items() if found)
 
 
+_NOUNS = {"changed_retransmission": "changed retransmission"}
 _NOTES = {
     "gap": "the recording has {}",
+    "changed_retransmission": "the recording has {}: other bytes came again, the first were read",
     "renegotiation": "then another handshake (renegotiation)",
     "compressed": "records are compressed",
     "heartbleed": "a heartbeat asked for more than it held (Heartbleed)",
+    "binder_not_checked": "the PSK binder is not checked, as the PSK is not known",
     "sslv2_hello": "the hello came in the framing of SSL 2.0",
 }

@@ -14,7 +14,7 @@ from handfast.registry import (
     Registry,
     SignatureScheme,
 )
-from handfast.text import escape
+from handfast.text import counted, escape
 from handfast.wire import extensions as ext
 from handfast.wire import messages as msg
 from handfast.wire import messages12 as msg12
@@ -24,7 +24,7 @@ from handfast.wire.compression import certificate_in
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
-    from handfast.lens.describer import Describer
+    from handfast.outcome.describer import Describer
 
 # A server with a public trust store names a hundred CAs and more; a line shows the first, all fields show all.
 _NAMES_LISTED = 4
@@ -52,12 +52,7 @@ def ca_names(names: tuple[bytes, ...] | None, describer: Describer) -> str:
         return "client certificate requested, without CA names"
     listed = [f"[{describer.name(name)}]" for name in names[:_NAMES_LISTED]]
     more = [f"{len(names) - _NAMES_LISTED} more"] if len(names) > _NAMES_LISTED else []
-    return f"client certificate requested, with {count(len(names), 'CA name')}: {', '.join(listed + more)}"
-
-
-def count(number: int, noun: str) -> str:
-    """ "1 CA name", "2 CA names"."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return f"client certificate requested, with {counted(len(names), 'CA name')}: {', '.join(listed + more)}"
 
 
 # A CertificateRequest, in whatever version.
@@ -93,7 +88,7 @@ def _client_hello(hello: msg.ClientHello, _describer: Describer) -> Iterable[str
     if hello.find(ext.Cookie):
         yield "cookie"
     if psks := hello.find(ext.OfferedPsks):
-        yield count(len(psks.identities), "PSK")
+        yield counted(len(psks.identities), "PSK")
 
 
 def _server_hello(hello: msg.ServerHello, _describer: Describer) -> Iterable[str]:
@@ -138,7 +133,7 @@ def _certificate(message: msg.Certificate | msg12.Certificate, describer: Descri
     if chain := presented(message):
         yield describer.identity(chain[0])
         further = len(chain) - 1
-        yield f"and {count(further, 'certificate')} above it" if further else ""
+        yield f"and {counted(further, 'certificate')} above it" if further else ""
     if isinstance(message, msg.Certificate) and message.certificate_list:
         yield from _staple(message.certificate_list[0])
 
@@ -147,7 +142,7 @@ def _staple(leaf: msg.CertificateEntry) -> Iterable[str]:
     if status := leaf.find(ext.CertificateStatus):
         yield f"OCSP response of {len(status.response)} bytes"
     if timestamps := leaf.find(ext.SignedCertificateTimestampList):
-        yield count(len(timestamps.sct_list), "certificate timestamp")
+        yield counted(len(timestamps.sct_list), "certificate timestamp")
 
 
 def _compressed_certificate(message: msg.CompressedCertificate, describer: Describer) -> Iterable[str]:
@@ -181,7 +176,7 @@ def _server_hello_12(hello: msg12.ServerHello, _describer: Describer) -> Iterabl
     if not hello.find(ext.ExtendedMainSecret):
         yield "without the extended main secret"
     if timestamps := hello.find(ext.SignedCertificateTimestampList):
-        yield count(len(timestamps.sct_list), "certificate timestamp")
+        yield counted(len(timestamps.sct_list), "certificate timestamp")
 
 
 def _certificate_status(message: msg12.CertificateStatus, _describer: Describer) -> Iterable[str]:
@@ -208,7 +203,7 @@ def _new_session_ticket_12(message: msg12.NewSessionTicket, _describer: Describe
 
 def _counted(noun: str, registry: type[Registry], numbers: tuple[int, ...]) -> str:
     """A few by name, many as a count."""
-    return f"{noun}s {registry.describe_all(numbers)}" if len(numbers) <= 4 else count(len(numbers), noun)
+    return f"{noun}s {registry.describe_all(numbers)}" if len(numbers) <= 4 else counted(len(numbers), noun)
 
 
 def _texts(values: Iterable[bytes]) -> str:

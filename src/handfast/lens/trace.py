@@ -40,10 +40,10 @@ from handfast.events import (
 )
 from handfast.keys import secret_names
 from handfast.lens import summary
-from handfast.lens.certificates import DESCRIBER
 from handfast.lens.dump import dumped_fields, hexdump, named_fields, readable_dump
 from handfast.lens.key_schedule import KeySchedule, Opened, Part, Step
 from handfast.limits import MAX_LOG_LINE
+from handfast.outcome.certificate_words import DESCRIBER
 from handfast.registry import (
     AlertDescription,
     AlertLevel,
@@ -67,7 +67,7 @@ from handfast.wire.messages_old import messages_of
 from handfast.wire.records import RecordHeader
 
 if TYPE_CHECKING:
-    from handfast.lens.describer import Describer
+    from handfast.outcome.describer import Describer
 
 Detail = Literal["names", "fields", "bytes"]
 Secrets = Literal["none", "traffic", "all"]
@@ -134,7 +134,8 @@ class Trace:
     def __call__(self, event: Event) -> None:
         for line in self._lines(event):
             # What a peer says is escaped where it becomes a part of a line; here nothing that slipped through gets out.
-            self._write(escape(line, MAX_LOG_LINE))
+            fine = len(line) <= MAX_LOG_LINE and line.isprintable()
+            self._write(line if fine else escape(line, MAX_LOG_LINE))
 
     def _lines(self, event: Event) -> Iterator[str]:
         match event:

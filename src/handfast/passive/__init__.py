@@ -12,7 +12,7 @@ from typing import NamedTuple, cast
 
 from handfast.errors import ConfigError
 from handfast.events import Event, Observer, Secret, SecretSink
-from handfast.passive.capture import Capture, Packet, Secrets, is_seekable, read_capture
+from handfast.passive.capture import Capture, Packet, Secrets, is_seekable, read_capture, read_secrets
 from handfast.passive.conversations import Conversations, Flow, WatchFactory
 from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.packets import Endpoint, Frames
@@ -107,11 +107,9 @@ class Reading:
         yield
 
     def _collect(self, capture: Capture) -> None:
-        items = read_capture(capture)
         try:
-            for item in items:
-                if isinstance(item, Secrets):
-                    self._secrets.add(item.text)
+            for secrets in read_secrets(capture):
+                self._secrets.add(secrets.text)
         except ConfigError:
             # The damage is met once more.
             return

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import gzip
 import io
+import os
 import struct
 import zlib
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from handfast.errors import ConfigError
 from handfast.limits import CAPTURE_BLOCK, CAPTURE_INTERFACES
 
 _SECTION_HEADER, _INTERFACE, _OLD_PACKET, _SIMPLE_PACKET, _PACKET, _SECRETS = 0x0A0D0D0A, 1, 2, 3, 6, 0x0A
+_SECTION_START = _SECTION_HEADER.to_bytes(4, "big")
 _BYTE_ORDER_MAGIC = b"\x1a\x2b\x3c\x4d"
 _TLS_KEY_LOG = 0x544C534B
 _OPTION_END, _OPTION_TSRESOL, _OPTION_TSOFFSET = 0, 9, 14
@@ -55,25 +57,33 @@ class _Interface(NamedTuple):
 
 
 class _Input:
-    """A binary file, and how much of it has been read. ``start`` was read from it already."""
+    """A binary file, and how much of it has been read. ``seeks`` says whether passing over bytes costs nothing."""
 
-    def __init__(self, file: BinaryIO, start: bytes = b"") -> None:
+    def __init__(self, file: BinaryIO, *, seeks: bool = False) -> None:
         self._file = file
-        self._start = start
+        self._seeks = seeks
         self.at = 0
+
+    def skip(self, size: int) -> None:
+        """Pass over ``size`` bytes, or what there is of them. Raises ConfigError damaged_capture for broken gzip."""
+        if self._seeks:
+            self._file.seek(size, os.SEEK_CUR)
+            self.at += size
+        else:
+            self.read(size)
 
     def read(self, size: int) -> bytes:
         """Up to ``size`` bytes: fewer only at the end. Raises ConfigError damaged_capture for broken gzip."""
-        parts = [self._start[:size]]
-        self._start = self._start[size:]
-        missing = size - len(parts[0])
         try:
-            while missing and (piece := self._file.read(missing)):
-                parts.append(piece)
-                missing -= len(piece)
+            data = self._file.read(size)
+            if len(data) < size:
+                parts, missing = [data], size - len(data)
+                while missing and (piece := self._file.read(missing)):
+                    parts.append(piece)
+                    missing -= len(piece)
+                data = b"".join(parts)
         except (EOFError, zlib.error, gzip.BadGzipFile):
             raise _damaged(self.at, "the gzip around it ends too early or is broken") from None
-        data = b"".join(parts)
         self.at += len(data)
         return data
 
@@ -88,10 +98,46 @@ def read_capture(capture: Capture) -> Iterator[Packet | Secrets]:
 
     Raises ConfigError not_a_capture at once, and damaged_capture after what could be read.
     """
+    data, start = _opened(capture)
+    if int.from_bytes(start, "big") == _SECTION_HEADER:
+        return _read_pcapng(data, start)
+    for order in (">", "<"):
+        if len(start) == 4 and struct.unpack(f"{order}I", start)[0] in _CLASSIC:
+            return _read_classic(data, order, start)
+    raise ConfigError("not_a_capture")
+
+
+def read_secrets(capture: Capture) -> Iterator[Secrets]:
+    """The secrets in a capture that can seek, and not its packets, which are passed over.
+
+    Raises ConfigError not_a_capture, and damaged_capture where the chain of blocks or the gzip around it breaks.
+    """
+    data, kind = _opened(capture)
+    order = "<"
+    while kind and (kind == _SECTION_START or data.at > 4):
+        at, head, read = data.at - 4, kind + data.read(4), 0
+        if kind == _SECTION_START:
+            magic = data.read(4)
+            order, read = _byte_order(magic, at), 4
+        number, length = _block(at, head, order, read)
+        if number == _SECRETS:
+            try:
+                item = _item(number, _rest(data, at, head, order)[:-4], order, [], 0.0)
+            except struct.error:
+                raise _damaged(at, "a block is shorter than its contents") from None
+            if isinstance(item, Secrets):
+                yield item
+        else:
+            data.skip(length - 8 - read)
+        kind = data.read(4)
+
+
+def _opened(capture: Capture) -> tuple[_Input, bytes]:
+    """A capture at its beginning, without the gzip around it, and its first 4 bytes, which are read."""
     file = cast(BinaryIO, capture) if hasattr(capture, "read") else io.BytesIO(capture)
     if file.seekable():
         file.seek(0)
-    data = _Input(file)
+    data = _Input(file, seeks=file.seekable())
     start = data.read(4)
     if start[:2] == _GZIP:
         data = _Input(cast(BinaryIO, gzip.GzipFile(fileobj=cast(BinaryIO, _Again(start, file)), mode="rb")))
@@ -99,12 +145,7 @@ def read_capture(capture: Capture) -> Iterator[Packet | Secrets]:
             start = data.read(4)
         except ConfigError:
             raise ConfigError("not_a_capture") from None
-    if int.from_bytes(start, "big") == _SECTION_HEADER:
-        return _read_pcapng(data, start)
-    for order in (">", "<"):
-        if len(start) == 4 and struct.unpack(f"{order}I", start)[0] in _CLASSIC:
-            return _read_classic(data, order, start)
-    raise ConfigError("not_a_capture")
+    return data, start
 
 
 class _Again(io.RawIOBase):
@@ -155,7 +196,7 @@ def _read_pcapng(data: _Input, start: bytes) -> Iterator[Packet | Secrets]:
     at, kind = 0, start
     while kind:
         head = kind + data.read(8 - len(kind))
-        if head[:4] == b"\x0a\x0d\x0d\x0a":
+        if head[:4] == _SECTION_START:
             magic = data.read(4)
             order = _byte_order(magic, at)
             interfaces = []
@@ -179,13 +220,19 @@ def _byte_order(magic: bytes, at: int) -> str:
     return ">" if magic == _BYTE_ORDER_MAGIC else "<"
 
 
-def _rest(data: _Input, at: int, head: bytes, order: str, read: int = 0) -> bytes:
-    """What is left of a block behind its first 8 bytes and ``read`` more, with the length at its end."""
+def _block(at: int, head: bytes, order: str, read: int) -> tuple[int, int]:
+    """Type and length of the block whose first 8 bytes these are; ``read`` more have been read."""
     if len(head) < 8:
         raise _damaged(at, "a block is cut short")
-    (length,) = struct.unpack_from(f"{order}I", head, 4)
+    number, length = struct.unpack(f"{order}II", head)
     if length < 12 + read or length % 4 or length > CAPTURE_BLOCK:
         raise _damaged(at, f"a block says that it is {length} bytes long")
+    return number, length
+
+
+def _rest(data: _Input, at: int, head: bytes, order: str, read: int = 0) -> bytes:
+    """What is left of a block behind its first 8 bytes and ``read`` more, with the length at its end."""
+    _, length = _block(at, head, order, read)
     rest = data.read(length - 8 - read)
     if len(rest) < length - 8 - read:
         raise _damaged(at, "a block is cut short")

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
 from handfast.events import EventDispatcher, Observer, SecretSink
-from handfast.limits import RECORDED_CONNECTIONS, RECORDED_PROLOGUE, RECORDED_WAITING
+from handfast.limits import RECORDED_CONNECTIONS, RECORDED_OVER, RECORDED_PROLOGUE, RECORDED_WAITING
 from handfast.passive.decoder import Decoder
 from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.packets import ACK, RST, SYN, Endpoint, Segment
@@ -57,6 +57,8 @@ class Conversations:
         self._waiting = 0
         # By the two endpoints, the one that was silent longest first.
         self._current: dict[frozenset[Endpoint], _Conversation] = {}
+        # Those that are over: what is sent again late is none of a new one.
+        self._over_lately: dict[frozenset[Endpoint], _Conversation] = {}
 
     def take(self, time: float, segment: Segment) -> int:
         """One TCP segment, captured at ``time``; the result is the number of its TCP connection, or 0."""
@@ -64,7 +66,7 @@ class Conversations:
             # Both directions would be one; only a damaged capture has such packets.
             return 0
         key = frozenset((segment.source, segment.destination))
-        conversation = self._current.pop(key, None)
+        conversation = self._current.pop(key, None) or self._over_lately.pop(key, None)
         if conversation is None or conversation.is_over(segment):
             if conversation is not None:
                 self._finish(conversation)
@@ -72,10 +74,15 @@ class Conversations:
             conversation = _Conversation(self, segment, self._openings)
             if len(self._current) >= RECORDED_CONNECTIONS:
                 self._finish(self._current.pop(next(iter(self._current))))
-        self._current[key] = conversation
         before = conversation.waiting_bytes
         conversation.take(time, segment, crowded=self._waiting > RECORDED_WAITING)
         self._waiting += conversation.waiting_bytes - before
+        if not conversation.gone:
+            self._current[key] = conversation
+        else:
+            self._over_lately[key] = conversation
+            if len(self._over_lately) > RECORDED_OVER:
+                del self._over_lately[next(iter(self._over_lately))]
         return conversation.opening
 
     def finish(self) -> None:
@@ -106,7 +113,22 @@ class Conversations:
 
 
 class _Conversation:
-    """One TCP connection."""
+    """One TCP connection. Once it is ``gone``, nothing more comes of it that could be told."""
+
+    __slots__ = (
+        "_changed",
+        "_client",
+        "_conversations",
+        "_decoder",
+        "_flow",
+        "_foreign",
+        "_opened",
+        "_records",
+        "_streams",
+        "_time",
+        "gone",
+        "opening"
+    )  # fmt: skip
 
     def __init__(self, conversations: Conversations, first: Segment, opening: int) -> None:
         self._conversations = conversations
@@ -117,8 +139,9 @@ class _Conversation:
         self._decoder: Decoder | None = None
         self._flow: Flow | None = None
         self._foreign = False
-        # Whether nothing more comes that could be told.
-        self._gone = False
+        self.gone = False
+        # Bytes that came again with another content, before TLS was seen.
+        self._changed = dict.fromkeys(self._streams, 0)
         self._time = 0.0
         self.opening = opening
 
@@ -129,11 +152,13 @@ class _Conversation:
 
     def is_over(self, segment: Segment) -> bool:
         """Whether this segment begins another connection between the same two."""
-        if self._gone and segment.flags & SYN and not segment.flags & ACK:
+        if self.gone and segment.flags & SYN and not segment.flags & ACK:
             return True
         return self._streams[segment.source].is_restarted_by(segment)
 
     def take(self, time: float, segment: Segment, *, crowded: bool) -> None:
+        if self.gone:
+            return
         self._time = time
         if self._client is None:
             self._client = _opener(segment)
@@ -142,6 +167,8 @@ class _Conversation:
             self._opened[sender] = True
         stream, other = self._streams[sender], self._streams[receiver]
         data = stream.take(segment)
+        if changed := stream.changed():
+            self._tell_changed(sender, changed)
         if data:
             self._data(sender, receiver, data)
         if segment.flags & ACK:
@@ -166,9 +193,11 @@ class _Conversation:
 
     def _let_go(self) -> None:
         """Nothing more comes that could be told."""
-        self._foreign = self._gone = True
+        self._foreign = self.gone = True
         self._decoder = None
         self._records.clear()
+        for stream in self._streams.values():
+            stream.forget()
         if self._flow is not None:
             self._conversations.is_over(self._flow)
             self._flow = None
@@ -192,6 +221,12 @@ class _Conversation:
             self._decoder.gap(self._direction(sender), missing)
         elif sender in self._records:
             self._records[sender].lose()
+
+    def _tell_changed(self, sender: Endpoint, count: int) -> None:
+        if self._decoder is not None:
+            self._decoder.changed(self._direction(sender), count)
+        else:
+            self._changed[sender] += count
 
     def _data(self, sender: Endpoint, receiver: Endpoint, data: bytes) -> None:
         if self._foreign:
@@ -233,6 +268,9 @@ class _Conversation:
         }
         flow = Flow(0, client, server, before, self.opening)
         self._flow, self._decoder = self._conversations.decoder(flow, lambda: self._time, streams)
+        for end, count in self._changed.items():
+            if count:
+                self._decoder.changed(self._direction(end), count)
         self._decoder.advance(self._direction(sender))
         self._decoder.advance(self._direction(receiver))
 

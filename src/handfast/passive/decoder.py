@@ -25,20 +25,22 @@ from handfast.events import (
 )
 from handfast.keys import secret_names as keylog
 from handfast.passive import sslv2
+from handfast.passive.binders import check_binders
 from handfast.passive.handshake12 import KEYLOG_LABEL, Handshake12
 from handfast.passive.handshake13 import Handshake13
+from handfast.passive.inflating import Inflater
 from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.legacy import suite_for
 from handfast.passive.proofs import Proofs
-from handfast.passive.records import HEARTBEAT, Frame, RecordStream
+from handfast.passive.records import RecordStream
 from handfast.passive.side import Side
-from handfast.record.layer import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE
 from handfast.record.protection import Opened
 from handfast.registry import AlertLevel, CipherSuite, HandshakeType, ProtocolVersion
 from handfast.roles import Direction, Role
 from handfast.text import escape
 from handfast.wire import messages12
 from handfast.wire.extensions import SupportedVersionsServerHello
+from handfast.wire.frames import ALERT, APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE, HEARTBEAT, Frame
 from handfast.wire.messages import (
     HANDSHAKE_HEADER,
     MESSAGES,
@@ -51,13 +53,12 @@ from handfast.wire.messages_old import messages_of
 from handfast.wire.parsing import parse_handshake
 
 C2S, S2C = Direction.CLIENT_TO_SERVER, Direction.SERVER_TO_CLIENT
-_TLS12 = int(ProtocolVersion.TLS12)
+_TLS10, _TLS12 = int(ProtocolVersion.TLS10), int(ProtocolVersion.TLS12)
 _TLS13 = int(ProtocolVersion.TLS13)
 _SENDER = {role.sends: role for role in Role}
 _HELLOS = frozenset({HandshakeType.client_hello, HandshakeType.server_hello})
 _TYPES = frozenset(int(one) for one in HandshakeType)
 _NO_HELLO = "the ServerHello, which would say how it is protected, is missing"
-_COMPRESSED = "its content is compressed, which is not undone"
 
 
 class Decoder:
@@ -78,7 +79,8 @@ class Decoder:
         self._server_hello: ServerHello | messages12.ServerHello | None = None
         # Why nothing can be read once keys are on, where it is known that nothing can be.
         self._foreign = ""
-        self._compressed = False
+        # How records are compressed, 0 if they are not.
+        self._compression = 0
         self._known_messages = MESSAGES
         self._handshake_13 = Handshake13(watch, self._sides, self._proofs)
         self._handshake_12: Handshake12 | None = None
@@ -113,7 +115,15 @@ class Decoder:
         side.start_over()
         side.skipped = 0
         side.lost += missing
+        if side.inflater is not None:
+            side.inflater.lose()
         self._not_whole()
+
+    def changed(self, direction: Direction, count: int) -> None:
+        """So many bytes of a direction were sent again with another content; the first one counts."""
+        self._watch.tick()
+        text = f"{count} bytes came again with another content; the first one is read"
+        self._note(direction, "changed_retransmission", text)
 
     def _note(self, direction: Direction, code: str, text: str) -> None:
         self._watch.emit(Noted(time=self._watch.time, direction=direction, code=code, text=text))
@@ -204,7 +214,9 @@ class Decoder:
             else:
                 if side.protection is not before:
                     self._handshake_13.tell_other_value(side.secret)
-                return ((frame.header[0], b"", 0), _COMPRESSED) if self._compressed else (opened, "")
+                return _inflated(side, opened)
+        if side.inflater is not None:
+            side.inflater.lose()
         later = self._handshake_13.try_upcoming(direction, side, frame.header, frame.body)
         return (later, "") if later is not None else ((frame.header[0], b"", 0), unread)
 
@@ -330,10 +342,11 @@ class Decoder:
         elif direction is C2S and self._server_hello is not None:
             self._proofs.add(raw, self._sides[direction].epoch)
             return
+        derived = check_binders(self._watch, message, raw, self._proofs.hash_with, self._known)
         self._proofs.add(raw, Epoch.PLAINTEXT)
         self._hello = message
         if not self._before_13:
-            self._handshake_13.client_hello(message, raw, self._known.of(message.random))
+            self._handshake_13.client_hello(message, raw, {**derived, **self._known.of(message.random)})
 
     def _take_server_hello(self, hello: ServerHello) -> None:
         self._server_hello = hello
@@ -352,14 +365,14 @@ class Decoder:
     def _take_server_hello_12(self, direction: Direction, hello: messages12.ServerHello) -> None:
         self._server_hello = hello
         self._known_messages = messages_of(hello.server_version)
-        suite = suite_for(hello.cipher_suite)
+        suite = suite_for(hello.cipher_suite, hello.server_version)
         self._foreign = ""
-        if hello.server_version != _TLS12:
+        if not _TLS10 <= hello.server_version <= _TLS12:
             self._foreign = f"{ProtocolVersion.describe(hello.server_version)} is not decoded"
         elif suite is None:
             self._foreign = f"{CipherSuite.describe(hello.cipher_suite)} is not decoded"
-        self._compressed = hello.compression_method != 0
-        if self._compressed:
+        self._compression = hello.compression_method
+        if self._compression:
             self._note(direction, "compressed", f"records are compressed (method {hello.compression_method})")
         if suite is None or self._foreign:
             self._follow_no_further()
@@ -378,6 +391,7 @@ class Decoder:
     def _change_cipher_spec(self, direction: Direction, side: Side) -> None:
         """Where TLS 1.2 puts keys on; in TLS 1.3 it means nothing."""
         side.changed_cipher_spec = True
+        side.inflater = Inflater(self._compression) if self._compression else None
         if self._foreign:
             side.epoch = Epoch.UNKNOWN
         if self._handshake_12 is None:
@@ -400,3 +414,12 @@ class Decoder:
             Secret(name=name, level=level, keylog_label=keylog_label, client_random=client_random, value=value)
         )
         self._watch.emit(SecretDerived(time=self._watch.time, name=name, label=label, inputs=inputs, context=context))
+
+
+def _inflated(side: Side, opened: Opened) -> tuple[Opened, str]:
+    """What was opened, without its compression; or, if that cannot be undone, its type and the reason."""
+    if side.inflater is None:
+        return opened, ""
+    kind, content, padding = opened
+    content = side.inflater.inflate(content)
+    return (kind, content, padding if content else 0), side.inflater.obstacle

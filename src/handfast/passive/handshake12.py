@@ -1,4 +1,4 @@
-"""A recorded TLS 1.2 handshake, from the ServerHello on: its proofs, and the keys that one secret of a key log gives.
+"""A recorded handshake of TLS 1.2, 1.1 or 1.0, from the ServerHello on: its proofs, and the keys that a key log gives.
 
 As in ``decoder``, a proof can be checked only if all messages before it were recorded and opened; and once one was
 wrong, nothing more is told of what a side that refuses it has not derived.
@@ -11,21 +11,22 @@ from typing import TYPE_CHECKING
 
 from handfast.crypto import signatures
 from handfast.events import Checked, Epoch, EventDispatcher, KeysChanged, Negotiated
-from handfast.keys.schedule12 import MAIN_SECRET_LENGTH, MainSecret12
-from handfast.passive.legacy import CbcProtection, is_cbc
+from handfast.keys.schedule12 import MAIN_SECRET_LENGTH, DirectionKeys
+from handfast.limits import MAX_HANDSHAKE_BYTES
+from handfast.passive.legacy import main_secret, protection
+from handfast.passive.legacy_keys import LegacyKeys
 from handfast.passive.selected import selected_protocol
-from handfast.record.protection12 import Protection12
-from handfast.registry import HandshakeType, ProtocolVersion
+from handfast.registry import HandshakeType
 from handfast.roles import Role
+from handfast.wire import messages_old as old
 from handfast.wire.codec import encode
 from handfast.wire.extensions import EncryptThenMac, ExtendedMainSecret
 from handfast.wire.messages import CertificateVerify, ClientHello, Finished
 from handfast.wire.messages12 import Certificate, ClientKeyExchange, ServerHello, ServerHelloDone, ServerKeyExchange
 
 if TYPE_CHECKING:
-    from handfast.crypto.suites12 import Suite12
     from handfast.keys.schedule import Report
-    from handfast.keys.schedule12 import DirectionKeys
+    from handfast.passive.legacy import OldMainSecret, OldSuite
     from handfast.passive.side import Keys, Protection
     from handfast.wire.messages import HandshakeMessage
 
@@ -43,7 +44,7 @@ class Handshake12:
         watch: EventDispatcher,
         report: Report,
         hellos: tuple[ClientHello | None, ServerHello],
-        suite: Suite12,
+        suite: OldSuite,
         secrets: tuple[bytes, ...],
         messages: bytes | None,
     ) -> None:
@@ -54,9 +55,11 @@ class Handshake12:
         self._suite = suite
         known = [secret for secret in secrets if len(secret) == MAIN_SECRET_LENGTH]
         self._known = known if hellos[0] is not None else []
-        self._messages = messages if hellos[0] is not None else None
+        # All messages so far; None once some are missing, or there are more than one handshake may have.
+        self._messages = None if messages is None or hellos[0] is None else [messages]
+        self._size = 0 if messages is None else len(messages)
         self._leaves: dict[Role, bytes] = {}
-        self._main_secret: MainSecret12 | None = None
+        self._main_secret: OldMainSecret | None = None
         self._keys: dict[Role, Keys] = {}
         self._believed = True
         self._negotiated = False
@@ -73,28 +76,29 @@ class Handshake12:
         """The server resumes a session: nothing is exchanged any more, and the secret is the session's."""
         self._resumed = True
         self._tell_negotiated(None)
-        known = [(one, self._first(one)) for one in self._known]
-        self._put_on([MainSecret12.restored(self._suite, one, self._randoms, told) for one, told in known])
+        for one in self._known[:1]:
+            self._report("main_secret", "", (), b"", one)
+        self._put_on(extended=True)
 
     def _first(self, secret: bytes) -> Report | None:
         """Who is told of a secret: of several values for one, only the first is."""
         return self._report if secret == self._known[0] else None
 
-    def _put_on(self, main_secrets: list[MainSecret12]) -> None:
+    def _put_on(self, *, extended: bool) -> None:
+        known = [(one, self._first(one)) for one in self._known]
+        main_secrets = [main_secret(self._suite, one, self._randoms, told, extended=extended) for one, told in known]
         if not main_secrets:
             return
         self._main_secret = main_secrets[0]
         self._keys = {role: [] for role in Role}
-        for main_secret in main_secrets:
-            for role, keys in main_secret.keys().items():
+        for one in main_secrets:
+            for role, keys in one.keys().items():
                 self._keys[role].append((self._protection(keys), None))
 
-    def _protection(self, keys: DirectionKeys) -> Protection:
-        if not is_cbc(self._suite):
-            return Protection12(self._suite, keys)
+    def _protection(self, keys: DirectionKeys | LegacyKeys) -> Protection:
         hellos = (self._client_hello, self._server_hello)
         both = all(hello is not None and hello.find(EncryptThenMac) is not None for hello in hellos)
-        return CbcProtection(self._suite, keys, encrypt_then_mac=both)
+        return protection(self._suite, keys, self._server_hello, encrypt_then_mac=both)
 
     def lost(self) -> None:
         """A message is missing from the transcript, or could not be read."""
@@ -107,19 +111,29 @@ class Handshake12:
             self._derive()
 
     def _add(self, raw: bytes) -> None:
-        if self._messages is not None:
-            self._messages += raw
+        if self._messages is None:
+            return
+        self._messages.append(raw)
+        self._size += len(raw)
+        # Of both directions. What comes behind the second Finished belongs to no proof of this handshake.
+        if len(self._finished) == len(Role) or self._size > 2 * MAX_HANDSHAKE_BYTES:
+            self._messages = None
+
+    @property
+    def _transcript(self) -> bytes | None:
+        return None if self._messages is None else b"".join(self._messages)
 
     def take(self, sender: Role, message: HandshakeMessage) -> None:
         """Tell what a message causes, which has been told itself."""
-        before = self._messages if self._is_due(sender) else None
+        proof = self._believed and isinstance(message, CertificateVerify | old.CertificateVerify | Finished)
+        before = self._transcript if proof and self._is_due(sender) else None
         self._add(message.raw)
         if not self._believed:
             return
         match message:
             case Certificate() if message.certificate_list:
                 self._leaves[sender] = message.certificate_list[0]
-            case ServerKeyExchange() if sender is Role.SERVER:
+            case ServerKeyExchange() | old.ServerKeyExchange() if sender is Role.SERVER:
                 if self._client_hello is not None:
                     self._check_signature(sender, message, b"".join(self._randoms) + encode(message.params))
                 if self._believed:
@@ -130,7 +144,7 @@ class Handshake12:
                     self._tell_negotiated(None)
             case ClientKeyExchange() if sender is Role.CLIENT:
                 self._derive()
-            case CertificateVerify() if before is not None:
+            case CertificateVerify() | old.CertificateVerify() if before is not None:
                 self._check_signature(sender, message, before)
             case Finished() if before is not None and self._main_secret is not None:
                 transcript_hash = self._suite.hash.digest(before)
@@ -166,17 +180,17 @@ class Handshake12:
             return
         seed = b"".join(self._randoms)
         if extended:
-            seed = b"" if self._messages is None else self._suite.hash.digest(self._messages)
+            transcript = self._transcript
+            seed = b"" if transcript is None else self._suite.hash.digest(transcript)
         label = "extended master secret" if extended else "master secret"
         self._report("main_secret", label, ("shared_secret",), seed, self._known[0])
-        known = [(one, self._first(one)) for one in self._known]
-        self._put_on([MainSecret12(self._suite, one, self._randoms, told, extended=extended) for one, told in known])
+        self._put_on(extended=extended)
 
     def _tell_negotiated(self, group: int | None) -> None:
         self._negotiated = True
         name = None if self._client_hello is None else self._client_hello.sni_name
         answer = self._server_hello
-        version, now, protocol = int(ProtocolVersion.TLS12), self._watch.time, selected_protocol(answer)
+        version, now, protocol = answer.server_version, self._watch.time, selected_protocol(answer)
         self._watch.emit(
             Negotiated(
                 time=now,
@@ -189,24 +203,32 @@ class Handshake12:
             )
         )
 
-    def _check_finished(
-        self, sender: Role, finished: Finished, transcript_hash: bytes, main_secret: MainSecret12
-    ) -> None:
-        expected, received = main_secret.finished_key(sender).finished(transcript_hash), finished.verify_data
+    def _check_finished(self, sender: Role, finished: Finished, transcript_hash: bytes, secret: OldMainSecret) -> None:
+        expected, received = secret.finished_key(sender).finished(transcript_hash), finished.verify_data
         self._believed = compare_digest(expected, received)
         # One of another length is malformed, and compared with nothing.
         if len(received) == len(expected):
             self._tell(sender, "Finished", transcript_hash, expected, received)
 
-    def _check_signature(self, sender: Role, proof: ServerKeyExchange | CertificateVerify, content: bytes) -> None:
+    def _check_signature(
+        self,
+        sender: Role,
+        proof: ServerKeyExchange | CertificateVerify | old.ServerKeyExchange | old.CertificateVerify,
+        content: bytes,
+    ) -> None:
         try:
             key = signatures.certificate_public_key(self._leaves.get(sender, b""))
         except signatures.UnusableKey:
             return
-        if not signatures.scheme_fits_12(key, proof.algorithm):
+        if isinstance(proof, old.ServerKeyExchange | old.CertificateVerify):
+            right = signatures.verify_before_12(key, proof.signature, content)
+        elif signatures.scheme_fits_12(key, proof.algorithm):
+            right = signatures.verify_12(key, proof.algorithm, proof.signature, content)
+        else:
             return
-        self._believed = signatures.verify_12(key, proof.algorithm, proof.signature, content)
-        self._tell(sender, type(proof).__name__, content, b"", proof.signature)
+        if right is not None:
+            self._believed = right
+            self._tell(sender, type(proof).__name__, content, b"", proof.signature)
 
     def _tell(self, sender: Role, what: str, content: bytes, expected: bytes, received: bytes) -> None:
         now = self._watch.time

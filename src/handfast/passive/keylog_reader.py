@@ -1,4 +1,4 @@
-"""Reading an NSS key log. RFC 9850.
+"""Reading an NSS key log, RFC 9850; and the PSKs that are given beside it.
 
 One line per secret: a label, the ClientHello's random and the value, both in hexadecimal. Key logs are appended to by
 many programs and at any time, so a line that is none of that is passed over.
@@ -18,6 +18,7 @@ class KeyLogSecrets:
 
     def __init__(self, text: bytes = b"") -> None:
         self._secrets: dict[bytes, dict[str, tuple[bytes, ...]]] = {}
+        self._psks: dict[bytes, bytes] = {}
         self.add(text)
 
     def __repr__(self) -> str:
@@ -41,6 +42,14 @@ class KeyLogSecrets:
         values = known.get(label, ())
         if value not in values and len(values) < KEY_LOG_VALUES:
             known[label] = (*values, value)
+
+    def add_psk(self, identity: bytes, psk: bytes) -> None:
+        """Take a PSK, from outside TLS or a ticket's, which no key log holds."""
+        self._psks[identity] = psk
+
+    def psk(self, identity: bytes) -> bytes | None:
+        """The PSK of this identity, None if it is not known."""
+        return self._psks.get(identity)
 
     def of(self, client_random: bytes) -> Mapping[str, tuple[bytes, ...]]:
         """The secrets of one connection: label -> the values that there are for it, in the order of the log."""

@@ -113,7 +113,7 @@ class Frames:
         if link_type == _LINUX_SLL2:
             return _word(frame, 0), frame[20:]
         if link_type in (_NULL, _LOOP):
-            # NULL is written in the byte order of whoever captured; no family is larger than a byte.
+            # NULL is written in the byte order of the capturing machine; no family is larger than a byte.
             return _FAMILIES.get(max(frame[0], frame[3]), 0), frame[4:]
         if link_type in (_PPP, _PPP_HDLC):
             return _ppp(frame)

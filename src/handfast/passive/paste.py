@@ -26,6 +26,7 @@ from handfast.registry import ContentType, HandshakeType
 from handfast.roles import Direction
 from handfast.text import escape
 from handfast.wire import messages12
+from handfast.wire.frames import read_header
 from handfast.wire.messages import HANDSHAKE_HEADER, MESSAGES, HandshakeMessage, ServerHello
 from handfast.wire.parsing import parse_handshake
 
@@ -108,7 +109,7 @@ class Paste:
     def _stream(self, data: bytes) -> None:
         kind = data[5:6] if data[0] == ContentType.handshake else b""
         direction = _direction_of(kind[0], self._direction) if kind else self._direction
-        end = RECORD_HEADER + int.from_bytes(data[3:RECORD_HEADER])
+        end = RECORD_HEADER + read_header(data)[1]
         if data[0] < _SSLV2 and len(data) < end:
             # Most pastes that end too early hold most of a hello all the same: its fields are shown as far as they go.
             self._record(data[0], data[RECORD_HEADER:], direction)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from handfast.crypto import signatures
 from handfast.events import Checked, Epoch, EventDispatcher
 from handfast.keys.transcript import Transcript, proof_content
+from handfast.limits import MAX_CERTIFICATE_REQUESTS
 from handfast.roles import Role
 from handfast.wire.compression import certificate_in
 from handfast.wire.messages import Certificate, CertificateRequest, CertificateVerify, Finished
@@ -40,8 +41,11 @@ class Proofs:
         self._answer: Transcript | None = None
 
     def add(self, raw: bytes, epoch: Epoch) -> None:
-        """Append a message; those under application keys are no part of the handshake."""
-        if epoch is not Epoch.APPLICATION:
+        """Append a message; those under application keys are no part of the handshake.
+
+        A transcript that is not whole proves nothing: what else comes is not kept.
+        """
+        if self.whole and epoch is not Epoch.APPLICATION:
             self._messages += 1
             self._transcript.add(raw)
 
@@ -68,6 +72,11 @@ class Proofs:
         """The hash of all messages so far; b"" if it cannot be known."""
         return self._transcript.digest() if self.whole and self._started else b""
 
+    def hash_with(self, hash_function: Hash, partial: bytes) -> bytes:
+        """The hash of all messages so far and of the start of a ClientHello; b"" if it cannot be known."""
+        first = not self._messages or self.retried
+        return self._transcript.digest_with(hash_function, partial) if self.whole and first else b""
+
     def check(self, sender: Role, message: HandshakeMessage, secret: TrafficSecret | None, epoch: Epoch) -> bool:
         """Check and tell, if ``message``, which is not yet added, is a proof; False if it is a wrong one.
 
@@ -89,6 +98,8 @@ class Proofs:
         """``check`` for a client that shows who it is after the handshake. RFC 9846 4.7.2."""
         if sender is Role.SERVER:
             if isinstance(message, CertificateRequest) and self.transcript_hash:
+                if len(self._requests) >= MAX_CERTIFICATE_REQUESTS:
+                    del self._requests[next(iter(self._requests))]
                 transcript = self._requests[message.certificate_request_context] = self._transcript.copy()
                 transcript.add(message.raw)
             return True

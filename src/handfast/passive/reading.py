@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from os import PathLike, fspath
 from pathlib import Path
@@ -14,17 +14,25 @@ from handfast.passive.keylog_reader import KeyLogSecrets
 Source = str | PathLike[str] | Capture
 
 
-def decode(capture: Source, keylog: str | PathLike[str] | bytes | None = None) -> Iterator[Event]:
+def decode(
+    capture: Source,
+    keylog: str | PathLike[str] | bytes | None = None,
+    *,
+    psks: Mapping[bytes, bytes] | None = None,
+) -> Iterator[Event]:
     """The events of every TLS connection in a capture: the same that a live connection tells (docs/events.md).
 
     A ``ConnectionSeen`` comes first for each connection, then all of its events, connection after connection in the
     order in which they end. ``capture`` is a path, the bytes of a pcap or pcapng file, or an open binary file;
-    ``keylog`` is a path of an NSS key log, or its bytes. Secrets inside the capture count too.
+    ``keylog`` is a path of an NSS key log, or its bytes. Secrets inside the capture count too. ``psks`` are pre-shared
+    keys by identity, which may be a ticket: with them PSK binders are checked.
 
     Raises ConfigError not_a_capture; and, after the events that could be read, damaged_capture or link_type_not_read;
     OSError for a file that cannot be read.
     """
     secrets = KeyLogSecrets(_key_log(keylog))
+    for identity, psk in (psks or {}).items():
+        secrets.add_psk(identity, psk)
     told: dict[Flow, list[Event]] = {}
     over: list[Flow] = []
 

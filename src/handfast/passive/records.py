@@ -7,14 +7,12 @@ random bytes the first is so once in a million places, the second once in a mill
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
-from handfast.limits import MAX_CIPHERTEXT_12, RECORD_HEADER
+from handfast.limits import RECORD_HEADER
 from handfast.registry import ContentType, HandshakeType
+from handfast.wire.frames import RECORDED, Frame, read_header
 
-HEARTBEAT = 24  # RFC 6520 3.
-_FIRST_TYPE, _LAST_TYPE = int(ContentType.change_cipher_spec), HEARTBEAT
-_HEADER = re.compile(rb"[\x14-\x18]\x03[\x00-\x04]")
+_START = re.compile(RECORDED.start_pattern)
 # A ClientHello or ServerHello at the start of a record: 16 03 xx, length, type, length below 2^16, version 03 xx.
 _HELLO = re.compile(rb"\x16\x03[\x00-\x04]..[\x01\x02]\x00..\x03[\x00-\x03]", re.DOTALL)
 _HELLOS = (int(HandshakeType.client_hello), int(HandshakeType.server_hello))
@@ -26,21 +24,9 @@ SSLV2_HELLO_SIZE = 11
 PROLOGUE_KEPT = 128
 
 
-class Frame(NamedTuple):
-    """One record as it stood on the wire."""
-
-    header: bytes
-    body: bytes
-
-
 def fits(data: bytes | bytearray, at: int = 0) -> bool:
     """Whether what stands at ``at`` can be the start of a record, as far as it is there."""
-    start = data[at : at + RECORD_HEADER]
-    if start and not _FIRST_TYPE <= start[0] <= _LAST_TYPE:
-        return False
-    if len(start) > 1 and (start[1] != 3 or (len(start) > 2 and start[2] > 4)):
-        return False
-    return len(start) < RECORD_HEADER or start[3] << 8 | start[4] <= MAX_CIPHERTEXT_12
+    return RECORDED.fault(data, at) is None
 
 
 def find_hello(data: bytes | bytearray, at: int = 0) -> int:
@@ -128,7 +114,7 @@ class RecordStream:
         buffer = self._buffer
         if buffer[0] >= 0x80:
             return 2, (buffer[0] & 0x3F) << 8 | buffer[1]
-        return RECORD_HEADER, buffer[3] << 8 | buffer[4]
+        return RECORD_HEADER, read_header(buffer)[1]
 
     def feed(self, data: bytes) -> None:
         """The next bytes."""
@@ -169,7 +155,7 @@ class RecordStream:
     def _search(self) -> bool:
         """Drop what stands before the next record that fits; whether there is one."""
         buffer, at = self._buffer, 0
-        while (found := _HEADER.search(buffer, at)) is not None:
+        while (found := _START.search(buffer, at)) is not None:
             at = found.start()
             known = _chained(buffer, at)
             if known is None:
@@ -192,7 +178,7 @@ def _chained(buffer: bytearray, at: int) -> bool | None:
         return False
     if len(buffer) < at + RECORD_HEADER:
         return None
-    length = buffer[at + 3] << 8 | buffer[at + 4]
+    length = read_header(buffer[at : at + RECORD_HEADER])[1]
     end = at + RECORD_HEADER + length
     if not length or (end < len(buffer) and not fits(buffer, end)):
         return False

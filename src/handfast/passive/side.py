@@ -13,6 +13,7 @@ from handfast.wire.joiner import HandshakeJoiner
 
 if TYPE_CHECKING:
     from handfast.keys.schedule import TrafficSecret
+    from handfast.passive.inflating import Inflater
     from handfast.record.protection import Opened
 
 # How many numbers of records are tried where records are missing: a gap of more is one in the data of a transfer.
@@ -45,12 +46,14 @@ class Side:
         self.protection: Protection | None = None
         # The traffic secret that it is made from, in the version that has these.
         self.secret: TrafficSecret | None = None
-        # The same under other values that the key log has for the secret, until a record opens.
+        # Tried again under other values that the key log has for the secret, until a record opens.
         self.alternatives: Keys = []
         # Why there is no protection, if there is none.
         self.missing = BEFORE_KEYS
         # How many bytes are missing since the last record that was opened.
         self.lost = 0
+        # Where records are compressed, once keys are on.
+        self.inflater: Inflater | None = None
         self.changed_cipher_spec = False
         self.over = False
 

@@ -1,17 +1,18 @@
 """TCP reassembly: one direction's bytes, in order, each once.
 
-The first copy of a byte counts: what arrives again, whole or in part, is dropped. What arrives too early waits for what
-is missing, up to a bound. Bytes are given up when it is known that they will not come: the receiver has acknowledged
-them and the recording goes on without them, they were cut off when they were captured, or too much waits for them.
+The first copy of a byte counts: what arrives again, whole or in part, is dropped; where it is another byte than the
+first, that is noticed, as far back as bytes are kept. What arrives too early waits for what is missing, up to a bound.
+Bytes are given up when it is known that they will not come: the receiver has acknowledged them and the recording goes
+on without them, they were cut off when they were captured, or too much waits for them.
 
 A direction starts at its SYN or, in a recording that began later, at the first segment with data.
 """
 
 from __future__ import annotations
 
-from heapq import heappop, heappush
+from bisect import bisect_left, bisect_right, insort
 
-from handfast.limits import REASSEMBLY_BYTES
+from handfast.limits import REASSEMBLY_BYTES, RETRANSMISSION_BYTES
 from handfast.passive.packets import ACK, FIN, SYN, Segment
 
 _HALF = 2**31
@@ -26,12 +27,31 @@ _OVERHEAD = 128
 class Stream:
     """One direction of a connection."""
 
+    __slots__ = (
+        "_acknowledged",
+        "_changed",
+        "_cut",
+        "_end",
+        "_order",
+        "_patience",
+        "_recent",
+        "_start",
+        "_taken",
+        "_waiting",
+        "waiting_bytes"
+    )  # fmt: skip
+
     def __init__(self) -> None:
         # The sequence number of the first byte, and how many came.
         self._start: int | None = None
         self._taken = 0
+        # What waits, by where it stands, without overlaps; and these places in their order.
         self._waiting: dict[int, bytes] = {}
         self._order: list[int] = []
+        # The last bytes that came, to compare with what is sent again.
+        self._recent = bytearray()
+        # How many bytes were sent again with another content, since somebody asked.
+        self._changed = 0
         self._end: int | None = None
         # Up to where the receiver has acknowledged, and how many segments were seen since that was more than came.
         self._acknowledged = 0
@@ -107,8 +127,21 @@ class Stream:
             ends.append(self._end)
         missing = max(0, min(ends, default=self._taken) - self._taken)
         self._taken += missing
+        if missing:
+            self._recent.clear()
         self._patience = _PATIENCE
-        return missing, self._join(bytearray())
+        return missing, self._join()
+
+    def changed(self) -> int:
+        """How many bytes were sent again with another content, since this was asked last."""
+        changed, self._changed = self._changed, 0
+        return changed
+
+    def forget(self) -> None:
+        """Nothing more is to be read: only where the stream began and ended is kept."""
+        for kept in (self._recent, self._order, self._waiting):
+            kept.clear()
+        self.waiting_bytes = 0
 
     def _offset(self, sequence: int) -> int:
         """Where a sequence number stands in the stream: of all places that it can mean, the one next to what came."""
@@ -116,31 +149,70 @@ class Stream:
         return self._taken + (sequence - expected + _HALF) % _ALL - _HALF
 
     def _add(self, at: int, payload: bytes) -> bytes:
-        if not payload or at + len(payload) <= self._taken:
+        if not payload:
             return b""
         if at > self._taken:
-            if len(payload) > len(self._waiting.get(at, b"")):
-                self._wait(at, payload)
+            self._wait(at, payload)
             return b""
-        ready = bytearray(payload[self._taken - at :])
-        self._taken += len(ready)
-        return self._join(ready)
+        again = self._taken - at
+        if again:
+            self._compare_again(at, payload)
+            if again >= len(payload):
+                return b""
+            payload = payload[again:]
+        if not self._order:
+            self._taken += len(payload)
+            self._remember(payload)
+            return payload
+        self._wait(self._taken, payload)
+        return self._join()
 
-    def _join(self, ready: bytearray) -> bytes:
-        """``ready`` and what waited for it."""
-        while self._order and self._order[0] <= self._taken:
-            first = heappop(self._order)
-            waiting = self._waiting.pop(first)
+    def _join(self) -> bytes:
+        """What waited for what came."""
+        ready, joined = bytearray(), 0
+        for start in self._order:
+            if start != self._taken:
+                break
+            waiting = self._waiting.pop(start)
             self.waiting_bytes -= len(waiting) + _OVERHEAD
-            fresh = waiting[self._taken - first :]
-            ready += fresh
-            self._taken += len(fresh)
+            self._taken += len(waiting)
+            ready += waiting
+            joined += 1
+        del self._order[:joined]
+        self._remember(ready)
         return bytes(ready)
 
     def _wait(self, at: int, payload: bytes) -> None:
-        before = self._waiting.get(at)
-        if before is None:
-            heappush(self._order, at)
-            self.waiting_bytes += _OVERHEAD
-        self.waiting_bytes += len(payload) - len(before or b"")
+        """Keep those of the bytes that do not wait already."""
+        end, fresh = at + len(payload), at
+        first = max(0, bisect_right(self._order, at) - 1)
+        for start in self._order[first : bisect_left(self._order, end)]:
+            known = self._waiting[start]
+            self._compare(start, known, at, payload)
+            if fresh < start:
+                self._keep(fresh, payload[fresh - at : start - at])
+            fresh = max(fresh, start + len(known))
+        if fresh < end:
+            self._keep(fresh, payload[fresh - at :])
+
+    def _keep(self, at: int, payload: bytes) -> None:
+        insort(self._order, at)
         self._waiting[at] = payload
+        self.waiting_bytes += len(payload) + _OVERHEAD
+
+    def _remember(self, data: bytes | bytearray) -> None:
+        recent = self._recent
+        recent += data
+        if len(recent) > 2 * RETRANSMISSION_BYTES:
+            del recent[:-RETRANSMISSION_BYTES]
+
+    def _compare_again(self, at: int, payload: bytes) -> None:
+        # The last byte alone is what a keep-alive sends, of whatever value (RFC 9293 3.8.4).
+        if len(payload) > 1 or at + 1 != self._taken:
+            self._compare(self._taken - len(self._recent), self._recent, at, payload)
+
+    def _compare(self, start: int, known: bytes | bytearray, at: int, payload: bytes) -> None:
+        """Notice what of a payload stands where other bytes are known."""
+        low, high = max(start, at), min(start + len(known), at + len(payload))
+        if low < high and known[low - start : high - start] != payload[low - at : high - at]:
+            self._changed += high - low

@@ -20,7 +20,7 @@ from handfast import file_contents
 from handfast.crypto import new_keys
 from handfast.crypto.private_keys import load_private_key
 from handfast.errors import ApiMisuse, ConfigError, bad_option
-from handfast.pki import names as pki_names
+from handfast.pki.general_names import dns_name, general_name
 from handfast.pki.template import CLIENT_AUTH, OCSP_SIGNING, SERVER_AUTH, Template, sign, subject_name, whole_seconds
 
 if TYPE_CHECKING:
@@ -33,9 +33,9 @@ OcspStatus: TypeAlias = Literal["good", "revoked", "unknown"]
 # A private CA gets into trust stores and is forgotten there: a year bounds that, and outlives four rounds of leaves.
 CA_DAYS = 365
 # What the large ACME issuers made usual: a project is not disturbed weekly, and renewal does not become an emergency
-# that nobody remembers how to handle. There is little use in more, as a leaf is remade with one command.
+# whose handling was forgotten. There is little use in more, as a leaf is remade with one command.
 LEAF_DAYS = 90
-# A list that nobody renews soon stops all clients, so it lives a little longer than a holiday.
+# A list that is not renewed soon stops all clients, so it lives a little longer than a holiday.
 CRL_DAYS = 30
 # The peer's clock may be behind ours; ACME issuers backdate by the same hour.
 BACKDATE = timedelta(hours=1)
@@ -118,7 +118,7 @@ class CertificateAuthority:
             key_usage=CA_USAGE,
             is_ca=True,
             path_length=path_length,
-            permitted_dns=tuple(map(pki_names.dns_name, permitted_dns)),
+            permitted_dns=tuple(map(dns_name, permitted_dns)),
             authority_key_identifier=False,
         )
         return cls(sign(template, template.subject, private_key), private_key, now=now)
@@ -184,7 +184,7 @@ class CertificateAuthority:
             key_usage=CA_USAGE,
             is_ca=True,
             path_length=self._path_length_below(path_length),
-            permitted_dns=tuple(map(pki_names.dns_name, permitted_dns)),
+            permitted_dns=tuple(map(dns_name, permitted_dns)),
         )
         certificate = self.sign(template)
         return CertificateAuthority(certificate, template.key, chain=(certificate, *self.chain), now=self._now)
@@ -203,13 +203,13 @@ class CertificateAuthority:
     def server_template(self, *names: str, key: str = DEFAULT_KEY, days: float = LEAF_DAYS) -> Template:
         """What `server` signs, for who wants to change something in it first."""
         template = self._template(names[0], key, days)
-        general_names = tuple(map(pki_names.general_name, names))
+        general_names = tuple(map(general_name, names))
         return replace(template, names=general_names, extended_key_usage=(SERVER_AUTH,))
 
     def client_template(self, name: str, *names: str, key: str = DEFAULT_KEY, days: float = LEAF_DAYS) -> Template:
         """What `client` signs, for who wants to change something in it first."""
         template = self._template(name, key, days)
-        general_names = tuple(map(pki_names.general_name, names)) or _name_if_possible(name)
+        general_names = tuple(map(general_name, names)) or _name_if_possible(name)
         return replace(template, names=general_names, extended_key_usage=(CLIENT_AUTH,))
 
     def issue(self, template: Template) -> Issued:
@@ -352,7 +352,7 @@ def _validity(now: datetime | None, days: float) -> tuple[datetime, datetime]:
 
 def _name_if_possible(text: str) -> tuple[x509.GeneralName, ...]:
     try:
-        return (pki_names.general_name(text),)
+        return (general_name(text),)
     except ConfigError:
         return ()
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from handfast.crypto import new_keys
 from handfast.pki.authority import LEAF_USAGE, CertificateAuthority, Issued, certificate_der, certificate_pem
 from handfast.pki.directory import issued_files
-from handfast.pki.names import general_name
+from handfast.pki.general_names import general_name
 from handfast.pki.template import CLIENT_AUTH, SERVER_AUTH, Template, sign, subject_name
 
 if TYPE_CHECKING:

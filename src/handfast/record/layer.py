@@ -2,63 +2,41 @@
 
 Reading judges a record by its header before it is buffered whole, opens it, and lets through only what may come at all:
 a plaintext record after keys are on, a content type that no record may have, or another record inside a split handshake
-message end here. Which message may come next is the handshake's business. Writing joins messages into as few records as
-possible, because each record costs a seal and an open.
+message end here. Which message may come next is the handshake's business. What a header may say stands in
+``wire/frames.py``, how records are written in ``writing.py``.
 """
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple
 
 from handfast import limits
-from handfast.errors import ApiMisuse, BadMessage, PeerMisbehaved
-from handfast.events import Epoch, Event, EventDispatcher, KeysChanged, MessageSeen, RecordSeen
-from handfast.record.other_protocols import spoken_by
+from handfast.errors import ApiMisuse, PeerMisbehaved
+from handfast.events import Epoch, EventDispatcher, KeysChanged, RecordSeen
+from handfast.limits import RECORD_HEADER
+from handfast.record.other_protocols import FOREIGN_START, refuse_foreign_bytes
 from handfast.record.protection import MOST_ROOM, next_room
+from handfast.record.writing import CHANGE_CIPHER_SPEC_RECORD, RecordWriter
 from handfast.registry import ContentType
-from handfast.roles import Direction, Role
-from handfast.text import escape
+from handfast.roles import Role
+from handfast.wire.frames import (
+    ALERT,
+    APPLICATION_DATA,
+    CHANGE_CIPHER_SPEC,
+    CONNECTED,
+    HANDSHAKE,
+    USUAL_LENGTH,
+    USUAL_STARTS,
+    HeaderFault,
+    read_header,
+)
 from handfast.wire.joiner import HandshakeJoiner
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
-    from handfast.record.protection import Opened, Protection13
-    from handfast.record.protection12 import Protection12
-    from handfast.wire.messages import HandshakeMessage
-
-    Protection: TypeAlias = Protection13 | Protection12
-    # A message to write, its encoding, and the events that it causes, which are told after it is written. There need be
-    # no message as long as nobody listens.
-    Outgoing: TypeAlias = tuple[HandshakeMessage | None, bytes, list[Event]]
-
-HANDSHAKE = int(ContentType.handshake)
-APPLICATION_DATA = int(ContentType.application_data)
-CHANGE_CIPHER_SPEC = int(ContentType.change_cipher_spec)
-ALERT = int(ContentType.alert)
-
-# Content type and version, then the length of the body.
-_HEADER = Struct(">3sH")
-_HEADER_LENGTH = limits.RECORD_HEADER
-# How the records begin that TLS peers send: the second one is what a first ClientHello may say. RFC 9846 5.1.
-_USUAL_STARTS = frozenset(
-    bytes((content_type, 3, minor))
-    for content_type in range(CHANGE_CIPHER_SPEC, APPLICATION_DATA + 1)
-    for minor in (3, 1)
-)
-# Whatever a record is, its body may have this length.
-_USUAL_LENGTH = limits.MAX_PLAINTEXT
-
-# How a client begins that speaks plain HTTP.
-# So much of what is no TLS tells who speaks.
-_BANNER = 128
-HTTP_METHODS = tuple(
-    f"{method} ".encode() for method in ("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT")
-)
-
-# The dummy of middlebox compatibility mode. RFC 9846 D.4.
-CHANGE_CIPHER_SPEC_RECORD = b"\x14\x03\x03\x00\x01\x01"
+    from handfast.record.protection import Opened
+    from handfast.record.writing import Protection
 
 # Why a protected record is sealed that came too early.
 BEFORE_KEYS = "it came before any keys were on"
@@ -72,7 +50,7 @@ class Record(NamedTuple):
     protected: bool
 
 
-class RecordLayer:
+class RecordLayer(RecordWriter):
     """Both directions of one connection's records, from the side of ``role``."""
 
     # How every connection begins; what changes is set on the layer.
@@ -81,11 +59,8 @@ class RecordLayer:
     # What the next one puts on, where it means that keys change; and why one is refused that may not come now.
     _upcoming: tuple[Protection, Epoch, int] | None = None
     _no_change_cipher_spec = "late_change_cipher_spec"
-    write_protection: Protection | None = None
     _read_protection: Protection | None = None
-    _write_epoch = Epoch.PLAINTEXT
     _read_epoch = Epoch.PLAINTEXT
-    _written = 0
     _read = 0
     _change_cipher_specs = 0
     _empty_records = 0
@@ -98,16 +73,10 @@ class RecordLayer:
     _skippable: int | None = None
 
     def __init__(self, role: Role, watch: EventDispatcher, fragment_limit: int) -> None:
-        self.sends = role.sends
+        super().__init__(role.sends, watch, fragment_limit)
         self.receives = role.peer.sends
-        self.watch = watch
         self._joiner = HandshakeJoiner(tracking=watch.active)
-        self.fragment_limit = fragment_limit
         self._incoming = bytearray()
-        # The bytes that the transport must carry now.
-        self.outgoing: list[bytes] = []
-
-    # Reading
 
     def feed(self, data: bytes | bytearray | memoryview) -> None:
         """Take bytes from the transport."""
@@ -158,6 +127,11 @@ class RecordLayer:
     def message_records(self) -> tuple[int, ...]:
         """The indexes of the records that the last message came in; kept only while somebody watches."""
         return self._joiner.records
+
+    @property
+    def read_epoch(self) -> Epoch:
+        """The keys that protect what is read now."""
+        return self._read_epoch
 
     def next_message(self) -> bytes | None:
         """The next handshake message of the records that were read, with its header; None when more must come."""
@@ -220,21 +194,20 @@ class RecordLayer:
             if joiner.buffer and (message := joiner.next()) is not None:
                 return message
             available = len(incoming)
-            if available < _HEADER_LENGTH:
-                if incoming and not CHANGE_CIPHER_SPEC <= incoming[0] <= APPLICATION_DATA:
+            if available < RECORD_HEADER:
+                if incoming and CONNECTED.fault(incoming[:1]) is not None:
                     self._refuse_foreign_bytes()
                 return None
-            start, length = _HEADER.unpack_from(incoming)
-            usual = start in _USUAL_STARTS and length <= _USUAL_LENGTH
-            if not usual and not self._check_header(start, length):
+            start, length = read_header(incoming)
+            if (start not in USUAL_STARTS or length > USUAL_LENGTH) and not self._check_header(start, length):
                 return None
-            end = _HEADER_LENGTH + length
+            end = RECORD_HEADER + length
             if available < end:
                 return None
             frame = bytes(incoming[:end])
             del incoming[:end]
             self._read += 1
-            record = self._take(frame[0], frame[:_HEADER_LENGTH], frame[_HEADER_LENGTH:])
+            record = self._take(frame[0], frame[:RECORD_HEADER], frame[RECORD_HEADER:])
             if record is not None:
                 return record
 
@@ -294,36 +267,27 @@ class RecordLayer:
 
     def _check_header(self, start: bytes, length: int) -> bool:
         """Whether this is a record all the same; if not it is refused, or more bytes must tell what it is."""
-        content_type, version = start[0], int.from_bytes(start[1:], "big")
-        if not CHANGE_CIPHER_SPEC <= content_type <= APPLICATION_DATA:
-            self._refuse_foreign_bytes()
-            return False
-        if version >> 8 != 3 and self._read:
-            raise PeerMisbehaved("record_version", version=version)
-        if version >> 8 != 3:
-            self._refuse_foreign_bytes()
+        content_type = start[0]
         limit = limits.MAX_CIPHERTEXT_13 if content_type == APPLICATION_DATA else limits.MAX_PLAINTEXT
         if self._read_protection is not None and content_type in self._read_protection.content_types:
             limit = self._read_protection.max_length
-        if length > limit:
+        fault = CONNECTED.fault(self._incoming, limit=limit)
+        if fault is HeaderFault.LENGTH:
             raise PeerMisbehaved("record_overflow", length=length, limit=limit)
-        return True
+        if fault is HeaderFault.VERSION and self._read:
+            raise PeerMisbehaved("record_version", version=int.from_bytes(start[1:]))
+        if fault is not None:
+            self._refuse_foreign_bytes()
+        return fault is None
 
     def _refuse_foreign_bytes(self) -> None:
         """Bytes that no TLS peer sends; at the start of a connection they tell what the peer does speak.
 
         Returns while a few more of them may still show an HTTP request.
         """
-        start = bytes(self._incoming[:16])
         if self._read:
-            raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(start[0]))
-        if any(method.startswith(start) and method != start for method in HTTP_METHODS):
-            return
-        text = f"'{escape(start)}'"
-        if start.startswith(HTTP_METHODS):
-            raise BadMessage("http_request", start=text)
-        who, advice = spoken_by(bytes(self._incoming[:_BANNER]))
-        raise BadMessage("not_tls", start=text, who=who, advice=advice)
+            raise PeerMisbehaved("unexpected_record_type", content_type=ContentType.describe(self._incoming[0]))
+        refuse_foreign_bytes(bytes(self._incoming[:FOREIGN_START]))
 
     def _take_change_cipher_spec(self, header: bytes, body: bytes) -> None:
         if self.watch.active:
@@ -433,110 +397,3 @@ class RecordLayer:
                     unreadable_reason=unreadable_reason,
                 )
             )
-
-    # Writing
-
-    def write_messages(self, messages: Sequence[Outgoing]) -> None:
-        """Write a flight, joined into as few records as the limit allows."""
-        flight = messages[0][1] if len(messages) == 1 else b"".join([raw for _, raw, _ in messages])
-        step = self.fragment_limit
-        first = self._written
-        for start in range(0, len(flight), step):
-            self._write(HANDSHAKE, flight[start : start + step])
-            if self.watch.active:
-                self._tell_messages(messages, start, min(start + step, len(flight)), first)
-
-    def write(self, content_type: int, content: bytes) -> None:
-        """Write one content that is not split: an alert, or an empty application data record."""
-        self._write(content_type, content)
-
-    def write_change_cipher_spec(self) -> None:
-        """The dummy record of middlebox compatibility mode, always in plaintext. RFC 9846 D.4."""
-        self._send(CHANGE_CIPHER_SPEC_RECORD, CHANGE_CIPHER_SPEC, b"\x01", Epoch.PLAINTEXT)
-
-    def write_application_data(self, data: bytes | bytearray | memoryview) -> None:
-        """Seal ``data``, of any size, into records."""
-        if self.write_protection is None:
-            raise ValueError("no write keys")
-        if not self.watch.active:
-            self.outgoing.append(self.write_protection.seal_application_data(data, self.fragment_limit))
-            return
-        view = memoryview(data)
-        for start in range(0, len(view), self.fragment_limit):
-            self._write(APPLICATION_DATA, bytes(view[start : start + self.fragment_limit]))
-
-    def write_fast_path_until(self, records: int) -> None:
-        """From how many records under the present keys on ``seal_one`` must not be used."""
-        if self.write_protection is not None:
-            self.write_protection.fast_path_until = records
-
-    def change_write_keys(self, protection: Protection, epoch: Epoch, suite: int) -> None:
-        """Write with these keys from the next record on."""
-        self.write_protection = protection
-        self._write_epoch = epoch
-        if self.watch.active:
-            self.watch.emit(KeysChanged(time=self.watch.time, direction=self.sends, epoch=epoch, suite=suite))
-
-    def write_in_plaintext(self) -> None:
-        """Write without keys from the next record on: after early data that a HelloRetryRequest refused."""
-        self.write_protection = None
-        self._write_epoch = Epoch.PLAINTEXT
-        if self.watch.active:
-            self.watch.emit(KeysChanged(time=self.watch.time, direction=self.sends, epoch=Epoch.PLAINTEXT, suite=0))
-
-    def _write(self, content_type: int, content: bytes) -> None:
-        if self.write_protection is None:
-            # RFC 9846 5.1: the first ClientHello may say 0x0301, every other plaintext record 0x0303.
-            first_hello = self.sends is Direction.CLIENT_TO_SERVER and self._written == 0
-            header = b"%c\x03%c" % (content_type, 1 if first_hello else 3) + len(content).to_bytes(2, "big")
-            record = header + content
-        else:
-            record = self.write_protection.seal(content_type, content)
-        self._send(record, content_type, content, self._write_epoch)
-
-    def _send(self, record: bytes, content_type: int, content: bytes, epoch: Epoch) -> None:
-        self.outgoing.append(record)
-        self._written += 1
-        if self.watch.active:
-            self.watch.emit(
-                RecordSeen(
-                    time=self.watch.tick(),
-                    direction=self.sends,
-                    index=self._written - 1,
-                    epoch=epoch,
-                    header=record[:5],
-                    body=record[5:],
-                    content_type=content_type,
-                    content=content,
-                )
-            )
-
-    def _tell_messages(self, messages: Sequence[Outgoing], start: int, end: int, first: int) -> None:
-        """Tell of the messages of a flight that end within its bytes ``start`` to ``end``, and what each caused."""
-        position = 0
-        for message, raw, caused in messages:
-            begin, position = position, position + len(raw)
-            if start < position <= end and message is not None:
-                records = tuple(
-                    first + index
-                    for index in range(begin // self.fragment_limit, (position - 1) // self.fragment_limit + 1)
-                )
-                now = self.watch.time
-                self.watch.emit(
-                    MessageSeen(
-                        time=now,
-                        direction=self.sends,
-                        epoch=self._write_epoch,
-                        message=message,
-                        raw=raw,
-                        records=records,
-                    )
-                )
-                for event in caused:
-                    event.time = now
-                    self.watch.emit(event)
-
-    @property
-    def read_epoch(self) -> Epoch:
-        """The keys that protect what is read now."""
-        return self._read_epoch

@@ -4,6 +4,16 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from handfast.errors import BadMessage
+from handfast.text import escape
+
+# So much of what is no TLS tells who speaks.
+FOREIGN_START = 128
+# How a client begins that speaks plain HTTP.
+HTTP_METHODS = tuple(
+    f"{method} ".encode() for method in ("GET", "POST", "PUT", "HEAD", "DELETE", "OPTIONS", "PATCH", "CONNECT")
+)
+
 
 class Spoken(NamedTuple):
     """Who speaks so, in words that follow "the peer does not speak TLS but is", and what to do about it."""
@@ -57,3 +67,18 @@ def spoken_by(start: bytes) -> Spoken:
     if start[:1] == b"E" and (start[1:3] == b"\0\0" or start.startswith(b"EFATAL")):
         return _POSTGRESQL
     return _MYSQL if start[3:5] in (b"\0\x0a", b"\0\xff", b"\x01\xff") else _UNKNOWN
+
+
+def refuse_foreign_bytes(banner: bytes) -> None:
+    """Raise BadMessage http_request or not_tls for how a connection begins that is none of TLS.
+
+    Returns while a few more bytes may still show an HTTP request.
+    """
+    start = banner[:16]
+    if any(method.startswith(start) and method != start for method in HTTP_METHODS):
+        return
+    text = f"'{escape(start)}'"
+    if start.startswith(HTTP_METHODS):
+        raise BadMessage("http_request", start=text)
+    who, advice = spoken_by(banner)
+    raise BadMessage("not_tls", start=text, who=who, advice=advice)

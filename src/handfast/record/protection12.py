@@ -60,6 +60,8 @@ class Protection12:
     # What a record under these keys says it is, and the longest one.
     content_types = frozenset((ContentType.alert, ContentType.handshake, ContentType.application_data))
     max_length = MAX_CIPHERTEXT_12
+    # The most content of a record that is opened by itself.
+    most_content = MAX_PLAINTEXT
 
     def __init__(self, suite: Suite12, keys: DirectionKeys) -> None:
         self.suite = suite
@@ -68,7 +70,7 @@ class Protection12:
         self.limit = suite.records_per_key
         self.overhead = suite.explicit_nonce + TAG_LENGTH
         self._explicit = suite.explicit_nonce
-        # As for TLS 1.3: a peer may go by the RFC's 2^24.5, and nobody to twice our limit.
+        # As for TLS 1.3: a peer may go by the RFC's 2^24.5, and none to twice our limit.
         self._opening_limit = 2 * suite.records_per_key
         self._aead = suite.aead(keys.key)
         self._iv = keys.iv
@@ -88,13 +90,16 @@ class Protection12:
         self.records += 1
         return b"".join((start, (length + self.overhead).to_bytes(2, "big"), explicit, sealed))
 
-    def seal_one(self, data: bytes) -> bytes:
-        """``seal`` for 1 to 2^14 bytes; b"" beyond ``fast_path_until``, and nothing has happened."""
+    def seal_one(self, data: bytes, limit: int = MAX_PLAINTEXT) -> bytes:
+        """One whole record of application data, of 1 to ``limit`` bytes, which are at most 2^14.
+
+        b"", and nothing has happened, for any other size, and beyond ``fast_path_until``.
+        """
         number = self.records
-        if number >= self.fast_path_until:
+        size = len(data)
+        if number >= self.fast_path_until or not 0 < size <= limit:
             return b""
         self.records = number + 1
-        size = len(data)
         sequence = number.to_bytes(8, "big")
         header = _START + (size + self.overhead).to_bytes(2, "big")
         associated_data = sequence + _START + size.to_bytes(2, "big")
@@ -152,8 +157,8 @@ class Protection12:
             content = self._aead.decrypt(nonce, body[self._explicit :], associated_data)
         except InvalidTag:
             raise PeerMisbehaved("bad_record_mac") from None
-        if len(content) > MAX_PLAINTEXT:
-            raise PeerMisbehaved("record_overflow", length=len(content), limit=MAX_PLAINTEXT)
+        if len(content) > self.most_content:
+            raise PeerMisbehaved("record_overflow", length=len(content), limit=self.most_content)
         self.records += 1
         return header[0], content, 0
 

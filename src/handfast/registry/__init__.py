@@ -26,7 +26,8 @@ class Registry(IntEnum):
         """The registered name of ``value``, or what can be said of a number without one."""
         member = cls._value2member_map_.get(value)
         if member is not None:
-            return cls._spell(member.name)
+            # Not ``name``, a descriptor that costs as much as all else here.
+            return cls._spell(member._name_)
         return f"GREASE({value:#06x})" if is_grease(value) else f"unknown({value:#06x})"
 
     @classmethod
@@ -166,7 +167,7 @@ class AlertDescription(Registry):
 
 
 class CipherSuite(Registry):
-    """The suites handfast speaks or names in a trace. RFC 9846 B.4, RFC 5289, RFC 7905."""
+    """The suites handfast speaks or names in a trace. RFC 9846 B.4, RFC 5289, RFC 7905; old ones RFC 5246 A.5, 5932."""
 
     TLS_AES_128_GCM_SHA256 = 0x1301
     TLS_AES_256_GCM_SHA384 = 0x1302
@@ -175,20 +176,32 @@ class CipherSuite(Registry):
     TLS_AES_128_CCM_8_SHA256 = 0x1305
     TLS_EMPTY_RENEGOTIATION_INFO_SCSV = 0x00FF
     TLS_FALLBACK_SCSV = 0x5600
+    TLS_RSA_WITH_RC4_128_MD5 = 0x0004
+    TLS_RSA_WITH_RC4_128_SHA = 0x0005
+    TLS_RSA_WITH_3DES_EDE_CBC_SHA = 0x000A
+    TLS_DHE_RSA_WITH_3DES_EDE_CBC_SHA = 0x0016
     TLS_RSA_WITH_AES_128_CBC_SHA = 0x002F
     TLS_DHE_RSA_WITH_AES_128_CBC_SHA = 0x0033
     TLS_RSA_WITH_AES_256_CBC_SHA = 0x0035
     TLS_DHE_RSA_WITH_AES_256_CBC_SHA = 0x0039
     TLS_RSA_WITH_AES_128_CBC_SHA256 = 0x003C
     TLS_RSA_WITH_AES_256_CBC_SHA256 = 0x003D
+    TLS_RSA_WITH_CAMELLIA_128_CBC_SHA = 0x0041
+    TLS_DHE_RSA_WITH_CAMELLIA_128_CBC_SHA = 0x0045
     TLS_DHE_RSA_WITH_AES_128_CBC_SHA256 = 0x0067
     TLS_DHE_RSA_WITH_AES_256_CBC_SHA256 = 0x006B
+    TLS_RSA_WITH_CAMELLIA_256_CBC_SHA = 0x0084
+    TLS_DHE_RSA_WITH_CAMELLIA_256_CBC_SHA = 0x0088
     TLS_RSA_WITH_AES_128_GCM_SHA256 = 0x009C
     TLS_RSA_WITH_AES_256_GCM_SHA384 = 0x009D
     TLS_DHE_RSA_WITH_AES_128_GCM_SHA256 = 0x009E
     TLS_DHE_RSA_WITH_AES_256_GCM_SHA384 = 0x009F
+    TLS_ECDHE_ECDSA_WITH_RC4_128_SHA = 0xC007
+    TLS_ECDHE_ECDSA_WITH_3DES_EDE_CBC_SHA = 0xC008
     TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA = 0xC009
     TLS_ECDHE_ECDSA_WITH_AES_256_CBC_SHA = 0xC00A
+    TLS_ECDHE_RSA_WITH_RC4_128_SHA = 0xC011
+    TLS_ECDHE_RSA_WITH_3DES_EDE_CBC_SHA = 0xC012
     TLS_ECDHE_RSA_WITH_AES_128_CBC_SHA = 0xC013
     TLS_ECDHE_RSA_WITH_AES_256_CBC_SHA = 0xC014
     TLS_ECDHE_ECDSA_WITH_AES_128_CBC_SHA256 = 0xC023

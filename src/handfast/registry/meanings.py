@@ -175,9 +175,14 @@ SUITE_CIPHERS: Mapping[str, str] = {
     ),
     "AES_128_CBC": "AES with a 128-bit key in CBC mode encrypts, a MAC authenticates: an old design. RFC 5246 6.2.3.2.",
     "AES_256_CBC": "AES with a 256-bit key in CBC mode encrypts, a MAC authenticates: an old design. RFC 5246 6.2.3.2.",
+    "CAMELLIA_128_CBC": "Camellia with a 128-bit key in CBC mode encrypts, a MAC authenticates. RFC 5932 2.",
+    "CAMELLIA_256_CBC": "Camellia with a 256-bit key in CBC mode encrypts, a MAC authenticates. RFC 5932 2.",
+    "3DES_EDE_CBC": "Triple DES in CBC mode encrypts, a MAC authenticates: long use breaks it. RFC 5246 6.2.3.2.",
+    "RC4_128": "RC4 encrypts, a MAC authenticates: it must not be used, since its output is biased. RFC 7465 2.",
     "CHACHA20_POLY1305": "ChaCha20 encrypts records and Poly1305 authenticates them. RFC 8439 2.8.",
 }
 SUITE_HASHES: Mapping[str, str] = {
+    "MD5": "MD5 is the hash of the MAC in each record. RFC 5246 6.2.3.1.",
     "SHA": "SHA-1 is the hash of the MAC in each record. RFC 5246 6.2.3.1.",
     "SHA256": "SHA-256 is the hash of the suite, for deriving keys and for Finished. RFC 9846 7.1.",
     "SHA384": "SHA-384 is the hash of the suite, for deriving keys and for Finished. RFC 9846 7.1.",

@@ -101,7 +101,7 @@ class Reloading(Generic[T]):
         try:
             loaded, self._seen = self._load_settled()
         except Exception as error:  # noqa: BLE001 (whatever a loader raises, the connections go on)
-            # Not what they hold now: that may be whole by now, and nobody has looked at it.
+            # Not what they hold now: that may be whole by now, and has not been read.
             self._seen = before
             what = error.what if isinstance(error, HandfastError) else said_by(error)
             log = logging.getLogger("handfast")

@@ -127,7 +127,7 @@ def decode_list(data: bytes, at: int, count: int) -> tuple[bytes, ...] | None:
     return tuple(parts) if at == len(data) else None
 
 
-# Nobody changes one; to have that enforced would triple the cost of making it.
+# None is ever changed; to have that enforced would triple the cost of making it.
 @dataclass(slots=True, unsafe_hash=True)
 class ClientSession:
     """What a client keeps of a NewSessionTicket. Times are seconds since the Unix epoch.

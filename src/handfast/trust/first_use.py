@@ -2,7 +2,8 @@
 
 The store is a text file that a person can read and edit: a server's name and the pin of its key in each line. It is
 replaced as a whole, under a lock, by a file of mode 0600, so that neither a crash nor another process can make a server
-forgotten; a store that cannot be read, or that others may write to, refuses everybody.
+forgotten; a store that cannot be read, or that others may write to, refuses everybody. It has a limit in bytes, and a
+server for which there is no room is refused, since to forget another one would let that one's key be changed.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING
 
 from handfast import files
 from handfast.errors import ConfigError
+from handfast.limits import FIRST_USE_STORE_BYTES
 from handfast.text import escape
 from handfast.trust.leaf import accept_leaf, leaf_or_refusal, refuse_leaf
 from handfast.trust.pins import key_pin
@@ -96,17 +98,18 @@ def read_store(path: Path) -> dict[str, str]:
     try:
         with path.open("rb") as file:
             status = os.fstat(file.fileno())
-            lines = file.read().decode("utf-8", "surrogateescape").splitlines()
+            content = file.read(FIRST_USE_STORE_BYTES + 1)
     except FileNotFoundError:
         return {}
     except OSError as error:
         raise ConfigError("file_unreadable", path=shown, reason=error.strerror or str(error)) from None
+    _check_size(path, content)
     if status.st_uid != os.geteuid():
         raise ConfigError("foreign_file", path=shown)
     if stat.S_IMODE(status.st_mode) & (stat.S_IWGRP | stat.S_IWOTH):
         raise ConfigError("writable_by_others", path=shown)
     known: dict[str, str] = {}
-    for number, line in enumerate(lines, 1):
+    for number, line in enumerate(content.decode("utf-8", "surrogateescape").splitlines(), 1):
         words = line.split()
         if not words or words[0].startswith("#"):
             continue
@@ -118,13 +121,20 @@ def read_store(path: Path) -> dict[str, str]:
 
 
 def write_store(path: Path, known: dict[str, str]) -> None:
-    """Replace the file as a whole."""
+    """Replace the file as a whole. ConfigError store_too_large for more than it may hold."""
+    content = (_HEADER + "".join(f"{name} {pin}\n" for name, pin in sorted(known.items()))).encode()
+    _check_size(path, content)
     new = path.with_name(f"{path.name}.new")
     with files.create_private(new, replace=True) as file:
-        file.write((_HEADER + "".join(f"{name} {pin}\n" for name, pin in sorted(known.items()))).encode())
+        file.write(content)
         file.flush()
         os.fsync(file.fileno())
     new.replace(path)
+
+
+def _check_size(path: Path, content: bytes) -> None:
+    if len(content) > FIRST_USE_STORE_BYTES:
+        raise ConfigError("store_too_large", path=escape(str(path)), limit=FIRST_USE_STORE_BYTES)
 
 
 @contextmanager

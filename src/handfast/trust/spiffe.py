@@ -130,7 +130,7 @@ class SpiffeVerifier:
             return verdict
         try:
             admitted = self._admits(identity)
-        except Exception as error:  # noqa: BLE001 (whoever cannot be judged is refused)
+        except Exception as error:  # noqa: BLE001 (what cannot be judged is refused)
             return failed(error)
         if not admitted:
             words = f"{identity} is genuine, and not admitted here"

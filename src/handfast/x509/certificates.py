@@ -189,7 +189,7 @@ def _names(entries: Iterable[x509.GeneralName], common_names: tuple[str, ...]) -
     addresses = by_kind.get(x509.IPAddress, ())
     return CertificateNames(
         dns=tuple(by_kind.get(x509.DNSName, ())),
-        # The parser can return networks, which belong into name constraints and are nobody's address.
+        # The parser can return networks, which belong into name constraints and are no host's address.
         ip=tuple([address for address in addresses if isinstance(address, (IPv4Address, IPv6Address))]),
         uri=tuple(by_kind.get(x509.UniformResourceIdentifier, ())),
         email=tuple(by_kind.get(x509.RFC822Name, ())),

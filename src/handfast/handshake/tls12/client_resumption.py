@@ -1,28 +1,25 @@
 """Resuming sessions of TLS 1.2 on the client's side: which is offered, and which are kept. RFC 5077, RFC 5246 F.1.4.
 
-As in ``offer_session`` a session is offered only if its server would be accepted today. A session that the server does
+As in TLS 1.3 a session is offered only if its server would be accepted today. A session that the server does
 not replace by a new one may be used again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Generator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from handfast import limits
 from handfast.connection_info import UnverifiedPeer, VerifiedPeer, stored_size
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.suites12 import SUITES_12
-from handfast.handshake.client_resumption import own_chains, partition, quietly
-from handfast.handshake.identity import ProvenChain, judge_restored
+from handfast.handshake.client_resumption import SessionKind, own_chains, partition, quietly
 from handfast.sessions.state12 import ClientSession12
 
 if TYPE_CHECKING:
     from handfast.config.config import ClientConfig
-    from handfast.handshake.context import ClientHandshake, Step
+    from handfast.handshake.context import ClientHandshake
     from handfast.keys.schedule12 import MainSecret12
-    from handfast.trust.verifiers import Verifier
     from handfast.wire.messages12 import NewSessionTicket
 
 
@@ -40,36 +37,19 @@ def partition_12(config: ClientConfig, server_name: str) -> bytes:
     return SHA256.digest(b"TLS 1.2" + partition(config, server_name))
 
 
-def find_offer_12(
-    hs: ClientHandshake, verifier: Verifier, server_name: str | None
-) -> Generator[Step, Any, SessionOffer12 | None]:
-    """A session to offer to this server, if one is kept and would be trusted today."""
-    config = hs.config
-    if config.sessions is None or server_name is None:
-        return None
-    own_partition = partition_12(config, server_name)
-    for _ in range(limits.SESSIONS_PER_PARTITION):
-        session = quietly(config.sessions.take, own_partition)
-        if not isinstance(session, ClientSession12):
-            return None
-        if not still_good_12(session, config, hs.seams.clock()):
-            continue
-        proven = ProvenChain(session.chain, session.ocsp_response, config.asks_for_ocsp_response)
-        peer = yield from judge_restored(hs, proven, verifier, server_name=server_name)
-        if config.enforce_verdict and not isinstance(peer, VerifiedPeer):
-            return None
-        return SessionOffer12(session, own_partition, peer)
-    return None
+def usable_suite_12(session: ClientSession12, config: ClientConfig) -> bool:
+    """Whether we offer the session's suite, which stays the same."""
+    return session.suite in SUITES_12 and session.suite in config.suites
 
 
-def still_good_12(session: ClientSession12, config: ClientConfig, now: float) -> bool:
-    """Whether a session may be offered, as far as that needs no judgement."""
-    return (
-        session.suite in SUITES_12
-        and session.suite in config.suites
-        and now < session.received_at + session.lifetime
-        and now < session.authenticated_at + limits.SESSION_LIFETIME
-    )
+def session_offer_12(
+    hs: ClientHandshake, session: ClientSession12, own_partition: bytes, peer: VerifiedPeer | UnverifiedPeer
+) -> SessionOffer12:
+    """What a session is offered as."""
+    return SessionOffer12(session, own_partition, peer)
+
+
+SESSIONS_12 = SessionKind(ClientSession12, partition_12, usable_suite_12, session_offer_12)
 
 
 def remember_session_12(
@@ -91,7 +71,7 @@ def remember_session_12(
     if resumed is not None:
         own_partition = resumed.partition
     elif chains is None and hs.info.client_auth_requested:
-        # Who the function would say we are next time nobody knows.
+        # Whose credentials the function would give next time is not known.
         return
     elif chains is not None and hs.info.certificate_sent and hs.info.own_chain not in chains:
         # Our credentials were loaded anew since: this session is not of who we are now.

@@ -10,7 +10,8 @@ from handfast.config.asked import CertificateWanted
 from handfast.crypto.groups import CLASSICAL_GROUPS
 from handfast.crypto.suites12 import ECDSA, RSA, SUITES_12, Suite12
 from handfast.errors import BadMessage, PeerIncompatible, PeerMisbehaved
-from handfast.handshake.negotiate import check_extensions, check_protocol, require
+from handfast.handshake.extension_rules import check_extensions, require
+from handfast.handshake.negotiate import check_protocol
 from handfast.registry import (
     GROUPS,
     CipherSuite,
@@ -170,7 +171,7 @@ def check_client_hello(hello: ClientHello, *, require_extended: bool) -> Offer:
     secure = _check_renegotiation(hello) or CipherSuite.TLS_EMPTY_RENEGOTIATION_INFO_SCSV in hello.cipher_suites
     extended = _check_extended(hello, "client", required=require_extended)
     groups = hello.find(NamedGroupList)
-    # RFC 5246 7.4.1.4.1: without it SHA-1 is meant, with which nobody signs any more.
+    # RFC 5246 7.4.1.4.1: without it SHA-1 is meant, with which no signature is made any more.
     schemes = hello.find(SignatureSchemeList)
     protocols = hello.find(ProtocolNameList)
     return Offer(

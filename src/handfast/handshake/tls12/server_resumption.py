@@ -1,6 +1,6 @@
 """Resuming sessions of TLS 1.2 on the server's side, by ticket or by session id. RFC 5077 3, RFC 5246 7.3 and F.1.4.
 
-The rules are those of ``resume``: a ticket is only a claim, the chain behind it is judged again in full by the
+The rules are those of TLS 1.3: a ticket is only a claim, the chain behind it is judged again in full by the
 configuration that was chosen for this hello, and where the verdict is a refusal that matters the handshake is a full
 one. That the client holds the session's secret is shown by its Finished; nothing is known of the client before that.
 Only sessions with the extended main secret are ever kept.
@@ -75,7 +75,7 @@ def find_session_12(hs: ServerHandshake, offer: Offer) -> Generator[Step, Any, R
         state = TicketState12.decode((yield from hs.ask(Redeem(config.tickets, ticket, policy))))
     elif store is not None:
         state = TicketState12.decode((yield from hs.ask(Find(store, session_id, policy))))
-    if state is None or not still_good_12(state, config, offer, hs.seams.clock()):
+    if state is None or not may_resume_12(state, config, offer, hs.seams.clock()):
         return None
     if not offer.extended:
         raise PeerMisbehaved("resumption_not_extended", message="ClientHello")
@@ -88,7 +88,7 @@ def find_session_12(hs: ServerHandshake, offer: Offer) -> Generator[Step, Any, R
     return Resumption12(state, peer, by_id=not ticket)
 
 
-def still_good_12(state: TicketState12, config: ServerConfig, offer: Offer, now: float) -> bool:
+def may_resume_12(state: TicketState12, config: ServerConfig, offer: Offer, now: float) -> bool:
     """Whether a session may be resumed under this configuration, as far as that needs no judgement."""
     if state.suite not in SUITES_12 or state.suite not in config.suites or state.suite not in offer.suites:
         return False

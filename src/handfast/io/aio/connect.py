@@ -68,7 +68,7 @@ async def create_connection(
         watching = observed(observe, address, observers, secret_sinks)
         return ClientConnection(config, server_name=name, early_data=early_data, **watching)
 
-    # Where nobody wants to know the address, what is wrong with the arguments is told before anybody is connected.
+    # Where no factory is given the address, what is wrong with the arguments is told before a connection is made.
     made = None if observe is not None else make(None)
     protocol = protocol_factory()
     link = ClientProtocol(setup, lambda address: made or make(address), protocol)
@@ -142,6 +142,8 @@ async def create_server(
     setup = Setup(loop, config.handshake_timeout, shutdown_timeout, on_need)
 
     def make(address: Any) -> ServerConnection:
+        if observe is None:
+            return ServerConnection(config)
         return ServerConnection(config, **observed(observe, address, (), ()))
 
     options = _given(sock=sock, family=family, reuse_address=reuse_address, reuse_port=reuse_port)

@@ -65,7 +65,7 @@ class ClientProtocol(TLSProtocol):
     def _refused(self, error: Exception | None) -> None:
         if not self._established.done():
             self._established.set_exception(error or self._reset())
-            # Marks it as seen: nobody asks any more if the connection ended while it was being made.
+            # Marks it as seen: the future is not awaited any more if the connection ended while it was being made.
             self._established.exception()
 
     def _rest(self) -> Iterator[bytes]:
@@ -84,20 +84,14 @@ class ClientProtocol(TLSProtocol):
 class ServerProtocol(TLSProtocol):
     """A server's end. A handshake that fails is logged, and the user's protocol never hears of it."""
 
-    __slots__ = ("_peer_address",)
-
-    _peer_address: Any
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._peer_address = transport.get_extra_info("peername")
-        super().connection_made(transport)
+    __slots__ = ()
 
     def _refused(self, error: Exception | None) -> None:
         if error is not None and not hasattr(self, "connection"):
             log_failure(self._peer_address, "", error)
         elif error is not None:
             stage = f"waiting for {self.connection.waiting_for}"
-            log_failure(self._peer_address, stage, error, heard=self.connection.heard)
+            log_failure(self._peer_address, stage, error, self.connection.info, heard=self.connection.heard)
 
 
 def _duplicate(sock: Any) -> socket.socket | None:

@@ -35,7 +35,7 @@ from handfast.io.aio.transport import TLSTransport
 if TYPE_CHECKING:
     from handfast.engine import ClientAuth, ClientAuthWord, Connection, Result, UnverifiedPeer, VerifiedPeer
     from handfast.handshake.needs import Need
-    from handfast.io.aio.transport import Buffer
+    from handfast.io.aio.write_queue import Buffer
 
 _NOTHING = memoryview(b"")
 
@@ -49,6 +49,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "_error",
         "_held_end",
         "_make_connection",
+        "_peer_address",
         "_peer_ended",
         "_requested",
         "_setup",
@@ -112,10 +113,15 @@ class TLSProtocol(asyncio.BufferedProtocol):
         return answer
 
     def start_closing(self) -> None:
-        """Deliver nothing more; from now on there must be progress every ``shutdown_timeout``."""
+        """Deliver nothing more. ``finish_closing`` follows, once all is sealed that can be sealed at once."""
         if self._stage is Stage.CONNECTED:
             self._stage = Stage.FLUSHING
             self.tcp.resume_reading()
+
+    def finish_closing(self) -> None:
+        """From now on there must be progress every ``shutdown_timeout``, unless nothing is left to wait for."""
+        over = self.tcp.is_closing() and not self.transport.get_write_buffer_size()
+        if Stage.FLUSHING <= self._stage <= Stage.CLOSING and not over:
             self._watch_progress()
 
     def finish_writing(self, *, close: bool) -> None:
@@ -168,8 +174,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.tcp = cast(asyncio.Transport, transport)
+        self._peer_address: Any = transport.get_extra_info("peername")
         try:
-            self.connection = self._make_connection(transport.get_extra_info("peername"))
+            self.connection = self._make_connection(self._peer_address)
         except Exception as error:  # noqa: BLE001 (the program's own, which chose who watches)
             self._error = error
             self.tcp.abort()
@@ -267,7 +274,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def _after(self, results: list[Result]) -> None:
         """What follows each step of the engine: send, deliver, ask."""
         connection = self.connection
-        self._flush()
+        if connection.wants_write:
+            self.tcp.write(connection.outgoing())
         if results and self._stage is Stage.HANDSHAKE:
             results = self.transport.take_early(results)
         if self._requested:
@@ -311,7 +319,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         for answer in self._requested.values():
             if not answer.done():
                 answer.set_exception(error)
-                # Marks it as seen: whoever asked may be gone.
+                # Marks it as seen: the task that asked may be gone.
                 answer.exception()
         self._requested.clear()
 
@@ -338,7 +346,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         answering.add_done_callback(partial(self._on_answer, need))
 
     def _on_answer(self, need: Need, answering: asyncio.Future[object]) -> None:
-        # Asked in any case, or asyncio complains of an exception that nobody saw.
+        # Asked in any case, or asyncio complains of an exception that was never retrieved.
         error = asyncio.CancelledError("cancelled") if answering.cancelled() else answering.exception()
         if self._answering is not answering:
             # Too late: the connection ended meanwhile.
@@ -364,7 +372,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _stop_waiting(self) -> None:
         self._stop_timer()
-        self._give_up_requests(self._error or ConnectionLost("no_answer", did="closed the connection"))
+        if self._requested:
+            self._give_up_requests(self._error or ConnectionLost("no_answer", did="closed the connection"))
         if self._answering is not None:
             answering, self._answering = self._answering, None
             answering.cancel()
@@ -420,7 +429,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
                 break
             try:
                 results = connection.receive(data)
-                # Nobody reads in the place of a program that paused reading.
+                # A program that paused reading is not read for.
                 self._after(results if self.transport.is_reading() else [])
             except HandfastError as error:
                 return error

@@ -16,13 +16,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from handfast import limits
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
 from handfast.errors import ApiMisuse
+from handfast.io.aio.write_queue import Buffer, WriteQueue
 from handfast.io.failure_log import address_text
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ if TYPE_CHECKING:
         UnverifiedPeer,
         VerifiedPeer,
     )
-
-Buffer: TypeAlias = bytes | bytearray | memoryview
 
 
 class Below(Protocol):
@@ -60,6 +59,8 @@ class Below(Protocol):
 
     def start_closing(self) -> None: ...
 
+    def finish_closing(self) -> None: ...
+
     def finish_writing(self, *, close: bool) -> None: ...
 
     def abort(self) -> None: ...
@@ -68,6 +69,8 @@ class Below(Protocol):
 
 
 _HIGH_WATER = 64 * 1024
+# The protocol of a transport after its end.
+_NOBODY = asyncio.Protocol()
 
 
 class TLSTransport(asyncio.Transport):
@@ -87,15 +90,13 @@ class TLSTransport(asyncio.Transport):
         "_low",
         "_protocol",
         "_queue",
-        "_queued",
         "_reader_paused",
         "_writer_paused",
     )
 
     def __init__(self, below: Below, protocol: asyncio.BaseProtocol) -> None:
         self._below = below
-        self._queue: list[Buffer] = []
-        self._queued = 0
+        self._queue = WriteQueue()
         self._held: list[Result] = []
         self._early: list[Result] = []
         self._high = _HIGH_WATER
@@ -172,8 +173,8 @@ class TLSTransport(asyncio.Transport):
         protocol as the first that it receives; the present protocol hears nothing more. Raises ApiMisuse
         still_connected before the peer's end and while anything waits to be sent, and trailing_data_lost.
         """
-        if self._queue or self._closing:
-            raise ApiMisuse("still_connected", reason="data waits to be sent" if self._queue else "it is closing")
+        if self._queue.size or self._closing:
+            raise ApiMisuse("still_connected", reason="data waits to be sent" if self._queue.size else "it is closing")
         tcp = self._below.unwrap(protocol)
         self._discard()
         return tcp
@@ -184,7 +185,7 @@ class TLSTransport(asyncio.Transport):
         self._buffered = isinstance(protocol, asyncio.BufferedProtocol)
 
     def get_protocol(self) -> asyncio.BaseProtocol:
-        """The current protocol."""
+        """The current protocol; after its ``connection_lost`` one that does nothing."""
         return self._protocol
 
     # Writing
@@ -200,7 +201,7 @@ class TLSTransport(asyncio.Transport):
             raise RuntimeError("write() after write_eof()")
         link = self._below
         if not link.has_room:
-            self._wait(bytes(data))
+            self._queue.add(bytes(data))
         elif len(data) <= limits.SEAL_STEP and type(data) is bytes:
             if data:
                 link.send(data)
@@ -241,7 +242,7 @@ class TLSTransport(asyncio.Transport):
 
     def get_write_buffer_size(self) -> int:
         """Bytes that wait to be sent: plaintext here, ciphertext in the TCP transport."""
-        return self._queued + self._below.tcp.get_write_buffer_size()
+        return self._queue.size + self._below.tcp.get_write_buffer_size()
 
     def _write_in_steps(self, data: Buffer) -> None:
         view = memoryview(data).cast("B")
@@ -251,41 +252,18 @@ class TLSTransport(asyncio.Transport):
             at += limits.SEAL_STEP
         if at < len(view) and not self._closing:
             # Only bytes stay as they are while they wait.
-            self._wait(view[at:] if type(data) is bytes else bytes(view[at:]))
-
-    def _wait(self, data: Buffer) -> None:
-        if data:
-            self._queue.append(data)
-            self._queued += len(data)
+            self._queue.add(view[at:] if type(data) is bytes else bytes(view[at:]))
 
     def on_room(self) -> None:
         """The TCP transport has room again: seal what waits."""
-        while self._queue and self._below.has_room:
-            self._below.send(self._next_step())
+        while self._queue.size and self._below.has_room:
+            self._below.send(self._queue.next_step())
         if self._eof or self._closing:
             self._finish_writing()
         self._check_marks()
 
-    def _next_step(self) -> Buffer:
-        """Up to ``SEAL_STEP`` bytes from the queue. Small writes that had to wait share records."""
-        first = self._queue[0]
-        if len(first) > limits.SEAL_STEP:
-            self._queue[0] = memoryview(first)[limits.SEAL_STEP :]
-            self._queued -= limits.SEAL_STEP
-            return memoryview(first)[: limits.SEAL_STEP]
-        count = size = 0
-        for waiting in self._queue:
-            if size + len(waiting) > limits.SEAL_STEP:
-                break
-            size += len(waiting)
-            count += 1
-        step = self._queue[:count]
-        del self._queue[:count]
-        self._queued -= size
-        return step[0] if count == 1 else b"".join(step)
-
     def _finish_writing(self) -> None:
-        if not self._queue:
+        if not self._queue.size:
             self._below.finish_writing(close=self._closing)
 
     def _check_marks(self) -> None:
@@ -350,6 +328,8 @@ class TLSTransport(asyncio.Transport):
                 self._below.start_closing()
             if ended:
                 self._finish_writing()
+            if closing:
+                self._below.finish_closing()
         if self._listening:
             self.deliver(results[1:])
 
@@ -424,6 +404,7 @@ class TLSTransport(asyncio.Transport):
             self._closing = True
             self._below.start_closing()
             self._finish_writing()
+            self._below.finish_closing()
 
     def abort(self) -> None:
         """Close at once. What is queued is lost, and the peer sees a truncated connection."""
@@ -441,7 +422,6 @@ class TLSTransport(asyncio.Transport):
         """The connection failed: nothing that waits here is sent any more."""
         self._closing = True
         self._queue.clear()
-        self._queued = 0
 
     def lost(self, error: Exception | None) -> None:
         """The TCP transport is gone."""
@@ -468,3 +448,5 @@ class TLSTransport(asyncio.Transport):
                 self._deliver_one(result)
         self._discard()
         self._call(self._protocol.connection_lost, self._error)
+        # Without this the two would keep each other alive until the garbage collector comes.
+        self._protocol = _NOBODY

@@ -9,14 +9,17 @@ from abc import abstractmethod
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
+from handfast.config.config import ClientAuth
 from handfast.credentials.signers import awaits_always
+from handfast.errors import ConfigError
 from handfast.io.sslcontext import ciphers, settings
 from handfast.io.sslcontext.configs import VERIFY_MODES
+from handfast.words import mode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from handfast.config.config import ClientAuth, CredentialSource
+    from handfast.config.config import ClientAuthWord, CredentialSource
     from handfast.credentials.credentials import Credentials
     from handfast.io.arguments import ObserverFactory
     from handfast.trust.verifiers import Verifier
@@ -300,12 +303,13 @@ class Configured(ssl.SSLContext):
         return self._told.client_auth
 
     @client_auth.setter
-    def client_auth(self, value: ClientAuth | None) -> None:
+    def client_auth(self, value: ClientAuth | ClientAuthWord | None) -> None:
         if self._told.server is False:
             raise ValueError("client_auth is a server's")
-        if value is not None and value not in VERIFY_MODES:
-            raise ValueError(f"{value!r} is no handfast.ClientAuth")
-        self._tell(client_auth=value)
+        try:
+            self._tell(client_auth=None if value is None else mode("client_auth", value, ClientAuth))
+        except ConfigError as error:
+            raise ValueError(f"handfast.ClientAuth: {error.what}; {error.hint}") from None
 
     @property
     def verifier(self) -> Verifier | None:

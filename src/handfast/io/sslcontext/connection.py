@@ -22,24 +22,20 @@ from handfast.fork import renew_in_children
 from handfast.handshake.needs import Sign
 from handfast.io.failure_log import log_failure
 from handfast.io.sslcontext import errors
-from handfast.io.sslcontext.ciphers import SUITES, VERSIONS
 from handfast.io.sslcontext.configured import Configured
-from handfast.io.sslcontext.peercert import Certificate, decoded
+from handfast.io.sslcontext.queries import ConnectionQueries
 from handfast.io.sslcontext.sessions import Slot, SSLSession
 from handfast.io.sslcontext.transports import BioTransport, SocketTransport
 
 if TYPE_CHECKING:
     import socket
 
-    from handfast.engine import Connection, ConnectionInfo, Result
-
-_BINDINGS = ("tls-unique", "tls-exporter", "tls-server-end-point")
+    from handfast.engine import Connection, Result
 
 
-class TLSConnection:
+class TLSConnection(ConnectionQueries):
     """One connection, over memory buffers or a socket. What it raises is of ``ssl`` or of the socket."""
 
-    _state: threading.RLock
     _reading: threading.RLock
     _writing: threading.RLock
 
@@ -61,7 +57,6 @@ class TLSConnection:
         self._owner = None if owner is None else weakref.ref(owner)
         self._slot = Slot(context)
         self._setup = context._setup(self.server_side)
-        self._connection: Connection | None = None
         self._received: deque[memoryview] = deque()
         self._unsent = bytearray()
         # A write that was interrupted: how much of it was sealed, of how much.
@@ -73,16 +68,6 @@ class TLSConnection:
             self.session = session
 
     # What is known
-
-    @property
-    def info(self) -> ConnectionInfo:
-        """All that is known of the connection."""
-        return self._engine().info
-
-    @property
-    def connection(self) -> Connection:
-        """The engine's connection; to be left alone while this is in use."""
-        return self._engine()
 
     @property
     def owner(self) -> object:
@@ -123,75 +108,6 @@ class TLSConnection:
         if self._connection is not None:
             raise ValueError("Cannot set session after handshake.")
         self._slot.given = value
-
-    @property
-    def session_reused(self) -> bool:
-        """Whether a session was resumed."""
-        return self._complete and self.info.resumed
-
-    @property
-    def _complete(self) -> bool:
-        return self._connection is not None and self._connection.info.complete
-
-    def version(self) -> str | None:
-        """As ``SSLSocket.version``."""
-        version = self.info.version
-        return VERSIONS.get(version) if self._complete and version is not None else None
-
-    def cipher(self) -> tuple[str, str, int] | None:
-        """As ``SSLSocket.cipher``."""
-        suite = self.info.suite
-        return SUITES[suite].shown if self._complete and suite is not None else None
-
-    def shared_ciphers(self) -> list[tuple[str, str, int]] | None:
-        """At a server, the suite that was chosen; what else the client offered is not kept. None at a client."""
-        cipher = self.cipher()
-        return [cipher] if self.server_side and cipher is not None else None
-
-    def compression(self) -> str | None:
-        """None: TLS is never compressed."""
-        return None
-
-    def selected_alpn_protocol(self) -> str | None:
-        """The protocol that was agreed on by ALPN."""
-        return self.info.application_protocol if self._complete else None
-
-    def get_channel_binding(self, cb_type: str = "tls-unique") -> bytes | None:
-        """``tls-exporter`` (RFC 9266), ``tls-server-end-point`` or, in TLS 1.2, ``tls-unique``; None without such."""
-        if cb_type not in _BINDINGS:
-            raise ValueError(f"'{cb_type}' channel binding type not implemented")
-        if not self._complete:
-            return None
-        try:
-            with self._state:
-                return self._engine().channel_binding(cb_type)
-        except ApiMisuse:
-            return None
-
-    def getpeercert(self, binary_form: bool = False) -> dict[str, Any] | bytes | None:
-        """As ``SSLSocket.getpeercert``: of a peer that was not verified the fields are not shown."""
-        if not self._complete:
-            raise ValueError("handshake not done yet")
-        chain = self._chain()
-        if not chain:
-            return None
-        if binary_form:
-            return chain[0]
-        return decoded(chain[0]) if self.info.verified_peer is not None else {}
-
-    def _chain(self) -> tuple[bytes, ...]:
-        peer = self.info.peer
-        return () if peer is None else peer.chain
-
-    def get_unverified_chain(self) -> list[Certificate] | None:
-        """What the peer presented, leaf first."""
-        return [Certificate(one) for one in self._chain()] or None if self._connection is not None else None
-
-    def get_verified_chain(self) -> list[Certificate] | None:
-        """What was verified, from the leaf to the root; of a peer that was not verified what it presented."""
-        verified = self.info.verified_peer if self._connection is not None else None
-        path = () if verified is None else verified.verdict.path
-        return [Certificate(one) for one in path] or self.get_unverified_chain()
 
     def pending(self) -> int:
         """How many bytes can be read at once."""
@@ -445,7 +361,8 @@ class TLSConnection:
             if alert and doing == "handshake" and not last:
                 self._kept = error
                 # The loop may never come back for it.
-                log_failure("", f"waiting for {self._engine().waiting_for}", error)
+                engine = self._engine()
+                log_failure("", f"waiting for {engine.waiting_for}", error, engine.info)
                 return errors.want_read()
         elif alert:
             self._say_why()

@@ -15,7 +15,7 @@ from handfast.io.sslcontext.errors import of_file
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from handfast.config.config import ClientAuth
+    from handfast.config.config import ClientAuth, ClientAuthWord
     from handfast.io.sslcontext.loading import CertificateSource, KeySource, Password
     from handfast.trust.roots import Roots
 
@@ -32,7 +32,7 @@ def create_default_context(
     key: KeySource | None = None,
     password: Password = None,
     alpn: Iterable[str] = (),
-    client_auth: ClientAuth | None = None,
+    client_auth: ClientAuth | ClientAuthWord | None = None,
 ) -> SSLContext:
     """A context with the settings of ``ssl.create_default_context``, all files in any shape.
 
@@ -43,7 +43,8 @@ def create_default_context(
             or several of these, or ``handfast.Roots``. Without it, ``capath`` and ``cadata`` a client trusts the
             system's; a server asks for no client certificate until ``client_auth`` or ``verify_mode`` says so.
         certificate, key, password: our own, as ``SSLContext.load_cert_chain`` takes them; a ``pkcs11:`` URI as ``key``.
-        alpn: the protocols to speak (ALPN), most wanted first. client_auth: what a server asks of clients.
+        alpn: the protocols to speak (ALPN), most wanted first. client_auth: what a server asks of clients,
+            as "require_and_verify".
 
     Raises what ``ssl`` raises for files: OSError, and SSLError with our explanation.
     """

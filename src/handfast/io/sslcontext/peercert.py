@@ -85,10 +85,9 @@ class Certificate:
 
 def decoded(encoded: bytes) -> Decoded:
     """The certificate as a new dictionary; ValueError for one that does not parse."""
-    return dict(_decoded(encoded))
+    return dict(_decoded(encoded) if len(encoded) > _MAX_KEPT else _decoded_or_remembered(encoded))
 
 
-@lru_cache(maxsize=64)
 def _decoded(encoded: bytes) -> Decoded:
     from cryptography import x509
 
@@ -107,6 +106,11 @@ def _decoded(encoded: bytes) -> Decoded:
         with suppress(ValueError):
             found.update(_extensions(certificate.extensions))
     return found
+
+
+# Few, and none that is large, because peers choose what is kept.
+_MAX_KEPT = 4096
+_decoded_or_remembered = lru_cache(maxsize=64)(_decoded)
 
 
 def _extensions(extensions: x509.Extensions) -> Iterable[tuple[str, tuple[Any, ...]]]:

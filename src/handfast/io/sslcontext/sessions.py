@@ -28,8 +28,8 @@ class SSLSession:
 
     @property
     def id(self) -> bytes:
-        """32 bytes, another for each session. (TLS 1.3 has no session ids; OpenSSL makes them up as well.)"""
-        return SHA256.digest(self._ticket)
+        """Another for each session: a hash of its ticket, as OpenSSL has it, or the id that a TLS 1.2 server gave."""
+        return SHA256.digest(self._ticket) if self._ticket else bytes(getattr(self.session, "session_id", b""))
 
     @property
     def time(self) -> int:

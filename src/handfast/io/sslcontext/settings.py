@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 TLS12, TLS13 = int(ProtocolVersion.TLS12), int(ProtocolVersion.TLS13)
 
-# Whoever sets one of these changes nothing: what they switch off is never done here, and what they switch on always.
+# Setting one of these changes nothing: what they switch off is never done here, and what they switch on always.
 _ALWAYS_SO = (
     ssl.OP_ALL
     | ssl.OP_NO_SSLv2

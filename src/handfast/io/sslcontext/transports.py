@@ -18,13 +18,12 @@ from typing import TYPE_CHECKING, TypeVar
 
 from handfast import limits
 from handfast.io.sslcontext.errors import want_read, want_write
+from handfast.wire.frames import ANY, read_header
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 _T = TypeVar("_T")
-# The content types of RFC 9846 5.1, heartbeat included, which the engine refuses in its own words.
-_CONTENT_TYPES = range(20, 25)
 # What is read of a peer that does not speak TLS, to say what it speaks.
 _FOREIGN = 256
 
@@ -51,7 +50,7 @@ class Transport(ABC):
                 self.ended = True
                 break
             partial += data
-        if partial and partial[0] not in _CONTENT_TYPES:
+        if ANY.fault(partial[:1]) is not None:
             partial += self._read_now(_FOREIGN)
         record = bytes(partial)
         partial.clear()
@@ -70,11 +69,10 @@ def _missing(partial: bytearray) -> int:
     """How many bytes the record at hand lacks for sure."""
     if len(partial) < limits.RECORD_HEADER:
         return limits.RECORD_HEADER - len(partial)
-    length = int.from_bytes(partial[3:5], "big")
-    if partial[0] not in _CONTENT_TYPES or length > limits.MAX_CIPHERTEXT_12:
-        # The engine refuses it by its header.
+    if ANY.fault(partial) is not None:
+        # The engine refuses it by its header, in its own words.
         return 0
-    return limits.RECORD_HEADER + length - len(partial)
+    return limits.RECORD_HEADER + read_header(partial)[1] - len(partial)
 
 
 class BioTransport(Transport):

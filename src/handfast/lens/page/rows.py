@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from handfast.events import RecordSeen
-    from handfast.lens.describer import Describer
+    from handfast.outcome.describer import Describer
     from handfast.wire.messages import Messages
 
 TAG = 16

@@ -13,16 +13,16 @@ from handfast import limits
 from handfast.errors import ConnectionLost, HandfastError, PeerRejected
 from handfast.events import AlertSeen, Checked, Closed, Event, MessageSeen, RecordSeen, Secret, SecretLevel
 from handfast.lens import verdict_line
-from handfast.lens.certificates import DESCRIBER
 from handfast.lens.outcome import Outcome
 from handfast.lens.page.rows import alert_name
+from handfast.outcome.certificate_words import DESCRIBER
 from handfast.registry import AlertDescription, AlertLevel, ContentType
 from handfast.roles import Direction, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from handfast.lens.describer import Describer
+    from handfast.outcome.describer import Describer
 
 Secrets = Literal["none", "traffic", "all"]
 LEVELS: dict[Secrets, frozenset[SecretLevel]] = {

@@ -14,8 +14,8 @@ from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, bad_option
 from handfast.files import append_private
 from handfast.io.sockets import TLSSocket
 from handfast.lens import verdict_line as verdict
-from handfast.lens.certificates import DESCRIBER
 from handfast.lens.keylog import KeyLog
+from handfast.outcome.certificate_words import DESCRIBER
 from handfast.roles import Role
 from handfast.tools.endpoint.answers import wait_for_answer
 from handfast.tools.endpoint.options import Address, KeyUpdate, Options, Shutdown

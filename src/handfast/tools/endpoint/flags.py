@@ -297,7 +297,7 @@ def _shared_settings(flags: argparse.Namespace, role: Role) -> dict[str, Any]:
         "ca_names": _ca_names(flags, role),
         "handshake_timeout": flags.timeout,
         "max_fragment": flags.max_fragment,
-        # Whoever starts an endpoint with a certificate and with early data means both.
+        # An endpoint that is started with a certificate and with early data is meant to use both.
         "early_data_with_client_identity": flags.early_data is not None or flags.max_early_data > 0,
         "require_extended_main_secret": not flags.old_main_secret,
     }

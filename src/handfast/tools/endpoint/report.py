@@ -163,9 +163,9 @@ class Exported:
 class Outcome:
     """One connection, after its end. ``received`` is the application data, which the JSON line shows as its SHA-256.
 
-    ``words`` is the verdict as the command line has it, ``cause`` the code of ``lens.outcome.CauseCode`` where a client
-    knows why it was refused, ``advice`` what to do about a failure. They and the two counts of KeyUpdate messages are
-    None where nothing observed the connection.
+    ``words`` is the verdict as the command line has it, ``cause`` the ``outcome.cause.CauseCode`` where a client knows
+    why it was refused, ``advice`` what to do about a failure. They and the two counts of KeyUpdate messages are None
+    where nothing observed the connection.
     """
 
     role: Role

@@ -1,7 +1,7 @@
 """How a lens puts certificates and names into words.
 
-Those of ``lens.certificates`` name them, and are what a lens uses unless it is given others; the defaults here say what
-can be said without reading X.509 at all.
+Those of ``outcome.certificate_words`` name them, and are what a lens uses unless it is given others; the defaults here
+say what can be said without reading X.509 at all.
 """
 
 from __future__ import annotations

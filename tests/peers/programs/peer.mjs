@@ -1,9 +1,9 @@
-// Node's tls module as many peers in one program: hosted.py says how they are told what to do.
-"use strict";
-const fs = require("node:fs");
-const net = require("node:net");
-const readline = require("node:readline");
-const tls = require("node:tls");
+// node:tls, of Node, Deno or Bun, as many peers in one program: hosted.py says how they are told what to do.
+import fs from "node:fs";
+import net from "node:net";
+import process from "node:process";
+import readline from "node:readline";
+import tls from "node:tls";
 
 const GROUPS = { secp256r1: "P-256", secp384r1: "P-384", secp521r1: "P-521", x25519: "X25519", x448: "X448" };
 const jobs = new Map();
@@ -25,6 +25,17 @@ class Job {
 
   see(name, value) {
     this.answer.push([name, String(value)]);
+  }
+
+  // Listens; an exception ends the job, not the program.
+  on(emitter, event, listener) {
+    emitter.on(event, (...values) => {
+      try {
+        listener(...values);
+      } catch (error) {
+        this.end(error);
+      }
+    });
   }
 
   drop() {
@@ -66,11 +77,12 @@ class Job {
       rejectUnauthorized: auth === "require",
     });
     this.opened.push(server);
-    server.on("error", (error) => this.end(error));
-    server.on("connection", (tcp) => this.opened.push(tcp));
-    server.on("keylog", (line) => this.log(line));
-    server.on("tlsClientError", (error, socket) => this.end(socket.authorizationError ?? error));
-    server.on("secureConnection", (socket) => {
+    this.on(server, "error", (error) => this.end(error));
+    this.on(server, "connection", (tcp) => this.opened.push(tcp));
+    this.on(server, "keylog", (line) => this.log(line));
+    this.on(server, "tlsClientError", (error, socket) => this.end(socket.authorizationError ?? error));
+    this.on(server, "secureConnection", (socket) => {
+      tell([["job", this.order.get("job")], ["event", "secured"]]);
       this.see("server_name", socket.servername || "");
       this.converse(socket, (received) => received.endsWith("\r\n\r\n"), () => socket.end(this.order.get("response")));
     });
@@ -86,15 +98,15 @@ class Job {
       ...this.context(), socket: tcp, session, rejectUnauthorized: this.order.has("trust"), servername: name ?? undefined,
     });
     this.opened.push(tcp);
-    socket.on("keylog", (line) => this.log(line));
-    socket.on("session", (ticket) => { this.session = ticket; });
-    socket.on("secureConnect", () => {
+    this.on(socket, "keylog", (line) => this.log(line));
+    this.on(socket, "session", (ticket) => { this.session = ticket; });
+    this.on(socket, "secureConnect", () => {
       const { name, size, type } = socket.getEphemeralKeyInfo();
       if (name) this.see("group", { "prime256v1": "secp256r1", "X25519": "x25519", "X448": "x448" }[name] ?? name);
       this.converse(socket, whole, () => socket.end());
       socket.write(this.order.get("request"));
     });
-    socket.on("error", (error) => this.end(error));
+    this.on(socket, "error", (error) => this.end(error));
   }
 
   log(line) {
@@ -114,15 +126,15 @@ class Job {
     let received = "";
     let done = false;
     socket.setTimeout(Number(this.order.get("limit")), () => socket.destroy(new Error("nothing came in time")));
-    socket.on("error", (error) => { this.error = error; });
-    socket.on("data", (chunk) => {
+    this.on(socket, "error", (error) => { this.error = error; });
+    this.on(socket, "data", (chunk) => {
       received += chunk.toString("latin1");
       if (!done && enough(received)) {
         done = true;
         answer();
       }
     });
-    socket.on("close", () => {
+    this.on(socket, "close", () => {
       this.see("received", received);
       this.left -= 1;
       if (this.error !== null || !done) this.end(this.error ?? new Error("the connection ended in the middle"));

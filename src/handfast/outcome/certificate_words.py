@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from handfast.lens.describer import Describer
+from handfast.outcome.describer import Describer
 from handfast.x509.describe import describe
 from handfast.x509.distinguished_names import rfc4514
 

@@ -1,0 +1,1 @@
+"""Django's development server over TLS: ``handfast.contrib.django`` in INSTALLED_APPS adds ``runserver_tls``."""
