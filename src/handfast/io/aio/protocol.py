@@ -113,15 +113,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
         return answer
 
     def start_closing(self) -> None:
-        """Deliver nothing more. ``finish_closing`` follows, once all is sealed that can be sealed at once."""
+        """Deliver nothing more; from now on there must be progress every ``shutdown_timeout``."""
         if self._stage is Stage.CONNECTED:
             self._stage = Stage.FLUSHING
             self.tcp.resume_reading()
-
-    def finish_closing(self) -> None:
-        """From now on there must be progress every ``shutdown_timeout``, unless nothing is left to wait for."""
-        over = self.tcp.is_closing() and not self.transport.get_write_buffer_size()
-        if Stage.FLUSHING <= self._stage <= Stage.CLOSING and not over:
             self._watch_progress()
 
     def finish_writing(self, *, close: bool) -> None:
