@@ -23,7 +23,7 @@ def main() -> None:
         "two": two(),
     }
     shots = (
-        ("page-bytes", "full", "#1/5/CertificateRequest/extensions.certificate_authorities", 1120, 560, "light"),
+        ("page-bytes", "full", "#1/1/ClientHello/cipher_suites.[0]", 1120, 620, "light"),
         ("page-refused", "refused", "", 1120, 760, "dark"),
         ("page-phone", "full", "#1/1/ClientHello/random", 400, 720, "light"),
     )

@@ -67,7 +67,8 @@ def test_every_byte_is_drawn_beside_its_field(window, address, name):
 @pytest.mark.parametrize("width", [1280, 400])
 @pytest.mark.parametrize("name", ["mutual", "certificate_required", "two", "hostile", "with secrets", "in Chinese"])
 def test_it_fits_and_can_be_read(window, address, name, width, scheme):
-    page = window(width=width, color_scheme=scheme).open(address(name))
+    # In motion colours are between two others.
+    page = window(width=width, color_scheme=scheme, reduced_motion="reduce").open(address(name))
     assert page.evaluate(NOT_WIDER)
     page.evaluate(OPEN_ALL)
     assert page.evaluate(NOT_WIDER)
@@ -104,6 +105,7 @@ def test_keys_are_enough(window, address):
     summary = page.locator("[id='1/1'] > summary")
     summary.focus()
     page.keyboard.press("Enter")
+    page.locator("[id='1/1'] .fields").wait_for()
     for _ in range(3):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.getAttribute('role')") == "option":
@@ -257,6 +259,7 @@ def test_two_hundred_connections_are_drawn_when_they_are_opened(window, address)
     assert "20 of them failed" in page.locator(".summary").inner_text()
     page.locator("[id='77'] > summary").click()
     page.locator("[id='77/1'] > summary").click()
+    page.locator("[id='77/1'] .leaf").first.wait_for()
     assert page.locator("[id='77/1'] .leaf").count() > 50
     assert page.evaluate(NOT_WIDER)
 
