@@ -23,8 +23,8 @@ def main() -> None:
         "two": two(),
     }
     shots = (
-        ("page-bytes", "full", "#1/1/ClientHello/cipher_suites.[0]", 1120, 620, "light"),
-        ("page-refused", "refused", "", 1120, 760, "dark"),
+        ("page-bytes", "full", "#1/1/ClientHello/cipher_suites.[0]", 1000, 600, "light"),
+        ("page-refused", "refused", "", 1000, 720, "dark"),
         ("page-phone", "full", "#1/1/ClientHello/random", 400, 720, "light"),
     )
     with TemporaryDirectory() as folder, chromium() as browser:
