@@ -15,6 +15,7 @@ import pytest
 
 import handfast.lens.page
 from handfast import limits
+from handfast.errors import CertificateRejected
 from handfast.events import MessageSeen, RecordSeen, SecretLevel
 from handfast.lens.page import words
 from handfast.lens.page.page import MARK, render
@@ -166,10 +167,11 @@ def said_in_the_program() -> set[str]:
 
 
 def test_all_that_the_page_says_itself_is_there_in_chinese() -> None:
-    said = said_in_the_program() - {"", "--secrets", "traffic", "choice", "C>S", "secret", "complete"}
+    said = said_in_the_program() - {"", "--secrets", "traffic", "zh", "choice", "C>S", "secret", "complete"}
     assert len(said) > 80
     said |= {one.sentence for sentences in _SAID.values() for one in sentences}
     said |= {f"{epoch} keys" for epoch in ("early data", "handshake", "application", "unknown")}
+    said |= {f"verdict {code}" for code in CertificateRejected.catalogue}
     assert said - words.chinese().keys() == set()
 
 

@@ -342,6 +342,7 @@
         title = item.ok ? t("The {0} is accepted: {1}", side, item.who || t("without a certificate"))
           : t("The {0} is refused: {1}", side, item.who || t("without a certificate"));
         kind = item.ok ? "good" : "bad";
+        if (language === "zh" && item.code) more.push(el("p", {}, DATA.chinese[`verdict ${item.code}`] || ""));
         more.push(item.why && el("p", {}, item.why), item.advice && el("p", {}, `${t("What to do:")} ${item.advice}`));
         if (item.path.length > 1) more.push(el("p", { class: "muted" }, `${t("path")}: ${item.path.join(" → ")}`));
         if (item.more.length) more.push(el("ul", {}, item.more.map((one) => el("li", {}, one))));

@@ -53,7 +53,7 @@ def of_check(what: str) -> Words:
 
 @cache
 def chinese() -> dict[str, str]:
-    """The Chinese of every sentence that has one."""
+    """The Chinese of every sentence that has one, and of a verdict's code behind the word "verdict"."""
     # Not needed by one who makes no page.
     import tomllib
     from importlib import resources
@@ -61,5 +61,7 @@ def chinese() -> dict[str, str]:
     found: dict[str, str] = {}
     for name in _CATALOGUES:
         file = resources.files(__package__) / name
-        found |= tomllib.loads(file.read_text("utf-8"))["sentences"]
+        tables = tomllib.loads(file.read_text("utf-8"))
+        found |= tables["sentences"]
+        found |= {f"verdict {code}": said for code, said in tables.get("verdicts", {}).items()}
     return found
