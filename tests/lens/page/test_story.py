@@ -71,6 +71,16 @@ def test_what_is_special_is_told() -> None:
     assert (facts["session"], facts["early data"]) == ("resumed", "accepted")
 
 
+def test_times_count_from_the_first_record() -> None:
+    """Secrets of a session that is resumed come before any record."""
+    data = told(story_of(scenario("early data").client_side))
+    times = [item["at"] for item in items(data, "record")]
+    assert (data["items"][0]["k"], data["items"][0]["at"]) == ("secret", 0)
+    assert times[0] == 0
+    assert times == sorted(times)
+    assert max(item["at"] for item in data["items"]) < 10
+
+
 def test_nonce_and_additional_data() -> None:
     def opened(name: str, secrets: str) -> list[list[str]]:
         data = told(story_of(scenario(name).client_side, secrets))

@@ -449,7 +449,8 @@
   const person = (told, side) => {
     const known = told.people[side];
     const made = [el("h4", {}, t(side))];
-    if (!known.chain) made.push(el("p", {}, t("No certificate message was seen.")));
+    const resumed = told.facts.some(([name]) => name === "session");
+    if (!known.chain) made.push(el("p", {}, resumed ? t("The session was resumed, so no certificate was shown.") : t("No certificate message was seen.")));
     else if (!known.chain.length) made.push(el("p", {}, t("It was asked for a certificate and showed none.")));
     for (const [at, lines] of (known.chain || []).entries())
       made.push(el("div", { class: "certificate" }, el("p", { class: "muted" }, at ? t("certificate {0} of the chain", at + 1) : t("its own certificate")),

@@ -66,7 +66,7 @@ class Story:
     when both directions have ended. ``reword`` puts hints into other words, those of a program's options.
 
     Attributes:
-        started: the time of its first event, None before.
+        started: the time of its first record, None before.
     """
 
     def __init__(
@@ -106,7 +106,7 @@ class Story:
             self.kept.append(secret if secret.level in self.levels else Hidden(secret.name, secret.level))
 
     def __call__(self, event: Event) -> None:
-        if self.started is None:
+        if self.started is None and isinstance(event, RecordSeen):
             self.started = event.time
         if self._tells_outcome:
             self._outcome(event)

@@ -132,7 +132,11 @@ class _Teller:
                 tell: Callable[[Any], dict[str, Any] | None] | None = self._TELLERS.get(type(one))
                 said = None if tell is None else tell(self, one)  # type: ignore[call-arg]
                 if said is not None:
-                    self._items.append(said | {"at": one.time - (self._story.started or 0.0)})
+                    self._items.append(said | {"at": self._at(one)})
+
+    def _at(self, event: Event) -> float:
+        """Seconds since the first record; what comes before that has no time of its own."""
+        return max(0.0, event.time - (self._story.started or event.time))
 
     # Records
 
@@ -144,7 +148,7 @@ class _Teller:
         record.item = {
             "k": "record",
             "d": str(event.direction),
-            "at": event.time - (self._story.started or 0.0),
+            "at": self._at(event),
             "n": self._count,
             "epoch": "" if event.epoch is Epoch.PLAINTEXT else str(event.epoch),
             "type": ContentType.describe(event.content_type) if not event.unreadable_reason else "",
