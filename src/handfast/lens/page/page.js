@@ -123,7 +123,7 @@
     return hex.length > most ? `${hex.slice(0, most)}… (${t("{0} bytes", row.e - row.s)})` : hex;
   };
 
-  const bytesOf = (rows) => {
+  const bytesOf = (told, rows) => {
     const pane = el("div", { class: "bytes", tabindex: "0", role: "group", "aria-label": t("bytes") });
     let shade = 0;
     rows.forEach((row, at) => {
@@ -132,6 +132,8 @@
       const shown = row.x ? row.x.length / 2 : 0;
       const rest = size - shown;
       const leaf = el("span", { class: `leaf ${row.k || "value"}${row.h ? " hid" : ""}${shade++ % 2 ? " odd" : ""}` });
+      const [sentence, where] = wordsOf(told, row.w)[0] || [];
+      leaf.title = [row.path, valueOf(row, 60), sentence && t(sentence), where].filter(Boolean).join("\n");
       leaf.dataset.at = at;
       leaf.dataset.size = size;
       leaf.append(pairs(row.x || ""));
@@ -175,7 +177,7 @@
 
   const annotated = (told, title, data, home, address) => {
     const rows = withPaths(told, data, home);
-    const bytes = bytesOf(rows);
+    const bytes = bytesOf(told, rows);
     const list = listOf(rows);
     const panel = el("div", { class: "words", "aria-live": "polite" },
       el("p", { class: "muted" }, t("Point at bytes or fields, or walk through the fields with the arrow keys.")));
