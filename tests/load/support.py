@@ -20,7 +20,7 @@ from handfast import ClientAuth, aio
 from handfast.errors import HandfastError
 from tests.aio.support import MUTUAL, client_config, server_config
 from tests.sslcontext.pairs import OURS, client_context, server_context
-from tests.waiting import LIMIT, PAUSE
+from tests.waiting import LIMIT, PAUSE, TEST_LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
@@ -35,7 +35,10 @@ BACKLOG = 4096
 
 
 class Door(ABC):
-    """One way to TLS under asyncio, with mutual authentication if it is not left out."""
+    """One way to TLS under asyncio, with mutual authentication if it is not left out.
+
+    Thousands of handshakes in one process take their time: none is late before the test is.
+    """
 
     name: ClassVar[str]
     # Descriptors of a client and its server, together.
@@ -64,8 +67,10 @@ class Direct(Door):
     def __init__(self, files: Files, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3, *, mutual: bool = True) -> None:
         super().__init__(files, version, mutual=mutual)
         versions = [version.name.removeprefix("TLSv").replace("_", ".")]
-        self.server = server_config(client_auth=MUTUAL if mutual else ClientAuth.NONE, versions=versions)
-        self.client = client_config(versions=versions, anonymous=not mutual)
+        self.server = server_config(
+            client_auth=MUTUAL if mutual else ClientAuth.NONE, versions=versions, handshake_timeout=TEST_LIMIT
+        )
+        self.client = client_config(versions=versions, anonymous=not mutual, handshake_timeout=TEST_LIMIT)
 
     async def listen(self, answer: Callable[..., Awaitable[None]], **options: Any) -> asyncio.Server:
         return await aio.start_server(answer, "127.0.0.1", 0, self.server, backlog=BACKLOG, **options)
@@ -87,10 +92,12 @@ class Context(Door):
         self.client = self.over_buffers
 
     async def listen(self, answer: Callable[..., Awaitable[None]], **options: Any) -> asyncio.Server:
-        return await asyncio.start_server(answer, "127.0.0.1", 0, ssl=self.server, backlog=BACKLOG, **options)
+        options |= {"ssl": self.server, "ssl_handshake_timeout": TEST_LIMIT}
+        return await asyncio.start_server(answer, "127.0.0.1", 0, backlog=BACKLOG, **options)
 
     async def connect(self, port: int, **options: Any) -> Streams:
-        return await asyncio.open_connection("127.0.0.1", port, ssl=self.client, server_hostname="localhost", **options)
+        options |= {"ssl": self.client, "ssl_handshake_timeout": TEST_LIMIT}
+        return await asyncio.open_connection("127.0.0.1", port, server_hostname="localhost", **options)
 
 
 DOORS: list[type[Door]] = [Direct, Context]
