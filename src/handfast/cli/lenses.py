@@ -18,6 +18,7 @@ from handfast.files import append_private, create_private, errors_for
 from handfast.io.failure_log import address_text
 from handfast.lens.keylog import KeyLog
 from handfast.lens.outcome import Outcome
+from handfast.lens.page.story import Story
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
 from handfast.roles import Role
@@ -100,8 +101,8 @@ def ended(observers: list[Observer], error: BaseException) -> None:
         story.ended(error)
 
 
-def _stories(observers: list[Observer]) -> list[Any]:
-    return [one for one in observers if hasattr(one, "ended")]
+def _stories(observers: list[Observer]) -> list[Story]:
+    return [one for one in observers if isinstance(one, Story)]
 
 
 def open_page(html: Path | None, secrets: str | None, lang: str | None) -> PageFile | None:
