@@ -8,7 +8,7 @@ import pytest
 
 from handfast.events import Epoch, RecordSeen
 from handfast.lens.page.rows import Row, Uncovered, covered
-from handfast.lens.page.telling import told
+from handfast.lens.page.story_data import told
 from handfast.passive import decode
 from handfast.wire.fields import Kind
 from tests.lens.page.stories import scenario, story_of

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from handfast.lens.page.telling import told
+from handfast.lens.page.story_data import told
 from tests.certificates import require_peer
 from tests.lens.page.stories import scenario, story_of
 from tests.waiting import LIMIT

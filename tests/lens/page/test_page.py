@@ -17,7 +17,7 @@ import handfast.lens.page
 from handfast import limits
 from handfast.errors import CertificateRejected
 from handfast.events import MessageSeen, RecordSeen, SecretLevel
-from handfast.lens.page import words
+from handfast.lens.page import plain_words
 from handfast.lens.page.page import MARK, render
 from handfast.lens.page.rows import _SAID
 from handfast.lens.page.story import Story
@@ -172,7 +172,7 @@ def test_all_that_the_page_says_itself_is_there_in_chinese() -> None:
     said |= {one.sentence for sentences in _SAID.values() for one in sentences}
     said |= {f"{epoch} keys" for epoch in ("early data", "handshake", "application", "unknown")}
     said |= {f"verdict {code}" for code in CertificateRejected.catalogue}
-    assert said - words.chinese().keys() == set()
+    assert said - plain_words.chinese().keys() == set()
 
 
 def test_the_language_that_it_opens_in() -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from handfast import limits
 from handfast.lens.page.story import Story
-from handfast.lens.page.telling import told
+from handfast.lens.page.story_data import told
 from handfast.roles import Role
 from tests.lens.page.stories import scenario, story_of
 from tests.passive.test_same_stream import REFUSED, SCENARIOS

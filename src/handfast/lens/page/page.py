@@ -12,8 +12,8 @@ import json
 from typing import TYPE_CHECKING, Any, Literal
 
 from handfast import limits
-from handfast.lens.page import words
-from handfast.lens.page.telling import told
+from handfast.lens.page import plain_words
+from handfast.lens.page.story_data import told
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,7 +54,7 @@ class Page:
             parts.append(part)
         data = {
             "language": self._language,
-            "chinese": words.chinese(),
+            "chinese": plain_words.chinese(),
             "compared": compared,
             "connections": [_summary(story) for story in shown],
             "more": more + len(stories) - len(shown),

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.events import Epoch, SecretLevel
 from handfast.lens.dump import SESSION_FIELDS, halves
-from handfast.lens.page import words
+from handfast.lens.page import plain_words
 from handfast.registry import AlertDescription, ContentType
 from handfast.wire.alerts import Alert
 from handfast.wire.fields import Field, Kind, fields_of, fields_of_struct
@@ -55,7 +55,7 @@ class Row:
     lines: list[str] | None = None
     message: int | None = None
     continued: bool = False
-    said: tuple[words.Words, ...] = ()
+    said: tuple[plain_words.Words, ...] = ()
 
     @property
     def leaf(self) -> bool:
@@ -117,8 +117,8 @@ def of_protected(record: RecordSeen, size: int, explicit_nonce: int, *, aead: bo
     return rows
 
 
-def _say(sentence: str, section: str) -> tuple[words.Words, ...]:
-    return (words.Words(sentence, section),)
+def _say(sentence: str, section: str) -> tuple[plain_words.Words, ...]:
+    return (plain_words.Words(sentence, section),)
 
 
 _SAID = {
@@ -237,7 +237,7 @@ def _row(field: Field, shift: int = 0) -> Row:
         kind=field.kind,
         text=text,
         data=data,
-        said=words.of_field(field),
+        said=plain_words.of_field(field),
     )
 
 

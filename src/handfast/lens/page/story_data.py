@@ -26,8 +26,8 @@ from handfast.events import (
 )
 from handfast.lens import summary
 from handfast.lens.key_schedule import KeySchedule, Opened
+from handfast.lens.page import plain_words
 from handfast.lens.page import rows as row
-from handfast.lens.page import words
 from handfast.lens.page.graph import Graph, Node, digest_name, extract
 from handfast.lens.page.rows import Row
 from handfast.lens.page.story import CutRecord, Hidden, Story
@@ -66,7 +66,7 @@ class _Teller:
         self._schedule = KeySchedule()
         self._graph = Graph(self._schedule)
         self._items: list[dict[str, Any]] = []
-        self._words: dict[words.Words, int] = {}
+        self._words: dict[plain_words.Words, int] = {}
         self._messages = MESSAGES
         self._records: dict[tuple[Direction, int], _Record] = {}
         self._streams = {direction: _Stream() for direction in Direction}
@@ -102,16 +102,20 @@ class _Teller:
             "words": [list(key) for key in self._words],
         }
 
-    def _word(self, said: tuple[words.Words, ...]) -> list[int]:
+    def _word(self, said: tuple[plain_words.Words, ...]) -> list[int]:
         """The numbers of words in the list that all rows share."""
         return [self._words.setdefault(one, len(self._words)) for one in said if any(one)]
 
-    def _secret_words(self, node: Node) -> words.Words:
+    def _secret_words(self, node: Node) -> plain_words.Words:
         """Those of a secret; the section alone for a key, an IV and what else is made of one."""
-        said = words.of_secret(node.name, tls13=self._messages is MESSAGES)
-        return said if any(said) else words.Words("", "RFC 9846 7.3" if self._messages is MESSAGES else "RFC 5246 6.3")
+        said = plain_words.of_secret(node.name, tls13=self._messages is MESSAGES)
+        return (
+            said
+            if any(said)
+            else plain_words.Words("", "RFC 9846 7.3" if self._messages is MESSAGES else "RFC 5246 6.3")
+        )
 
-    def _about(self, *said: words.Words) -> dict[str, list[int]]:
+    def _about(self, *said: plain_words.Words) -> dict[str, list[int]]:
         return {"w": self._word(said)}
 
     def _take(self, one: Event | CutRecord | Secret | Hidden) -> None:
@@ -192,7 +196,7 @@ class _Teller:
     def _message(self, event: MessageSeen) -> None:
         message = event.message
         self._schedule.message(event)
-        said = words.of_declaration(type(message))
+        said = plain_words.of_declaration(type(message))
         number = len(self._said)
         told: dict[str, Any] = {
             "name": summary.name_of(message),
@@ -259,7 +263,7 @@ class _Teller:
 
     def _checked(self, event: Checked) -> dict[str, Any]:
         said: dict[str, Any] = {"k": "check", "d": str(event.direction), "what": event.what, "ok": event.ok}
-        said |= self._about(words.of_check(event.what))
+        said |= self._about(plain_words.of_check(event.what))
         said["covers"] = self._schedule.covered(event.content)
         step, formula = self._schedule.finished(event)
         if step is not None:
@@ -312,7 +316,7 @@ class _Teller:
             "name": row.alert_name(event.description),
             "fatal": event.description not in (0, 90) and event.level != AlertLevel.warning,
             "trusted": event.authenticated,
-            **self._about(*words.of_alert(event.description)),
+            **self._about(*plain_words.of_alert(event.description)),
         }
         if event.error is not None:
             why = f"{event.error.what} ({event.error.fault})"
