@@ -33,7 +33,12 @@ def structs() -> list[type[Struct]]:
 
 
 def event_kinds() -> list[type[events.Event]]:
-    return events.Event.__subclasses__()
+    return [cls for cls in events.Event.__subclasses__() if cls.__module__ == events.__name__]
+
+
+def registries() -> list[type[Registry]]:
+    """TLS's own: the key-holder's protocol, once it is imported, and tests have others."""
+    return [cls for cls in Registry.__subclasses__() if cls.__module__ == Registry.__module__]
 
 
 def tables() -> dict[str, Mapping[str, str] | Mapping[int, str]]:
@@ -59,7 +64,7 @@ def with_section() -> Iterator[tuple[str, Explained]]:
         yield f"{cls.__module__}.{cls.__name__}", explained.explained(cls)
     for title, table in tables().items():
         yield from ((f"{title}: {key!r}", split(text)) for key, text in table.items())
-    for registry in Registry.__subclasses__():
+    for registry in registries():
         for member in registry:
             for said in meanings.meanings(registry, member):
                 yield f"{registry.__name__}.{member.name}", said

@@ -23,7 +23,7 @@ from handfast.wire.explained import sentences
 from handfast.wire.extension_block import Extensions, OpaqueExtension
 from handfast.wire.fields import Field, fields_of
 from handfast.wire.messages import ClientHello
-from tests.sentences import all_sentences, event_kinds, structs, tables, with_section, without_section
+from tests.sentences import all_sentences, event_kinds, registries, structs, tables, with_section, without_section
 from tests.waiting import LIMIT
 from tests.wire.hellos import openssl_client_hello
 
@@ -57,7 +57,7 @@ def test_every_secret_alert_and_content_type_has_a_sentence() -> None:
     assert explained("an unknown one") == ("", "")
 
 
-@pytest.mark.parametrize("registry", Registry.__subclasses__(), ids=lambda registry: registry.__name__)
+@pytest.mark.parametrize("registry", registries(), ids=lambda registry: registry.__name__)
 def test_every_registered_number_means_something(registry: type[Registry]) -> None:
     # Those of messages and of extensions are the classes' own.
     forms = {cls.EXTENSION_TYPE for cls in structs() if issubclass(cls, ext.ExtensionBody)}
