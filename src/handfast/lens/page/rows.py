@@ -13,7 +13,7 @@ from handfast.events import Epoch, SecretLevel
 from handfast.lens.dump import SESSION_FIELDS, halves
 from handfast.lens.page import plain_words
 from handfast.registry import AlertDescription, ContentType
-from handfast.wire.alerts import Alert
+from handfast.wire import alerts
 from handfast.wire.fields import Field, Kind, fields_of, fields_of_struct
 from handfast.wire.records import RecordHeader
 
@@ -166,7 +166,7 @@ def of_content(record: RecordSeen, size: int, at: int, levels: frozenset[SecretL
     """The content of a record that holds no handshake messages; ``size`` is what it was before it was cut."""
     data = record.content
     if record.content_type == ContentType.alert:
-        return [_row(field, at) for field in fields_of_struct(data, Alert)]
+        return [_row(field, at) for field in fields_of_struct(data, alerts.Alert)]
     name = "content"
     if record.content_type == ContentType.change_cipher_spec:
         name = "change_cipher_spec"
