@@ -29,7 +29,9 @@ def _print_faults(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
 
 
 # What else there is, each in handfast/cli/certs_NAME.py.
-SUBCOMMANDS: dict[str, str] = {}
+SUBCOMMANDS = {
+    "show": "What files of certificates hold, and what will be refused, by whom and why.",
+}
 
 
 @click.command(
