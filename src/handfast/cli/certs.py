@@ -31,6 +31,7 @@ def _print_faults(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
 # What else there is, each in handfast/cli/certs_NAME.py.
 SUBCOMMANDS = {
     "show": "What files of certificates hold, and what will be refused, by whom and why.",
+    "check": "Whether a certificate would be accepted, offline, as a connection would judge.",
 }
 
 
