@@ -32,6 +32,8 @@ def _print_faults(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
 SUBCOMMANDS = {
     "show": "What files of certificates hold, and what will be refused, by whom and why.",
     "check": "Whether a certificate would be accepted, offline, as a connection would judge.",
+    "install": "A CA into the system's, the browsers' or Java's store; prints what it would do.",
+    "uninstall": "Undoes install.",
 }
 
 
