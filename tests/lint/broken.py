@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -18,20 +20,15 @@ from tests.trust.crafting import (
     ANY,
     CLIENT,
     DAY,
-    NOW,
     SERVER,
     Made,
     as_version_1,
     constraints,
     dns,
     eku,
-    intermediate,
-    make,
     new_key,
-    root,
     rsa_key,
     san,
-    server,
     usage,
     with_sha1,
 )
@@ -39,6 +36,9 @@ from tests.trust.crafting import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+# Other programs judge by the clock of this machine.
+NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+VALID = {"not_before": NOW - 30 * DAY, "not_after": NOW + 300 * DAY}
 LEAF = constraints(False)
 SIGNS = (usage("digital_signature"), True)
 ISSUES = (usage("key_cert_sign", "crl_sign"), True)
@@ -47,17 +47,22 @@ NAMELESS = x509.Name([x509.NameAttribute(x509.NameOID.ORGANIZATION_NAME, "lab")]
 UNKNOWN = x509.UnrecognizedExtension(x509.ObjectIdentifier("1.3.6.1.4.1.55555.1"), b"\5\0"), True
 
 
+_numbers = itertools.count()
+
+
 @dataclass(frozen=True)
 class Broken:
     """Certificates as they would be used.
 
     ``sent`` is what a server sends, leaf first, ``trusted`` the root, ``host`` what a client connects to. ``files`` are
-    looked at together; without any, ``sent`` in one file and the root in another are. ``purpose`` is given to the look.
+    looked at together; without any, ``sent`` in one file and the root in another are. ``key`` is the leaf's private
+    key. ``purpose`` is given to the look.
     """
 
     sent: tuple[bytes, ...]
     trusted: bytes
     host: str = "localhost"
+    key: Any = None
     files: tuple[bytes, ...] = ()
     purpose: str | None = None
 
@@ -66,18 +71,34 @@ class Broken:
         return self.files or (pem(*self.sent), pem(self.trusted))
 
 
+def make(subject: Any, issuer: Made | None, *extensions: crafting.Extension, **options: Any) -> Made:
+    return crafting.make(subject, issuer, *extensions, **(VALID | options))
+
+
+def root(subject: str, *extensions: crafting.Extension, **options: Any) -> Made:
+    return crafting.root(subject, *extensions, **(VALID | options))
+
+
+def intermediate(subject: str, issuer: Made) -> Made:
+    return crafting.intermediate(subject, issuer, **VALID)
+
+
+def server(issuer: Made | None, *extensions: crafting.Extension, **options: Any) -> Made:
+    return crafting.server(issuer, *extensions, **(VALID | options))
+
+
 def pem(*certificates: bytes) -> bytes:
     return b"".join(encode("CERTIFICATE", one) for one in certificates)
 
 
-def key_pem(made: Made) -> bytes:
-    encoded: bytes = made.key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+def key_pem(key: Any) -> bytes:
+    encoded: bytes = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
     return encoded
 
 
 @functools.cache
 def ca() -> Made:
-    return root()
+    return root("Root")
 
 
 @functools.cache
@@ -91,7 +112,7 @@ def leaf(*extensions: crafting.Extension, issuer: Made | None = None, **options:
 
 
 def of(made: Made, trusted: Made | None = None, **more: Any) -> Broken:
-    return replace(Broken(made.chain, (trusted or made).der), **more)
+    return replace(Broken(made.chain, (trusted or made).der, key=made.key), **more)
 
 
 def signing(*bits: str) -> Broken:
@@ -111,7 +132,7 @@ def named(*extensions: crafting.Extension, **options: Any) -> Broken:
 
 def below(*extensions: crafting.Extension, **options: Any) -> Broken:
     """A healthy leaf below a root with these extensions."""
-    return leaf(issuer=root("Odd Root", *extensions, **options))
+    return leaf(issuer=root(f"Odd Root {next(_numbers)}", *extensions, **options))
 
 
 def healthy() -> Broken:
@@ -124,28 +145,28 @@ def healthy_intermediate() -> Broken:
 
 def with_key(own: bool) -> Broken:
     made = server(ca())
-    return of(made, ca(), files=(pem(*made.chain), key_pem(made if own else server(ca()))))
+    return of(made, ca(), files=(pem(*made.chain), key_pem(made.key if own else new_key())))
 
 
 def _missing_intermediate() -> Broken:
     middle = intermediate("Middle", ca())
     made = server(middle)
     alone = pem(made.der), pem(middle.der), pem(ca().der)
-    return Broken((made.der,), ca().der, files=alone)
+    return Broken((made.der,), ca().der, key=made.key, files=alone)
 
 
 def _order(*positions: int) -> Broken:
     made = server(intermediate("Lower", intermediate("Upper", ca())))
-    return Broken(tuple(made.chain[position] for position in positions), ca().der)
+    return Broken(tuple(made.chain[position] for position in positions), ca().der, key=made.key)
 
 
 def _root_sent() -> Broken:
     made = server(ca())
-    return Broken((made.der, ca().der), ca().der)
+    return Broken((made.der, ca().der), ca().der, key=made.key)
 
 
 def _twin() -> Broken:
-    made = server(root())
+    made = server(root("Root"))
     return of(made, ca())
 
 
@@ -185,7 +206,7 @@ def _malformed() -> Broken:
     good = server(ca())
     # A second subjectAltName: the parser refuses what comes twice.
     encoded = good.der.replace(bytes.fromhex("551d25"), bytes.fromhex("551d11"))
-    return Broken((encoded,), ca().der)
+    return Broken((encoded,), ca().der, key=good.key)
 
 
 def _critical_identifier() -> Broken:

@@ -9,9 +9,8 @@ from handfast.lint.certificate_checks import Case
 from handfast.lint.contents import read
 from handfast.lint.report import Report, look
 from handfast.x509.purpose import Purpose
-from tests.trust.crafting import NOW
 
-from .broken import BESIDE, BROKEN, HEALTHY, Broken
+from .broken import BESIDE, BROKEN, HEALTHY, NOW, Broken
 
 
 def report_on(broken: Broken) -> Report:

@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-HANDFAST, OPENSSL, PYTHON, PYTHON_313 = "handfast", "openssl", "python", "python-3.13"
+HANDFAST, OPENSSL, PYTHON, PYTHON_312, PYTHON_313 = "handfast", "openssl", "python", "python-3.12", "python-3.13"
 GO, JAVA, NODE, GNUTLS, CHROMIUM, APPLE = "go", "java", "node", "gnutls", "chromium", "apple"
 
 REFUSERS = {
     HANDFAST: "handfast",
     OPENSSL: "OpenSSL (curl, nginx)",
     PYTHON: "Python",
+    PYTHON_312: "Python up to 3.12",
     PYTHON_313: "Python 3.13 and newer",
     GO: "Go",
     JAVA: "Java",
@@ -42,7 +43,6 @@ class Rule(NamedTuple):
 
 _REISSUE = "have it issued anew with "
 _NEW_KEY = "make a new key: ECDSA P-256, or RSA of 2048 bits and more"
-_FROM_A_CA = "have it issued by a CA: handfast certs NAME makes one"
 
 RULES: dict[str, Rule] = {
     # Dates
@@ -120,8 +120,8 @@ RULES: dict[str, Rule] = {
     ),
     "self_signed_leaf": Rule(
         "it signs itself and is no CA, so that not all take it even where it is trusted",
-        (NODE, CHROMIUM),
-        f"{_FROM_A_CA}; Python refuses it too until 3.12",
+        (PYTHON_312, NODE, CHROMIUM),
+        "have it issued by a CA: handfast certs NAME makes one",
     ),
     # The form of certificates
     "no_authority_key_identifier": Rule(
