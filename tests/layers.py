@@ -46,6 +46,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "config": "what a connection is told before it starts",
+        "lint": "what files of certificates hold, and what will be refused",
         "reload": "credentials, roots and lists that are read anew",
     },
     {

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from handfast.cli import options, ui
+from handfast.cli import groups, ui
 from handfast.crypto.new_keys import KEY_KINDS
 from handfast.errors import bad_option
 from handfast.pki.authority import CertificateAuthority
@@ -28,8 +28,18 @@ def _print_faults(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
     ctx.exit()
 
 
+# What else there is, each in handfast/cli/certs_NAME.py.
+SUBCOMMANDS = {
+    "show": "What files of certificates hold, and what will be refused, by whom and why.",
+    "check": "Whether a certificate would be accepted, offline, as a connection would judge.",
+    "install": "A CA into the system's, the browsers' or Java's store; prints what it would do.",
+    "uninstall": "Undoes install.",
+}
+
+
 @click.command(
-    cls=options.Verb,
+    cls=groups.VerbGroup,
+    subcommands=SUBCOMMANDS,
     examples=(
         "handfast certs localhost 127.0.0.1",
         "handfast certs api.internal spiffe://corp.example/api --client alice --dir pki",

@@ -60,9 +60,23 @@ def public_key_of(private_key: PrivateKey) -> PublicKey:
 
 def public_key_info_of(private_key: PrivateKey) -> bytes:
     """The public half as a DER SubjectPublicKeyInfo; an RSA key's says rsaEncryption. RFC 5280 4.1.2.7."""
+    return public_key_info(private_key)
+
+
+def public_half(data: bytes, *, path: str, password: Password | None = None) -> bytes:
+    """The public half (DER SubjectPublicKeyInfo) of the first private key in ``data``, of any kind and strength.
+
+    Raises ConfigError no_key, bad_key, password_needed, password_wrong, unsupported_key.
+    """
+    return public_key_info(_load(data, path, password))
+
+
+def public_key_info(private_key: object) -> bytes:
+    """The public half of a private key of ``cryptography``, of any kind, as a DER SubjectPublicKeyInfo."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    return private_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    public: bytes = private_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
+    return public
 
 
 def resolved(password: Password | None) -> bytes | None:

@@ -1,0 +1,47 @@
+"""Each rule finds its certificate, and healthy ones give nothing."""
+
+from __future__ import annotations
+
+import pytest
+
+from handfast.lint import REFUSERS, RULES
+from handfast.lint.certificate_checks import Case
+from handfast.lint.contents import read
+from handfast.lint.report import Report, look
+from handfast.x509.purpose import Purpose
+
+from .broken import BESIDE, BROKEN, HEALTHY, NOW, Broken
+
+
+def report_on(broken: Broken) -> Report:
+    named = enumerate(broken.contents)
+    items = tuple(item for number, data in named for item in read(data, f"file{number}.pem"))
+    return look(items, Case(NOW, Purpose(broken.purpose) if broken.purpose else None))
+
+
+def test_every_rule_has_a_broken_certificate() -> None:
+    assert list(BROKEN) == list(RULES)
+
+
+@pytest.mark.parametrize("code", BROKEN)
+def test_a_rule_finds_its_certificate_and_nothing_else(code: str) -> None:
+    report = report_on(BROKEN[code]())
+    assert {finding.code for finding in report.findings} == {code} | BESIDE.get(code, set())
+    assert report.is_refused is bool(RULES[code].refused_by)
+    for finding in report.findings:
+        assert finding.explanation.isprintable()
+        assert finding.advice == RULES[finding.code].advice
+        assert finding.refused_by == RULES[finding.code].refused_by
+
+
+@pytest.mark.parametrize("name", HEALTHY)
+def test_healthy_certificates_give_nothing(name: str) -> None:
+    report = report_on(HEALTHY[name]())
+    assert report.findings == ()
+    assert not report.is_refused
+
+
+def test_the_table_names_known_programs() -> None:
+    for rule in RULES.values():
+        assert set(rule.refused_by) <= set(REFUSERS)
+        assert rule.source in ("measured", "documented")
