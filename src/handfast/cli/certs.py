@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from handfast.cli import options, ui
+from handfast.cli import groups, ui
 from handfast.crypto.new_keys import KEY_KINDS
 from handfast.errors import bad_option
 from handfast.pki.authority import CertificateAuthority
@@ -28,8 +28,13 @@ def _print_faults(ctx: click.Context, _parameter: click.Parameter, wanted: bool)
     ctx.exit()
 
 
+# What else there is, each in handfast/cli/certs_NAME.py.
+SUBCOMMANDS: dict[str, str] = {}
+
+
 @click.command(
-    cls=options.Verb,
+    cls=groups.VerbGroup,
+    subcommands=SUBCOMMANDS,
     examples=(
         "handfast certs localhost 127.0.0.1",
         "handfast certs api.internal spiffe://corp.example/api --client alice --dir pki",
