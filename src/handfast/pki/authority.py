@@ -43,6 +43,21 @@ if TYPE_CHECKING:
     from handfast.crypto.private_keys import Password
     from handfast.crypto.signatures import PrivateKey
 
+__all__ = [
+    "BACKDATE",
+    "CA_DAYS",
+    "DEFAULT_KEY",
+    "LEAF_DAYS",
+    "LEAF_USAGE",
+    "CertificateAuthority",
+    "CertificateChain",
+    "Issued",
+    "Purpose",
+    "certificate_der",
+    "certificate_pem",
+    "new_key",
+]
+
 Purpose: TypeAlias = Literal["server", "client", "ca"]
 
 # A private CA gets into trust stores and is forgotten there: a year bounds that, and outlives four rounds of leaves.
@@ -175,7 +190,9 @@ class CertificateAuthority:
     ) -> CertificateAuthority:
         """A CA below this one. ``path_length`` 0: it signs leaves and no further CAs."""
         template = self._as_ca(self._template(name, new_key(key), days, until, subject), path_length)
-        template = replace(template, name_constraints=constraints.name_constraints(constrain))
+        # Those of the CA above hold anyway; repeated, they are known to who has this certificate alone.
+        bounds = constraints.name_constraints(constrain) or constraints.of(self.certificate)
+        template = replace(template, name_constraints=bounds)
         certificate = self.sign(template)
         chain = (certificate, *self.chain)
         return CertificateAuthority(certificate, template.private_key, chain=chain, now=self._now)

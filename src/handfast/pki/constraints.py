@@ -36,15 +36,16 @@ def name_constraints(permitted: Iterable[str]) -> x509.NameConstraints | None:
 
 def violated(cas: Iterable[x509.Certificate], names: Sequence[x509.GeneralName]) -> x509.GeneralName | None:
     """The first of the names that the constraints of one of the CAs do not permit, or None."""
-    for ca in cas:
-        try:
-            constraints = ca.extensions.get_extension_for_class(x509.NameConstraints).value
-        except x509.ExtensionNotFound:
-            continue
-        for name in names:
-            if not _permits(constraints, name):
-                return name
-    return None
+    bounds = [found for found in map(of, cas) if found is not None]
+    return next((name for name in names if not all(_permits(one, name) for one in bounds)), None)
+
+
+def of(ca: x509.Certificate) -> x509.NameConstraints | None:
+    """The constraints that a CA's certificate holds, or None."""
+    try:
+        return ca.extensions.get_extension_for_class(x509.NameConstraints).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _subtree(text: str) -> x509.GeneralName:
