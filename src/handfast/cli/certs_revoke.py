@@ -39,7 +39,7 @@ REASONS = {
     "--serial", multiple=True, metavar="HEX", help="A serial number, of a certificate that is lost; repeatable."
 )
 @ca_options.signing_options
-@click.option("--reason", type=click.Choice(list(REASONS)), help="Why. Default: none is told.")
+@click.option("--reason", type=click.Choice(list(REASONS)), metavar="REASON", help=f"Why: {', '.join(REASONS)}.")
 @options.together(*ca_options.crl_options())
 def command(
     certificates: tuple[Path, ...],
