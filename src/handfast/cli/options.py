@@ -37,6 +37,10 @@ GROUPS = {
     "What is read": ("hexadecimal", "interface", "read_keylog"),
     "Which connections": ("host", "port", "sni", "subject", "failed"),
     "What is written": ("write", "no_secrets"),
+    "What is made": ("directory", "client", "server", "intermediate", "csr", "purpose", "request", "replace"),
+    "Which CA": ("ca", "ca_key", "ca_password_file", "ca_name", "constrain", "destroy_ca_key"),
+    "What certificates say": ("fields", "key_type", "days", "until"),
+    "How keys are kept": ("new_key_password_file", "p12", "p12_password_file", "combined"),
     "Request": ("method", "data", "headers", "include", "fail", "output", "max_time"),
     "Where to": ("servername", "connect_to", "proxy", "listen"),
     "Whom to trust": (

@@ -6,7 +6,7 @@ Nothing here prompts: a password is given or it is not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
@@ -35,6 +35,14 @@ def load_private_key(data: bytes, *, path: str, password: Password | None = None
     password_needed, password_wrong, unsupported_key, weak_key.
     """
     return checked_private_key(_load(data, path, password), path)
+
+
+def load_signing_key(data: bytes, *, path: str, password: Password | None = None) -> PrivateKey:
+    """As `load_private_key`, for a key that signs certificates, which may also be ML-DSA."""
+    from handfast.crypto import new_keys
+
+    key = _load(data, path, password)
+    return cast("PrivateKey", key) if new_keys.is_ml_dsa(key) else checked_private_key(key, path)
 
 
 def checked_private_key(key: object, path: str) -> PrivateKey:
