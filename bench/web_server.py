@@ -1,7 +1,8 @@
 """uvicorn behind one of its doors, a child of `make bench-web`.
 
-Run as ``python -m bench.web_server DOOR LOOP HTTP KIND DIRECTORY``, it answers each line on stdin by one: the first with its port, others with the nanoseconds that its process has spent on
-its core (``time``), or with the KiB that are its own and nobody else's (``memory``). It ends with stdin.
+Run as ``python -m bench.web_server DOOR LOOP HTTP KIND DIRECTORY``, it answers each line on stdin by one: ``port`` with
+its port, ``time`` with the nanoseconds that its process has spent on its core, ``memory`` with the KiB that are its own
+and nobody else's. It ends with stdin.
 """
 
 from __future__ import annotations

@@ -18,8 +18,8 @@ from handfast.contrib.sources import ConfigSource, ContextSource, config_of, con
 from handfast.engine import ServerConfig, ServerConnection
 from handfast.errors import bad_option
 from handfast.io.aio.ends import ServerProtocol
+from handfast.io.aio.joining import JoiningTransport
 from handfast.io.aio.setup import Setup, refuse_deferred
-from handfast.io.aio.transport import TLSTransport
 from handfast.io.arguments import check_seconds, observed
 
 if TYPE_CHECKING:
@@ -138,20 +138,11 @@ class ConnectionConfig:
         return getattr(self._config, name)
 
 
-class _Link(ServerProtocol):
-    """A server's end whose transport answers what uvicorn asks of ssl's."""
+class _Transport(JoiningTransport):
+    """uvicorn says https where there is an ``sslcontext``, and asks the ``ssl_object`` for the ALPN name.
 
-    __slots__ = ()
-
-    def __init__(
-        self, setup: Setup, connection: Callable[[Any], ServerConnection], protocol: asyncio.BaseProtocol
-    ) -> None:
-        super().__init__(setup, connection, protocol)
-        self.transport = _Transport(self, protocol)
-
-
-class _Transport(TLSTransport):
-    """uvicorn says https where there is an ``sslcontext``, and asks the ``ssl_object`` for the ALPN name."""
+    It writes the head and the body of an answer one by one. ASGI lets a server keep the head until the body is there.
+    """
 
     __slots__ = ()
 
@@ -159,6 +150,14 @@ class _Transport(TLSTransport):
         if name in ("sslcontext", "ssl_object"):
             return OfSslObject(self.info)
         return super().get_extra_info(name, default)
+
+
+class _Link(ServerProtocol):
+    """A server's end whose transport answers what uvicorn asks of ssl's."""
+
+    __slots__ = ()
+
+    _transport_class = _Transport
 
 
 class OfSslObject:
