@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from handfast import limits
 from handfast.contrib.asgi import Application, WithPeer, info_or_none
+from handfast.contrib.joined_writes import joining
 from handfast.contrib.sources import ConfigSource, ContextSource, config_of, context_of, to_pickle
 from handfast.engine import ServerConfig, ServerConnection
 from handfast.errors import bad_option
@@ -202,10 +203,25 @@ class _Aware:
     """Makes the protocol that uvicorn would make, with an application that knows its connection."""
 
     def __init__(self, protocol: Callable[..., Any]) -> None:
-        self._protocol = protocol
+        self._protocol = joining(protocol)
 
     def __call__(self, *, config: Any, **others: Any) -> asyncio.Protocol:
         app = WithPeer(config.loaded_app, lambda: None)
         protocol: Any = self._protocol(config=ConnectionConfig(config, app), **others)
-        app.find = lambda: info_or_none(protocol.transport)
+        app.find = _Finder(protocol)
         return cast(asyncio.Protocol, protocol)
+
+
+class _Finder:
+    """What is known of the connection of a protocol of uvicorn's, which has one transport for all its life."""
+
+    __slots__ = ("_info", "_protocol")
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self._info: ConnectionInfo | None = None
+
+    def __call__(self) -> ConnectionInfo | None:
+        if self._info is None:
+            self._info = info_or_none(self._protocol.transport)
+        return self._info
