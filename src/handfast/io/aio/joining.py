@@ -24,11 +24,11 @@ class JoiningTransport(TLSTransport):
     small piece has not left while the program keeps the loop from going on.
     """
 
-    __slots__ = ("_later",)
+    __slots__ = ("_first", "_later")
 
     def __init__(self, below: Below, protocol: asyncio.BaseProtocol) -> None:
         super().__init__(below, protocol)
-        # Set while a write waits in the queue though there is room below.
+        self._first = b""
         self._later: asyncio.Handle | None = None
 
     def write(self, data: Buffer) -> None:
@@ -36,7 +36,7 @@ class JoiningTransport(TLSTransport):
         if self._later is not None:
             self._write_behind(data)
         elif type(data) is bytes and 0 < len(data) <= limits.JOINED_WRITE and self._may_wait():
-            self._queue.add(data)
+            self._first = data
             self._later = self._below.loop.call_soon(self._send_waiting)
         else:
             super().write(data)
@@ -46,20 +46,37 @@ class JoiningTransport(TLSTransport):
         return self._below.has_room and self._high >= limits.JOINED_WRITE and not self._closing and not self._eof
 
     def _write_behind(self, data: Buffer) -> None:
-        """Another write waits, unless the connection failed meanwhile."""
-        if type(data) is bytes and self._queue.size:
-            self._queue.add(data)
-            self._send_waiting()
-        else:
+        if type(data) is not bytes or self._closing:
             self._send_waiting()
             super().write(data)
+            return
+        first = self._take_waiting()
+        if len(data) <= limits.JOINED_WRITE:
+            super().write(first + data)
+        else:
+            self._queue.add(first)
+            self._queue.add(data)
+            self.on_room()
 
-    def _send_waiting(self) -> None:
+    def _take_waiting(self) -> bytes:
         if self._later is not None:
             self._later.cancel()
             self._later = None
-            if self._queue.size:
-                self.on_room()
+        first, self._first = self._first, b""
+        return first
+
+    def _send_waiting(self) -> None:
+        if first := self._take_waiting():
+            super().write(first)
+
+    def get_write_buffer_size(self) -> int:
+        """As the base's."""
+        return len(self._first) + super().get_write_buffer_size()
+
+    def stop_writing(self) -> None:
+        """As the base's."""
+        self._take_waiting()
+        super().stop_writing()
 
     def write_eof(self) -> None:
         """As the base's."""
