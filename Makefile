@@ -10,6 +10,7 @@
 # make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
+# make bench-web     what a request costs uvicorn behind ssl and behind each of our doors; writes bench-web-results.json
 # make bench-captures   decoding captures, beside tshark and others
 # make fuzz-captures  mutated captures for FUZZ_SECONDS=60: no exception, no growth; led by atheris where there are wheels
 # make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
@@ -33,7 +34,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-captures fuzz-captures chart budget format pin clean
+.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-web bench-captures fuzz-captures chart budget format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -82,6 +83,12 @@ bench: $(READY)-test
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/bench.txt || \
 		echo 'handfast: warning: not all of requirements/bench.txt could be installed' >&2
 	@$(RUN) bench.run
+
+# With uvloop where there is a wheel of it.
+bench-web: $(READY)-frameworks
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/bench.txt || \
+		echo 'handfast: warning: not all of requirements/bench.txt could be installed' >&2
+	@$(RUN) bench.web
 
 # Beside tshark, ssldump and scapy, where they are installed.
 bench-captures: $(READY)-test

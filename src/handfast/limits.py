@@ -209,6 +209,10 @@ MIN_FRAGMENT = 64
 # they save, in memory and in time.
 SEAL_STEP = 64 * 1024
 
+# The most that a transport which joins writes lets wait for the next one. The head of an answer is no longer; to copy
+# more costs as much as to send it by itself.
+JOINED_WRITE = 4 * 1024
+
 # A remote key-holder (docs/keyholder.md). The most that a request can hold is a client's whole handshake of TLS 1.2,
 # with room for the length around it; the longest signature is RSA's; and what stands around each in its frame.
 HOLDER_CONTENTS = MAX_HANDSHAKE_BYTES + 16

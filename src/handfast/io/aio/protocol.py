@@ -24,7 +24,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from handfast import limits
 from handfast.engine import HandshakeDone, PeerAuthenticated, PeerClosed, ServerConnection
@@ -62,14 +62,16 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "transport",
     )
 
+    _transport_class: ClassVar = TLSTransport
     connection: Connection
     tcp: asyncio.Transport
+    transport: TLSTransport
 
     def __init__(self, setup: Setup, connection: Callable[[Any], Connection], protocol: asyncio.BaseProtocol) -> None:
         """``connection`` makes the engine's, given the peer's address."""
         self._setup = setup
         self._make_connection = connection
-        self.transport = TLSTransport(self, protocol)
+        self.transport = self._transport_class(self, protocol)
         self._stage = Stage.NEW
         self._error: Exception | None = None
         self._answering: asyncio.Future[object] | None = None
