@@ -169,11 +169,9 @@ def _config(
     config = ServerConfig(credentials=identity, client_auth=mode, **settings)
     if require_later and ProtocolVersion.TLS13 not in config.enabled_versions:
         raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
-    if isinstance(config.verifier, ReloadingVerifier):
-        reloading = (*reloading, config.verifier)
-    return (
-        (replace(config, client_auth=ClientAuth.NONE), reloading, mode) if require_later else (config, reloading, None)
-    )
+    trust = (config.verifier,) if isinstance(config.verifier, ReloadingVerifier) else ()
+    at_once, later = (ClientAuth.NONE, mode) if require_later else (mode, None)
+    return replace(config, client_auth=at_once), (*reloading, *trust), later
 
 
 def _files(www: Path | None, cert: tuple[Path, ...], key: tuple[str, ...]) -> dict[str, Any]:

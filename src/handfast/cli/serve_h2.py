@@ -2,7 +2,7 @@
 
 What has come is taken first, streams that were reset again included, then requests are answered, then bodies are sent
 in turns, a frame of each, as far as the client's windows go; between two rounds whatever came meanwhile is taken. So no
-stream waits for another one, and an answer that nobody wants any more is not made.
+stream waits for another one, and an answer that is no longer wanted is not made.
 
 A client is held to limits: of streams, of header bytes (h2 keeps both), of bytes that are held for it, of time, and of
 frames that cost us something and it nothing. Who crosses one of the last two loses the connection, with GOAWAY.

@@ -29,6 +29,12 @@ if TYPE_CHECKING:
 _INDEX = "index.html"
 # Not the system's table: a file has one type, wherever it is served.
 _TYPES = MimeTypes(filenames=())
+# ... nor by whichever Python: what some of them lack, or name as it was named before RFC 9239.
+for _ending, _kind in {
+    ".js": "text/javascript", ".mjs": "text/javascript", ".md": "text/markdown", ".wasm": "application/wasm",
+    ".webp": "image/webp", ".avif": "image/avif", ".woff": "font/woff", ".woff2": "font/woff2",
+}.items():  # fmt: skip
+    _TYPES.add_type(_kind, _ending)
 _RANGE = re.compile(r"bytes=(\d{0,18})-(\d{0,18})", re.ASCII)
 _NOT_FOUND = Reply(404, b"there is no such file\n")
 _OPEN = os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK
@@ -60,7 +66,7 @@ class Files:
             return _NOT_FOUND
         is_folder = request.path.endswith("/")
         path = self.root.joinpath(*names)
-        if not is_folder and path.is_dir() and self._within(path / _INDEX) is not None:
+        if not is_folder and os.path.isdir(path) and self._within(path / _INDEX) is not None:
             # Made of the parts, as a path that begins with // would lead to another host.
             where = "/" + "".join(f"{quote(name)}/" for name in names)
             return Reply(301, f"{where}\n".encode(), headers=[("location", where)])
