@@ -163,9 +163,27 @@ MAX_LOG_LINE = 8192
 LOGGED_FAILURES_AT_ONCE = 20
 LOGGED_FAILURES_PER_SECOND = 2.0
 
-# The HTTP of the commands: a request body held in memory, and how long a client may be silent between requests.
+# The HTTP of the commands: a request body held in memory, and the head of a request, as text and with what HPACK counts
+# for each field; nginx takes 32 KiB, Apache and h11 half of that.
 HTTP_BODY = 1024 * 1024
+HTTP_HEAD = 16 * 1024
+# How long a client may take, from the end of an answer, until the head of its next request is there, however slowly it
+# sends; then for a body; and to take 16 KiB of an answer, or the rest of it, over HTTP/2, where it says when it takes.
 HTTP_IDLE_TIMEOUT = 30.0
+HTTP_BODY_TIMEOUT = 60.0
+HTTP2_STALL_TIMEOUT = 30.0
+# HTTP/2: streams at once of one connection (RFC 9113 6.5.2 recommends at least 100), and bytes of bodies of all of them
+# that are held, of requests and of answers made of these.
+HTTP2_STREAMS = 100
+HTTP2_BODIES = 4 * HTTP_BODY
+# ... streams that a client resets, or has us reset, before they are answered (CVE-2023-44487, CVE-2025-8671): so many
+# at once, then so many per second; a browser that leaves a page resets all it had asked for.
+HTTP2_RESETS_AT_ONCE = 200
+HTTP2_RESETS_PER_SECOND = 20.0
+# ... and frames that ask for nothing: SETTINGS, PING, PRIORITY, empty DATA, windows for no answer (CVE-2019-9512,
+# 9515, 9518).
+HTTP2_IDLE_FRAMES_AT_ONCE = 500
+HTTP2_IDLE_FRAMES_PER_SECOND = 50.0
 # Connections `handfast serve` handles at once; the next ones wait in the listen queue.
 SERVE_CONNECTIONS = 128
 

@@ -17,7 +17,7 @@ import pytest
 
 from handfast.cli import main
 from handfast.cli.lenses import Lenses
-from handfast.cli.serve import Server
+from handfast.cli.server import Server
 from handfast.engine import ClientAuth
 from handfast.io import sockets
 from handfast.roles import Role

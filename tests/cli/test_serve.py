@@ -15,7 +15,7 @@ from handfast import limits
 from handfast.cli import http
 from handfast.cli.http import Request
 from handfast.cli.lenses import Lenses
-from handfast.cli.serve import Server, answer, listener_for
+from handfast.cli.server import Server, answer, listener_for
 from handfast.engine import ClientAuth, ConnectionInfo
 from handfast.roles import Role
 from tests import certificates
@@ -120,12 +120,12 @@ def test_the_program(run, pki):
     server.terminate()
     finish(server)
     # Each connection has a thread of its own, and a refused one waits a while for its peer before it tells.
-    said.sort(key=lambda line: ("plain HTTP" in line, "sent no certificate" in line, line.endswith(" 200\n")))
+    said.sort(key=lambda line: ("plain HTTP" in line, "sent no certificate" in line, " 200 " in line))
     assert good.out.startswith("You are CN=alice")
     assert refused.is_error(1, "certificate_required")
     assert re.match(r"handfast: 127\.0\.0\.1:\d+: mutual TLS 1\.3 OK: client CN=alice,O=handfast \(issuer", said[0])
     stamp = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
-    assert re.fullmatch(rf"handfast: 127\.0\.0\.1:\d+: {stamp} GET / 200\n", said[1])
+    assert re.fullmatch(rf"handfast: 127\.0\.0\.1:\d+: {stamp} GET / 200 CN=alice,O=handfast\n", said[1])
     assert re.match(r"handfast: warning: 127\.0\.0\.1:\d+: handshake failed .*sent no certificate", said[2])
     assert {line.split()[0] for line in lines if re.match(r"\d+ \d+ ", line)} == {"1", "2", "3"}
 
@@ -306,7 +306,8 @@ def test_the_access_log_says_what_was_answered(run, pki):
             run("connect", f"https://localhost:{port}{arguments[0]}", *pki.trust, *arguments[1:])
         listener.close()
         running.join()
-    assert [line.split("Z ")[1] for line in said] == ["GET /nowhere 404", "POST /print 200", "HEAD /whoami?q=%1b 200"]
+    answered = ["GET /nowhere 404 -", "POST /print 200 -", "HEAD /whoami?q=%1b 200 -"]
+    assert [line.split("Z ")[1] for line in said] == answered
     assert all(re.match(r"127\.0\.0\.1:\d+: \d{4}-\d\d-\d\dT", line) for line in said)
 
 
@@ -325,14 +326,16 @@ def test_what_is_no_request_is_in_the_access_log_too():
 
 
 def test_a_protocol_that_is_not_spoken_is_not_offered(run, pki):
-    assert run("serve", *pki.server, "--alpn", "h2", "--listen", "x").is_error(2, "--listen")
-    assert run("serve", *pki.server, "--alpn", "h2").is_error(2, "--alpn", "http/1.1 only, not h2")
-    server = start("serve", *pki.server, "--alpn", "h2,http/1.1", "--listen", "127.0.0.1:0")
+    assert run("serve", *pki.server, "--alpn", "spdy/3", "--listen", "x").is_error(2, "--listen")
+    assert run("serve", *pki.server, "--alpn", "spdy/3").is_error(2, "--alpn", "http/1.1 only, not spdy/3")
+    later = run("serve", *pki.server, "--alpn", "h2", "--require-later")
+    assert later.is_error(2, "--alpn", "http/1.1 only, not h2")
+    server = start("serve", *pki.server, "--alpn", "spdy/3,http/1.1", "--listen", "127.0.0.1:0")
     assert server.stdout is not None
     address = re.fullmatch(r"Serving on https://(.*)/ \(Ctrl-C ends\)\n", server.stdout.readline())
     assert address
     context = ssl.create_default_context(cafile=pki.ca)
-    context.set_alpn_protocols(["h2", "http/1.1"])
+    context.set_alpn_protocols(["spdy/3", "http/1.1"])
     port = int(address[1].rpartition(":")[2])
     with (
         socket.create_connection(("127.0.0.1", port)) as sock,
@@ -340,4 +343,4 @@ def test_a_protocol_that_is_not_spoken_is_not_offered(run, pki):
     ):
         assert tls.selected_alpn_protocol() == "http/1.1"
     server.terminate()
-    assert "--alpn: h2 is not offered" in finish(server).err
+    assert "--alpn: spdy/3 is not offered" in finish(server).err

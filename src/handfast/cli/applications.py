@@ -12,7 +12,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
-from handfast.cli import http, ui, verdict_words
+from handfast.cli import http, ui, verdict_words, whoami
+from handfast.contrib.asgi import connection_info
 from handfast.errors import bad_option
 from handfast.events import HandshakeComplete
 from handfast.io.failure_log import address_text
@@ -129,7 +130,9 @@ class _AccessLog:
                 query = scope["query_string"].decode("latin-1")
                 target = scope.get("raw_path", b"").decode("latin-1") + ("?" + query if query else "")
                 status = statuses[message["type"]](message)
-                ui.note(http.access_line(client, scope.get("method", "GET"), target, status))
+                info = connection_info(scope)
+                who = "-" if info is None else whoami.in_log(info)
+                ui.note(http.access_line(client, scope.get("method", "GET"), target, status, who))
             await send(message)
 
         await self._app(scope, receive, log if scope["type"] in ("http", "websocket") else send)

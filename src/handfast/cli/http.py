@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 
 import h11
 
@@ -49,19 +51,62 @@ class Request:
         return self.target.partition("?")[0]
 
 
+class BodyCut(Exception):
+    """What is sent as a body has become shorter than it was when its length was told."""
+
+
+class Body:
+    """A part of a file that is sent as the body of a reply: ``left`` bytes from where the file stands."""
+
+    def __init__(self, file: BinaryIO, left: int) -> None:
+        self._file = file
+        self.left = left
+
+    def read(self, most: int) -> bytes:
+        """The next bytes, at most so many; b"" at the end. Raises BodyCut."""
+        wanted = min(most, self.left)
+        data = self._file.read(wanted)
+        if wanted and not data:
+            raise BodyCut
+        self.left -= len(data)
+        return data
+
+    def close(self) -> None:
+        self._file.close()
+
+
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What a server answers; content-length is added to the headers."""
+    """What a server answers; content-type and content-length are added to ``headers`` where there is a content_type.
+
+    ``file`` stands in for ``body``, and can be sent once.
+    """
 
     status: int
-    body: bytes
+    body: bytes = b""
     content_type: str = "text/plain; charset=utf-8"
+    headers: Headers = field(default_factory=list)
+    file: Body | None = None
+
+    def opened(self) -> Body:
+        """The body, to be read once."""
+        return self.file or Body(io.BytesIO(self.body), len(self.body))
+
+    def fields(self) -> Headers:
+        """All headers."""
+        if not self.content_type:
+            return list(self.headers)
+        length = len(self.body) if self.file is None else self.file.left
+        return [("content-type", self.content_type), ("content-length", str(length)), *self.headers]
 
 
-def access_line(client: str, method: str, target: str, status: int) -> str:
-    """A line of an access log: who, when, what, and how it was answered. What the client chose is escaped."""
+def access_line(client: str, method: str, target: str, status: int, who: str = "-") -> str:
+    """A line of an access log: where from, when, what, how it was answered, and who.
+
+    ``who`` is escaped already, and stands last since it may hold spaces; what the client chose is escaped here.
+    """
     asked = f"{escape(method, limits.MAX_PEER_TEXT)} {escape(target, limits.MAX_PEER_TEXT)}"
-    return f"{client}: {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {asked} {status}"
+    return f"{client}: {datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ} {asked} {status} {who}"
 
 
 def reached(listening: Any, client: Any) -> tuple[str, int]:
@@ -107,36 +152,49 @@ def _response(stream: Stream, connection: h11.Connection) -> Iterator[h11.Inform
                 return
 
 
+def as_fast_as_it_likes(_seconds: float) -> None:
+    """For streams whose other side is given any time."""
+
+
 def serve(
-    stream: Stream, answer: Callable[[Request], Reply], log: Callable[[str, str, int], object] | None = None
+    stream: Stream,
+    answer: Callable[[Request], Reply],
+    log: Callable[[str, str, int], object] | None = None,
+    *,
+    allow: Callable[[float], object] = as_fast_as_it_likes,
 ) -> None:
     """Answer the requests of one connection until the client or an error ends it.
 
-    ``log`` is told method, target and status of each reply before it is sent; "-" where there was no request.
+    ``log`` is told method, target and status of each reply before it is sent; "-" where there was no request. ``allow``
+    is told how many seconds the client has from then on, whatever ``stream.recv`` is called.
     """
-    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=16 * 1024)
+    connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.HTTP_HEAD)
     while True:
         method, target = "", "-"
         try:
-            request = _next_request(stream, connection)
+            request = _next_request(stream, connection, allow)
             if request is None:
                 return
             method, target = request.method, request.target
-            reply = answer(request) if len(request.body) <= limits.HTTP_BODY else _too_large()
+            reply = answer(request) if len(request.body) <= limits.HTTP_BODY else too_large()
         except h11.RemoteProtocolError as error:
             reply = Reply(error.error_status_hint, f"{error}\n".encode())
         if log is not None:
             log(method or "-", target, reply.status)
-        _send(stream, connection, reply, method)
+        try:
+            _send(stream, connection, reply, method)
+        except BodyCut:
+            return
         if connection.our_state is not h11.DONE or connection.their_state is not h11.DONE:
             return
         connection.start_next_cycle()
 
 
-def _next_request(stream: Stream, connection: h11.Connection) -> Request | None:
+def _next_request(stream: Stream, connection: h11.Connection, allow: Callable[[float], object]) -> Request | None:
     """The next whole request; None when the client is done. A body over the limit is cut one byte above it."""
     head: h11.Request | None = None
     body = bytearray()
+    allow(limits.HTTP_IDLE_TIMEOUT)
     while True:
         match connection.next_event():
             case h11.NEED_DATA:
@@ -145,7 +203,7 @@ def _next_request(stream: Stream, connection: h11.Connection) -> Request | None:
                     stream.sendall(connection.send(going_on) or b"")
                 connection.receive_data(stream.recv(_CHUNK))
             case h11.Request() as head:
-                pass
+                allow(limits.HTTP_BODY_TIMEOUT)
             case h11.Data(data=data):
                 body += data
                 if len(body) > limits.HTTP_BODY and head is not None:
@@ -161,15 +219,22 @@ def _request(head: h11.Request, body: bytearray) -> Request:
     return Request(head.method.decode("ascii"), head.target.decode("latin-1"), headers, bytes(body))
 
 
-def _too_large() -> Reply:
+def too_large() -> Reply:
+    """The reply to a body that is larger than the limit."""
     return Reply(413, f"the body exceeds {limits.HTTP_BODY} bytes\n".encode())
 
 
 def _send(stream: Stream, connection: h11.Connection, reply: Reply, method: str) -> None:
-    headers = [("content-type", reply.content_type), ("content-length", str(len(reply.body)))]
+    headers = reply.fields()
     if connection.their_state is not h11.DONE:
         headers.append(("connection", "close"))
     reason = HTTPStatus(reply.status).phrase
-    head = h11.Response(status_code=reply.status, headers=headers, reason=reason)
-    events = (head, h11.Data(b"" if method == "HEAD" else reply.body), h11.EndOfMessage())
-    stream.sendall(b"".join(connection.send(event) or b"" for event in events))
+    # A small answer leaves in one piece.
+    data = connection.send(h11.Response(status_code=reply.status, headers=headers, reason=reason)) or b""
+    with closing(reply.opened()) as body:
+        while method != "HEAD" and (piece := body.read(_CHUNK)):
+            data += connection.send(h11.Data(piece)) or b""
+            if body.left:
+                stream.sendall(data)
+                data = b""
+    stream.sendall(data + (connection.send(h11.EndOfMessage()) or b""))

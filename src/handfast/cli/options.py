@@ -41,12 +41,14 @@ GROUPS = {
     "Which CA": ("ca", "ca_key", "ca_password_file", "ca_name", "constrain", "destroy_ca_key"),
     "What certificates say": ("fields", "key_type", "days", "until"),
     "How keys are kept": ("new_key_password_file", "p12", "p12_password_file", "combined"),
+    "What is served": ("www", "chat", "app", "once", "naccept"),
     "Request": ("method", "data", "headers", "include", "fail", "output", "max_time"),
     "Where to": ("servername", "connect_to", "proxy", "listen"),
     "Whom to trust": (
         "cacert", "insecure", "client_ca", "client_auth", "require_later", "crl", "ocsp", "pin", "trust_on_first_use",
+        "allow_dns", "allow_uri", "allow_cn", "allow_spki",
     ),
-    "Who we are": ("cert", "key", "key_password_file", "post_handshake_auth", "reload"),
+    "Who we are": ("cert", "key", "key_password_file", "staple", "post_handshake_auth", "reload"),
     "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "early_data"),
     "What is shown": (
         "trace", "explain", "every_byte", "summary", "as_json", "secrets", "html", "lang", "keylog", "pcapng",
@@ -349,10 +351,20 @@ def crls(crl: Path | None) -> Crls | None:
 
 
 def client_auth(
-    mode: str | None, client_ca: Path | None, crl: Path | None, ocsp: str | None, *, reload: bool = False
+    mode: str | None,
+    client_ca: Path | None,
+    crl: Path | None,
+    ocsp: str | None,
+    *,
+    reload: bool = False,
+    allowed: Verifier | None = None,
 ) -> tuple[ClientAuth, dict[str, Any]]:
-    """The mode that --client-auth, --client-ca, --crl and --ocsp ask for, and what they give a server's settings."""
+    """The mode that --client-auth, --client-ca, --crl and --ocsp ask for, and what they give a server's settings.
+
+    ``allowed`` has a say about clients whose certificates are good.
+    """
     from handfast.reload.handles import ReloadingVerifier
+    from handfast.trust.combined import AllOf
     from handfast.trust.roots import Roots
     from handfast.trust.verifiers import PathVerifier
 
@@ -363,13 +375,18 @@ def client_auth(
     if chosen is ClientAuth.NONE:
         raise bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
     settings: dict[str, Any] = {"ask_for_ocsp_response": ocsp == OcspPolicy.CHECK}
-    policy = ocsp or OcspPolicy.CHECK
+    issuers, policy = client_ca, ocsp or OcspPolicy.CHECK
+
+    def load() -> PathVerifier | AllOf:
+        path = PathVerifier(Roots.from_path(issuers), crls=crls(crl), ocsp=policy)
+        return path if allowed is None else AllOf(path, allowed)
+
     if reload:
-        handle = ReloadingVerifier.from_files(client_ca, crls=crl, ocsp=policy)
+        handle = ReloadingVerifier(load, *(path for path in (issuers, crl) if path is not None))
         return chosen, {"verifier": handle, "ca_names": handle.ca_names, **settings}
-    trusted = Roots.from_path(client_ca)
-    verifier = PathVerifier(trusted, crls=crls(crl), ocsp=policy)
-    return chosen, {"verifier": verifier, "ca_names": automatic_ca_names(trusted.names()), **settings}
+    verifier = load()
+    names = verifier.roots.names() if verifier.roots is not None else ()
+    return chosen, {"verifier": verifier, "ca_names": automatic_ca_names(names), **settings}
 
 
 def setuid() -> bool:

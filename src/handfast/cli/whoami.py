@@ -5,7 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from handfast.engine import ConnectionInfo, VerifiedPeer
+from handfast.limits import MAX_PEER_TEXT
 from handfast.registry import name_of
+from handfast.text import escape
 from handfast.x509 import pem
 from handfast.x509.describe import describe, rfc4514
 
@@ -17,6 +19,14 @@ def in_words(info: ConnectionInfo) -> str:
     """A few lines of text."""
     lines = [_who(info), f"This is {', '.join(_parameters(info))}."]
     return "".join(f"{line}\n" for line in lines)
+
+
+def in_log(info: ConnectionInfo) -> str:
+    """Of a verified client its subject, or its first name where it has none; "-" of others, who may be anybody."""
+    if not isinstance(info.peer, VerifiedPeer):
+        return "-"
+    described = describe(info.peer.chain[0])
+    return escape(described.subject or next(iter(described.names), "-"), MAX_PEER_TEXT)
 
 
 def as_json(info: ConnectionInfo) -> dict[str, Any]:

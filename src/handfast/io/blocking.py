@@ -83,6 +83,8 @@ class BlockingTransport:
     _peer_closed = False
     _closed = False
     peer_address: Any
+    plain_http_answer: bytes = b""
+    """At a server: an HTTP response for a client that speaks HTTP without TLS; it comes before the alert."""
 
     @property
     def info(self) -> ConnectionInfo:
@@ -306,7 +308,8 @@ class BlockingTransport:
         try:
             if self._connection.wants_write:
                 self._sock.settimeout(limits.LINGER_TIMEOUT)
-                self._sock.sendall(self._unsent + self._connection.outgoing())
+                in_plaintext = self.plain_http_answer if error.code == "http_request" else b""
+                self._sock.sendall(in_plaintext + self._unsent + self._connection.outgoing())
             if error.alert is not None:
                 self._sock.shutdown(socket.SHUT_WR)
                 for _ in _drain(self._sock, limits.LINGER_TIMEOUT, limits.LINGER_BYTES):

@@ -92,7 +92,12 @@ def client(
 
 
 class Listener:
-    """A listening socket whose connections speak TLS. Raises ApiMisuse async_signer, async_verifier."""
+    """A listening socket whose connections speak TLS. Raises ApiMisuse async_signer, async_verifier.
+
+    ``plain_http_answer`` may be set to the HTTP response for clients that speak HTTP without TLS.
+    """
+
+    plain_http_answer = b""
 
     def __init__(
         self,
@@ -136,7 +141,9 @@ class Listener:
         """
         sock, address = self._sock.accept()
         connection = ServerConnection(self.config, **observed(self._observe, address, (), ()))
-        return TLSSocket(sock, connection, timeout=self._timeout, on_need=self._on_need)
+        tls = TLSSocket(sock, connection, timeout=self._timeout, on_need=self._on_need)
+        tls.plain_http_answer = self.plain_http_answer
+        return tls
 
     def close(self) -> None:
         """Stop listening; a thread in ``accept`` gets an OSError."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections import deque
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Self
@@ -111,6 +112,21 @@ class TLSSocket(BlockingTransport):
         else:
             self._received[0] = chunk[size:]
         return bytes(chunk[:size])
+
+    def recv_within(self, seconds: float, size: int = RECEIVE_SIZE) -> bytes:
+        """As ``recv``, but ``seconds`` bound it as a whole, however slowly the peer sends a record. Raises timeout."""
+        check_seconds("seconds", seconds)
+        end = time.monotonic() + seconds
+        while not (self._received or self._peer_closed):
+            remaining = end - time.monotonic()
+            self._raise_failed()
+            if remaining <= 0 or not self._receive_some(remaining, quiet=True):
+                raise ConnectionLost("timeout", seconds=seconds)
+        return self.recv(size)
+
+    def pending(self) -> int:
+        """How many bytes ``recv`` can give at once."""
+        return sum(map(len, self._received))
 
     def wait(self, seconds: float) -> bool:
         """Take what comes within ``seconds``, if anything does: data for ``recv``, or a message to the engine."""

@@ -1,0 +1,207 @@
+"""How ``handfast serve`` begins and ends: addresses, plain HTTP, --once and --naccept, Ctrl-C, slow clients."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import ssl
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from handfast import limits
+from handfast.cli.lenses import Lenses
+from handfast.cli.server import Server, listener_for
+from handfast.engine import ClientAuth
+from handfast.roles import Role
+from tests.cli.serving import serving
+from tests.lens.connections import server_config
+from tests.waiting import LIMIT
+
+
+@contextmanager
+def connected(pki, port, host="127.0.0.1", alpn=("http/1.1",)):
+    context = ssl.create_default_context(cafile=pki.ca)
+    context.set_alpn_protocols(alpn)
+    sock = socket.create_connection((host, port), timeout=LIMIT)
+    # An end without close_notify is an error.
+    with context.wrap_socket(sock, server_hostname="localhost", suppress_ragged_eofs=False) as tls:
+        yield tls
+
+
+def everything(sock):
+    return b"".join(iter(lambda: sock.recv(65536), b""))
+
+
+GET = b"GET / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+
+
+def test_once(pki):
+    with serving(*pki.server, "--once") as server, connected(pki, server.port) as tls:
+        tls.sendall(GET)
+        assert everything(tls).startswith(b"HTTP/1.1 200")
+        ended = server.ends()
+    assert ended.status == 0
+    assert "GET / 200 -" in ended.err
+
+
+def test_once_and_a_client_that_is_refused(run, pki):
+    with serving(*pki.server, "--client-ca", pki.ca, "--once") as server:
+        assert "certificate_required" in run("connect", f"https://localhost:{server.port}/", *pki.trust).err
+        ended = server.ends()
+    assert ended.status == 1
+    assert "sent no certificate" in ended.err
+
+
+def test_once_and_a_client_that_is_refused_later(run, pki):
+    with serving(*pki.server, "--client-ca", pki.ca, "--require-later", "--once") as server:
+        refused = run("connect", f"https://localhost:{server.port}/", *pki.trust, "--post-handshake-auth")
+        assert "certificate_required" in refused.err
+        assert server.ends().status == 1
+
+
+def test_so_many_connections(pki):
+    with serving(*pki.server, "--naccept", "3") as server:
+        for _ in range(3):
+            with connected(pki, server.port) as tls:
+                tls.sendall(GET)
+                assert everything(tls).startswith(b"HTTP/1.1 200")
+        assert server.ends().status == 0
+        with pytest.raises(OSError, match="refused"):
+            socket.create_connection(("127.0.0.1", server.port))
+
+
+def test_the_last_connection_is_seen_through(pki):
+    with serving(*pki.server, "--naccept", "2") as server, connected(pki, server.port) as first:
+        with connected(pki, server.port) as second:
+            second.sendall(GET)
+            everything(second)
+        first.sendall(GET)
+        assert everything(first).startswith(b"HTTP/1.1 200")
+        assert server.ends().status == 0
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "many"])
+def test_no_number_of_connections(run, pki, value):
+    assert run("serve", *pki.server, "--naccept", value).is_error(2, "--naccept")
+
+
+@pytest.mark.parametrize("option", [["--once"], ["--naccept", "2"], ["--www", "."], ["--key-update"]])
+def test_what_does_not_go_with_an_application(run, pki, option):
+    assert run("serve", *pki.server, "--app", "a:b", *option).is_error(2, option[0])
+
+
+def test_ctrl_c_ends_connections_in_order(pki):
+    with serving(*pki.server) as server, connected(pki, server.port) as tls:
+        tls.sendall(GET.replace(b"close", b"keep-alive"))
+        server.hears("GET / 200")
+        assert tls.recv(65536).startswith(b"HTTP/1.1 200")
+        server.process.send_signal(signal.SIGINT)
+        assert everything(tls) == b""
+        ended = server.ends()
+    assert ended.status == 130
+    assert "Traceback" not in ended.err
+
+
+def test_ipv6(run, pki):
+    try:
+        socket.create_server(("::1", 0), family=socket.AF_INET6).close()
+    except OSError:
+        pytest.skip("this machine has no IPv6")
+    with serving(*pki.server, "--once", listen="[::1]:0") as server:
+        with connected(pki, server.port, "::1") as tls:
+            tls.sendall(GET)
+            assert everything(tls).startswith(b"HTTP/1.1 200")
+        server.hears("[::1]:")
+        assert server.ends().status == 0
+
+
+@pytest.mark.parametrize(
+    "request_", [b"GET / HTTP/1.1\r\nHost: evil\x1b\r\n\r\n", b"POST /x HTTP/1.0\r\n\r\n", b"GET "]
+)
+def test_plain_http_is_told_the_right_address(pki, request_):
+    with serving(*pki.server, "--once") as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT) as plain:
+            plain.sendall(request_)
+            answer = everything(plain)
+        head, _, rest = answer.partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+        length = int(head.rpartition(b"Content-Length: ")[2].split()[0])
+        body = rest[:length].decode()
+        assert body.endswith(f"ask https://127.0.0.1:{server.port}/\n")
+        # Behind it comes the alert, for whoever reads on: it did leave, as the trace says.
+        assert rest[length:] == b"\x15\x03\x03\x00\x02\x02\x0a"
+        ended = server.ends()
+    assert ended.status == 1
+    assert "plain HTTP" in ended.err
+
+
+def test_what_is_neither_http_nor_tls_is_told_nothing(pki):
+    with serving(*pki.server, "--once") as server:
+        with socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT) as plain:
+            plain.sendall(b"SSH-2.0-OpenSSH\r\n")
+            assert not everything(plain).startswith(b"HTTP")
+        assert server.ends().status == 1
+
+
+# Slow clients
+
+
+@contextmanager
+def listening():
+    said: list[str] = []
+    server = Server(Lenses(Role.SERVER, None, None, None), say=said.append, access=said.append)
+    with listener_for("127.0.0.1", 0, server_config(ClientAuth.NONE), server) as listener:
+        running = threading.Thread(target=server.run, args=(listener,))
+        running.start()
+        yield listener.address[1], said
+        listener.close()
+        running.join()
+
+
+def dribbles(tls, data):
+    """Sends a byte at a time until the server has had enough of it, and says what came."""
+
+    def drip():
+        try:
+            while not done.is_set():
+                tls.sendall(data)
+                done.wait(0.002)
+        except OSError:
+            return
+
+    done = threading.Event()
+    thread = threading.Thread(target=drip)
+    thread.start()
+    try:
+        return everything(tls)
+    except OSError:
+        # A reset: bytes were still coming when the server closed.
+        return b""
+    finally:
+        done.set()
+        thread.join()
+
+
+def test_a_head_that_comes_slowly(pki, monkeypatch):
+    monkeypatch.setattr(limits, "HTTP_IDLE_TIMEOUT", 0.2)
+    with listening() as (port, said), connected(pki, port) as tls:
+        tls.sendall(b"GET / HTTP/1.1\r\nX: ")
+        assert dribbles(tls, b"x") == b""
+    assert not any("GET" in line for line in said)
+
+
+def test_a_body_that_comes_slowly(pki, monkeypatch):
+    monkeypatch.setattr(limits, "HTTP_BODY_TIMEOUT", 0.2)
+    with listening() as (port, said), connected(pki, port) as tls:
+        tls.sendall(b"POST /print HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n")
+        assert dribbles(tls, b"x") == b""
+    assert not any("POST" in line for line in said)
+
+
+def test_a_head_that_is_too_large(pki):
+    with listening() as (port, said), connected(pki, port) as tls:
+        tls.sendall(b"GET / HTTP/1.1\r\nX: " + b"x" * limits.HTTP_HEAD)
+        assert everything(tls).startswith(b"HTTP/1.1 431 ")
+    assert any("- - 431" in line for line in said)
