@@ -221,6 +221,11 @@ def test_shell_lines_are_there_with_secrets(window, address):
     page = window().open(address("with secrets") + "#1/keys/6")
     assert page.locator(".node .shell pre").inner_text().startswith("openssl kdf -keylen")
     assert page.locator(".edge.on").count() > 2
+    # What a secret depends on, its transcript included, can be computed; likewise a Finished.
+    page = window().open(address("with secrets") + "#1/keys/5")
+    assert page.locator(".node .shell pre").last.inner_text().startswith('printf "$(echo 01')
+    page.evaluate(OPEN_ALL)
+    assert page.locator(".steps .shell pre").count() == 2
 
 
 def test_printing_opens_everything_and_closes_it_again(window, address):
