@@ -208,6 +208,13 @@ def test_the_language_is_switched(window, address):
     assert page.get_by_role("heading", name="线路上的往来").count() == 1
 
 
+def test_names_stand_there_as_they_are(window, address):
+    """A program that fills words into sentences might take some of what is in a name for its own marks."""
+    page = window().open(address("hostile"))
+    title = page.locator(".ladder .card .title", has_text="The client is accepted").inner_text()
+    assert "alice\\</b\\> $& {1},O=" in title
+
+
 def test_what_is_hidden_is_said_where_it_would_be(window, address):
     page = window().open(address("mutual"))
     page.evaluate(OPEN_ALL)

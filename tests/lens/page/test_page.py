@@ -122,7 +122,7 @@ def test_the_policy_lets_nothing_but_this_program_run() -> None:
 def hostile_story() -> Story:
     """Names, certificates, protocols and data that would be markup if they could."""
     authority = CertificateAuthority.create(HOSTILE.replace("\u2028", " ").replace("\u202e", " ")[:60])
-    issued = authority.client("</script><b>alice</b>")
+    issued = authority.client("</script><b>alice</b> $& {1}")
     pair = Pair(
         client_config(issued, application_protocols=("http/1.1", "</script><i>")),
         server_config(verifier=verifier(authority), ca_names=()),

@@ -13,7 +13,8 @@
 
   const t = (text, ...values) => {
     const said = (language === "zh" && DATA.chinese[text]) || text;
-    return values.reduce((so, value, at) => so.replaceAll(`{${at}}`, value), said);
+    // All at once, by a function: a value may hold what stands for another, or "$&".
+    return values.length ? said.replace(/\{(\d)\}/g, (mark, at) => values[at] ?? mark) : said;
   };
   const many = (number, one, more) => t(number === 1 ? one : more, number);
   const milliseconds = (seconds) => `${(seconds * 1000).toFixed(seconds < 0.1 ? 2 : 1)} ms`;
