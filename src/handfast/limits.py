@@ -249,4 +249,6 @@ PAGE_CONNECTIONS = 200
 PAGE_CONNECTION_BYTES = 256 * 1024
 PAGE_DATA_BYTES = 1024
 PAGE_TRANSCRIPT_BYTES = 16 * 1024
+# Characters of what is said of one certificate, which stands in a page a dozen times.
+PAGE_NAME = 2048
 PAGE_EVENTS = 4000
