@@ -265,8 +265,12 @@ RECONNECT_MOST = 2.0
 
 # A page (docs/page.md), which a browser holds as a whole. Connections told: more are counted. Bytes of one connection
 # that are kept: some forty full handshakes. Bytes shown of one record of application data, and of what a proof is over,
-# which in TLS 1.2 is the whole handshake. Events of one connection, most of which are records of application data.
+# which in TLS 1.2 is the whole handshake. Bytes of a transcript that stand in the command that hashes them. Events of
+# one connection, most of which are records of application data.
 PAGE_CONNECTIONS = 200
 PAGE_CONNECTION_BYTES = 256 * 1024
 PAGE_DATA_BYTES = 1024
+PAGE_TRANSCRIPT_BYTES = 16 * 1024
+# Characters of what is said of one certificate, which stands in a page a dozen times.
+PAGE_NAME = 2048
 PAGE_EVENTS = 4000

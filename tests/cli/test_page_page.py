@@ -28,4 +28,5 @@ def test_the_commands_run(run, tmp_path, monkeypatch):
 def test_the_bounds_are_those_of_the_program():
     assert f"{limits.PAGE_CONNECTION_BYTES // 1024} KiB are kept" in PAGE
     assert f"the first {limits.PAGE_DATA_BYTES} bytes" in PAGE
+    assert f"up to {limits.PAGE_NAME} characters" in PAGE
     assert f"the first {limits.PAGE_CONNECTIONS} and counts the others" in PAGE

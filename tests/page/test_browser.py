@@ -208,6 +208,13 @@ def test_the_language_is_switched(window, address):
     assert page.get_by_role("heading", name="线路上的往来").count() == 1
 
 
+def test_names_stand_there_as_they_are(window, address):
+    """A program that fills words into sentences might take some of what is in a name for its own marks."""
+    page = window().open(address("hostile"))
+    title = page.locator(".ladder .card .title", has_text="The client is accepted").inner_text()
+    assert "alice\\</b\\> $& {1},O=" in title
+
+
 def test_what_is_hidden_is_said_where_it_would_be(window, address):
     page = window().open(address("mutual"))
     page.evaluate(OPEN_ALL)
@@ -221,6 +228,11 @@ def test_shell_lines_are_there_with_secrets(window, address):
     page = window().open(address("with secrets") + "#1/keys/6")
     assert page.locator(".node .shell pre").inner_text().startswith("openssl kdf -keylen")
     assert page.locator(".edge.on").count() > 2
+    # What a secret depends on, its transcript included, can be computed; likewise a Finished.
+    page = window().open(address("with secrets") + "#1/keys/5")
+    assert page.locator(".node .shell pre").last.inner_text().startswith('printf "$(echo 01')
+    page.evaluate(OPEN_ALL)
+    assert page.locator(".steps .shell pre").count() == 2
 
 
 def test_printing_opens_everything_and_closes_it_again(window, address):

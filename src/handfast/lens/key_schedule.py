@@ -242,7 +242,11 @@ class KeySchedule:
         return found
 
     def covered(self, content: bytes) -> list[str]:
-        """The messages of whose hash this is the end, if they are the first few of this handshake; else []."""
+        """The names of the messages of whose hash this is the end, if they are the first of this handshake; else []."""
+        return [name for name, _ in self.hashed(content)]
+
+    def hashed(self, content: bytes) -> list[tuple[str, bytes]]:
+        """The messages of whose hash this is the end, each with its bytes in the transcript; [] as in ``covered``."""
         if self._suite is None:
             return []
         transcript_hash = content[-self._suite.hash.size :]
@@ -250,7 +254,7 @@ class KeySchedule:
         for count, (_, raw) in enumerate(self._messages, 1):
             running.update(raw)
             if running.digest() == transcript_hash:
-                return [name for name, _ in self._messages[:count]]
+                return self._messages[:count]
         return []
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from handfast import limits
 from handfast.lens.page.story_data import told
 from tests.certificates import require_peer
 from tests.lens.page.stories import scenario, story_of
@@ -51,6 +52,33 @@ def test_openssl_computes_a_finished() -> None:
     checks = [item for item in data["items"] if item["k"] == "check" and "shell" in item]
     assert len(checks) == 2
     assert run_all([line for check in checks for line in check["shell"]]) == [check["expected"] for check in checks]
+
+
+@pytest.mark.parametrize(
+    ("name", "secrets"), [("mutual", "traffic"), ("HelloRetryRequest", "traffic"), ("resumed", "all")]
+)
+def test_openssl_computes_the_transcript_hashes(name: str, secrets: str) -> None:
+    require_peer("openssl")
+    told_how = [node for node in keys(name, secrets) if "hashing" in node]
+    # Both hellos, then up to the server's Finished, and up to the client's where that secret is shown.
+    assert len(told_how) == (3 if secrets == "all" else 2)
+    lines = [node["hashing"] for node in told_how]
+    shown = subprocess.run(["bash", "-ec", "\n".join(lines)], capture_output=True, text=True, timeout=LIMIT)
+    assert shown.stderr == ""
+    assert [line.split()[-1] for line in shown.stdout.splitlines()] == [node["context"] for node in told_how]
+
+
+def test_a_transcript_with_something_hidden_is_not_in_a_command() -> None:
+    """The identity of a PSK crosses the wire in the client's hello."""
+    nodes = keys("resumed", "traffic")
+    assert any("shell" in node for node in nodes)
+    assert [node["name"] for node in nodes if "hashing" in node] == []
+    assert [node["name"] for node in keys("mutual", "none") if "hashing" in node] == []
+
+
+def test_a_long_transcript_is_not_in_a_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PAGE_TRANSCRIPT_BYTES", 100)
+    assert [node["name"] for node in keys("mutual", "traffic") if "hashing" in node] == []
 
 
 def test_hidden_values_have_no_commands() -> None:

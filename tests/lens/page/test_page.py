@@ -21,6 +21,7 @@ from handfast.lens.page import plain_words
 from handfast.lens.page.page import MARK, render
 from handfast.lens.page.rows import _SAID
 from handfast.lens.page.story import Story
+from handfast.outcome.describer import Describer
 from handfast.pki.authority import CertificateAuthority
 from handfast.registry import ContentType
 from handfast.roles import Role
@@ -122,7 +123,7 @@ def test_the_policy_lets_nothing_but_this_program_run() -> None:
 def hostile_story() -> Story:
     """Names, certificates, protocols and data that would be markup if they could."""
     authority = CertificateAuthority.create(HOSTILE.replace("\u2028", " ").replace("\u202e", " ")[:60])
-    issued = authority.client("</script><b>alice</b>")
+    issued = authority.client("</script><b>alice</b> $& {1}")
     pair = Pair(
         client_config(issued, application_protocols=("http/1.1", "</script><i>")),
         server_config(verifier=verifier(authority), ca_names=()),
@@ -140,6 +141,16 @@ def test_nothing_that_a_peer_says_is_markup() -> None:
     assert summary["connections"][0]["title"] == HOSTILE
     # RFC 4514 has its own escapes.
     assert "script><b>alice</b>" in json.dumps(told).replace("\\", "")
+
+
+def test_long_names_make_no_long_page() -> None:
+    """A certificate of 60 KiB may be one name, and a page says it a dozen times."""
+    name = "W" * 60_000
+    describer = Describer(identity=lambda _: name, certificate=lambda _: [name], name=lambda _: name)
+    html = render([story_of(scenario("mutual").server_side, describer=describer)])
+    assert "W" * limits.PAGE_NAME + "…" in html
+    assert "W" * (limits.PAGE_NAME + 1) not in html
+    assert len(html) < 400_000
 
 
 def test_connections_beyond_the_limit_are_counted(monkeypatch: pytest.MonkeyPatch) -> None:

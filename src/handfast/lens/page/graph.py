@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from handfast import limits
 from handfast.events import SecretLevel
 from handfast.lens.trace import context_name, derivation
 
@@ -28,6 +29,7 @@ class Node(NamedTuple):
         label, context, context_from: the HKDF label, and what goes in besides the secret, and what that is.
         covers: the messages that a transcript hash is of.
         value: None where it is hidden; ``level`` is what shows it.
+        hashing: the command line that computes that hash; "" where it is hidden or long, or stands in an earlier node.
         shell: command lines that compute it; () where one of its inputs is hidden.
     """
 
@@ -39,6 +41,7 @@ class Node(NamedTuple):
     context: bytes
     context_from: str
     covers: list[str]
+    hashing: str
     value: bytes | None
     level: str
     shell: tuple[str, ...]
@@ -54,9 +57,14 @@ class Node(NamedTuple):
 
 
 class Graph:
-    """Collects the nodes of one connection. ``schedule`` knows the hash and the transcript."""
+    """Collects the nodes of one connection. ``schedule`` knows the hash and the transcript.
+
+    Attributes:
+        transcript_hidden: whether a message that is not to be shown has come into the transcript.
+    """
 
     def __init__(self, schedule: KeySchedule) -> None:
+        self.transcript_hidden = False
         self.nodes: list[Node] = []
         self._schedule = schedule
         self._latest: dict[str, Node] = {}
@@ -80,6 +88,7 @@ class Graph:
             context=event.context,
             context_from=context_name(event.label) if event.label else "",
             covers=covers,
+            hashing="" if value is None else self._hashing(event.context),
             value=value,
             level=level,
             shell=shell,
@@ -95,7 +104,7 @@ class Graph:
         if step.value is not None and step.label and parent is not None and parent.value is not None:
             shell = (_expand_label(self._digest(step.value), parent.value, step.label, b"", step.length),)
         node = Node(
-            len(self.nodes), name or step.name, numbers, step.formula, step.label, b"", "", [], step.value,
+            len(self.nodes), name or step.name, numbers, step.formula, step.label, b"", "", [], "", step.value,
             SecretLevel.TRAFFIC, shell, [],
         )  # fmt: skip
         return self._add(node)
@@ -104,6 +113,19 @@ class Graph:
         self.nodes.append(node)
         self._latest[node.name] = node
         return node.number
+
+    def _hashing(self, context: bytes) -> str:
+        """The command for a transcript hash, once for each."""
+        if (
+            not context
+            or self.transcript_hidden
+            or any(node.context == context and node.hashing for node in self.nodes)
+        ):
+            return ""
+        transcript = b"".join(raw for _, raw in self._schedule.hashed(context))
+        if not 0 < len(transcript) <= limits.PAGE_TRANSCRIPT_BYTES:
+            return ""
+        return _hash(self._digest(context), transcript)
 
     def _digest(self, value: bytes) -> str:
         """The hash; before a suite is chosen a secret's length tells it."""
@@ -131,6 +153,11 @@ class Graph:
 def digest_name(hash_name: str) -> str:
     """A hash as openssl's options spell it: "SHA256"."""
     return hash_name.upper().replace("-", "")
+
+
+def _hash(digest: str, data: bytes) -> str:
+    """A hash, in bash and zsh: printf makes bytes of what sed makes of the hexadecimal."""
+    return f"""printf "$(echo {data.hex()} | sed 's/../\\\\x&/g')" | openssl dgst -{digest.lower()}"""
 
 
 def extract(digest: str, salt: bytes, key: bytes, length: int) -> str:

@@ -13,7 +13,8 @@
 
   const t = (text, ...values) => {
     const said = (language === "zh" && DATA.chinese[text]) || text;
-    return values.reduce((so, value, at) => so.replaceAll(`{${at}}`, value), said);
+    // All at once, by a function: a value may hold what stands for another, or "$&".
+    return values.length ? said.replace(/\{(\d)\}/g, (mark, at) => values[at] ?? mark) : said;
   };
   const many = (number, one, more) => t(number === 1 ? one : more, number);
   const milliseconds = (seconds) => `${(seconds * 1000).toFixed(seconds < 0.1 ? 2 : 1)} ms`;
@@ -316,7 +317,8 @@
       case "check": {
         const over = covers(item.covers);
         return [t(item.ok ? "{0} of the {1} is right" : "{0} of the {1} is WRONG", item.what, side),
-          over ? `: ${t("over {0}", over)}` : ""];
+          over ? `: ${t("over {0}", over)}` : "",
+          item.shell?.length && copyable(item.shell.join("\n"), t("The same by openssl:"))];
       }
       case "negotiated": return t("the parameters are settled: {0}", item.facts.map(([, text]) => text).join(", "));
       case "closed": return t("the {0} ends its direction: {1}", side, item.how);
@@ -357,7 +359,7 @@
         more.push(item.why && el("p", {}, item.why), item.hint && el("p", {}, `${t("What to do:")} ${item.hint}`));
         break;
       case "check":
-        title = [step(told, item)].flat().join("");
+        title = [step(told, item)].flat().filter(Boolean).join("");
         kind = "bad";
         break;
       default: title = item.text;
@@ -518,6 +520,10 @@
     return drawing;
   };
 
+  // It stands in the first node that needs it.
+  const hashingOf = (told, one) =>
+    one.shell?.length && one.context && told.keys.find((other) => other.context === one.context && other.hashing)?.hashing;
+
   const aboutNode = (told, one, panel) => {
     const facts = [];
     const fact = (name, ...value) => facts.push(el("dt", {}, name), el("dd", {}, ...value));
@@ -530,7 +536,8 @@
     panel.replaceChildren(el("h5", {}, one.name, " ", firstSection(told, one.w)),
       ...saying(told, one.w, true).filter(Boolean),
       el("dl", {}, facts),
-      one.shell?.length ? copyable(one.shell.join("\n"), t("The same by openssl:")) : "");
+      one.shell?.length ? copyable(one.shell.join("\n"), t("The same by openssl:")) : "",
+      hashingOf(told, one) ? copyable(hashingOf(told, one), t("The transcript hash, in bash:")) : "");
   };
 
   const keySchedule = (told) => {

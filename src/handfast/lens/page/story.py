@@ -16,13 +16,12 @@ from handfast.lens import verdict_line
 from handfast.lens.outcome import Outcome
 from handfast.lens.page.rows import alert_name
 from handfast.outcome.certificate_words import DESCRIBER
+from handfast.outcome.describer import Describer
 from handfast.registry import AlertDescription, AlertLevel, ContentType
 from handfast.roles import Direction, Role
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from handfast.outcome.describer import Describer
 
 Secrets = Literal["none", "traffic", "all"]
 LEVELS: dict[Secrets, frozenset[SecretLevel]] = {
@@ -86,7 +85,7 @@ class Story:
         self.role = None if role is None else Role(role)
         self.levels = LEVELS[secrets]
         self.title, self.client, self.server = title, client, server
-        self.describer, self.reword = describer, reword
+        self.describer, self.reword = _briefly(describer), reword
         self.started: float | None = None
         self._end: End | None = None
         # Events and secrets in their order.
@@ -192,3 +191,16 @@ class Story:
         hint = verdict_line.hint(self._outcome, known, self.describer)
         failed = error is not None or self._outcome.cause() is not None or self._outcome.info is None
         return End(self.reword(line), self.reword(hint), failed)
+
+
+def _briefly(describer: Describer) -> Describer:
+    """One that says the beginning: a peer's name may have as many characters as its certificate has bytes."""
+
+    def brief(text: str) -> str:
+        return text if len(text) <= limits.PAGE_NAME else f"{text[: limits.PAGE_NAME]}…"
+
+    return Describer(
+        identity=lambda certificate: brief(describer.identity(certificate)),
+        certificate=lambda certificate: [brief(line) for line in describer.certificate(certificate)],
+        name=lambda name: brief(describer.name(name)),
+    )

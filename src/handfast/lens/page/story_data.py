@@ -208,6 +208,7 @@ class _Teller:
         }
         self._said.append(told)
         rows = self._rows(event.raw)
+        self._graph.transcript_hidden |= any(one.hidden for one in rows)
         title = Row(name=told["name"], start=0, end=len(event.raw), kind=Kind.CONTAINER, text=told["facts"])
         title.message, title.said = number, (said,)
         for record in self._streams[event.direction].claim(event.raw, [title, *rows], self._story.levels):
