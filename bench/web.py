@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -35,13 +36,14 @@ from bench.web_server import CONTEXT, DIRECT, DOORS, MUTUAL, PLAIN, ROLLUP, STOC
 RESULTS = Path("bench-web-results.json")
 # Requests of one turn. Short turns, and many of them, so that all servers meet the same machine.
 KEEP_ALIVE, BULK, ANEW = "keep-alive", "1 MiB", "new connection"
+PARSERS_AND_KINDS = [("httptools", "full"), ("httptools", MUTUAL), ("h11", MUTUAL)]
 REQUESTS = {KEEP_ALIVE: 60, BULK: 4, ANEW: 8}
-WARMING = 5
+WARMING, LEAST_ROUNDS = 5, 3
 FIRST, CONNECTIONS, MANY = 50, 500, 10_000
 # Besides connections, a process has these open.
 OTHER_DESCRIPTORS = 100
-# How many of the many are asked at the end whether they live.
-SAMPLE = 100
+# How many of the many are asked at the end whether they live, and how many handshakes are under way at a time.
+SAMPLE, ABREAST = 100, 4
 
 # Least ratios to ssl on the same loop: request and loop, and which doors.
 OURS = (CONTEXT, DIRECT)
@@ -179,7 +181,7 @@ def requests(pki: Pki, *, rounds: int, until: float) -> Iterator[Row]:
     """Each request at each server: medians of the rounds, and of the rounds' ratios to ssl."""
     with ExitStack() as stack:
         running = []
-        for what in servers([("httptools", "full"), ("httptools", MUTUAL), ("h11", MUTUAL)]):
+        for what in servers(PARSERS_AND_KINDS):
             running.append(Server(what, pki))
             stack.callback(running[-1].close)
         for one in running:
@@ -196,12 +198,11 @@ def requests(pki: Pki, *, rounds: int, until: float) -> Iterator[Row]:
                     ask(one)
         seen: dict[str, dict[What, list[float]]] = {kind: {one.what: [] for one in running} for kind in REQUESTS}
         done = 0
-        while done < rounds and (done < 3 or time.monotonic() < until):
+        while done < rounds and (done < LEAST_ROUNDS or time.monotonic() < until):
             for kind, times in REQUESTS.items():
                 for one in running:
                     seen[kind][one.what].append(one.microseconds(partial(asking[kind], one), times))
             done += 1
-        print(f"{done} rounds", file=sys.stderr)
     for kind, found in seen.items():
         yield from table(kind, found)
 
@@ -237,24 +238,22 @@ def _kib_each(what: What, pki: Pki) -> float:
         return (server.tell("memory") - before) / CONNECTIONS
 
 
-def _hold(
-    server: Server, count: int, stack: ExitStack, until: float = float("inf")
-) -> tuple[list[socket.socket], list[socket.socket]]:
-    """So many connections, each of which was answered; and those of them that can still speak."""
-    held: list[socket.socket] = []
-    alive = []
-    for number in range(count):
+def _hold(server: Server, count: int, stack: ExitStack, until: float = float("inf")) -> list[socket.socket]:
+    """So many connections, or as many as there are until then; each was answered once."""
+
+    def one(number: int) -> socket.socket | None:
         if time.monotonic() > until:
-            break
+            return None
         end = server.connect()
         server.request(end)
-        if number % (MANY // SAMPLE) == 0:
-            alive.append(end)
-        else:
-            # The client's TLS goes, without a word to the server, and the connection stays.
-            end = socket.socket(fileno=end.detach())
-        held.append(stack.enter_context(end))
-    return held, alive
+        # Of most the client's TLS goes, without a word to the server, and the connection stays.
+        return end if number % (MANY // SAMPLE) == 0 else socket.socket(fileno=end.detach())
+
+    with ThreadPoolExecutor(ABREAST) as pool:
+        made = [end for end in pool.map(one, range(count)) if end is not None]
+    for end in made:
+        stack.enter_context(end)
+    return made
 
 
 def many(pki: Pki, *, wanted: int, until: float) -> Iterator[Row]:
@@ -266,10 +265,11 @@ def many(pki: Pki, *, wanted: int, until: float) -> Iterator[Row]:
         server.start()
         _hold(server, FIRST, stack)
         before = server.tell("memory")
-        held, alive = _hold(server, count - FIRST, stack, until)
+        held = _hold(server, count - FIRST, stack, until)
         each = (server.tell("memory") - before) / max(1, len(held))
-        for end in alive:
-            server.request(end)
+        for end in held:
+            if isinstance(end, ssl.SSLSocket):
+                server.request(end)
         count = FIRST + len(held)
         if count < wanted:
             print(f"handfast: warning: {count} connections were made, not {wanted}", file=sys.stderr)
@@ -293,12 +293,12 @@ def verdict(row: Row) -> str:
 
 
 def measure(pki: Pki, *, rounds: int, seconds: float) -> Iterator[Row]:
-    """All rows, in at most about so many seconds: half of them for requests, and what is left for the many."""
+    """All rows, in at most about so many seconds: nearly half of them for requests, and what is left for the many."""
     began = time.monotonic()
-    yield from requests(pki, rounds=rounds, until=began + seconds / 2)
+    yield from requests(pki, rounds=rounds, until=began + seconds * 0.45)
     if ROLLUP.exists():
         yield from idle(pki)
-        yield from many(pki, wanted=MANY, until=began + seconds * 0.9)
+        yield from many(pki, wanted=MANY, until=began + seconds)
 
 
 def show(about: dict[str, str], rows: list[Row]) -> None:
@@ -313,8 +313,8 @@ def show(about: dict[str, str], rows: list[Row]) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=60, help="at most; at least 3 are made")
-    parser.add_argument("--seconds", type=float, default=220.0, help="about how long all of it may take")
+    parser.add_argument("--rounds", type=int, default=60, help="at most; as many as there is time for")
+    parser.add_argument("--seconds", type=float, default=225.0, help="about how long all of it may take")
     options = parser.parse_args()
     if missing := [name for name in ("uvicorn", "h11", "httptools") if find_spec(name) is None]:
         sys.exit(f"handfast: error: {', '.join(missing)} is not installed; hint: make bench-web installs it")

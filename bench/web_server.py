@@ -52,7 +52,7 @@ def door_options(door: str, http: str, kind: str, directory: Path) -> dict[str, 
             verifier=handfast.PathVerifier(handfast.Roots.from_file(ca)),
         )
         return {"http": Protocol(config, http=http)}
-    context = (handfast.SSLContext if door == CONTEXT else ssl.SSLContext)(ssl.PROTOCOL_TLS_SERVER)
+    context: Any = (handfast.SSLContext if door == CONTEXT else ssl.SSLContext)(ssl.PROTOCOL_TLS_SERVER)
     context.num_tickets = 0
     context.load_cert_chain(cert, key)
     if kind == MUTUAL:

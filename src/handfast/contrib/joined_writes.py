@@ -65,7 +65,7 @@ def joining(protocol: Any) -> Any:
     if not isinstance(protocol, type):
         return protocol
 
-    class Joining(protocol):  # type: ignore[misc]
+    class Joining(protocol):
         def connection_made(self, transport: Any) -> None:
             super().connection_made(JoinedWrites(transport))
 

@@ -46,17 +46,18 @@ class JoiningTransport(TLSTransport):
         return self._below.has_room and self._high >= limits.JOINED_WRITE and not self._closing and not self._eof
 
     def _write_behind(self, data: Buffer) -> None:
-        if type(data) is not bytes or self._closing:
+        link = self._below
+        room = link.has_room
+        if type(data) is not bytes or not room:
             self._send_waiting()
             super().write(data)
             return
-        first = self._take_waiting()
-        if len(data) <= limits.JOINED_WRITE:
-            super().write(first + data)
-        else:
-            self._queue.add(first)
-            self._queue.add(data)
+        link.send(self._take_waiting() + data[: limits.SEAL_STEP])
+        if len(data) > limits.SEAL_STEP and not self._closing:
+            self._queue.add(memoryview(data)[limits.SEAL_STEP :])
             self.on_room()
+        elif not link.has_room:
+            self._check_marks()
 
     def _take_waiting(self) -> bytes:
         if self._later is not None:

@@ -25,22 +25,22 @@ class WriteQueue:
             self.size += len(data)
 
     def next_step(self) -> Buffer:
-        """``SEAL_STEP`` bytes, or all if that is less, taken off the front. Writes that had to wait share records."""
-        count, room = 0, limits.SEAL_STEP
+        """Up to ``SEAL_STEP`` bytes, taken off the front. Small writes that had to wait share records."""
+        first = self._waiting[0]
+        if len(first) > limits.SEAL_STEP:
+            self._waiting[0] = memoryview(first)[limits.SEAL_STEP :]
+            self.size -= limits.SEAL_STEP
+            return memoryview(first)[: limits.SEAL_STEP]
+        count = size = 0
         for waiting in self._waiting:
-            if len(waiting) > room:
+            if size + len(waiting) > limits.SEAL_STEP:
                 break
-            room -= len(waiting)
+            size += len(waiting)
             count += 1
         step = self._waiting[:count]
         del self._waiting[:count]
-        if room and self._waiting:
-            large = memoryview(self._waiting[0])
-            step.append(large[:room])
-            self._waiting[0] = large[room:]
-            room = 0
-        self.size -= limits.SEAL_STEP - room
-        return step[0] if len(step) == 1 else b"".join(step)
+        self.size -= size
+        return step[0] if count == 1 else b"".join(step)
 
     def clear(self) -> None:
         """Drop all."""
