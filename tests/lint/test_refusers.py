@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from handfast.lint.rules import (
+from handfast.lint.rule_table import (
     CHROMIUM,
     GNUTLS,
     GO,
@@ -30,7 +30,6 @@ from handfast.lint.rules import (
     NODE,
     OPENSSL,
     PYTHON,
-    PYTHON_312,
     PYTHON_313,
     RULES,
 )
@@ -244,9 +243,7 @@ PEERS: dict[str, tuple[str, Callable[[Servers, Path], dict[str, str]]]] = {
 @pytest.mark.parametrize("peer", PEERS)
 def test_by_connections(peer: str, servers: Servers, tmp_path: Path) -> None:
     program, visit = PEERS[peer]
-    identifiers = {program}
-    if program == PYTHON:
-        identifiers.add(PYTHON_313 if sys.version_info >= (3, 13) else PYTHON_312)
+    identifiers = {program, PYTHON_313} if program == PYTHON and sys.version_info >= (3, 13) else {program}
     said = visit(servers, tmp_path)
     assert said.pop("healthy") == "ok"
     refused = {code for code, words in said.items() if words != "ok"}

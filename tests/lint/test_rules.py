@@ -7,9 +7,10 @@ import pytest
 from handfast.lint import REFUSERS, RULES
 from handfast.lint.certificate_checks import Case
 from handfast.lint.contents import read
-from handfast.lint.report import Report, look
+from handfast.lint.findings import Report, look
 from handfast.x509.purpose import Purpose
 
+from . import page
 from .broken import BESIDE, BROKEN, HEALTHY, NOW, Broken
 
 
@@ -39,6 +40,11 @@ def test_healthy_certificates_give_nothing(name: str) -> None:
     report = report_on(HEALTHY[name]())
     assert report.findings == ()
     assert not report.is_refused
+
+
+def test_the_page_shows_this_table() -> None:
+    written = page.PAGE.read_text()
+    assert written == page.with_table(written), "write it anew: python -m tests.lint.page"
 
 
 def test_the_table_names_known_programs() -> None:

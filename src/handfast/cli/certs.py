@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from handfast.cli import groups, ui
+from handfast.cli import ui, verb_groups
 from handfast.crypto.new_keys import KEY_KINDS
 from handfast.errors import bad_option
 from handfast.pki.authority import CertificateAuthority
@@ -38,7 +38,7 @@ SUBCOMMANDS = {
 
 
 @click.command(
-    cls=groups.VerbGroup,
+    cls=verb_groups.VerbGroup,
     subcommands=SUBCOMMANDS,
     examples=(
         "handfast certs localhost 127.0.0.1",

@@ -11,7 +11,7 @@ import click
 from handfast.cli import options, ui
 from handfast.cli.inspecting import instant, print_facts, typed_password
 from handfast.lint import REFUSERS, RULES, lint
-from handfast.lint.rules import EVERYONE
+from handfast.lint.rule_table import EVERYONE
 from handfast.text import counted
 from handfast.x509.purpose import Purpose
 

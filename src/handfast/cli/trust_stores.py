@@ -40,7 +40,7 @@ _NSS_PLACES = (
     "snap/firefox/common/.mozilla/firefox/*",
 )
 _NSS_DATABASE = "cert9.db"
-# What Java and Debian give every store of theirs; it keeps nobody out.
+# What Java and Debian give every store of theirs; it protects nothing.
 _JAVA_PASSWORD = "changeit"
 
 

@@ -10,7 +10,7 @@ from handfast.credentials.passwords import asked_once
 from handfast.lint.certificate_checks import Case, certificate_problems, key_problems
 from handfast.lint.contents import Item, Kind, read
 from handfast.lint.facts import CertificateFacts, Facts, facts_of, public_key_of
-from handfast.lint.rules import RULES
+from handfast.lint.rule_table import RULES
 from handfast.lint.set_checks import set_problems
 from handfast.text import escape
 from handfast.x509 import loading
