@@ -1,7 +1,7 @@
 """Who refuses what, by the programs themselves: the table of rules says the same.
 
-handfast, `openssl verify` and `certtool --verify` take a moment; what takes programs that start slowly, and connections
-to a server for each certificate, is left to `make certificate-tools`.
+handfast and `openssl verify` take a moment; `certtool --verify`, programs that start slowly, and connections to a
+server for each certificate are left to `make certificate-tools`.
 """
 
 from __future__ import annotations
@@ -87,6 +87,7 @@ def test_openssl(code: str, strict: bool, tmp_path: Path) -> None:
     assert (done.returncode != 0) is bool(refusers & set(RULES[code].refused_by)), done.stdout + done.stderr
 
 
+@slow
 @pytest.mark.parametrize("code", SENT)
 def test_gnutls(code: str, tmp_path: Path) -> None:
     if code in ("unsupported_key", "malformed", "key_may_not_sign"):
