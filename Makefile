@@ -9,6 +9,7 @@
 # make stock-tests  CPython's own tests of ssl with our context in place of the stock one; some two minutes
 # make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
+# make certificate-tools  who refuses which certificate, by curl, Go, Java, Node, Chromium and others; some two minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make bench-web     what a request costs uvicorn behind ssl and behind each of our doors; writes bench-web-results.json
 # make bench-captures   decoding captures, beside tshark and others
@@ -34,7 +35,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-web bench-captures fuzz-captures chart budget format pin clean
+.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-web bench-captures fuzz-captures chart budget format pin clean certificate-tools
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -77,6 +78,9 @@ consumers: $(READY)-consumers
 
 scan: $(READY)-scan
 	HANDFAST_SCAN=1 $(RUN) pytest tests/scan
+
+certificate-tools: $(READY)-test
+	HANDFAST_TOOLS=1 $(RUN) pytest tests/lint tests/cli/test_certs_install.py
 
 # Without the others, or where there are no wheels of them, it measures what there is.
 bench: $(READY)-test

@@ -44,8 +44,6 @@ def database(directory: Path) -> Path:
 def test_without_a_store_it_only_says_what_it_would_do(
     run: Run, pki: Pki, home: Path, label: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (home / ".pki/nssdb").mkdir(parents=True)
-    (home / ".pki/nssdb/cert9.db").touch()
     monkeypatch.setattr(subprocess, "run", None)
     result = run("certs", "install", pki.ca)
     assert result.status == 0

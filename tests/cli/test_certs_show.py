@@ -23,7 +23,7 @@ from handfast.pki.authority import CertificateAuthority
 from handfast.pki.template import subject_name
 from handfast.trust.pins import key_pin
 from tests import certificates
-from tests.cli.conftest import Pki, Run, on_a_terminal, shown_until
+from tests.cli.conftest import Pki, Run, finish, on_a_terminal, shown_until, start
 
 
 def forms() -> dict[str, bytes]:
@@ -177,6 +177,13 @@ def test_a_bad_file_is_a_usage_error(run: Run, tmp_path: Path, content: bytes, w
     path = tmp_path / "bad"
     path.write_bytes(content)
     assert run("certs", "show", path).is_error(2, str(path), words)
+
+
+def test_standard_input_is_read(pki: Pki) -> None:
+    with pki.server_cert.open() as file:
+        result = finish(start("certs", "show", "-", stdin=file))
+    assert result.status == 0
+    assert result.out.startswith("/dev/stdin: certificate (PEM)")
 
 
 def test_a_missing_file_and_none_at_all(run: Run, tmp_path: Path) -> None:

@@ -1,7 +1,7 @@
 """Who refuses what, by the programs themselves: the table of rules says the same.
 
-handfast, `openssl verify` and `certtool --verify` take a moment; what takes programs that start slowly, and connections
-to a server for each certificate, is left to `make certificate-tools`.
+handfast and `openssl verify` take a moment; `certtool --verify`, programs that start slowly, and connections to a
+server for each certificate are left to `make certificate-tools`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import pytest
 
-from handfast.lint.rules import (
+from handfast.lint.rule_table import (
     CHROMIUM,
     GNUTLS,
     GO,
@@ -30,7 +30,6 @@ from handfast.lint.rules import (
     NODE,
     OPENSSL,
     PYTHON,
-    PYTHON_312,
     PYTHON_313,
     RULES,
 )
@@ -88,6 +87,7 @@ def test_openssl(code: str, strict: bool, tmp_path: Path) -> None:
     assert (done.returncode != 0) is bool(refusers & set(RULES[code].refused_by)), done.stdout + done.stderr
 
 
+@slow
 @pytest.mark.parametrize("code", SENT)
 def test_gnutls(code: str, tmp_path: Path) -> None:
     if code in ("unsupported_key", "malformed", "key_may_not_sign"):
@@ -244,9 +244,7 @@ PEERS: dict[str, tuple[str, Callable[[Servers, Path], dict[str, str]]]] = {
 @pytest.mark.parametrize("peer", PEERS)
 def test_by_connections(peer: str, servers: Servers, tmp_path: Path) -> None:
     program, visit = PEERS[peer]
-    identifiers = {program}
-    if program == PYTHON:
-        identifiers.add(PYTHON_313 if sys.version_info >= (3, 13) else PYTHON_312)
+    identifiers = {program, PYTHON_313} if program == PYTHON and sys.version_info >= (3, 13) else {program}
     said = visit(servers, tmp_path)
     assert said.pop("healthy") == "ok"
     refused = {code for code, words in said.items() if words != "ok"}

@@ -134,7 +134,7 @@ def _databases(nss: str | None, *, asked: bool) -> tuple[Path, ...]:
     if not found and asked:
         advice = "start the browser once, or name one: --nss=DIR"
         raise bad_option("--nss", "there is no database of Chromium or Firefox in the home folder", advice)
-    return found
+    return found or (trust_stores.usual_database(),)
 
 
 def _do(store: trust_stores.Store, ca: Ca, *, undo: bool) -> int:

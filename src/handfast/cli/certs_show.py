@@ -11,12 +11,14 @@ import click
 from handfast.cli import options, ui
 from handfast.cli.inspecting import instant, print_facts, typed_password
 from handfast.lint import REFUSERS, RULES, lint
-from handfast.lint.rules import EVERYONE
+from handfast.lint.rule_table import EVERYONE
 from handfast.text import counted
 from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     from handfast.lint import Finding, Report
+
+STANDARD_INPUT = Path("/dev/stdin")
 
 
 def _print_rules(ctx: click.Context, _parameter: click.Parameter, wanted: bool) -> None:
@@ -34,6 +36,7 @@ def _print_rules(ctx: click.Context, _parameter: click.Parameter, wanted: bool) 
         "handfast certs show server.pem server.key ca.pem",
         "handfast certs show --as client bundle.p12",
         "handfast certs show --json pki/*.pem",
+        "openssl s_client -connect localhost:1337 -showcerts </dev/null | handfast certs show -",
     ),
 )
 @click.argument("files", nargs=-1, required=True, type=click.Path(path_type=Path), metavar="FILE...")
@@ -63,10 +66,11 @@ def command(
     files: tuple[Path, ...], purpose: str | None, at: str | None, key_password_file: Path | None, as_json: bool
 ) -> int:
     """Print what is in each FILE (certificates, requests, keys, revocation lists; PEM, DER, PKCS#7, PKCS#12), and what
-    will be refused, by whom and why.
+    will be refused, by whom and why. The FILE - is standard input.
 
     Of a private key only the public half is shown. The exit status is 1 where something will be refused."""
-    report = lint(*files, password=key_password_file or typed_password, purpose=purpose, at=instant(at))
+    paths = (STANDARD_INPUT if str(path) == "-" else path for path in files)
+    report = lint(*paths, password=key_password_file or typed_password, purpose=purpose, at=instant(at))
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
     else:

@@ -42,6 +42,8 @@ INSTEAD = {
     "--out": "--dir", "--output-dir": "--dir", "--san": "NAME", "--domain": "NAME", "--force": "--replace",
     "--overwrite": "--replace", "--validity": "--days", "--keytype": "--key-type", "--algorithm": "--key-type",
     "--user-cert": "--client NAME",
+    "--purpose": "--as", "-purpose": "--as", "--hostname": "--for", "-verify_hostname": "--for", "-attime": "--at",
+    "-passin": "--key-password-file FILE", "--CRLfile": "--crl", "-CRLfile": "--crl", "-CAfile": "--cacert",
 }  # fmt: skip
 
 

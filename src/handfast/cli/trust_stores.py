@@ -40,7 +40,7 @@ _NSS_PLACES = (
     "snap/firefox/common/.mozilla/firefox/*",
 )
 _NSS_DATABASE = "cert9.db"
-# What Java and Debian give every store of theirs; it keeps nobody out.
+# What Java and Debian give every store of theirs; it protects nothing.
 _JAVA_PASSWORD = "changeit"
 
 
@@ -156,9 +156,18 @@ def java_store(path: Path, certificate: bytes, keystore: Path | None, password_f
     )
 
 
+def usual_database() -> Path:
+    """Where Chromium makes its database when it is first started."""
+    return _home() / _NSS_PLACES[0]
+
+
 def nss_databases() -> tuple[Path, ...]:
     """Those of Chromium and of Firefox's profiles in the home folder."""
-    return tuple(_found_databases(Path(os.path.expanduser("~"))))
+    return tuple(_found_databases(_home()))
+
+
+def _home() -> Path:
+    return Path(os.path.expanduser("~"))
 
 
 def _found_databases(home: Path) -> Iterator[Path]:

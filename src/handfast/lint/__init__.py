@@ -5,8 +5,8 @@
 
 from handfast.lint.contents import Item, Kind, read
 from handfast.lint.facts import CertificateFacts, KeyFacts, RequestFacts, RevocationListFacts
-from handfast.lint.report import Finding, Report, Shown, lint
-from handfast.lint.rules import REFUSERS, RULES, Rule
+from handfast.lint.findings import Finding, Report, Shown, lint
+from handfast.lint.rule_table import REFUSERS, RULES, Rule
 
 __all__ = [
     "REFUSERS",

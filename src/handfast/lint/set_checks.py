@@ -125,8 +125,24 @@ def _lists(items: Sequence[Item], held: Certificates, case: Case) -> Iterator[It
         until = found.next_update_utc
         if until is not None and until < case.at:
             yield item, ("revocation_list_expired", f"ended on {instant(until)}")
-        issuer = found.issuer.public_bytes()
+        name = found.issuer.public_bytes()
+        issuers = held.named(name)
+        if issuers and not any(_signed_list(found, issuer) for _, issuer in issuers):
+            words = f"is a list of {issuers[0][1].subject_text}; {issuers[0][0].place} has that name, and another key"
+            yield item, ("same_name_other_key", words)
+            continue
         for about, certificate in held.parsed:
             serial = certificate.certificate.serial_number
-            if certificate.issuer == issuer and found.get_revoked_certificate_by_serial_number(serial) is not None:
+            if certificate.issuer == name and found.get_revoked_certificate_by_serial_number(serial) is not None:
                 yield about, ("revoked", f"is revoked, says {item.place}")
+
+
+def _signed_list(found: x509.CertificateRevocationList, issuer: Parsed) -> bool:
+    """Whether a list is signed with this key; False for one that is not computed with."""
+    if not may_verify(issuer.public_key_info):
+        return False
+    try:
+        # The library's type leaves out the kinds of keys that sign nothing, for which it raises.
+        return found.is_signature_valid(issuer.certificate.public_key())  # type: ignore[arg-type]
+    except Exception:  # noqa: BLE001 (a key of another kind than the signature's)
+        return False

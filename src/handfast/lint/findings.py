@@ -10,7 +10,7 @@ from handfast.credentials.passwords import asked_once
 from handfast.lint.certificate_checks import Case, certificate_problems, key_problems
 from handfast.lint.contents import Item, Kind, read
 from handfast.lint.facts import CertificateFacts, Facts, facts_of, public_key_of
-from handfast.lint.rules import RULES
+from handfast.lint.rule_table import RULES
 from handfast.lint.set_checks import set_problems
 from handfast.text import escape
 from handfast.x509 import loading
@@ -18,11 +18,13 @@ from handfast.x509.certificates import Malformed, parse
 from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from os import PathLike
 
     from handfast.credentials.passwords import Password
     from handfast.lint.certificate_checks import Found
+
+_KEYS = (Kind.KEY, Kind.PUBLIC_KEY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,6 +97,7 @@ def lint(
 def look(items: Sequence[Item], case: Case) -> Report:
     """The report on things that were read."""
     case = case._replace(ca_is_leaf=case.purpose is not None and not any(map(_is_leaf, items)))
+    by_key = _by_key(items)
     among: dict[Item, list[Found]] = {item: [] for item in items}
     for item, found in set_problems(items, case):
         among[item].append(found)
@@ -104,7 +107,7 @@ def look(items: Sequence[Item], case: Case) -> Report:
                 item=item,
                 facts=facts_of(item, case.at),
                 findings=tuple(map(_finding, dict.fromkeys([*_alone(item, case), *among[item]]))),
-                fits=tuple(_fitting(item, items)),
+                fits=tuple(_fitting(item, by_key)),
             )
             for item in items
         )
@@ -134,12 +137,19 @@ def _finding(found: Found) -> Finding:
     return Finding(code=code, explanation=words, refused_by=rule.refused_by, advice=rule.advice)
 
 
-def _fitting(item: Item, items: Iterable[Item]) -> Iterator[str]:
+def _by_key(items: Iterable[Item]) -> dict[bytes, list[Item]]:
+    """The things by the key that they hold or are."""
+    found: dict[bytes, list[Item]] = {}
+    for item in items:
+        found.setdefault(public_key_of(item), []).append(item)
+    found.pop(b"", None)
+    return found
+
+
+def _fitting(item: Item, by_key: Mapping[bytes, list[Item]]) -> Iterator[str]:
     """The places of what has the same key: of a certificate its keys, of a key what it was certified in."""
-    own = public_key_of(item)
-    keys = (Kind.KEY, Kind.PUBLIC_KEY)
-    for other in items:
-        if own and (other.kind in keys) is not (item.kind in keys) and public_key_of(other) == own:
+    for other in by_key.get(public_key_of(item), ()):
+        if (other.kind in _KEYS) is not (item.kind in _KEYS):
             yield other.place
 
 

@@ -8,7 +8,8 @@ from types import ModuleType
 import click
 import pytest
 
-from handfast.cli import groups, options, ui
+from handfast.cli import main, options, ui, verb_groups
+from handfast.cli.certs import SUBCOMMANDS
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> click.Command:
     monkeypatch.setattr(module, "command", show, raising=False)
     monkeypatch.setitem(sys.modules, "handfast.cli.handfast_show", module)
 
-    @click.command(cls=groups.VerbGroup, subcommands={"show": "Show a file."}, examples=("verb a",))
+    @click.command(cls=verb_groups.VerbGroup, subcommands={"show": "Show a file."}, examples=("verb a",))
     @click.argument("names", nargs=-1)
     @click.option("--loud", is_flag=True)
     def verb(names: tuple[str, ...], loud: bool) -> None:
@@ -59,6 +60,15 @@ def test_help_of_the_verb_names_its_commands(verb: click.Command, capsys: pytest
     assert out.startswith("Examples:\n  verb a")
     assert "[OPTIONS] [NAMES]...\n" in out
     assert out.rstrip().endswith("show  Show a file.")
+
+
+@pytest.mark.parametrize("name", SUBCOMMANDS)
+def test_help_of_each_command_opens_with_examples(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certs", name, "--help"]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Examples:\n  ")
+    assert f"handfast certs {name} " in out
+    assert f"Usage: handfast certs {name} [OPTIONS]" in out
 
 
 def test_a_command_has_a_usage_of_its_own(verb: click.Command, capsys: pytest.CaptureFixture[str]) -> None:
