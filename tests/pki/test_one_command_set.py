@@ -63,7 +63,8 @@ def test_the_strict_rules_of_python(folder: Path) -> None:
         context.verify_flags |= ssl.VERIFY_X509_STRICT
         context.load_cert_chain(folder / f"{role}.pem", folder / f"{role}.key")
         sides.append(context)
-    handshake(*sides, "localhost")
+    client, server = sides
+    handshake(client, server, "localhost")
 
 
 def test_the_default_verifier_of_cryptography(folder: Path) -> None:
