@@ -44,20 +44,8 @@ if TYPE_CHECKING:
     from handfast.crypto.private_keys import Password
     from handfast.crypto.signatures import PrivateKey
 
-__all__ = [
-    "BACKDATE",
-    "CA_DAYS",
-    "DEFAULT_KEY",
-    "LEAF_DAYS",
-    "LEAF_USAGE",
-    "CertificateAuthority",
-    "CertificateChain",
-    "Issued",
-    "Purpose",
-    "certificate_der",
-    "certificate_pem",
-    "new_key",
-]
+__all__ = ["BACKDATE", "CA_DAYS", "DEFAULT_KEY", "LEAF_DAYS", "CertificateAuthority", "CertificateChain", "Issued"]
+__all__ += ["Purpose", "certificate_der", "certificate_pem"]
 
 Purpose: TypeAlias = Literal["server", "client", "ca"]
 
