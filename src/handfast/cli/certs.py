@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from handfast.cli import ca_options, groups, ui
+from handfast.cli import ca_options, ui, verb_groups
 from handfast.cli.certs_make import Wanted, make
 from handfast.crypto.new_keys import KEY_KINDS, ML_DSA_KINDS
 from handfast.errors import bad_option
@@ -36,7 +36,7 @@ SUBCOMMANDS: dict[str, str] = {
 
 
 @click.command(
-    cls=groups.VerbGroup,
+    cls=verb_groups.VerbGroup,
     subcommands=SUBCOMMANDS,
     examples=(
         "handfast certs localhost 127.0.0.1",

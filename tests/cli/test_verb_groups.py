@@ -8,7 +8,7 @@ from types import ModuleType
 import click
 import pytest
 
-from handfast.cli import groups, options, ui
+from handfast.cli import options, ui, verb_groups
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def verb(monkeypatch: pytest.MonkeyPatch) -> click.Command:
     monkeypatch.setattr(module, "command", show, raising=False)
     monkeypatch.setitem(sys.modules, "handfast.cli.handfast_show", module)
 
-    @click.command(cls=groups.VerbGroup, subcommands={"show": "Show a file."}, examples=("verb a",))
+    @click.command(cls=verb_groups.VerbGroup, subcommands={"show": "Show a file."}, examples=("verb a",))
     @click.argument("names", nargs=-1)
     @click.option("--loud", is_flag=True)
     def verb(names: tuple[str, ...], loud: bool) -> None:
