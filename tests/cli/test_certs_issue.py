@@ -171,7 +171,7 @@ def openssl_request(folder: Path, *more: str, key: tuple[str, ...] = P256) -> Pa
     ],
 )
 def test_a_request_of_openssls_is_signed(
-    run: Run, ca: Path, tmp_path: Path, asked: tuple[str, ...], wanted: tuple[str, ...], purpose: list, named: tuple
+    run: Run, ca: Path, tmp_path: Path, asked: tuple[str, ...], wanted: tuple[str, ...], purpose: object, named: object
 ) -> None:
     request = openssl_request(tmp_path, *asked)
     assert run("certs", "--ca", ca, "--csr", request, *wanted, "--dir", tmp_path).status == 0

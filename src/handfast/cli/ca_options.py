@@ -47,7 +47,7 @@ def _key_options() -> tuple[Callable[[F], F], ...]:
 
 
 def issuing_options(command: F) -> F:
-    """The same with a --ca that may be left out."""
+    """--ca, which may be left out, --ca-key and --ca-password-file."""
     return options.together(
         click.option("--ca", type=FILE, metavar="FILE", help="Issue from this CA, and leave it and its files alone."),
         *_key_options(),

@@ -188,7 +188,7 @@ def _intermediate(
 def _leaf(wanted: Wanted, leaf: Leaf, issuer: CertificateAuthority, end: datetime) -> Issued:
     template = issuer.server_template if leaf.is_server else issuer.client_template
     made = template(*leaf.names, key=wanted.key_type, until=end, subject=wanted.fields)
-    issuer.check_names(made.names)
+    issuer.check_names(made.names, made.subject)
     return issuer.issue(made)
 
 

@@ -14,6 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import NameOID
 
 from handfast import file_contents
@@ -43,20 +44,8 @@ if TYPE_CHECKING:
     from handfast.crypto.private_keys import Password
     from handfast.crypto.signatures import PrivateKey
 
-__all__ = [
-    "BACKDATE",
-    "CA_DAYS",
-    "DEFAULT_KEY",
-    "LEAF_DAYS",
-    "LEAF_USAGE",
-    "CertificateAuthority",
-    "CertificateChain",
-    "Issued",
-    "Purpose",
-    "certificate_der",
-    "certificate_pem",
-    "new_key",
-]
+__all__ = ["BACKDATE", "CA_DAYS", "DEFAULT_KEY", "LEAF_DAYS", "CertificateAuthority", "CertificateChain", "Issued"]
+__all__ += ["Purpose", "certificate_der", "certificate_pem"]
 
 Purpose: TypeAlias = Literal["server", "client", "ca"]
 
@@ -238,8 +227,10 @@ class CertificateAuthority:
     ) -> Template:
         """What `server` signs, for who wants to change something in it first."""
         general_names = tuple(map(general_name, names))
-        template = self._template(names[0], new_key(key), days, until, subject)
-        return replace(template, names=general_names, extended_key_usage=(SERVER_AUTH,))
+        # Where no DNS name is in subjectAltName, OpenSSL holds the constraints against a CN that reads like one.
+        spoken = constraints.violated((self.certificate, *self.chain), constraints.host_in_cn(names[0])) is None
+        template = self._template(names[0] if spoken else "", new_key(key), days, until, subject)
+        return _for_server(replace(template, names=general_names))
 
     def client_template(
         self,
@@ -285,7 +276,9 @@ class CertificateAuthority:
         if role == "ca":
             template = replace(self._as_ca(template, 0), names=())
         else:
-            template = replace(template, extended_key_usage=(SERVER_AUTH if role == "server" else CLIENT_AUTH,))
+            template = (
+                _for_server(template) if role == "server" else replace(template, extended_key_usage=(CLIENT_AUTH,))
+            )
         if role == "server" and not template.names:
             advice = "give the names that clients will connect to"
             raise ConfigError("bad_request", path=path, reason="a server's has no name in it", advice=advice)
@@ -302,9 +295,10 @@ class CertificateAuthority:
     ) -> Template:
         not_before, not_after = _validity(self._now, usual_days if days is None else days, until)
         general_names = tuple(map(general_name, names)) or requests.requested_names(wanted)
-        self.check_names(general_names)
+        granted = wanted.subject if subject is None else parse_subject(subject)
+        self.check_names(general_names, granted)
         return Template(
-            subject=wanted.subject if subject is None else parse_subject(subject),
+            subject=granted,
             public_key=wanted.public_key(),
             not_before=not_before,
             not_after=min(not_after, self.certificate.not_valid_after_utc),
@@ -312,8 +306,13 @@ class CertificateAuthority:
             names=general_names,
         )
 
-    def check_names(self, names: tuple[x509.GeneralName, ...]) -> None:
-        """ConfigError(bad_option) if a name is not within the constraints of this CA and of those above it."""
+    def check_names(self, names: tuple[x509.GeneralName, ...], subject: x509.Name | None = None) -> None:
+        """ConfigError(bad_option) if a name is not within the constraints of this CA and of those above it.
+
+        A CN of the ``subject`` that reads like a host name counts where no DNS name is among the others.
+        """
+        if subject is not None and not any(isinstance(name, x509.DNSName) for name in names):
+            names = (*names, *constraints.host_in_cn(common_name(subject)))
         wrong = constraints.violated((self.certificate, *self.chain), names)
         if wrong is not None:
             advice = "use a name within the constraints of this CA, or another CA"
@@ -424,6 +423,12 @@ class CertificateAuthority:
 
 def _subject(text: str, name: str) -> x509.Name:
     return with_common_name(parse_subject(text), name)
+
+
+def _for_server(template: Template) -> Template:
+    """NSS wants keyEncipherment of a server's RSA key, though nothing is encrypted to it since TLS 1.3."""
+    usage = LEAF_USAGE | {"key_encipherment"} if isinstance(template.certified_key, RSAPublicKey) else LEAF_USAGE
+    return replace(template, key_usage=usage, extended_key_usage=(SERVER_AUTH,))
 
 
 def _may_sign_certificates(certificate: x509.Certificate) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,6 +15,7 @@ from handfast.pki.general_names import dns_name
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+_HOST = re.compile(r"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)+", re.ASCII)
 _ALL_ADDRESSES = tuple(x509.IPAddress(ipaddress.ip_network(all_of)) for all_of in ("0.0.0.0/0", "::/0"))
 
 
@@ -38,6 +40,11 @@ def violated(cas: Iterable[x509.Certificate], names: Sequence[x509.GeneralName])
     """The first of the names that the constraints of one of the CAs do not permit, or None."""
     bounds = [found for found in map(of, cas) if found is not None]
     return next((name for name in names if not all(_permits(one, name) for one in bounds)), None)
+
+
+def host_in_cn(common_name: str) -> tuple[x509.GeneralName, ...]:
+    """A CN that OpenSSL takes for a host name, as that; so an address is one, and a single label is none."""
+    return (x509.DNSName(common_name),) if _HOST.fullmatch(common_name) else ()
 
 
 def of(ca: x509.Certificate) -> x509.NameConstraints | None:

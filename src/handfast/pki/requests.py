@@ -16,6 +16,7 @@ from handfast.limits import MIN_RSA_BITS
 from handfast.pki.general_names import general_name, name_if_possible
 from handfast.pki.subject import with_common_name
 from handfast.pki.template import CLIENT_AUTH, LEAF_USAGE, SERVER_AUTH, key_usage, subject_name
+from handfast.text import escape
 
 if TYPE_CHECKING:
     from handfast.crypto.signatures import PrivateKey
@@ -98,16 +99,28 @@ def load_request(data: bytes, *, path: str) -> x509.CertificateSigningRequest:
         request = parse(data)
         key = request.public_key()
         signed = request.is_signature_valid
-        list(request.extensions)
+        names = requested_names(request)
     except UnsupportedAlgorithm:
         raise ConfigError("unsupported_key", path=path, reason="the request's key is of an unknown kind") from None
-    except ValueError:
+    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
         found = file_contents.instead_of_request(data, path)
         raise ConfigError("bad_request", path=path, reason=found.what, advice=found.advice) from None
     if not signed:
         raise ConfigError("bad_request", path=path, reason="its key did not sign it", advice=_AGAIN)
+    for name in names:
+        if not _is_known(name):
+            reason = f"it asks for the name {escape(str(name.value))}"
+            advice = "have it ask for DNS names, IP addresses, URIs and e-mail addresses, or give the names here"
+            raise ConfigError("bad_request", path=path, reason=reason, advice=advice)
     _check_key(key, path)
     return request
+
+
+def _is_known(name: x509.GeneralName) -> bool:
+    try:
+        return type(general_name(str(name.value))) is type(name)
+    except ConfigError:
+        return False
 
 
 def _check_key(key: object, path: str) -> None:
