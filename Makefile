@@ -12,6 +12,7 @@
 # make fuzz-captures  mutated captures for FUZZ_SECONDS=60: no exception, no growth; led by atheris where there are wheels
 # make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
 # make budget  writes anew how many bytecodes handshakes and records may take (tests/budget), for this Python
+# make man     writes the man pages in data/ anew, from what --help is made of
 # make format  rewrites the sources the way lint wants them
 # make pin     writes what is in requirements/ anew
 # make clean   removes .venv and what the tools leave behind
@@ -31,7 +32,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load frameworks stock-tests consumers scan bench bench-captures fuzz-captures chart budget format pin clean
+.PHONY: demo test soak race load frameworks stock-tests consumers scan bench bench-captures fuzz-captures chart budget man format pin clean
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -89,6 +90,10 @@ chart: $(READY)-test
 
 budget: $(READY)-test
 	@$(RUN) tests.budget --write
+
+man: $(READY)-test
+	@rm -rf data/share/man/man1
+	@$(RUN) handfast manpages data/share/man/man1
 
 format: $(READY)-test
 	$(RUN) ruff check --fix
