@@ -5,7 +5,8 @@
 # make load    many connections, large, slow, cancelled and cut ones, and what they leave behind; some minutes
 # make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
 # make stock-tests  CPython's own tests of ssl with our context in place of the stock one; some two minutes
-# make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others
+# make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others;
+#              and what docs/curl-mtls.md says of curl, requests, httpx, Go, Node, Java and Python; some four minutes
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make bench-captures   decoding captures, beside tshark and others
@@ -64,7 +65,7 @@ stock-tests: $(READY)-test
 	HANDFAST_STOCK=1 HANDFAST_STOCK_PYTHONS='$(STOCK_PYTHONS)' $(RUN) pytest tests/sslcontext/test_stock.py
 
 consumers: $(READY)-consumers
-	HANDFAST_CONSUMERS=$(VENV)/consumers/bin/python $(RUN) pytest tests/sslcontext/test_consumers.py
+	HANDFAST_CONSUMERS=$(VENV)/consumers/bin/python $(RUN) pytest tests/sslcontext/test_consumers.py tests/bundles
 
 scan: $(READY)-scan
 	HANDFAST_SCAN=1 $(RUN) pytest tests/scan

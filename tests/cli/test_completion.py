@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ import pytest
 
 from handfast.cli import COMPLETE, VERBS, completion, main
 from tests.cli.conftest import CLEAN_ENVIRONMENT
+from tests.peers.base import require_peer
 from tests.waiting import LIMIT
 
 
@@ -75,11 +75,7 @@ FISH = """source $argv[1]; complete -C 'handfast con'"""
 
 @pytest.mark.parametrize(("shell", "code"), [("bash", BASH), ("zsh", ZSH), ("fish", FISH)], ids=["bash", "zsh", "fish"])
 def test_the_shell_itself_completes(shell, code, tmp_path):
-    path = shutil.which(shell)
-    if path is None:
-        if shell == "bash":
-            pytest.fail("bash is not installed")
-        pytest.skip(f"{shell} is not installed")
+    path = require_peer(shell)
     program = tmp_path / "bin" / "handfast"
     program.parent.mkdir()
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m handfast "$@"\n')
