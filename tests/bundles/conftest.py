@@ -32,8 +32,8 @@ def trust_in_every_form(folder: Path, authority: CertificateAuthority) -> dict[s
     shutil.copy(bundle, any_names / "our-ca.pem")
     shutil.copy(bundle, hashed / "our-ca.pem")
     subprocess.run([require_peer("openssl"), "rehash", hashed], check=True, capture_output=True, timeout=LIMIT)
-    keytool = [require_peer("keytool"), "-importcert", "-noprompt", "-alias", "ours", "-file", bundle]
-    keytool += ["-keystore", store, "-storepass", "changeit"]
+    keytool = [require_peer("keytool"), "-importcert", "-noprompt", "-alias", "ours", "-file", str(bundle)]
+    keytool += ["-keystore", str(store), "-storepass", "changeit"]
     subprocess.run(keytool, check=True, capture_output=True, timeout=LIMIT, env=ENVIRONMENT)
     # An absolute path each, as a program may have another working directory.
     paths = dict.fromkeys(("SSL_CERT_FILE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "HANDFAST_CACERT"), str(bundle))
