@@ -7,7 +7,8 @@
 # make page    the page that --html writes, in Debian's Chromium
 # make screenshots  the pictures of the page in docs/, likewise
 # make stock-tests  CPython's own tests of ssl with our context in place of the stock one; some two minutes
-# make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others
+# make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others;
+#              and what docs/curl-mtls.md says of curl, requests, httpx, Go, Node, Java and Python; some four minutes
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
 # make certificate-tools  who refuses which certificate, by curl, Go, Java, Node, Chromium and others; some two minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
@@ -16,6 +17,7 @@
 # make fuzz-captures  mutated captures for FUZZ_SECONDS=60: no exception, no growth; led by atheris where there are wheels
 # make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
 # make budget  writes anew how many bytecodes handshakes and records may take (tests/budget), for this Python
+# make man     writes the man pages in data/ anew, from what --help is made of
 # make format  rewrites the sources the way lint wants them
 # make pin     writes what is in requirements/ anew
 # make clean   removes .venv and what the tools leave behind
@@ -35,7 +37,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-web bench-captures fuzz-captures chart budget format pin clean certificate-tools
+.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-web bench-captures fuzz-captures chart budget format pin clean certificate-tools man
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -74,7 +76,7 @@ stock-tests: $(READY)-test
 	HANDFAST_STOCK=1 HANDFAST_STOCK_PYTHONS='$(STOCK_PYTHONS)' $(RUN) pytest tests/sslcontext/test_stock.py
 
 consumers: $(READY)-consumers
-	HANDFAST_CONSUMERS=$(VENV)/consumers/bin/python $(RUN) pytest tests/sslcontext/test_consumers.py
+	HANDFAST_CONSUMERS=$(VENV)/consumers/bin/python $(RUN) pytest tests/sslcontext/test_consumers.py tests/bundles
 
 scan: $(READY)-scan
 	HANDFAST_SCAN=1 $(RUN) pytest tests/scan
@@ -109,6 +111,10 @@ chart: $(READY)-test
 
 budget: $(READY)-test
 	@$(RUN) tests.budget --write
+
+man: $(READY)-test
+	@rm -rf data/share/man/man1
+	@$(RUN) handfast manpages data/share/man/man1
 
 format: $(READY)-test
 	$(RUN) ruff check --fix

@@ -136,3 +136,9 @@ def errors_for(path: str | PathLike[str]) -> Iterator[None]:
                 raise ConfigError("not_a_regular_file", path=name, kind=kind) from None
             raise ConfigError("file_exists", path=name) from None
         raise ConfigError("file_unwritable", path=name, reason=error.strerror or str(error)) from None
+
+
+def setuid() -> bool:
+    """Whether the process has another user's rights: then its environment names no file that is read or written with
+    them."""
+    return os.geteuid() != os.getuid() or os.getegid() != os.getgid()

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from handfast.cli import main
+from handfast.cli import main, settings
 from handfast.cli.lenses import Lenses
 from handfast.cli.server import Server
 from handfast.engine import ClientAuth
@@ -26,7 +26,8 @@ from tests.lens.connections import server_config
 from tests.waiting import LIMIT
 
 # MAKELEVEL tells the demo that `make demo` started it, which `make test` did not.
-HEEDED = ("SSLKEYLOGFILE", "HANDFAST_LOG", "NO_COLOR", "SSL_CERT_FILE", "SSL_CERT_DIR", "MAKELEVEL")
+HEEDED = {"SSLKEYLOGFILE", "HANDFAST_LOG", "NO_COLOR", "SSL_CERT_FILE", "SSL_CERT_DIR", "MAKELEVEL"}
+HEEDED |= {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", settings.CONFIG, *settings.ENVIRONMENT.values()}
 CLEAN_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in HEEDED}
 
 

@@ -6,7 +6,6 @@ would take the next argument as the value; ``Verb`` gives such an option its def
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import pairwise
@@ -15,10 +14,11 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from handfast.cli import ui
+from handfast.cli import settings, ui
 from handfast.crypto.groups import ALL_GROUPS
 from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
-from handfast.errors import bad_option
+from handfast.errors import HandfastError, bad_option
+from handfast.files import setuid as setuid
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
 from handfast.trust.revocation.crl_store import OcspPolicy
@@ -84,26 +84,45 @@ class Verb(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options in groups; those of no group come last."""
-        records: dict[str, list[tuple[str, str]]] = {title: [] for title in GROUPS}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None and isinstance(parameter, click.Option):
-                records.setdefault(_group_of(parameter.name or ""), []).append(record)
-        groups = {title: found for title, found in records.items() if found}
+        groups = self.option_groups(ctx)
         for title, found in groups.items():
             with formatter.section("Options" if len(groups) == 1 else title):
                 formatter.write_dl(found)
 
+    def option_groups(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """What help says of each option, by the title of its group, with the variable that can give it."""
+        records: dict[str, list[tuple[str, str]]] = {title: [] for title in GROUPS}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                variable = settings.variable_of(parameter)
+                words = f"{record[1]}  [${variable}]" if variable else record[1]
+                records.setdefault(_group_of(parameter.name or ""), []).append((record[0], words))
+        return {title: found for title, found in records.items() if found}
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """click's parsing, after options with an optional value have got theirs."""
+        """click's parsing, after options with an optional value have got theirs, and all that repeats its defaults."""
+        if not ctx.resilient_parsing:
+            settings.fill(ctx)
         options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
         try:
-            return super().parse_args(ctx, list(self._with_values(args, options)))
+            rest = super().parse_args(ctx, list(self._with_values(args, options)))
         except click.UsageError as error:
             for name, value in pairwise(args):
                 option = options.get(name)
                 if isinstance(option, OptionalValue) and value in getattr(option.type, "choices", ()):
                     raise ui.UsageErrorWithHint(error, f"{name} takes its value with =: {name}={value}") from None
+            raise
+        if not ctx.resilient_parsing:
+            settings.drop_foreign_key(ctx)
+        return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; where that fails, say first which options the command line did not give."""
+        try:
+            return super().invoke(ctx)
+        except (HandfastError, ui.CommandFailed):
+            settings.tell_origins(ctx)
             raise
 
     def _with_values(self, args: list[str], options: dict[str, click.Option]) -> Iterator[str]:
@@ -387,8 +406,3 @@ def client_auth(
     verifier = load()
     names = verifier.roots.names() if verifier.roots is not None else ()
     return chosen, {"verifier": verifier, "ca_names": automatic_ca_names(names), **settings}
-
-
-def setuid() -> bool:
-    """Whether the process has another user's rights: then no file that its caller names is written with them."""
-    return os.geteuid() != os.getuid() or os.getegid() != os.getgid()
