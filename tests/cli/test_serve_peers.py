@@ -16,9 +16,8 @@ from tests.waiting import LIMIT
 pytest.importorskip("h2")
 
 
-def run(*command, **options):
-    options = {"capture_output": True, "timeout": LIMIT, "env": CLEAN_ENVIRONMENT} | options
-    return subprocess.run([*map(str, command)], **options)
+def run(*command):
+    return subprocess.run([*map(str, command)], capture_output=True, timeout=LIMIT, env=CLEAN_ENVIRONMENT)
 
 
 def curl(pki, port, path, *arguments):
