@@ -270,3 +270,45 @@ def test_the_alert_is_lingered_for_beyond_descriptor_1023() -> None:
             assert list(blocking._drain(ours, 0.05, 100)) == [b"the reason"]
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_a_receive_that_is_bounded_as_a_whole() -> None:
+    """A record that comes a byte at a time stretches nothing; what did come is still there afterwards."""
+    client, server, thread = connected()
+    with client, server:
+        thread.join()
+        assert client.recv_within(LIMIT, 2) == GREETING[:2]
+        assert client.pending() == len(GREETING) - 2
+        assert client.recv_within(0) == GREETING[2:]
+        assert client.pending() == 0
+        with pytest.raises(ConnectionLost) as late:
+            client.recv_within(0.01)
+        assert (late.value.code, client.connection.error) == ("timeout", None)
+        server.connection.send(GREETING)
+        record = server.connection.outgoing()
+        dripping = threading.Thread(
+            target=lambda: [server._sock.sendall(record[at:][:1]) for at in range(len(record) - 1)]
+        )
+        dripping.start()
+        with pytest.raises(ConnectionLost):
+            client.recv_within(0.05)
+        dripping.join()
+        server._sock.sendall(record[-1:])
+        assert client.recv_within(LIMIT) == GREETING
+        server.shutdown_write()
+        assert client.recv_within(LIMIT) == b""
+        with pytest.raises(ValueError, match="seconds"):
+            client.recv_within(-1)
+
+
+def test_an_answer_for_those_who_speak_http_without_tls() -> None:
+    with sockets.listen("127.0.0.1", 0, server_config(), timeout=LIMIT) as listener:
+        listener.plain_http_answer = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+        for request, answer in ((b"GET / HTTP/1.1\r\n", listener.plain_http_answer), (b"SSH-2.0-x\r\n", b"")):
+            with socket.create_connection(listener.address, timeout=LIMIT) as plain, listener.accept() as tls:
+                plain.sendall(request)
+                plain.shutdown(socket.SHUT_WR)
+                with pytest.raises(HandfastError):
+                    tls.handshake()
+                told = b"".join(iter(lambda sock=plain: sock.recv(100), b""))  # type: ignore[misc]
+                assert told.startswith(answer + b"\x15\x03\x03\x00\x02\x02")

@@ -28,6 +28,20 @@ class Serving:
         return self.process.stderr
 
     @property
+    def keyboard(self) -> IO[str]:
+        assert self.process.stdin is not None
+        return self.process.stdin
+
+    def types(self, line: str) -> None:
+        self.keyboard.write(line)
+        self.keyboard.flush()
+
+    def hangs_up(self) -> None:
+        """The end of what is typed."""
+        self.keyboard.close()
+        self.process.stdin = None
+
+    @property
     def out(self) -> IO[str]:
         assert self.process.stdout is not None
         return self.process.stdout

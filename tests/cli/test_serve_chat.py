@@ -38,12 +38,10 @@ def test_lines_go_both_ways(pki, other_end):
         client.stdin.write("hello\n")
         client.stdin.flush()
         assert server.out.readline() == "hello\n"
-        server.process.stdin.write("and good day\n")
-        server.process.stdin.flush()
+        server.types("and good day\n")
         assert client.stdout.readline() == "and good day\n"
         # Ctrl-D here is close_notify there, which both programs take for the end.
-        server.process.stdin.close()
-        server.process.stdin = None
+        server.hangs_up()
         assert finish(client).status == 0
         ended = server.ends()
     assert (ended.status, ended.out) == (0, "")
@@ -61,9 +59,8 @@ def python_client(pki, port):
 
 def test_what_a_pipe_holds_waits_for_a_client(pki):
     with serving(*pki.server, "--chat", "--once", stdin=subprocess.PIPE) as server:
-        server.process.stdin.write("early\n")
-        server.process.stdin.close()
-        server.process.stdin = None
+        server.types("early\n")
+        server.hangs_up()
         with python_client(pki, server.port) as tls:
             assert tls.recv(100) == b"early\n"
             assert tls.recv(100) == b""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from handfast.cli import ui
 from handfast.errors import HandfastError
+from handfast.fork import renew_in_children
 from handfast.io.failure_log import address_text
 
 if TYPE_CHECKING:
@@ -28,11 +29,13 @@ _BUSY = b"handfast: somebody else is talking here; come back later\n"
 class Chat:
     """The terminal's side of one conversation after the other. ``keyboard`` is a descriptor."""
 
+    _talking: threading.Lock
+
     def __init__(self, keyboard: int, write: Callable[[bytes], None], say: Callable[[str], None] = ui.note) -> None:
         self._keyboard = keyboard
         self._write = write
         self._say = say
-        self._talking = threading.Lock()
+        renew_in_children(self, _talking=threading.Lock)
 
     def __call__(self, tls: TLSSocket) -> None:
         """Talk with a client until it leaves. Raises what reading from it raises."""

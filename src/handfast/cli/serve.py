@@ -163,7 +163,7 @@ def _config(
     mode, verification = serve_options.client_verification(client_ca, client_auth, crl, ocsp, reload=reload, **allow)
     settings = {**options.parameters(**given), **verification}
     if http:
-        # After an HTTP/2 handshake nobody may be asked for a certificate. RFC 8740 3.
+        # Over HTTP/2 no client may be asked for a certificate after the handshake. RFC 8740 3.
         settings["application_protocols"] = serve_options.spoken(settings, http2=http2 and not require_later)
     settings |= serve_options.sessions(resume=resume, early_data=early_data)
     if require_later and mode is ClientAuth.NONE:

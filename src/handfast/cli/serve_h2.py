@@ -85,12 +85,14 @@ class _TooMuch(Exception):
 
 
 class _Upload:
-    """A request whose body is still coming."""
+    """A request whose body is still coming; one that is answered already is not kept, but ``unwanted``."""
 
     def __init__(self, request: Request, deadline: float) -> None:
         self.request = request
         self.deadline = deadline
         self.body = bytearray()
+        self.answered = False
+        self.unwanted = 0
 
 
 class _Download:
@@ -194,7 +196,8 @@ class _Connection:
                 upload = self._uploads.pop(number)
                 request = upload.request
                 whole = Request(request.method, request.target, request.headers, bytes(upload.body))
-                self._asked.append((number, whole))
+                if not upload.answered:
+                    self._asked.append((number, whole))
             case StreamReset(stream_id=int(number)):
                 self._reset(number)
             case ConnectionTerminated():
@@ -216,6 +219,9 @@ class _Connection:
         upload = self._uploads.get(number)
         if upload is None:
             return
+        if upload.answered:
+            self._discard(number, upload, len(data))
+            return
         upload.body += data
         if len(upload.body) > limits.HTTP_BODY:
             self._refuse(number, too_large())
@@ -229,12 +235,9 @@ class _Connection:
         return coming + asked + sum(download.held for download in self._downloads.values())
 
     def _reset(self, number: int) -> None:
-        download = self._downloads.pop(number, None)
-        if download is not None:
-            download.body.close()
+        self._finished(number)
         self._uploads.pop(number, None)
         self._asked = deque(one for one in self._asked if one[0] != number)
-        self._touch()
         self._charge(self._resets, "too many streams reset")
 
     def _charge(self, bucket: TokenBucket, why: str) -> None:
@@ -247,12 +250,19 @@ class _Connection:
     # What goes
 
     def _refuse(self, number: int, reply: Reply) -> None:
-        """Answer before the body is there, and want no more of it. RFC 9113 8.1."""
-        request = self._uploads.pop(number).request
-        self._respond(number, request, reply)
-        download = self._downloads.pop(number, None)
-        if download is not None:
-            download.body.close()
+        """Answer before the body is there. Clients send on until they read it, and not all that are reset read it."""
+        upload = self._uploads[number]
+        upload.body.clear()
+        upload.answered = True
+        self._respond(number, upload.request, reply)
+
+    def _discard(self, number: int, upload: _Upload, size: int) -> None:
+        """Drop what still comes of a body, and the stream when it is as much again as was read. RFC 9113 8.1."""
+        upload.unwanted += size
+        if upload.unwanted <= limits.HTTP_BODY:
+            return
+        del self._uploads[number]
+        self._finished(number)
         with suppress(StreamClosedError):
             self._h2.reset_stream(number, ErrorCodes.NO_ERROR)
 
@@ -319,7 +329,9 @@ class _Connection:
         return True
 
     def _finished(self, number: int) -> None:
-        self._downloads.pop(number).body.close()
+        download = self._downloads.pop(number, None)
+        if download is not None:
+            download.body.close()
         self._touch()
 
 
