@@ -74,7 +74,7 @@ def printed(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
     require_peer("openssl")
     with own_port() as port:
         # Nothing of the server outlives the shell, however that ends.
-        script = "trap 'kill $(jobs -p) 2>/dev/null || :; wait' EXIT\n"
+        script = "trap 'exec 2>/dev/null; kill $(jobs -p) || :; wait' EXIT\n"
         script += "".join(f"{one.commands}echo '{MARK}'\n" for one in blocks(ENGLISH))
         status, out, err = run(script.replace("1337", str(port)), tmp_path_factory.mktemp("tutorial"))
     assert (status, err) == (0, "")

@@ -23,7 +23,7 @@ def main() -> None:
         "two": two(),
     }
     shots = (
-        ("page-bytes", "full", "#1/1/ClientHello/cipher_suites.[0]", 1000, 600, "light"),
+        ("page-bytes", "full", "#1/1/ClientHello/cipher_suites.[0]", 1000, 560, "light"),
         ("page-refused", "refused", "", 1000, 720, "dark"),
         ("page-phone", "full", "#1/1/ClientHello/random", 400, 720, "light"),
     )
