@@ -201,3 +201,7 @@ def test_what_is_no_directory(tmp_path, www, name):
 def test_keys_are_not_served(run, pki):
     refused = run("serve", *pki.server, "--www", pki.directory, "--listen", "127.0.0.1:0")
     assert refused.is_error(2, "--www", "server.key is in it")
+    (pki.directory / "www").mkdir()
+    log = ("--keylog", pki.directory / "www" / "keys.log")
+    refused = run("serve", *pki.server, "--www", pki.directory / "www", *log, "--listen", "127.0.0.1:0")
+    assert refused.is_error(2, "--www", "keys.log is in it")

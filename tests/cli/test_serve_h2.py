@@ -22,7 +22,7 @@ from h2.events import (
     StreamReset,
 )
 from h2.settings import SettingCodes
-from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PriorityFrame
+from hyperframe.frame import ContinuationFrame, DataFrame, HeadersFrame, PingFrame, PriorityFrame, SettingsFrame
 
 from handfast import limits
 from handfast.cli import serve_h2
@@ -295,10 +295,23 @@ def unknown(_browser):
     return b"\0\0\0\x77\0\0\0\0\0"
 
 
-@pytest.mark.parametrize("frame", [ping, settings, priority, window, nothing_of_a_body, unknown])
+def pong(_browser):
+    frame = PingFrame(0, b"12345678")
+    frame.flags.add("ACK")
+    return frame.serialize()
+
+
+def settings_taken(_browser):
+    return SettingsFrame(0, flags={"ACK"}).serialize()
+
+
+FOR_NOTHING = [ping, pong, settings, settings_taken, priority, window, nothing_of_a_body, unknown]
+
+
+@pytest.mark.parametrize("frame", FOR_NOTHING)
 def test_frames_that_ask_for_nothing(frame):
-    # SETTINGS of the beginning is one.
-    few = limits.HTTP2_IDLE_FRAMES_AT_ONCE - 1
+    # The client's SETTINGS of the beginning is one, and its answer to ours.
+    few = limits.HTTP2_IDLE_FRAMES_AT_ONCE - 2
 
     def flood(count):
         def step(browser):

@@ -106,7 +106,8 @@ def command(
         if application is not None:
             _serve_application(application, host, port, config, lenses)
             return 0
-        does = _talking() if chat else _files(www, given["cert"], given["key"])
+        secret = [*(given["key"] or given["cert"]), given["key_password_file"], keylog, pcapng]
+        does = _talking() if chat else _files(www, secret)
         server = Server(lenses, key_update=key_update, later=later, **does)
         with listener_for(host, port, config, server, endless=chat) as listener:
             _announce(listener.address, chat=chat)
@@ -176,15 +177,15 @@ def _config(
     return replace(config, client_auth=at_once), (*reloading, *trust), later
 
 
-def _files(www: Path | None, cert: tuple[Path, ...], key: tuple[str, ...]) -> dict[str, Any]:
-    """What --www asks the server to do. Raises ConfigError."""
+def _files(www: Path | None, secret: list[str | Path | None]) -> dict[str, Any]:
+    """What --www asks the server to do. Raises ConfigError, also where it would show one of the ``secret`` files."""
     if www is None:
         return {}
     from handfast.cli.static import Files
 
     files = Files(www)
-    for secret in key or cert:
-        files.refuse_to_show(Path(secret))
+    for path in filter(None, secret):
+        files.refuse_to_show(Path(path))
     return {"answer_with": lambda _info, request: files.answer(request)}
 
 

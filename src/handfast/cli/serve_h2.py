@@ -22,10 +22,12 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
+    PingAckReceived,
     PingReceived,
     PriorityUpdated,
     RemoteSettingsChanged,
     RequestReceived,
+    SettingsAcknowledged,
     StreamEnded,
     StreamReset,
     UnknownFrameReceived,
@@ -47,6 +49,15 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 1024
 # What of an answer must have been taken before its time begins anew: a frame of the usual size.
 _STEP = 16 * 1024
+_IDLE = (
+    PingReceived,
+    PingAckReceived,
+    RemoteSettingsChanged,
+    SettingsAcknowledged,
+    PriorityUpdated,
+    UnknownFrameReceived,
+    WindowUpdated,
+)
 _FOR_NOTHING = "too many frames that ask for nothing"
 
 
@@ -205,9 +216,7 @@ class _Connection:
             case WindowUpdated() if self._downloads:
                 # For what we send; a stalled answer has its own end.
                 return
-            case (
-                WindowUpdated() | PingReceived() | RemoteSettingsChanged() | PriorityUpdated() | UnknownFrameReceived()
-            ):
+            case _ if isinstance(event, _IDLE):
                 self._charge(self._idle, _FOR_NOTHING)
 
     def _data(self, number: int, data: bytes, size: int, *, ended: bool) -> None:

@@ -55,7 +55,9 @@ class Files:
         """Raises ConfigError where a file that must stay secret is one of those that are served."""
         with suppress(OSError):
             if secret.resolve(strict=True).is_relative_to(self.root):
-                raise bad_option("--www", f"{escape(str(secret))} is in it, for all to read", "keep keys elsewhere")
+                raise bad_option(
+                    "--www", f"{escape(str(secret))} is in it, for all to read", "keep what is secret elsewhere"
+                )
 
     def answer(self, request: Request) -> Reply:
         """The reply to one request."""
