@@ -166,6 +166,18 @@ LOGGED_FAILURES_PER_SECOND = 2.0
 # The HTTP of the commands: a request body held in memory, and how long a client may be silent between requests.
 HTTP_BODY = 1024 * 1024
 HTTP_IDLE_TIMEOUT = 30.0
+# ... and the headers of an HTTP/2 response, as hpack counts them (RFC 7541 4.1): Chromium's bound is 256 KiB, nginx's
+# answers have some hundred bytes.
+HTTP_HEADERS = 64 * 1024
+# Redirects that are followed with -L: curl's default.
+MAX_REDIRECTS = 50
+# `handfast connect --session FILE`: sessions in the file, of all servers, and its bytes.
+SESSIONS_IN_FILE = 64
+SESSION_FILE_BYTES = 1024 * 1024
+# What a server may say before it starts TLS on request (STARTTLS), all of it, and how long that may take: greetings and
+# capabilities are some hundred bytes, XMPP's features a few thousand.
+STARTTLS_BYTES = 64 * 1024
+STARTTLS_TIMEOUT = HANDSHAKE_TIMEOUT
 # Connections `handfast serve` handles at once; the next ones wait in the listen queue.
 SERVE_CONNECTIONS = 128
 

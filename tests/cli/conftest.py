@@ -26,8 +26,11 @@ from tests.lens.connections import server_config
 from tests.waiting import LIMIT
 
 # MAKELEVEL tells the demo that `make demo` started it, which `make test` did not.
-HEEDED = ("SSLKEYLOGFILE", "HANDFAST_LOG", "NO_COLOR", "SSL_CERT_FILE", "SSL_CERT_DIR", "MAKELEVEL")
-CLEAN_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in HEEDED}
+HEEDED = {
+    "SSLKEYLOGFILE", "HANDFAST_LOG", "NO_COLOR", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+    "CURL_CA_BUNDLE", "HTTPS_PROXY", "ALL_PROXY", "NO_PROXY", "MAKELEVEL",
+}  # fmt: skip
+CLEAN_ENVIRONMENT = {name: value for name, value in os.environ.items() if name.upper() not in HEEDED}
 
 
 @dataclass

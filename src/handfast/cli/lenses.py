@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +15,22 @@ from handfast.cli import ui
 from handfast.cli.options import setuid
 from handfast.cli.verdict_words import DESCRIBER
 from handfast.errors import bad_option
+from handfast.events import SecretLevel
 from handfast.files import append_private, create_private, errors_for
+from handfast.lens.json_events import JsonEvents
 from handfast.lens.keylog import KeyLog
 from handfast.lens.outcome import Outcome
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from handfast.events import Observer, SecretSink
     from handfast.roles import Role
+
+# How every line of events begins.
+_JSON_BEGIN = b'{"connection": '
 
 
 class Lenses:
@@ -37,8 +45,9 @@ class Lenses:
         pcapng: Path | None = None,
         *,
         explain: bool = False,
+        json: Path | None = None,
     ) -> None:
-        if secrets is not None and trace is None:
+        if secrets is not None and trace is None and json is None:
             raise bad_option("--secrets", "there is no --trace to show them in", "give --trace=bytes too")
         if explain and trace is None:
             raise bad_option("--explain", "there is no --trace to explain", "give --trace=fields too")
@@ -49,13 +58,16 @@ class Lenses:
         self._numbers = count(1)
         self._keylog = None if keylog is None else _open_keylog(keylog)
         self._capture = None if pcapng is None else open_capture(pcapng)
+        self._write_json = None if json is None else _open_json(json, secrets=secrets is not None)
+        self._events: JsonEvents | None = None
 
     def watch(self) -> tuple[Outcome, list[Observer], list[SecretSink]]:
         """The lenses of the next connection: the one that judges it, all observers, all secret sinks."""
         outcome = Outcome(self._role)
         observers: list[Observer] = [outcome]
         sinks: list[SecretSink] = [] if self._keylog is None else [self._keylog]
-        label = str(next(self._numbers))
+        number = next(self._numbers)
+        label = str(number)
         if self._trace is not None:
             trace = Trace(
                 ui.trace,
@@ -67,7 +79,29 @@ class Lenses:
             )
             observers.append(trace)
             sinks.append(trace.secret)
+        if self._write_json is not None:
+            self._events = JsonEvents(self._write_json, number, DESCRIBER, _LEVELS[self._secrets])
+            observers.append(self._events)
+            sinks.append(self._events.secret)
         return outcome, observers, sinks
+
+    def tell(self, outcome: Outcome, verdict: str, *, failed: bool, hint: str = "") -> None:
+        """The outcome of the connection that ``watch`` was called for last, where events are written as JSON."""
+        if self._events is None:
+            return
+        info, http = outcome.info, outcome.http
+        said: dict[str, Any] = {"verdict": verdict, "failed": failed, "hint": hint}
+        if info is not None:
+            named = {"version": info.version, "suite": info.suite, "group": info.group}
+            said |= {name: None if value is None else str(value) for name, value in named.items()}
+            said |= {"application_protocol": info.application_protocol, "resumed": info.resumed}
+            said["server"] = None if info.peer is None else info.peer.verdict.subject
+            said["server_verified"] = info.verified_peer is not None
+            said["certificate_requested"] = info.client_auth_requested
+            said["certificate_sent"] = info.certificate_sent
+        said["http_status"] = None if http is None else http.status
+        self._events.write("outcome", time.time(), **said)
+        self._events = None
 
     def record(self, client: Any, server: Any, observers: list[Observer], sinks: list[SecretSink]) -> Flow | None:
         """Add the capture to the lenses of a connection between two socket addresses; None if none is asked for."""
@@ -77,6 +111,40 @@ class Lenses:
         observers.append(flow)
         sinks.append(flow.secret)
         return flow
+
+
+# What --secrets lets JSON hold.
+_LEVELS = {
+    "none": frozenset[SecretLevel](),
+    "traffic": frozenset({SecretLevel.TRAFFIC}),
+    "all": frozenset(SecretLevel),
+}
+
+
+def _open_json(path: Path, *, secrets: bool) -> Callable[[str], None]:
+    """What writes a line to the file, or for "-" to standard output. Raises ConfigError."""
+    if str(path) == "-":
+        return click.echo
+    if secrets and setuid():
+        raise bad_option("--json", "not for a program that runs with another user's rights", "leave --secrets out")
+    file = create_private(path, replace=is_json_events(path))
+    click.get_current_context().call_on_close(file.close)
+    if secrets:
+        ui.note(f"writing events and their secrets to {path}: whoever has that file can read the connection")
+
+    def write(line: str) -> None:
+        file.write(line.encode() + b"\n")
+        file.flush()
+
+    return write
+
+
+def is_json_events(path: Path) -> bool:
+    """Whether a file is there that events may replace: older ones, or nothing yet."""
+    if not path.is_file():
+        return False
+    with errors_for(path), open(path, "rb") as file:
+        return file.read(len(_JSON_BEGIN)) in (b"", _JSON_BEGIN)
 
 
 def _open_keylog(path: Path) -> KeyLog:

@@ -7,8 +7,10 @@ would take the next argument as the value; ``Verb`` gives such an option its def
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,6 +23,7 @@ from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
 from handfast.errors import bad_option
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
+from handfast.trust.path.policy import POLICIES
 from handfast.trust.revocation.crl_store import OcspPolicy
 
 if TYPE_CHECKING:
@@ -37,14 +40,20 @@ GROUPS = {
     "What is read": ("hexadecimal", "interface", "read_keylog"),
     "Which connections": ("host", "port", "sni", "subject", "failed"),
     "What is written": ("write", "no_secrets"),
-    "Request": ("method", "data", "headers", "include", "fail", "output", "max_time"),
-    "Where to": ("servername", "connect_to", "proxy", "listen"),
+    "Request": (
+        "method", "data", "headers", "head", "include", "fail", "location", "max_redirects", "output", "max_time",
+    ),
+    "Where to": ("servername", "starttls", "family", "connect_to", "resolve", "proxy", "listen"),
     "Whom to trust": (
-        "cacert", "insecure", "client_ca", "client_auth", "require_later", "crl", "ocsp", "pin", "trust_on_first_use",
+        "cacert", "insecure", "policy", "client_ca", "client_auth", "require_later", "crl", "ocsp", "pin",
+        "trust_on_first_use",
     ),
     "Who we are": ("cert", "key", "key_password_file", "post_handshake_auth", "reload"),
-    "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "early_data"),
-    "What is shown": ("trace", "explain", "every_byte", "summary", "as_json", "secrets", "keylog", "pcapng"),
+    "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data"),
+    "What is shown": (
+        "verbose", "silent", "show_certificates", "trace", "explain", "every_byte", "summary", "as_json", "json",
+        "secrets", "keylog", "pcapng",
+    ),
 }  # fmt: skip
 _OTHER = "Other"
 
@@ -142,9 +151,17 @@ _FILE = click.Path(path_type=Path)
 def identity_options(command: F) -> F:
     """--cert, --key, --key-password-file."""
     return together(
-        click.option("--cert", type=_FILE, metavar="FILE", help="Our certificate chain: PEM, leaf first, or PKCS#12."),
         click.option(
-            "--key", metavar="FILE|URI", help="Its private key: PEM, DER or PKCS#12, or pkcs11:... for a token."
+            "--cert",
+            type=_FILE,
+            metavar="FILE[:PASSWORD]",
+            help="Our certificate chain: PEM, leaf first, or PKCS#12.",
+        ),
+        click.option(
+            "--key",
+            metavar="FILE[:PASSWORD]|URI",
+            help="Its private key: PEM, DER or PKCS#12, or pkcs11:... for a token. A password that is needed and not "
+            "given is asked for on a terminal.",
         ),
         click.option("--key-password-file", type=_FILE, metavar="FILE", help="Holds the key's password, or the PIN."),
     )(command)
@@ -214,8 +231,33 @@ def credentials(
             if value is not None:
                 raise bad_option(option, "there is no --cert that it could belong to", "give --cert too")
         return ()
+    chain, chain_password = _file_and_password(str(cert))
+    key_name, key_password = (None, None) if key is None else _file_and_password(key)
+    password = chain_password if key_password is None else key_password
+    if password is not None and key_password_file is not None:
+        raise bad_option("--key-password-file", "the password stands behind the file's name already", "give it once")
+    asked = cache(lambda: _ask_password(key_name or chain))
     kind = ReloadingCredentials if reload else Credentials
-    return (kind.from_files(cert, key, key_password_file),)
+    return (kind.from_files(chain, key_name, key_password_file or password or asked),)
+
+
+def _file_and_password(text: str) -> tuple[str, str | None]:
+    """curl's ``FILE:PASSWORD``: the longest beginning that is a file; the whole where none is, or for a token."""
+    if text[:7].lower() == "pkcs11:" or Path(text).exists():
+        return text, None
+    colons = [position for position, character in enumerate(text) if character == ":"]
+    for position in reversed(colons):
+        if Path(text[:position]).is_file():
+            return text[:position], text[position + 1 :]
+    return text, None
+
+
+def _ask_password(name: str) -> str | None:
+    """The password of a key, typed on a terminal without being shown; None where there is no terminal."""
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    answer: str = click.prompt(f"password of {escape(name)}", hide_input=True, default="", show_default=False, err=True)
+    return answer or None
 
 
 def roots(cacert: Path | None) -> Roots:
@@ -233,8 +275,9 @@ def server_verification(
     first_use: Path | None,
     *,
     insecure: bool,
+    policy: str | None = None,
 ) -> dict[str, Any]:
-    """What --cacert, --crl, --ocsp, --pin, --trust-on-first-use and -k put into a client's configuration.
+    """What --cacert, --crl, --ocsp, --pin, --trust-on-first-use, --policy and -k put into a client's configuration.
 
     A pin counts besides everything else, and with -k it alone does, as for curl. Raises ConfigError.
     """
@@ -249,8 +292,11 @@ def server_verification(
         raise bad_option("--trust-on-first-use", reason, "leave one of them out")
     asked: list[Verifier] = []
     if first_use is None and not (insecure and pins):
-        asked.append(PathVerifier(roots(cacert), crls=crls(crl), ocsp=ocsp or OcspPolicy.CHECK))
+        rules = policy or "handfast"
+        asked.append(PathVerifier(roots(cacert), policy=rules, crls=crls(crl), ocsp=ocsp or OcspPolicy.CHECK))
     else:
+        if policy is not None:
+            raise bad_option("--policy", "no path is verified that it could be about", "leave it out")
         _no_revocation(crl, ocsp, "no path is verified that it could be about", "leave it out")
     if pins:
         asked.append(Pinned(pins))
@@ -293,13 +339,32 @@ def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ..
     known = ServerConfig.suites if registry is CipherSuite else ALL_GROUPS
     spoken = ", ".join(map(registry.describe, known))
     try:
-        numbers = tuple(registry.parse(name.strip()) for name in names.split(","))
+        # OpenSSL's lists have colons.
+        numbers = tuple(registry.parse(name.strip()) for name in names.replace(":", ",").split(","))
     except KeyError as error:
         raise bad_option(option, f"unknown name {escape(str(error.args[0]))!r}", f"names are {spoken}") from None
     for number in numbers:
         if number not in known:
             raise bad_option(option, f"handfast does not speak {registry.describe(number)}", f"it has {spoken}")
     return numbers
+
+
+def policy_option(command: F) -> F:
+    """--policy."""
+    return click.option(
+        "--policy",
+        type=click.Choice(list(POLICIES)),
+        help="Which rules certificates are held to: handfast's own (the default), those of OpenSSL's defaults, or the "
+        "strict ones of Python 3.13.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """--json."""
+    words = (
+        "Write events as JSON, one object a line, the outcome last; - is standard output, and then no body goes there."
+    )
+    return click.option("--json", type=_FILE, metavar="FILE|-", help=words)(command)
 
 
 def revocation_options(command: F) -> F:
