@@ -244,8 +244,10 @@ def test_policy(run, pki):
 def test_names_as_openssl_has_them(run, pki):
     arguments = ("--tls", "1.2", "--suites", "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256")
     with https_server() as port:
-        result = run("connect", url(port), *pki.trust, *arguments, "--groups", "P-384:prime256v1")
-    assert "AES_128_GCM_SHA256, secp384r1" in result.err
+        result = run("connect", url(port), *pki.trust, *arguments)
+        assert "_WITH_AES_128_GCM_SHA256, " in result.err
+        result = run("connect", url(port), *pki.trust, "--tls", "1.3", "--groups", "?P-384:secp521r1")
+    assert ", secp384r1, " in result.err or ", secp521r1, " in result.err
 
 
 # Passwords

@@ -118,7 +118,7 @@ def test_a_head_alone(run, pki):
         (lambda connection, tls: connection.send_headers(1, [(":status", "200")]), "before the response was complete"),
         (lambda connection, tls: connection.send_headers(1, [("x", "y")], end_stream=True), "HTTP/2"),
         (lambda connection, tls: connection.send_headers(1, [(":status", "what")], end_stream=True), "HTTP/2"),
-        (lambda connection, tls: tls.sendall(b"HTTP/1.1 200 OK\r\n\r\n" * 10), "HTTP/2"),
+        (lambda connection, tls: tls.sendall(b"HTTP/1.1 200 OK\r\n\r\n" * 10), "before the response was complete"),
     ],
 )
 def test_what_is_no_complete_response(run, pki, reply, words):

@@ -357,6 +357,7 @@ def _session(target: Target, connector: Connector, conversation: Conversation, s
         again = True
         while again:
             with _talk(target, connector, conversation, screen) as (tls, _):
+                session.begin(tls)
                 if typed:
                     where = f"{address_text(tls.peer_address)} by {tls.info.version}"
                     ui.note(f"connected to {where}; what you type is sent, ~? lists commands, Ctrl-D ends it")

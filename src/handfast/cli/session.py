@@ -55,13 +55,16 @@ class Session:
         self._again = False
         self._closing = False
 
+    def begin(self, tls: TLSSocket) -> None:
+        """From now on what is typed goes to this connection."""
+        self._tls, self._again, self._closing = tls, False, False
+
     def run(self, tls: TLSSocket) -> bool:
-        """Hold a session until the keyboard ends, then close_notify; print until the peer closes.
+        """Hold a session that has begun until the keyboard ends, then close_notify; print until the peer closes.
 
         True if the user wants another connection. Raises the HandfastError of the reading side; a failure to send is
         told by what the peer says about it there.
         """
-        self._tls, self._again, self._closing = tls, False, False
         if self._thread is None:
             # A daemon: when the peer ends the session, one more line from the keyboard is not waited for.
             self._thread = threading.Thread(target=self._read_keyboard, daemon=True)
