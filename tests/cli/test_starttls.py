@@ -10,11 +10,11 @@ import pytest
 
 from handfast import limits
 from handfast.cli.starttls import PROTOCOLS
-from handfast.engine import ServerConnection
+from handfast.engine import ClientAuth, ServerConnection
 from handfast.io import sockets
 from tests.cli.conftest import finish, start
 from tests.cli.test_connect import tcp_server
-from tests.lens.connections import ClientAuth, server_config
+from tests.lens.connections import server_config
 from tests.waiting import LIMIT
 
 POSTGRES = b"\0\0\0\x08\x04\xd2\x16\x2f"
