@@ -145,6 +145,14 @@ default_internal_user = {me}
 default_internal_group = {me}
 default_login_user = {login}
 listen = 127.0.0.1
+passdb {{
+  driver = static
+  args = password=secret
+}}
+userdb {{
+  driver = static
+  args = uid=65534 gid=65534 home={folder}
+}}
 service anvil {{
   chroot =
 }}
