@@ -184,6 +184,18 @@ HTTP2_RESETS_PER_SECOND = 20.0
 # 9515, 9518).
 HTTP2_IDLE_FRAMES_AT_ONCE = 500
 HTTP2_IDLE_FRAMES_PER_SECOND = 50.0
+# ... and the headers of an HTTP/2 response, as hpack counts them (RFC 7541 4.1): Chromium's bound is 256 KiB, nginx's
+# answers have some hundred bytes.
+HTTP_HEADERS = 64 * 1024
+# Redirects that are followed with -L: curl's default.
+MAX_REDIRECTS = 50
+# `handfast connect --session FILE`: sessions in the file, of all servers, and its bytes.
+SESSIONS_IN_FILE = 64
+SESSION_FILE_BYTES = 1024 * 1024
+# What a server may say before it starts TLS on request (STARTTLS), all of it, and how long that may take: greetings and
+# capabilities are some hundred bytes, XMPP's features a few thousand.
+STARTTLS_BYTES = 64 * 1024
+STARTTLS_TIMEOUT = HANDSHAKE_TIMEOUT
 # Connections `handfast serve` handles at once; the next ones wait in the listen queue.
 SERVE_CONNECTIONS = 128
 

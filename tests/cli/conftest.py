@@ -28,7 +28,8 @@ from tests.waiting import LIMIT
 # MAKELEVEL tells the demo that `make demo` started it, which `make test` did not.
 HEEDED = {"SSLKEYLOGFILE", "HANDFAST_LOG", "NO_COLOR", "SSL_CERT_FILE", "SSL_CERT_DIR", "MAKELEVEL"}
 HEEDED |= {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", settings.CONFIG, *settings.ENVIRONMENT.values()}
-CLEAN_ENVIRONMENT = {name: value for name, value in os.environ.items() if name not in HEEDED}
+HEEDED |= {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
+CLEAN_ENVIRONMENT = {name: value for name, value in os.environ.items() if name.upper() not in HEEDED}
 
 
 @dataclass

@@ -177,9 +177,8 @@ def test_help_of_connect_is_in_groups(run):
     [
         ("connect", "--ciphers", "--suites"),
         ("connect", "--sni", "--servername"),
-        ("connect", "--resolve", "--connect-to"),
         ("connect", "--curves", "--groups"),
-        ("connect", "-v", "--trace"),
+        ("serve", "-v", "--trace"),
         ("serve", "--verify", "--client-auth require_and_verify"),
         ("serve", "--port", "--listen HOST:PORT"),
         ("certs", "--force", "--replace"),

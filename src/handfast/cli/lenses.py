@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import time
 from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,8 +15,10 @@ from handfast.cli import ui
 from handfast.cli.options import setuid
 from handfast.cli.verdict_words import DESCRIBER
 from handfast.errors import bad_option
+from handfast.events import SecretLevel
 from handfast.files import append_private, create_private, errors_for
 from handfast.io.failure_log import address_text
+from handfast.lens.json_events import JsonEvents
 from handfast.lens.keylog import KeyLog
 from handfast.lens.outcome import Outcome
 from handfast.lens.page.story import Story
@@ -24,8 +27,13 @@ from handfast.lens.trace import Trace
 from handfast.roles import Role
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from handfast.cli.page_file import PageFile
     from handfast.events import Observer, SecretSink
+
+# How every line of events begins.
+_JSON_BEGIN = b'{"connection": '
 
 
 class Lenses:
@@ -42,9 +50,10 @@ class Lenses:
         lang: str | None = None,
         *,
         explain: bool = False,
+        json: Path | None = None,
     ) -> None:
-        if secrets is not None and trace is None and html is None:
-            reason = "there is no --trace and no --html to show them in"
+        if secrets is not None and trace is None and html is None and json is None:
+            reason = "there is no --trace, no --html and no --json to show them in"
             raise bad_option("--secrets", reason, "give --trace=bytes or --html FILE too")
         if explain and trace is None:
             raise bad_option("--explain", "there is no --trace to explain", "give --trace=fields too")
@@ -58,13 +67,16 @@ class Lenses:
         self._page = open_page(html, secrets, lang)
         if self._page is not None:
             self._page.write_at_end(and_meanwhile=role is Role.SERVER)
+        self._write_json = None if json is None else _open_json(json, secrets=secrets is not None)
+        self._events: JsonEvents | None = None
 
     def watch(self) -> tuple[Outcome, list[Observer], list[SecretSink]]:
         """The lenses of the next connection: the one that judges it, all observers, all secret sinks."""
         outcome = Outcome(self._role)
         observers: list[Observer] = [outcome]
         sinks: list[SecretSink] = [] if self._keylog is None else [self._keylog]
-        label = str(next(self._numbers))
+        number = next(self._numbers)
+        label = str(number)
         if self._trace is not None:
             trace = Trace(
                 ui.trace,
@@ -81,7 +93,29 @@ class Lenses:
             self._page.add(story)
             observers.append(story)
             sinks.append(story.secret)
+        if self._write_json is not None:
+            self._events = JsonEvents(self._write_json, number, DESCRIBER, _LEVELS[self._secrets])
+            observers.append(self._events)
+            sinks.append(self._events.secret)
         return outcome, observers, sinks
+
+    def tell(self, outcome: Outcome, verdict: str, *, failed: bool, hint: str = "") -> None:
+        """The outcome of the connection that ``watch`` was called for last, where events are written as JSON."""
+        if self._events is None:
+            return
+        info, http = outcome.info, outcome.http
+        said: dict[str, Any] = {"verdict": verdict, "failed": failed, "hint": hint}
+        if info is not None:
+            named = {"version": info.version, "suite": info.suite, "group": info.group}
+            said |= {name: None if value is None else str(value) for name, value in named.items()}
+            said |= {"application_protocol": info.application_protocol, "resumed": info.resumed}
+            said["server"] = None if info.peer is None else info.peer.verdict.subject
+            said["server_verified"] = info.verified_peer is not None
+            said["certificate_requested"] = info.client_auth_requested
+            said["certificate_sent"] = info.certificate_sent
+        said["http_status"] = None if http is None else http.status
+        self._events.write("outcome", time.time(), **said)
+        self._events = None
 
     def record(self, client: Any, server: Any, observers: list[Observer], sinks: list[SecretSink]) -> Flow | None:
         """Add the capture to the lenses of a connection between two socket addresses; None if none is asked for."""
@@ -115,6 +149,40 @@ def open_page(html: Path | None, secrets: str | None, lang: str | None) -> PageF
     from handfast.cli.page_file import PageFile
 
     return PageFile(html, secrets, lang or "en")
+
+
+# What --secrets lets JSON hold.
+_LEVELS = {
+    "none": frozenset[SecretLevel](),
+    "traffic": frozenset({SecretLevel.TRAFFIC}),
+    "all": frozenset(SecretLevel),
+}
+
+
+def _open_json(path: Path, *, secrets: bool) -> Callable[[str], None]:
+    """What writes a line to the file, or for "-" to standard output. Raises ConfigError."""
+    if str(path) == "-":
+        return click.echo
+    if secrets and setuid():
+        raise bad_option("--json", "not for a program that runs with another user's rights", "leave --secrets out")
+    file = create_private(path, replace=is_json_events(path))
+    click.get_current_context().call_on_close(file.close)
+    if secrets:
+        ui.note(f"writing events and their secrets to {path}: whoever has that file can read the connection")
+
+    def write(line: str) -> None:
+        file.write(line.encode() + b"\n")
+        file.flush()
+
+    return write
+
+
+def is_json_events(path: Path) -> bool:
+    """Whether a file is there that events may replace: older ones, or nothing yet."""
+    if not path.is_file():
+        return False
+    with errors_for(path), open(path, "rb") as file:
+        return file.read(len(_JSON_BEGIN)) in (b"", _JSON_BEGIN)
 
 
 def _open_keylog(path: Path) -> KeyLog:
