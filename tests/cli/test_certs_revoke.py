@@ -74,10 +74,10 @@ def test_the_list_grows_and_its_number_too(run: Run, ca: Path) -> None:
 
 
 def test_of_revocations_at_once_none_is_lost(ca: Path) -> None:
-    serials = [f"{number:x}" for number in range(1, 7)]
+    serials = [f"{number:x}" for number in range(1, 4)]
     running = [start("certs", "revoke", "--serial", one, "--ca", ca) for one in serials]
     assert [finish(process).status for process in running] == [0] * len(running)
-    assert {entry.serial_number for entry in crl(ca)} == set(range(1, 7))
+    assert {entry.serial_number for entry in crl(ca)} == set(range(1, 4))
 
 
 def test_who_is_not_this_cas_cannot_be_revoked(run: Run, ca: Path, tmp_path: Path) -> None:
