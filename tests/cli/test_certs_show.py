@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import random
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -18,7 +20,10 @@ from cryptography.hazmat.primitives.serialization import (
     pkcs12,
 )
 
-from handfast.lint import RULES
+from handfast.errors import ConfigError
+from handfast.lint import RULES, read
+from handfast.lint.certificate_checks import Case
+from handfast.lint.findings import look
 from handfast.pki.authority import CertificateAuthority
 from handfast.pki.template import subject_name
 from handfast.trust.pins import key_pin
@@ -177,6 +182,39 @@ def test_a_bad_file_is_a_usage_error(run: Run, tmp_path: Path, content: bytes, w
     path = tmp_path / "bad"
     path.write_bytes(content)
     assert run("certs", "show", path).is_error(2, str(path), words)
+
+
+@pytest.mark.parametrize(
+    ("name", "good", "bad"),
+    [
+        ("der.crl", b"\x0c\x08handfast", b"\x0d\x08handfast"),
+        ("der.csr", b"\x0c\x09localhost", b"\x0c\x09localhos\xff"),
+        ("a.p7b", b"\xa0\x03\x02\x01\x02", b"\xa0\x03\x02\x01\x20"),
+    ],
+)
+def test_what_the_parser_finds_late_is_a_bad_file_too(
+    run: Run, tmp_path: Path, name: str, good: bytes, bad: bytes
+) -> None:
+    content = forms()[name]
+    assert good in content
+    path = tmp_path / name
+    path.write_bytes(content.replace(good, bad))
+    assert run("certs", "show", path).is_error(2, str(path))
+
+
+def test_damaged_files_are_bad_files_or_are_shown() -> None:
+    # Without PKCS#12: damage to a number of iterations would cost time.
+    whole = [forms()[name] for name in ("a.der", "a.p7b", "der.csr", "der.crl", "public.der")]
+    chance = random.Random(17)
+    for _ in range(300):
+        damaged = bytearray(chance.choice(whole))
+        for _ in range(chance.choice((1, 2, 4))):
+            damaged[chance.randrange(len(damaged))] = chance.randrange(256)
+        try:
+            report = look(read(bytes(damaged), "damaged"), Case(datetime.now(UTC)))
+        except ConfigError:
+            continue
+        assert all(text.isprintable() for one in report.shown for _, text in one.facts.lines())
 
 
 def test_standard_input_is_read(pki: Pki) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from cryptography.exceptions import UnsupportedAlgorithm
-
 from handfast import der
 from handfast.errors import ConfigError
 from handfast.text import reported
@@ -27,7 +25,7 @@ def certificates_in_pkcs7(data: bytes, *, path: str) -> tuple[bytes, ...]:
 
     try:
         found = pkcs7.load_der_pkcs7_certificates(data)
-    except (ValueError, UnsupportedAlgorithm) as error:
+    except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
         raise ConfigError("bad_certificate", path=path, reason=reported(error)) from None
     if not found:
         advice = "export it again, with the certificates"
