@@ -12,7 +12,7 @@ import pytest
 
 from handfast import limits
 from handfast.cli.lenses import Lenses
-from handfast.cli.server import Server, listener_for
+from handfast.cli.server import Server, listener_for, plain_http_answer
 from handfast.engine import ClientAuth
 from handfast.roles import Role
 from tests.cli.serving import serving
@@ -117,13 +117,10 @@ def test_ipv6(run, pki):
         assert server.ends().status == 0
 
 
-@pytest.mark.parametrize(
-    "request_", [b"GET / HTTP/1.1\r\nHost: evil\x1b\r\n\r\n", b"POST /x HTTP/1.0\r\n\r\n", b"GET "]
-)
-def test_plain_http_is_told_the_right_address(pki, request_):
+def test_plain_http_is_told_the_right_address(pki):
     with serving(*pki.server, "--once") as server:
         with socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT) as plain:
-            plain.sendall(request_)
+            plain.sendall(b"GET / HTTP/1.1\r\nHost: evil\x1b\r\n\r\n")
             answer = everything(plain)
         head, _, rest = answer.partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 400 Bad Request\r\n")
@@ -137,12 +134,17 @@ def test_plain_http_is_told_the_right_address(pki, request_):
     assert "plain HTTP" in ended.err
 
 
-def test_what_is_neither_http_nor_tls_is_told_nothing(pki):
-    with serving(*pki.server, "--once") as server:
-        with socket.create_connection(("127.0.0.1", server.port), timeout=LIMIT) as plain:
-            plain.sendall(b"SSH-2.0-OpenSSH\r\n")
-            assert not everything(plain).startswith(b"HTTP")
-        assert server.ends().status == 1
+@pytest.mark.parametrize(
+    ("address", "where"),
+    [
+        (("127.0.0.1", 1337), "https://127.0.0.1:1337/"),
+        (("::1", 1337, 0, 0), "https://[::1]:1337/"),
+        (("0.0.0.0", 1337), "https:// at port 1337"),
+        (("::", 1337, 0, 0), "https:// at port 1337"),
+    ],
+)
+def test_an_address_that_is_every_address_is_not_told(address, where):
+    assert plain_http_answer(address).endswith(f": ask {where}\n".encode())
 
 
 # Slow clients

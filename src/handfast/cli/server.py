@@ -40,7 +40,7 @@ def listener_for(
     idle = None if endless else limits.HTTP_IDLE_TIMEOUT
     with taken(host, port):
         listener = sockets.listen(host, port, config, timeout=idle, observe=server.watch)
-    listener.plain_http_answer = _plain_http_answer(listener.address)
+    listener.plain_http_answer = plain_http_answer(listener.address)
     return listener
 
 
@@ -53,7 +53,7 @@ def taken(host: str, port: int) -> Iterator[None]:
         raise bad_option("--listen", f"{host}:{port}: {ui.reason(error)}", "give another address, or port 0") from None
 
 
-def _plain_http_answer(address: Any) -> bytes:
+def plain_http_answer(address: Any) -> bytes:
     """What a client is told that speaks HTTP to a port of TLS. Its own Host field is not repeated to it."""
     everywhere = address[0] in ("0.0.0.0", "::")
     where = f"https:// at port {address[1]}" if everywhere else f"https://{address_text(address)}/"
