@@ -138,7 +138,7 @@ def test_no_file_switches_a_check_off_or_shows_secrets(run, tmp_path, verb, key)
 
 def test_no_variable_is_for_more_than_a_path():
     assert set(settings.ENVIRONMENT.values()) == {
-        f"HANDFAST_{name}" for name in ("CERT", "KEY", "KEY_PASSWORD_FILE", "CACERT", "CLIENT_CA", "CRL", "DIR")
+        f"HANDFAST_{name}" for name in ("CERT", "KEY", "KEY_PASSWORD_FILE", "CACERT", "CLIENT_CA", "DIR")
     }
     assert not settings.COMMAND_LINE_ONLY.keys() & settings.ENVIRONMENT.keys()
 

@@ -35,13 +35,13 @@ ENVIRONMENT = {
     "key_password_file": "HANDFAST_KEY_PASSWORD_FILE",
     "cacert": "HANDFAST_CACERT",
     "client_ca": "HANDFAST_CLIENT_CA",
-    "crl": "HANDFAST_CRL",
     "directory": "HANDFAST_DIR",
 }
 COMMAND_LINE_ONLY = {
     "insecure": "it lets in whom nobody verified",
     "secrets": "it shows secrets",
     "replace": "it overwrites files",
+    "system": "it changes whom this machine trusts",
 }
 _IDENTITY = ("cert", "key", "key_password_file")
 # In a command's context: where each of its defaults came from.
