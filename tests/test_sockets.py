@@ -286,9 +286,12 @@ def test_a_receive_that_is_bounded_as_a_whole() -> None:
         assert (late.value.code, client.connection.error) == ("timeout", None)
         server.connection.send(GREETING)
         record = server.connection.outgoing()
-        dripping = threading.Thread(
-            target=lambda: [server._sock.sendall(record[at:][:1]) for at in range(len(record) - 1)]
-        )
+
+        def drip() -> None:
+            for byte in record[:-1]:
+                server._sock.sendall(bytes([byte]))
+
+        dripping = threading.Thread(target=drip)
         dripping.start()
         with pytest.raises(ConnectionLost):
             client.recv_within(0.05)
