@@ -182,8 +182,9 @@ def _files(www: Path | None, secret: list[str | Path | None]) -> dict[str, Any]:
     from handfast.cli.static import Files
 
     files = Files(www)
-    for path in filter(None, secret):
-        files.refuse_to_show(Path(path))
+    for path in secret:
+        if path is not None:
+            files.refuse_to_show(Path(path))
     return {"answer_with": lambda _info, request: files.answer(request)}
 
 
