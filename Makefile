@@ -3,15 +3,22 @@
 # make soak    the whole suite ten times in random order, half of them beside a load: SOAK_RUNS=2 make soak
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make load    many connections, large, slow, cancelled and cut ones, and what they leave behind; some minutes
+# make starttls  `handfast connect` against PostgreSQL, MariaDB, Dovecot, Exim, nginx, Node and Go
 # make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
+# make page    the page that --html writes, in Debian's Chromium
+# make screenshots  the pictures of the page in docs/, likewise
 # make stock-tests  CPython's own tests of ssl with our context in place of the stock one; some two minutes
-# make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others
+# make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others;
+#              and what docs/curl-mtls.md says of curl, requests, httpx, Go, Node, Java and Python; some four minutes
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
+# make certificate-tools  who refuses which certificate, by curl, Go, Java, Node, Chromium and others; some two minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
+# make bench-web     what a request costs uvicorn behind ssl and behind each of our doors; writes bench-web-results.json
 # make bench-captures   decoding captures, beside tshark and others
 # make fuzz-captures  mutated captures for FUZZ_SECONDS=60: no exception, no growth; led by atheris where there are wheels
 # make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
 # make budget  writes anew how many bytecodes handshakes and records may take (tests/budget), for this Python
+# make man     writes the man pages in data/ anew, from what --help is made of
 # make format  rewrites the sources the way lint wants them
 # make pin     writes what is in requirements/ anew
 # make clean   removes .venv and what the tools leave behind
@@ -31,7 +38,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load frameworks stock-tests consumers scan bench bench-captures fuzz-captures chart budget format pin clean
+.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-web bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -53,9 +60,20 @@ race: $(READY)-test
 load: $(READY)-test
 	HANDFAST_LOAD=1 $(RUN) pytest --numprocesses=2 tests/load
 
+# It leaves out servers that are not installed, and says so.
+starttls: $(READY)-test
+	HANDFAST_STARTTLS=1 $(RUN) pytest tests/starttls
+
 # Its tests are in `make test` too, which leaves out those whose servers and frameworks are not installed.
 frameworks: $(READY)-frameworks
 	HANDFAST_REQUIRE_FRAMEWORKS=1 $(RUN) pytest tests/frameworks
+
+# Chromium is Debian's: apt install chromium.
+page: $(READY)-page
+	HANDFAST_PAGE=1 $(RUN) pytest tests/page
+
+screenshots: $(READY)-page
+	@$(RUN) tests.page.screenshots
 
 # Interpreters with CPython's tests: this one (Debian: libpython3.11-testsuite) and those that STOCK_PYTHONS names, with
 # colons between, each with cryptography installed.
@@ -63,16 +81,25 @@ stock-tests: $(READY)-test
 	HANDFAST_STOCK=1 HANDFAST_STOCK_PYTHONS='$(STOCK_PYTHONS)' $(RUN) pytest tests/sslcontext/test_stock.py
 
 consumers: $(READY)-consumers
-	HANDFAST_CONSUMERS=$(VENV)/consumers/bin/python $(RUN) pytest tests/sslcontext/test_consumers.py
+	HANDFAST_CONSUMERS=$(VENV)/consumers/bin/python $(RUN) pytest tests/sslcontext/test_consumers.py tests/bundles
 
 scan: $(READY)-scan
 	HANDFAST_SCAN=1 $(RUN) pytest tests/scan
+
+certificate-tools: $(READY)-test
+	HANDFAST_TOOLS=1 $(RUN) pytest tests/lint tests/cli/test_certs_install.py
 
 # Without the others, or where there are no wheels of them, it measures what there is.
 bench: $(READY)-test
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/bench.txt || \
 		echo 'handfast: warning: not all of requirements/bench.txt could be installed' >&2
 	@$(RUN) bench.run
+
+# With uvloop where there is a wheel of it.
+bench-web: $(READY)-frameworks
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/bench.txt || \
+		echo 'handfast: warning: not all of requirements/bench.txt could be installed' >&2
+	@$(RUN) bench.web
 
 # Beside tshark, ssldump and scapy, where they are installed.
 bench-captures: $(READY)-test
@@ -89,6 +116,10 @@ chart: $(READY)-test
 
 budget: $(READY)-test
 	@$(RUN) tests.budget --write
+
+man: $(READY)-test
+	@rm -rf data/share/man/man1
+	@$(RUN) handfast manpages data/share/man/man1
 
 format: $(READY)-test
 	$(RUN) ruff check --fix
@@ -125,6 +156,11 @@ $(READY)-test: pyproject.toml requirements/test.txt | $(READY)-venv
 $(READY)-frameworks: requirements/frameworks.txt | $(READY)-test
 	@echo 'installing the servers and frameworks of others into $(VENV)'
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/frameworks.txt
+	@touch $@
+
+$(READY)-page: requirements/page.txt | $(READY)-test
+	@echo "installing a browser's remote control into $(VENV)"
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/page.txt
 	@touch $@
 
 # They bring what handfast must not need, so they live in a venv of their own.

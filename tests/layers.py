@@ -41,11 +41,12 @@ LAYERS: tuple[dict[str, str], ...] = (
     },
     {
         "trust": "who the peer is: roots, verifiers; `path/` to a root, `revocation/`",
-        "lens": "events -> an outcome, and text",
+        "lens": "events -> an outcome, and text; `page/`: one that a browser draws",
         "sessions": "what outlives a connection",
     },
     {
         "config": "what a connection is told before it starts",
+        "lint": "what files of certificates hold, and what will be refused",
         "reload": "credentials, roots and lists that are read anew",
     },
     {

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from handfast import events, wire
 from handfast.keys import secret_names
-from handfast.registry import Registry, meanings
+from handfast.registry import meanings, registries
 from handfast.registry.sentences import Explained, split
 from handfast.wire import explained
 from handfast.wire.codec import Struct
@@ -30,10 +30,6 @@ def structs() -> list[type[Struct]]:
         if inspect.isclass(cls) and issubclass(cls, Struct) and "CODEC" in vars(cls) and cls is not Struct
     }
     return list(found)
-
-
-def event_kinds() -> list[type[events.Event]]:
-    return events.Event.__subclasses__()
 
 
 def tables() -> dict[str, Mapping[str, str] | Mapping[int, str]]:
@@ -59,7 +55,7 @@ def with_section() -> Iterator[tuple[str, Explained]]:
         yield f"{cls.__module__}.{cls.__name__}", explained.explained(cls)
     for title, table in tables().items():
         yield from ((f"{title}: {key!r}", split(text)) for key, text in table.items())
-    for registry in Registry.__subclasses__():
+    for registry in registries():
         for member in registry:
             for said in meanings.meanings(registry, member):
                 yield f"{registry.__name__}.{member.name}", said
@@ -76,7 +72,7 @@ def without_section() -> Iterator[tuple[str, str]]:
             yield f"{cls.__module__}.{cls.__name__}.{name}", sentence
     for name in ("LENGTH", "MESSAGE_TYPE", "MESSAGE_LENGTH", "EXTENSION_TYPE", "EXTENSION_DATA", "UNDECODED"):
         yield name, vars(explained)[name]
-    for kind in event_kinds():
+    for kind in events.kinds():
         yield kind.__name__, split(kind.__doc__).sentence
 
 

@@ -32,7 +32,7 @@ def test_documented_and_exported_names_are_the_same() -> None:
     assert {"connect", "listen"} <= exported
 
 
-PUBLIC_MODULES = ("aio", "errors", "events", "lens", "passive", "pki", "registry")
+PUBLIC_MODULES = ("aio", "errors", "events", "lens", "lint", "passive", "pki", "registry")
 
 
 def test_examples_and_pages_import_public_names_alone() -> None:

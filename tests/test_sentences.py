@@ -12,9 +12,10 @@ from typing import Any
 
 import pytest
 
+from handfast import events
 from handfast.errors import CertificateRejected
 from handfast.keys.secret_names import MEANINGS, MEANINGS_12, SECRETS, SECRETS_12, explained
-from handfast.registry import AlertDescription, ContentType, ExtensionType, HandshakeType, Registry
+from handfast.registry import AlertDescription, ContentType, ExtensionType, HandshakeType, Registry, registries
 from handfast.registry.meanings import ALERTS, CONTENT_TYPES, meanings
 from handfast.registry.sentences import split
 from handfast.wire import extensions as ext
@@ -23,7 +24,7 @@ from handfast.wire.explained import sentences
 from handfast.wire.extension_block import Extensions, OpaqueExtension
 from handfast.wire.fields import Field, fields_of
 from handfast.wire.messages import ClientHello
-from tests.sentences import all_sentences, event_kinds, structs, tables, with_section, without_section
+from tests.sentences import all_sentences, structs, tables, with_section, without_section
 from tests.waiting import LIMIT
 from tests.wire.hellos import openssl_client_hello
 
@@ -57,7 +58,7 @@ def test_every_secret_alert_and_content_type_has_a_sentence() -> None:
     assert explained("an unknown one") == ("", "")
 
 
-@pytest.mark.parametrize("registry", Registry.__subclasses__(), ids=lambda registry: registry.__name__)
+@pytest.mark.parametrize("registry", registries(), ids=lambda registry: registry.__name__)
 def test_every_registered_number_means_something(registry: type[Registry]) -> None:
     # Those of messages and of extensions are the classes' own.
     forms = {cls.EXTENSION_TYPE for cls in structs() if issubclass(cls, ext.ExtensionBody)}
@@ -68,7 +69,7 @@ def test_every_registered_number_means_something(registry: type[Registry]) -> No
 
 
 def test_every_event_has_a_sentence() -> None:
-    assert [kind.__name__ for kind in event_kinds() if not is_sentence(split(kind.__doc__).sentence)] == []
+    assert [kind.__name__ for kind in events.kinds() if not is_sentence(split(kind.__doc__).sentence)] == []
 
 
 def test_what_is_different_is_said_differently() -> None:

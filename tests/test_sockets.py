@@ -288,8 +288,8 @@ def test_a_receive_that_is_bounded_as_a_whole() -> None:
         record = server.connection.outgoing()
 
         def drip() -> None:
-            for byte in record[:-1]:
-                server._sock.sendall(bytes([byte]))
+            for at in range(len(record) - 1):
+                server._sock.sendall(record[at:][:1])
 
         dripping = threading.Thread(target=drip)
         dripping.start()

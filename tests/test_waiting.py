@@ -25,9 +25,11 @@ CLOCKS = {"sleep", "monotonic", "perf_counter"}
 WITH_A_CLOCK = {
     "waiting.py": "it is where the others wait",
     "soak.py": "its load ends by itself",
+    "fuzz_captures.py": "it goes on for as long as it is told",
     "peers/namespace.py": "a program of its own, without this package",
     "sslcontext/consumers/servers.py": "a program of its own, without this package",
     "sslcontext/consumers/services.py": "a program of its own, without this package",
+    "load/test_refusals.py": "a loop that is busy is the scene there",
     "race/test_lost_alerts.py": "a client that is late is the scene there",
     "test_sockets.py": "a write that is slow is the scene there",
     "test_waiting.py": "names what it looks for",

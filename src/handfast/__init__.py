@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from handfast import aio, errors, events, lens, passive, pki, registry
+    from handfast import aio, errors, events, lens, lint, passive, pki, registry
     from handfast.credentials.credentials import Credentials
     from handfast.credentials.pkcs11 import Pkcs11Signer
     from handfast.credentials.signers import DEFERRED, LocalSigner, Signer, ThreadSigner
@@ -132,7 +132,7 @@ _HOME = {
 }
 _MODULES = {name: module for module, names in _HOME.items() for name in names}
 # Modules of public names of their own.
-_ROOMS = ("aio", "errors", "events", "lens", "passive", "pki", "registry")
+_ROOMS = ("aio", "errors", "events", "lens", "lint", "passive", "pki", "registry")
 
 __all__ = [
     "DEFERRED",
@@ -211,6 +211,7 @@ __all__ = [
     "info",
     "key_pin",
     "lens",
+    "lint",
     "listen",
     "passive",
     "pki",

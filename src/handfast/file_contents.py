@@ -65,6 +65,20 @@ def instead_of_crl(data: bytes, path: str) -> Found:
     return _other([label for label in _labels(data) if label != "X509 CRL"], Found("it is of no known form", advice))
 
 
+def instead_of_request(data: bytes, path: str) -> Found:
+    """What ``data``, the contents of ``path``, is where a certificate request was wanted."""
+    general = _in_no_known_form(data, path)
+    if general is not None:
+        return general
+    labels = _labels(data)
+    if any(label.endswith("PRIVATE KEY") for label in labels):
+        return Found("it is a private key", "give the request that was made with it; the key stays where it is")
+    if any(label.endswith("CERTIFICATE") for label in labels):
+        return Found("it is a certificate, which some CA has signed", "give the request that it was made from")
+    advice = _PEM_ADVICE.format(wanted="a request", label="CERTIFICATE REQUEST")
+    return _other(labels, Found("it is no certificate request that can be read", advice))
+
+
 def damage(data: bytes) -> Found:
     """Why a PEM block that is there does not parse."""
     return _one_line(data) or Found("its PEM block is damaged", "export it again")

@@ -11,6 +11,7 @@ import os
 import stat
 from contextlib import contextmanager
 from errno import EEXIST, EISDIR, ELOOP, ENXIO
+from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from handfast.errors import ConfigError
@@ -54,6 +55,46 @@ def append_private(path: str | PathLike[str]) -> FileIO:
     return open(_open_own(path, os.O_APPEND), "ab", buffering=0)
 
 
+def check_replaceable(path: str | PathLike[str], *, replace: bool) -> None:
+    """``write_whole`` will be able to write there. With ``replace`` it may replace an own regular file.
+
+    Raises ConfigError file_exists, not_a_regular_file, foreign_file, hard_link, file_unwritable.
+    """
+    with errors_for(path):
+        if os.path.lexists(path):
+            _check_own_regular_file(path, os.lstat(path))
+            if not replace:
+                raise ConfigError("file_exists", path=escape(os.fspath(path)))
+        temporary = _beside(path)
+        os.close(os.open(temporary, _SAFE_FLAGS | os.O_EXCL, PRIVATE))
+        os.unlink(temporary)
+
+
+def write_whole(path: str | PathLike[str], data: bytes, mode: int = PRIVATE) -> None:
+    """Write a file that is either whole or as it was before; what it replaces is what ``check_replaceable`` allows.
+
+    Raises ConfigError not_a_regular_file, foreign_file, hard_link, file_unwritable.
+    """
+    with errors_for(path):
+        if os.path.lexists(path):
+            _check_own_regular_file(path, os.lstat(path))
+        temporary = _beside(path)
+        descriptor = os.open(temporary, _SAFE_FLAGS | os.O_EXCL, mode)
+        try:
+            with open(descriptor, "wb") as file:
+                file.write(data)
+            os.replace(temporary, path)
+        except BaseException:
+            os.unlink(temporary)
+            raise
+
+
+def _beside(path: str | PathLike[str]) -> str:
+    """A new name in the same directory, short enough for any file system."""
+    folder, name = os.path.split(os.fspath(path))
+    return os.path.join(folder, f".{name[:100]}.{token_hex(8)}")
+
+
 def _open_own(path: str | PathLike[str], flags: int) -> int:
     with errors_for(path):
         descriptor = os.open(path, _SAFE_FLAGS | flags, PRIVATE)
@@ -95,3 +136,9 @@ def errors_for(path: str | PathLike[str]) -> Iterator[None]:
                 raise ConfigError("not_a_regular_file", path=name, kind=kind) from None
             raise ConfigError("file_exists", path=name) from None
         raise ConfigError("file_unwritable", path=name, reason=error.strerror or str(error)) from None
+
+
+def setuid() -> bool:
+    """Whether the process has another user's rights: then its environment names no file that is read or written with
+    them."""
+    return os.geteuid() != os.getuid() or os.getegid() != os.getgid()

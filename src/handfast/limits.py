@@ -184,6 +184,18 @@ HTTP2_RESETS_PER_SECOND = 20.0
 # 9515, 9518).
 HTTP2_IDLE_FRAMES_AT_ONCE = 500
 HTTP2_IDLE_FRAMES_PER_SECOND = 50.0
+# ... and the headers of an HTTP/2 response, as hpack counts them (RFC 7541 4.1): Chromium's bound is 256 KiB, nginx's
+# answers have some hundred bytes.
+HTTP_HEADERS = 64 * 1024
+# Redirects that are followed with -L: curl's default.
+MAX_REDIRECTS = 50
+# `handfast connect --session FILE`: sessions in the file, of all servers, and its bytes.
+SESSIONS_IN_FILE = 64
+SESSION_FILE_BYTES = 1024 * 1024
+# What a server may say before it starts TLS on request (STARTTLS), all of it, and how long that may take: greetings and
+# capabilities are some hundred bytes, XMPP's features a few thousand.
+STARTTLS_BYTES = 64 * 1024
+STARTTLS_TIMEOUT = HANDSHAKE_TIMEOUT
 # Connections `handfast serve` handles at once; the next ones wait in the listen queue.
 SERVE_CONNECTIONS = 128
 
@@ -227,6 +239,10 @@ MIN_FRAGMENT = 64
 # they save, in memory and in time.
 SEAL_STEP = 64 * 1024
 
+# The most that a transport which joins writes lets wait for the next one. The head of an answer is no longer; to copy
+# more costs as much as to send it by itself.
+JOINED_WRITE = 4 * 1024
+
 # A remote key-holder (docs/keyholder.md). The most that a request can hold is a client's whole handshake of TLS 1.2,
 # with room for the length around it; the longest signature is RSA's; and what stands around each in its frame.
 HOLDER_CONTENTS = MAX_HANDSHAKE_BYTES + 16
@@ -258,3 +274,15 @@ HOLDER_SIGNATURES_PER_SECOND = 4096.0
 REMOTE_SIGNER_TIMEOUT = 10.0
 RECONNECT_FIRST = 0.05
 RECONNECT_MOST = 2.0
+
+# A page (docs/page.md), which a browser holds as a whole. Connections told: more are counted. Bytes of one connection
+# that are kept: some forty full handshakes. Bytes shown of one record of application data, and of what a proof is over,
+# which in TLS 1.2 is the whole handshake. Bytes of a transcript that stand in the command that hashes them. Events of
+# one connection, most of which are records of application data.
+PAGE_CONNECTIONS = 200
+PAGE_CONNECTION_BYTES = 256 * 1024
+PAGE_DATA_BYTES = 1024
+PAGE_TRANSCRIPT_BYTES = 16 * 1024
+# Characters of what is said of one certificate, which stands in a page a dozen times.
+PAGE_NAME = 2048
+PAGE_EVENTS = 4000

@@ -76,7 +76,7 @@ def test_what_is_left(told):
     modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in out.iterdir()}
     assert modes == {
         "ca.pem": 0o644, "server.pem": 0o644, "server.key": 0o600, "client.pem": 0o644, "client.key": 0o600,
-        "keys.log": 0o600, "capture.pcapng": 0o600,
+        "keys.log": 0o600, "capture.pcapng": 0o600, "handshake.html": 0o644,
     }  # fmt: skip
     for name in modes:
         assert re.search(rf"^  .*\b{re.escape(name)}\b.*  ", result.out, re.MULTILINE)

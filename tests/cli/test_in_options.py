@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 # Programs of their own, with options of their own; their docstrings and help name them.
-PROGRAMS = ("cli", "tools", "keyholder/__main__.py")
+PROGRAMS = ("cli", "tools", "keyholder/__main__.py", "contrib/django/management")
 # An option of a foreign program.
 FOREIGN = ("p11tool --list-privkeys",)
 

@@ -73,6 +73,11 @@ def test_a_value_without_its_equals_sign_is_explained(run):
         ("https://b\u00fccher.example/", Target("xn--bcher-kva.example", 443, "/")),
         ("localhost:1337", Target("localhost", 1337, None)),
         ("[::1]:1337", Target("::1", 1337, None)),
+        # A host alone is on the usual port.
+        ("localhost", Target("localhost", 443, None)),
+        ("b\u00fccher.example", Target("xn--bcher-kva.example", 443, None)),
+        ("192.0.2.1", Target("192.0.2.1", 443, None)),
+        ("[::1]", Target("::1", 443, None)),
     ],
 )
 def test_targets(text, target):
@@ -82,7 +87,7 @@ def test_targets(text, target):
 @pytest.mark.parametrize(
     "text",
     [
-        "localhost", "localhost:", "localhost:65536", "localhost:\u0661", ":1337", "::1:1337", "http://localhost/",
+        "1337", "local/host", "localhost:", "localhost:65536", "localhost:\u0661", ":1337", "::1:1337", "http://localhost/",
         "https://", "https:///path", "https://localhost:port/", "https://localhost:65536/", "https://me:pw@localhost/",
         "https://[::1/", "https://localhost/a b", "https://localhost/\u00fc", "https://localhost/\x07",
         f"https://{'a' * 64}\u00fc.example/", "https://fa\u00df.example/", "ftp://localhost/", "",

@@ -13,6 +13,7 @@ from importlib import import_module
 import pytest
 
 from handfast.cli import VERBS, ui
+from handfast.cli.certs import SUBCOMMANDS
 from handfast.cli.suggestions import INSTEAD
 from tests.cli.conftest import CLEAN_ENVIRONMENT, finish, on_a_terminal, shown_until, start
 from tests.waiting import LIMIT
@@ -176,9 +177,8 @@ def test_help_of_connect_is_in_groups(run):
     [
         ("connect", "--ciphers", "--suites"),
         ("connect", "--sni", "--servername"),
-        ("connect", "--resolve", "--connect-to"),
         ("connect", "--curves", "--groups"),
-        ("connect", "-v", "--trace"),
+        ("serve", "-v", "--trace"),
         ("serve", "--verify", "--client-auth require_and_verify"),
         ("serve", "--port", "--listen HOST:PORT"),
         ("certs", "--force", "--replace"),
@@ -195,7 +195,8 @@ def test_letters_alone_suggest_nothing(run, verb, given):
 
 def test_every_suggestion_leads_to_an_option():
     verbs = [import_module(f"handfast.cli.{verb}").command for verb in VERBS]
-    options = {name for verb in verbs for one in verb.params for name in one.opts}
+    below = [import_module(f"handfast.cli.certs_{name}").command for name in SUBCOMMANDS]
+    options = {name for verb in (*verbs, *below) for one in verb.params for name in one.opts}
     for given, meant in INSTEAD.items():
         assert meant == "NAME" or meant.split()[0].partition("=")[0] in options, given
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 import pytest
 
+from handfast.contrib import asgi
 from handfast.contrib.asgi import (
     TLSExtensionMiddleware,
     WatchedObject,
@@ -261,3 +262,15 @@ def test_who_is_asked_for_the_verified_peer():
     for scope in ({}, {"extensions": None}, {"extensions": {"handfast": {"info": "claimed"}}}):
         assert connection_info(scope) is None
         assert verified_peer(scope) is None
+
+
+def test_of_certificates_few_and_no_large_ones_are_remembered():
+    """Peers choose them."""
+    recalled = asgi._subject_or_recalled
+    assert asgi._subject(certificates.client().chain[0]) == asgi._subject(certificates.client().chain[0])
+    before = recalled.cache_info()
+    assert asgi._subject(bytes(asgi._LONGEST_KEPT + 1)).startswith("unreadable: ")
+    assert recalled.cache_info() == before
+    for number in range(200):
+        asgi._subject(b"%d" % number)
+    assert recalled.cache_info().currsize <= 64

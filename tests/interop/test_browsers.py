@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from handfast.cli import main
+from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth
 from handfast.registry import ProtocolVersion
 from tests import certificates
@@ -101,6 +103,26 @@ def test_chromium(version: int, tmp_path: Path, files: Files) -> None:
     page, accepted = visit([*command, "https://localhost:{port}/"], tmp_path, version)
     assert f"You are CN={certificates.CLIENT_NAME}" in page
     assert set(accepted) == {f"CN={certificates.CLIENT_NAME},O=handfast"}
+
+
+def test_chromium_trusts_the_set_of_one_command(tmp_path: Path) -> None:
+    program = browser("chromium")
+    pki, store = tmp_path / "pki", f"sql:{tmp_path}/.pki/nssdb"
+    assert main(["certs", "localhost", "--intermediate", "issuing", "--dir", str(pki)]) == 0
+    (tmp_path / ".pki" / "nssdb").mkdir(parents=True)
+    for command in (
+        ["certutil", "-N", "-d", store, "--empty-password"],
+        ["certutil", "-A", "-d", store, "-n", "ca", "-t", "C,,", "-i", str(pki / "ca.pem")],
+    ):
+        subprocess.run([require_peer(command[0]), *command[1:]], check=True, capture_output=True, timeout=LIMIT)
+    own = Credentials.from_files(pki / "server.pem", pki / "server.key")
+    command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path}/profile"]
+    with https_server(ClientAuth.NONE, credentials=[own]) as port:
+        done = subprocess.run(
+            [*command, "--dump-dom", f"https://localhost:{port}/"],
+            env={**os.environ, "HOME": str(tmp_path)}, capture_output=True, text=True, timeout=LIMIT,
+        )  # fmt: skip
+    assert "You were not asked for a certificate" in done.stdout, done.stdout
 
 
 @versions

@@ -15,6 +15,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from handfast import engine
 from handfast.events import AlertSeen, Checked, Closed, MessageSeen, RecordSeen
 from handfast.passive import RecordedConnection, decode
 from handfast.registry import NamedGroup, is_grease
@@ -175,7 +176,7 @@ def test_chromium_is_told_field_by_field_as_tshark_tells_it(version: int, tmp_pa
     command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", "--ignore-certificate-errors"]
     command += [f"--user-data-dir={tmp_path}/profile", "--dump-dom"]
     environment = {**os.environ, "HOME": str(tmp_path), "SSLKEYLOGFILE": str(keys)}
-    with https_server(ClientAuth.NONE, verifier=None, versions=(version,)) as port, recording(port, capture):
+    with https_server(engine.ClientAuth.NONE, verifier=None, versions=(version,)) as port, recording(port, capture):
         command.append(f"https://localhost:{port}/")
         done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=LIMIT)
     assert "<html" in done.stdout

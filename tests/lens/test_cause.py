@@ -65,7 +65,7 @@ def printable(ca: CertificateAuthority) -> x509.Name:
 def alice_in_another_encoding() -> Issued:
     ca = certificates.ca()
     template = ca.client_template("alice")
-    return Issued((certificate_der(sign(template, printable(ca), ca.key)),), template.key)
+    return Issued((certificate_der(sign(template, printable(ca), ca.key)),), template.private_key)
 
 
 # What our own choice had found

@@ -1,4 +1,4 @@
-"""A wire that is cut when so many records of one direction have passed and one more comes, by FIN or RST at both."""
+"""A wire that is cut when so many records of one direction have passed and one more comes: by FIN or by RST."""
 
 from __future__ import annotations
 

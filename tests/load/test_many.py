@@ -16,9 +16,9 @@ import pytest
 
 import handfast
 from tests.aio.support import client_config
-from tests.load.support import DOORS, Census, Door, closed, demand_room, eventually, room_for, run, serving
+from tests.load.support import DOORS, Census, Door, closed, demand_room, eventually, room_for, run, serving, tell
 from tests.sslcontext.pairs import OURS, Files, client_context, server_context
-from tests.waiting import LIMIT
+from tests.waiting import LIMIT, until
 
 AT_ONCE = 2_000
 ONE_AFTER_ANOTHER = 5_000
@@ -48,13 +48,10 @@ async def ask(door: Door, port: int, number: int) -> None:
         await closed(writer)
 
 
-def patience(door: Door) -> dict[str, float]:
-    """Two thousand handshakes in one process take their time, and none of them is late for that."""
-    return {"ssl_handshake_timeout": LIMIT} if door.name == "context" else {}
-
-
-def test_two_thousand_at_once(door: Door) -> None:
+@pytest.mark.parametrize("kind", DOORS, ids=lambda kind: kind.name)
+def test_two_thousand_at_once(kind: type[Door], context_files: Files) -> None:
     """All of them are open before the first one is asked, and each gets its own answer."""
+    door = kind(context_files, mutual=False)
     demand_room(AT_ONCE, door.descriptors)
 
     async def main() -> None:
@@ -72,7 +69,7 @@ def test_two_thousand_at_once(door: Door) -> None:
             assert await reader.read() == b"%d\n" % number
             await closed(writer)
 
-        async with serving(door, echo_line, **patience(door)) as port, asyncio.TaskGroup() as group:
+        async with serving(door, echo_line) as port, asyncio.TaskGroup() as group:
             for number in range(AT_ONCE):
                 group.create_task(one(number))
 
@@ -114,6 +111,7 @@ def test_five_thousand_on_blocking_sockets_leave_nothing(context_files: Files) -
                     return
                 tls.sendall(line)
                 tls.unwrap().close()
+            served.append(line)
 
     def one(data: bytes) -> None:
         plain = socket.create_connection(address, LIMIT)
@@ -124,19 +122,25 @@ def test_five_thousand_on_blocking_sockets_leave_nothing(context_files: Files) -
                 assert tls.recv() == data
                 tls.unwrap().close()
 
+    def after(count: int) -> Census:
+        """What there is once so many more have come and gone, at both ends."""
+        served.clear()
+        for number in range(count):
+            one(b"%d" % number)
+        assert until(lambda: len(served) == count)
+        served.clear()
+        return Census.take()
+
+    served: list[bytes] = []
     with socket.create_server(("127.0.0.1", 0)) as listener:
         address = listener.getsockname()
         thread = threading.Thread(target=serve, args=(listener,))
         thread.start()
-        for number in range(WARM_UP):
-            one(b"%d" % number)
-        before = Census.take()
-        for number in range(ONE_AFTER_ANOTHER):
-            one(b"%d" % number)
-        after = Census.take()
+        before = after(WARM_UP)
+        grown = after(ONE_AFTER_ANOTHER).grown_since(before, others=ONE_AFTER_ANOTHER // 50)
         one(b"stop")
         thread.join(LIMIT)
-    assert after.grown_since(before, others=ONE_AFTER_ANOTHER // 50) == {}
+    assert grown == {}
 
 
 SERVER = """
@@ -198,9 +202,8 @@ def test_ten_thousand_that_say_nothing(context_files: Files, capsys: pytest.Capt
         each = (resident(server.pid) - before) / len(idle)
         for tls in (few + idle)[:: count // 100]:
             answered(tls)
-    with capsys.disabled():
-        limit = "" if count == IDLE else f" (descriptors for {IDLE} are not to be had)"
-        print(f"\n{count} idle connections in one process{limit}: {each / 1024:.1f} KiB each")
+    limit = "" if count == IDLE else f" (descriptors for {IDLE} are not to be had)"
+    tell(capsys, f"{count} idle connections in one process{limit}: {each / 1024:.1f} KiB each")
 
 
 def answered(tls: handfast.TLSSocket) -> None:

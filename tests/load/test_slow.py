@@ -138,37 +138,28 @@ def test_one_among_threads(context_files: Files, stage: str) -> None:
             assert not thread.is_alive()
 
         slow, its_thread = connected()
-        tls, incoming, outgoing = slow, ssl.MemoryBIO(), ssl.MemoryBIO()
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        tls = client.wrap_bio(incoming, outgoing, server_hostname="localhost")
+        with pytest.raises(ssl.SSLWantReadError):
+            tls.do_handshake()
+
+        def complete(act: Callable[[], Any]) -> Any:
+            while True:
+                try:
+                    return act()
+                except ssl.SSLWantReadError:
+                    slow.sendall(outgoing.read())
+                    incoming.write(slow.recv(65536))
+
         if stage == "after its handshake":
-            tls = client.wrap_socket(slow, server_hostname="localhost")
-        else:
-            over_buffers = client.wrap_bio(incoming, outgoing, server_hostname="localhost")
-            with pytest.raises(ssl.SSLWantReadError):
-                over_buffers.do_handshake()
-            slow.sendall(outgoing.read(100 if stage == "in its hello" else 0))
+            complete(tls.do_handshake)
+        slow.sendall(outgoing.read({"before its hello": 0, "in its hello": 100}.get(stage, -1)))
         for _ in range(OTHERS):
             ask(*connected())
         assert its_thread.is_alive()
-        if stage == "after its handshake":
-            tls.sendall(b"late")
-            assert tls.recv(100) == b"late"
-        else:
-            slow.sendall(outgoing.read())
-            while True:
-                try:
-                    over_buffers.do_handshake()
-                    break
-                except ssl.SSLWantReadError:
-                    slow.sendall(outgoing.read() or b"")
-                    incoming.write(slow.recv(65536))
-            over_buffers.write(b"late")
-            slow.sendall(outgoing.read())
-            while True:
-                try:
-                    assert over_buffers.read(100) == b"late"
-                    break
-                except ssl.SSLWantReadError:
-                    incoming.write(slow.recv(65536))
-        tls.close()
+        complete(tls.do_handshake)
+        tls.write(b"late")
+        assert complete(lambda: tls.read(100)) == b"late"
+        slow.close()
         its_thread.join(LIMIT)
         assert not its_thread.is_alive()

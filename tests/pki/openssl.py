@@ -12,10 +12,12 @@ from tests.certificates import require_peer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from handfast.pki.authority import Issued
+    from handfast.pki.authority import CertificateChain, Issued
 
 
-def verify_errors(directory: Path, root: bytes, chain: Issued, *options: str, crl: bytes | None = None) -> set[int]:
+def verify_errors(
+    directory: Path, root: bytes, chain: CertificateChain, *options: str, crl: bytes | None = None
+) -> set[int]:
     """The X509_V_ERR numbers that `openssl verify` finds in the chain, all of them; empty if it is good."""
     for name, content in {"root": root, "chain": chain.cert_pem, "crl": crl or b""}.items():
         (directory / name).write_bytes(content)

@@ -168,7 +168,7 @@ def test_path_length_shrinks_and_ends():
 
 
 def test_permitted_domain_binds_what_the_ca_issues(tmp_path):
-    ca = CertificateAuthority.create(permitted_dns=("corp.example",))
+    ca = CertificateAuthority.create(constrain=("corp.example",))
     good, bad = ca.server("www.corp.example"), ca.server("www.other.example")
     permitted_subtree_violation = 47
     assert verify_errors(tmp_path, ca.certificate_pem, good, "-x509_strict") == set()

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import ssl
 from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
 
+from handfast import SSLContext
 from handfast.errors import ConfigError
 from handfast.trust.presented import PresentedChain
-from handfast.trust.roots import Roots
+from handfast.trust.roots import Roots, RootsSource
 from handfast.trust.verifiers import PathVerifier
 from handfast.verdict import Verdict
 from handfast.x509.pem import encode
@@ -112,6 +114,48 @@ def test_the_environment_in_order(two: tuple[Made, Made], tmp_path: Path) -> Non
     assert Roots.default(last).source == f"$CURL_CA_BUNDLE={tmp_path / 'CURL_CA_BUNDLE'} (1 root)"
     assert Roots.default({}) == Roots.system()
     assert Roots.default({}).source.startswith("the system's store")
+
+
+def test_where_they_came_from_is_data_too(two: tuple[Made, Made], tmp_path: Path) -> None:
+    directory = tmp_path / "directory"
+    directory.mkdir()
+    (directory / "both.pem").write_bytes(pem(*two))
+    (tmp_path / "one.pem").write_bytes(pem(two[0], two[0]))
+    file = str(tmp_path / "one.pem")
+    roots = Roots.default({"SSL_CERT_FILE": file, "SSL_CERT_DIR": str(directory)})
+    assert len(roots) == 2
+    assert roots.sources == (
+        RootsSource("$SSL_CERT_FILE", file, 1),
+        RootsSource("$SSL_CERT_DIR", str(directory), 2),
+    )
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        assert Roots.default({variable: file}).sources == (RootsSource(f"${variable}", file, 1),)
+    assert Roots.from_path(file).sources == (RootsSource("", file, 1),)
+    assert Roots.from_path(directory).sources == (RootsSource("", str(directory), 2),)
+    assert Roots.from_der([two[0].der]).sources == (RootsSource("", "", 1),)
+    (system,) = Roots.default({}).sources
+    assert (system.name, system.count) == ("the system's store", len(Roots.system()))
+
+
+def test_without_a_store_nothing_is_trusted_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("handfast.trust.roots._system_paths", list)
+    assert Roots.system().sources == (RootsSource("the system's store", "", 0),)
+
+
+def test_the_environment_chooses_no_roots_for_a_setuid_program(
+    two: tuple[Made, Made], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "one.pem").write_bytes(pem(two[0]))
+    own = os.geteuid()
+    for variable in ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.setenv(variable, str(tmp_path if variable == "SSL_CERT_DIR" else tmp_path / "one.pem"))
+    assert two[0].der in Roots.default().certificates
+    monkeypatch.setattr("handfast.trust.roots._system_paths", list)
+    monkeypatch.setattr(os, "geteuid", lambda: own + 1)
+    assert Roots.default().certificates == ()
+    context = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.load_default_certs()
+    assert context.get_ca_certs() == []
 
 
 @pytest.mark.parametrize("variable", ["SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"])

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from importlib import import_module
+from typing import TYPE_CHECKING
 
 import click
 
 from handfast.cli import ui
+
+if TYPE_CHECKING:
+    from click.shell_completion import CompletionItem
 
 # In the order in which a newcomer meets them.
 VERBS = {
@@ -16,8 +21,13 @@ VERBS = {
     "connect": "Request an https:// URL, or talk over TLS with host:port.",
     "decode": "What is in a capture: every TLS connection, decrypted where its keys are, checked and explained.",
     "certs": "A CA, a server certificate and a client certificate in one command; or broken ones on purpose.",
+    "completion": "What makes bash, zsh or fish complete commands and options.",
+    "manpages": "Write a man page for each command.",
 }
 
+
+# click's: set by the script that a shell has from ``handfast completion``.
+COMPLETE = "_HANDFAST_COMPLETE"
 
 EXAMPLES = (
     "handfast demo",
@@ -38,6 +48,13 @@ class Handfast(click.Group):
             return None
         command = import_module(f"handfast.cli.{cmd_name}").command
         return command if isinstance(command, click.Command) else None
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem[str]]:
+        """The verbs' names, for which none is imported, and the options."""
+        from click.shell_completion import CompletionItem
+
+        found = [CompletionItem(verb, help=about) for verb, about in VERBS.items() if verb.startswith(incomplete)]
+        return [*found, *click.Command.shell_complete(self, ctx, incomplete)]
 
     def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Examples, then what click prints."""
@@ -75,11 +92,20 @@ _SETTINGS = ui.CONTEXT_SETTINGS | {"help_option_names": ["-h", "--help"]}
     callback=_print_version,
     help="Print the versions of this program and of what it rests on.",
 )
+@click.option(
+    "--config",
+    metavar="FILE",
+    help='Options by command, in TOML: a table [connect] with cacert = "ca.pem".  [$HANDFAST_CONFIG]',
+)
 @click.pass_context
-def program(ctx: click.Context) -> None:
+def program(ctx: click.Context, config: str | None) -> None:
     """TLS you can watch: mutual TLS connections whose every message, certificate and key can be read."""
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
+        return
+    from handfast.cli import settings
+
+    settings.load(ctx, config)
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -87,4 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         arguments = sys.argv[1:]
         ui.prepare_process()
+    if COMPLETE in os.environ:
+        from handfast.cli import completing
+
+        completing.register()
     return ui.run(program, arguments)

@@ -11,6 +11,7 @@ import click
 
 from handfast.cli import options, ui
 from handfast.cli.decoding import Decoding, Wanted
+from handfast.cli.lenses import open_page
 from handfast.cli.live import LiveKeyLog, packets
 from handfast.errors import ConfigError, bad_option
 from handfast.events import SecretLevel
@@ -41,6 +42,7 @@ _STEP = 1000
         "handfast decode capture.pcapng",
         "handfast decode capture.pcap --keylog keys.log --cacert ca.pem",
         "handfast decode capture.pcap --summary --failed",
+        "handfast decode capture.pcap --keylog keys.log --html page.html",
         "handfast decode capture.pcap --keylog keys.log --sni api.internal --write shared.pcapng",
         "handfast decode --hex paste.txt",
         "sudo handfast decode -i lo",
@@ -69,6 +71,7 @@ _STEP = 1000
 @options.explain_option
 @click.option("--summary", is_flag=True, help="One line per connection.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object per event, the outcome last.")
+@options.page_options
 @click.option(
     "--secrets",
     cls=options.OptionalValue,
@@ -91,6 +94,8 @@ def command(
     summary: bool,
     as_json: bool,
     secrets: str | None,
+    html: Path | None,
+    lang: str | None,
     **filters: Any,
 ) -> int:
     """Tell of every TLS connection in CAPTURE, a pcap or pcapng file, also in gzip; - for standard input.
@@ -102,6 +107,8 @@ def command(
         raise bad_option("--json", "--summary is text", "leave one of them out")
     if explain and (summary or as_json):
         raise bad_option("--explain", "only fields and bytes are explained", "leave --summary and --json out")
+    if hexadecimal and html is not None:
+        raise bad_option("--html", "bytes that are pasted are no connection", "leave it out, or decode a capture")
     if no_secrets and write is None:
         raise bad_option("--no-secrets", "there is no --write that it speaks of", "give --write FILE too")
     known = dict(map(_psk, psks))
@@ -111,8 +118,11 @@ def command(
         levels=_LEVELS[secrets],
         secrets=cast(Any, secrets or "none"),
         verifier=_verifier(cacert),
+        page=open_page(html, secrets, lang),
         explain=explain,
     )
+    if view.page is not None:
+        view.page.write_at_end()
     if hexadecimal:
         return _explain(view, cast(str, capture))
     with ExitStack() as stack:

@@ -25,7 +25,9 @@ from handfast.roles import Role
 from handfast.text import escape
 
 if TYPE_CHECKING:
+    from handfast.cli.page_file import PageFile
     from handfast.events import SecretLevel
+    from handfast.lens.page.story import Story
     from handfast.passive import Endpoint, Flow
     from handfast.trust.verifiers import Verifier
 
@@ -95,6 +97,7 @@ class _Shown:
         self.flow = flow
         self.outcome = RecordedOutcome()
         self.json: JsonEvents | None = None
+        self.story: Story | None = None
         self.started: float | None = None
         self.last = 0.0
         self.secrets: list[str] = []
@@ -129,8 +132,10 @@ class Decoding:
         levels: frozenset[SecretLevel],
         secrets: Literal["none", "traffic", "all"],
         verifier: Verifier | None,
+        page: PageFile | None = None,
         explain: bool = False,
     ) -> None:
+        self.page = page
         self.wanted = wanted
         self.names_keys = False
         self.openings: set[int] = set()
@@ -161,6 +166,10 @@ class Decoding:
         observers: list[Observer] = [shown.observe, shown.outcome]
         sinks: list[SecretSink] = [KeyLog(shown.secrets.append)] if self.names_keys else []
         self._add_form(shown, observers, sinks)
+        if self.page is not None:
+            shown.story = self.page.story(None, client=str(flow.client), server=str(flow.server))
+            observers.append(shown.story)
+            sinks.append(shown.story.secret)
         return observers, sinks
 
     def _add_form(self, shown: _Shown, observers: list[Observer], sinks: list[SecretSink]) -> None:
@@ -200,6 +209,9 @@ class Decoding:
     def _end(self, shown: _Shown) -> None:
         outcome, flow = shown.outcome, shown.flow
         line = outcome.line(DESCRIBER, self._judgements(shown))
+        if self.page is not None and shown.story is not None:
+            shown.story.told_by(line, failed=outcome.failed)
+            self.page.add(shown.story)
         name = None if outcome.hello is None else outcome.hello.sni_name
         if shown.json is not None:
             prints = {"ja3": outcome.ja3, "ja3s": outcome.ja3s, "ja4": outcome.ja4}

@@ -13,11 +13,13 @@ import click
 
 from handfast.cli import http, options, ui, verdict_words
 from handfast.cli.lenses import log_to_terminal
+from handfast.cli.page_file import PageFile
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
 from handfast.errors import HandfastError
 from handfast.files import append_private, create_private
 from handfast.io import sockets
+from handfast.io.failure_log import address_text
 from handfast.lens.keylog import KeyLog
 from handfast.lens.outcome import Outcome
 from handfast.lens.pcapng import CaptureFile, Flow
@@ -43,12 +45,14 @@ _HOST = "127.0.0.1"
 _CA = "handfast demo CA"
 _HTTP = ("http/1.1",)
 _CAPTURE = "capture.pcapng"
+_PAGE = "handshake.html"
 _FILES = (
     ("ca.pem", "the CA both sides trust; its key is destroyed, so it can issue nothing more"),
     ("server.pem, server.key", "the server's certificate and key, for localhost and 127.0.0.1"),
     ("client.pem, client.key", "the client's certificate and key"),
     ("keys.log", "the keys of both connections: with them, Wireshark decrypts a capture of this run"),
     (_CAPTURE, "that capture, with the keys inside: Wireshark opens and decrypts it as it is"),
+    (_PAGE, "both connections side by side, every byte explained: open it in a browser"),
 )
 
 
@@ -62,7 +66,8 @@ _FILES = (
     metavar="DIRECTORY",
     help="Where certificates and keys are left.",
 )
-def command(port: int, out: Path) -> None:
+@options.language_option
+def command(port: int, out: Path, lang: str | None) -> None:
     """The whole story in one go, with nothing needed: make a CA and certificates, serve HTTPS on this machine, connect
     with a client certificate and without, and show every message of both connections."""
     log_to_terminal(quiet=True)
@@ -72,9 +77,11 @@ def command(port: int, out: Path) -> None:
         click.echo(f"Starting to serve on https://{_HOST}:{port}.")
         threading.Thread(target=demo.serve, args=(listener,), daemon=True).start()
         with append_private(out / "keys.log") as file, create_private(out / _CAPTURE, replace=demo.replaces) as packets:
-            left = _Left(KeyLog(lambda line: file.write(line.encode())), CaptureFile(packets.write))
+            page = PageFile(out / _PAGE, None, lang or "en", compared=True)
+            left = _Left(KeyLog(lambda line: file.write(line.encode())), CaptureFile(packets.write), page)
             demo.connect(port, "A client with a certificate", demo.client, left)
             demo.connect(port, "A client without a certificate", (), left)
+            page.write()
     _tell_files(out, port)
 
 
@@ -83,6 +90,7 @@ class _Left(NamedTuple):
 
     keys: KeyLog
     capture: CaptureFile
+    page: PageFile
 
 
 class Demo:
@@ -153,13 +161,19 @@ class Demo:
         )
         sock = sockets.open_tcp(_HOST, port)
         flow = Flow(left.capture, sock.getsockname(), sock.getpeername())
-        sinks = left.keys, flow.secret
-        with sockets.client(sock, config, server_name="localhost", observers=(trace, flow), secret_sinks=sinks) as tls:
+        ends = {"client": address_text(sock.getsockname()), "server": address_text(sock.getpeername())}
+        story = left.page.story(Role.CLIENT, title=title, **ends)
+        left.page.add(story)
+        observers, sinks = (trace, flow, story), (left.keys, flow.secret, story.secret)
+        with sockets.client(sock, config, server_name="localhost", observers=observers, secret_sinks=sinks) as tls:
             request = http.Request("GET", "/", [("Host", f"localhost:{port}")])
             parts = list(http.request(tls, request))
         body = b"".join(part for part in parts if isinstance(part, bytes))
         click.echo(f"Body:\n{body.decode().rstrip()}")
-        ui.heading(verdict_words.verdict_line(self._outcomes[-1]))
+        verdict = verdict_words.verdict_line(self._outcomes[-1])
+        ui.heading(verdict)
+        # It is the server's: what the client thinks of the server stands in the story.
+        story.told_by(verdict, failed=False)
 
 
 class Announcing:

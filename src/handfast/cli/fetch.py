@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import h11
-
-from handfast.cli import http
+from handfast.cli import fetch_h2, http
+from handfast.cli.responses import Head
 from handfast.errors import bad_option
 from handfast.limits import MAX_PEER_TEXT
 from handfast.outcome.cause import HTTP_REFUSALS, HttpAnswer
@@ -15,10 +15,12 @@ from handfast.text import escape
 from handfast.x509.loading import read
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from handfast.cli.target import HttpOptions, Target
+    from handfast.cli.verbose import Verbose
 
+HTTP_1 = "http/1.1"
 _FORM = "application/x-www-form-urlencoded"
 # With --fail no body of these statuses and higher ones is written, as curl has it.
 _FAILED_FROM = 400
@@ -27,30 +29,80 @@ _BODY_SEARCHED = 4096
 _CERTIFICATE = (b"ssl certificate", b"client certificate", b"tls certificate")
 
 
-def fetch(stream: http.Stream, target: Target, options: HttpOptions, write: Callable[[bytes], None]) -> HttpAnswer:
-    """Make the request, ``write`` the body, and return the status line.
+def protocols() -> tuple[str, ...]:
+    """The versions of HTTP that can be spoken, by their ALPN names, most wanted first."""
+    return (fetch_h2.ALPN, HTTP_1) if fetch_h2.available() else (HTTP_1,)
 
-    Raises ``http.BadResponse`` for what is no response, or not all of one.
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """What came of a request.
+
+    Attributes:
+        answer: the status line, for the verdict. location: where a redirect leads that is to be followed, else "".
     """
-    request = build_request(target, options)
-    head: h11.Response | None = None
+
+    answer: HttpAnswer
+    location: str
+
+
+def fetch(
+    stream: http.Stream,
+    request: http.Request,
+    options: HttpOptions,
+    write: Callable[[bytes], None],
+    verbose: Verbose,
+    *,
+    protocol: str | None = HTTP_1,
+) -> Fetched:
+    """Make the request in the version that ALPN chose, ``write`` the body.
+
+    Of a redirect that is to be followed the body is left out. Raises ``http.BadResponse`` for what is no response, or
+    not all of one.
+    """
+    head: Head | None = None
     begins = b""
+    version = "2" if protocol == fetch_h2.ALPN else "1.1"
+    verbose.sent([f"{request.method} {request.target} HTTP/{version}", *map(": ".join, request.headers)])
     try:
-        for part in http.request(stream, request):
+        for part in _exchange(stream, request, version):
             if isinstance(part, bytes):
                 begins += part[: _BODY_SEARCHED - len(begins)]
-                if not (options.fail and head is not None and head.status_code >= _FAILED_FROM):
+                if head is not None and not (_is_failed(options, head) or _is_followed(options, head)):
                     write(part)
                 continue
-            head = part if isinstance(part, h11.Response) else head
-            if options.include:
-                write(_head(part))
+            head = part
+            verbose.received(head.lines)
+            if options.include or options.head:
+                write("".join(f"{line}\r\n" for line in [*head.lines, ""]).encode())
     except http.BadRequest as error:
         raise bad_option("-X or -H", str(error), "a method is a word, a header is 'Name: value'") from None
-    if head is None:
+    if head is None or head.informational:
         raise http.BadResponse("the server closed the connection without a response")
-    speaks_of_certificates = head.status_code in HTTP_REFUSALS and any(one in begins.lower() for one in _CERTIFICATE)
-    return HttpAnswer(head.status_code, escape(bytes(head.reason), MAX_PEER_TEXT), speaks_of_certificates)
+    speaks_of_certificates = head.status in HTTP_REFUSALS and any(one in begins.lower() for one in _CERTIFICATE)
+    answer = HttpAnswer(head.status, escape(head.reason, MAX_PEER_TEXT), speaks_of_certificates)
+    return Fetched(answer, head.location() if options.location else "")
+
+
+def _is_failed(options: HttpOptions, head: Head) -> bool:
+    return options.fail and head.status >= _FAILED_FROM
+
+
+def _is_followed(options: HttpOptions, head: Head) -> bool:
+    return options.location and bool(head.location())
+
+
+def _exchange(stream: http.Stream, request: http.Request, version: str) -> Iterator[Head | bytes]:
+    """The response's parts. h11 judges what a request may be for both versions: h2 takes more."""
+    if version == "2":
+        http.check(request)
+        yield from fetch_h2.request(stream, request)
+        return
+    for part in http.request(stream, request):
+        if isinstance(part, bytes):
+            yield part
+        else:
+            yield Head(part.http_version.decode(), part.status_code, bytes(part.reason), part.headers.raw_items())
 
 
 def build_request(target: Target, options: HttpOptions) -> http.Request:
@@ -67,7 +119,7 @@ def build_request(target: Target, options: HttpOptions) -> http.Request:
             continue
         if value or line.endswith(";"):
             more.append((name, value))
-    method = options.method or ("POST" if options.data else "GET")
+    method = options.method or ("HEAD" if options.head else "POST" if options.data else "GET")
     return http.Request(method, target.path or "/", [*headers.values(), *more], body)
 
 
@@ -87,9 +139,3 @@ def _data(value: str) -> bytes:
         return value.encode("utf-8", "surrogateescape")
     content = sys.stdin.buffer.read() if value == "@-" else read(value[1:])
     return content.translate(None, b"\r\n\0")
-
-
-def _head(head: h11.Response | h11.InformationalResponse) -> bytes:
-    lines = [f"HTTP/{head.http_version.decode()} {head.status_code} {escape(bytes(head.reason))}"]
-    lines += [f"{escape(bytes(name))}: {escape(bytes(value))}" for name, value in head.headers.raw_items()]
-    return "".join(f"{line}\r\n" for line in [*lines, ""]).encode()

@@ -123,18 +123,25 @@ def request(stream: Stream, request: Request) -> Iterator[h11.InformationalRespo
     Raises BadResponse when the response is malformed or cut short, BadRequest when the request is no HTTP.
     """
     connection = h11.Connection(h11.CLIENT)
-    try:
-        head = h11.Request(method=request.method, target=request.target, headers=request.headers)
-        data = connection.send(head) or b""
-        data += connection.send(h11.Data(request.body)) or b""
-        data += connection.send(h11.EndOfMessage()) or b""
-    except h11.LocalProtocolError as error:
-        raise BadRequest(str(error)) from None
-    stream.sendall(data)
+    stream.sendall(_sent(connection, request))
     try:
         yield from _response(stream, connection)
     except h11.RemoteProtocolError as error:
         raise BadResponse(str(error)) from None
+
+
+def check(request: Request) -> None:
+    """Raises BadRequest for a request that is no HTTP."""
+    _sent(h11.Connection(h11.CLIENT), request)
+
+
+def _sent(connection: h11.Connection, request: Request) -> bytes:
+    try:
+        head = h11.Request(method=request.method, target=request.target, headers=request.headers)
+        events = (head, h11.Data(request.body), h11.EndOfMessage())
+        return b"".join(connection.send(event) or b"" for event in events)
+    except h11.LocalProtocolError as error:
+        raise BadRequest(str(error)) from None
 
 
 def _response(stream: Stream, connection: h11.Connection) -> Iterator[h11.InformationalResponse | h11.Response | bytes]:

@@ -6,21 +6,25 @@ would take the next argument as the value; ``Verb`` gives such an option its def
 
 from __future__ import annotations
 
-import os
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from handfast.cli import ui
+from handfast.cli import settings, ui
+from handfast.cli.option_groups import GROUPS, group_of
 from handfast.crypto.groups import ALL_GROUPS
 from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
-from handfast.errors import bad_option
+from handfast.errors import HandfastError, bad_option
+from handfast.files import setuid as setuid
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
+from handfast.trust.path.policy import POLICIES
 from handfast.trust.revocation.crl_store import OcspPolicy
 
 if TYPE_CHECKING:
@@ -30,29 +34,6 @@ if TYPE_CHECKING:
     from handfast.trust.verifiers import Verifier
 
 F = TypeVar("F", bound=Callable[..., object])
-
-
-# The titles under which ``--help`` lists options, by the names of their parameters.
-GROUPS = {
-    "What is read": ("hexadecimal", "interface", "read_keylog"),
-    "Which connections": ("host", "port", "sni", "subject", "failed"),
-    "What is written": ("write", "no_secrets"),
-    "What is served": ("www", "chat", "app", "once", "naccept"),
-    "Request": ("method", "data", "headers", "include", "fail", "output", "max_time"),
-    "Where to": ("servername", "connect_to", "proxy", "listen"),
-    "Whom to trust": (
-        "cacert", "insecure", "client_ca", "client_auth", "require_later", "crl", "ocsp", "pin", "trust_on_first_use",
-        "allow_dns", "allow_uri", "allow_cn", "allow_spki",
-    ),
-    "Who we are": ("cert", "key", "key_password_file", "staple", "post_handshake_auth", "reload"),
-    "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "early_data"),
-    "What is shown": ("trace", "explain", "every_byte", "summary", "as_json", "secrets", "keylog", "pcapng"),
-}  # fmt: skip
-_OTHER = "Other"
-
-
-def _group_of(name: str) -> str:
-    return next((title for title, names in GROUPS.items() if name in names), _OTHER)
 
 
 class OptionalValue(click.Option):
@@ -78,26 +59,45 @@ class Verb(click.Command):
 
     def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The options in groups; those of no group come last."""
-        records: dict[str, list[tuple[str, str]]] = {title: [] for title in GROUPS}
-        for parameter in self.get_params(ctx):
-            record = parameter.get_help_record(ctx)
-            if record is not None and isinstance(parameter, click.Option):
-                records.setdefault(_group_of(parameter.name or ""), []).append(record)
-        groups = {title: found for title, found in records.items() if found}
+        groups = self.option_groups(ctx)
         for title, found in groups.items():
             with formatter.section("Options" if len(groups) == 1 else title):
                 formatter.write_dl(found)
 
+    def option_groups(self, ctx: click.Context) -> dict[str, list[tuple[str, str]]]:
+        """What help says of each option, by the title of its group, with the variable that can give it."""
+        records: dict[str, list[tuple[str, str]]] = {title: [] for title in GROUPS}
+        for parameter in self.get_params(ctx):
+            record = parameter.get_help_record(ctx)
+            if record is not None and isinstance(parameter, click.Option):
+                variable = settings.variable_of(parameter)
+                words = f"{record[1]}  [${variable}]" if variable else record[1]
+                records.setdefault(group_of(parameter.name or ""), []).append((record[0], words))
+        return {title: found for title, found in records.items() if found}
+
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """click's parsing, after options with an optional value have got theirs."""
+        """click's parsing, after options with an optional value have got theirs, and all that repeats its defaults."""
+        if not ctx.resilient_parsing:
+            settings.fill(ctx)
         options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
         try:
-            return super().parse_args(ctx, list(self._with_values(args, options)))
+            rest = super().parse_args(ctx, list(self._with_values(args, options)))
         except click.UsageError as error:
             for name, value in pairwise(args):
                 option = options.get(name)
                 if isinstance(option, OptionalValue) and value in getattr(option.type, "choices", ()):
                     raise ui.UsageErrorWithHint(error, f"{name} takes its value with =: {name}={value}") from None
+            raise
+        if not ctx.resilient_parsing:
+            settings.drop_foreign_key(ctx)
+        return rest
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run it; where that fails, say first which options the command line did not give."""
+        try:
+            return super().invoke(ctx)
+        except (HandfastError, ui.CommandFailed):
+            settings.tell_origins(ctx)
             raise
 
     def _with_values(self, args: list[str], options: dict[str, click.Option]) -> Iterator[str]:
@@ -144,9 +144,17 @@ _FILE = click.Path(path_type=Path)
 def identity_options(command: F) -> F:
     """--cert, --key, --key-password-file."""
     return together(
-        click.option("--cert", type=_FILE, metavar="FILE", help="Our certificate chain: PEM, leaf first, or PKCS#12."),
         click.option(
-            "--key", metavar="FILE|URI", help="Its private key: PEM, DER or PKCS#12, or pkcs11:... for a token."
+            "--cert",
+            type=_FILE,
+            metavar="FILE[:PASSWORD]",
+            help="Our certificate chain: PEM, leaf first, or PKCS#12.",
+        ),
+        click.option(
+            "--key",
+            metavar="FILE[:PASSWORD]|URI",
+            help="Its private key: PEM, DER or PKCS#12, or pkcs11:... for a token. A password that is needed and not "
+            "given is asked for on a terminal.",
         ),
         click.option("--key-password-file", type=_FILE, metavar="FILE", help="Holds the key's password, or the PIN."),
     )(command)
@@ -173,6 +181,19 @@ def session_options(command: F) -> F:
     )(command)
 
 
+def page_options(command: F) -> F:
+    """--html, --lang."""
+    return together(
+        click.option("--html", type=_FILE, metavar="FILE", help="Write a page that shows every byte, for a browser."),
+        language_option,
+    )(command)
+
+
+def language_option(command: F) -> F:
+    """--lang."""
+    return click.option("--lang", type=click.Choice(["en", "zh"]), help="The language that the page opens in.")(command)
+
+
 def explain_option(command: F) -> F:
     """--explain."""
     words = "Say in the trace what each message, secret, proof and alert is, and in which RFC."
@@ -180,7 +201,7 @@ def explain_option(command: F) -> F:
 
 
 def lens_options(command: F) -> F:
-    """--trace, --explain, --secrets, --keylog, --pcapng."""
+    """--trace, --explain, --secrets, --html, --lang, --keylog, --pcapng."""
     return together(
         click.option(
             "--trace",
@@ -197,8 +218,9 @@ def lens_options(command: F) -> F:
             bare="traffic",
             type=click.Choice(["traffic", "all"]),
             metavar="[=all]",
-            help="Show traffic secrets and data in the trace; with =all those for resumption and exporters too.",
+            help="Show traffic secrets and data there; with =all those for resumption and exporters too.",
         ),
+        page_options,
         click.option("--keylog", type=_FILE, metavar="FILE", help="Append this run's keys, for Wireshark."),
         click.option("--pcapng", type=_FILE, metavar="FILE", help="Write a capture with its keys inside, likewise."),
     )(command)
@@ -216,8 +238,33 @@ def credentials(
             if value is not None:
                 raise bad_option(option, "there is no --cert that it could belong to", "give --cert too")
         return ()
+    chain, chain_password = _file_and_password(str(cert))
+    key_name, key_password = (None, None) if key is None else _file_and_password(key)
+    password = chain_password if key_password is None else key_password
+    if password is not None and key_password_file is not None:
+        raise bad_option("--key-password-file", "the password stands behind the file's name already", "give it once")
+    asked = cache(lambda: _ask_password(key_name or chain))
     kind = ReloadingCredentials if reload else Credentials
-    return (kind.from_files(cert, key, key_password_file),)
+    return (kind.from_files(chain, key_name, key_password_file or password or asked),)
+
+
+def _file_and_password(text: str) -> tuple[str, str | None]:
+    """curl's ``FILE:PASSWORD``: the longest beginning that is a file; the whole where none is, or for a token."""
+    if text[:7].lower() == "pkcs11:" or Path(text).exists():
+        return text, None
+    colons = [position for position, character in enumerate(text) if character == ":"]
+    for position in reversed(colons):
+        if Path(text[:position]).is_file():
+            return text[:position], text[position + 1 :]
+    return text, None
+
+
+def _ask_password(name: str) -> str | None:
+    """The password of a key, typed on a terminal without being shown; None where there is no terminal."""
+    if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        return None
+    answer: str = click.prompt(f"password of {escape(name)}", hide_input=True, default="", show_default=False, err=True)
+    return answer or None
 
 
 def roots(cacert: Path | None) -> Roots:
@@ -235,8 +282,9 @@ def server_verification(
     first_use: Path | None,
     *,
     insecure: bool,
+    policy: str | None = None,
 ) -> dict[str, Any]:
-    """What --cacert, --crl, --ocsp, --pin, --trust-on-first-use and -k put into a client's configuration.
+    """What --cacert, --crl, --ocsp, --pin, --trust-on-first-use, --policy and -k put into a client's configuration.
 
     A pin counts besides everything else, and with -k it alone does, as for curl. Raises ConfigError.
     """
@@ -251,8 +299,11 @@ def server_verification(
         raise bad_option("--trust-on-first-use", reason, "leave one of them out")
     asked: list[Verifier] = []
     if first_use is None and not (insecure and pins):
-        asked.append(PathVerifier(roots(cacert), crls=crls(crl), ocsp=ocsp or OcspPolicy.CHECK))
+        rules = policy or "handfast"
+        asked.append(PathVerifier(roots(cacert), policy=rules, crls=crls(crl), ocsp=ocsp or OcspPolicy.CHECK))
     else:
+        if policy is not None:
+            raise bad_option("--policy", "no path is verified that it could be about", "leave it out")
         _no_revocation(crl, ocsp, "no path is verified that it could be about", "leave it out")
     if pins:
         asked.append(Pinned(pins))
@@ -295,13 +346,32 @@ def _numbers(option: str, names: str, registry: type[Registry]) -> tuple[int, ..
     known = ServerConfig.suites if registry is CipherSuite else ALL_GROUPS
     spoken = ", ".join(map(registry.describe, known))
     try:
-        numbers = tuple(registry.parse(name.strip()) for name in names.split(","))
+        # OpenSSL's lists have colons.
+        numbers = tuple(registry.parse(name.strip()) for name in names.replace(":", ",").split(","))
     except KeyError as error:
         raise bad_option(option, f"unknown name {escape(str(error.args[0]))!r}", f"names are {spoken}") from None
     for number in numbers:
         if number not in known:
             raise bad_option(option, f"handfast does not speak {registry.describe(number)}", f"it has {spoken}")
     return numbers
+
+
+def policy_option(command: F) -> F:
+    """--policy."""
+    return click.option(
+        "--policy",
+        type=click.Choice(list(POLICIES)),
+        help="Which rules certificates are held to: handfast's own (the default), those of OpenSSL's defaults, or the "
+        "strict ones of Python 3.13.",
+    )(command)
+
+
+def json_option(command: F) -> F:
+    """--json."""
+    words = (
+        "Write events as JSON, one object a line, the outcome last; - is standard output, and then no body goes there."
+    )
+    return click.option("--json", type=_FILE, metavar="FILE|-", help=words)(command)
 
 
 def revocation_options(command: F) -> F:
@@ -367,8 +437,3 @@ def client_auth(
     verifier = load()
     names = verifier.roots.names() if verifier.roots is not None else ()
     return chosen, {"verifier": verifier, "ca_names": automatic_ca_names(names), **settings}
-
-
-def setuid() -> bool:
-    """Whether the process has another user's rights: then no file that its caller names is written with them."""
-    return os.geteuid() != os.getuid() or os.getegid() != os.getgid()

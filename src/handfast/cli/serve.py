@@ -89,6 +89,8 @@ def command(
     secrets: str | None,
     keylog: Path | None,
     pcapng: Path | None,
+    html: Path | None,
+    lang: str | None,
     **given: Any,
 ) -> int:
     """Serve HTTPS, as HTTP/1.1 and HTTP/2: / says in words who the client is, /whoami as JSON; POST /print sends the
@@ -98,7 +100,7 @@ def command(
     most = 1 if once else naccept
     _refuse_together(www, app, most, chat=chat, key_update=key_update, require_later=require_later)
     config, reloading, later = _config(http=not chat, http2=app is None, require_later=require_later, **given)
-    lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng, explain=explain)
+    lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng, html, lang, explain=explain)
     application = None if app is None else _application(app)
     with serve_options.watcher(reloading, reload=given["reload"]):
         if application is not None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
@@ -14,14 +16,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 HTTPS_PORT = 443
+# What a host may be that stands without a port: anything but what separates the parts of a URL, and paths.
+_BARE_HOST = re.compile(r"[^\s:/?#@\[\]\\]+|\[[0-9A-Fa-f:.%a-z]+\]")
 # Ports whose servers say nothing to a hello, and what they wait for.
 _WAITING = {
     80: "port 80 is that of http://; https:// is usually on 443",
-    389: "port 389 is LDAP's, where TLS starts when it is asked for (StartTLS); port 636 speaks it at once",
+    389: "port 389 is LDAP's, where TLS starts when it is asked for: --starttls ldap; port 636 speaks it at once",
     1433: "port 1433 is SQL Server's, where TLS starts inside its own protocol",
     3389: "port 3389 is RDP's, where TLS starts inside its own protocol",
-    5222: "port 5222 is XMPP's, where TLS starts when it is asked for (STARTTLS); port 5223 speaks it at once",
-    5432: "port 5432 is PostgreSQL's, where TLS starts after a request of its own (SSLRequest), which is not sent here",
+    5222: "port 5222 is XMPP's, where TLS starts when it is asked for: --starttls xmpp; port 5223 speaks it at once",
+    5432: "port 5432 is PostgreSQL's, where TLS starts when it is asked for: --starttls postgres",
     6379: "port 6379 is Redis's without TLS; it has TLS on the port of its tls-port",
 }
 
@@ -56,21 +60,37 @@ class HttpOptions:
     include: bool
     output: Path | None
     fail: bool = False
+    head: bool = False
+    location: bool = False
+    max_redirects: int | None = None
 
     @property
     def given(self) -> bool:
-        return bool(self.method or self.data or self.headers or self.include or self.output or self.fail)
+        """Whether anything is asked for that only a request has."""
+        return self != HttpOptions(None, (), (), include=False, output=None)
+
+    @property
+    def only_output(self) -> bool:
+        """Whether a file for the output is all that is asked for."""
+        return self == HttpOptions(None, (), (), include=False, output=self.output)
 
 
-def parse_target(text: str) -> Target:
-    """The target that the command line names. Raises ConfigError."""
+def parse_target(text: str, port: int = HTTPS_PORT) -> Target:
+    """The target that the command line names; ``port`` is that of a host without one. Raises ConfigError."""
     if "://" in text:
-        return _parse_url(text)
+        return parse_url(text)
+    if _BARE_HOST.fullmatch(text) and not text.isdigit():
+        return Target(_host_name(_without_brackets(text), text), port, None)
     host, port = parse_address(text, "TARGET")
     return Target(_host_name(host, text), port, None)
 
 
-def _parse_url(text: str) -> Target:
+def _without_brackets(host: str) -> str:
+    return host[1:-1] if host.startswith("[") else host
+
+
+def parse_url(text: str) -> Target:
+    """The target that an https:// URL names. Raises ConfigError."""
     try:
         url = urlsplit(text)
         host, port = url.hostname, url.port
@@ -127,21 +147,64 @@ def redirected(target: Target, rules: tuple[str, ...]) -> tuple[str, int]:
     """Where to connect for ``target`` under curl's --connect-to rules ``HOST:PORT:TOHOST:TOPORT``; empty means any."""
     for rule in rules:
         parts = _split_rule(rule)
-        if parts[0] in ("", target.host) and parts[1] in ("", str(target.port)):
+        if _is_host(parts[0], target.host) and parts[1] in ("", str(target.port)):
             there = replace(target, host=parts[2] or target.host, port=int(parts[3] or target.port))
             return there.host, there.port
     return target.host, target.port
 
 
+def resolved(host: str, port: int, rules: tuple[str, ...]) -> tuple[str, ...]:
+    """The addresses that curl's --resolve rules ``HOST:PORT:ADDRESS[,ADDRESS]`` give a host; () for none."""
+    found: tuple[str, ...] = ()
+    for rule in rules:
+        name, number, addresses = _split_resolve(rule)
+        # The last one that fits counts, as for curl; "*" is every host, whose own rule goes before it.
+        if number == port and _is_host(name, host):
+            found = addresses
+        elif number == port and name == "*":
+            found = found or addresses
+    return found
+
+
+def _is_host(named: str, host: str) -> bool:
+    """Whether a rule's host is this one: names have no case, and "" is any. RFC 4343."""
+    return named == "" or named.rstrip(".").lower() == host.rstrip(".").lower()
+
+
 def _split_rule(rule: str) -> list[str]:
+    parts = _split(rule)
+    if len(parts) != 4 or not all(_is_port(part) for part in (parts[1], parts[3]) if part):
+        raise bad_option("--connect-to", f"{escape(rule)!r} is not HOST:PORT:TOHOST:TOPORT", "leave any part empty")
+    return parts
+
+
+def _split_resolve(rule: str) -> tuple[str, int, tuple[str, ...]]:
+    """curl's "+" before it, an entry that may expire, means nothing to one run."""
+    host, number, addresses = [*_split(rule.removeprefix("+"), most=2), "", "", ""][:3]
+    known = tuple(map(_without_brackets, addresses.split(",")))
+    if not host or not _is_port(number) or not all(map(_is_address, known)):
+        hint = "give numbers: --resolve example.com:443:127.0.0.1"
+        raise bad_option("--resolve", f"{escape(rule)!r} is not HOST:PORT:ADDRESS[,ADDRESS]", hint)
+    return host, int(number), known
+
+
+def _is_address(text: str) -> bool:
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
+
+
+def _split(rule: str, most: int = -1) -> list[str]:
+    """The parts between colons that stand outside of brackets, without those; the last takes the rest."""
     parts = [""]
     inside = False
-    for character in rule:
+    for position, character in enumerate(rule):
+        if len(parts) - 1 == most:
+            return [*parts[:-1], rule[position:]]
         inside = character == "[" or (inside and character != "]")
         if character == ":" and not inside:
             parts.append("")
         elif character not in "[]":
             parts[-1] += character
-    if len(parts) != 4 or not all(_is_port(part) for part in (parts[1], parts[3]) if part):
-        raise bad_option("--connect-to", f"{escape(rule)!r} is not HOST:PORT:TOHOST:TOPORT", "leave any part empty")
     return parts

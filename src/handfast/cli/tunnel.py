@@ -7,48 +7,54 @@ from typing import TYPE_CHECKING
 import h11
 
 from handfast.cli import ui
-from handfast.io.sockets import open_tcp
 from handfast.text import escape
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
     from typing import NoReturn
 
+    from handfast.cli.proxies import Proxy
 
-def through_proxy(proxy: tuple[str, int], host: str, port: int) -> socket.socket:
-    """A socket that the proxy connected to ``host`` and ``port``."""
-    address = f"{proxy[0]}:{proxy[1]}"
-    sock = open_tcp(*proxy)
+
+def through_proxy(proxy: Proxy, host: str, port: int, connect: Callable[[], socket.socket]) -> socket.socket:
+    """A socket that the proxy, to which ``connect`` connects, connected to ``host`` and ``port``."""
+    sock = connect()
     try:
-        _ask(sock, address, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
+        _ask(sock, proxy, f"[{host}]:{port}" if ":" in host else f"{host}:{port}")
     except BaseException:
         sock.close()
         raise
     return sock
 
 
-def _ask(sock: socket.socket, address: str, authority: str) -> None:
+def _ask(sock: socket.socket, proxy: Proxy, authority: str) -> None:
     connection = h11.Connection(h11.CLIENT)
-    request = h11.Request(method="CONNECT", target=authority, headers=[("Host", authority)])
+    headers = [(b"Host", authority.encode())]
+    if proxy.authorization:
+        headers.append((b"Proxy-Authorization", proxy.authorization))
+    request = h11.Request(method="CONNECT", target=authority, headers=headers)
     try:
         sock.sendall((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
         while True:
             match connection.next_event():
                 case h11.NEED_DATA:
-                    connection.receive_data(sock.recv(64 * 1024))
+                    # A byte at a time: what stands behind the answer is the server's, which may speak first.
+                    connection.receive_data(sock.recv(1))
                 case h11.InformationalResponse():
                     pass
                 case h11.Response(status_code=status) if 200 <= status < 300:
                     return
                 case h11.Response(status_code=status, reason=reason):
-                    _refused(address, f"{status} {escape(bytes(reason))}")
+                    _refused(proxy, f"{status} {escape(bytes(reason))}")
                 case _:
-                    _refused(address, "a closed connection")
+                    _refused(proxy, "a closed connection")
     except h11.RemoteProtocolError as error:
-        _refused(address, f"no HTTP: {escape(str(error))}")
+        _refused(proxy, f"no HTTP: {escape(str(error))}")
     except OSError as error:
-        _refused(address, error.strerror or str(error))
+        _refused(proxy, error.strerror or str(error))
 
 
-def _refused(address: str, answer: str) -> NoReturn:
-    ui.fail(f"the proxy {address} answered CONNECT with {answer}", "the network or the proxy", "check --proxy")
+def _refused(proxy: Proxy, answer: str) -> NoReturn:
+    what = f"the proxy {proxy.address} answered CONNECT with {answer}"
+    ui.fail(what, "the network or the proxy", f"check {proxy.source}")

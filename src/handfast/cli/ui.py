@@ -35,6 +35,9 @@ _USUAL_WIDTH = 80
 CONTEXT_SETTINGS = {"max_content_width": 120}
 
 
+# Of a command's context, where nothing is said but errors.
+_SILENT = "handfast.cli.ui.silent"
+
 _NO_HINT = "--trace shows what was said until then"
 
 
@@ -57,13 +60,27 @@ class UsageErrorWithHint(click.UsageError):
         self.hint = hint
 
 
+def silence() -> None:
+    """Leave out what ``note`` and ``warn`` say, until the running command is over."""
+    click.get_current_context().meta[_SILENT] = True
+
+
+def _silent() -> bool:
+    context = click.get_current_context(silent=True)
+    return context is not None and _SILENT in context.meta
+
+
 def note(text: str) -> None:
     """One line for the user that is not the output asked for."""
+    if _silent():
+        return
     _complain(_filled("handfast:", _in_options(escape(text))))
 
 
 def warn(text: str) -> None:
     """A line that should be read."""
+    if _silent():
+        return
     _complain(_filled("handfast: warning:", _in_options(escape(text)), "33"))
 
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ssl
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextvars import ContextVar
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 from weakref import ref
 
@@ -17,7 +18,7 @@ from handfast.engine import ConnectionInfo, VerifiedPeer
 from handfast.errors import ApiMisuse
 from handfast.io.lookup import info as info_of
 from handfast.x509 import pem
-from handfast.x509.describe import describe
+from handfast.x509.describe import describe_subject
 
 if TYPE_CHECKING:
     from handfast.engine import UnverifiedPeer
@@ -42,7 +43,7 @@ def tls_extension(info: ConnectionInfo) -> dict[str, Any]:
     return {
         "server_cert": _pem(info.own_chain[0]) if info.own_chain else None,
         "client_cert_chain": () if peer is None else tuple(map(_pem, peer.chain)),
-        "client_cert_name": None if peer is None else describe(peer.chain[0]).subject,
+        "client_cert_name": None if peer is None else _subject(peer.chain[0]),
         "client_cert_error": None if peer is None else _error(peer),
         "tls_version": info.version,
         "cipher_suite": info.suite,
@@ -66,6 +67,15 @@ def verified_peer(scope: Scope) -> VerifiedPeer | None:
 
 def _pem(certificate: bytes) -> str:
     return pem.encode(pem.CERTIFICATE, certificate).decode()
+
+
+def _subject(certificate: bytes) -> str:
+    return describe_subject(certificate) if len(certificate) > _LONGEST_KEPT else _subject_or_recalled(certificate)
+
+
+# Few, and none that is large, because peers choose what is kept.
+_LONGEST_KEPT = 4096
+_subject_or_recalled = lru_cache(maxsize=64)(describe_subject)
 
 
 def _error(peer: VerifiedPeer | UnverifiedPeer) -> str | None:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 from handfast import limits
 from handfast.contrib.asgi import Application, WithPeer, info_or_none
+from handfast.contrib.joined_writes import joining
 from handfast.contrib.sources import ConfigSource, ContextSource, config_of, context_of, to_pickle
 from handfast.engine import ServerConfig, ServerConnection
 from handfast.errors import bad_option
 from handfast.io.aio.ends import ServerProtocol
+from handfast.io.aio.joining import JoiningTransport
 from handfast.io.aio.setup import Setup, refuse_deferred
-from handfast.io.aio.transport import TLSTransport
 from handfast.io.arguments import check_seconds, observed
 
 if TYPE_CHECKING:
@@ -138,20 +139,11 @@ class ConnectionConfig:
         return getattr(self._config, name)
 
 
-class _Link(ServerProtocol):
-    """A server's end whose transport answers what uvicorn asks of ssl's."""
+class _Transport(JoiningTransport):
+    """uvicorn says https where there is an ``sslcontext``, and asks the ``ssl_object`` for the ALPN name.
 
-    __slots__ = ()
-
-    def __init__(
-        self, setup: Setup, connection: Callable[[Any], ServerConnection], protocol: asyncio.BaseProtocol
-    ) -> None:
-        super().__init__(setup, connection, protocol)
-        self.transport = _Transport(self, protocol)
-
-
-class _Transport(TLSTransport):
-    """uvicorn says https where there is an ``sslcontext``, and asks the ``ssl_object`` for the ALPN name."""
+    It writes the head and the body of an answer one by one. ASGI lets a server keep the head until the body is there.
+    """
 
     __slots__ = ()
 
@@ -159,6 +151,14 @@ class _Transport(TLSTransport):
         if name in ("sslcontext", "ssl_object"):
             return OfSslObject(self.info)
         return super().get_extra_info(name, default)
+
+
+class _Link(ServerProtocol):
+    """A server's end whose transport answers what uvicorn asks of ssl's."""
+
+    __slots__ = ()
+
+    _transport_class = _Transport
 
 
 class OfSslObject:
@@ -203,10 +203,25 @@ class _Aware:
     """Makes the protocol that uvicorn would make, with an application that knows its connection."""
 
     def __init__(self, protocol: Callable[..., Any]) -> None:
-        self._protocol = protocol
+        self._protocol = joining(protocol)
 
     def __call__(self, *, config: Any, **others: Any) -> asyncio.Protocol:
         app = WithPeer(config.loaded_app, lambda: None)
         protocol: Any = self._protocol(config=ConnectionConfig(config, app), **others)
-        app.find = lambda: info_or_none(protocol.transport)
+        app.find = _Finder(protocol)
         return cast(asyncio.Protocol, protocol)
+
+
+class _Finder:
+    """What is known of the connection of a protocol of uvicorn's, which has one transport for all its life."""
+
+    __slots__ = ("_info", "_protocol")
+
+    def __init__(self, protocol: Any) -> None:
+        self._protocol = protocol
+        self._info: ConnectionInfo | None = None
+
+    def __call__(self) -> ConnectionInfo | None:
+        if self._info is None:
+            self._info = info_or_none(self._protocol.transport)
+        return self._info

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
+from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
+from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, mldsa, rsa
+
+from handfast.errors import bad_option
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,6 +40,48 @@ _MAKERS: Mapping[str, Callable[[], PrivateKey]] = {
 }
 WEAK_KEY_KINDS = ("rsa-1024",)
 KEY_KINDS = tuple(kind for kind in _MAKERS if kind not in WEAK_KEY_KINDS)
+DEFAULT_KEY = "ecdsa-p256"
+
+# FIPS 204, RFC 9881. They sign certificates. Our TLS has no signature scheme for them: PrivateKey is without them.
+_ML_DSA: Mapping[str, Callable[[], object]] = {
+    "ml-dsa-44": mldsa.MLDSA44PrivateKey.generate,
+    "ml-dsa-65": mldsa.MLDSA65PrivateKey.generate,
+    "ml-dsa-87": mldsa.MLDSA87PrivateKey.generate,
+}
+ML_DSA_KINDS = tuple(_ML_DSA)
+_ML_DSA_KEYS = (
+    mldsa.MLDSA44PrivateKey,
+    mldsa.MLDSA65PrivateKey,
+    mldsa.MLDSA87PrivateKey,
+    mldsa.MLDSA44PublicKey,
+    mldsa.MLDSA65PublicKey,
+    mldsa.MLDSA87PublicKey,
+)
+
+
+def new_key(kind: str) -> PrivateKey:
+    """A new private key; ConfigError(bad_option) for a kind that is not one of `KEY_KINDS` or `ML_DSA_KINDS`.
+
+    A kind of ML-DSA that the libcrypto under ``cryptography`` cannot make is a ConfigError(bad_option) too.
+    """
+    if kind in _ML_DSA:
+        return _new_ml_dsa_key(kind)
+    if kind not in KEY_KINDS:
+        raise bad_option(f"key kind {kind!r}", "unknown", f"use {', '.join(KEY_KINDS + ML_DSA_KINDS)}")
+    return generate_private_key(kind)
+
+
+def _new_ml_dsa_key(kind: str) -> PrivateKey:
+    try:
+        return cast("PrivateKey", _ML_DSA[kind]())
+    except UnsupportedAlgorithm:
+        advice = "use another kind, or a cryptography with OpenSSL 3.5 or AWS-LC"
+        raise bad_option(f"key kind {kind!r}", "the cryptography that is installed cannot make it", advice) from None
+
+
+def is_ml_dsa(key: object) -> bool:
+    """Whether a key of ``cryptography``, public or private, is an ML-DSA key."""
+    return isinstance(key, _ML_DSA_KEYS)
 
 
 def generate_private_key(kind: str) -> PrivateKey:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from cryptography.exceptions import UnsupportedAlgorithm
 
-from handfast.crypto.private_keys import checked_private_key, resolved
+from handfast.crypto.private_keys import checked_private_key, public_key_info, resolved
 from handfast.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -31,6 +31,13 @@ class Bundle(NamedTuple):
     certificates: tuple[bytes, ...]
 
 
+class PublicParts(NamedTuple):
+    """What of a PKCS#12 file may be shown: the key's public half (DER SubjectPublicKeyInfo) and DER certificates."""
+
+    public_key_info: bytes | None
+    certificates: tuple[bytes, ...]
+
+
 def is_pkcs12(data: bytes) -> bool:
     """Whether ``data`` begins as a PKCS#12 file does, in DER or in BER."""
     return data[:1] == bytes((_SEQUENCE,)) and data[_header(data) :].startswith(_VERSION_3)
@@ -41,15 +48,25 @@ def load_pkcs12(data: bytes, *, path: str, password: Password | None = None) -> 
 
     Raises ConfigError bad_pkcs12, password_needed, password_wrong, unsupported_key, weak_key.
     """
+    found = _parse(data, path, password)
+    key = None if found.key is None else checked_private_key(found.key, path)
+    return Bundle(key, _certificates(found))
+
+
+def public_parts(data: bytes, *, path: str, password: Password | None = None) -> PublicParts:
+    """What of ``data``, the contents of the file ``path``, may be shown; the key may be of any kind and strength.
+
+    Raises ConfigError bad_pkcs12, password_needed, password_wrong.
+    """
+    found = _parse(data, path, password)
+    return PublicParts(None if found.key is None else public_key_info(found.key), _certificates(found))
+
+
+def _certificates(found: PKCS12KeyAndCertificates) -> tuple[bytes, ...]:
     from cryptography.hazmat.primitives.serialization import Encoding
 
-    length = int.from_bytes(data[2 : _header(data)], "big") if data[1] & 0x80 else data[1]
-    if data[1] != 0x80 and len(data) != _header(data) + length:
-        raise ConfigError("bad_pkcs12", path=path, reason="it is cut short, or something follows it")
-    found = _parse(data, path, password)
     held = ([] if found.cert is None else [found.cert]) + found.additional_certs
-    key = None if found.key is None else checked_private_key(found.key, path)
-    return Bundle(key, tuple(one.certificate.public_bytes(Encoding.DER) for one in held))
+    return tuple(one.certificate.public_bytes(Encoding.DER) for one in held)
 
 
 def _header(data: bytes) -> int:
@@ -60,6 +77,9 @@ def _header(data: bytes) -> int:
 def _parse(data: bytes, path: str, password: Password | None) -> PKCS12KeyAndCertificates:
     from cryptography.hazmat.primitives.serialization import pkcs12
 
+    length = int.from_bytes(data[2 : _header(data)], "big") if data[1] & 0x80 else data[1]
+    if data[1] != 0x80 and len(data) != _header(data) + length:
+        raise ConfigError("bad_pkcs12", path=path, reason="it is cut short, or something follows it")
     try:
         for nothing in (None, b""):
             try:

@@ -6,7 +6,7 @@ Nothing here prompts: a password is given or it is not.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, cast
 
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec, ed448, ed25519, rsa
@@ -37,6 +37,14 @@ def load_private_key(data: bytes, *, path: str, password: Password | None = None
     return checked_private_key(_load(data, path, password), path)
 
 
+def load_signing_key(data: bytes, *, path: str, password: Password | None = None) -> PrivateKey:
+    """As `load_private_key`, for a key that signs certificates, which may also be ML-DSA."""
+    from handfast.crypto import new_keys
+
+    key = _load(data, path, password)
+    return cast("PrivateKey", key) if new_keys.is_ml_dsa(key) else checked_private_key(key, path)
+
+
 def checked_private_key(key: object, path: str) -> PrivateKey:
     """``key`` if TLS has a use for it; ConfigError unsupported_key, weak_key otherwise."""
     if not isinstance(
@@ -60,9 +68,23 @@ def public_key_of(private_key: PrivateKey) -> PublicKey:
 
 def public_key_info_of(private_key: PrivateKey) -> bytes:
     """The public half as a DER SubjectPublicKeyInfo; an RSA key's says rsaEncryption. RFC 5280 4.1.2.7."""
+    return public_key_info(private_key)
+
+
+def public_half(data: bytes, *, path: str, password: Password | None = None) -> bytes:
+    """The public half (DER SubjectPublicKeyInfo) of the first private key in ``data``, of any kind and strength.
+
+    Raises ConfigError no_key, bad_key, password_needed, password_wrong, unsupported_key.
+    """
+    return public_key_info(_load(data, path, password))
+
+
+def public_key_info(private_key: object) -> bytes:
+    """The public half of a private key of ``cryptography``, of any kind, as a DER SubjectPublicKeyInfo."""
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-    return private_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    public: bytes = private_key.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)  # type: ignore[attr-defined]
+    return public
 
 
 def resolved(password: Password | None) -> bytes | None:

@@ -109,6 +109,20 @@ class ConfigError(HandfastError):
         "bad_crl": Entry(
             None, "{path}: a revocation list in it cannot be used: {reason}", "", "fetch it again from the CA"
         ),
+        "bad_request": Entry(
+            None,
+            "{path}: no certificate request that can be signed: {reason}",
+            "",
+            "{advice}",
+            "a certificate request cannot be signed",
+        ),
+        "not_its_issuer": Entry(
+            None,
+            "{path}: the CA in {ca} did not issue this",
+            "",
+            "give the CA that did: the issuer is named {issuer}",
+            "something is not this CA's",
+        ),
         "not_a_ca": Entry(None, "{path}: this certificate is not a CA's", "", "give the certificate of a CA"),
         "no_key": Entry(
             None,

@@ -42,18 +42,18 @@ def named_fields(fields: list[Field], describer: Describer, *, hide_sessions: bo
         for line in _described(field, describer):
             yield f"{indent}  {line}"
         if field.name == "key_exchange" and isinstance(field.value, bytes):
-            yield from (f"{indent}  {line}" for line in _halves(group, field.value))
+            yield from (f"{indent}  {name}: {_shortened(half)}" for name, half in halves(group, field.value))
 
 
-def _halves(group: object, share: bytes) -> Iterator[str]:
-    """The parts of a hybrid key share, if its length is that of one."""
+def halves(group: object, share: bytes) -> Iterator[tuple[str, bytes]]:
+    """The parts of a hybrid key share, by their names, if its length is that of one."""
     parts = _HYBRIDS.get(group, ())  # type: ignore[call-overload]
     at = 0
     for side in (1, 2):
         if parts and sum(part[side] for part in parts) == len(share):
             for part in parts:
                 size = int(part[side])
-                yield f"{part[0]}: {_shortened(share[at : at + size])}"
+                yield part[0], share[at : at + size]
                 at += size
             return
 

@@ -41,7 +41,7 @@ from handfast.events import (
 from handfast.keys import secret_names
 from handfast.lens import summary
 from handfast.lens.dump import dumped_fields, hexdump, named_fields, readable_dump
-from handfast.lens.key_schedule import KeySchedule
+from handfast.lens.key_schedule import KeySchedule, Opened, Part, Step
 from handfast.limits import MAX_LOG_LINE
 from handfast.outcome.certificate_words import DESCRIBER
 from handfast.registry import (
@@ -185,8 +185,8 @@ class Trace:
         yield self._heading(record, record.direction, str(self._records), ", ".join(title))
         if self._detail == "bytes":
             yield _INDENT + _record_header(record)
-        if self._schedule is not None:
-            yield from map(_DEEPER.__add__, self._schedule.record(record))
+        opened = None if self._schedule is None else self._schedule.record(record)
+        yield from map(_DEEPER.__add__, () if opened is None else _opened(opened))
         if record.unreadable_reason:
             yield f"{_INDENT}(not opened: {escape(record.unreadable_reason)})"
         elif record.content_type == ContentType.application_data:
@@ -270,24 +270,29 @@ class Trace:
     def _keys_changed(self, event: KeysChanged) -> Iterator[str]:
         yield from map(_INDENT.__add__, one_line(event))
         if self._schedule is not None:
-            yield from map(_DEEPER.__add__, self._schedule.keys_changed(event))
+            steps = self._schedule.keys_changed(event)
+            generation = self._schedule.generation(event.direction)
+            if steps and generation:
+                yield f"{_DEEPER}generation {generation} of this direction's application traffic secrets"
+            yield from map(_DEEPER.__add__, map(_step, steps))
 
     def _secret_derived(self, event: SecretDerived) -> Iterator[str]:
         value = self._values.pop(event.name, None)
         if self._detail == "names" and not self._levels:
             return
-        yield f"{_INDENT}[secret] {event.name} = {_derivation(event)}"
+        yield f"{_INDENT}[secret] {event.name} = {derivation(event)}"
         texts = secret_names.MEANINGS if self._messages is MESSAGES else secret_names.MEANINGS_12
         yield from self._about(secret_names.explained(event.name, texts))
         if self._detail == "bytes" and event.context:
-            yield f"{_DEEPER}{_context_name(event.label)}: {event.context.hex()}"
+            yield f"{_DEEPER}{context_name(event.label)}: {event.context.hex()}"
         if isinstance(value, bytes):
             yield f"{_DEEPER}value: {value.hex()}"
         else:
             level = 'secrets="all"' if value is SecretLevel.ALL else 'secrets="traffic"'
             yield f"{_DEEPER}value: (hidden: {level} shows it)"
         if self._schedule is not None:
-            yield from map(_DEEPER.__add__, self._schedule.derived(event))
+            lines = _joined(parts) if (parts := self._schedule.parts(event)) else self._covered(event.context)
+            yield from map(_DEEPER.__add__, lines)
 
     def _checked(self, event: Checked) -> Iterator[str]:
         result = "is right" if event.ok else "is WRONG"
@@ -297,13 +302,27 @@ class Trace:
         if self._detail != "bytes":
             return
         if self._schedule is not None:
-            yield from map(_DEEPER.__add__, self._schedule.finished(event))
-            yield from map(_DEEPER.__add__, self._schedule.covered(event.content))
+            yield from map(_DEEPER.__add__, self._finished(self._schedule, event))
+            yield from map(_DEEPER.__add__, self._covered(event.content))
         # A signature is not computed again to be compared, and stands in the message above.
         compared = [("expected", event.expected), ("received", event.received)] if event.expected else []
         for title, data in (("over", event.content), *compared):
             yield f"{_DEEPER}{title} {len(data)} bytes:"
             yield from (f"{_DEEPER}  {row}" for row in hexdump(data))
+
+    @staticmethod
+    def _finished(schedule: KeySchedule, event: Checked) -> Iterator[str]:
+        key, formula = schedule.finished(event)
+        if key is not None:
+            yield _step(key)
+        if formula:
+            yield f"verify_data = {formula}"
+
+    def _covered(self, transcript_hash: bytes) -> Iterator[str]:
+        """Which messages a hash is of, if it is of any."""
+        names = self._schedule.covered(transcript_hash) if self._schedule is not None and transcript_hash else []
+        if names:
+            yield f"a hash of: {', '.join(names)}"
 
     def _judged(self, event: PeerJudged) -> Iterator[str]:
         peer = "client" if event.direction is Direction.CLIENT_TO_SERVER else "server"
@@ -373,20 +392,37 @@ def _record_header(record: RecordSeen) -> str:
     return f"[record] {record.header.hex(' ')}: {fields}{inside}"
 
 
-def _derivation(event: SecretDerived) -> str:
+def _opened(opened: Opened) -> Iterator[str]:
+    yield f"nonce: {opened.nonce.hex()} ({opened.nonce_from})"
+    yield f"additional data: {opened.additional_data.hex()} ({opened.additional_from})"
+
+
+def _step(step: Step) -> str:
+    shown = '(hidden: secrets="traffic" shows it)' if step.value is None else step.value.hex()
+    return f"{step.name} = {step.formula}: {shown}"
+
+
+def _joined(parts: list[Part]) -> Iterator[str]:
+    yield f"joined of {', then '.join(f'{part.length} bytes of {part.name}' for part in parts)}"
+    for part in parts:
+        if part.value is not None:
+            yield f"  {part.name}: {part.value.hex()}"
+
+
+def derivation(event: SecretDerived) -> str:
     """How a secret is made, as RFC 9846 7.1 and RFC 5246 8.1 write it."""
     if event.label in _PRF_LABELS:
-        return f'PRF({", ".join(event.inputs)}, "{event.label}", {_context_name(event.label)})'
+        return f'PRF({", ".join(event.inputs)}, "{event.label}", {context_name(event.label)})'
     if event.label in _EXPANSIONS:
         return (
-            f'HKDF-Expand-Label({", ".join(event.inputs)}, "{event.label}", {_context_name(event.label)}, hash length)'
+            f'HKDF-Expand-Label({", ".join(event.inputs)}, "{event.label}", {context_name(event.label)}, hash length)'
         )
     if event.label:
-        return f'Derive-Secret({", ".join(event.inputs)}, "{event.label}", {_context_name(event.label)})'
+        return f'Derive-Secret({", ".join(event.inputs)}, "{event.label}", {context_name(event.label)})'
     return f"HKDF-Extract({', '.join(event.inputs)})" if event.inputs else "an input of the key schedule"
 
 
-def _context_name(label: str) -> str:
+def context_name(label: str) -> str:
     """What a derivation is bound to besides its secret."""
     return {
         "derived": "hash of nothing",

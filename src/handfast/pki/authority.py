@@ -8,73 +8,54 @@ serverAuth alone and a client certificate for clientAuth alone, so neither can s
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+import secrets
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal, Self, TypeAlias
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.x509.oid import NameOID
 
 from handfast import file_contents
 from handfast.crypto import new_keys
-from handfast.crypto.private_keys import load_private_key
+from handfast.crypto.new_keys import DEFAULT_KEY, new_key
+from handfast.crypto.private_keys import load_signing_key
 from handfast.errors import ApiMisuse, ConfigError, bad_option
-from handfast.pki.general_names import dns_name, general_name
-from handfast.pki.template import CLIENT_AUTH, OCSP_SIGNING, SERVER_AUTH, Template, sign, subject_name, whole_seconds
+from handfast.pki import constraints, requests, revocation
+from handfast.pki.general_names import general_name, name_if_possible
+from handfast.pki.issued import CertificateChain, Issued, certificate_der, certificate_pem
+from handfast.pki.revocation import CRL_DAYS, OCSP_DAYS, OcspStatus, Revocable
+from handfast.pki.subject import common_name, parse_subject, with_common_name
+from handfast.pki.template import (
+    BACKDATE,
+    CLIENT_AUTH,
+    LEAF_USAGE,
+    OCSP_SIGNING,
+    SERVER_AUTH,
+    Template,
+    sign,
+    subject_name,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from handfast.crypto.private_keys import Password
     from handfast.crypto.signatures import PrivateKey
 
-OcspStatus: TypeAlias = Literal["good", "revoked", "unknown"]
+__all__ = ["BACKDATE", "CA_DAYS", "DEFAULT_KEY", "LEAF_DAYS", "CertificateAuthority", "CertificateChain", "Issued"]
+__all__ += ["Purpose", "certificate_der", "certificate_pem"]
+
+Purpose: TypeAlias = Literal["server", "client", "ca"]
 
 # A private CA gets into trust stores and is forgotten there: a year bounds that, and outlives four rounds of leaves.
 CA_DAYS = 365
 # What the large ACME issuers made usual: a project is not disturbed weekly, and renewal does not become an emergency
 # whose handling was forgotten. There is little use in more, as a leaf is remade with one command.
 LEAF_DAYS = 90
-# A list that is not renewed soon stops all clients, so it lives a little longer than a holiday.
-CRL_DAYS = 30
-# The peer's clock may be behind ours; ACME issuers backdate by the same hour.
-BACKDATE = timedelta(hours=1)
-# What large CAs made usual.
-OCSP_DAYS = 7
 
-DEFAULT_KEY = "ecdsa-p256"
-LEAF_USAGE = frozenset({"digital_signature"})
 CA_USAGE = frozenset({"key_cert_sign", "crl_sign"})
-
-
-@dataclass(frozen=True, slots=True, repr=False)
-class Issued:
-    """A certificate with its key: ``chain`` is DER, leaf first, then the intermediates, without the root."""
-
-    chain: tuple[bytes, ...]
-    key: PrivateKey
-
-    def __repr__(self) -> str:
-        return f"<Issued {self.certificate.subject.rfc4514_string()}>"
-
-    @property
-    def certificate(self) -> x509.Certificate:
-        """The leaf, parsed."""
-        return x509.load_der_x509_certificate(self.chain[0])
-
-    @property
-    def cert_pem(self) -> bytes:
-        """The chain as PEM, leaf first."""
-        return b"".join(certificate_pem(x509.load_der_x509_certificate(der)) for der in self.chain)
-
-    @property
-    def key_pem(self) -> bytes:
-        """The key as PKCS#8 PEM, not encrypted."""
-        return new_keys.private_key_pem(self.key)
-
-    def encrypted_key_pem(self, password: bytes) -> bytes:
-        """The key as PKCS#8 PEM, encrypted with the password."""
-        return new_keys.private_key_pem(self.key, password)
 
 
 class CertificateAuthority:
@@ -98,37 +79,53 @@ class CertificateAuthority:
     @classmethod
     def create(
         cls,
-        name: str = "handfast CA",
+        name: str | None = None,
         *,
         organization: str = "handfast",
+        subject: str | None = None,
         key: str = DEFAULT_KEY,
         days: float = CA_DAYS,
+        until: datetime | None = None,
         path_length: int | None = None,
-        permitted_dns: tuple[str, ...] = (),
+        constrain: tuple[str, ...] = (),
         now: datetime | None = None,
     ) -> Self:
-        """A new root. ``permitted_dns`` restricts it to these domains and what is below them (RFC 5280 4.2.1.10)."""
+        """A new root. Without a ``name`` it gets one that no other has: "handfast CA" and a random number.
+
+        ``subject``, as in "O=Example,OU=Payments", stands in place of ``organization``. ``constrain`` are the names
+        that certificates below it may have, and no others: see `constraints.name_constraints`.
+        """
         private_key = new_key(key)
-        not_before, not_after = _validity(now, days)
+        not_before, not_after = _validity(now, days, until)
+        name = name or f"handfast CA {secrets.token_hex(3)}"
         template = Template(
-            subject=subject_name(organization, name),
+            subject=subject_name(organization, name) if subject is None else _subject(subject, name),
             key=private_key,
             not_before=not_before,
             not_after=not_after,
             key_usage=CA_USAGE,
             is_ca=True,
             path_length=path_length,
-            permitted_dns=tuple(map(dns_name, permitted_dns)),
+            name_constraints=constraints.name_constraints(constrain),
             authority_key_identifier=False,
         )
         return cls(sign(template, template.subject, private_key), private_key, now=now)
 
     @classmethod
-    def load(cls, certificates: bytes, key: bytes, *, path: str, key_path: str, password: bytes | None = None) -> Self:
+    def load(
+        cls,
+        certificates: bytes,
+        key: bytes,
+        *,
+        path: str,
+        key_path: str,
+        password: Password | None = None,
+        now: datetime | None = None,
+    ) -> Self:
         """A CA from PEM: its certificate, for an intermediate followed by those above it, and its key.
 
         ``path`` and ``key_path`` are what errors call the two: ConfigError no_certificate, bad_certificate,
-        key_mismatch, not_a_ca and those of `load_private_key`.
+        key_mismatch, not_a_ca and those of `load_signing_key`. ``now`` is as for the class.
         """
         try:
             chain = tuple(x509.load_pem_x509_certificates(certificates))
@@ -137,12 +134,12 @@ class CertificateAuthority:
                 raise ConfigError("bad_certificate", path=path, reason=error) from None
             found = file_contents.instead_of_certificate(certificates, path)
             raise ConfigError("no_certificate", path=path, found=found.what, advice=found.advice) from None
-        private_key = load_private_key(key, path=key_path, password=password)
+        private_key = load_signing_key(key, path=key_path, password=password)
         if private_key.public_key() != chain[0].public_key():
             raise ConfigError("key_mismatch", cert=path, key=key_path)
         if not _may_sign_certificates(chain[0]):
             raise ConfigError("not_a_ca", path=path)
-        return cls(chain[0], private_key, chain=tuple(ca for ca in chain if ca.subject != ca.issuer))
+        return cls(chain[0], private_key, chain=tuple(ca for ca in chain if ca.subject != ca.issuer), now=now)
 
     @property
     def key(self) -> PrivateKey:
@@ -175,46 +172,162 @@ class CertificateAuthority:
         *,
         key: str = DEFAULT_KEY,
         days: float = CA_DAYS,
+        until: datetime | None = None,
+        subject: str | None = None,
         path_length: int | None = 0,
-        permitted_dns: tuple[str, ...] = (),
+        constrain: tuple[str, ...] = (),
     ) -> CertificateAuthority:
         """A CA below this one. ``path_length`` 0: it signs leaves and no further CAs."""
-        template = replace(
-            self._template(name, key, days),
-            key_usage=CA_USAGE,
-            is_ca=True,
-            path_length=self._path_length_below(path_length),
-            permitted_dns=tuple(map(dns_name, permitted_dns)),
-        )
+        template = self._as_ca(self._template(name, new_key(key), days, until, subject), path_length)
+        # Those of the CA above hold anyway; repeated, they are known to who has this certificate alone.
+        bounds = constraints.name_constraints(constrain) or constraints.of(self.certificate)
+        template = replace(template, name_constraints=bounds)
         certificate = self.sign(template)
-        return CertificateAuthority(certificate, template.key, chain=(certificate, *self.chain), now=self._now)
+        chain = (certificate, *self.chain)
+        return CertificateAuthority(certificate, template.private_key, chain=chain, now=self._now)
 
-    def server(self, *names: str, key: str = DEFAULT_KEY, days: float = LEAF_DAYS) -> Issued:
-        """A server certificate for these names: DNS names (wildcards too), IP addresses, URIs, e-mail addresses."""
+    def server(
+        self,
+        *names: str,
+        key: str = DEFAULT_KEY,
+        days: float = LEAF_DAYS,
+        until: datetime | None = None,
+        subject: str | None = None,
+    ) -> Issued:
+        """A server certificate for these names: DNS names (wildcards too), IP addresses, URIs, e-mail addresses.
+
+        It ends in ``days``, or at ``until`` if that is given, and no later than its CA. ``subject``, as in
+        "O=Example,OU=Payments", stands in place of the CA's organization; without a CN in it the first name is the CN.
+        """
         if not names:
             raise ApiMisuse("bad_argument", reason="a server certificate needs at least one name")
-        return self.issue(self.server_template(*names, key=key, days=days))
+        return self.issue(self.server_template(*names, key=key, days=days, until=until, subject=subject))
 
-    def client(self, name: str, *names: str, key: str = DEFAULT_KEY, days: float = LEAF_DAYS) -> Issued:
+    def client(
+        self,
+        name: str,
+        *names: str,
+        key: str = DEFAULT_KEY,
+        days: float = LEAF_DAYS,
+        until: datetime | None = None,
+        subject: str | None = None,
+    ) -> Issued:
         """A client certificate: ``name`` is the CN, ``names`` go into subjectAltName; without any, ``name`` does if it
-        is a name such an extension can hold ("alice" or "alice@example.com"; not "Alice Smith")."""
-        return self.issue(self.client_template(name, *names, key=key, days=days))
+        is a name such an extension can hold ("alice" or "alice@example.com"; not "Alice Smith") and the CA's
+        constraints permit it. The rest is as in `server`."""
+        return self.issue(self.client_template(name, *names, key=key, days=days, until=until, subject=subject))
 
-    def server_template(self, *names: str, key: str = DEFAULT_KEY, days: float = LEAF_DAYS) -> Template:
+    def server_template(
+        self,
+        *names: str,
+        key: str = DEFAULT_KEY,
+        days: float = LEAF_DAYS,
+        until: datetime | None = None,
+        subject: str | None = None,
+    ) -> Template:
         """What `server` signs, for who wants to change something in it first."""
-        template = self._template(names[0], key, days)
         general_names = tuple(map(general_name, names))
-        return replace(template, names=general_names, extended_key_usage=(SERVER_AUTH,))
+        # Where no DNS name is in subjectAltName, OpenSSL holds the constraints against a CN that reads like one.
+        spoken = constraints.violated((self.certificate, *self.chain), constraints.host_in_cn(names[0])) is None
+        template = self._template(names[0] if spoken else "", new_key(key), days, until, subject)
+        return _for_server(replace(template, names=general_names))
 
-    def client_template(self, name: str, *names: str, key: str = DEFAULT_KEY, days: float = LEAF_DAYS) -> Template:
+    def client_template(
+        self,
+        name: str,
+        *names: str,
+        key: str = DEFAULT_KEY,
+        days: float = LEAF_DAYS,
+        until: datetime | None = None,
+        subject: str | None = None,
+    ) -> Template:
         """What `client` signs, for who wants to change something in it first."""
-        template = self._template(name, key, days)
-        general_names = tuple(map(general_name, names)) or _name_if_possible(name)
+        general_names = tuple(map(general_name, names)) or self._permitted(name_if_possible(name))
+        template = self._template(name, new_key(key), days, until, subject)
         return replace(template, names=general_names, extended_key_usage=(CLIENT_AUTH,))
+
+    def sign_request(
+        self,
+        request: bytes,
+        *names: str,
+        purpose: Purpose | None = None,
+        days: float | None = None,
+        until: datetime | None = None,
+        subject: str | None = None,
+        path: str = "the request",
+    ) -> CertificateChain:
+        """The certificate that a request, PKCS#10 in PEM or DER, asks for.
+
+        Subject and subjectAltName are the request's unless ``subject`` or ``names`` are given. ``purpose`` is the
+        request's too unless it is given; for a CA it must be. Of what else is asked for, nothing is granted. ``path``
+        is what errors call the request: ConfigError bad_request, weak_key, unsupported_key, bad_option.
+        """
+        wanted = requests.load_request(request, path=path)
+        asked = requests.requested_purpose(wanted)
+        role = purpose or asked
+        if role is None or (role == "ca" and purpose is None):
+            raise ConfigError(
+                "bad_request",
+                path=path,
+                reason="it asks for the certificate of a CA" if role else "it does not say what for",
+                advice="say as what the certificate is wanted: server, client or ca",
+            )
+        template = self._requested(wanted, names, subject, CA_DAYS if role == "ca" else LEAF_DAYS, days, until)
+        if role == "ca":
+            template = replace(self._as_ca(template, 0), names=())
+        else:
+            template = (
+                _for_server(template) if role == "server" else replace(template, extended_key_usage=(CLIENT_AUTH,))
+            )
+        if role == "server" and not template.names:
+            advice = "give the names that clients will connect to"
+            raise ConfigError("bad_request", path=path, reason="a server's has no name in it", advice=advice)
+        return CertificateChain(tuple(map(certificate_der, (self.sign(template), *self.chain))))
+
+    def _requested(
+        self,
+        wanted: x509.CertificateSigningRequest,
+        names: tuple[str, ...],
+        subject: str | None,
+        usual_days: float,
+        days: float | None,
+        until: datetime | None,
+    ) -> Template:
+        not_before, not_after = _validity(self._now, usual_days if days is None else days, until)
+        general_names = tuple(map(general_name, names)) or requests.requested_names(wanted)
+        granted = wanted.subject if subject is None else parse_subject(subject)
+        self.check_names(general_names, granted)
+        return Template(
+            subject=granted,
+            public_key=wanted.public_key(),
+            not_before=not_before,
+            not_after=min(not_after, self.certificate.not_valid_after_utc),
+            key_usage=LEAF_USAGE,
+            names=general_names,
+        )
+
+    def check_names(self, names: tuple[x509.GeneralName, ...], subject: x509.Name | None = None) -> None:
+        """ConfigError(bad_option) if a name is not within the constraints of this CA and of those above it.
+
+        A CN of the ``subject`` that reads like a host name counts where no DNS name is among the others.
+        """
+        if subject is not None and not any(isinstance(name, x509.DNSName) for name in names):
+            names = (*names, *constraints.host_in_cn(common_name(subject)))
+        wrong = constraints.violated((self.certificate, *self.chain), names)
+        if wrong is not None:
+            advice = "use a name within the constraints of this CA, or another CA"
+            reason = f"{common_name(self.certificate.subject)} may not vouch for it"
+            raise bad_option(f"name {wrong.value}", reason, advice)
+
+    def _permitted(self, names: tuple[x509.GeneralName, ...]) -> tuple[x509.GeneralName, ...]:
+        return names if constraints.violated((self.certificate, *self.chain), names) is None else ()
+
+    def _as_ca(self, template: Template, path_length: int | None) -> Template:
+        return replace(template, key_usage=CA_USAGE, is_ca=True, path_length=self._path_length_below(path_length))
 
     def issue(self, template: Template) -> Issued:
         """The template's certificate, signed by this CA, with the chain that belongs to it."""
-        return Issued(tuple(map(certificate_der, (self.sign(template), *self.chain))), template.key)
+        return Issued(tuple(map(certificate_der, (self.sign(template), *self.chain))), template.private_key)
 
     def sign(self, template: Template) -> x509.Certificate:
         """The template's certificate alone."""
@@ -222,91 +335,78 @@ class CertificateAuthority:
 
     def crl(
         self,
-        revoked: Iterable[Issued | x509.Certificate | int] = (),
+        revoked: Iterable[Revocable] = (),
         *,
         days: float = CRL_DAYS,
         next_update: datetime | None = None,
         last_update: datetime | None = None,
         previous: bytes | None = None,
+        reason: x509.ReasonFlags | None = None,
     ) -> bytes:
-        """A revocation list as PEM. ``revoked``: certificates or serial numbers, revoked as of now; the entries of the
-        ``previous`` list (PEM) stay on it. It is valid from ``last_update`` (now, a little backdated) to
-        ``next_update`` (in ``days``)."""
+        """A revocation list as PEM. ``revoked``: certificates or serial numbers, revoked as of now for the ``reason``;
+        the entries of the ``previous`` list (PEM) stay on it, and its number grows. It is valid from ``last_update``
+        (now, a little backdated) to ``next_update`` (in ``days``)."""
         now = self._now or datetime.now(UTC)
-        last_update = whole_seconds(last_update or now - BACKDATE)
-        known = () if previous is None else x509.load_pem_x509_crl(previous)
-        entries = {entry.serial_number: entry for entry in known}
-        for item in revoked:
-            entry = x509.RevokedCertificateBuilder().serial_number(_serial_number(item)).revocation_date(last_update)
-            entries.setdefault(_serial_number(item), entry.build())
-        builder = (
-            x509.CertificateRevocationListBuilder()
-            .issuer_name(self.certificate.subject)
-            .last_update(last_update)
-            .next_update(whole_seconds(next_update or now + timedelta(days=days)))
-            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self.key.public_key()), False)
-            # RFC 5280 5.2.3 wants a number that only grows; the time does, without a memory.
-            .add_extension(x509.CRLNumber(int(now.timestamp())), False)
-        )
-        for revocation in entries.values():
-            builder = builder.add_revoked_certificate(revocation)
-        return builder.sign(self.key, new_keys.signature_hash(self.key)).public_bytes(new_keys.PEM)
+        return revocation.sign_crl(
+            self.certificate.subject,
+            self.key,
+            revoked,
+            previous=None if previous is None else x509.load_pem_x509_crl(previous),
+            last_update=last_update or now - BACKDATE,
+            next_update=next_update or now + timedelta(days=days),
+            now=now,
+            reason=reason,
+        ).public_bytes(new_keys.PEM)
 
     def ocsp_responder(
         self, name: str = "OCSP responder", *, key: str = DEFAULT_KEY, days: float = LEAF_DAYS
     ) -> Issued:
         """A certificate that may sign OCSP responses in this CA's stead; itself it need not be looked up."""
-        template = replace(self._template(name, key, days), extended_key_usage=(OCSP_SIGNING,), ocsp_no_check=True)
-        return self.issue(template)
+        template = self._template(name, new_key(key), days)
+        return self.issue(replace(template, extended_key_usage=(OCSP_SIGNING,), ocsp_no_check=True))
 
     def ocsp_response(
         self,
-        issued: Issued | x509.Certificate,
+        issued: CertificateChain | x509.Certificate,
         status: OcspStatus = "good",
         *,
         days: float = OCSP_DAYS,
         this_update: datetime | None = None,
         next_update: datetime | None = None,
         reason: x509.ReasonFlags | None = None,
+        revocation_time: datetime | None = None,
         responder: Issued | None = None,
     ) -> bytes:
         """What this CA says of a certificate, as a DER OCSP response for `Credentials.ocsp_response`. RFC 6960.
 
-        It is valid from ``this_update`` (now, a little backdated; also the date of a revocation) to ``next_update`` (in
-        ``days``). A ``responder``, as from `ocsp_responder`, signs it with its key instead of this CA's.
+        It is valid from ``this_update`` (now, a little backdated; also the date of a revocation without
+        ``revocation_time``) to ``next_update`` (in ``days``). A ``responder``, as from `ocsp_responder`, signs it with
+        its key instead of this CA's.
         """
-        from cryptography.x509 import ocsp
-
-        now = self._now or datetime.now(UTC)
-        this_update = whole_seconds(this_update or now - BACKDATE)
-        signer, key = (self.certificate, self.key) if responder is None else (responder.certificate, responder.key)
-        revoked = status == "revoked"
-        builder = (
-            ocsp.OCSPResponseBuilder()
-            .add_response(
-                cert=issued.certificate if isinstance(issued, Issued) else issued,
-                issuer=self.certificate,
-                # It only names the issuer; RFC 5019 2.1.1 wants this one.
-                algorithm=hashes.SHA1(),
-                cert_status=ocsp.OCSPCertStatus[status.upper()],
-                this_update=this_update,
-                next_update=whole_seconds(next_update or now + timedelta(days=days)),
-                revocation_time=this_update if revoked else None,
-                revocation_reason=reason if revoked else None,
-            )
-            .responder_id(ocsp.OCSPResponderEncoding.HASH, signer)
+        return revocation.sign_ocsp_response(
+            issued,
+            self.certificate,
+            self.key,
+            status,
+            this_update=this_update,
+            next_update=next_update,
+            days=days,
+            now=self._now,
+            reason=reason,
+            revocation_time=revocation_time,
+            responder=responder,
         )
-        if responder is not None:
-            builder = builder.certificates([signer])
-        return builder.sign(key, new_keys.signature_hash(key)).public_bytes(new_keys.DER)
 
-    def _template(self, common_name: str, key: str, days: float) -> Template:
+    def _template(
+        self, name: str, key: PrivateKey, days: float, until: datetime | None = None, subject: str | None = None
+    ) -> Template:
         """A leaf without names and purpose. It does not outlive its CA, as no verifier would accept that time."""
-        not_before, not_after = _validity(self._now, days)
+        not_before, not_after = _validity(self._now, days, until)
         organization = self.certificate.subject.get_attributes_for_oid(NameOID.ORGANIZATION_NAME)
+        inherited = subject_name(str(organization[0].value) if organization else "handfast", name)
         return Template(
-            subject=subject_name(str(organization[0].value) if organization else "handfast", common_name),
-            key=new_key(key),
+            subject=inherited if subject is None else _subject(subject, name),
+            key=key,
             not_before=not_before,
             not_after=min(not_after, self.certificate.not_valid_after_utc),
             key_usage=LEAF_USAGE,
@@ -321,21 +421,14 @@ class CertificateAuthority:
         return own - 1 if wanted is None else min(wanted, own - 1)
 
 
-def new_key(kind: str) -> PrivateKey:
-    """A new private key; ConfigError(bad_option) for a kind that is not one of `new_keys.KEY_KINDS`."""
-    if kind not in new_keys.KEY_KINDS:
-        raise bad_option(f"key kind {kind!r}", "unknown", f"use {', '.join(new_keys.KEY_KINDS)}")
-    return new_keys.generate_private_key(kind)
+def _subject(text: str, name: str) -> x509.Name:
+    return with_common_name(parse_subject(text), name)
 
 
-def certificate_der(certificate: x509.Certificate) -> bytes:
-    """The certificate as DER."""
-    return certificate.public_bytes(new_keys.DER)
-
-
-def certificate_pem(certificate: x509.Certificate) -> bytes:
-    """The certificate as PEM."""
-    return certificate.public_bytes(new_keys.PEM)
+def _for_server(template: Template) -> Template:
+    """NSS wants keyEncipherment of a server's RSA key, though nothing is encrypted to it since TLS 1.3."""
+    usage = LEAF_USAGE | {"key_encipherment"} if isinstance(template.certified_key, RSAPublicKey) else LEAF_USAGE
+    return replace(template, key_usage=usage, extended_key_usage=(SERVER_AUTH,))
 
 
 def _may_sign_certificates(certificate: x509.Certificate) -> bool:
@@ -345,19 +438,6 @@ def _may_sign_certificates(certificate: x509.Certificate) -> bool:
         return False
 
 
-def _validity(now: datetime | None, days: float) -> tuple[datetime, datetime]:
+def _validity(now: datetime | None, days: float, until: datetime | None) -> tuple[datetime, datetime]:
     now = now or datetime.now(UTC)
-    return now - BACKDATE, now + timedelta(days=days)
-
-
-def _name_if_possible(text: str) -> tuple[x509.GeneralName, ...]:
-    try:
-        return (general_name(text),)
-    except ConfigError:
-        return ()
-
-
-def _serial_number(item: Issued | x509.Certificate | int) -> int:
-    if isinstance(item, int):
-        return item
-    return item.certificate.serial_number if isinstance(item, Issued) else item.serial_number
+    return now - BACKDATE, until or now + timedelta(days=days)

@@ -11,6 +11,7 @@ All steps go through the directory's descriptor: it stays the same directory eve
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import secrets
 import stat
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from handfast.pki.authority import CertificateAuthority, Issued
 
 _PUBLIC = 0o644
+_PUBLIC_ENDINGS = (".pem", ".csr", ".crl", ".ocsp")
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -56,8 +58,9 @@ def write_files(
 ) -> tuple[Path, ...]:
     """Write all of the files or none, into a directory that is made if need be; returns their paths.
 
-    Every file gets mode 0600 except those whose names end in .pem and whose contents hold no private key: 0644. Raises
-    ConfigError file_exists unless ``replace``, and not_a_directory, not_a_regular_file, file_unwritable.
+    Every file gets mode 0600 except those whose names end in .pem, .csr, .crl or .ocsp and whose contents hold no
+    private key: 0644. Raises ConfigError file_exists unless ``replace``, and not_a_directory, not_a_regular_file,
+    file_unwritable.
     """
     folder = Path(directory)
     with _opened(folder) as descriptor:
@@ -72,6 +75,17 @@ def write_files(
             for name in files:
                 _unlink(descriptor, name + suffix)
     return tuple(folder / name for name in files)
+
+
+@contextlib.contextmanager
+def locked(directory: str | PathLike[str]) -> Iterator[int]:
+    """Hold a lock of the directory, which is there, against others that read a file in it to write it anew.
+
+    Gives the directory's descriptor. Raises ConfigError not_a_directory, file_unwritable.
+    """
+    with _opened(Path(directory)) as descriptor:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield descriptor
 
 
 @contextlib.contextmanager
@@ -106,7 +120,7 @@ def _refuse_obstacles(folder: Path, descriptor: int, files: Mapping[str, bytes],
 
 
 def _mode(name: str, content: bytes) -> int:
-    return _PUBLIC if name.endswith(".pem") and b"PRIVATE KEY" not in content else PRIVATE
+    return _PUBLIC if name.endswith(_PUBLIC_ENDINGS) and b"PRIVATE KEY" not in content else PRIVATE
 
 
 def _write_temporary(descriptor: int, name: str, content: bytes, mode: int) -> None:

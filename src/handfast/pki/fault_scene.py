@@ -10,10 +10,11 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from handfast.crypto import new_keys
-from handfast.pki.authority import LEAF_USAGE, CertificateAuthority, Issued, certificate_der, certificate_pem
+from handfast.pki.authority import CertificateAuthority
 from handfast.pki.directory import issued_files
 from handfast.pki.general_names import general_name
-from handfast.pki.template import CLIENT_AUTH, SERVER_AUTH, Template, sign, subject_name
+from handfast.pki.issued import Issued, certificate_der, certificate_pem
+from handfast.pki.template import CLIENT_AUTH, LEAF_USAGE, SERVER_AUTH, Template, sign, subject_name
 
 if TYPE_CHECKING:
     from cryptography import x509
@@ -93,15 +94,13 @@ class Scene:
         return self.root(self.names.ca)
 
     def constrained_ca(self) -> CertificateAuthority:
-        return self.ca.intermediate(
-            self.names.intermediate, days=_CA_DAYS, permitted_dns=(self.names.permitted_domain,)
-        )
+        return self.ca.intermediate(self.names.intermediate, days=_CA_DAYS, constrain=(self.names.permitted_domain,))
 
     def leaf_as_ca(self) -> CertificateAuthority:
         """Somebody with a good leaf certificate who signs with it as if it were a CA's."""
         template = self.leaf(self.names.intermediate)
         certificate = self.ca.sign(template)
-        return CertificateAuthority(certificate, template.key, chain=(certificate,))
+        return CertificateAuthority(certificate, template.private_key, chain=(certificate,))
 
     def leaf(self, common_name: str) -> Template:
         return Template(
@@ -181,7 +180,8 @@ def weak_key() -> PrivateKey:
 
 def self_signed(template: Template) -> Issued:
     """A leaf that signs itself."""
-    return Issued((certificate_der(sign(template, template.subject, template.key)),), template.key)
+    key = template.private_key
+    return Issued((certificate_der(sign(template, template.subject, key)),), key)
 
 
 def leaf_only(issued: Issued) -> Issued:

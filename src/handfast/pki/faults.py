@@ -14,7 +14,6 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from handfast.errors import CertificateRejected, ConfigError, HandfastError, bad_option
-from handfast.pki.authority import certificate_der
 from handfast.pki.directory import write_files
 from handfast.pki.fault_scene import (
     FaultNames,
@@ -27,6 +26,7 @@ from handfast.pki.fault_scene import (
     with_other_key,
     wrong_order,
 )
+from handfast.pki.issued import certificate_der
 from handfast.pki.template import CLIENT_AUTH, SERVER_AUTH
 
 if TYPE_CHECKING:

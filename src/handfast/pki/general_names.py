@@ -31,6 +31,14 @@ def general_name(text: str) -> x509.GeneralName:
     return x509.DNSName(dns_name(text))
 
 
+def name_if_possible(text: str) -> tuple[x509.GeneralName, ...]:
+    """The subjectAltName for a string that need be no name: empty for "Alice Smith"."""
+    try:
+        return (general_name(text),)
+    except ConfigError:
+        return ()
+
+
 def dns_name(text: str) -> str:
     """A DNS name with international labels as A-labels (RFC 5890); ConfigError(bad_option) if it is none."""
     try:

@@ -74,6 +74,11 @@ def _bare(name: str) -> str:
     return "".join(character for character in name.casefold() if character.isalnum() or character in "+/")
 
 
+def registries() -> list[type[Registry]]:
+    """The registries of TLS, which stand in this file: other protocols of handfast have some of their own."""
+    return [registry for registry in Registry.__subclasses__() if registry.__module__ == __name__]
+
+
 def is_grease(value: int) -> bool:
     """Whether a 16-bit number is one of the reserved values 0x0a0a, 0x1a1a ... 0xfafa. RFC 8701 2."""
     return value & 0x0F0F == 0x0A0A and value >> 8 == value & 0xFF

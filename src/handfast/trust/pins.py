@@ -69,7 +69,12 @@ class Pinned:
 
 def key_pin(certificate: bytes) -> str:
     """The pin of a DER certificate's key: "sha256//...". ValueError when it is no certificate."""
-    return _PREFIX + b64encode(sha256(der.certificate_fields(certificate).subject_public_key_info).digest()).decode()
+    return pin_of(der.certificate_fields(certificate).subject_public_key_info)
+
+
+def pin_of(public_key_info: bytes) -> str:
+    """The pin of a key, a DER SubjectPublicKeyInfo: "sha256//..."."""
+    return _PREFIX + b64encode(sha256(public_key_info).digest()).decode()
 
 
 def _key(pin: str) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handfast import der
 from handfast.errors import ConfigError
+from handfast.files import setuid
 from handfast.text import escape
 from handfast.x509 import loading as files
 from handfast.x509 import pem
@@ -16,6 +17,7 @@ from handfast.x509 import pem
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+_SYSTEM = "the system's store"
 # Where Linux distributions and the BSDs keep all their roots in one file, should OpenSSL's own paths be empty.
 _SYSTEM_BUNDLES = (
     "/etc/ssl/certs/ca-certificates.crt",
@@ -26,6 +28,21 @@ _SYSTEM_BUNDLES = (
 
 
 @dataclass(frozen=True)
+class RootsSource:
+    """One place that roots came from.
+
+    Attributes:
+        name: what named it: "$SSL_CERT_FILE" or another variable, "the system's store", "" for the calling program.
+        path: the file or directory as it was named; "" where the roots are of no file.
+        count: how many different roots it held.
+    """
+
+    name: str
+    path: str
+    count: int
+
+
+@dataclass(frozen=True)
 class Roots:
     """Trusted certificates. Whatever is in here is trusted to issue for any name and purpose.
 
@@ -33,11 +50,17 @@ class Roots:
         certificates: each as DER, without repetitions, in the order found.
         origin: where they came from, for people: a path, a variable with its path, "the system's store".
         files: the file of each that came from one of several.
+        sources: the same places as data, in the order in which they were read.
     """
 
     certificates: tuple[bytes, ...] = field(repr=False)
     origin: str
     files: Mapping[bytes, str] = field(default_factory=dict, repr=False, compare=False)
+    sources: tuple[RootsSource, ...] = field(default=(), repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        if not self.sources:
+            object.__setattr__(self, "sources", (RootsSource("", "", len(self)),))
 
     @classmethod
     def from_der(cls, certificates: Iterable[bytes], origin: str = "given certificates") -> Roots:
@@ -58,7 +81,7 @@ class Roots:
     def from_file(cls, path: str | os.PathLike[str], origin: str = "") -> Roots:
         """Roots from a PEM file; ConfigError as in ``from_pem``, and file_missing, file_unreadable."""
         shown = origin or escape(str(path))
-        return cls.from_pem(files.read(path, shown), shown)
+        return cls.from_pem(files.read(path, shown), shown)._from("", path)
 
     @classmethod
     def from_directory(cls, path: str | os.PathLike[str], origin: str = "") -> Roots:
@@ -75,44 +98,52 @@ class Roots:
         if not found:
             advice = "put CA certificates in PEM into it"
             raise ConfigError("no_certificate", path=shown, found="no file of this directory does", advice=advice)
-        return cls(tuple(found), shown, found)
+        return cls(tuple(found), shown, found)._from("", path)
 
     @classmethod
     def from_path(cls, path: str | os.PathLike[str], origin: str = "") -> Roots:
         """Roots from a PEM file or from a directory of them, whichever ``path`` is."""
         return cls.from_directory(path, origin) if Path(path).is_dir() else cls.from_file(path, origin)
 
+    def _from(self, name: str, path: str | os.PathLike[str]) -> Roots:
+        return replace(self, sources=(RootsSource(name, os.fspath(path), len(self)),))
+
     @classmethod
     def system(cls) -> Roots:
         """The system's store; empty when it cannot be found, and then nothing verifies."""
-        origin = "the system's store"
         for path in _system_paths():
             try:
-                return cls.from_path(path, f"{origin} {path}")
+                return cls.from_path(path, f"{_SYSTEM} {path}")._from(_SYSTEM, path)
             except ConfigError:
                 continue
-        return cls(_windows_roots(), origin)
+        return cls(_windows_roots(), _SYSTEM)._from(_SYSTEM, "")
 
     @classmethod
     def default(cls, environ: Mapping[str, str] | None = None) -> Roots:
         """The roots to use when none are named: from the environment, else the system's.
 
         The first that is set wins: $SSL_CERT_FILE and $SSL_CERT_DIR (together), $REQUESTS_CA_BUNDLE, $CURL_CA_BUNDLE. A
-        variable that names an unusable file is a ConfigError, never passed over.
+        variable that names an unusable file is a ConfigError, never passed over. Without ``environ`` the process's own
+        counts, unless that has another user's rights.
         """
-        environ = os.environ if environ is None else environ
+        if environ is None:
+            environ = {} if setuid() else os.environ
         named = [("SSL_CERT_FILE", environ.get("SSL_CERT_FILE", ""))]
         directories = environ.get("SSL_CERT_DIR", "").split(os.pathsep)
         named += [("SSL_CERT_DIR", directory) for directory in directories]
-        parts = [cls.from_path(path, f"${variable}={escape(path)}") for variable, path in named if path]
-        if parts:
+        if parts := [cls._named(variable, path) for variable, path in named if path]:
             found = {one: part.file_of(one) for part in reversed(parts) for one in part.certificates}
             certificates = dict.fromkeys(one for part in parts for one in part.certificates)
-            return cls(tuple(certificates), " and ".join(part.origin for part in parts), found)
+            sources = tuple(one for part in parts for one in part.sources)
+            return cls(tuple(certificates), " and ".join(part.origin for part in parts), found, sources)
         for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             if path := environ.get(variable, ""):
-                return cls.from_path(path, f"${variable}={escape(path)}")
+                return cls._named(variable, path)
         return cls.system()
+
+    @classmethod
+    def _named(cls, variable: str, path: str) -> Roots:
+        return cls.from_path(path, f"${variable}={escape(path)}")._from(f"${variable}", path)
 
     def __len__(self) -> int:
         return len(self.certificates)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from cryptography.x509 import Certificate
 
-__all__ = ["CertificateDescription", "describe", "rfc4514"]
+__all__ = ["CertificateDescription", "describe", "describe_subject", "rfc4514"]
 
 _Value = TypeVar("_Value")
 
@@ -63,31 +63,15 @@ class CertificateDescription:
 
 def describe(certificate: bytes) -> CertificateDescription:
     """A DER certificate in words; never raises."""
-    from cryptography.x509 import load_der_x509_certificate
-
-    from handfast.x509.certificates import hush_parser
-
-    hush_parser()
-
-    def read(get: Callable[[Certificate], _Value], otherwise: Callable[[str], _Value]) -> _Value:
-        """One attribute: the parser is lazy, and each can fail on its own, even by a panic that is no Exception."""
-        try:
-            return get(load_der_x509_certificate(certificate))
-        except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
-            return otherwise(f"unreadable: {reported(error, MAX_PEER_TEXT)}")
-        except BaseException as error:
-            if type(error).__name__ != "PanicException":
-                raise
-            return otherwise("unreadable: the parser gave up")
 
     def one(get: Callable[[Certificate], str]) -> str:
-        return read(get, str)
+        return _read(certificate, get, str)
 
     def several(get: Callable[[Certificate], tuple[str, ...]]) -> tuple[str, ...]:
-        return read(get, lambda reason: (reason,))
+        return _read(certificate, get, lambda reason: (reason,))
 
     return CertificateDescription(
-        subject=one(lambda _: _name(certificate, "subject")),
+        subject=describe_subject(certificate),
         issuer=one(lambda _: _name(certificate, "issuer")),
         serial_number=one(lambda parsed: f"{parsed.serial_number:x}"),
         names=several(_names),
@@ -95,11 +79,33 @@ def describe(certificate: bytes) -> CertificateDescription:
         not_after=one(lambda parsed: f"{parsed.not_valid_after_utc:%Y-%m-%d %H:%M:%S} UTC"),
         key=one(lambda _: _key(certificate)),
         signature_algorithm=one(_signature_algorithm),
-        is_ca=read(_is_ca, lambda _: False),
+        is_ca=_read(certificate, _is_ca, lambda _: False),
         key_usage=several(_key_usage),
         extended_key_usage=several(_extended_key_usage),
         sha256=sha256(certificate).hexdigest(),
     )
+
+
+def describe_subject(certificate: bytes) -> str:
+    """The subject of a DER certificate, as ``describe`` tells it; never raises."""
+    return _read(certificate, lambda _: _name(certificate, "subject"), str)
+
+
+def _read(certificate: bytes, get: Callable[[Certificate], _Value], otherwise: Callable[[str], _Value]) -> _Value:
+    """One attribute: the parser is lazy, and each can fail on its own, even by a panic that is no Exception."""
+    from cryptography.x509 import load_der_x509_certificate
+
+    from handfast.x509.certificates import hush_parser
+
+    hush_parser()
+    try:
+        return get(load_der_x509_certificate(certificate))
+    except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
+        return otherwise(f"unreadable: {reported(error, MAX_PEER_TEXT)}")
+    except BaseException as error:
+        if type(error).__name__ != "PanicException":
+            raise
+        return otherwise("unreadable: the parser gave up")
 
 
 def _name(certificate: bytes, field: str) -> str:

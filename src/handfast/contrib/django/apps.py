@@ -10,4 +10,3 @@ class HandfastConfig(AppConfig):
 
     name = "handfast.contrib.django"
     label = "handfast"
-    verbose_name = "handfast"

@@ -24,7 +24,7 @@ import asyncio
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from handfast import limits
 from handfast.engine import HandshakeDone, PeerAuthenticated, PeerClosed, ServerConnection
@@ -62,14 +62,16 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "transport",
     )
 
+    _transport_class: ClassVar = TLSTransport
     connection: Connection
     tcp: asyncio.Transport
+    transport: TLSTransport
 
     def __init__(self, setup: Setup, connection: Callable[[Any], Connection], protocol: asyncio.BaseProtocol) -> None:
         """``connection`` makes the engine's, given the peer's address."""
         self._setup = setup
         self._make_connection = connection
-        self.transport = TLSTransport(self, protocol)
+        self.transport = self._transport_class(self, protocol)
         self._stage = Stage.NEW
         self._error: Exception | None = None
         self._answering: asyncio.Future[object] | None = None
@@ -113,15 +115,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
         return answer
 
     def start_closing(self) -> None:
-        """Deliver nothing more. ``finish_closing`` follows, once all is sealed that can be sealed at once."""
+        """Deliver nothing more; from now on there must be progress every ``shutdown_timeout``."""
         if self._stage is Stage.CONNECTED:
             self._stage = Stage.FLUSHING
             self.tcp.resume_reading()
-
-    def finish_closing(self) -> None:
-        """From now on there must be progress every ``shutdown_timeout``, unless nothing is left to wait for."""
-        over = self.tcp.is_closing() and not self.transport.get_write_buffer_size()
-        if Stage.FLUSHING <= self._stage <= Stage.CLOSING and not over:
             self._watch_progress()
 
     def finish_writing(self, *, close: bool) -> None:

@@ -59,8 +59,6 @@ class Below(Protocol):
 
     def start_closing(self) -> None: ...
 
-    def finish_closing(self) -> None: ...
-
     def finish_writing(self, *, close: bool) -> None: ...
 
     def abort(self) -> None: ...
@@ -328,8 +326,6 @@ class TLSTransport(asyncio.Transport):
                 self._below.start_closing()
             if ended:
                 self._finish_writing()
-            if closing:
-                self._below.finish_closing()
         if self._listening:
             self.deliver(results[1:])
 
@@ -404,7 +400,6 @@ class TLSTransport(asyncio.Transport):
             self._closing = True
             self._below.start_closing()
             self._finish_writing()
-            self._below.finish_closing()
 
     def abort(self) -> None:
         """Close at once. What is queued is lost, and the peer sees a truncated connection."""

@@ -57,7 +57,8 @@ class TLSConnection(ConnectionQueries):
         self._owner = None if owner is None else weakref.ref(owner)
         self._slot = Slot(context)
         self._setup = context._setup(self.server_side)
-        self._received: deque[memoryview] = deque()
+        self._received: deque[bytes | bytearray | memoryview] = deque()
+        self._over_buffers = isinstance(transport, BioTransport)
         self._unsent = bytearray()
         # A write that was interrupted: how much of it was sealed, of how much.
         self._sealed = self._promised = 0
@@ -144,10 +145,12 @@ class TLSConnection(ConnectionQueries):
             self.do_handshake()
         with self._reading:
             while not self._received:
-                if self._engine().peer_closed:
+                connection = self._engine()
+                if connection.peer_closed:
                     return self._at_end(view)
                 self._take_record("read")
-                self._flush_aside()
+                if self._unsent or connection.wants_write:
+                    self._flush_aside()
             return self._take_out(size, view)
 
     def _take_out(self, size: int, view: memoryview | None) -> bytes | int:
@@ -155,6 +158,7 @@ class TLSConnection(ConnectionQueries):
         if len(chunk) <= size:
             self._received.popleft()
         else:
+            chunk = memoryview(chunk)
             self._received[0] = chunk[size:]
             chunk = chunk[:size]
         if view is None:
@@ -180,20 +184,33 @@ class TLSConnection(ConnectionQueries):
         if not self._complete:
             self.do_handshake()
         with self._writing:
-            if self._promised > len(view):
-                raise errors.ssl_error("BAD_WRITE_RETRY")
-            step = len(view) if isinstance(self._transport, BioTransport) else limits.SEAL_STEP
-            # What a write that was interrupted has sealed goes first, and is not sealed again.
-            self._promised = len(view)
-            self._send_out("write")
-            while self._sealed < len(view):
-                self._seal(view[self._sealed : self._sealed + step])
-                self._sealed = min(self._sealed + step, len(view))
-                self._send_out("write")
-            self._sealed = self._promised = 0
+            if self._over_buffers:
+                self._write_to_buffer(data if type(data) is bytes and len(data) <= limits.SEAL_STEP else view)
+            else:
+                self._write_to_socket(view)
         return len(view)
 
-    def _seal(self, part: memoryview) -> None:
+    def _write_to_buffer(self, data: bytes | memoryview) -> None:
+        """A buffer takes everything, so nothing is left unsent, and no write is interrupted."""
+        for start in range(0, len(data), limits.SEAL_STEP):
+            self._seal(data[start : start + limits.SEAL_STEP])
+            with self._state:
+                self._transport.send(self._engine().outgoing(), "write", wait=True)
+
+    def _write_to_socket(self, view: memoryview) -> None:
+        if self._promised > len(view):
+            raise errors.ssl_error("BAD_WRITE_RETRY")
+        step = limits.SEAL_STEP
+        # What a write that was interrupted has sealed goes first, and is not sealed again.
+        self._promised = len(view)
+        self._send_out("write")
+        while self._sealed < len(view):
+            self._seal(view[self._sealed : self._sealed + step])
+            self._sealed = min(self._sealed + step, len(view))
+            self._send_out("write")
+        self._sealed = self._promised = 0
+
+    def _seal(self, part: bytes | memoryview) -> None:
         try:
             with self._state:
                 self._engine().send(part)
@@ -258,7 +275,8 @@ class TLSConnection(ConnectionQueries):
                 if self._transport.ended and connection.error is None:
                     results += connection.eof()
                 self._take(results)
-                self._answer_needs(connection)
+                if connection.need is not None:
+                    self._answer_needs(connection)
         except HandfastError as error:
             raise self._failed(error, doing) from error
 
@@ -274,7 +292,9 @@ class TLSConnection(ConnectionQueries):
         return self._transport.record(doing)
 
     def _take(self, results: list[Result]) -> None:
-        self._received.extend(memoryview(one.data) for one in results if isinstance(one, Data | EarlyData))
+        for one in results:
+            if isinstance(one, Data | EarlyData):
+                self._received.append(one.data)
 
     def _answer_needs(self, connection: Connection) -> None:
         """A handshake that waits for somebody who answers later fails: these calls cannot await.

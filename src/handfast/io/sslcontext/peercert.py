@@ -58,9 +58,9 @@ class Certificate:
         self._encoded = encoded
 
     def __repr__(self) -> str:
-        from handfast.x509.describe import describe
+        from handfast.x509.describe import describe_subject
 
-        return f"<handfast.Certificate {describe(self._encoded).subject!r}>"
+        return f"<handfast.Certificate {describe_subject(self._encoded)!r}>"
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, Certificate) and other._encoded == self._encoded

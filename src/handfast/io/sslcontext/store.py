@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import der, limits
 from handfast.errors import ConfigError
+from handfast.files import setuid
 from handfast.io.sslcontext.errors import explained, pem_lib, ssl_error
 from handfast.io.sslcontext.peercert import decoded
 from handfast.trust.revocation.crl_store import Crls
@@ -61,9 +62,11 @@ class Store:
             self._certificates.setdefault(certificate, roots.file_of(certificate))
 
     def load_defaults(self) -> None:
-        """As ``set_default_verify_paths``: $SSL_CERT_FILE and $SSL_CERT_DIR, else the system's store."""
+        """As ``set_default_verify_paths``: $SSL_CERT_FILE and $SSL_CERT_DIR, which do not count when setuid, else the
+        system's store."""
         self._change()
-        file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+        environ = {} if setuid() else os.environ
+        file, directories = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
         if directories:
             self._directories += [one for one in directories.split(os.pathsep) if one not in self._directories]
         try:

@@ -15,11 +15,12 @@ from handfast.registry import (
     HandshakeType,
     ProtocolVersion,
     Registry,
+    registries,
 )
 from handfast.registry import meanings as numbers
 from handfast.registry.sentences import split
+from handfast.wire import alerts
 from handfast.wire import explained as common
-from handfast.wire.alerts import Alert
 from handfast.wire.codec import Codec, Struct, StructCodec, Vector
 from handfast.wire.explained import explained, sentences
 from handfast.wire.extension_block import ExtensionBody
@@ -159,7 +160,7 @@ def _keys() -> Iterator[str]:
 
 def _alerts() -> Iterator[str]:
     yield "## Alerts\n"
-    yield from _struct(Alert)
+    yield from _struct(alerts.Alert)
     yield from _table("level", _described(AlertLevel, numbers.ALERT_LEVELS))
     yield from _table("alert", _described(AlertDescription, numbers.ALERTS))
 
@@ -167,7 +168,7 @@ def _alerts() -> Iterator[str]:
 def _numbers() -> Iterator[str]:
     yield "## Numbers\n"
     told = (ContentType, AlertLevel, AlertDescription, ExtensionType, HandshakeType)
-    for registry in Registry.__subclasses__():
+    for registry in registries():
         if registry in told:
             continue
         yield f"### {registry.__name__}\n"
@@ -191,7 +192,7 @@ def _suites() -> Iterator[str]:
 
 def _events() -> Iterator[str]:
     yield "## Events\n"
-    yield from _table("event", ((kind.__name__, _cell(split(kind.__doc__))) for kind in events.Event.__subclasses__()))
+    yield from _table("event", ((kind.__name__, _cell(split(kind.__doc__))) for kind in events.kinds()))
 
 
 def _described(registry: type[Registry], texts: Mapping[int, str]) -> Iterator[tuple[str, str]]:

@@ -16,7 +16,7 @@ from handfast.errors import HandfastError
 
 def _base() -> type[Any]:
     """What ``runserver`` is in this project."""
-    if not apps.is_installed("django.contrib.staticfiles"):
+    if not (apps.ready and apps.is_installed("django.contrib.staticfiles")):
         return RunserverCommand  # type: ignore[no-any-return, unused-ignore]
     from django.contrib.staticfiles.management.commands.runserver import Command
 

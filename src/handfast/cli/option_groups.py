@@ -1,0 +1,35 @@
+"""Under which titles ``--help`` lists the options of all verbs."""
+
+from __future__ import annotations
+
+# The titles under which ``--help`` lists options, by the names of their parameters.
+GROUPS = {
+    "What is read": ("hexadecimal", "interface", "read_keylog"),
+    "Which connections": ("host", "port", "sni", "subject", "failed"),
+    "What is written": ("write", "no_secrets"),
+    "What is made": ("directory", "client", "server", "intermediate", "csr", "purpose", "request", "replace"),
+    "Which CA": ("ca", "ca_key", "ca_password_file", "ca_name", "constrain", "destroy_ca_key"),
+    "What certificates say": ("fields", "key_type", "days", "until"),
+    "How keys are kept": ("new_key_password_file", "p12", "p12_password_file", "combined"),
+    "What is served": ("www", "chat", "app", "once", "naccept"),
+    "Request": (
+        "method", "data", "headers", "head", "include", "fail", "location", "max_redirects", "output", "max_time",
+    ),
+    "Where to": ("servername", "starttls", "family", "connect_to", "resolve", "proxy", "listen"),
+    "Whom to trust": (
+        "cacert", "insecure", "policy", "client_ca", "client_auth", "require_later", "crl", "ocsp", "pin",
+        "trust_on_first_use", "allow_dns", "allow_uri", "allow_cn", "allow_spki",
+    ),
+    "Who we are": ("cert", "key", "key_password_file", "staple", "post_handshake_auth", "reload"),
+    "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data"),
+    "What is shown": (
+        "verbose", "silent", "show_certificates", "trace", "explain", "every_byte", "summary", "as_json", "json",
+        "secrets", "html", "lang", "keylog", "pcapng",
+    ),
+}  # fmt: skip
+OTHER = "Other"
+
+
+def group_of(name: str) -> str:
+    """The title above the option whose parameter has this name."""
+    return next((title for title, names in GROUPS.items() if name in names), OTHER)
