@@ -106,7 +106,7 @@ def command(
         if application is not None:
             _serve_application(application, host, port, config, lenses)
             return 0
-        secret = [*(given["key"] or given["cert"]), given["key_password_file"], keylog, pcapng]
+        secret: list[str | Path | None] = [*(given["key"] or given["cert"]), given["key_password_file"], keylog, pcapng]
         does = _talking() if chat else _files(www, secret)
         server = Server(lenses, key_update=key_update, later=later, **does)
         with listener_for(host, port, config, server, endless=chat) as listener:
