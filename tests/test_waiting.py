@@ -25,6 +25,7 @@ CLOCKS = {"sleep", "monotonic", "perf_counter"}
 WITH_A_CLOCK = {
     "waiting.py": "it is where the others wait",
     "soak.py": "its load ends by itself",
+    "frameworks/test_bench_web.py": "a bench whose time is over is the scene there",
     "fuzz_captures.py": "it goes on for as long as it is told",
     "peers/namespace.py": "a program of its own, without this package",
     "sslcontext/consumers/servers.py": "a program of its own, without this package",

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from handfast.cli import main, settings
+from handfast.cli import main, option_sources
 from handfast.cli.lenses import Lenses
 from handfast.cli.server import Server
 from handfast.engine import ClientAuth
@@ -27,7 +27,7 @@ from tests.waiting import LIMIT
 
 # MAKELEVEL tells the demo that `make demo` started it, which `make test` did not.
 HEEDED = {"SSLKEYLOGFILE", "HANDFAST_LOG", "NO_COLOR", "SSL_CERT_FILE", "SSL_CERT_DIR", "MAKELEVEL"}
-HEEDED |= {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", settings.CONFIG, *settings.ENVIRONMENT.values()}
+HEEDED |= {"REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", option_sources.CONFIG, *option_sources.ENVIRONMENT.values()}
 HEEDED |= {"HTTPS_PROXY", "ALL_PROXY", "NO_PROXY"}
 CLEAN_ENVIRONMENT = {name: value for name, value in os.environ.items() if name.upper() not in HEEDED}
 

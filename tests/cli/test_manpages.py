@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from handfast.cli import VERBS, manpages, settings
+from handfast.cli import VERBS, manpages, option_sources
 from tests.peers.base import require_peer
 from tests.waiting import LIMIT
 
@@ -49,7 +49,7 @@ def test_a_page_has_every_option_with_its_help_and_every_variable(verb):
         for name in parameter.opts:
             assert name in text
         assert " ".join(parameter.help.split()) in text
-        assert settings.variable_of(parameter) in text
+        assert option_sources.variable_of(parameter) in text
 
 
 def test_the_pages_directory_is_made(run, tmp_path):

@@ -10,13 +10,12 @@ import os
 import shutil
 import socket
 import subprocess
-import time
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.peers import require_peer
-from tests.waiting import LIMIT, PAUSE
+from tests.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -59,17 +58,17 @@ def serving(command: list[object], *ports: int, **options: Any) -> Iterator[None
 
 
 def _wait(process: subprocess.Popen[bytes], port: int) -> None:
-    end = time.monotonic() + LIMIT
-    while time.monotonic() < end:
+    def listens() -> bool:
         if process.poll() is not None:
             raise AssertionError(f"the server ended with {process.returncode}")
         try:
             socket.create_connection(("127.0.0.1", port)).close()
         except OSError:
-            time.sleep(PAUSE)
-        else:
-            return
-    raise AssertionError("the server takes no connections")
+            return False
+        return True
+
+    if not until(listens):
+        raise AssertionError("the server takes no connections")
 
 
 def owned_by(user: str, folder: Path) -> dict[str, Any]:

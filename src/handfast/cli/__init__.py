@@ -103,9 +103,9 @@ def program(ctx: click.Context, config: str | None) -> None:
     if ctx.invoked_subcommand is None:
         click.echo(ctx.get_help())
         return
-    from handfast.cli import settings
+    from handfast.cli import option_sources
 
-    settings.load(ctx, config)
+    option_sources.load(ctx, config)
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from handfast.cli import EXAMPLES, options, settings, ui
+from handfast.cli import EXAMPLES, option_sources, options, ui
 from handfast.files import errors_for
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _ROOTS = "Where --cacert is absent: the first that is set names the CAs to trust
 # Of each option that has them: further variables, and what they say.
 _VARIABLES = {
     "cacert": ("SSL_CERT_FILE, SSL_CERT_DIR, REQUESTS_CA_BUNDLE, CURL_CA_BUNDLE", _ROOTS),
-    "config": (settings.CONFIG, "The file of --config, where that is absent."),
+    "config": (option_sources.CONFIG, "The file of --config, where that is absent."),
 }
 _EVERYWHERE = (("HANDFAST_LOG", "debug: log what is done, on standard error."), ("NO_COLOR", "Use no colour."))
 _FILES = (
@@ -108,7 +108,7 @@ def _first_sentence(command: click.Command) -> str:
 
 def _variables(command: click.Command) -> Iterator[tuple[str, str]]:
     for parameter in command.params:
-        if variable := settings.variable_of(parameter):
+        if variable := option_sources.variable_of(parameter):
             yield variable, f"The value of {parameter.opts[-1]}, where that is absent."
     for parameter in command.params:
         if parameter.name in _VARIABLES:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from handfast.cli import settings, ui
+from handfast.cli import option_sources, ui
 from handfast.cli.option_groups import GROUPS, group_of
 from handfast.crypto.groups import ALL_GROUPS
 from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
@@ -70,7 +70,7 @@ class Verb(click.Command):
         for parameter in self.get_params(ctx):
             record = parameter.get_help_record(ctx)
             if record is not None and isinstance(parameter, click.Option):
-                variable = settings.variable_of(parameter)
+                variable = option_sources.variable_of(parameter)
                 words = f"{record[1]}  [${variable}]" if variable else record[1]
                 records.setdefault(group_of(parameter.name or ""), []).append((record[0], words))
         return {title: found for title, found in records.items() if found}
@@ -78,7 +78,7 @@ class Verb(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """click's parsing, after options with an optional value have got theirs, and all that repeats its defaults."""
         if not ctx.resilient_parsing:
-            settings.fill(ctx)
+            option_sources.fill(ctx)
         options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
         try:
             rest = super().parse_args(ctx, list(self._with_values(args, options)))
@@ -89,7 +89,7 @@ class Verb(click.Command):
                     raise ui.UsageErrorWithHint(error, f"{name} takes its value with =: {name}={value}") from None
             raise
         if not ctx.resilient_parsing:
-            settings.drop_foreign_key(ctx)
+            option_sources.drop_foreign_key(ctx)
         return rest
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -97,7 +97,7 @@ class Verb(click.Command):
         try:
             return super().invoke(ctx)
         except (HandfastError, ui.CommandFailed):
-            settings.tell_origins(ctx)
+            option_sources.tell_origins(ctx)
             raise
 
     def _with_values(self, args: list[str], options: dict[str, click.Option]) -> Iterator[str]:

@@ -1,6 +1,6 @@
 """Asking for TLS inside another protocol, at the client: what is said in plaintext until TLS starts.
 
-Whoever is on the path can write what stands there. So nothing of it is believed but the go-ahead, what a server may say
+Anyone on the path can write what stands there. So nothing of it is believed but the go-ahead, what a server may say
 is bounded in bytes and time, and anything that came behind the go-ahead, in the same plaintext, ends the connection: a
 client that kept it would take an attacker's answer for one that came over TLS (CVE-2011-0411 and its kin).
 """

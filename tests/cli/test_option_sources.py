@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from handfast.cli import settings
+from handfast.cli import option_sources
 from tests.cli.conftest import https_server
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def elsewhere(tmp_path, monkeypatch):
 def test_a_file_gives_options_and_its_paths_are_relative_to_it(run, pki, tmp_path, monkeypatch, by):
     path = written(tmp_path, IDENTITY)
     if by != "--config":
-        monkeypatch.setenv(settings.CONFIG, str(path))
+        monkeypatch.setenv(option_sources.CONFIG, str(path))
     given = ["--config", path] if by == "--config" else []
     with https_server() as port:
         result = run(*given, "connect", f"https://127.0.0.1:{port}/whoami")
@@ -90,10 +90,10 @@ def test_a_failure_says_which_options_the_command_line_did_not_give(run, pki, tm
 
 
 def test_nobody_elses_environment_counts_when_setuid(run, tmp_path, monkeypatch):
-    monkeypatch.setenv(settings.CONFIG, str(tmp_path / "none.toml"))
+    monkeypatch.setenv(option_sources.CONFIG, str(tmp_path / "none.toml"))
     monkeypatch.setenv("HANDFAST_CACERT", str(tmp_path / "none.pem"))
     own = os.geteuid()
-    assert run("connect", "https://127.0.0.1:1/").is_error(2, f"${settings.CONFIG}=", "no such file")
+    assert run("connect", "https://127.0.0.1:1/").is_error(2, f"${option_sources.CONFIG}=", "no such file")
     monkeypatch.setattr(os, "geteuid", lambda: own + 1)
     assert "none" not in run("connect", "https://127.0.0.1:1/").err
 
@@ -137,10 +137,10 @@ def test_no_file_switches_a_check_off_or_shows_secrets(run, tmp_path, verb, key)
 
 
 def test_no_variable_is_for_more_than_a_path():
-    assert set(settings.ENVIRONMENT.values()) == {
+    assert set(option_sources.ENVIRONMENT.values()) == {
         f"HANDFAST_{name}" for name in ("CERT", "KEY", "KEY_PASSWORD_FILE", "CACERT", "CLIENT_CA", "DIR")
     }
-    assert not settings.COMMAND_LINE_ONLY.keys() & settings.ENVIRONMENT.keys()
+    assert not option_sources.COMMAND_LINE_ONLY.keys() & option_sources.ENVIRONMENT.keys()
 
 
 def test_flags_lists_numbers_and_optional_values(run, pki, tmp_path):
@@ -160,5 +160,5 @@ def test_flags_lists_numbers_and_optional_values(run, pki, tmp_path):
 def test_help_names_file_and_variables(run):
     assert "$HANDFAST_CONFIG" in run("--help").out
     shown = run("connect", "--help").out + run("serve", "--help").out + run("certs", "--help").out
-    for variable in settings.ENVIRONMENT.values():
+    for variable in option_sources.ENVIRONMENT.values():
         assert f"[${variable}]" in shown

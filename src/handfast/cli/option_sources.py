@@ -45,7 +45,7 @@ COMMAND_LINE_ONLY = {
 }
 _IDENTITY = ("cert", "key", "key_password_file")
 # In a command's context: where each of its defaults came from.
-_ORIGINS = "handfast.cli.settings.origins"
+_ORIGINS = "handfast.cli.option_sources.origins"
 
 
 def of_environment() -> str:
