@@ -1,6 +1,6 @@
 """``--session FILE``: a client's sessions, kept between runs.
 
-The file holds secrets, and it is trusted: whoever can write to it can make anybody the server that a session in it is
+The file holds secrets, and it is trusted: who can write to it can make any machine the server that a session in it is
 of. So it is used only if it is ours and closed to others. Each session stands under the 32 bytes that bind it to the
 server's name, to whom is trusted and to our certificates: for another server nothing is found in it.
 """
