@@ -349,7 +349,7 @@ def test_a_server_that_waits_for_starttls_is_named_by_its_port():
 
 @pytest.mark.parametrize(
     ("banner", "words"),
-    [(b"220 mail ESMTP\r\n", ("an SMTP server", "STARTTLS")), (b"HTTP/1.1 400 Bad\r\n\r\n", ("use http://",))],
+    [(b"220 mail ESMTP\r\n", ("an SMTP server", "--starttls")), (b"HTTP/1.1 400 Bad\r\n\r\n", ("use http://",))],
 )
 def test_a_banner_in_plain_text_is_named(run, pki, banner, words):
     with tcp_server(lambda connection: connection.sendall(banner)) as port:

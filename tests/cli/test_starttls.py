@@ -54,6 +54,7 @@ DIALOGUES = {
              b"STARTTLS\r\n", b"220 go\r\n"],
     "lmtp": [b"220 ready\r\n", b"LHLO localhost\r\n", b"250-mail\r\n250 STARTTLS\r\n", b"STARTTLS\r\n", b"220 go\r\n"],
     "imap": [b"* OK ready\r\n", b"a STARTTLS\r\n", b"* CAPABILITY IMAP4rev1\r\na OK go\r\n"],
+    "nntp": [b"201 ready\r\n", b"STARTTLS\r\n", b"382 go\r\n"],
     "pop3": [b"+OK ready\r\n", b"STLS\r\n", b"+OK go\r\n"],
     "ftp": [b"220-Welcome\r\n anything\r\n220 ready\r\n", b"AUTH TLS\r\n", b"234 go\r\n"],
     "ldap": [b"", LDAP, LDAP_OK],

@@ -21,6 +21,7 @@ PHRASES = (
     ("give one in credentials", "give one with --cert and --key"),
     ("give one of its in application_protocols", "give one of its with --alpn"),
     ('application_protocols=["postgresql"] will do', "--alpn postgresql will do"),
+    ("TLS starts there when it is asked for (STARTTLS)", "TLS starts there when it is asked for (--starttls)"),
     ("allow more time", "allow more with --max-time"),
     ("or remove it first", "or remove it first (certs has --replace)"),
     ("say as what the certificate is wanted:", "say what it is wanted for with --as:"),

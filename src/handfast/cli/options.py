@@ -243,14 +243,20 @@ def credentials(
     password = chain_password if key_password is None else key_password
     if password is not None and key_password_file is not None:
         raise bad_option("--key-password-file", "the password stands behind the file's name already", "give it once")
-    asked = cache(lambda: _ask_password(key_name or chain))
+    # A token's PIN may stand in its URI.
+    in_token = key_name is not None and _names_token(key_name)
+    asked = None if in_token else cache(lambda: _ask_password(key_name or chain))
     kind = ReloadingCredentials if reload else Credentials
     return (kind.from_files(chain, key_name, key_password_file or password or asked),)
 
 
+def _names_token(key: str) -> bool:
+    return key[:7].lower() == "pkcs11:"
+
+
 def _file_and_password(text: str) -> tuple[str, str | None]:
     """curl's ``FILE:PASSWORD``: the longest beginning that is a file; the whole where none is, or for a token."""
-    if text[:7].lower() == "pkcs11:" or Path(text).exists():
+    if _names_token(text) or Path(text).exists():
         return text, None
     colons = [position for position, character in enumerate(text) if character == ":"]
     for position in reversed(colons):
