@@ -1,7 +1,7 @@
 """``--session FILE``: a client's sessions, kept between runs.
 
-The file holds secrets, and it is trusted: what can write to it can make any server the one that a session in it is of.
-So it is used only if it is ours and closed to others. Each session stands under the 32 bytes that bind it to the
+The file holds secrets, and it is trusted: who can write to it can make any machine the server that a session in it is
+of. So it is used only if it is ours and closed to others. Each session stands under the 32 bytes that bind it to the
 server's name, to whom is trusted and to our certificates: for another server nothing is found in it.
 """
 

@@ -1,7 +1,7 @@
 """Asking for TLS inside another protocol, at the client: what is said in plaintext until TLS starts.
 
-Anyone on the path can write what stands there. So nothing of it is believed but the go-ahead, what a server may say
-is bounded in bytes and time, and anything that came behind the go-ahead, in the same plaintext, ends the connection: a
+An attacker on the path can write what stands there. So nothing of it is believed but the go-ahead, what may be said is
+bounded in bytes and time, and anything that came behind the go-ahead, in the same plaintext, ends the connection: a
 client that kept it would take an attacker's answer for one that came over TLS (CVE-2011-0411 and its kin).
 """
 
@@ -144,6 +144,13 @@ def _ftp(plain: _Plain, _name: str) -> None:
     _reply(plain, b"234")
 
 
+def _nntp(plain: _Plain, _name: str) -> None:
+    """RFC 4642 2."""
+    _reply(plain, b"20", greeting=True)
+    plain.send(b"STARTTLS\r\n")
+    _reply(plain, b"382")
+
+
 def _imap(plain: _Plain, _name: str) -> None:
     """RFC 9051 6.2.1. A connection that begins logged in can start no TLS."""
     plain.expect(b"* OK", plain.line(), refused=False)
@@ -249,6 +256,7 @@ PROTOCOLS = {
     "ldap": _Protocol("LDAP", 389, _ldap),
     "lmtp": _Protocol("LMTP", 24, _lmtp),
     "mysql": _Protocol("MySQL", 3306, _mysql),
+    "nntp": _Protocol("NNTP", 119, _nntp),
     "pop3": _Protocol("POP3", 110, _pop3),
     "postgres": _Protocol("PostgreSQL", 5432, _postgres),
     "smtp": _Protocol("SMTP", 25, _smtp),
