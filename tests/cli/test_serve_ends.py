@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import socket
 import ssl
@@ -52,6 +53,34 @@ def test_once_and_a_client_that_is_refused(run, pki):
         ended = server.ends()
     assert ended.status == 1
     assert "sent no certificate" in ended.err
+
+
+def test_events_as_json_with_each_outcome(run, pki, tmp_path):
+    path = tmp_path / "events"
+    arguments = ("--client-ca", pki.ca, "--policy", "strict", "--json", path, "--naccept", "2")
+    with serving(*pki.server, *arguments) as server:
+        assert run("connect", f"https://localhost:{server.port}/", *pki.alice).status == 0
+        assert run("connect", f"https://localhost:{server.port}/", *pki.trust).status == 1
+        server.ends()
+    events = [json.loads(line) for line in path.read_text().splitlines()]
+    good, refused = [event for event in events if event["event"] == "outcome"]
+    assert (good["connection"], good["failed"], good["client_verified"]) == (1, False, True)
+    assert good["client"].startswith("CN=")
+    assert (refused["connection"], refused["failed"]) == (2, True)
+    assert "certificate_required" in refused["verdict"]
+    assert [event["event"] for event in events if event["connection"] == 1][-1] == "outcome"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--policy", "strict"), "without --client-ca nothing is verified"),
+        (("--json", "-", "--chat"), "standard output is the chat's"),
+        (("--json", "events", "--app", "main:app"), "no outcome is told"),
+    ],
+)
+def test_options_that_do_not_go_together(run, pki, arguments, said):
+    assert run("serve", *pki.server, *arguments).is_error(2, said)
 
 
 def test_once_and_a_client_that_is_refused_later(run, pki):

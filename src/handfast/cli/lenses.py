@@ -68,7 +68,7 @@ class Lenses:
         if self._page is not None:
             self._page.write_at_end(and_meanwhile=role is Role.SERVER)
         self._write_json = None if json is None else _open_json(json, secrets=secrets is not None)
-        self._events: JsonEvents | None = None
+        self._events: dict[Outcome, JsonEvents] = {}
 
     def watch(self) -> tuple[Outcome, list[Observer], list[SecretSink]]:
         """The lenses of the next connection: the one that judges it, all observers, all secret sinks."""
@@ -94,14 +94,16 @@ class Lenses:
             observers.append(story)
             sinks.append(story.secret)
         if self._write_json is not None:
-            self._events = JsonEvents(self._write_json, number, DESCRIBER, _LEVELS[self._secrets])
-            observers.append(self._events)
-            sinks.append(self._events.secret)
+            events = JsonEvents(self._write_json, number, DESCRIBER, _LEVELS[self._secrets])
+            self._events[outcome] = events
+            observers.append(events)
+            sinks.append(events.secret)
         return outcome, observers, sinks
 
     def tell(self, outcome: Outcome, verdict: str, *, failed: bool, hint: str = "") -> None:
-        """The outcome of the connection that ``watch`` was called for last, where events are written as JSON."""
-        if self._events is None:
+        """The outcome of a connection, after its last event, where events are written as JSON; once."""
+        events = self._events.pop(outcome, None)
+        if events is None:
             return
         info, http = outcome.info, outcome.http
         said: dict[str, Any] = {"verdict": verdict, "failed": failed, "hint": hint}
@@ -109,13 +111,13 @@ class Lenses:
             named = {"version": info.version, "suite": info.suite, "group": info.group}
             said |= {name: None if value is None else str(value) for name, value in named.items()}
             said |= {"application_protocol": info.application_protocol, "resumed": info.resumed}
-            said["server"] = None if info.peer is None else info.peer.verdict.subject
-            said["server_verified"] = info.verified_peer is not None
+            peer = self._role.peer.value
+            said[peer] = None if info.peer is None else info.peer.verdict.subject
+            said[f"{peer}_verified"] = info.verified_peer is not None
             said["certificate_requested"] = info.client_auth_requested
             said["certificate_sent"] = info.certificate_sent
         said["http_status"] = None if http is None else http.status
-        self._events.write("outcome", time.time(), **said)
-        self._events = None
+        events.write("outcome", time.time(), **said)
 
     def record(self, client: Any, server: Any, observers: list[Observer], sinks: list[SecretSink]) -> Flow | None:
         """Add the capture to the lenses of a connection between two socket addresses; None if none is asked for."""
@@ -171,6 +173,7 @@ def _open_json(path: Path, *, secrets: bool) -> Callable[[str], None]:
         ui.note(f"writing events and their secrets to {path}: whoever has that file can read the connection")
 
     def write(line: str) -> None:
+        # In one call: several connections may be under way.
         file.write(line.encode() + b"\n")
         file.flush()
 

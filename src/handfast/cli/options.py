@@ -414,8 +414,9 @@ def client_auth(
     *,
     reload: bool = False,
     allowed: Verifier | None = None,
+    policy: str | None = None,
 ) -> tuple[ClientAuth, dict[str, Any]]:
-    """The mode that --client-auth, --client-ca, --crl and --ocsp ask for, and what they give a server's settings.
+    """The mode that --client-auth, --client-ca, --crl, --ocsp and --policy ask for, and what they give a server.
 
     ``allowed`` has a say about clients whose certificates are good.
     """
@@ -426,15 +427,17 @@ def client_auth(
 
     if client_ca is None:
         _no_revocation(crl, ocsp, "without --client-ca no client certificate is verified", "give --client-ca too")
+        if policy is not None:
+            raise bad_option("--policy", "without --client-ca nothing is verified", "give --client-ca too")
         return ClientAuth(mode) if mode is not None else ClientAuth.REQUEST, {}
     chosen = ClientAuth(mode) if mode is not None else ClientAuth.REQUIRE_AND_VERIFY
     if chosen is ClientAuth.NONE:
         raise bad_option("--client-ca", "--client-auth none asks for no certificate", "leave one of them out")
     settings: dict[str, Any] = {"ask_for_ocsp_response": ocsp == OcspPolicy.CHECK}
-    issuers, policy = client_ca, ocsp or OcspPolicy.CHECK
+    issuers, rules, responses = client_ca, policy or "handfast", ocsp or OcspPolicy.CHECK
 
     def load() -> PathVerifier | AllOf:
-        path = PathVerifier(Roots.from_path(issuers), crls=crls(crl), ocsp=policy)
+        path = PathVerifier(Roots.from_path(issuers), policy=rules, crls=crls(crl), ocsp=responses)
         return path if allowed is None else AllOf(path, allowed)
 
     if reload:

@@ -68,6 +68,7 @@ _OURS = "--cert server.pem --key server.key"
 )
 @click.option("--require-later", is_flag=True, help="Ask at the first request, after the handshake, not in it.")
 @serve_options.allow_options
+@options.policy_option
 @options.revocation_options
 @serve_options.identity_options
 @options.parameter_options
@@ -75,6 +76,7 @@ _OURS = "--cert server.pem --key server.key"
 @click.option("--reload", is_flag=True, help="Follow changes of the files named here; SIGHUP reads them at once.")
 @click.option("--early-data", is_flag=True, help="Take early data (0-RTT); it is answered after the handshake.")
 @options.lens_options
+@options.json_option
 def command(
     listen: str,
     www: Path | None,
@@ -91,6 +93,7 @@ def command(
     pcapng: Path | None,
     html: Path | None,
     lang: str | None,
+    json: Path | None,
     **given: Any,
 ) -> int:
     """Serve HTTPS, as HTTP/1.1 and HTTP/2: / says in words who the client is, /whoami as JSON; POST /print sends the
@@ -98,15 +101,21 @@ def command(
     log_to_terminal(quiet=False)
     host, port = parse_address(listen, "--listen")
     most = 1 if once else naccept
-    _refuse_together(www, app, most, chat=chat, key_update=key_update, require_later=require_later)
+    _refuse_together(www, app, most, chat=chat, json=json, key_update=key_update, require_later=require_later)
     config, reloading, later = _config(http=not chat, http2=app is None, require_later=require_later, **given)
-    lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng, html, lang, explain=explain)
+    lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng, html, lang, explain=explain, json=json)
     application = None if app is None else _application(app)
     with serve_options.watcher(reloading, reload=given["reload"]):
         if application is not None:
             _serve_application(application, host, port, config, lenses)
             return 0
-        secret: list[str | Path | None] = [*(given["key"] or given["cert"]), given["key_password_file"], keylog, pcapng]
+        secret: list[str | Path | None] = [
+            *(given["key"] or given["cert"]),
+            given["key_password_file"],
+            keylog,
+            pcapng,
+            json,
+        ]
         does = _talking() if chat else _files(www, secret)
         server = Server(lenses, key_update=key_update, later=later, **does)
         with listener_for(host, port, config, server, endless=chat) as listener:
@@ -126,7 +135,14 @@ def _run(server: Server, listener: sockets.Listener, most: int | None) -> int:
 
 
 def _refuse_together(
-    www: Path | None, app: str | None, most: int | None, *, chat: bool, key_update: bool, require_later: bool
+    www: Path | None,
+    app: str | None,
+    most: int | None,
+    *,
+    chat: bool,
+    json: Path | None,
+    key_update: bool,
+    require_later: bool,
 ) -> None:
     """ConfigError for options that do not go together."""
     served = [name for name, given in (("--www", www), ("--chat", chat), ("--app", app)) if given]
@@ -136,6 +152,12 @@ def _refuse_together(
     for option, given in own:
         if given and app is not None:
             raise bad_option(option, "it is for the server that answers by itself", "leave it out, or --app")
+    if json is not None and app is not None:
+        raise bad_option(
+            "--json", "of an application's connections no outcome is told", "take --trace, or leave --app out"
+        )
+    if chat and str(json) == "-":
+        raise bad_option("--json", "standard output is the chat's", "give a file")
     if require_later and chat:
         raise bad_option("--require-later", "it asks at the first request, and a chat has none", "leave it out")
 
@@ -149,6 +171,7 @@ def _config(
     client_auth: str | None,
     crl: Path | None,
     ocsp: str | None,
+    policy: str | None,
     cert: tuple[Path, ...],
     key: tuple[str, ...],
     key_password_file: Path | None,
@@ -161,7 +184,9 @@ def _config(
     """The configuration, what of it can be loaded anew, and the mode in which clients are asked later."""
     allow = {name: given.pop(name) for name in ("allow_dns", "allow_uri", "allow_cn", "allow_spki")}
     identity, reloading = serve_options.identities(cert, key, key_password_file, staple, reload=reload)
-    mode, verification = serve_options.client_verification(client_ca, client_auth, crl, ocsp, reload=reload, **allow)
+    mode, verification = serve_options.client_verification(
+        client_ca, client_auth, crl, ocsp, policy=policy, reload=reload, **allow
+    )
     settings = {**options.parameters(**given), **verification}
     if http:
         # Over HTTP/2 no client may be asked for a certificate after the handshake. RFC 8740 3.

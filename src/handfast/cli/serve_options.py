@@ -96,12 +96,13 @@ def client_verification(
     crl: Path | None,
     ocsp: str | None,
     *,
+    policy: str | None,
     reload: bool,
     **allow: tuple[str, ...],
 ) -> tuple[ClientAuth, dict[str, Any]]:
     """The mode, and the settings that say which clients are let in. Raises ConfigError."""
     some = allowed(**allow)
-    mode, settings = options.client_auth(client_auth, client_ca, crl, ocsp, reload=reload, allowed=some)
+    mode, settings = options.client_auth(client_auth, client_ca, crl, ocsp, reload=reload, allowed=some, policy=policy)
     if some is not None and not (client_ca and mode is ClientAuth.REQUIRE_AND_VERIFY):
         reason = f"with {mode.value} a client may come in without a verified certificate"
         advice = "give --client-ca, and --client-auth require_and_verify or nothing"

@@ -153,10 +153,12 @@ class Server:
                 if self._key_update:
                     tls.update_keys(request=True)
                 came_off = self._converse(tls, outcome)
-        except HandfastError:
+        except HandfastError as error:
             # A failed handshake is in the log.
+            self._lenses.tell(outcome, verdict_words.verdict_line(outcome, error), failed=True)
             return
         finally:
+            self._lenses.tell(outcome, verdict_words.verdict_line(outcome), failed=not came_off)
             with self._state:
                 del self._threads[tls]
                 self.failures += not came_off
