@@ -89,7 +89,7 @@ def test_serve_records_every_connection(pki, tmp_path, run, listen):
     assert found is not None
     host = "[::1]" if "::" in listen else "127.0.0.1"
     for page in ("/", "/whoami"):
-        assert run("connect", f"https://{host}:{found[1]}{page}", *pki.trust).status == 0
+        assert run("connect", "--alpn", "http/1.1", f"https://{host}:{found[1]}{page}", *pki.trust).status == 0
     process.send_signal(signal.SIGINT)
     assert finish(process).status == 130
     recorded = connections(path)

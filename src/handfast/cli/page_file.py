@@ -16,6 +16,7 @@ from handfast.cli.options import setuid
 from handfast.cli.verdict_words import DESCRIBER
 from handfast.errors import ConfigError, bad_option
 from handfast.files import PRIVATE, check_replaceable, errors_for, write_whole
+from handfast.fork import renew_in_children
 from handfast.lens.page.page import MARK, Page
 from handfast.lens.page.story import Story
 
@@ -33,6 +34,8 @@ class PageFile:
     Raises ConfigError for a path where it cannot be written, or where something else than a page is.
     """
 
+    _lock: threading.Lock
+
     def __init__(self, path: Path, secrets: str | None, language: Any = "en", *, compared: bool = False) -> None:
         if setuid():
             raise bad_option("--html", "not for a program that runs with another user's rights", "leave it out")
@@ -44,7 +47,7 @@ class PageFile:
         self._stories: list[Story] = []
         self._over: list[Story] = []
         self._more = 0
-        self._lock = threading.Lock()
+        renew_in_children(self, _lock=threading.Lock)
         self._due = 0.0
         self._waiting = self._closed = False
 
