@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 from collections import defaultdict
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ from xml.etree import ElementTree
 import pytest
 
 from handfast import engine
-from handfast.events import AlertSeen, Checked, Closed, MessageSeen, RecordSeen
+from handfast.events import AlertSeen, Checked, MessageSeen, RecordSeen
 from handfast.passive import RecordedConnection, decode
 from handfast.registry import NamedGroup, is_grease
 from handfast.wire.extensions import KeyShareClientHello
@@ -26,6 +27,7 @@ from handfast.wire.messages12 import MESSAGES_12
 from tests import certificates
 from tests.cli.conftest import https_server
 from tests.interop.test_browsers import browser, versions
+from tests.listening import LOCALHOST
 from tests.peers import ClientAuth, Options
 from tests.peers.base import missing, require_peer
 from tests.peers.curl import CurlClient
@@ -66,28 +68,28 @@ ENCRYPTED_CLIENT_HELLO = 0xFE0D
 
 @contextmanager
 def recording(port: int, path: Path) -> Iterator[None]:
-    """What crosses loopback on a port, into a file."""
-    command = [require_peer("dumpcap"), "-q", "-i", "lo", "-f", f"tcp port {port}", "-w", str(path)]
-    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
-        assert process.stderr is not None
-        said = ""
-        while "File: " not in said:
-            line = process.stderr.readline()
-            said += line
-            if not line:
-                missing(f"dumpcap cannot capture here: {said}")
-        try:
-            yield
-            # What was sent last may not be in the file yet.
-            until(lambda: is_over(path))
-        finally:
-            process.send_signal(signal.SIGINT)
-            process.wait(timeout=LIMIT)
-
-
-def is_over(path: Path) -> bool:
-    connections = decode(path.read_bytes()).connections
-    return any(len([event for event in one.events if isinstance(event, Closed)]) > 1 for one in connections)
+    """What crosses loopback on a port, into a file, to the last packet."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as marker:
+        marker.bind((LOCALHOST, 0))
+        shown = f"tcp port {port} or udp port {marker.getsockname()[1]}"
+        command = [require_peer("dumpcap"), "-q", "-i", "lo", "-f", shown, "-w", str(path)]
+        with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+            assert process.stderr is not None
+            said = ""
+            while "File: " not in said:
+                line = process.stderr.readline()
+                said += line
+                if not line:
+                    missing(f"dumpcap cannot capture here: {said}")
+            try:
+                yield
+                # Packets stand in the file in their order: when this one is there, so is all that was sent before.
+                last = os.urandom(32)
+                marker.sendto(last, marker.getsockname())
+                assert until(lambda: last in path.read_bytes())
+            finally:
+                process.send_signal(signal.SIGINT)
+                process.wait(timeout=LIMIT)
 
 
 def pdml(path: Path, keys: Path, port: int, shown: str = "tls") -> dict[str, list[Any]]:

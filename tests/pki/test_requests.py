@@ -42,6 +42,13 @@ def test_der_is_read_as_well_as_pem():
 REQUEST = client_request("alice").request.public_bytes(Encoding.DER)
 
 
+def test_a_request_of_another_version_is_refused_in_words():
+    der = REQUEST.replace(b"\x02\x01\x00", b"\x02\x01\x01", 1)
+    with pytest.raises(ConfigError) as caught:
+        certificates.ca().sign_request(der, purpose="client")
+    assert caught.value.code == "bad_request"
+
+
 @settings(max_examples=100, deadline=None)
 @given(st.data())
 def test_damaged_requests_are_refused_in_words(data):

@@ -65,7 +65,7 @@ def own_crl(data: bytes, ca: CertificateAuthority, *, path: str) -> x509.Certifi
         found = x509.load_pem_x509_crl(data) if b"-----BEGIN " in data else x509.load_der_x509_crl(data)
         list(found)
         list(found.extensions)
-    except ValueError as error:
+    except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
         raise ConfigError("bad_crl", path=path, reason=error) from None
     issuer = ca.certificate
     if found.issuer != issuer.subject or not found.is_signature_valid(issuer.public_key()):  # type: ignore[arg-type]

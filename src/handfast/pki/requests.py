@@ -102,7 +102,7 @@ def load_request(data: bytes, *, path: str) -> x509.CertificateSigningRequest:
         names = requested_names(request)
     except UnsupportedAlgorithm:
         raise ConfigError("unsupported_key", path=path, reason="the request's key is of an unknown kind") from None
-    except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType):
+    except Exception:  # noqa: BLE001 (the parser raises errors of many kinds)
         found = file_contents.instead_of_request(data, path)
         raise ConfigError("bad_request", path=path, reason=found.what, advice=found.advice) from None
     if not signed:
