@@ -70,9 +70,12 @@ def _uvicorn(contexts: Contexts, **options: Any) -> object:
         asgi, port=port, log_level="critical", lifespan="off", ssl_context_factory=lambda *_: context, **options
     )
     server = uvicorn.Server(config)
-    threading.Thread(target=server.run, daemon=True).start()
+    thread = threading.Thread(target=server.run, daemon=True)
+    thread.start()
     answer = _check(contexts, port, b"https 1.1")
     server.should_exit = True
+    # uvloop crashes where the interpreter ends under it.
+    thread.join()
     return answer
 
 
