@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import select
 import threading
 import time
 from contextlib import contextmanager, suppress
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 
 HTTP2 = "h2"
 _ACCEPT_PAUSE = 0.05
+# Milliseconds between two looks for a signal that came in an unlucky moment.
+_SIGNALS_ARE_LOOKED_FOR = 500
 
 
 def listener_for(
@@ -113,6 +118,7 @@ class Server:
         while accepted != most:
             self._room.acquire()
             try:
+                _wait_for_client(listener)
                 tls = listener.accept()
             except OSError:
                 if listener.fileno() < 0:
@@ -219,6 +225,20 @@ class Server:
                 b"(handfast connect offers it with --post-handshake-auth, in TLS 1.3)\n",
             )
         return self._answer(tls.info, request)
+
+
+def _wait_for_client(listener: sockets.Listener) -> None:
+    """Until a client is there, or the listener is closed. Raises OSError where it was closed before.
+
+    Python tells of a signal between two steps of its own. One that comes in the moment before accept() would be told of
+    when the next client comes: Ctrl-C would do nothing.
+    """
+    if listener.fileno() < 0:
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+    clients = select.poll()
+    clients.register(listener.fileno(), select.POLLIN)
+    while not clients.poll(_SIGNALS_ARE_LOOKED_FOR):
+        pass
 
 
 def answer(info: ConnectionInfo, request: http.Request) -> http.Reply:
