@@ -164,11 +164,14 @@ class Server:
             self._lenses.tell(outcome, verdict_words.verdict_line(outcome, error), failed=True)
             return
         finally:
-            self._lenses.tell(outcome, verdict_words.verdict_line(outcome), failed=not came_off)
-            with self._state:
-                del self._threads[tls]
-                self.failures += not came_off
-            self._room.release()
+            # Before the thread is forgotten, which ``run`` waits for; and a full disk takes up no room for ever.
+            try:
+                self._lenses.tell(outcome, verdict_words.verdict_line(outcome), failed=not came_off)
+            finally:
+                with self._state:
+                    del self._threads[tls]
+                    self.failures += not came_off
+                self._room.release()
 
     def _converse(self, tls: sockets.TLSSocket, outcome: Outcome) -> bool:
         """Whether the conversation ended in order; after HTTP a client may leave as it likes: it has what it wants."""
