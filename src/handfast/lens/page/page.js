@@ -608,7 +608,7 @@
 
   const redaction = (told) => {
     if (told.secrets.includes("all")) return el("p", { class: "notice bad" }, t("This page shows secrets: whoever has it can read the connection, and resume its session."));
-    if (told.secrets.length) return el("p", { class: "notice bad" }, t("This page shows secrets: whoever has it can read the connection. Tickets and what resumes a session are hidden; --secrets=all shows them."));
+    if (told.secrets.length) return el("p", { class: "notice bad" }, t("This page shows secrets: it lets its readers read the connection and, with a capture of its tickets, resume the session. Tickets are hidden; --secrets=all shows them."));
     return el("p", { class: "notice" }, t("Secrets, tickets and application data are hidden, so this page can be shared as far as names and certificates may be. --secrets shows them."));
   };
 
