@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handfast.cli import ui
-from handfast.cli.options import setuid
 from handfast.cli.verdict_words import DESCRIBER
 from handfast.errors import bad_option
 from handfast.events import SecretLevel
-from handfast.files import append_private, create_private, errors_for
+from handfast.files import append_private, create_private, errors_for, setuid
 from handfast.io.failure_log import address_text
 from handfast.lens.json_events import JsonEvents
 from handfast.lens.keylog import KeyLog

@@ -21,7 +21,6 @@ from handfast.cli.option_groups import GROUPS, group_of
 from handfast.crypto.groups import ALL_GROUPS
 from handfast.engine import ClientAuth, ServerConfig, automatic_ca_names
 from handfast.errors import HandfastError, bad_option
-from handfast.files import setuid as setuid
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
 from handfast.trust.path.policy import POLICIES

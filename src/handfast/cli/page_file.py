@@ -12,10 +12,9 @@ import click
 from handfast import limits
 from handfast.cli import ui
 from handfast.cli.in_options import in_options
-from handfast.cli.options import setuid
 from handfast.cli.verdict_words import DESCRIBER
 from handfast.errors import ConfigError, bad_option
-from handfast.files import PRIVATE, check_replaceable, errors_for, write_whole
+from handfast.files import PRIVATE, check_replaceable, errors_for, setuid, write_whole
 from handfast.fork import renew_in_children
 from handfast.lens.page.page import MARK, Page
 from handfast.lens.page.story import Story
