@@ -26,7 +26,7 @@ SETS = {
     "intermediate": ("--intermediate", "issuing"),
     "constrained": ("--constrain", "localhost", "--constrain", "127.0.0.0/8", "--destroy-ca-key"),
 }
-STACKS = ("openssl", "python", "go", "node", "jsse", "gnutls", "nss")
+STACKS = ("openssl", "pyopenssl", "python", "go", "node", "jsse", "gnutls", "nss")
 
 
 @pytest.fixture(scope="module", params=SETS)
@@ -52,6 +52,18 @@ def test_openssl_strict(folder: Path, role: str, purpose: str) -> None:
     options = ("-x509_strict", "-auth_level", "2", "-purpose", purpose, "-CAfile", "ca.pem")
     said = said_by("openssl", "verify", *options, "-untrusted", f"{role}.pem", f"{role}.pem", folder=folder)
     assert said == f"{role}.pem: OK\n"
+
+
+@pytest.mark.parametrize("role", ["server", "client"])
+def test_a_newer_openssl_strict(folder: Path, role: str) -> None:
+    """That of ``cryptography``, by pyOpenSSL."""
+    crypto = pytest.importorskip("OpenSSL.crypto")
+    chain = x509.load_pem_x509_certificates((folder / f"{role}.pem").read_bytes())
+    leaf, *others = map(crypto.X509.from_cryptography, chain)
+    store = crypto.X509Store()
+    store.load_locations(str(folder / "ca.pem"))
+    store.set_flags(crypto.X509StoreFlags.X509_STRICT)
+    crypto.X509StoreContext(store, leaf, others).verify_certificate()
 
 
 def test_the_strict_rules_of_python(folder: Path) -> None:
@@ -111,6 +123,8 @@ def pairs() -> Iterator[tuple[str, str]]:
     for stack in STACKS:
         yield stack, "openssl"
         yield "python", stack
+    yield "pyopenssl", "pyopenssl"
+    yield "pyopenssl", "curl"
 
 
 @pytest.mark.parametrize(("server", "client"), [*pairs()])
