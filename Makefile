@@ -87,7 +87,7 @@ scan: $(READY)-scan
 	HANDFAST_SCAN=1 $(RUN) pytest tests/scan
 
 certificate-tools: $(READY)-test
-	HANDFAST_TOOLS=1 $(RUN) pytest tests/lint tests/cli/test_certs_install.py
+	HANDFAST_TOOLS=1 $(RUN) pytest tests/lint tests/key_types tests/cli/test_certs_install.py
 
 # Without the others, or where there are no wheels of them, it measures what there is.
 bench: $(READY)-test

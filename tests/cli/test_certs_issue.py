@@ -307,6 +307,9 @@ def test_pkcs12_and_combined(run: Run, tmp_path: Path) -> None:
     for name in ("client.p12", "client.combined.pem", "client.key"):
         assert stat.S_IMODE((folder / name).stat().st_mode) == 0o600
     assert run("certs", "localhost", "--p12", "--dir", tmp_path / "x").is_error(2, "--p12-password-file")
+    ml_dsa = ("--key-type", "ml-dsa-44", "--dir", tmp_path / "x")
+    assert run("certs", "localhost", *options[:3], *ml_dsa).is_error(2, "PKCS#12", "ML-DSA")
+    assert not (tmp_path / "x").exists()
 
 
 def test_a_ca_whose_key_never_was_on_disk(run: Run, tmp_path: Path) -> None:

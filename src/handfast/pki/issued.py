@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.serialization import pkcs12
 
 from handfast.crypto import new_keys
+from handfast.errors import bad_option
 
 if TYPE_CHECKING:
     from handfast.crypto.signatures import PrivateKey
@@ -53,8 +54,12 @@ class Issued(CertificateChain):
     def pkcs12(self, password: bytes, name: str = "") -> bytes:
         """Chain and key as PKCS#12 (RFC 7292), with AES-256 and a MAC of SHA-256; ``name`` is the friendlyName.
 
-        The root is not in it: this says who one is, and not whom to trust.
+        The root is not in it: this says who one is, and not whom to trust. Raises ConfigError(bad_option) for an ML-DSA
+        key, which ``cryptography`` puts into no PKCS#12.
         """
+        if new_keys.is_ml_dsa(self.key):
+            advice = "take certificate and key as they are (PEM), or another kind of key"
+            raise bad_option("PKCS#12", "the cryptography that is installed writes none with an ML-DSA key", advice)
         leaf, *others = [x509.load_der_x509_certificate(der) for der in self.chain]
         encryption = serialization.BestAvailableEncryption(password)
         return pkcs12.serialize_key_and_certificates(name.encode() or None, self.key, leaf, others or None, encryption)
