@@ -24,9 +24,9 @@ from handfast.wire.extensions import KeyShareClientHello
 from handfast.wire.fields import Kind, fields_of
 from handfast.wire.messages import MESSAGES, ClientHello
 from handfast.wire.messages12 import MESSAGES_12
-from tests import certificates
+from tests import browsers, certificates
 from tests.cli.conftest import https_server
-from tests.interop.test_browsers import browser, versions
+from tests.interop.test_browsers import versions
 from tests.listening import LOCALHOST
 from tests.peers import ClientAuth, Options
 from tests.peers.base import missing, require_peer
@@ -188,7 +188,7 @@ def test_a_connection_is_told_field_by_field_as_tshark_tells_it(
 @versions
 def test_chromium_is_told_field_by_field_as_tshark_tells_it(version: int, tmp_path: Path):
     """A hello with GREASE, a hybrid share and encrypted_client_hello, and what a browser opens besides."""
-    program = browser("chromium")
+    program = browsers.executable("chromium")
     if os.geteuid() != 0:
         missing("capturing needs root")
     keys, capture = tmp_path / "keys.log", tmp_path / "capture.pcapng"

@@ -16,11 +16,12 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import pytest
 
+from tests import browsers
 from tests.interop import columns
 from tests.peers import SERVERS
 from tests.syntax import ROOT
 
-from .browsers import BROWSERS, executable, measured
+from .by_browsers import measured
 from .programs import HANDFAST, MEASURES
 from .sets import KINDS, make_sets
 
@@ -35,7 +36,7 @@ YES, NO = "yes", "no"
 
 def browser_version(name: str) -> str:
     """As the browser says it, without its maker and its distributor."""
-    done = subprocess.run([executable(name), "--version"], capture_output=True, text=True, check=True)
+    done = subprocess.run([browsers.executable(name), "--version"], capture_output=True, text=True, check=True)
     found = re.search(r"(Chromium|Firefox) [\d.]+", done.stdout)
     if found is None:
         raise AssertionError(done.stdout)
@@ -75,7 +76,7 @@ def _cell(versions: list[str]) -> str:
 
 def rows_of(program: str, sets: Sets, folder: Path) -> dict[str, Row]:
     """The program's row in each table that it has one in, by the table's key in `MEASURES`."""
-    if program in BROWSERS:
+    if program in browsers.NAMES:
         found = measured(program, sets, folder)
         return {
             part: {kind: _cell([one for one in VERSIONS if (kind, one) in met]) for kind in KINDS}

@@ -6,19 +6,15 @@ The servers are of the OpenSSL that ``cryptography`` brings; the proof is a requ
 from __future__ import annotations
 
 import contextlib
-import json
 import os
-import shutil
 import socket
 import subprocess
 import threading
 from typing import TYPE_CHECKING
 
-import pytest
-
+from tests import browsers
 from tests.peers import RESPONSE, ClientAuth, Options
-from tests.peers.base import require_peer
-from tests.waiting import LIMIT, TEST_LIMIT
+from tests.waiting import TEST_LIMIT
 
 from .sets import KINDS, PASSWORD
 
@@ -31,15 +27,6 @@ if TYPE_CHECKING:
     from .programs import Sets
 
 VERSIONS = ("1.3", "1.2")
-FIREFOX = {
-    "security.default_personal_cert": "Select Automatically",
-    "network.captive-portal-service.enabled": False,
-    "network.connectivity-service.enabled": False,
-    "datareporting.policy.dataSubmissionEnabled": False,
-    "app.update.enabled": False,
-}
-# Chromium has its policies in one place for all, so these are put there for this process alone.
-CHROMIUM = 'mount --bind "$0" /etc/chromium && exec "$@"'
 
 
 class Servers:
@@ -84,55 +71,14 @@ class Servers:
                 connection.shutdown()
 
 
-def database(directory: Path, sets: Sets) -> None:
-    """An NSS database with the CA and the client's certificate of each kind, as far as NSS takes them."""
-    directory.mkdir(parents=True)
-    place = f"sql:{directory}"
-
-    def do(*command: str, check: bool = False) -> None:
-        words = [require_peer(command[0]), *command[1:]]
-        subprocess.run(words, check=check, capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
-
-    do("certutil", "-N", "-d", place, "--empty-password", check=True)
+def give(name: str, home: Path, sets: Sets) -> None:
+    """A browser the CA and the client's certificate of each kind, as far as NSS takes them."""
+    directory = browsers.database(name, home)
     for kind, one in sets.items():
-        do("certutil", "-A", "-d", place, "-n", kind, "-t", "C,,", "-i", str(one.ca))
+        browsers.tell_database(directory, "certutil", "-A", "-n", kind, "-t", "C,,", "-i", one.ca, check=False)
         if one.bundle.exists():
-            do("pk12util", "-i", str(one.bundle), "-d", place, "-W", PASSWORD, "-K", "")
-
-
-def executable(browser: str) -> str:
-    """The path of its program, or the end of the running test: nothing so large is demanded."""
-    names = {"firefox": ("firefox-esr", "firefox")}.get(browser, (browser,))
-    found = next((path for name in names if (path := shutil.which(name))), None)
-    if found is None:
-        pytest.skip(f"{browser} is not installed")
-    return found
-
-
-def _chromium(home: Path, sets: Sets, page: str) -> list[str]:
-    program = executable("chromium")
-    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
-        pytest.skip("Chromium's policies need a mount namespace, and that needs root")
-    policies = home / "etc" / "policies" / "managed"
-    policies.mkdir(parents=True)
-    choice = json.dumps({"pattern": "https://localhost", "filter": {}})
-    (policies / "choice.json").write_text(json.dumps({"AutoSelectCertificateForUrls": [choice]}))
-    database(home / ".pki" / "nssdb", sets)
-    command = ["unshare", "--mount", "sh", "-c", CHROMIUM, str(home / "etc"), program, "--headless=new", "--no-sandbox"]
-    return [*command, "--disable-gpu", f"--user-data-dir={home}/profile", "--dump-dom", page]
-
-
-def _firefox(home: Path, sets: Sets, page: str) -> list[str]:
-    program = executable("firefox")
-    profile = home / "firefox"
-    database(profile, sets)
-    lines = [f"user_pref({json.dumps(name)}, {json.dumps(value)});\n" for name, value in FIREFOX.items()]
-    (profile / "user.js").write_text("".join(lines))
-    command = [program, "--headless", "--no-remote", "--profile", str(profile), "--screenshot"]
-    return [*command, str(home / "page.png"), page]
-
-
-BROWSERS = {"chromium": _chromium, "firefox": _firefox}
+            words = ("-W", PASSWORD, "-K", "")
+            browsers.tell_database(directory, "pk12util", "-i", one.bundle, *words, check=False)
 
 
 def visited(browser: str, sets: Sets, home: Path, options: dict[tuple[str, str], Options]) -> set[tuple[str, str]]:
@@ -144,7 +90,8 @@ def visited(browser: str, sets: Sets, home: Path, options: dict[tuple[str, str],
             running.enter_context(servers.serving(name, one))
         page = home / "page.html"
         page.write_text("".join(f'<img src="https://localhost:{port}/">\n' for port in servers.ports))
-        command = BROWSERS[browser](home, sets, page.as_uri())
+        give(browser, home, sets)
+        command = browsers.command(browser, home, page.as_uri())
         subprocess.run(command, env={**os.environ, "HOME": str(home)}, capture_output=True, timeout=TEST_LIMIT)
     return servers.met
 
