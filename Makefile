@@ -3,7 +3,7 @@
 # make soak    the whole suite ten times in random order, half of them beside a load: SOAK_RUNS=2 make soak
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make load    many connections, large, slow, cancelled and cut ones, and what they leave behind; some minutes
-# make starttls  `handfast connect` against PostgreSQL, MariaDB, Dovecot, Exim, nginx, Node and Go
+# make starttls  `handfast connect` against PostgreSQL, MariaDB, Dovecot, Exim, OpenLDAP, Prosody, vsftpd and HTTP servers
 # make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
 # make page    the page that --html writes, in Debian's Chromium
 # make screenshots  the pictures of the page in docs/, likewise

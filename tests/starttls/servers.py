@@ -125,9 +125,9 @@ def _messages(server: str) -> list[str]:
 
 
 @contextmanager
-def dovecot(pki: Pki, folder: Path) -> Iterator[tuple[int, int]]:
-    """Dovecot; gives the ports of IMAP and POP3."""
-    server, imap, pop3 = program("dovecot"), free_port(), free_port()
+def dovecot(pki: Pki, folder: Path) -> Iterator[tuple[int, int, int]]:
+    """Dovecot; gives the ports of IMAP, POP3 and LMTP."""
+    server, imap, pop3, lmtp = program("dovecot"), free_port(), free_port(), free_port()
     config = folder / "dovecot.conf"
     me = "root" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
     login = "nobody" if os.geteuid() == 0 else me
@@ -136,7 +136,7 @@ def dovecot(pki: Pki, folder: Path) -> Iterator[tuple[int, int]]:
 base_dir = {folder}/run
 libexec_dir = {libraries}
 log_path = {folder}/log
-protocols = imap pop3
+protocols = imap pop3 lmtp
 ssl = yes
 ssl_cert = <{pki.server_cert}
 ssl_key = <{pki.server_key}
@@ -173,9 +173,14 @@ service pop3-login {{
     port = 0
   }}
 }}
+service lmtp {{
+  inet_listener lmtp {{
+    port = {lmtp}
+  }}
+}}
 """)
-    with serving([server, "-F", "-c", config], imap, pop3):
-        yield imap, pop3
+    with serving([server, "-F", "-c", config], imap, pop3, lmtp):
+        yield imap, pop3, lmtp
 
 
 @contextmanager
@@ -202,6 +207,68 @@ never_users =
     config.chmod(0o644)
     with serving([server, "-bdf", "-C", config, "-oX", f"127.0.0.1.{port}", "-oP", folder / "pid"], port):
         yield port
+
+
+@contextmanager
+def slapd(pki: Pki, folder: Path) -> Iterator[int]:
+    """OpenLDAP, without any entries."""
+    server, port = program("slapd"), free_port()
+    config = folder / "slapd.conf"
+    config.write_text(f"""
+pidfile {folder}/pid
+argsfile {folder}/arguments
+TLSCertificateFile {pki.server_cert}
+TLSCertificateKeyFile {pki.server_key}
+""")
+    with serving([server, "-h", f"ldap://127.0.0.1:{port}", "-f", config, "-d", "0"], port):
+        yield port
+
+
+@contextmanager
+def vsftpd(pki: Pki, folder: Path) -> Iterator[int]:
+    """vsftpd for anonymous users, as root alone may run it."""
+    server, port = program("vsftpd"), free_port()
+    empty = folder / "empty"
+    empty.mkdir()
+    config = folder / "vsftpd.conf"
+    config.write_text(f"""
+listen=YES
+listen_address=127.0.0.1
+listen_port={port}
+background=NO
+anonymous_enable=YES
+secure_chroot_dir={empty}
+anon_root={empty}
+ssl_enable=YES
+allow_anon_ssl=YES
+rsa_cert_file={pki.server_cert}
+rsa_private_key_file={pki.server_key}
+""")
+    with serving([server, config], port):
+        yield port
+
+
+@contextmanager
+def prosody(pki: Pki, folder: Path) -> Iterator[tuple[int, int]]:
+    """Prosody, which will not run as root; gives the ports of clients and of servers."""
+    server, clients, servers = program("prosody"), free_port(), free_port()
+    for name in ("server.pem", "server.key"):
+        shutil.copy(pki.directory / name, folder / name)
+    config = folder / "prosody.cfg.lua"
+    config.write_text(f"""
+pidfile = "{folder}/pid"
+data_path = "{folder}"
+log = "{folder}/log"
+interfaces = {{ "127.0.0.1" }}
+c2s_ports = {{ {clients} }}
+s2s_ports = {{ {servers} }}
+modules_enabled = {{ "tls", "saslauth", "dialback" }}
+ssl = {{ certificate = "{folder}/server.pem", key = "{folder}/server.key" }}
+VirtualHost "localhost"
+""")
+    user = owned_by("prosody", folder)
+    with serving([server, "--config", config, "-F"], clients, servers, cwd="/", **user):
+        yield clients, servers
 
 
 # HTTP

@@ -43,13 +43,17 @@ def test_mariadb(pki: Pki, folder: Path) -> None:
 
 
 def test_dovecot(pki: Pki, folder: Path) -> None:
-    with servers.dovecot(pki, folder) as (imap, pop3):
+    with servers.dovecot(pki, folder) as (imap, pop3, lmtp):
         result = asked(pki, "imap", imap, typed="b CAPABILITY\r\nc LOGOUT\r\n")
         assert "* CAPABILITY IMAP4rev1" in result.out
         assert "* BYE" in result.out
         assert VERIFIED in result.err
         result = asked(pki, "pop3", pop3, typed="CAPA\r\nQUIT\r\n")
-    assert "+OK" in result.out
+        assert "+OK" in result.out
+        assert VERIFIED in result.err
+        result = asked(pki, "lmtp", lmtp, typed="LHLO me\r\nQUIT\r\n")
+    assert "250" in result.out
+    assert "STARTTLS" not in result.out
     assert VERIFIED in result.err
 
 
@@ -59,6 +63,32 @@ def test_exim(pki: Pki, folder: Path) -> None:
     assert "250" in result.out
     assert "STARTTLS" not in result.out
     assert VERIFIED in result.err
+
+
+def test_slapd(pki: Pki, folder: Path) -> None:
+    with servers.slapd(pki, folder) as port:
+        result = asked(pki, "ldap", port)
+    assert "* LDAP: the server is ready for TLS" in result.complaints
+    assert VERIFIED in result.err
+
+
+def test_vsftpd(pki: Pki, folder: Path) -> None:
+    with servers.vsftpd(pki, folder) as port:
+        result = asked(pki, "ftp", port, typed="FEAT\r\nQUIT\r\n")
+    assert "211 End" in result.out
+    assert "221" in result.out
+    assert VERIFIED in result.err
+
+
+def test_prosody(pki: Pki, folder: Path) -> None:
+    """It goes as soon as we say that no more comes, so nothing is said to it."""
+    with servers.prosody(pki, folder) as (clients, others):
+        for protocol, port in (("xmpp", clients), ("xmpp-server", others)):
+            result = asked(pki, protocol, port)
+            assert "* XMPP: the server is ready for TLS" in result.complaints
+            assert VERIFIED in result.err
+        stranger = asked(pki, "xmpp", clients, "--servername", "other.example")
+    assert stranger.is_error(1, "XMPP")
 
 
 @pytest.mark.parametrize("name", servers.HTTP_SERVERS)
