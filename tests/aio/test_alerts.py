@@ -134,6 +134,30 @@ def test_a_server_does_not_reset_its_alert_away(run: Runner) -> None:
     run(main())
 
 
+@pytest.mark.parametrize("streams", [False, True], ids=["protocol", "streams"])
+def test_an_answer_for_those_who_speak_http_without_tls(run: Runner, streams: bool) -> None:
+    answer = b"HTTP/1.1 400 Bad Request\r\n\r\n"
+
+    async def main() -> None:
+        where = "127.0.0.1", 0, server_config()
+        with pytest.raises(TypeError, match="plain_http_answer is bytes"):
+            await aio.create_server(Made(), *where, plain_http_answer="HTTP")  # type: ignore[arg-type]
+        if streams:
+            server = await aio.start_server(lambda _reader, _writer: None, *where, plain_http_answer=answer)
+        else:
+            server = await aio.create_server(Made(), *where, plain_http_answer=answer)
+        async with listening(server) as port:
+            for request, told in ((b"GET / HTTP/1.1\r\n", answer), (b"SSH-2.0-x\r\n", b"")):
+                reader, writer = await asyncio.open_connection("127.0.0.1", port)
+                writer.write(request)
+                writer.write_eof()
+                assert (await reader.read()).startswith(told + b"\x15\x03\x03\x00\x02\x02")
+                writer.close()
+                await writer.wait_closed()
+
+    run(main())
+
+
 def test_a_server_lingers_only_so_long(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "LINGER_TIMEOUT", 0.05)
 

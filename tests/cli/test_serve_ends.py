@@ -12,8 +12,9 @@ from contextlib import contextmanager
 import pytest
 
 from handfast import limits
+from handfast.cli.http import plain_http_answer
 from handfast.cli.lenses import Lenses
-from handfast.cli.server import Server, listener_for, plain_http_answer
+from handfast.cli.server import Server, listener_for
 from handfast.engine import ClientAuth
 from handfast.roles import Role
 from tests.cli.serving import serving

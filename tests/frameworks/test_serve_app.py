@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import socket
 import threading
 from contextlib import contextmanager
 
@@ -59,6 +60,17 @@ def test_an_application_is_told_who_the_client_is(run, pki, tmp_path):
     assert any("sent no certificate" in line for line in said)
     assert {line.split()[0] for line in server.complaints if re.match(r"\d+ \d+ ", line)} == {"1", "2"}
     assert "CLIENT_TRAFFIC_SECRET_0" in keylog.read_text()
+
+
+def test_plain_http_is_answered_with_the_address(pki):
+    with served(pki) as (port, ended), socket.create_connection(("127.0.0.1", port), timeout=LIMIT) as plain:
+        plain.sendall(b"GET /elsewhere HTTP/1.1\r\nHost: other.example\r\n\r\n")
+        plain.shutdown(socket.SHUT_WR)
+        told = b"".join(iter(lambda: plain.recv(1000), b""))
+    assert told.startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert f"ask https://127.0.0.1:{port}/\n".encode() in told
+    assert b"other.example" not in told
+    assert "plain HTTP" in ended[0].err
 
 
 @pytest.mark.needs("websockets")

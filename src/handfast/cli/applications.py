@@ -71,7 +71,7 @@ def run(app: Application, listening: socket.socket, config: ServerConfig, lenses
     watch = _Watch(lenses, listening.getsockname())
     settings = uvicorn.Config(
         _AccessLog(app),
-        http=Protocol(config, observe=watch),
+        http=Protocol(config, observe=watch, plain_http_answer=http.plain_http_answer(listening.getsockname())),
         log_config=None,
         access_log=False,
         interface="asgi3",

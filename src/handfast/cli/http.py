@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 import h11
 
 from handfast import limits
+from handfast.io.failure_log import address_text
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -115,6 +116,15 @@ def reached(listening: Any, client: Any) -> tuple[str, int]:
     if host in ("0.0.0.0", "::"):
         host = "::1" if ":" in client[0] else "127.0.0.1"
     return host, port
+
+
+def plain_http_answer(address: Any) -> bytes:
+    """What a client is told that speaks HTTP to a port of TLS. Its own Host field is not repeated to it."""
+    everywhere = address[0] in ("0.0.0.0", "::")
+    where = f"https:// at port {address[1]}" if everywhere else f"https://{address_text(address)}/"
+    body = f"this port speaks HTTPS, and the request came without TLS: ask {where}\n".encode()
+    head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
+    return head.encode() + b"Connection: close\r\n\r\n" + body
 
 
 def request(stream: Stream, request: Request) -> Iterator[h11.InformationalResponse | h11.Response | bytes]:

@@ -45,7 +45,7 @@ def listener_for(
     idle = None if endless else limits.HTTP_IDLE_TIMEOUT
     with taken(host, port):
         listener = sockets.listen(host, port, config, timeout=idle, observe=server.watch)
-    listener.plain_http_answer = plain_http_answer(listener.address)
+    listener.plain_http_answer = http.plain_http_answer(listener.address)
     return listener
 
 
@@ -56,15 +56,6 @@ def taken(host: str, port: int) -> Iterator[None]:
         yield
     except OSError as error:
         raise bad_option("--listen", f"{host}:{port}: {ui.reason(error)}", "give another address, or port 0") from None
-
-
-def plain_http_answer(address: Any) -> bytes:
-    """What a client is told that speaks HTTP to a port of TLS. Its own Host field is not repeated to it."""
-    everywhere = address[0] in ("0.0.0.0", "::")
-    where = f"https:// at port {address[1]}" if everywhere else f"https://{address_text(address)}/"
-    body = f"this port speaks HTTPS, and the request came without TLS: ask {where}\n".encode()
-    head = f"HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {len(body)}\r\n"
-    return head.encode() + b"Connection: close\r\n\r\n" + body
 
 
 class Server:

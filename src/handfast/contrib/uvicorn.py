@@ -21,7 +21,7 @@ from handfast.errors import bad_option
 from handfast.io.aio.ends import ServerProtocol
 from handfast.io.aio.joining import JoiningTransport
 from handfast.io.aio.setup import Setup, refuse_deferred
-from handfast.io.arguments import check_seconds, observed
+from handfast.io.arguments import check_bytes, check_seconds, observed
 
 if TYPE_CHECKING:
     import ssl
@@ -38,6 +38,7 @@ def Protocol(  # noqa: N802 (stands where uvicorn wants a class)
     shutdown_timeout: float = limits.SHUTDOWN_TIMEOUT,
     on_need: NeedHandler = refuse_deferred,
     observe: ObserverFactory | None = None,
+    plain_http_answer: bytes = b"",
 ) -> type[asyncio.Protocol]:
     """What to give uvicorn as ``http``, and no ``ssl_...`` with it: TLS by handfast's own asyncio transport.
 
@@ -46,7 +47,8 @@ def Protocol(  # noqa: N802 (stands where uvicorn wants a class)
     uvicorn's names for them. The others are as in ``handfast.aio.create_server``.
     """
     check_seconds("shutdown_timeout", shutdown_timeout)
-    return cast("type[asyncio.Protocol]", _Direct(tls, http, shutdown_timeout, on_need, observe))
+    check_bytes("plain_http_answer", plain_http_answer)
+    return cast("type[asyncio.Protocol]", _Direct(tls, http, shutdown_timeout, on_need, observe, plain_http_answer))
 
 
 class _Direct:
@@ -59,12 +61,14 @@ class _Direct:
         shutdown_timeout: float,
         on_need: NeedHandler,
         observe: ObserverFactory | None,
+        plain_http_answer: bytes,
     ) -> None:
         self._tls = tls
         self._http = http
         self._shutdown_timeout = shutdown_timeout
         self._on_need = on_need
         self._observe = observe
+        self._plain_http_answer = plain_http_answer
         self._config: ServerConfig | None = None
         self._setup: Setup | None = None
         self._inside: Callable[..., asyncio.BaseProtocol] | None = None
@@ -88,7 +92,8 @@ class _Direct:
             raise bad_option("application_protocols", reason, advice)
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _Direct, (to_pickle(self._tls), self._http, self._shutdown_timeout, self._on_need, self._observe)
+        given = (self._http, self._shutdown_timeout, self._on_need, self._observe, self._plain_http_answer)
+        return _Direct, (to_pickle(self._tls), *given)
 
     def __call__(
         self, config: Any, server_state: Any, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None
@@ -106,7 +111,8 @@ class _Direct:
 
     def _set_up(self, loop: asyncio.AbstractEventLoop, tls: ServerConfig) -> Setup:
         if self._setup is None or self._setup.loop is not loop:
-            self._setup = Setup(loop, tls.handshake_timeout, self._shutdown_timeout, self._on_need)
+            times = tls.handshake_timeout, self._shutdown_timeout
+            self._setup = Setup(loop, *times, self._on_need, self._plain_http_answer)
         return self._setup
 
     def _connection(self, tls: ServerConfig, app: WithPeer, address: Any) -> ServerConnection:

@@ -24,3 +24,9 @@ def check_seconds(name: str, seconds: float | None) -> None:
     """Raise ValueError, as the socket module does, for a negative number of seconds; None is no limit."""
     if seconds is not None and not seconds >= 0:
         raise ValueError(f"{name} is a number of seconds or None, and not negative: {seconds!r}")
+
+
+def check_bytes(name: str, data: bytes) -> None:
+    """Raise TypeError, as the socket module does, for what is no bytes."""
+    if not isinstance(data, bytes):
+        raise TypeError(f"{name} is bytes, not {type(data).__name__}")

@@ -19,7 +19,7 @@ from handfast.errors import ApiMisuse, ConnectionLost
 from handfast.io.aio.ends import ClientProtocol, ServerProtocol
 from handfast.io.aio.setup import NeedHandler, Setup, refuse_deferred
 from handfast.io.aio.transport import TLSTransport
-from handfast.io.arguments import ObserverFactory, check_seconds, observed
+from handfast.io.arguments import ObserverFactory, check_bytes, check_seconds, observed
 
 if TYPE_CHECKING:
     from handfast.events import Observer, SecretSink
@@ -119,6 +119,7 @@ async def create_server(
     shutdown_timeout: float = limits.SHUTDOWN_TIMEOUT,
     on_need: NeedHandler = refuse_deferred,
     observe: ObserverFactory | None = None,
+    plain_http_answer: bytes = b"",
     sock: socket.socket | None = None,
     family: int = socket.AF_UNSPEC,
     flags: int = socket.AI_PASSIVE,
@@ -133,13 +134,15 @@ async def create_server(
     has one, before its ``connection_made``, and may be answered at once; else it waits for the end of the handshake,
     after which it can be no replay, and is the first that ``data_received`` gets.
 
-    ``observe`` is called with the address of each new peer. From ``sock`` on the arguments are those of the loop's own
-    create_server. Raises OSError if the port is taken.
+    ``observe`` is called with the address of each new peer. ``plain_http_answer`` is the HTTP response for clients that
+    speak HTTP without TLS, who get no more than an alert otherwise. From ``sock`` on the arguments are those of the
+    loop's own create_server. Raises OSError if the port is taken.
     """
     demand(ServerConfig, config)
     check_seconds("shutdown_timeout", shutdown_timeout)
+    check_bytes("plain_http_answer", plain_http_answer)
     loop = asyncio.get_running_loop()
-    setup = Setup(loop, config.handshake_timeout, shutdown_timeout, on_need)
+    setup = Setup(loop, config.handshake_timeout, shutdown_timeout, on_need, plain_http_answer)
 
     def make(address: Any) -> ServerConnection:
         if observe is None:
@@ -216,6 +219,7 @@ async def start_server(
     shutdown_timeout: float = limits.SHUTDOWN_TIMEOUT,
     on_need: NeedHandler = refuse_deferred,
     observe: ObserverFactory | None = None,
+    plain_http_answer: bytes = b"",
     sock: socket.socket | None = None,
     family: int = socket.AF_UNSPEC,
     flags: int = socket.AI_PASSIVE,
@@ -239,6 +243,7 @@ async def start_server(
         shutdown_timeout=shutdown_timeout,
         on_need=on_need,
         observe=observe,
+        plain_http_answer=plain_http_answer,
         sock=sock,
         family=family,
         flags=flags,

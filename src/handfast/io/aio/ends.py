@@ -14,6 +14,7 @@ from handfast.io.failure_log import log_failure
 
 if TYPE_CHECKING:
     from handfast.engine import Connection
+    from handfast.errors import HandfastError
 
 
 class ClientProtocol(TLSProtocol):
@@ -85,6 +86,11 @@ class ServerProtocol(TLSProtocol):
     """A server's end. A handshake that fails is logged, and the user's protocol never hears of it."""
 
     __slots__ = ()
+
+    def _fail(self, error: HandfastError) -> None:
+        if error.code == "http_request" and self._stage is Stage.HANDSHAKE:
+            self.tcp.write(self._setup.plain_http_answer)
+        super()._fail(error)
 
     def _refused(self, error: Exception | None) -> None:
         if error is not None and not hasattr(self, "connection"):

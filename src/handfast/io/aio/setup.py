@@ -43,12 +43,16 @@ class Stage(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """What the connections of one server, or one call, share. Times are seconds."""
+    """What the connections of one server, or one call, share. Times are seconds.
+
+    ``plain_http_answer`` is the HTTP response to a client that speaks HTTP without TLS; without one it gets an alert.
+    """
 
     loop: asyncio.AbstractEventLoop
     handshake_timeout: float
     shutdown_timeout: float
     on_need: NeedHandler
+    plain_http_answer: bytes = b""
 
 
 class ReceiveBuffer(threading.local):
