@@ -154,6 +154,56 @@ def test_with_p11_kit_alone_its_program_is_used(run: Run, pki: Pki, monkeypatch:
     assert f"trust anchor --remove {pki.ca}" in run("certs", "uninstall", pki.ca).out
 
 
+# p11-kit heeds no configuration of root's home folder, so the test's own is put in the place of the system's for this
+# process alone; so is what other systems do after a change, which is not there on Debian.
+TRUST = """#!/bin/sh
+exec unshare --mount sh -c 'mount --bind {modules} /usr/share/p11-kit/modules &&
+  mount --bind {hooks} /usr/libexec/p11-kit && exec {trust} "$@"' trust "$@"
+"""
+
+
+@pytest.fixture
+def p11_kit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A store of p11-kit's alone, as Fedora and Arch have it; the folder of what is in it."""
+    trust = require_peer("trust")
+    if subprocess.run(["unshare", "--mount", "true"], capture_output=True).returncode:
+        pytest.skip("a store of its own needs a mount namespace, and that needs root")
+    store, modules, hooks, programs = (tmp_path / name for name in ("store", "modules", "hooks", "programs"))
+    for folder in (store, modules, hooks, programs):
+        folder.mkdir()
+    module = f"module: p11-kit-trust.so\ntrust-policy: yes\nx-init-reserved: paths='{store}'\n"
+    (modules / "p11-kit-trust.module").write_text(module)
+    scripts = {
+        hooks / "trust-extract-compat": "#!/bin/sh\n",
+        programs / "trust": TRUST.format(modules=modules, hooks=hooks, trust=trust),
+    }
+    for path, script in scripts.items():
+        path.write_text(script)
+        path.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    found = trust_stores.tool
+    monkeypatch.setattr(trust_stores, "tool", lambda name: None if name == "update-ca-certificates" else found(name))
+    return store
+
+
+def test_the_store_of_p11_kit(run: Run, pki: Pki, p11_kit: Path) -> None:
+    assert run("certs", "uninstall", pki.ca, "--system").out.startswith("is not in the system's store")
+    assert run("certs", "install", pki.ca, "--system").out.startswith("installed in the system's store")
+    assert len(list(p11_kit.iterdir())) == 1
+    assert run("certs", "install", pki.ca, "--system").out.startswith("is already in the system's store")
+    assert run("certs", "uninstall", pki.ca, "--system").out.startswith("removed from the system's store")
+    assert list(p11_kit.iterdir()) == []
+
+
+def test_a_store_of_p11_kit_that_cannot_be_written_is_told(run: Run, pki: Pki, p11_kit: Path) -> None:
+    p11_kit.rmdir()
+    p11_kit.write_bytes(certificates.other_ca().certificate_pem)
+    result = run("certs", "install", pki.ca, "--system")
+    assert result.status == 1
+    assert "no configured writable location" in result.err
+    assert f"trust anchor --store {pki.ca}" in result.out
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

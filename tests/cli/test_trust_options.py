@@ -58,6 +58,7 @@ def test_trust_on_first_use(run, pki, tmp_path):
     ("arguments", "words"),
     [
         (("--pin", "sha256//short"), ("pin", "44 characters")),
+        (("--cacert", "pkcs11:token=roots"), ("--cacert", "PKCS#11 URI", "trust extract")),
         (("--trust-on-first-use", "known", "-k"), ("-k", "leave one")),
         (("--trust-on-first-use", "known", "--cacert", "ca.pem"), ("--cacert", "leave one")),
     ],

@@ -142,7 +142,7 @@ def _do(store: trust_stores.Store, ca: Ca, *, undo: bool) -> int:
         ui.warn(f"{store.tool} is not installed (Debian: {store.package}); the commands are")
         _print_commands(store, undo=undo)
         return ui.FAILED
-    if store.tells and store.holds() is not undo:
+    if store.holds() is not undo:
         click.echo(f"{'is not' if undo else 'is already'} in {store.name}: {ca.subject}")
         return 0
     for command in store.uninstall if undo else store.install:
@@ -151,7 +151,7 @@ def _do(store: trust_stores.Store, ca: Ca, *, undo: bool) -> int:
             ui.note("it may take root's rights; the commands are")
             _print_commands(store, undo=undo)
             return ui.FAILED
-    if store.tells and store.holds() is undo:
+    if store.holds() is undo:
         ui.warn(f"{store.name} {'still holds it' if undo else 'does not hold it'}, though no command failed")
         return ui.FAILED
     click.echo(f"{'removed from' if undo else 'installed in'} {store.name}: {ca.subject}")

@@ -276,7 +276,14 @@ def roots(cacert: Path | None) -> Roots:
     """What --cacert names, or else the environment or the system. Raises ConfigError."""
     from handfast.trust.roots import Roots
 
-    return Roots.default() if cacert is None else Roots.from_path(cacert)
+    if cacert is None:
+        return Roots.default()
+    if str(cacert)[:7].lower() == "pkcs11:":
+        advice = (
+            "write p11-kit's to one: trust extract --format=pem-bundle --filter=ca-anchors --purpose=server-auth FILE"
+        )
+        raise bad_option("--cacert", "CAs are read from a file or directory, and this is a PKCS#11 URI", advice)
+    return Roots.from_path(cacert)
 
 
 def server_verification(

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
@@ -48,7 +49,7 @@ _JAVA_PASSWORD = "changeit"
 class Store:
     """One store. ``install`` and ``uninstall`` are commands in their order; ``holds`` says whether the CA is in it.
 
-    ``package`` is what Debian calls the package of the tool. ``tells``: ``holds`` knows.
+    ``package`` is what Debian calls the package of the tool.
     """
 
     name: str
@@ -57,7 +58,6 @@ class Store:
     install: tuple[Command, ...]
     uninstall: tuple[Command, ...]
     holds: Callable[[], bool]
-    tells: bool = True
 
     @property
     def is_usable(self) -> bool:
@@ -102,9 +102,7 @@ def system_store(path: Path, certificate: bytes, root: Path | None) -> Store:
             package="p11-kit",
             install=(("trust", "anchor", "--store", str(path)),),
             uninstall=(("trust", "anchor", "--remove", str(path)),),
-            # It says what it holds in no form that is stable.
-            holds=lambda: False,
-            tells=False,
+            holds=lambda: _is_anchor(certificate),
         )
     # update-ca-certificates changes its folder.
     base = Path("/") if root is None else root.absolute()
@@ -123,7 +121,17 @@ def system_store(path: Path, certificate: bytes, root: Path | None) -> Store:
 
 
 def _is_in_bundle(certificate: bytes, bundle: Path) -> bool:
-    return bundle.is_file() and certificate in loading.certificates(bundle.read_bytes(), str(bundle))
+    """A bundle of no certificates at all is empty."""
+    data = bundle.read_bytes() if bundle.is_file() else b""
+    return bool(data) and certificate in loading.certificates(data, str(bundle))
+
+
+def _is_anchor(certificate: bytes) -> bool:
+    """Whether p11-kit gives it to those who ask for the CAs of servers; it writes them to files alone."""
+    with tempfile.TemporaryDirectory(prefix="handfast-") as folder:
+        bundle = Path(folder) / "anchors.pem"
+        asked = ("--format=pem-bundle", "--filter=ca-anchors", "--purpose=server-auth")
+        return _succeeds(("trust", "extract", *asked, str(bundle)))() and _is_in_bundle(certificate, bundle)
 
 
 def nss_store(path: Path, certificate: bytes, directory: Path, password_file: Path | None = None) -> Store:
