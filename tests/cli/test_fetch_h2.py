@@ -73,6 +73,9 @@ def test_h2_is_spoken_where_the_server_chooses_it(run, pki):
         b"user-agent": b"handfast", b"accept": b"*/*", b"x-own": b"1",
     } or dict(server.headers)[":path"] == "/a?b"  # fmt: skip
     assert "> GET /a?b HTTP/2" in result.complaints
+    assert f"> Host: localhost:{port}" in result.complaints
+    # HTTP/2 has no such field, so it was not sent.
+    assert not any(line.startswith("> Connection") for line in result.complaints)
     assert "< HTTP/2 200" in result.complaints
     assert "the server answered" in result.complaints[-1] or "ALPN h2" in result.complaints[-1]
 

@@ -125,6 +125,7 @@ def test_a_body_up_to_the_limit_is_answered_and_one_above_is_not():
 
 def test_a_malformed_request_is_answered_400():
     assert serve(b"GET / HTTP/1.1\r\nbroken\r\n\r\n").startswith(b"HTTP/1.1 400 Bad Request\r\n")
+    assert serve(b"hello\n").endswith(b"\r\n\r\nthis is no whole HTTP request: peer unexpectedly closed connection\n")
 
 
 def test_a_client_that_says_nothing_gets_nothing():

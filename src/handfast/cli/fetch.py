@@ -63,7 +63,8 @@ def fetch(
     head: Head | None = None
     begins = b""
     version = "2" if protocol == fetch_h2.ALPN else "1.1"
-    verbose.sent([f"{request.method} {request.target} HTTP/{version}", *map(": ".join, request.headers)])
+    fields = request.headers if version == "1.1" else fetch_h2.fields(request)
+    verbose.sent([f"{request.method} {request.target} HTTP/{version}", *map(": ".join, fields)])
     try:
         for part in _exchange(stream, request, version):
             if isinstance(part, bytes):

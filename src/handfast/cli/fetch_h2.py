@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 ALPN = "h2"
 _CHUNK = 64 * 1024
 # What HTTP/2 has no use for. RFC 9113 8.2.2.
-_OF_HTTP_1 = frozenset({"host", "connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
+_OF_HTTP_1 = frozenset({"connection", "keep-alive", "proxy-connection", "transfer-encoding", "upgrade"})
 
 
 def available() -> bool:
     """Whether h2 is installed."""
     return find_spec("h2") is not None
+
+
+def fields(request: Request) -> list[tuple[str, str]]:
+    """The header fields of a request that HTTP/2 has too; Host is sent as :authority."""
+    return [(name, value) for name, value in request.headers if name.lower() not in _OF_HTTP_1]
 
 
 def request(stream: Stream, request: Request) -> Iterator[Head | bytes]:
@@ -117,7 +122,7 @@ def _connection() -> H2Connection:
 def _headers(request: Request) -> list[tuple[str, str]]:
     named = next((value for name, value in request.headers if name.lower() == "host"), "")
     pseudo = [(":method", request.method), (":scheme", "https"), (":authority", named), (":path", request.target)]
-    rest = [(name.lower(), value) for name, value in request.headers if name.lower() not in _OF_HTTP_1]
+    rest = [(name.lower(), value) for name, value in fields(request) if name.lower() != "host"]
     return [*(one for one in pseudo if one[1]), *rest]
 
 

@@ -195,7 +195,7 @@ def serve(
             method, target = request.method, request.target
             reply = answer(request) if len(request.body) <= limits.HTTP_BODY else too_large()
         except h11.RemoteProtocolError as error:
-            reply = Reply(error.error_status_hint, f"{error}\n".encode())
+            reply = Reply(error.error_status_hint, f"this is no whole HTTP request: {error}\n".encode())
         if log is not None:
             log(method or "-", target, reply.status)
         try:
