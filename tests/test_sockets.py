@@ -24,6 +24,8 @@ from tests.waiting import LIMIT, OUR_LIMIT, TEST_LIMIT, until
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handfast.events import Observer, SecretSink
+
 FEW_BYTES = 16 * 1024
 GREETING = b"hello"
 NAMES = tuple(f"{number}.a-name-that-takes-some-room.example.com" for number in range(200))
@@ -302,6 +304,19 @@ def test_a_receive_that_is_bounded_as_a_whole() -> None:
         assert client.recv_within(LIMIT) == b""
         with pytest.raises(ValueError, match="seconds"):
             client.recv_within(-1)
+
+
+def test_a_connection_that_cannot_be_watched_is_closed() -> None:
+    def observe(_address: object) -> tuple[list[Observer], list[SecretSink]]:
+        raise OSError("no room for the trace")
+
+    listener = sockets.listen("127.0.0.1", 0, server_config(), observe=observe)
+    with listener, socket.create_connection(listener.address, timeout=LIMIT) as plain:
+        # What is raised knows the frame in which the connection was, and must not be what keeps it open.
+        with pytest.raises(OSError, match="no room") as raised:
+            listener.accept()
+        assert plain.recv(1) == b""
+        assert raised.tb is not None
 
 
 def test_an_answer_for_those_who_speak_http_without_tls() -> None:

@@ -21,10 +21,10 @@ class Found(NamedTuple):
 
 def instead_of_certificate(data: bytes, path: str) -> Found:
     """What ``data``, the contents of ``path``, is where a certificate was wanted."""
-    general = _in_no_known_form(data, path)
-    if general is not None:
-        return general
-    labels = _labels(data)
+    return _in_no_known_form(data, path) or _no_certificate(_labels(data), path)
+
+
+def _no_certificate(labels: list[str], path: str) -> Found:
     if any(label.endswith("CERTIFICATE REQUEST") for label in labels):
         return Found(
             "it is a certificate request, which no CA has signed",
@@ -42,10 +42,10 @@ def instead_of_certificate(data: bytes, path: str) -> Found:
 
 def instead_of_key(data: bytes, path: str) -> Found:
     """What ``data``, the contents of ``path``, is where a private key was wanted."""
-    general = _in_no_known_form(data, path)
-    if general is not None:
-        return general
-    labels = _labels(data)
+    return _in_no_known_form(data, path) or _no_key(_labels(data))
+
+
+def _no_key(labels: list[str]) -> Found:
     if any(label.endswith("CERTIFICATE REQUEST") for label in labels):
         return Found("it is a certificate request", "give the key that the request was made with, as the key")
     if any(label.endswith("CERTIFICATE") for label in labels):
@@ -56,21 +56,22 @@ def instead_of_key(data: bytes, path: str) -> Found:
 
 def instead_of_crl(data: bytes, path: str) -> Found:
     """What ``data``, the contents of ``path``, is where a revocation list was wanted."""
-    general = _in_no_known_form(data, path)
-    if general is not None:
-        return general
-    if any(label.endswith("CERTIFICATE") for label in _labels(data)):
+    return _in_no_known_form(data, path) or _no_crl(_labels(data))
+
+
+def _no_crl(labels: list[str]) -> Found:
+    if any(label.endswith("CERTIFICATE") for label in labels):
         return Found("it is a certificate", "a CA's certificate goes to Roots")
     advice = f"{_PEM_ADVICE.format(wanted='a list', label='X509 CRL')}; a list in DER will do too"
-    return _other([label for label in _labels(data) if label != "X509 CRL"], Found("it is of no known form", advice))
+    return _other([label for label in labels if label != "X509 CRL"], Found("it is of no known form", advice))
 
 
 def instead_of_request(data: bytes, path: str) -> Found:
     """What ``data``, the contents of ``path``, is where a certificate request was wanted."""
-    general = _in_no_known_form(data, path)
-    if general is not None:
-        return general
-    labels = _labels(data)
+    return _in_no_known_form(data, path) or _no_request(_labels(data))
+
+
+def _no_request(labels: list[str]) -> Found:
     if any(label.endswith("PRIVATE KEY") for label in labels):
         return Found("it is a private key", "give the request that was made with it; the key stays where it is")
     if any(label.endswith("CERTIFICATE") for label in labels):

@@ -327,6 +327,10 @@ def test_what_is_no_request_is_in_the_access_log_too():
     assert told == [("-", "-", 400)]
 
 
+def test_without_a_certificate_it_says_how_to_get_one(run):
+    assert run("serve").is_error(2, "needs a certificate and its key", "--cert and --key", "handfast certs")
+
+
 def test_a_protocol_that_is_not_spoken_is_not_offered(run, pki):
     assert run("serve", *pki.server, "--alpn", "spdy/3", "--listen", "x").is_error(2, "--listen")
     assert run("serve", *pki.server, "--alpn", "spdy/3").is_error(2, "--alpn", "http/1.1 only, not spdy/3")

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography import x509
 
+from handfast import limits
 from handfast.engine import ClientAuth
 from handfast.errors import ConfigError, ConnectionLost
 from handfast.events import HandshakeComplete
@@ -162,6 +165,16 @@ def test_a_verdict_is_one_printable_line():
     for said in verdicts(client_config(evil), server_config(ClientAuth.REQUEST)):
         assert said.isprintable()
         assert "eve\\x1b[2J\\x0ahandfast" in said
+
+
+def test_a_name_is_shown_only_as_far_as_a_sentence_goes():
+    """A certificate of 60 KiB may be one name."""
+    names = [x509.NameAttribute(x509.NameOID.ORGANIZATIONAL_UNIT_NAME, f"{number} {'W' * 60}") for number in range(500)]
+    template = certificates.ca().client_template("alice")
+    long = certificates.ca().issue(replace(template, subject=x509.Name(names)))
+    for said in verdicts(client_config(long), server_config(ClientAuth.REQUEST)):
+        assert "OU=499 W" in said
+        assert len(said) < 4 * limits.MAX_PEER_TEXT
 
 
 # TLS 1.2, where the server's Finished comes last and is an answer

@@ -28,7 +28,7 @@ PHRASES = (
     ("give the certificate first and the key second", "swap --cert and --key"),
     ("give its password", "give --key-password-file"),
     ("give the PIN as pin,", "give --key-password-file,"),
-    ("give credentials", "give --cert and --key"),
+    ("give credentials", "give --cert and --key; handfast certs NAME makes them"),
     ("Wireshark and handfast.lens.pcapng write", "Wireshark and --pcapng write"),
     ("the key's own file as the key", "the key's own file with --key"),
     ("was made with, as the key", "was made with, with --key"),

@@ -67,6 +67,8 @@ class Server:
 
     _room: threading.BoundedSemaphore
     _state: threading.Lock
+    # Of the connection that was accepted last.
+    _accepted: Outcome
 
     def __init__(
         self,
@@ -89,7 +91,6 @@ class Server:
         renew_in_children(
             self, _room=partial(threading.BoundedSemaphore, limits.SERVE_CONNECTIONS), _state=threading.Lock
         )
-        self._outcomes: list[Outcome] = []
         self._listening: Any = None
         self._threads: dict[sockets.TLSSocket, threading.Thread] = {}
         self.failures = 0
@@ -99,7 +100,7 @@ class Server:
         """The lenses of the connection that is being accepted."""
         outcome, observers, sinks = self._lenses.watch()
         self._lenses.record(address, http.reached(self._listening, address), observers, sinks)
-        self._outcomes.append(outcome)
+        self._accepted = outcome
         return observers, sinks
 
     def run(self, listener: sockets.Listener, most: int | None = None) -> None:
@@ -119,7 +120,7 @@ class Server:
                 time.sleep(_ACCEPT_PAUSE)
                 continue
             accepted += 1
-            thread = threading.Thread(target=self._handle, args=(tls, self._outcomes.pop()), daemon=True)
+            thread = threading.Thread(target=self._handle, args=(tls, self._accepted), daemon=True)
             with self._state:
                 self._threads[tls] = thread
             thread.start()

@@ -140,8 +140,12 @@ class Listener:
         Raises OSError when the listener is closed.
         """
         sock, address = self._sock.accept()
-        connection = ServerConnection(self.config, **observed(self._observe, address, (), ()))
-        tls = TLSSocket(sock, connection, timeout=self._timeout, on_need=self._on_need)
+        try:
+            connection = ServerConnection(self.config, **observed(self._observe, address, (), ()))
+            tls = TLSSocket(sock, connection, timeout=self._timeout, on_need=self._on_need)
+        except BaseException:
+            sock.close()
+            raise
         tls.plain_http_answer = self.plain_http_answer
         return tls
 

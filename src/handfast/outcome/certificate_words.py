@@ -1,8 +1,13 @@
-"""Certificates and names in words: what a lens says of them unless it is given other words."""
+"""Certificates and names in words: what a lens says of them unless it is given other words.
+
+A peer's name may have as many characters as its certificate has bytes, and a sentence shows ``MAX_PEER_TEXT`` of them.
+"""
 
 from __future__ import annotations
 
+from handfast.limits import MAX_PEER_TEXT
 from handfast.outcome.describer import Describer
+from handfast.text import escape
 from handfast.x509.describe import describe
 from handfast.x509.distinguished_names import rfc4514
 
@@ -10,7 +15,13 @@ from handfast.x509.distinguished_names import rfc4514
 def identity(certificate: bytes) -> str:
     """ "CN=alice (issuer CN=Some CA)"."""
     described = describe(certificate)
-    return f"{described.subject or 'an empty name'} (issuer {described.issuer or 'an empty name'})"
+    subject, issuer = (escape(name, MAX_PEER_TEXT) or "an empty name" for name in (described.subject, described.issuer))
+    return f"{subject} (issuer {issuer})"
+
+
+def name(encoded: bytes) -> str:
+    """A distinguished name in DER, as RFC 4514 writes it."""
+    return escape(rfc4514(encoded), MAX_PEER_TEXT)
 
 
 def certificate_lines(certificate: bytes) -> list[str]:
@@ -32,4 +43,4 @@ def certificate_lines(certificate: bytes) -> list[str]:
     return [f"{name}: {value}" for name, value in facts.items() if value]
 
 
-DESCRIBER = Describer(identity, certificate_lines, rfc4514)
+DESCRIBER = Describer(identity, certificate_lines, name)
