@@ -274,16 +274,10 @@ def _ask_password(name: str) -> str | None:
 
 def roots(cacert: Path | None) -> Roots:
     """What --cacert names, or else the environment or the system. Raises ConfigError."""
+    from handfast.cli.trust_stores import checked_file
     from handfast.trust.roots import Roots
 
-    if cacert is None:
-        return Roots.default()
-    if str(cacert)[:7].lower() == "pkcs11:":
-        advice = (
-            "write p11-kit's to one: trust extract --format=pem-bundle --filter=ca-anchors --purpose=server-auth FILE"
-        )
-        raise bad_option("--cacert", "CAs are read from a file or directory, and this is a PKCS#11 URI", advice)
-    return Roots.from_path(cacert)
+    return Roots.default() if cacert is None else Roots.from_path(checked_file(cacert))
 
 
 def server_verification(

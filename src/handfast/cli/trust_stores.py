@@ -196,3 +196,11 @@ def checked_keystore(keystore: Path) -> Path:
     if keystore.is_file():
         return keystore
     raise bad_option("--java", f"{keystore} is no file", "give a keystore that is there")
+
+
+def checked_file(roots: Path) -> Path:
+    """``roots`` if it is no PKCS#11 URI, as GnuTLS takes them for CAs; ConfigError bad_option otherwise."""
+    if str(roots)[:7].lower() != "pkcs11:":
+        return roots
+    advice = "write p11-kit's to one: trust extract --format=pem-bundle --filter=ca-anchors --purpose=server-auth FILE"
+    raise bad_option("--cacert", "CAs are read from a file or directory, and this is a PKCS#11 URI", advice)
