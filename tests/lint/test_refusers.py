@@ -23,6 +23,7 @@ import pytest
 
 from handfast.lint.rule_table import (
     CHROMIUM,
+    FIREFOX,
     GNUTLS,
     GO,
     HANDFAST,
@@ -37,6 +38,7 @@ from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from handfast.x509.purpose import Purpose
+from tests import browsers
 from tests.certificates import require_peer
 from tests.peers import golang, node
 from tests.waiting import LIMIT, TEST_LIMIT
@@ -109,21 +111,23 @@ def test_gnutls(code: str, tmp_path: Path) -> None:
 
 @dataclass(frozen=True)
 class Servers:
-    """A server for each certificate; ``lines`` are "NAME PORT HOST"."""
+    """A server for each certificate; ``lines`` are "NAME PORT HOST", ``met`` the names of those asked for something."""
 
     roots: Path
     lines: Path
+    met: set[str]
 
     @property
     def entries(self) -> list[tuple[str, str, str]]:
         return [tuple(line.split()) for line in self.lines.read_text().splitlines()]  # type: ignore[misc]
 
 
-def serve(context: ssl.SSLContext, listener: socket.socket) -> None:
+def serve(context: ssl.SSLContext, listener: socket.socket, name: str, met: set[str]) -> None:
     def answer(connection: socket.socket) -> None:
         connection.settimeout(LIMIT)
         with contextlib.suppress(OSError), context.wrap_socket(connection, server_side=True) as tls:
-            tls.recv(4096)
+            if tls.recv(4096):
+                met.add(name)
             tls.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello")
 
     with contextlib.suppress(OSError):
@@ -137,6 +141,7 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     folder = tmp_path_factory.mktemp("servers")
     cases: dict[str, Broken] = {code: BROKEN[code]() for code in SENT} | {"healthy": HEALTHY["a server's"]()}
     listeners, lines, roots = [], [], b""
+    met: set[str] = set()
     for name, broken in cases.items():
         (folder / "chain").write_bytes(pem(*broken.sent))
         (folder / "key").write_bytes(key_pem(broken.key))
@@ -149,14 +154,14 @@ def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
             continue
         listener = socket.create_server(("127.0.0.1", 0))
         listeners.append(listener)
-        threading.Thread(target=serve, args=(context, listener), daemon=True).start()
+        threading.Thread(target=serve, args=(context, listener, name, met), daemon=True).start()
         lines.append(f"{name} {listener.getsockname()[1]} {broken.host}\n")
         if name not in ("same_name_other_key", "self_signed_leaf"):
             roots += pem(broken.trusted)
     roots += pem(cases["self_signed_leaf"].trusted)
     (folder / "roots.pem").write_bytes(roots)
     (folder / "lines").write_text("".join(lines))
-    yield Servers(folder / "roots.pem", folder / "lines")
+    yield Servers(folder / "roots.pem", folder / "lines", met)
     for listener in listeners:
         listener.close()
 
@@ -229,6 +234,22 @@ def by_chromium(servers: Servers, folder: Path) -> dict[str, str]:
     return {name: visit(port, host) for name, port, host in servers.entries}
 
 
+def by_firefox(servers: Servers, folder: Path) -> dict[str, str]:
+    """A page with a picture from each server: it is shown only the sites that it trusts."""
+    browsers.executable("firefox")
+    database = browsers.database("firefox", folder)
+    for number, root in enumerate(re.findall(r"(?s)-----BEGIN.*?END CERTIFICATE-----\n", servers.roots.read_text())):
+        (folder / "root").write_text(root)
+        trusted = ("-A", "-n", str(number), "-t", "CT,C,C", "-i", folder / "root")
+        browsers.tell_database(database, "certutil", *trusted, check=False)
+    page = folder / "page.html"
+    page.write_text("".join(f'<img src="https://{host}:{port}/">\n' for _, port, host in servers.entries))
+    servers.met.clear()
+    command, environment = browsers.command("firefox", folder, page.as_uri()), {**os.environ, "HOME": str(folder)}
+    subprocess.run(command, env=environment, capture_output=True, timeout=TEST_LIMIT)
+    return {name: "ok" if name in servers.met else "refused" for name, _, _ in servers.entries}
+
+
 PEERS: dict[str, tuple[str, Callable[[Servers, Path], dict[str, str]]]] = {
     "curl": (OPENSSL, by_curl),
     "python": (PYTHON, by_python),
@@ -237,6 +258,7 @@ PEERS: dict[str, tuple[str, Callable[[Servers, Path], dict[str, str]]]] = {
     "node": (NODE, by_node),
     "gnutls": (GNUTLS, by_gnutls),
     "chromium": (CHROMIUM, by_chromium),
+    "firefox": (FIREFOX, by_firefox),
 }
 
 

@@ -2,9 +2,9 @@
 
 Who refuses was measured in November 2026: each program, with its defaults and the right root, met a server with such a
 certificate. The programs were OpenSSL 3.0 (by curl and Python 3.11), Python 3.13, Go 1.27, Java 17 and 25, Node 24,
-GnuTLS 3.7 and Chromium 156; older ones take more: Go 1.19 the name * and critical key identifiers, Node 20 weak keys.
-``make certificate-tools`` measures it again. Rows whose ``source`` is "documented" are from the vendor's own pages. A
-rule that none refuses for is a remark.
+GnuTLS 3.7, Chromium 156 and Firefox 153; older ones take more: Go 1.19 the name * and critical key identifiers, Node 20
+weak keys. ``make certificate-tools`` measures it again. Rows whose ``source`` is "documented" are from the vendor's own
+pages. A rule that none refuses for is a remark.
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 HANDFAST, OPENSSL, PYTHON, PYTHON_313 = "handfast", "openssl", "python", "python-3.13"
-GO, JAVA, NODE, GNUTLS, CHROMIUM, APPLE = "go", "java", "node", "gnutls", "chromium", "apple"
+GO, JAVA, NODE, GNUTLS = "go", "java", "node", "gnutls"
+CHROMIUM, FIREFOX, APPLE = "chromium", "firefox", "apple"
 
 REFUSERS = {
     HANDFAST: "handfast",
@@ -24,11 +25,12 @@ REFUSERS = {
     NODE: "Node",
     GNUTLS: "GnuTLS",
     CHROMIUM: "Chromium",
+    FIREFOX: "Firefox",
     APPLE: "Apple's systems",
 }
 """Who refuses: the identifier, and what it is called. Python 3.13 and newer are held to X509_V_FLAG_X509_STRICT."""
 
-EVERYONE = (HANDFAST, OPENSSL, PYTHON, GO, JAVA, NODE, GNUTLS, CHROMIUM)
+EVERYONE = (HANDFAST, OPENSSL, PYTHON, GO, JAVA, NODE, GNUTLS, CHROMIUM, FIREFOX)
 
 
 class Rule(NamedTuple):
@@ -49,7 +51,7 @@ RULES: dict[str, Rule] = {
     "expired": Rule("it has expired", EVERYONE, "renew it; or set the clock, if the time here is wrong"),
     "expired_root": Rule(
         "it is a root, and has expired",
-        (HANDFAST, OPENSSL, PYTHON, GO, NODE, GNUTLS, CHROMIUM),
+        (HANDFAST, OPENSSL, PYTHON, GO, NODE, GNUTLS, CHROMIUM, FIREFOX),
         "make the CA anew, and have what it issued issued anew",
     ),
     "not_yet_valid": Rule("it is not valid yet", EVERYONE, "set the clock right on the machine that is wrong, or wait"),
@@ -63,12 +65,12 @@ RULES: dict[str, Rule] = {
     "no_names": Rule("a server's certificate names no host at all", EVERYONE, f"{_REISSUE}the host in subjectAltName"),
     "no_subject_alternative_name": Rule(
         "the host is in the common name only",
-        (HANDFAST, GO, CHROMIUM),
+        (HANDFAST, GO, CHROMIUM, FIREFOX),
         f"{_REISSUE}the host in subjectAltName; requests and other users of urllib3 refuse it too",
     ),
     "no_host_in_subject_alternative_name": Rule(
         "subjectAltName holds neither a DNS name nor an address",
-        (HANDFAST, GO, CHROMIUM),
+        (HANDFAST, GO, CHROMIUM, FIREFOX),
         f"{_REISSUE}the host in subjectAltName; requests and other users of urllib3 refuse it too",
     ),
     "address_as_dns_name": Rule(
@@ -85,12 +87,14 @@ RULES: dict[str, Rule] = {
     # Keys and signatures
     "weak_key": Rule("an RSA key of less than 2048 bits", (HANDFAST, OPENSSL, PYTHON, NODE), _NEW_KEY),
     "unsupported_key": Rule("a key of a kind or curve that TLS does not use", EVERYONE, _NEW_KEY),
-    "ed25519_key": Rule("an Ed25519 key, which browsers do not take", (CHROMIUM,), "use ECDSA P-256 for browsers"),
-    "ed448_key": Rule("an Ed448 key", (GO, CHROMIUM), "use ECDSA P-256, or Ed25519 where no browser comes"),
+    "ed25519_key": Rule(
+        "an Ed25519 key, which browsers do not take", (CHROMIUM, FIREFOX), "use ECDSA P-256 for browsers"
+    ),
+    "ed448_key": Rule("an Ed448 key", (GO, CHROMIUM, FIREFOX), "use ECDSA P-256, or Ed25519 where no browser comes"),
     "p521_key": Rule("an ECDSA P-521 key", (CHROMIUM,), "use ECDSA P-256 or P-384 for browsers"),
     "weak_signature_hash": Rule(
         "it is signed with MD5 or SHA-1",
-        (HANDFAST, OPENSSL, PYTHON, GO, NODE, GNUTLS, CHROMIUM),
+        (HANDFAST, OPENSSL, PYTHON, GO, NODE, GNUTLS, CHROMIUM, FIREFOX),
         f"{_REISSUE}SHA-256",
     ),
     # Usage
@@ -101,7 +105,7 @@ RULES: dict[str, Rule] = {
     ),
     "any_purpose_only": Rule(
         "extendedKeyUsage says anyExtendedKeyUsage and not serverAuth or clientAuth",
-        (OPENSSL, PYTHON, NODE),
+        (OPENSSL, PYTHON, NODE, FIREFOX),
         f"{_REISSUE}serverAuth or clientAuth",
     ),
     "key_may_not_sign": Rule(
@@ -111,7 +115,7 @@ RULES: dict[str, Rule] = {
     ),
     "ca_as_leaf": Rule(
         "a CA's own certificate is shown as a leaf",
-        (HANDFAST,),
+        (HANDFAST, FIREFOX),
         "have a certificate of its own issued for the server or client; the CA's key belongs elsewhere",
     ),
     "self_signed_leaf": Rule(
@@ -141,7 +145,7 @@ RULES: dict[str, Rule] = {
     ),
     "critical_key_identifier": Rule(
         "a key identifier is critical",
-        (HANDFAST, OPENSSL, PYTHON, GO, JAVA, NODE, CHROMIUM),
+        (HANDFAST, OPENSSL, PYTHON, GO, JAVA, NODE, CHROMIUM, FIREFOX),
         f"{_REISSUE}it not critical",
     ),
     "unknown_critical_extension": Rule(
@@ -149,7 +153,7 @@ RULES: dict[str, Rule] = {
     ),
     "version_1": Rule(
         "it is of X.509 version 1, which says not what it is for",
-        (HANDFAST, GO, CHROMIUM),
+        (HANDFAST, GO, CHROMIUM, FIREFOX),
         "have it issued with extensions (openssl x509 -req takes them from -extfile)",
     ),
     "malformed": Rule("it does not parse", EVERYONE, "have it issued anew, with another tool"),
