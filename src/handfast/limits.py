@@ -198,6 +198,8 @@ STARTTLS_BYTES = 64 * 1024
 STARTTLS_TIMEOUT = HANDSHAKE_TIMEOUT
 # Connections `handfast serve` handles at once; the next ones wait in the listen queue.
 SERVE_CONNECTIONS = 128
+# A proxy's backend: seconds for TCP and TLS together. nginx gives it 60, Envoy 5; a person who waits gives up between.
+PROXY_CONNECT_TIMEOUT = 10.0
 
 # Of a recording: bytes of one direction that wait for a missing segment; Linux lets a window grow to 6 MiB (tcp_rmem).
 REASSEMBLY_BYTES = 8 * 1024 * 1024
