@@ -200,17 +200,25 @@ STARTTLS_TIMEOUT = HANDSHAKE_TIMEOUT
 SERVE_CONNECTIONS = 128
 # A proxy's backend: seconds for TCP and TLS together. nginx gives it 60, Envoy 5; a person who waits gives up between.
 PROXY_CONNECT_TIMEOUT = 10.0
+# Connections of a listener that wait to be accepted: Linux cuts it to net.core.somaxconn, which is 4096.
+PROXY_BACKLOG = 1024
+# Seconds that clients have to end in order when a proxy ends: what Kubernetes gives a process before it kills it.
+PROXY_GRACE = 30.0
+# TCP mode: seconds in which nothing came from either side (Envoy's idle_timeout is an hour too: databases' connections
+# lie idle for long), and bytes that wait for a side that does not read, in each direction, before the other is stopped.
+PROXY_IDLE_TIMEOUT = 60 * 60.0
+PROXY_RELAY_BUFFER = 64 * 1024
 # A proxy's HTTP. How long a client may be silent between two requests, and take for the head of one; nginx gives it 75
 # and 60.
 PROXY_IDLE_TIMEOUT = 60.0
 PROXY_HEAD_TIMEOUT = 30.0
-# ... how long a side that is to send or to take some of a body may do nothing, and a backend may think about its answer:
-# nginx's 60.
+# ... how long a side that is to send or to take some of a body may do nothing, and how long a backend may think about
+# its answer: nginx's 60.
 PROXY_STALL_TIMEOUT = 60.0
 PROXY_ANSWER_TIMEOUT = 60.0
-# ... connections to one backend that wait for the next request, and for how long; nginx keeps as many as it is told, for
-# 60 seconds. A request that cannot be sent twice gets one only that was busy a moment ago, since backends close those
-# that are idle: uvicorn after 5 seconds, gunicorn after 2.
+# ... connections to one backend that wait for the next request, and for how long; nginx keeps as many as it is told,
+# for 60 seconds. A request that cannot be sent twice gets one only that was busy a moment ago, since backends close
+# those that are idle: uvicorn after 5 seconds, gunicorn after 2.
 PROXY_KEPT = 64
 PROXY_KEPT_IDLE = 30.0
 PROXY_FRESH = 1.0

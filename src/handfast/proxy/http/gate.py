@@ -1,7 +1,7 @@
 """What the requests of one connection are held against, and what the backend is told of its client.
 
-The order is: is the request for this connection's policy at all (421), is its path one (400), may this client (403). What
-is said of the client is made once for each host that a connection asks for, which is one as a rule.
+The order is: is the request for this connection's policy at all (421), is its path one (400), may this client (403).
+What is said of the client is made once for each host that a connection asks for, which is one as a rule.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Which route a path belongs to, and which paths are refused because backends disagree on what they mean.
 
-A rule for ``/admin`` is worth nothing if ``/x/../admin``, ``//admin`` or ``/%61dmin`` reach the same pages. Servers differ
-in what they make of these, so where a service has routes such a path is refused, not guessed at.
+A rule for ``/admin`` is worth nothing if ``/x/../admin``, ``//admin`` or ``/%61dmin`` reach the same pages. Servers
+differ in what they make of these, so where a service has routes such a path is refused, not guessed at.
 """
 
 from __future__ import annotations
