@@ -210,7 +210,7 @@ PROXY_IDLE_TIMEOUT = 60 * 60.0
 PROXY_RELAY_BUFFER = 64 * 1024
 # A proxy's HTTP. How long a client may be silent between two requests, and take for the head of one; nginx gives it 75
 # and 60.
-PROXY_IDLE_TIMEOUT = 60.0
+PROXY_HTTP_IDLE = 60.0
 PROXY_HEAD_TIMEOUT = 30.0
 # ... how long a side that is to send or to take some of a body may do nothing, and how long a backend may think about
 # its answer: nginx's 60.

@@ -31,9 +31,7 @@ Fields = list[tuple[bytes, bytes]]
 
 # A name as the least careful backend reads it: CGI, WSGI and their like see no difference between "-", "_" and, in some
 # servers, any other mark.
-_FOLDED = bytes(
-    ord("-") if not chr(byte).isalnum() or byte > 0x7F else ord(chr(byte).lower()) for byte in range(256)
-)
+_FOLDED = bytes(ord("-") if not chr(byte).isalnum() or byte > 0x7F else ord(chr(byte).lower()) for byte in range(256))
 # Whole names, and what begins with one: ours, and those by which other proxies and clouds tell a client's certificate.
 _IDENTITY = (
     b"client-cert",  # RFC 9440

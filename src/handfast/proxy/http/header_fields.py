@@ -27,7 +27,9 @@ class Kind(IntEnum):
 _OF_ONE_CONNECTION = frozenset(
     {b"connection", b"te", b"transfer-encoding", b"upgrade", b"trailer", b"keep-alive", b"proxy-connection"}
 )
-_OF_PROXIES = frozenset({b"proxy-authenticate", b"proxy-authorization", b"proxy-authentication-info", b"http2-settings"})
+_OF_PROXIES = frozenset(
+    {b"proxy-authenticate", b"proxy-authorization", b"proxy-authentication-info", b"http2-settings"}
+)
 _SPECIAL = frozenset(
     {b"connection", b"host", b"content-length", b"transfer-encoding", b"te", b"upgrade", b"expect", b"via", b"cookie"}
     | {b"early-data"}

@@ -270,9 +270,23 @@ def from_http2(fields: Iterable[tuple[bytes, bytes]], *, ended: bool) -> Request
         if ended and said:
             raise bad("the request ends before its Content-Length says")
         length = said
-    via = b", ".join(special.via)
-    more = {"trailers": bool(special.te), "expects": special.expects and not ended, "via": via, "early": special.early}
-    return Request(method, target, authority, "HTTP/2", kept, length, **more)
+    return Request(
+        method,
+        target,
+        authority,
+        "HTTP/2",
+        kept,
+        length,
+        trailers=bool(special.te),
+        expects=special.expects and not ended,
+        via=b", ".join(special.via),
+        early=special.early,
+    )
+
+
+def bad_field(name: bytes, value: bytes) -> bool:
+    """Whether HTTP/1.1 could not have this field as HTTP/2 brought it. RFC 9113 8.2.1."""
+    return not _NAME.fullmatch(name) or bool(_VALUE_CONTROLS.search(value)) or value != value.strip(b" \t")
 
 
 _NOT_IN_HTTP2 = frozenset({b"connection", b"transfer-encoding", b"upgrade", b"keep-alive", b"proxy-connection"})
