@@ -167,7 +167,8 @@ class Http1(asyncio.Protocol):
         """Raises Refused for the beginning of a head that can come to nothing."""
         if len(buffer) > limits.HTTP_HEAD:
             raise Refused(431, "head_too_large", f"the request's head has more than {limits.HTTP_HEAD} bytes")
-        if not 0x20 < (buffer[0] if buffer else 0x21) < 0x7F or buffer.count(b"\n") != buffer.count(b"\r\n"):
+        begins = buffer in (b"", b"\r") or 0x20 < buffer[0] < 0x7F
+        if not begins or buffer.count(b"\n") != buffer.count(b"\r\n"):
             raise Refused(400, "bad_request", "this is no HTTP/1.1 request")
 
     def _start(self, request: Request, reader: h11.Connection) -> None:
@@ -271,8 +272,8 @@ class Http1(asyncio.Protocol):
             return
         request = exchange.request
         self._begun = True
-        if self._stage is _Stage.BODY:
-            # The rest of the request may never come, or not be looked at.
+        if self._draining or self._stage is _Stage.BODY:
+            # The rest of a request may never come, or not be looked at.
             self._keep = False
         lines = answers.head(status, reason, fields)
         self._chunked = False
