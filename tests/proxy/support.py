@@ -90,7 +90,7 @@ async def backend(handler: Handler, **options: Any) -> AsyncIterator[tuple[str, 
         tasks.add(task)
         try:
             await handler(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError):
             pass
         except BaseException as error:
             failed.append(error)

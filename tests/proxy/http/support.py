@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ class Origin:
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A request that is cut is not seen; what it was stands in ``raw``.
-        with contextlib.suppress(h11.RemoteProtocolError):
+        with contextlib.suppress(h11.RemoteProtocolError, asyncio.IncompleteReadError):
             await self._serve(reader, writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,6 +107,11 @@ class Origin:
         writer.write(answer)
         await writer.drain()
         return True
+
+
+def hold_little(writer: asyncio.StreamWriter) -> None:
+    """Let the kernel keep little for a side that does not read: by itself it keeps many megabytes."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
 
 
 def echo(seen: Seen) -> bytes:
@@ -227,4 +233,4 @@ async def web(
             await proxy.proxy.close(grace)
 
 
-__all__ = ["OK", "Answer", "Asker", "Origin", "Seen", "Web", "echo", "running", "web"]
+__all__ = ["OK", "Answer", "Asker", "Origin", "Seen", "Web", "echo", "hold_little", "running", "web"]

@@ -148,9 +148,10 @@ class Exchange:
             self._refuse(Refused(status, error.code, error.why, "the server behind this one cannot be reached"))
             return
         self._connecting = None
-        self._begin(upstream)
-        if not self.over and not self.sent_all:
+        if not self.sent_all:
+            # Before what is held fills the transport, which would hold again.
             self._asking.hold(False)
+        self._begin(upstream)
 
     def _begin(self, upstream: Upstream) -> None:
         self._upstream = upstream
