@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from handfast import ClientAuth, aio
+from handfast import ClientAuth, aio, limits
 from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, Entry, Journal
 from handfast.proxy.server import Proxy
 from handfast.proxy.settings import Backend, Listener, Mode, Service
@@ -16,7 +16,7 @@ from tests.waiting import LIMIT
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from handfast.config.config import ServerConfig
+    from handfast.config.config import ClientConfig, ServerConfig
 
     Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -79,7 +79,7 @@ async def running(*listeners: Listener, grace: float = 0.0, **options: Any) -> A
 
 
 @contextlib.asynccontextmanager
-async def backend(handler: Handler, **options: Any) -> AsyncIterator[tuple[str, int]]:
+async def backend(handler: Handler, *, path: str | None = None, **options: Any) -> AsyncIterator[Any]:
     """A backend in this loop, plain or, with a ``config``, by TLS; its address. What it serves is over at the end."""
     tasks: set[asyncio.Task[None]] = set()
     failed: list[BaseException] = []
@@ -98,12 +98,15 @@ async def backend(handler: Handler, **options: Any) -> AsyncIterator[tuple[str, 
             tasks.discard(task)
             writer.close()
 
-    if "config" in options:
+    server: asyncio.AbstractServer
+    if path is not None:
+        server = await asyncio.start_unix_server(handle, path)
+    elif "config" in options:
         server = await aio.start_server(handle, "127.0.0.1", 0, **options)
     else:
         server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)
     try:
-        yield server.sockets[0].getsockname()
+        yield path or server.sockets[0].getsockname()  # type: ignore[attr-defined]
     finally:
         server.close()
         for task in tuple(tasks):
@@ -120,7 +123,16 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         await writer.drain()
 
 
-def tcp(address: Any, *, tls: ServerConfig | None = None, plain: bool = False, **options: Any) -> Listener:
+def tcp(
+    address: Any,
+    *,
+    tls: ServerConfig | None = None,
+    plain: bool = False,
+    tls_out: ClientConfig | None = None,
+    idle_timeout: float = limits.PROXY_IDLE_TIMEOUT,
+    **options: Any,
+) -> Listener:
     """A listener that relays to the backend at this address: with client certificates unless ``plain``."""
     config = None if plain else tls or mutual()
-    return Listener(LOCAL, Service(Backend(address, **options), mode=Mode.TCP), tls=config)
+    backend = Backend(address, tls=tls_out, **options)
+    return Listener(LOCAL, Service(backend, mode=Mode.TCP, idle_timeout=idle_timeout), tls=config)

@@ -29,12 +29,10 @@ def listening(address: Address, *, reuse_port: bool = False) -> socket.socket:
 
 
 def forget(sock: socket.socket) -> None:
-    """Close it, and remove the file of a Unix socket."""
-    path = sock.getsockname() if sock.family == socket.AF_UNIX else ""
-    sock.close()
-    if path:
+    """Remove the file of a Unix socket that is about to be closed."""
+    if sock.family == socket.AF_UNIX:
         with suppress(OSError):
-            os.unlink(path)
+            os.unlink(sock.getsockname())
 
 
 def _family(host: str) -> int:

@@ -116,10 +116,12 @@ class Proxy:
                 return
 
     def _stop_listening(self) -> None:
+        for sock in self._sockets:
+            forget(sock)
         for server in self._servers:
             server.close()
         for sock in self._sockets:
-            forget(sock)
+            sock.close()
         self._servers.clear()
 
     # For the entrances
