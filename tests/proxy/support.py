@@ -41,7 +41,11 @@ class Running:
 
     @property
     def address(self) -> Any:
-        return self.proxy.addresses[0]
+        return self.bound
+
+    async def start(self) -> None:
+        await self.proxy.start()
+        self.bound: Any = self.proxy.addresses[0]
 
     async def told(self, count: int = 1) -> list[Entry]:
         """Waits until the journal has so many entries."""
@@ -62,16 +66,18 @@ class Running:
         assert isinstance(entry, ConnectionRefused)
         return entry
 
-    async def client(self, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def client(
+        self, *, server_name: str = "localhost", **options: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection with a client certificate."""
         host, port = self.address[:2]
-        return await aio.open_connection(host, port, client_config(**options), server_name="localhost")
+        return await aio.open_connection(host, port, client_config(**options), server_name=server_name)
 
 
 @contextlib.asynccontextmanager
 async def running(*listeners: Listener, grace: float = 0.0, **options: Any) -> AsyncIterator[Running]:
     it = Running(*listeners, **options)
-    await it.proxy.start()
+    await it.start()
     try:
         yield it
     finally:
@@ -106,7 +112,7 @@ async def backend(handler: Handler, *, path: str | None = None, **options: Any) 
     else:
         server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)
     try:
-        yield path or server.sockets[0].getsockname()  # type: ignore[attr-defined]
+        yield path or server.sockets[0].getsockname()
     finally:
         server.close()
         for task in tuple(tasks):
