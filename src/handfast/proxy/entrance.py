@@ -92,7 +92,13 @@ class Door:
 
     def protocol(self) -> asyncio.BaseProtocol:
         """What a connection that was accepted gets."""
-        return Plain(self) if self.listener.tls is None else Link(self)
+        if self.listener.tls is None:
+            return Plain(self)
+        if self.listener.starttls is None:
+            return Link(self)
+        from handfast.proxy.postgres import PostgresLink
+
+        return PostgresLink(self)
 
     def let_in(self, transport: asyncio.Transport, address: Any) -> Client:
         """The client at this address. Raises NotAdmitted."""
@@ -171,6 +177,12 @@ class Link(ServerProtocol):
         connection = ServerConnection(self._door.config, **watching)
         client.info = connection.info
         return connection
+
+    def refuse(self, code: str, why: str) -> None:
+        """Let the client not in, and close its connection once it has what was written."""
+        if self._client is not None:
+            self._client.refused(code, why)
+        self.tcp.close()
 
     def _refused(self, error: Exception | None) -> None:
         client = self._client
