@@ -142,6 +142,8 @@ DRAIN_BYTES = 64 * 1024
 # What a file of servers and their keys, as first met, may have: some ten thousand names, which a program that follows
 # redirects lets peers choose. None is forgotten to make room for another one.
 FIRST_USE_STORE_BYTES = 1024 * 1024
+# A file of who is let in (--allow-file): some ten thousand names.
+ALLOW_FILE_BYTES = 1024 * 1024
 # How often a watcher looks at its files though the system told of no change, as on a network's file system.
 RELOAD_INTERVAL = 5.0
 # SPIFFE-ID 2.4: bytes of an ID, and of its trust domain.

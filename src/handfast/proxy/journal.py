@@ -91,7 +91,7 @@ class Journal:
         for reader in tuple(self._readers):
             try:
                 reader(entry)
-            except Exception:  # noqa: BLE001 (a full disk under the log must not end connections)
+            except Exception:
                 import logging
 
                 self._readers.remove(reader)
