@@ -202,6 +202,28 @@ STARTTLS_TIMEOUT = HANDSHAKE_TIMEOUT
 SERVE_CONNECTIONS = 128
 # A proxy's backend: seconds for TCP and TLS together. nginx gives it 60, Envoy 5; a person who waits gives up between.
 PROXY_CONNECT_TIMEOUT = 10.0
+# Clients of a proxy at once, in each of its processes: some 100 KiB each with both ends (docs/proxy.md), so a GiB at most.
+# nginx takes 512 of each worker by default, haproxy what the descriptors allow.
+PROXY_CONNECTIONS = 8192
+# ... of one address: many people behind one NAT, and no more than a sixteenth of all.
+PROXY_CONNECTIONS_PER_CLIENT = 512
+# ... in handshakes: each takes a millisecond or two, so that the last one still waits less than two seconds.
+PROXY_HANDSHAKES = 1024
+# ... a burst of new connections from one address, in seconds of the rate that it is given, and addresses whose rate is
+# remembered: a hundred bytes each.
+PROXY_BURST_SECONDS = 10.0
+PROXY_RATES = 10_000
+# Its access log: a line, which a pipe takes whole up to PIPE_BUF, as Linux has it; and bytes of lines that wait to be
+# written, some ten thousand requests.
+PROXY_LOG_LINE = 4096
+PROXY_LOG_WAITING = 4 * 1024 * 1024
+# Its metrics: codes that are told apart, of some forty that there are.
+PROXY_METRIC_CODES = 200
+# Its admin listener: requests at once, and seconds for one.
+PROXY_ADMIN_CONNECTIONS = 16
+PROXY_ADMIN_TIMEOUT = 10.0
+# Descriptors of the process besides those of clients and backends: libraries, logs, listeners, the loop.
+PROXY_OWN_DESCRIPTORS = 128
 
 # Of a recording: bytes of one direction that wait for a missing segment; Linux lets a window grow to 6 MiB (tcp_rmem).
 REASSEMBLY_BYTES = 8 * 1024 * 1024
