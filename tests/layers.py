@@ -61,7 +61,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "tools": "the scriptable endpoint; `pages/` that are made from the code",
     },
     {
-        "contrib": "who the client is, under servers and frameworks of others; a module for each, which alone imports it",
+        "contrib": "who the client is, under servers and frameworks of others; a module for each that imports it",
         "proxy": "TLS before a service that speaks none, and who may come to it",
     },
     {"cli": "one file per verb; `ui.py` holds the output rules"},

@@ -224,6 +224,14 @@ PROXY_ADMIN_CONNECTIONS = 16
 PROXY_ADMIN_TIMEOUT = 10.0
 # Descriptors of the process besides those of clients and backends: libraries, logs, listeners, the loop.
 PROXY_OWN_DESCRIPTORS = 128
+# Connections of a listener that wait to be accepted: Linux cuts it to net.core.somaxconn, which is 4096.
+PROXY_BACKLOG = 1024
+# Seconds that clients have to end in order when a proxy ends: what Kubernetes gives a process before it kills it.
+PROXY_GRACE = 30.0
+# TCP mode: seconds in which nothing came from either side (Envoy's idle_timeout is an hour too: databases' connections
+# lie idle for long), and bytes that wait for a side that does not read, in each direction, before the other is stopped.
+PROXY_IDLE_TIMEOUT = 60 * 60.0
+PROXY_RELAY_BUFFER = 64 * 1024
 
 # Of a recording: bytes of one direction that wait for a missing segment; Linux lets a window grow to 6 MiB (tcp_rmem).
 REASSEMBLY_BYTES = 8 * 1024 * 1024

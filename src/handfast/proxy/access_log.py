@@ -15,13 +15,13 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 from queue import SimpleQueue
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import limits, logs
 from handfast.errors import HandfastError
 from handfast.errors.foreign import said_by
 from handfast.files import append_private
-from handfast.proxy.journal import ConnectionRefused, RequestEnded
+from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, HandshakeComplete, RequestEnded
 from handfast.text import escape
 from handfast.token_bucket import Throttle, TokenBucket
 from handfast.x509.describe import describe
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from handfast.connection_info import ConnectionInfo
     from handfast.proxy.journal import Entry
 
+Told: TypeAlias = ConnectionRefused | ConnectionEnded | RequestEnded
 # Characters that a text may have, one after the other until the line is short enough.
 _TEXTS = (1024, 200, 32)
 _NAMES = 16
@@ -59,6 +60,8 @@ class AccessLog:
 
     def __call__(self, entry: Entry) -> None:
         """Write the entry's line, soon."""
+        if isinstance(entry, HandshakeComplete):
+            return
         more: dict[str, Any] = {}
         if isinstance(entry, ConnectionRefused) and entry.info is None:
             held_back = self._refused.admit()
@@ -126,7 +129,7 @@ class AccessLog:
         self._descriptor = anew
 
 
-def line_of(entry: Entry, at: float, **more: Any) -> bytes:
+def line_of(entry: Told, at: float, **more: Any) -> bytes:
     """The entry as one line of JSON in ASCII, of at most ``PROXY_LOG_LINE`` bytes; ``at`` is seconds since 1970."""
     line = b""
     for most in _TEXTS:
@@ -137,7 +140,7 @@ def line_of(entry: Entry, at: float, **more: Any) -> bytes:
     return line
 
 
-def _fields(entry: Entry, at: float) -> dict[str, Any]:
+def _fields(entry: Told, at: float) -> dict[str, Any]:
     when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
     common = {"time": when, "event": _EVENTS[type(entry).__name__], "listener": entry.listener, "client": entry.client}
     common |= _tls(entry.info)

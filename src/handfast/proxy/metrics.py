@@ -13,7 +13,7 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from handfast import limits
-from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, RequestEnded
+from handfast.proxy.journal import ConnectionEnded, HandshakeComplete, RequestEnded
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -66,6 +66,11 @@ class Metrics:
 
     def __call__(self, entry: Entry) -> None:
         """Count the entry."""
+        if isinstance(entry, HandshakeComplete):
+            resumed = "true" if entry.info.resumed else "false"
+            self._count("handfast_handshakes_total", version=str(entry.info.version), resumed=resumed)
+            self._observe("handfast_handshake_seconds", entry.seconds)
+            return
         if isinstance(entry, RequestEnded):
             status = f"{entry.status // 100}xx" if entry.status else "0"
             self._count("handfast_requests_total", listener=entry.listener, status=status)
@@ -75,11 +80,6 @@ class Metrics:
         if isinstance(entry, ConnectionEnded):
             self._count("handfast_received_bytes_total", entry.received, listener=entry.listener)
             self._count("handfast_sent_bytes_total", entry.sent, listener=entry.listener)
-
-    def shaken(self, version: str, seconds: float, *, resumed: bool) -> None:
-        """Count a handshake that was completed."""
-        self._count("handfast_handshakes_total", version=version, resumed="true" if resumed else "false")
-        self._observe("handfast_handshake_seconds", seconds)
 
     def count(self, name: str) -> None:
         """One more, of a family without labels."""

@@ -1,8 +1,8 @@
 """What a proxy is told: listeners, the services behind them, and the backends behind these.
 
 A listener has one service for all clients, or one for each name that they ask for (SNI). A service relays bytes
-(``Mode.TCP``) or speaks HTTP (``Mode.HTTP``), and in HTTP its routes may say more of some paths. What cannot be honoured
-together is refused when it is made.
+(``Mode.TCP``) or speaks HTTP (``Mode.HTTP``), and in HTTP its routes may say more of some paths. What cannot be
+honoured together is refused when it is made.
 """
 
 from __future__ import annotations
@@ -40,6 +40,16 @@ class IdentityForm(StrEnum):
     NGINX = "nginx"
 
 
+class ProxyProtocol(StrEnum):
+    """What the header of PROXY protocol version 2 tells a backend."""
+
+    ADDRESSES = "addresses"
+    # ... and what was negotiated, and a verified client's common name.
+    TLS = "tls"
+    # ... and a verified client's certificate.
+    CERTIFICATE = "certificate"
+
+
 class Rule(Protocol):
     """Who may, beyond what the verifier of the listener's configuration says."""
 
@@ -55,8 +65,8 @@ class Backend:
         address: a host and port, or the path of a Unix socket.
         tls: how TLS is spoken with it, our client certificate and its trust included; None for plain bytes.
         server_name: the name its certificate must be for; by default the host.
-        proxy_protocol: whether each connection begins with a header of PROXY protocol version 2, which says who the
-            client is. Such a connection is one client's, and is shared with no other.
+        proxy_protocol: what a header of PROXY protocol version 2, with which each connection begins, says of the
+            client; None for no header. Such a connection is one client's, and is shared with no other.
         connect_timeout: seconds for TCP and TLS together.
         anywhere: whether a backend outside of this machine may be reached without TLS.
     """
@@ -64,7 +74,7 @@ class Backend:
     address: Address
     tls: ClientConfig | None = None
     server_name: str | None = None
-    proxy_protocol: bool = False
+    proxy_protocol: ProxyProtocol | None = None
     connect_timeout: float = limits.PROXY_CONNECT_TIMEOUT
     anywhere: bool = False
 
@@ -114,6 +124,8 @@ class Service:
         routes: the longest prefix that matches holds; HTTP only.
         early_data: whether requests that came as early data are handed on, marked (RFC 8470); else they wait for the
             end of the handshake.
+        idle_timeout: seconds after which a connection over which nothing moves is ended; TCP mode only, HTTP has its
+            own limits.
     """
 
     backend: Backend
@@ -122,6 +134,7 @@ class Service:
     rule: Rule | None = None
     routes: tuple[Route, ...] = ()
     early_data: bool = False
+    idle_timeout: float = limits.PROXY_IDLE_TIMEOUT
 
     def __post_init__(self) -> None:
         if self.mode is not Mode.HTTP:

@@ -1,0 +1,153 @@
+"""Reaching a backend: TCP or a Unix socket, plain or by TLS with the backend's own configuration.
+
+A header of the PROXY protocol, where there is one, is the first on the wire, before TLS.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import socket
+from typing import TYPE_CHECKING
+
+from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, PeerRejected
+from handfast.outcome import failure_words
+from handfast.outcome.failure import Failure
+from handfast.roles import Role
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from handfast.proxy.settings import Backend
+
+_REFUSED = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.ECONNRESET, errno.EPIPE})
+
+
+class BackendFailed(Exception):
+    """A backend could not be reached, or is not who it must be.
+
+    ``code`` is stable: backend_refused, backend_unreachable, backend_unknown_name, backend_timeout,
+    backend_certificate (we refused its certificate), backend_refused_us (it refused ours, or the want of one),
+    backend_tls (anything else of TLS), backend_reset. ``why`` is for a log, and is escaped where it is written.
+    """
+
+    def __init__(self, code: str, why: str) -> None:
+        super().__init__(f"{code}: {why}")
+        self.code = code
+        self.why = why
+
+
+async def connect(backend: Backend, protocol: asyncio.BaseProtocol, *, header: bytes = b"") -> asyncio.Transport:
+    """Connect ``protocol`` to the backend, within its ``connect_timeout``, TLS included; ``header`` goes first.
+
+    Raises BackendFailed. Cancelling it closes what was open.
+    """
+    try:
+        async with asyncio.timeout(backend.connect_timeout):
+            sock = await _connected(backend)
+            try:
+                return await _dressed(backend, sock, protocol, header)
+            except BaseException:
+                sock.close()
+                raise
+    except TimeoutError:
+        why = f"{backend.text} did not answer within {backend.connect_timeout:g} seconds"
+        raise BackendFailed("backend_timeout", why) from None
+    except HandfastError as error:
+        raise failure(backend, error) from None
+    except OSError as error:
+        raise failure(backend, error) from None
+
+
+def failure(backend: Backend, error: Exception) -> BackendFailed:
+    """What an error of a connection to the backend comes to."""
+    if isinstance(error, HandfastError):
+        why = f"{backend.text}: {failure_words.line(Failure(role=Role.CLIENT, error=error), _describer())}"
+        return BackendFailed(_code(error), why)
+    number = error.errno if isinstance(error, OSError) else None
+    reason = os.strerror(number) if number is not None and number > 0 else str(error) or type(error).__name__
+    if isinstance(error, socket.gaierror):
+        return BackendFailed("backend_unknown_name", f"{backend.text}: {error.strerror}")
+    if number in (errno.ECONNRESET, errno.EPIPE):
+        return BackendFailed("backend_reset", f"{backend.text}: {reason}")
+    code = "backend_refused" if number in _REFUSED else "backend_unreachable"
+    return BackendFailed(code, f"{backend.text}: {reason}")
+
+
+def _code(error: HandfastError) -> str:
+    match error:
+        case CertificateRejected():
+            return "backend_certificate"
+        case PeerRejected():
+            return "backend_refused_us"
+        case ConnectionLost(code="handshake_timeout"):
+            return "backend_timeout"
+    return "backend_tls"
+
+
+def _describer() -> Any:
+    from handfast.outcome.certificate_words import DESCRIBER
+
+    return DESCRIBER
+
+
+async def _connected(backend: Backend) -> socket.socket:
+    """A socket that is connected. Raises OSError of the last address tried."""
+    address = backend.address
+    if isinstance(address, str):
+        return await _connect_one(socket.AF_UNIX, address)
+    loop = asyncio.get_running_loop()
+    host, port = address
+    failed: OSError | None = None
+    try:
+        found = await _addresses(loop, host, port)
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "no name that DNS could hold") from None
+    for family, where in found:
+        try:
+            return await _connect_one(family, where)
+        except OSError as error:
+            failed = error
+    raise failed or OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+
+
+async def _addresses(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[tuple[int, Any]]:
+    for family in (socket.AF_INET, socket.AF_INET6):
+        try:
+            socket.inet_pton(family, host)
+        except (OSError, ValueError):
+            continue
+        return [(family, (host, port))]
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return [(family, where) for family, _, _, _, where in found]
+
+
+async def _connect_one(family: int, address: Any) -> socket.socket:
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        if family != socket.AF_UNIX:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        await asyncio.get_running_loop().sock_connect(sock, address)
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+async def _dressed(
+    backend: Backend, sock: socket.socket, protocol: asyncio.BaseProtocol, header: bytes
+) -> asyncio.Transport:
+    """The transport over a connected socket."""
+    loop = asyncio.get_running_loop()
+    if header:
+        await loop.sock_sendall(sock, header)
+    if backend.tls is None:
+        transport, _ = await loop.create_connection(lambda: protocol, sock=sock)
+        return transport
+    from handfast.io.aio.connect import create_connection
+
+    name = backend.server_name or backend.address[0]
+    secured, _ = await create_connection(lambda: protocol, None, None, backend.tls, server_name=name, sock=sock)
+    return secured
