@@ -202,7 +202,7 @@ STARTTLS_TIMEOUT = HANDSHAKE_TIMEOUT
 SERVE_CONNECTIONS = 128
 # A proxy's backend: seconds for TCP and TLS together. nginx gives it 60, Envoy 5; a person who waits gives up between.
 PROXY_CONNECT_TIMEOUT = 10.0
-# Clients of a proxy at once, in each of its processes: some 100 KiB each with both ends (docs/proxy.md), so a GiB at most.
+# Clients of a proxy at once, in each of its processes: some 100 KiB each with both ends, so a GiB at most.
 # nginx takes 512 of each worker by default, haproxy what the descriptors allow.
 PROXY_CONNECTIONS = 8192
 # ... of one address: many people behind one NAT, and no more than a sixteenth of all.

@@ -142,7 +142,8 @@ def line_of(entry: Told, at: float, **more: Any) -> bytes:
 
 def _fields(entry: Told, at: float) -> dict[str, Any]:
     when = datetime.fromtimestamp(at, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    common = {"time": when, "event": _EVENTS[type(entry).__name__], "listener": entry.listener, "client": entry.client}
+    common: dict[str, Any] = {"time": when, "event": _EVENTS[type(entry).__name__]}
+    common |= {"listener": entry.listener, "client": entry.client}
     common |= _tls(entry.info)
     if isinstance(entry, RequestEnded):
         common |= {"protocol": entry.protocol, "method": entry.method, "host": entry.host, "target": entry.target}
@@ -160,7 +161,7 @@ def _tls(info: ConnectionInfo | None) -> dict[str, Any]:
     if info is None:
         return {"tls": False}
     peer = info.peer
-    subject, names = "", ()
+    subject, names = "", tuple[str, ...]()
     if peer is not None and peer.verdict.subject:
         subject, names = peer.verdict.subject, peer.verdict.names
     elif info.peer_chain:
@@ -185,4 +186,3 @@ def _short(value: Any, most: int) -> Any:
     if isinstance(value, (tuple, list)):
         return [escape(one, most) for one in value]
     return value
-

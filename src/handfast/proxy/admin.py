@@ -7,7 +7,7 @@ time; each has a connection of its own. A page in a browser cannot use it: reque
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -49,7 +49,7 @@ def check_address(address: Address, *, anywhere: bool) -> None:
 class Admin:
     """Answers ``handlers``, by method and path, on a socket that listens."""
 
-    def __init__(self, handlers: dict[tuple[str, str], Handler]) -> None:
+    def __init__(self, handlers: Mapping[tuple[str, str], Handler]) -> None:
         self._handlers = handlers
         self._room = asyncio.Semaphore(limits.PROXY_ADMIN_CONNECTIONS)
         self._server: asyncio.Server | None = None

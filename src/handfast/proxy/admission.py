@@ -66,9 +66,7 @@ class Limited:
         key = _client(address)
         refusal = self._refusal(key)
         if refusal is not None:
-            logs.warn(
-                "connections refused by a limit", lambda: f"{address_text(address)} at {listener}: {refusal.why}"
-            )
+            logs.warn("connections refused by a limit", lambda: f"{address_text(address)} at {listener}: {refusal.why}")
             return refusal
         self._connections += 1
         self._handshakes += 1
@@ -120,11 +118,12 @@ def _client(address: Any) -> str | int | None:
     if not isinstance(address, tuple):
         return None
     try:
-        found = ip_address(address[0].partition("%")[0])
+        host = str(address[0]).partition("%")[0]
+        found = ip_address(host)
     except ValueError:
         return None
     if not isinstance(found, IPv6Address):
-        return address[0]
+        return host
     mapped = found.ipv4_mapped
     return str(mapped) if mapped is not None else int(found) >> (128 - _NETWORK)
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import time
 from bisect import bisect_left
-from collections import Counter
+from collections import defaultdict
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeAlias
 
 from handfast import limits
@@ -60,7 +61,9 @@ class Metrics:
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
-        self._numbers: Counter[Key] = Counter()
+        self._numbers: defaultdict[Key, float] = defaultdict(float)
+        # Of each histogram, how many fell into each bucket and not into one before it.
+        self._histograms: dict[str, list[int]] = {}
         self._codes: set[str] = set()
         self._values: dict[Key, float] = {Key("handfast_start_timestamp_seconds"): time.time()}
 
@@ -94,6 +97,11 @@ class Metrics:
         """All of them, as they are now."""
         now: dict[Key, float] = dict(self._numbers)
         now |= self._values
+        for name, counts in self._histograms.items():
+            totals = list(accumulate(counts))
+            for bound, total in zip((*map(str, _BUCKETS), "+Inf"), totals, strict=True):
+                now[Key(f"{name}_bucket", (("le", bound),))] = total
+            now[Key(f"{name}_count")] = totals[-1]
         now[Key("handfast_connections_open")] = self._journal.connections
         now[Key("handfast_requests_open")] = self._journal.requests
         return now
@@ -110,11 +118,9 @@ class Metrics:
         self._numbers[Key(name, tuple(labels.items()))] += by
 
     def _observe(self, name: str, seconds: float) -> None:
-        place = bisect_left(_BUCKETS, seconds)
-        for bound in (*_BUCKETS[place:], "+Inf"):
-            self._count(f"{name}_bucket", le=str(bound))
+        counts = self._histograms.setdefault(name, [0] * (len(_BUCKETS) + 1))
+        counts[bisect_left(_BUCKETS, seconds)] += 1
         self._count(f"{name}_sum", seconds)
-        self._count(f"{name}_count")
 
 
 def added(*processes: Numbers) -> dict[Key, float]:
