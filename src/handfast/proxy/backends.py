@@ -149,5 +149,7 @@ async def _dressed(
     from handfast.io.aio.connect import create_connection
 
     name = backend.server_name or backend.address[0]
-    secured, _ = await create_connection(lambda: protocol, None, None, backend.tls, server_name=name, sock=sock)
+    secured, _ = await create_connection(
+        lambda: protocol, None, None, backend.tls, server_name=name, sock=sock, observe=backend.observe
+    )
     return secured

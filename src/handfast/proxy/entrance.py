@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from handfast.config.by_name import ByName
 from handfast.engine import ServerConnection
-from handfast.errors import ConnectionLost
+from handfast.errors import ConnectionLost, HandfastError
 from handfast.io.aio.ends import ServerProtocol
 from handfast.io.aio.setup import Setup, refuse_deferred
 from handfast.io.arguments import observed
@@ -20,6 +20,7 @@ from handfast.proxy.settings import Mode, address_words
 from handfast.text import escape
 
 if TYPE_CHECKING:
+    from handfast.connection_info import ConnectionInfo
     from handfast.io.arguments import ObserverFactory
     from handfast.proxy.journal import Journal
     from handfast.proxy.settings import Listener, Service
@@ -199,11 +200,17 @@ class Link(ServerProtocol):
             # A check whether somebody listens is no client.
             client.vanished()
         else:
-            super()._refused(error)
-            from handfast.outcome.certificate_words import DESCRIBER
+            client.refused(*_words(info, error))
 
-            failed = failure_of(info, error)
-            client.refused(failed.code, failure_words.line(failed, DESCRIBER))
+
+def _words(info: ConnectionInfo, error: Exception) -> tuple[str, str]:
+    """The code and the words of a handshake that failed, with what can be done about it."""
+    # X.509 is read where a certificate is named, and not by a server that never asks for one.
+    from handfast.outcome.certificate_words import DESCRIBER
+
+    failed = failure_of(info, error)
+    line = failure_words.line(failed, DESCRIBER)
+    return failed.code, error.explain(line) if isinstance(error, HandfastError) else line
 
 
 class Plain(Entrance):

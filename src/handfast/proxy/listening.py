@@ -60,7 +60,7 @@ def _unix(path: str) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove a socket at which nobody listens. Raises OSError EADDRINUSE where somebody does, or for another file."""
+    """Remove a socket that no process listens at. Raises OSError EADDRINUSE where one does, or for another file."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise OSError(errno.EADDRINUSE, "there is a file that is no socket")

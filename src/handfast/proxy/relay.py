@@ -6,7 +6,7 @@ mark and what one read brings.
 
 Ends go through as they came. An end of one direction (close_notify, or FIN without TLS) becomes the same at the other
 side, and the other direction goes on. A side that breaks off (a reset, or TLS without close_notify) lets what it had
-sent arrive, and then the other side is broken off too: its TLS ends without close_notify, so that nobody takes a part
+sent arrive, and then the other side is broken off too: its TLS ends without close_notify, so that a part is not taken
 for the whole.
 """
 

@@ -7,7 +7,7 @@ honoured together is refused when it is made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -20,6 +20,7 @@ from handfast.text import escape
 if TYPE_CHECKING:
     from handfast.config.config import ClientConfig, ServerConfig
     from handfast.connection_info import VerifiedPeer
+    from handfast.io.arguments import ObserverFactory
 
 Address: TypeAlias = tuple[str, int] | str
 """A host and a port, or the path of a Unix socket."""
@@ -69,6 +70,7 @@ class Backend:
             client; None for no header. Such a connection is one client's, and is shared with no other.
         connect_timeout: seconds for TCP and TLS together.
         anywhere: whether a backend outside of this machine may be reached without TLS.
+        observe: makes the observers and secret sinks of each connection by TLS, given the backend's address.
     """
 
     address: Address
@@ -77,6 +79,7 @@ class Backend:
     proxy_protocol: ProxyProtocol | None = None
     connect_timeout: float = limits.PROXY_CONNECT_TIMEOUT
     anywhere: bool = False
+    observe: ObserverFactory | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.tls is None:
