@@ -222,6 +222,11 @@ PROXY_METRIC_CODES = 200
 # Its admin listener: requests at once, and seconds for one.
 PROXY_ADMIN_CONNECTIONS = 16
 PROXY_ADMIN_TIMEOUT = 10.0
+# Its file: a hundred listeners with a hundred names each; and listeners, of which workers are handed the sockets (Linux
+# takes 253 in one message, SCM_MAX_FD). Workers: one for each processor of a large machine.
+PROXY_CONFIG_BYTES = 1024 * 1024
+PROXY_LISTENERS = 200
+PROXY_WORKERS = 256
 # Descriptors of the process besides those of clients and backends: libraries, logs, listeners, the loop.
 PROXY_OWN_DESCRIPTORS = 128
 # Connections of a listener that wait to be accepted: Linux cuts it to net.core.somaxconn, which is 4096.

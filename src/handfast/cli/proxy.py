@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handfast import limits
-from handfast.cli import http, options, proxy_options, serve_options, ui
+from handfast.cli import http, options, proxy_options, serve_options, ui, who_may
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.proxy_log import tell_entry
 from handfast.engine import ClientAuth, ServerConfig
@@ -36,7 +36,7 @@ _PARAMETERS = ("tls", "suites", "groups", "alpn", "old_main_secret")
 # What says how TLS is spoken with clients.
 _FOR_CLIENTS = (
     "key", "key_password_file", "staple", "client_ca", "client_auth", "crl", "ocsp", "policy", "resume",
-    "allow_dns", "allow_uri", "allow_cn", "allow_spki",
+    *who_may.ALLOW,
 )  # fmt: skip
 _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
 
@@ -59,7 +59,7 @@ _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
     type=click.Choice([mode.value for mode in ClientAuth]),
     help="What is asked of clients. Default: require_and_verify with --client-ca, else none.",
 )
-@serve_options.allow_options
+@who_may.allow_options
 @options.policy_option
 @options.revocation_options
 @serve_options.identity_options
@@ -142,7 +142,7 @@ def _server_config(
     staple: tuple[Path, ...],
     resume: bool,
     reload: bool,
-    **allow: tuple[str, ...],
+    **allow: Any,
 ) -> tuple[ServerConfig, tuple[Reloading[Any], ...]]:
     """How TLS is spoken with clients, and what of it can be loaded anew."""
     identities, reloading = serve_options.identities(cert, key, key_password_file, staple, reload=reload)

@@ -1,4 +1,4 @@
-"""All that a proxy is told, listeners and operation: what a file or a command line comes to, and what a reload replaces."""
+"""All that a proxy is told, listeners and operation: what a file or a command line comes to, and a reload replaces."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from handfast.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from datetime import datetime
     from pathlib import Path
 
 
@@ -27,7 +26,6 @@ class Operation:
         grace: seconds that clients have to end, when the proxy or their listener does.
         access_log: the file, "-" for standard output, None for none.
         admin: where metrics and health are told; None for nowhere.
-        admin_anywhere: whether that may be reached from outside of this machine.
         captures: the directory that captures of single clients may be written to; None forbids them.
         workers: processes that serve; 1 is this one.
     """
@@ -35,7 +33,6 @@ class Operation:
     grace: float = limits.PROXY_GRACE
     access_log: Path | None = None
     admin: Address | None = None
-    admin_anywhere: bool = False
     captures: Path | None = None
     workers: int = 1
 
@@ -58,14 +55,12 @@ class Plan:
         ceilings: how many.
         operation: how it is run.
         paths: the files that all this is made of, which are followed.
-        expiries: the ends of our certificates, by their files.
     """
 
     listeners: tuple[Listener, ...]
-    ceilings: Ceilings = Ceilings()
-    operation: Operation = Operation()
+    ceilings: Ceilings = field(default_factory=Ceilings)
+    operation: Operation = field(default_factory=Operation)
     paths: tuple[Path, ...] = ()
-    expiries: dict[str, datetime] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not 0 < len(self.listeners) <= limits.PROXY_LISTENERS:

@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 Where: TypeAlias = tuple[str | int, ...]
 
 _HEADER = re.compile(r"\s*(\[\[?)(.+?)\]\]?\s*(#.*)?$")
-_KEY = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+_NAME = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
+_KEY = re.compile(rf"\s*({_NAME}(?:\s*\.\s*{_NAME})*)\s*=")
 _QUOTES = re.compile(r'"""|\'\'\'')
 
 
@@ -77,17 +78,29 @@ class TomlFile:
 class Table:
     """A table, whose keys are taken one after the other; ``done`` complains of those that were not."""
 
-    def __init__(self, file: TomlFile, content: dict[str, Any], where: Where = ()) -> None:
+    def __init__(self, file: TomlFile, content: dict[str, Any], where: Where = (), above: Table | None = None) -> None:
         self.file = file
         self.where = where
-        self._content = content
+        self._own = content
+        self._above = above
+        self._content: dict[str, Any] = content if above is None else {**above._content, **content}
         self._known: list[str] = []
 
     def __contains__(self, key: str) -> bool:
         return key in self._content
 
+    def without(self, *keys: str) -> Table:
+        """The table without these keys, which others take."""
+        return Table(self.file, {key: value for key, value in self._own.items() if key not in keys}, self.where)
+
+    def over(self, above: Table) -> Table:
+        """The table, with the keys of another one that it does not have."""
+        return Table(self.file, self._own, self.where, above)
+
     def at(self, key: str) -> Where:
         """Where this key stands."""
+        if self._above is not None and key not in self._own and key in self._above:
+            return self._above.at(key)
         return (*self.where, key)
 
     def error(self, key: str, reason: str, advice: str) -> ConfigError:
