@@ -227,6 +227,10 @@ PROXY_ADMIN_TIMEOUT = 10.0
 PROXY_CONFIG_BYTES = 1024 * 1024
 PROXY_LISTENERS = 200
 PROXY_WORKERS = 256
+# Captures on demand: that are waited for at once; and one's bytes and seconds, so that a forgotten one fills no disk.
+PROXY_CAPTURES = 16
+PROXY_CAPTURE_BYTES = 64 * 1024 * 1024
+PROXY_CAPTURE_SECONDS = 60 * 60.0
 # Descriptors of the process besides those of clients and backends: libraries, logs, listeners, the loop.
 PROXY_OWN_DESCRIPTORS = 128
 # Connections of a listener that wait to be accepted: Linux cuts it to net.core.somaxconn, which is 4096.

@@ -146,7 +146,7 @@ def added(line):
         (added('[[listeners.routes]]\nprefix = "x"'), 10, ("begin it with /",)),
         (added('[[listeners.routes]]\nprefix = "/x"\nbackend = "no"'), 12, ("no backend of that name",)),
         (added('[listeners.names."a b"]'), None, ("a b",)),
-        (added('[listeners.names."a.example"]\nkey = 3'), 11, ("string",)),
+        (added('[listeners.names."a.example"]\nkey = 3'), 11, ("no cert",)),
         (added('[listeners.names."a.example"]\nclient_ca = "ca.pem"\ncrl = "no"'), 12, ("no such file",)),
         (added('[[listeners]]\nlisten = "127.0.0.1:8443"\nbackend = "app"'), 11, ("is there twice",)),
         (added('[[listeners]]\nlisten = "0.0.0.0:80"\nbackend = "app"'), 10, ("can be reached from elsewhere",)),

@@ -42,10 +42,13 @@ class AccessLog:
     """A reader of the journal that writes to a file, or to standard output for "-". Raises ConfigError for a bad file.
 
     ``clock`` gives seconds since 1970.
+
+    Attributes:
+        path: where it writes.
     """
 
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
-        self._path = path
+        self.path = path
         self._clock = clock
         self._waiting = 0
         self._lost = 0
@@ -87,10 +90,10 @@ class AccessLog:
         self._thread.join(limits.SHUTDOWN_TIMEOUT)
 
     def _open(self) -> int:
-        if str(self._path) == "-":
+        if str(self.path) == "-":
             sys.stdout.flush()
             return os.dup(sys.stdout.fileno())
-        with append_private(self._path) as file:
+        with append_private(self.path) as file:
             return os.dup(file.fileno())
 
     def _write(self) -> None:
@@ -115,7 +118,7 @@ class AccessLog:
         except OSError as error:
             lost, reason = lost + 1, error.strerror or str(error)
         if lost:
-            where = escape(str(self._path))
+            where = escape(str(self.path))
             logs.warn("lost lines", lambda: f"{where}: {lost} lines of the access log are lost: {reason}", error=True)
 
     def _go_on_in_new_file(self) -> None:

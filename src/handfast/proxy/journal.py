@@ -96,6 +96,10 @@ class Journal:
         self.connections = 0
         self.requests = 0
 
+    def add(self, reader: Reader) -> None:
+        """Tell this one too, from now on."""
+        self._readers.append(reader)
+
     def tell(self, entry: Entry) -> None:
         """Hand the entry to all readers."""
         for reader in tuple(self._readers):

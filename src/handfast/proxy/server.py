@@ -51,12 +51,14 @@ class Proxy:
         self._shutdown_timeout = shutdown_timeout
         self._doors: list[Door] = []
         self._sockets: list[socket.socket] = []
+        self._made: tuple[socket.socket, ...] = ()
         self._servers: list[asyncio.Server] = []
         self._pool: Any = None
         self._empty: asyncio.Event = asyncio.Event()
 
     async def start(self, sockets: Sequence[socket.socket | None] | None = None) -> None:
-        """Listen. ``sockets`` are those that listen already, one for each listener or None for one to be made.
+        """Listen. ``sockets`` are those that listen already, one for each listener or None for one to be made; the files
+        of Unix sockets among them stay when the proxy ends.
 
         Raises OSError if an address cannot be had; its ``filename`` is the listener's address as text. Then nothing
         listens.
@@ -69,6 +71,7 @@ class Proxy:
                 self._doors.append(door)
                 try:
                     self._sockets.append(sock or listening(listener.address))
+                    self._made += () if sock else (self._sockets[-1],)
                 except OSError as error:
                     error.filename = door.text
                     raise
@@ -118,9 +121,12 @@ class Proxy:
     def _stop_listening(self) -> None:
         for server in self._servers:
             server.close()
-        for sock in self._sockets:
+        for sock in self._made:
             forget(sock)
+        for sock in self._sockets:
+            sock.close()
         self._servers.clear()
+        self._made = ()
 
     # For the entrances
 
