@@ -241,6 +241,33 @@ PROXY_GRACE = 30.0
 # lie idle for long), and bytes that wait for a side that does not read, in each direction, before the other is stopped.
 PROXY_IDLE_TIMEOUT = 60 * 60.0
 PROXY_RELAY_BUFFER = 64 * 1024
+# A proxy's HTTP. How long a client may be silent between two requests, and take for the head of one; nginx gives it 75
+# and 60.
+PROXY_HTTP_IDLE = 60.0
+PROXY_HEAD_TIMEOUT = 30.0
+# ... how long a side that is to send or to take some of a body may do nothing, and how long a backend may think about
+# its answer: nginx's 60.
+PROXY_STALL_TIMEOUT = 60.0
+PROXY_ANSWER_TIMEOUT = 60.0
+# ... connections to one backend that wait for the next request, and for how long; nginx keeps as many as it is told,
+# for 60 seconds. A request that cannot be sent twice gets one only that was busy a moment ago, since backends close
+# those that are idle: uvicorn after 5 seconds, gunicorn after 2.
+PROXY_KEPT = 64
+PROXY_KEPT_IDLE = 30.0
+PROXY_FRESH = 1.0
+# ... interim responses (1xx) before an answer; Go's client takes 5.
+PROXY_INTERIM_RESPONSES = 8
+# ... bytes of further requests that wait for the answer to the one before: as much as asyncio reads at once.
+PROXY_PIPELINED = 256 * 1024
+# ... bytes of requests' bodies in one HTTP/2 connection that a backend has not taken yet: sixteen streams at their own
+# bound, RFC 9113's initial window.
+PROXY_HTTP2_WINDOW = 1024 * 1024
+# ... proxies of this kind that one request may pass: more is a circle.
+PROXY_HOPS = 10
+# ... of a client's certificate (DER) and of the further ones, in headers: Cloudflare's bounds are 10 KiB and 16 KiB of
+# text. A longer certificate is refused, a longer chain is left out.
+PROXY_CLIENT_CERT = 10 * 1024
+PROXY_CLIENT_CHAIN = 16 * 1024
 
 # Of a recording: bytes of one direction that wait for a missing segment; Linux lets a window grow to 6 MiB (tcp_rmem).
 REASSEMBLY_BYTES = 8 * 1024 * 1024
