@@ -227,6 +227,13 @@ PROXY_ADMIN_TIMEOUT = 10.0
 PROXY_CONFIG_BYTES = 1024 * 1024
 PROXY_LISTENERS = 200
 PROXY_WORKERS = 256
+# Its workers: a message of theirs; seconds to start in, where Python loads on a busy machine, and to answer in. One
+# that ends by itself is started again at once, the next time after this pause and then twice that, up to the second.
+PROXY_CHANNEL_MESSAGE = 1024 * 1024
+PROXY_WORKER_START = 60.0
+PROXY_WORKER_ANSWER = 30.0
+PROXY_WORKER_FIRST_PAUSE = 0.05
+PROXY_WORKER_PAUSE = 30.0
 # Captures on demand: that are waited for at once; and one's bytes and seconds, so that a forgotten one fills no disk.
 PROXY_CAPTURES = 16
 PROXY_CAPTURE_BYTES = 64 * 1024 * 1024

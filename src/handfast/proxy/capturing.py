@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits, logs
-from handfast.errors import HandfastError, bad_option
+from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.errors.foreign import said_by
 from handfast.events import Closed
 from handfast.files import create_private
@@ -30,12 +30,17 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SUFFIX = ".pcapng"
 
 
-class Captures:
-    """Captures in a directory. ``taken`` is called with the client's address when one has begun."""
+def no_directory() -> ConfigError:
+    """The error where captures are asked for and forbidden."""
+    return bad_option("capture", "no directory is given for captures", "name one in the configuration")
 
-    def __init__(self, directory: Path, taken: Callable[[str], object] = lambda _client: None) -> None:
+
+class Captures:
+    """Captures in a directory."""
+
+    def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._taken = taken
+        self._taken: Callable[[str], object] = lambda _client: None
         self._asked: dict[str, str] = {}
 
     def ask(self, client: str, name: str) -> str:
@@ -59,6 +64,10 @@ class Captures:
             f"the next connection from {address} goes to {path}, with its keys: whoever has that file can read the "
             "connection\n"
         )
+
+    def on_taken(self, taken: Callable[[str], object]) -> None:
+        """Have ``taken`` called with the client's address when a capture of it begins."""
+        self._taken = taken
 
     def forget(self, client: str) -> None:
         """Another process has taken it."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from handfast.config.by_name import ByName
 from handfast.proxy.access_log import AccessLog
 from handfast.proxy.admission import Limited, room_for
-from handfast.proxy.capturing import Captures
+from handfast.proxy.capturing import Captures, no_directory
 from handfast.proxy.journal import Journal
 from handfast.proxy.metrics import Key, Metrics
 from handfast.proxy.server import Proxy
@@ -143,14 +143,18 @@ class Running:
         if self._access_log is not None:
             self._access_log(entry)
 
-    def reopen_log(self) -> None:
-        """Go on in the access log's file of that name, which may be another one now."""
+    async def reload(self) -> None:
+        """What a signal asks for besides a new plan: go on in the access log's file of that name, which may be another
+        one now, and look at our certificates anew."""
         if self._access_log is not None:
             self._access_log.reopen()
+        self.metrics.hold(dict(_expiries(self.plan.listeners)))
 
-    def count_failed_reload(self) -> None:
-        """A plan could not be used."""
-        self.metrics.count("handfast_reload_failures_total")
+    def capture(self, client: str, name: str) -> str:
+        """Capture the next connection from this address. Raises ConfigError."""
+        if self.captures is None:
+            raise no_directory()
+        return self.captures.ask(client, name)
 
     def _watch(self, listener: Listener) -> ObserverFactory | None:
         """What watches the connections of a listener; None where nothing can be asked for."""
@@ -194,7 +198,7 @@ class Running:
 
     # Numbers
 
-    def numbers(self) -> dict[Key, float]:
+    async def numbers(self) -> dict[Key, float]:
         """What the metrics are made of."""
         return self.metrics.numbers() | {Key("handfast_draining"): float(self.draining)}
 

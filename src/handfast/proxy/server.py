@@ -57,8 +57,9 @@ class Proxy:
         self._empty: asyncio.Event = asyncio.Event()
 
     async def start(self, sockets: Sequence[socket.socket | None] | None = None) -> None:
-        """Listen. ``sockets`` are those that listen already, one for each listener or None for one to be made; the files
-        of Unix sockets among them stay when the proxy ends.
+        """Listen. ``sockets`` are those that listen already, one for each listener or None for one to be made.
+
+        The files of Unix sockets that were given stay when the proxy ends.
 
         Raises OSError if an address cannot be had; its ``filename`` is the listener's address as text. Then nothing
         listens.
