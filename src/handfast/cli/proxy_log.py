@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from handfast.cli import ui, whoami
+from handfast.cli import ui
 from handfast.limits import MAX_LOG_LINE, MAX_PEER_TEXT
 from handfast.logs import warn
 from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, RequestEnded
@@ -49,7 +49,12 @@ def _begin(client: str) -> str:
 
 
 def _who(info: ConnectionInfo | None) -> str:
-    return "-" if info is None else whoami.in_log(info)
+    """Of a verified client its subject, or its first name where it has none; "-" of others, who may be anyone."""
+    peer = None if info is None else info.verified_peer
+    if peer is None:
+        return "-"
+    # What the verdict says already: a certificate is not read anew for each line.
+    return escape(peer.verdict.subject or next(iter(peer.verdict.names), "-"), MAX_PEER_TEXT)
 
 
 def _why(code: str, why: str) -> str:
