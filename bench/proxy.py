@@ -115,7 +115,8 @@ def start_backend(site: Site) -> subprocess.Popen[bytes]:
 
 def _nginx_config(site: Site, name: str, server: str) -> Path:
     temporary = "".join(
-        f"{kind}_temp_path {site.folder}/{name}-{kind};" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        f"{kind}_temp_path {site.folder}/{name}-{kind};"
+        for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
     )
     return site.write(
         f"{name}.conf",

@@ -20,7 +20,7 @@ from handfast.reload.handles import Reloading
 from handfast.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from handfast.credentials.credentials import Credentials, CredentialsHandle
@@ -205,6 +205,15 @@ def watcher(handles: tuple[Reloading[Any], ...], *, reload: bool) -> AbstractCon
     from handfast.reload.watcher import FileWatcher
 
     return FileWatcher(*handles, on_signal=signal.SIGHUP)
+
+
+def following(handles: Sequence[Reloading[Any]], *, follow: bool) -> AbstractContextManager[object]:
+    """What loads these anew when their files change, if asked to; signals are another's."""
+    if not follow or not handles:
+        return nullcontext()
+    from handfast.reload.watcher import FileWatcher
+
+    return FileWatcher(*handles)
 
 
 def sessions(*, resume: bool, early_data: bool) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import resource
 import time
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from ipaddress import IPv6Address, ip_address
 from typing import TYPE_CHECKING, Any
 
@@ -128,16 +128,20 @@ def _client(address: Any) -> str | int | None:
     return str(mapped) if mapped is not None else int(found) >> (128 - _NETWORK)
 
 
-def room_for(ceilings: Ceilings) -> None:
+def room_for(ceilings: Ceilings) -> Ceilings:
     """Raise the process's limit of open files as far as these connections need, each of which has two ends.
 
-    Raises ConfigError bad_option where the system does not allow that many.
+    Where the system does not allow as many as the default, the default is lower; for any other number ConfigError
+    bad_option is raised.
     """
     needed = 2 * ceilings.connections + limits.PROXY_OWN_DESCRIPTORS
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and needed > hard:
         most = max((hard - limits.PROXY_OWN_DESCRIPTORS) // 2, 1)
+        if ceilings.connections == limits.PROXY_CONNECTIONS:
+            return room_for(replace(ceilings, connections=most))
         reason = f"{ceilings.connections} need {needed} open files, and this process may have {hard}"
         raise bad_option("connections", reason, f"give {most} at most, or raise the limit (ulimit -Hn, LimitNOFILE=)")
     if soft != resource.RLIM_INFINITY and needed > soft:
         resource.setrlimit(resource.RLIMIT_NOFILE, (needed, hard))
+    return ceilings

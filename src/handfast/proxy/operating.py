@@ -17,7 +17,7 @@ from handfast.errors import ConfigError, HandfastError
 from handfast.proxy import backends
 from handfast.proxy.admin import METRICS, Admin, Answer
 from handfast.proxy.listening import forget, listening
-from handfast.proxy.metrics import exposition
+from handfast.proxy.metrics import Key, exposition
 from handfast.proxy.plan import ReloadingPlan
 from handfast.reload.watcher import FileWatcher
 from handfast.text import counted
@@ -189,7 +189,9 @@ class Operator:
         return socket
 
     async def _metrics(self, _query: dict[str, str]) -> Answer:
-        return Answer(200, exposition(await self._service.numbers()), METRICS)
+        failures = sum(handle.failures for handle in self._handles if isinstance(handle, ReloadingPlan))
+        numbers = {**await self._service.numbers(), Key("handfast_reload_failures_total"): failures}
+        return Answer(200, exposition(numbers), METRICS)
 
     async def _health(self, query: dict[str, str]) -> Answer:
         if self._service.draining:

@@ -49,13 +49,12 @@ class Running:
         handed: Mapping[Address, socket.socket] | None = None,
         observe: ObserverFactory | None = None,
     ) -> None:
-        room_for(plan.ceilings)
         self.plan = plan
         self.draining = False
         self.journal = Journal(*readers, self._log)
         self.metrics = Metrics(self.journal)
         self.journal.add(self.metrics)
-        self._admission = Limited(plan.ceilings)
+        self._admission = Limited(room_for(plan.ceilings))
         self._handed = dict(handed or {})
         self._observe = observe
         self._access_log: AccessLog | None = None
@@ -87,10 +86,10 @@ class Running:
     async def apply(self, plan: Plan) -> None:
         """Let this plan take the place of the one in use. Raises as ``start``; then the one before stays in use."""
         if not self.draining:
-            room_for(plan.ceilings)
             await self._use(plan)
 
     async def _use(self, plan: Plan) -> None:
+        ceilings = room_for(plan.ceilings)
         log = self._new_log(plan)
         try:
             opened = await self._opened(plan)
@@ -102,7 +101,7 @@ class Running:
             before, self._access_log = self._access_log, log
             if before is not None:
                 await asyncio.to_thread(before.close)
-        self._admission.ceilings = plan.ceilings
+        self._admission.ceilings = ceilings
         self.plan = plan
         wanted = {listener.address: listener for listener in plan.listeners}
         for address, proxy in list(self._proxies.items()):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from handfast.errors import HandfastError
 from handfast.proxy.channel import Channel
 from handfast.proxy.metrics import as_json
+from handfast.proxy.workers import as_address
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -122,9 +123,4 @@ class Worker:
 
 def _by_address(message: dict[str, Any], sockets: list[socket.socket]) -> dict[Address, socket.socket]:
     """The sockets that came with a message."""
-    return dict(zip(map(_address, message["addresses"]), sockets, strict=True))
-
-
-def _address(value: Any) -> Address:
-    """A listener's address, of which JSON has made a list."""
-    return value if isinstance(value, str) else (value[0], value[1])
+    return dict(zip(map(as_address, message["addresses"]), sockets, strict=True))

@@ -9,6 +9,7 @@ again, ever more slowly if it keeps dying. A worker whose channel ends drains an
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import time
 from asyncio.subprocess import DEVNULL
@@ -31,9 +32,31 @@ if TYPE_CHECKING:
 
     from handfast.proxy.plan import Plan
     from handfast.proxy.settings import Address
+    from handfast.proxy.systemd import Handed
 
-WORKER = "HANDFAST_PROXY_WORKER"
-"""The variable that tells a worker the descriptor of its channel."""
+_VARIABLE = "HANDFAST_PROXY_WORKER"
+
+
+@dataclass(frozen=True, slots=True)
+class Orders:
+    """What a worker is started with: the descriptor of its channel, and the names of sockets from systemd."""
+
+    channel: int
+    names: dict[str, Address]
+
+
+def orders() -> Orders | None:
+    """Those of this process, which its environment then holds no more; None where it is no worker."""
+    given = os.environ.pop(_VARIABLE, "")
+    if not given:
+        return None
+    read = json.loads(given)
+    return Orders(read["channel"], {name: as_address(value) for name, value in read["names"].items()})
+
+
+def as_address(value: Any) -> Address:
+    """A listener's address, of which JSON has made a list."""
+    return value if isinstance(value, str) else (value[0], value[1])
 
 
 @dataclass(eq=False)
@@ -43,7 +66,7 @@ class _Worker:
     process: asyncio.subprocess.Process
     channel: Channel
     since: float
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    ended: asyncio.Event
     numbers: dict[Key, float] = field(default_factory=dict)
     asked: dict[int, asyncio.Future[dict[str, Any]]] = field(default_factory=dict)
 
@@ -51,21 +74,21 @@ class _Worker:
 class Workers:
     """Serves what ``plan`` says in ``plan.operation.workers`` processes, each of which ``command`` starts.
 
-    ``handed`` are sockets that listen already, by address. ``keys`` are made here, and replaced as time goes by.
+    ``handed`` are sockets that listen already. The keys of tickets are made here, and replaced as time goes by.
     """
 
-    def __init__(
-        self, plan: Plan, command: Sequence[str], handed: Mapping[Address, socket.socket] | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, command: Sequence[str], handed: Handed | None = None) -> None:
         self.plan = plan
         self.draining = False
         self._command = tuple(command)
-        self._handed = dict(handed or {})
+        self._handed = {} if handed is None else handed.sockets
+        self._names = {} if handed is None else handed.names
         self._sockets: dict[Address, socket.socket] = {}
         self._workers: set[_Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._watching: set[asyncio.Task[None]] = set()
         self._keys = [random_bytes(KEY_LENGTH)]
+        self._ending = asyncio.Event()
         self._number = 0
         self._deaths = 0
         self._restarts = 0
@@ -143,6 +166,7 @@ class Workers:
     async def close(self) -> None:
         """Let all workers drain and end."""
         self.draining = True
+        self._ending.set()
         for worker in self._workers:
             worker.channel.send({"do": "drain"})
         await asyncio.gather(*self._watching)
@@ -168,13 +192,14 @@ class Workers:
                 *self._command,
                 stdin=DEVNULL,
                 pass_fds=[theirs.fileno()],
-                env={**os.environ, WORKER: str(theirs.fileno())},
+                env={**os.environ, _VARIABLE: json.dumps({"channel": theirs.fileno(), "names": self._names})},
                 # Ctrl-C is for us, who pass it on.
                 start_new_session=True,
             )
+        ended = asyncio.Event()
         worker: _Worker
-        channel = Channel(ours, lambda message, _: self._heard(worker, message), lambda: worker.ended.set())
-        worker = _Worker(process, channel, time.monotonic())
+        channel = Channel(ours, lambda message, _: self._heard(worker, message), ended.set)
+        worker = _Worker(process, channel, time.monotonic(), ended)
         self._workers.add(worker)
         watching = self._keep(self._watch(worker))
         self._watching.add(watching)
@@ -206,7 +231,11 @@ class Workers:
         self._deaths = 0 if lived_long else self._deaths + 1
         if self._deaths > 1:
             pause = min(limits.PROXY_WORKER_FIRST_PAUSE * 2**self._deaths, limits.PROXY_WORKER_PAUSE)
-            await asyncio.sleep(pause)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause):
+                    await self._ending.wait()
+            if self._ending.is_set():
+                return
         try:
             await self._start_one()
         except (LocalFailure, OSError) as error:
