@@ -60,6 +60,11 @@ class Origin:
         self.early: Callable[[Seen], bytes] | None = None
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # A request that is cut is not seen; what it was stands in ``raw``.
+        with contextlib.suppress(h11.RemoteProtocolError):
+            await self._serve(reader, writer)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         number = len(self.raw)
         self.raw.append(bytearray())
         connection = h11.Connection(h11.SERVER)

@@ -167,6 +167,8 @@ def _sorted(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Fields, _Special]:
 
 def from_http1(method: bytes, target: bytes, version: bytes, fields: Iterable[tuple[bytes, bytes]]) -> Request:
     """The request of a head that h11 read. Raises Refused."""
+    if not version.startswith(b"1."):
+        raise Refused(505, "bad_request", "this is not HTTP/1.1")
     kept, special = _sorted(fields)
     old = version < b"1.1"
     target, authority = _where(method, target, special.host)
