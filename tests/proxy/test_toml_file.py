@@ -56,7 +56,7 @@ def test_the_example(folder):
     assert (default.mode, default.identity) == (Mode.HTTP, (IdentityForm.RFC9440,))
     assert default.routes[0].prefix == "/reports"
     assert default.routes[0].backend is not None
-    assert default.routes[0].backend.address == "reports.sock"
+    assert default.routes[0].backend.address == str(folder / "reports.sock")
     assert (named.backend.address, tcp.services[0].mode) == (("127.0.0.1", 3000), Mode.TCP)
     assert tcp.services[0].backend.proxy_protocol is ProxyProtocol.TLS
     assert http.tls is not None

@@ -96,7 +96,7 @@ def operation_options(command: F) -> F:
             type=float,
             default=0.0,
             metavar="NUMBER",
-            help="... new in a second, of one; 0 for any number.",
+            help="... of it, new in a second; 0: any number.",
         ),
     )(command)
 

@@ -30,11 +30,15 @@ def listening(address: Address, *, reuse_port: bool = False) -> socket.socket:
 
 def forget(sock: socket.socket) -> None:
     """Close it, and remove the file of a Unix socket."""
-    path = sock.getsockname() if sock.family == socket.AF_UNIX else ""
+    unlink(sock)
     sock.close()
-    if path:
+
+
+def unlink(sock: socket.socket) -> None:
+    """Remove the file of a Unix socket, which is open still."""
+    if sock.family == socket.AF_UNIX:
         with suppress(OSError):
-            os.unlink(path)
+            os.unlink(sock.getsockname())
 
 
 def _family(host: str) -> int:

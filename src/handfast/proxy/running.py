@@ -160,9 +160,10 @@ class Running:
         captures, observe = self.captures, self._observe
         if listener.tls is None or isinstance(listener.address, str) or captures is None:
             return observe
-        host, port = listener.address
+        host, own_address = listener.address[0], listener.address
 
         def watch(address: Any) -> tuple[Sequence[Observer], Sequence[SecretSink]]:
+            port = self._proxies[own_address].addresses[0][1] if own_address in self._proxies else 0
             own, own_sinks = ((), ()) if observe is None else observe(address)
             more, sinks = captures.observe(address, (_reached(host, address), port))
             return (*own, *more), (*own_sinks, *sinks)

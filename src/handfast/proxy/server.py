@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from handfast import limits
 from handfast.proxy.entrance import Admission, Door, Everyone
 from handfast.proxy.journal import Journal
-from handfast.proxy.listening import forget, listening
+from handfast.proxy.listening import listening, unlink
 from handfast.proxy.settings import Mode
 
 if TYPE_CHECKING:
@@ -120,10 +120,10 @@ class Proxy:
                 return
 
     def _stop_listening(self) -> None:
+        for sock in self._made:
+            unlink(sock)
         for server in self._servers:
             server.close()
-        for sock in self._made:
-            forget(sock)
         for sock in self._sockets:
             sock.close()
         self._servers.clear()

@@ -309,7 +309,7 @@ class _Reader:
         text = table.needed(key, advice)
         kind, _, rest = text.partition(":")
         if kind == "unix" and rest:
-            return rest
+            return str(self._file.path.parent / rest)
         if kind == "systemd" and key == "listen":
             found = self._inherited.get(rest)
             if found is None:
