@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any
 from handfast import limits, logs
 from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.errors.foreign import said_by
-from handfast.events import Closed
-from handfast.files import create_private
+from handfast.files import append_private, create_private
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
-    from typing import BinaryIO
 
-    from handfast.events import Event, Observer, SecretSink
+    from handfast.events import Observer, SecretSink
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _SUFFIX = ".pcapng"
@@ -83,55 +81,38 @@ class Captures:
             return (), ()
         self._taken(client)
         try:
-            file = create_private(self._path(name))
-            writer = _Writer(file, self._path(name))
-            flow = Flow(CaptureFile(writer.write), address[:2], reached)
+            flow = Flow(CaptureFile(_Writer(self._path(name)).write), address[:2], reached)
         except (HandfastError, OSError) as error:
             words = said_by(error)
             logs.warn("captures that failed", lambda: f"no capture of {client}: {words}")
             return (), ()
-        return (flow, writer), (flow.secret,)
+        return (flow,), (flow.secret,)
 
     def _path(self, name: str) -> Path:
         return self._directory / (name if name.endswith(_SUFFIX) else name + _SUFFIX)
 
 
 class _Writer:
-    """The file of one capture: it ends with its connection, after an hour, or when it is large."""
+    """The file of one capture, which ends when it is large or an hour old. It is open only while it is written to."""
 
-    def __init__(self, file: BinaryIO, path: Path) -> None:
-        self._file: BinaryIO | None = file
+    def __init__(self, path: Path) -> None:
         self._path = path
-        self._written = 0
+        self._room = limits.PROXY_CAPTURE_BYTES
         self._end = time.monotonic() + limits.PROXY_CAPTURE_SECONDS
-        # Each direction ends by itself.
-        self._open = 2
+        create_private(path).close()
 
     def write(self, blocks: bytes) -> None:
         """Write what there is, as long as there is room."""
-        if self._file is None:
+        if self._room < 0:
             return
-        self._written += len(blocks)
-        if self._written > limits.PROXY_CAPTURE_BYTES or time.monotonic() > self._end:
-            logs.warn("captures that end early", lambda: f"{self._path}: the capture ends, it is as large as it may be")
-            self._close()
-            return
+        self._room -= len(blocks)
+        reason = "it is as large or as old as it may be"
         try:
-            self._file.write(blocks)
-            self._file.flush()
-        except OSError as error:
-            reason = error.strerror
-            logs.warn("captures that end early", lambda: f"{self._path}: the capture ends: {reason}")
-            self._close()
-
-    def __call__(self, event: Event) -> None:
-        """End with the connection."""
-        if isinstance(event, Closed):
-            self._open -= 1
-            if not self._open:
-                self._close()
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+            if self._room >= 0 and time.monotonic() < self._end:
+                with append_private(self._path) as file:
+                    file.write(blocks)
+                return
+        except (HandfastError, OSError) as error:
+            reason = said_by(error)
+        self._room = -1
+        logs.warn("captures that end early", lambda: f"{self._path}: the capture ends: {reason}")
