@@ -249,8 +249,9 @@ def test_a_request_under_way_is_answered(folder):
             app.go_on.set()
             thread.join(LIMIT)
             assert answers == ["app /wait"]
-            assert proxy.ends(None).status == 0
+            assert idle.sock.recv(1) == b""
             idle.close()
+            assert proxy.ends(None).status == 0
 
 
 def tcp_client(folder: Path, port: int) -> socket.socket:

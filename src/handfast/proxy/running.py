@@ -83,6 +83,12 @@ class Running:
         """Further sockets that listen already, for a plan that is to come."""
         self._handed |= sockets
 
+    def let_go(self) -> None:
+        """Close those that were handed over and that no listener uses."""
+        used = {listener.address for listener in self.plan.listeners}
+        for address in self._handed.keys() - used:
+            self._handed.pop(address).close()
+
     async def apply(self, plan: Plan) -> None:
         """Let this plan take the place of the one in use. Raises as ``start``; then the one before stays in use."""
         if not self.draining:

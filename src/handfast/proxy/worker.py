@@ -105,8 +105,12 @@ class Worker:
             return {"numbers": as_json(await running.numbers())}
         if what == "reload":
             running.hand(_by_address(message, sockets))
-            if self._load is not None:
-                await running.apply(await asyncio.to_thread(self._load))
+            try:
+                if self._load is not None:
+                    await running.apply(await asyncio.to_thread(self._load))
+            finally:
+                # A socket that a process holds goes on taking connections, which wait for who accepts them.
+                running.let_go()
         elif what == "reopen":
             for handle in self._handles:
                 await asyncio.to_thread(handle.reload)
