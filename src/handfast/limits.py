@@ -227,6 +227,10 @@ PROXY_ADMIN_TIMEOUT = 10.0
 PROXY_CONFIG_BYTES = 1024 * 1024
 PROXY_LISTENERS = 200
 PROXY_WORKERS = 256
+# Connections that are accepted in one go, so that other workers, and the clients that are there, get their turn; and
+# seconds without, when there are no descriptors left: asyncio's.
+PROXY_ACCEPTS = 16
+PROXY_ACCEPT_PAUSE = 1.0
 # Its workers: a message of theirs; seconds to start in, where Python loads on a busy machine, and to answer in. One
 # that ends by itself is started again at once, the next time after this pause and then twice that, up to the second.
 PROXY_CHANNEL_MESSAGE = 1024 * 1024

@@ -39,6 +39,11 @@ class Acceptor:
             self._pause.cancel()
         self._sock.close()
 
+    async def settled(self) -> None:
+        """Once those that were taken have their protocols."""
+        if self._entering:
+            await asyncio.wait(self._entering)
+
     def _accept(self) -> None:
         for _ in range(limits.PROXY_ACCEPTS):
             try:

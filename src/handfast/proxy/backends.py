@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from handfast.proxy.settings import Backend
 
+# Seconds until a Unix socket whose queue is full is tried again.
+_UNIX_PAUSE = 0.02
 _REFUSED = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.ECONNRESET, errno.EPIPE})
 
 
@@ -127,13 +129,29 @@ async def _connect_one(family: int, address: Any) -> socket.socket:
     sock = socket.socket(family, socket.SOCK_STREAM)
     try:
         sock.setblocking(False)
-        if family != socket.AF_UNIX:
+        if family == socket.AF_UNIX:
+            await _connect_unix(sock, address)
+        else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        await asyncio.get_running_loop().sock_connect(sock, address)
+            await asyncio.get_running_loop().sock_connect(sock, address)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+async def _connect_unix(sock: socket.socket, path: str) -> None:
+    """Connect, which is done at once, or refused for now because too many wait to be accepted: then try again.
+
+    A loop's own ``sock_connect`` takes that for a connection that is being made, and then for one that is there.
+    """
+    while True:
+        try:
+            sock.connect(path)
+        except BlockingIOError:
+            await asyncio.sleep(_UNIX_PAUSE)
+        else:
+            return
 
 
 async def _dressed(

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
+from handfast.proxy.accepting import Acceptor
 from handfast.proxy.entrance import Admission, Door, Everyone
 from handfast.proxy.journal import Journal
 from handfast.proxy.listening import listening, unlink
@@ -52,7 +53,7 @@ class Proxy:
         self._doors: list[Door] = []
         self._sockets: list[socket.socket] = []
         self._made: tuple[socket.socket, ...] = ()
-        self._servers: list[asyncio.Server] = []
+        self._acceptors: list[Acceptor] = []
         self._pool: Any = None
         self._empty: asyncio.Event = asyncio.Event()
 
@@ -80,8 +81,7 @@ class Proxy:
             self._stop_listening()
             raise
         for door, sock in zip(self._doors, self._sockets, strict=True):
-            server = await loop.create_server(door.protocol, sock=sock, backlog=limits.PROXY_BACKLOG)
-            self._servers.append(server)
+            self._acceptors.append(Acceptor(sock, door.protocol))
 
     @property
     def addresses(self) -> tuple[Any, ...]:
@@ -97,6 +97,8 @@ class Proxy:
         """Stop listening, let clients end in order for ``grace`` seconds, and then end those that are left."""
         self.draining = True
         self._stop_listening()
+        for acceptor in self._acceptors:
+            await acceptor.settled()
         for client in tuple(self.clients):
             client.drain()
         await self._gone(grace)
@@ -122,11 +124,10 @@ class Proxy:
     def _stop_listening(self) -> None:
         for sock in self._made:
             unlink(sock)
-        for server in self._servers:
-            server.close()
+        for acceptor in self._acceptors:
+            acceptor.close()
         for sock in self._sockets:
             sock.close()
-        self._servers.clear()
         self._made = ()
 
     # For the entrances
