@@ -150,6 +150,7 @@ class Asker:
             connection.receive_data(self._rest)
             self._rest = b""
         answer = Answer(0, [], b"", [], [])
+        parts = []
         async with asyncio.timeout(LIMIT):
             while True:
                 event = connection.next_event()
@@ -165,8 +166,9 @@ class Asker:
                     answer.status = event.status_code
                     answer.headers = [(name.decode(), value.decode("latin-1")) for name, value in event.headers]
                 elif isinstance(event, h11.Data):
-                    answer.body += bytes(event.data)
+                    parts.append(event.data)
                 elif isinstance(event, h11.EndOfMessage):
+                    answer.body = b"".join(parts)
                     answer.trailers = [(name.decode(), value.decode()) for name, value in event.headers]
                     self._rest = connection.trailing_data[0]
                     return answer
