@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from handfast import limits
-from handfast.cli import http, options, proxy_options, serve_options, ui
+from handfast.cli import http, options, proxy_operation, proxy_options, serve_options, ui, who_may
 from handfast.cli.lenses import Lenses, log_to_terminal
-from handfast.cli.proxy_log import tell_entry
+from handfast.cli.proxy_operation import Program
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import bad_option
-from handfast.proxy.journal import Journal
-from handfast.proxy.server import Proxy
+from handfast.proxy.plan import Plan
 from handfast.proxy.settings import IdentityForm, Listener, Mode, Service, is_local
+from handfast.proxy.stores import Stores
 from handfast.reload.handles import ReloadingVerifier
 from handfast.roles import Role
-from handfast.text import counted
 
 if TYPE_CHECKING:
     from handfast.events import Observer, SecretSink
@@ -36,7 +32,7 @@ _PARAMETERS = ("tls", "suites", "groups", "alpn", "old_main_secret")
 # What says how TLS is spoken with clients.
 _FOR_CLIENTS = (
     "key", "key_password_file", "staple", "client_ca", "client_auth", "crl", "ocsp", "policy", "resume",
-    "allow_dns", "allow_uri", "allow_cn", "allow_spki",
+    *who_may.ALLOW,
 )  # fmt: skip
 _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
 
@@ -49,6 +45,7 @@ _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
         f"handfast proxy {_OURS} --client-ca ca.pem --allow-cn alice --from 0.0.0.0:6380 --to tcp://127.0.0.1:6379",
         f"handfast proxy {_OURS} --client-ca ca.pem --identity rfc9440 --from 0.0.0.0:443 --to http://unix:/run/app",
         f"handfast proxy {_OURS} --client-ca ca.pem --proxy-protocol --from 0.0.0.0:7853 --to tcp://127.0.0.1:3000",
+        "handfast proxy --config proxy.toml --reload  (several listeners; --check only checks the file)",
         f"handfast proxy --from 127.0.0.1:6379 --to tls://redis.example:6380 {_THEIRS}  (for those that speak no TLS)",
     ),
 )
@@ -59,7 +56,7 @@ _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
     type=click.Choice([mode.value for mode in ClientAuth]),
     help="What is asked of clients. Default: require_and_verify with --client-ca, else none.",
 )
-@serve_options.allow_options
+@who_may.allow_options
 @options.policy_option
 @options.revocation_options
 @serve_options.identity_options
@@ -67,10 +64,13 @@ _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
 @options.parameter_options
 @click.option("--resume", is_flag=True, help="Let clients resume: give them tickets.")
 @click.option("--reload", is_flag=True, help="Follow changes of the files named here; SIGHUP reads them at once.")
+@proxy_operation.operation_options
 @options.lens_options
 def command(
-    listen_at: str,
-    to: str,
+    listen_at: str | None,
+    to: str | None,
+    config_file: Path | None,
+    check: bool,
     tcp: bool,
     from_anywhere: bool,
     to_anywhere: bool,
@@ -82,15 +82,27 @@ def command(
     """Let clients in by TLS, ask who they are, and hand what they say to a service: HTTP, or the bytes of any other
     protocol. Without --cert: let programs on this machine in that speak no TLS, and speak it for them."""
     log_to_terminal(quiet=False)
+    program, stores = Program(), Stores()
+    if config_file is not None:
+        proxy_operation.refuse_beside_config()
+        return program.serve_file(config_file, stores, watch=reload, check=check)
+    if check:
+        raise bad_option("--check", "it is for a file", "give --config FILE too")
+    if listen_at is None or to is None:
+        raise proxy_operation.no_ends(listen_at)
+    ceilings, operation = proxy_operation.operation(**_taken(given, proxy_operation.OPERATION))
     tls_in = bool(given["cert"])
-    address = proxy_options.parse_listen(listen_at)
+    address = proxy_options.parse_listen(listen_at, program.names)
     upstream = _taken(given, proxy_options.UPSTREAM)
     target = proxy_options.parse_to(to, tcp=tcp, tls=not tls_in or any(upstream.values()))
     if not tls_in:
         _check_plain(address, target, given, anywhere=from_anywhere)
     elif from_anywhere:
         raise bad_option("--from-anywhere", "clients come by TLS, and may come from anywhere", "leave it out")
-    proxy_options.tell_assumed(target)
+    if not program.is_worker:
+        proxy_options.tell_assumed(target)
+        _tell_unasked(given)
+    proxy_operation.refuse_lenses(given, operation)
     watch = _watch(Role.SERVER if tls_in else Role.CLIENT, address, _taken(given, _LENSES))
     parameters = options.parameters(**_taken(given, _PARAMETERS))
     backend, handles = proxy_options.backend(
@@ -99,13 +111,13 @@ def command(
     backend = replace(backend, proxy_protocol=proxy_options.header(proxy_protocol), observe=None if tls_in else watch)
     config = None
     if tls_in:
-        config, more = _server_config(target.mode, parameters, reload=reload, **given)
+        config, more = _server_config(target.mode, parameters, stores, reload=reload, **given)
         handles += more
     forms = _identity(identity, target.mode, config)
     listener = Listener(address, Service(backend, target.mode, identity=forms), tls=config, anywhere=from_anywhere)
-    proxy = Proxy([listener], Journal(tell_entry), observe=watch if tls_in else None)
-    with serve_options.watcher(handles, reload=reload):
-        return asyncio.run(_run(proxy, target, listener))
+    plan = Plan((listener,), ceilings, operation)
+    watched = watch if tls_in else None
+    return program.serve(plan, stores, handles, watch=reload, observe=watched, tell=lambda at: _tell(target, plan, at))
 
 
 def _taken(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
@@ -130,6 +142,7 @@ def _check_plain(address: Address, target: proxy_options.Target, given: dict[str
 def _server_config(
     mode: Mode,
     parameters: dict[str, Any],
+    stores: Stores,
     *,
     client_ca: Path | None,
     client_auth: str | None,
@@ -142,7 +155,7 @@ def _server_config(
     staple: tuple[Path, ...],
     resume: bool,
     reload: bool,
-    **allow: tuple[str, ...],
+    **allow: Any,
 ) -> tuple[ServerConfig, tuple[Reloading[Any], ...]]:
     """How TLS is spoken with clients, and what of it can be loaded anew."""
     identities, reloading = serve_options.identities(cert, key, key_password_file, staple, reload=reload)
@@ -150,14 +163,25 @@ def _server_config(
     auth, verification = serve_options.client_verification(
         client_ca, wanted, crl, ocsp, policy=policy, reload=reload, **allow
     )
-    settings = parameters | verification | serve_options.sessions(resume=resume, early_data=False)
+    settings = parameters | verification | stores.settings(resume=resume, early_data=False)
     if mode is Mode.HTTP:
         settings["application_protocols"] = serve_options.spoken(settings, http2=True)
     config = ServerConfig(credentials=identities, client_auth=auth, **settings)
-    if auth is ClientAuth.NONE:
-        ui.note("clients are asked for no certificate: --client-ca FILE lets in only those that have one")
     trust = (config.verifier,) if isinstance(config.verifier, ReloadingVerifier) else ()
     return config, (*reloading, *trust)
+
+
+def _tell_unasked(given: dict[str, Any]) -> None:
+    asked = given["client_ca"] is not None or given["client_auth"] not in (None, ClientAuth.NONE.value)
+    if given["cert"] and not asked:
+        ui.note("clients are asked for no certificate: --client-ca FILE lets in only those that have one")
+
+
+def _tell(target: proxy_options.Target, plan: Plan, bound: Any) -> None:
+    """Say what is proxied."""
+    listener = plan.listeners[0]
+    at = bound[:2] if isinstance(bound, tuple) else listener.address
+    proxy_options.tell(target, at, tls=listener.tls is not None)
 
 
 def _identity(forms: tuple[str, ...], mode: Mode, config: ServerConfig | None) -> tuple[IdentityForm, ...]:
@@ -186,31 +210,3 @@ def _watch(role: Role, listen: Address, asked: dict[str, Any]) -> ObserverFactor
         return observers, sinks
 
     return watch
-
-
-async def _run(proxy: Proxy, target: proxy_options.Target, listener: Listener) -> int:
-    """Serve until a signal, then end in order; the exit status."""
-    loop = asyncio.get_running_loop()
-    told: asyncio.Queue[int] = asyncio.Queue()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, told.put_nowait, number)
-    try:
-        await proxy.start()
-    except OSError as error:
-        where = proxy_options.words(listener.address)
-        raise bad_option("--from", f"{where}: {ui.reason(error)}", "give another address, or port 0") from None
-    bound = proxy.addresses[0]
-    at = bound[:2] if isinstance(bound, tuple) else listener.address
-    proxy_options.tell(target, at, tls=listener.tls is not None)
-    first = await told.get()
-    if proxy.clients:
-        clients = counted(len(proxy.clients), "connection")
-        ui.note(f"ending: {clients} may take {limits.PROXY_GRACE:g} s; Ctrl-C ends them at once")
-    closing = loop.create_task(proxy.close())
-    again = loop.create_task(told.get())
-    await asyncio.wait((closing, again), return_when=asyncio.FIRST_COMPLETED)
-    again.cancel()
-    if not closing.done():
-        proxy.abort()
-        await closing
-    return ui.INTERRUPTED if first == signal.SIGINT else 0

@@ -17,7 +17,7 @@ from handfast.proxy.settings import Backend, IdentityForm, Mode, ProxyProtocol, 
 from handfast.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from handfast.config.config import ClientConfig
     from handfast.errors import ConfigError
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _FILE = click.Path(path_type=Path)
 _UNIX = "unix:"
+_SYSTEMD = "systemd:"
 # Of each scheme: the mode, whether TLS is spoken, and the port that a URL leaves out.
 _SCHEMES = {
     "http": (Mode.HTTP, False, 80),
@@ -59,14 +60,12 @@ def end_options(command: F) -> F:
         click.option(
             "--from",
             "listen_at",
-            metavar="HOST:PORT|unix:PATH",
-            required=True,
+            metavar="HOST:PORT|unix:PATH|systemd:NAME",
             help="Where clients come: by TLS with --cert and --key, without TLS where these are not given.",
         ),
         click.option(
             "--to",
             metavar="URL|HOST:PORT|unix:PATH",
-            required=True,
             help="The service: http://, https://, or tcp:// and tls:// for any other protocol, whose bytes go through "
             "as they are.",
         ),
@@ -134,8 +133,14 @@ def url(mode: Mode, address: Address, *, tls: bool) -> str:
     return f"{scheme}://{address_words(address)}"
 
 
-def parse_listen(text: str) -> Address:
-    """What ``--from`` names. Raises ConfigError."""
+def parse_listen(text: str, names: Mapping[str, Address]) -> Address:
+    """What ``--from`` names; ``names`` are those of sockets that systemd handed over. Raises ConfigError."""
+    if text.startswith(_SYSTEMD):
+        name = text.removeprefix(_SYSTEMD)
+        if name not in names:
+            reason = f"systemd handed over no socket named {escape(name)!r}; there are: {', '.join(names) or 'none'}"
+            raise bad_option("--from", reason, f"write FileDescriptorName={escape(name)} in the socket unit")
+        return names[name]
     return _unix(text, "--from") if text.startswith(_UNIX) else parse_address(text, "--from")
 
 

@@ -40,6 +40,9 @@ class Admission(Protocol):
     def admit(self, listener: str, address: Any) -> Refusal | None:
         """None for a client that may; it is followed by one ``leave``."""
 
+    def shaken(self) -> None:
+        """The handshake of a client that was admitted is over, well or not."""
+
     def leave(self, listener: str, address: Any) -> None:
         """A client that was admitted is gone."""
 
@@ -49,6 +52,9 @@ class Everyone:
 
     def admit(self, listener: str, address: Any) -> Refusal | None:
         """None."""
+
+    def shaken(self) -> None:
+        """Nothing is counted."""
 
     def leave(self, listener: str, address: Any) -> None:
         """Nothing is counted."""
@@ -111,12 +117,21 @@ class Door:
         proxy.entered(client)
         return client
 
+    def _shaken(self, client: Client) -> None:
+        if client.in_handshake:
+            client.in_handshake = False
+            self.proxy.admission.shaken()
+
     def _leave(self, client: Client) -> None:
+        self._shaken(client)
         self.proxy.admission.leave(self.text, client.address)
         self.proxy.left(client)
 
     def serve(self, client: Client) -> None:
         """Hand the transport to what is for this client, or close it."""
+        self._shaken(client)
+        if client.info is not None:
+            client.secured(client.info)
         found = self.listener.service
         if isinstance(found, ByName):
             name = None if client.info is None else client.info.server_name

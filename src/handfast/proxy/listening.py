@@ -29,7 +29,13 @@ def listening(address: Address, *, reuse_port: bool = False) -> socket.socket:
 
 
 def forget(sock: socket.socket) -> None:
-    """Remove the file of a Unix socket that is about to be closed."""
+    """Close it, and remove the file of a Unix socket."""
+    unlink(sock)
+    sock.close()
+
+
+def unlink(sock: socket.socket) -> None:
+    """Remove the file of a Unix socket, which is open still."""
     if sock.family == socket.AF_UNIX:
         with suppress(OSError):
             os.unlink(sock.getsockname())
