@@ -142,6 +142,8 @@ DRAIN_BYTES = 64 * 1024
 # What a file of servers and their keys, as first met, may have: some ten thousand names, which a program that follows
 # redirects lets peers choose. None is forgotten to make room for another one.
 FIRST_USE_STORE_BYTES = 1024 * 1024
+# A file of who is let in (--allow-file): some ten thousand names.
+ALLOW_FILE_BYTES = 1024 * 1024
 # How often a watcher looks at its files though the system told of no change, as on a network's file system.
 RELOAD_INTERVAL = 5.0
 # SPIFFE-ID 2.4: bytes of an ID, and of its trust domain.
@@ -200,6 +202,48 @@ STARTTLS_TIMEOUT = HANDSHAKE_TIMEOUT
 SERVE_CONNECTIONS = 128
 # A proxy's backend: seconds for TCP and TLS together. nginx gives it 60, Envoy 5; a person who waits gives up between.
 PROXY_CONNECT_TIMEOUT = 10.0
+# Clients of a proxy at once, in each of its processes: some 100 KiB each with both ends, so a GiB at most.
+# nginx takes 512 of each worker by default, haproxy what the descriptors allow.
+PROXY_CONNECTIONS = 8192
+# ... of one address: many people behind one NAT, and no more than a sixteenth of all.
+PROXY_CONNECTIONS_PER_CLIENT = 512
+# ... in handshakes: each takes a millisecond or two, so that the last one still waits less than two seconds.
+PROXY_HANDSHAKES = 1024
+# ... a burst of new connections from one address, in seconds of the rate that it is given, and addresses whose rate is
+# remembered: a hundred bytes each.
+PROXY_BURST_SECONDS = 10.0
+PROXY_RATES = 10_000
+# Its access log: a line, which a pipe takes whole up to PIPE_BUF, as Linux has it; and bytes of lines that wait to be
+# written, some ten thousand requests.
+PROXY_LOG_LINE = 4096
+PROXY_LOG_WAITING = 4 * 1024 * 1024
+# Its metrics: codes that are told apart, of some forty that there are.
+PROXY_METRIC_CODES = 200
+# Its admin listener: requests at once, and seconds for one.
+PROXY_ADMIN_CONNECTIONS = 16
+PROXY_ADMIN_TIMEOUT = 10.0
+# Its file: a hundred listeners with a hundred names each; and listeners, of which workers are handed the sockets (Linux
+# takes 253 in one message, SCM_MAX_FD). Workers: one for each processor of a large machine.
+PROXY_CONFIG_BYTES = 1024 * 1024
+PROXY_LISTENERS = 200
+PROXY_WORKERS = 256
+# Connections that are accepted in one go, so that other workers, and the clients that are there, get their turn; and
+# seconds without, when there are no descriptors left: asyncio's.
+PROXY_ACCEPTS = 16
+PROXY_ACCEPT_PAUSE = 1.0
+# Its workers: a message of theirs; seconds to start in, where Python loads on a busy machine, and to answer in. One
+# that ends by itself is started again at once, the next time after this pause and then twice that, up to the second.
+PROXY_CHANNEL_MESSAGE = 1024 * 1024
+PROXY_WORKER_START = 60.0
+PROXY_WORKER_ANSWER = 30.0
+PROXY_WORKER_FIRST_PAUSE = 0.05
+PROXY_WORKER_PAUSE = 30.0
+# Captures on demand: that are waited for at once; and one's bytes and seconds, so that a forgotten one fills no disk.
+PROXY_CAPTURES = 16
+PROXY_CAPTURE_BYTES = 64 * 1024 * 1024
+PROXY_CAPTURE_SECONDS = 60 * 60.0
+# Descriptors of the process besides those of clients and backends: libraries, logs, listeners, the loop.
+PROXY_OWN_DESCRIPTORS = 128
 # Connections of a listener that wait to be accepted: Linux cuts it to net.core.somaxconn, which is 4096.
 PROXY_BACKLOG = 1024
 # Seconds that clients have to end in order when a proxy ends: what Kubernetes gives a process before it kills it.

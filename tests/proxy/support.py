@@ -6,8 +6,8 @@ import asyncio
 import contextlib
 from typing import TYPE_CHECKING, Any
 
-from handfast import ClientAuth, aio
-from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, Entry, Journal
+from handfast import ClientAuth, aio, limits
+from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, Entry, HandshakeComplete, Journal
 from handfast.proxy.server import Proxy
 from handfast.proxy.settings import Backend, Listener, Mode, Service
 from tests.aio.support import client_config, server_config
@@ -16,7 +16,7 @@ from tests.waiting import LIMIT
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
-    from handfast.config.config import ServerConfig
+    from handfast.config.config import ClientConfig, ServerConfig
 
     Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
@@ -36,12 +36,19 @@ class Running:
         self.proxy = Proxy(listeners, Journal(self._tell), **options)
 
     def _tell(self, entry: Entry) -> None:
+        # Where a handshake fails or comes off is seen by what follows.
+        if isinstance(entry, HandshakeComplete):
+            return
         self.entries.append(entry)
         self._told.set()
 
     @property
     def address(self) -> Any:
-        return self.proxy.addresses[0]
+        return self.bound
+
+    async def start(self) -> None:
+        await self.proxy.start()
+        self.bound: Any = self.proxy.addresses[0]
 
     async def told(self, count: int = 1) -> list[Entry]:
         """Waits until the journal has so many entries."""
@@ -62,16 +69,18 @@ class Running:
         assert isinstance(entry, ConnectionRefused)
         return entry
 
-    async def client(self, **options: Any) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def client(
+        self, *, server_name: str = "localhost", **options: Any
+    ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection with a client certificate."""
         host, port = self.address[:2]
-        return await aio.open_connection(host, port, client_config(**options), server_name="localhost")
+        return await aio.open_connection(host, port, client_config(**options), server_name=server_name)
 
 
 @contextlib.asynccontextmanager
 async def running(*listeners: Listener, grace: float = 0.0, **options: Any) -> AsyncIterator[Running]:
     it = Running(*listeners, **options)
-    await it.proxy.start()
+    await it.start()
     try:
         yield it
     finally:
@@ -79,7 +88,7 @@ async def running(*listeners: Listener, grace: float = 0.0, **options: Any) -> A
 
 
 @contextlib.asynccontextmanager
-async def backend(handler: Handler, **options: Any) -> AsyncIterator[tuple[str, int]]:
+async def backend(handler: Handler, *, path: str | None = None, **options: Any) -> AsyncIterator[Any]:
     """A backend in this loop, plain or, with a ``config``, by TLS; its address. What it serves is over at the end."""
     tasks: set[asyncio.Task[None]] = set()
     failed: list[BaseException] = []
@@ -98,12 +107,15 @@ async def backend(handler: Handler, **options: Any) -> AsyncIterator[tuple[str, 
             tasks.discard(task)
             writer.close()
 
-    if "config" in options:
+    server: asyncio.AbstractServer
+    if path is not None:
+        server = await asyncio.start_unix_server(handle, path)
+    elif "config" in options:
         server = await aio.start_server(handle, "127.0.0.1", 0, **options)
     else:
         server = await asyncio.start_server(handle, "127.0.0.1", 0, **options)
     try:
-        yield server.sockets[0].getsockname()
+        yield path or server.sockets[0].getsockname()
     finally:
         server.close()
         for task in tuple(tasks):
@@ -120,7 +132,16 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
         await writer.drain()
 
 
-def tcp(address: Any, *, tls: ServerConfig | None = None, plain: bool = False, **options: Any) -> Listener:
+def tcp(
+    address: Any,
+    *,
+    tls: ServerConfig | None = None,
+    plain: bool = False,
+    tls_out: ClientConfig | None = None,
+    idle_timeout: float = limits.PROXY_IDLE_TIMEOUT,
+    **options: Any,
+) -> Listener:
     """A listener that relays to the backend at this address: with client certificates unless ``plain``."""
     config = None if plain else tls or mutual()
-    return Listener(LOCAL, Service(Backend(address, **options), mode=Mode.TCP), tls=config)
+    backend = Backend(address, tls=tls_out, **options)
+    return Listener(LOCAL, Service(backend, mode=Mode.TCP, idle_timeout=idle_timeout), tls=config)

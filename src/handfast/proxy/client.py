@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from handfast.io.failure_log import address_text
-from handfast.proxy.journal import ConnectionEnded, ConnectionRefused
+from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, HandshakeComplete
 
 if TYPE_CHECKING:
     import asyncio
@@ -31,6 +31,7 @@ class Client:
         journal: who is told of what becomes of it.
         on_end: gives its place free.
         since: when it came, on the monotonic clock.
+        in_handshake: whether its handshake is not over yet.
     """
 
     transport: asyncio.Transport
@@ -41,6 +42,7 @@ class Client:
     on_end: Callable[[Client], object] = field(repr=False)
     since: float = field(default_factory=time.monotonic)
     over: bool = False
+    in_handshake: bool = True
 
     @property
     def text(self) -> str:
@@ -56,6 +58,11 @@ class Client:
     def verified_peer(self) -> VerifiedPeer | None:
         """Who it is, if and only if that was verified."""
         return None if self.info is None else self.info.verified_peer
+
+    def secured(self, info: ConnectionInfo) -> None:
+        """The handshake is complete: tell the journal."""
+        seconds = time.monotonic() - self.since
+        self.journal.tell(HandshakeComplete(self.listener, self.text, info, seconds))
 
     def ended(self, *, received: int, sent: int, backend: str = "", code: str = "", why: str = "") -> None:
         """The connection is lost: tell the journal, once, and give the place free."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from handfast.config.by_name import ByName
 from handfast.engine import ServerConnection
-from handfast.errors import ConnectionLost
+from handfast.errors import ConnectionLost, HandfastError
 from handfast.io.aio.ends import ServerProtocol
 from handfast.io.aio.setup import Setup, refuse_deferred
 from handfast.io.arguments import observed
@@ -20,6 +20,7 @@ from handfast.proxy.settings import Mode, address_words
 from handfast.text import escape
 
 if TYPE_CHECKING:
+    from handfast.connection_info import ConnectionInfo
     from handfast.io.arguments import ObserverFactory
     from handfast.proxy.journal import Journal
     from handfast.proxy.settings import Listener, Service
@@ -39,6 +40,9 @@ class Admission(Protocol):
     def admit(self, listener: str, address: Any) -> Refusal | None:
         """None for a client that may; it is followed by one ``leave``."""
 
+    def shaken(self) -> None:
+        """The handshake of a client that was admitted is over, well or not."""
+
     def leave(self, listener: str, address: Any) -> None:
         """A client that was admitted is gone."""
 
@@ -48,6 +52,9 @@ class Everyone:
 
     def admit(self, listener: str, address: Any) -> Refusal | None:
         """None."""
+
+    def shaken(self) -> None:
+        """Nothing is counted."""
 
     def leave(self, listener: str, address: Any) -> None:
         """Nothing is counted."""
@@ -91,7 +98,13 @@ class Door:
 
     def protocol(self) -> asyncio.BaseProtocol:
         """What a connection that was accepted gets."""
-        return Plain(self) if self.listener.tls is None else Link(self)
+        if self.listener.tls is None:
+            return Plain(self)
+        if self.listener.starttls is None:
+            return Link(self)
+        from handfast.proxy.postgres import PostgresLink
+
+        return PostgresLink(self)
 
     def let_in(self, transport: asyncio.Transport, address: Any) -> Client:
         """The client at this address. Raises NotAdmitted."""
@@ -104,12 +117,21 @@ class Door:
         proxy.entered(client)
         return client
 
+    def _shaken(self, client: Client) -> None:
+        if client.in_handshake:
+            client.in_handshake = False
+            self.proxy.admission.shaken()
+
     def _leave(self, client: Client) -> None:
+        self._shaken(client)
         self.proxy.admission.leave(self.text, client.address)
         self.proxy.left(client)
 
     def serve(self, client: Client) -> None:
         """Hand the transport to what is for this client, or close it."""
+        self._shaken(client)
+        if client.info is not None:
+            client.secured(client.info)
         found = self.listener.service
         if isinstance(found, ByName):
             name = None if client.info is None else client.info.server_name
@@ -171,6 +193,12 @@ class Link(ServerProtocol):
         client.info = connection.info
         return connection
 
+    def refuse(self, code: str, why: str) -> None:
+        """Let the client not in, and close its connection once it has what was written."""
+        if self._client is not None:
+            self._client.refused(code, why)
+        self.tcp.close()
+
     def _refused(self, error: Exception | None) -> None:
         client = self._client
         if client is None:
@@ -184,11 +212,17 @@ class Link(ServerProtocol):
             # A check whether somebody listens is no client.
             client.vanished()
         else:
-            super()._refused(error)
-            from handfast.outcome.certificate_words import DESCRIBER
+            client.refused(*_words(info, error))
 
-            failed = failure_of(info, error)
-            client.refused(failed.code, failure_words.line(failed, DESCRIBER))
+
+def _words(info: ConnectionInfo, error: Exception) -> tuple[str, str]:
+    """The code and the words of a handshake that failed, with what can be done about it."""
+    # X.509 is read where a certificate is named, and not by a server that never asks for one.
+    from handfast.outcome.certificate_words import DESCRIBER
+
+    failed = failure_of(info, error)
+    line = failure_words.line(failed, DESCRIBER)
+    return failed.code, error.explain(line) if isinstance(error, HandfastError) else line
 
 
 class Plain(Entrance):

@@ -30,6 +30,16 @@ class ConnectionRefused:
 
 
 @dataclass(frozen=True, slots=True)
+class HandshakeComplete:
+    """A client's handshake is over, and went well. ``seconds`` is how long it took, from the connection on."""
+
+    listener: str
+    client: str
+    info: ConnectionInfo
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionEnded:
     """A client's connection is over. ``seconds`` is how long it was there, with the handshake.
 
@@ -71,7 +81,7 @@ class RequestEnded:
     why: str = ""
 
 
-Entry: TypeAlias = ConnectionRefused | ConnectionEnded | RequestEnded
+Entry: TypeAlias = ConnectionRefused | HandshakeComplete | ConnectionEnded | RequestEnded
 Reader: TypeAlias = "Callable[[Entry], object]"
 
 
@@ -85,6 +95,10 @@ class Journal:
         self._readers = list(readers)
         self.connections = 0
         self.requests = 0
+
+    def add(self, reader: Reader) -> None:
+        """Tell this one too, from now on."""
+        self._readers.append(reader)
 
     def tell(self, entry: Entry) -> None:
         """Hand the entry to all readers."""

@@ -30,11 +30,15 @@ def listening(address: Address, *, reuse_port: bool = False) -> socket.socket:
 
 def forget(sock: socket.socket) -> None:
     """Close it, and remove the file of a Unix socket."""
-    path = sock.getsockname() if sock.family == socket.AF_UNIX else ""
+    unlink(sock)
     sock.close()
-    if path:
+
+
+def unlink(sock: socket.socket) -> None:
+    """Remove the file of a Unix socket, which is open still."""
+    if sock.family == socket.AF_UNIX:
         with suppress(OSError):
-            os.unlink(path)
+            os.unlink(sock.getsockname())
 
 
 def _family(host: str) -> int:
@@ -60,7 +64,7 @@ def _unix(path: str) -> socket.socket:
 
 
 def _remove_stale(path: str) -> None:
-    """Remove a socket at which nobody listens. Raises OSError EADDRINUSE where somebody does, or for another file."""
+    """Remove a socket that no process listens at. Raises OSError EADDRINUSE where one does, or for another file."""
     try:
         if not stat.S_ISSOCK(os.lstat(path).st_mode):
             raise OSError(errno.EADDRINUSE, "there is a file that is no socket")

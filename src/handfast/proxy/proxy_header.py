@@ -102,18 +102,13 @@ def _own_certificate(info: ConnectionInfo) -> tuple[bytes, ...]:
 @lru_cache(maxsize=16)
 def _algorithms(certificate: bytes) -> tuple[str, str]:
     """The hash and the key as HAProxy names them: SHA256, RSA2048, EC256."""
-    from cryptography.hazmat.primitives.asymmetric import ec, rsa
-
     from handfast.x509.certificates import parse
 
     parsed = parse(certificate).certificate
     hashed = parsed.signature_hash_algorithm
     key = parsed.public_key()
-    words = type(key).__name__.removesuffix("PublicKey").upper()
-    if isinstance(key, rsa.RSAPublicKey):
-        words = f"RSA{key.key_size}"
-    elif isinstance(key, ec.EllipticCurvePublicKey):
-        words = f"EC{key.key_size}"
+    kind = type(key).__name__.rpartition(".")[2].removesuffix("PublicKey").upper()
+    words = f"{kind}{getattr(key, 'key_size', '')}"
     return (words if hashed is None else hashed.name.upper()), words
 
 

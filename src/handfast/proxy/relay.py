@@ -6,7 +6,7 @@ mark and what one read brings.
 
 Ends go through as they came. An end of one direction (close_notify, or FIN without TLS) becomes the same at the other
 side, and the other direction goes on. A side that breaks off (a reset, or TLS without close_notify) lets what it had
-sent arrive, and then the other side is broken off too: its TLS ends without close_notify, so that nobody takes a part
+sent arrive, and then the other side is broken off too: its TLS ends without close_notify, so that a part is not taken
 for the whole.
 """
 
@@ -105,8 +105,7 @@ class Relay(End):
         self.client = client
         self._backend = service.backend
         self._idle_timeout = service.idle_timeout
-        self.other = End(self._on_side_lost)
-        self.other.other = self
+        self.other = Back(self, self._on_side_lost)
         self._held: list[bytes] = []
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -137,13 +136,12 @@ class Relay(End):
         try:
             await backends.connect(self._backend, self.other, header=self._header())
         except BackendFailed as error:
-            self._connecting = None
-            self._code, self._why = error.code, error.why
-            self.other.lost = True
-            self.transport.abort()
-            return
-        self._connecting = None
-        self._begin()
+            self._note(error.code, error.why)
+            if self._connecting is not None:
+                # There was no transport, which would say by itself that it is gone.
+                self._connecting = None
+                self.other.lost = True
+                self.transport.abort()
 
     def _header(self) -> bytes:
         form = self._backend.proxy_protocol
@@ -153,8 +151,9 @@ class Relay(End):
 
         return header_for(self.client, form)
 
-    def _begin(self) -> None:
-        """Both sides are there."""
+    def begin(self) -> None:
+        """The backend is there. Nothing of it is read before."""
+        self._connecting = None
         back = self.other
         self.write, back.write = back.transport.write, self.transport.write
         held, self._held = self._held, []
@@ -233,3 +232,16 @@ class Relay(End):
         # The first that went wrong is the reason of the rest.
         if not self._code:
             self._code, self._why = code, why
+
+
+class Back(End):
+    """The backend's side."""
+
+    def __init__(self, relay: Relay, on_lost: Callable[[End, Exception | None], object]) -> None:
+        super().__init__(on_lost)
+        self.other: Relay = relay
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        # Now, and not when the task that connects goes on: data may come before that.
+        self.other.begin()

@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
+from handfast.proxy.accepting import Acceptor
 from handfast.proxy.entrance import Admission, Door, Everyone
 from handfast.proxy.journal import Journal
-from handfast.proxy.listening import forget, listening
+from handfast.proxy.listening import listening, unlink
 from handfast.proxy.settings import Mode
 
 if TYPE_CHECKING:
@@ -51,12 +52,15 @@ class Proxy:
         self._shutdown_timeout = shutdown_timeout
         self._doors: list[Door] = []
         self._sockets: list[socket.socket] = []
-        self._servers: list[asyncio.Server] = []
+        self._made: tuple[socket.socket, ...] = ()
+        self._acceptors: list[Acceptor] = []
         self._pool: Any = None
         self._empty: asyncio.Event = asyncio.Event()
 
     async def start(self, sockets: Sequence[socket.socket | None] | None = None) -> None:
         """Listen. ``sockets`` are those that listen already, one for each listener or None for one to be made.
+
+        The files of Unix sockets that were given stay when the proxy ends.
 
         Raises OSError if an address cannot be had; its ``filename`` is the listener's address as text. Then nothing
         listens.
@@ -69,6 +73,7 @@ class Proxy:
                 self._doors.append(door)
                 try:
                     self._sockets.append(sock or listening(listener.address))
+                    self._made += () if sock else (self._sockets[-1],)
                 except OSError as error:
                     error.filename = door.text
                     raise
@@ -76,8 +81,7 @@ class Proxy:
             self._stop_listening()
             raise
         for door, sock in zip(self._doors, self._sockets, strict=True):
-            server = await loop.create_server(door.protocol, sock=sock, backlog=limits.PROXY_BACKLOG)
-            self._servers.append(server)
+            self._acceptors.append(Acceptor(sock, door.protocol))
 
     @property
     def addresses(self) -> tuple[Any, ...]:
@@ -93,14 +97,20 @@ class Proxy:
         """Stop listening, let clients end in order for ``grace`` seconds, and then end those that are left."""
         self.draining = True
         self._stop_listening()
+        for acceptor in self._acceptors:
+            await acceptor.settled()
         for client in tuple(self.clients):
             client.drain()
         await self._gone(grace)
-        for client in tuple(self.clients):
-            client.transport.abort()
+        self.abort()
         await self._gone(limits.SHUTDOWN_TIMEOUT)
         if self._pool is not None:
             await self._pool.close()
+
+    def abort(self) -> None:
+        """End all that is under way, which ``close`` waits for, at once."""
+        for client in tuple(self.clients):
+            client.transport.abort()
 
     async def _gone(self, seconds: float) -> None:
         if self.clients:
@@ -112,11 +122,13 @@ class Proxy:
                 return
 
     def _stop_listening(self) -> None:
-        for server in self._servers:
-            server.close()
+        for sock in self._made:
+            unlink(sock)
+        for acceptor in self._acceptors:
+            acceptor.close()
         for sock in self._sockets:
-            forget(sock)
-        self._servers.clear()
+            sock.close()
+        self._made = ()
 
     # For the entrances
 

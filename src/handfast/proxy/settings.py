@@ -7,7 +7,7 @@ honoured together is refused when it is made.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol, TypeAlias
@@ -20,6 +20,7 @@ from handfast.text import escape
 if TYPE_CHECKING:
     from handfast.config.config import ClientConfig, ServerConfig
     from handfast.connection_info import VerifiedPeer
+    from handfast.io.arguments import ObserverFactory
 
 Address: TypeAlias = tuple[str, int] | str
 """A host and a port, or the path of a Unix socket."""
@@ -50,6 +51,12 @@ class ProxyProtocol(StrEnum):
     CERTIFICATE = "certificate"
 
 
+class StartTls(StrEnum):
+    """A protocol in which TLS begins when it is asked for."""
+
+    POSTGRES = "postgres"
+
+
 class Rule(Protocol):
     """Who may, beyond what the verifier of the listener's configuration says."""
 
@@ -69,6 +76,8 @@ class Backend:
             client; None for no header. Such a connection is one client's, and is shared with no other.
         connect_timeout: seconds for TCP and TLS together.
         anywhere: whether a backend outside of this machine may be reached without TLS.
+        starttls: the protocol in which the backend is asked for TLS, None where TLS begins at once.
+        observe: makes the observers and secret sinks of each connection by TLS, given the backend's address.
     """
 
     address: Address
@@ -77,11 +86,14 @@ class Backend:
     proxy_protocol: ProxyProtocol | None = None
     connect_timeout: float = limits.PROXY_CONNECT_TIMEOUT
     anywhere: bool = False
+    starttls: StartTls | None = None
+    observe: ObserverFactory | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.tls is None:
-            if self.server_name is not None:
-                raise bad_option("server name", "the backend is not spoken to by TLS", "leave it out, or speak TLS")
+            for what, value in (("server name", self.server_name), ("starttls", self.starttls)):
+                if value is not None:
+                    raise bad_option(what, "the backend is not spoken to by TLS", "leave it out, or speak TLS")
             if not self.anywhere and not is_local(self.address):
                 reason = f"{self.text} is not on this machine, and what goes there would be readable on the way"
                 raise bad_option("backend", reason, "speak TLS with it, or say that it may be anywhere")
@@ -158,16 +170,22 @@ class Listener:
         tls: the configuration of TLS in, whose ``choose_config`` may hold another for each name; None where clients
             come without TLS, which they may from this machine only.
         anywhere: whether clients may come without TLS from outside of this machine.
+        starttls: the protocol in which clients ask for TLS, None where TLS begins at once.
     """
 
     address: Address
     service: Service | ByName[Service]
     tls: ServerConfig | None = None
     anywhere: bool = False
+    starttls: StartTls | None = None
 
     def __post_init__(self) -> None:
+        if self.starttls is not None and any(service.mode is not Mode.TCP for service in self.services):
+            raise bad_option("starttls", "HTTP has none", "leave it out, or relay bytes")
         if self.tls is not None:
             return
+        if self.starttls is not None:
+            raise bad_option("starttls", "clients come without TLS", "leave it out, or give the configuration of TLS")
         if isinstance(self.service, ByName):
             raise bad_option("listener", "only TLS tells the name that a client asks for", "give it one service")
         if not self.anywhere and not is_local(self.address):

@@ -140,7 +140,8 @@ def test_trailers_go_both_ways(run: Runner) -> None:
             client = await proxy.asker()
             body = b"2\r\nhi\r\n0\r\nx-check: 5\r\nhost: evil\r\nauthorization: no\r\n\r\n"
             got = await client.ask(
-                "POST / HTTP/1.1\nhost: localhost\ntransfer-encoding: chunked\nte: trailers, deflate\nconnection: te", body
+                "POST / HTTP/1.1\nhost: localhost\ntransfer-encoding: chunked\nte: trailers, deflate\nconnection: te",
+                body,
             )
             assert (got.body, got.trailers) == (b"ok", [("x-sum", "9")])
             assert got["trailer"] == "x-sum"
@@ -328,7 +329,9 @@ def test_a_websocket_is_a_tunnel_after_its_handshake(run: Runner) -> None:
     async def switching(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         head = await reader.readuntil(b"\r\n\r\n")
         heads.append(head)
-        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nx: 1\r\n\r\nfirst")
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\nx: 1\r\n\r\nfirst"
+        )
         while data := await reader.read(1000):
             writer.write(data.upper())
         writer.write(b"last")
@@ -424,7 +427,9 @@ def test_no_answer_of_one_client_reaches_another(run: Runner) -> None:
         client = await proxy.asker()  # type: ignore[attr-defined]
         for turn in range(10):
             body = f"{number}-{turn}".encode() * 50
-            answer = await client.ask(f"PUT /{number}/{turn} HTTP/1.1\nhost: localhost\ncontent-length: {len(body)}", body)
+            answer = await client.ask(
+                f"PUT /{number}/{turn} HTTP/1.1\nhost: localhost\ncontent-length: {len(body)}", body
+            )
             told = json.loads(answer.body)
             assert (told["target"], told["body"]) == (f"/{number}/{turn}", body.decode())
         client.close()

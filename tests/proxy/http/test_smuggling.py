@@ -131,7 +131,9 @@ def test_what_has_one_reading_is_written_so_that_it_has_no_other(run: Runner, na
             first, second = proxy.origin.seen
             assert (first.method, first.target, first.body) == ("POST", "/", body)
             assert (second.method, second.target, second.body) == ("GET", "/next", b"")
-            framing = [pair for pair in first.headers if pair[0].replace("_", "-") in ("content-length", "transfer-encoding")]
+            framing = [
+                pair for pair in first.headers if pair[0].replace("_", "-") in ("content-length", "transfer-encoding")
+            ]
             assert len(framing) == 1
 
     run(main())
@@ -189,7 +191,11 @@ def test_an_absolute_target_becomes_a_path_and_a_host(run: Runner) -> None:
     async def main() -> None:
         async with web() as proxy:
             client = await proxy.asker()
-            for target, path in (("http://LOCALHOST/a?b", "/a?b"), ("https://localhost", "/"), ("HTTP://localhost?x", "/?x")):
+            for target, path in (
+                ("http://LOCALHOST/a?b", "/a?b"),
+                ("https://localhost", "/"),
+                ("HTTP://localhost?x", "/?x"),
+            ):
                 assert (await client.ask(f"GET {target} HTTP/1.1\nhost: localhost")).status == 200
                 assert proxy.origin.seen[-1].target == path
             client.close()
