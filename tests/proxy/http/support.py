@@ -226,11 +226,12 @@ async def web(
         service = Service(Backend((address[0], address[1])), **options)
         proxy = Web(Listener(LOCAL, service, tls or mutual()))
         proxy.origin = origin
-        await proxy.proxy.start()
+        await proxy.start()
         try:
             yield proxy
         finally:
-            await proxy.proxy.close(grace)
+            if not proxy.proxy.draining:
+                await proxy.proxy.close(grace)
 
 
 __all__ = ["OK", "Answer", "Asker", "Origin", "Seen", "Web", "echo", "hold_little", "running", "web"]

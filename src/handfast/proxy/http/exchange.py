@@ -148,6 +148,10 @@ class Exchange:
             self._refuse(Refused(status, error.code, error.why, "the server behind this one cannot be reached"))
             return
         self._connecting = None
+        if upstream.gone:
+            # It has closed already, or spoken before it was asked.
+            self.on_failed("backend_closed", f"{backend.text}: it did not wait for a request")
+            return
         if not self.sent_all:
             # Before what is held fills the transport, which would hold again.
             self._asking.hold(False)
