@@ -154,7 +154,7 @@ class Service:
             for what, value in given.items():
                 if value:
                     raise bad_option(what, "they are for HTTP, and this service relays bytes", "let the mode be http")
-        prefixes = [route.prefix for route in self.routes]
+        prefixes = [route.prefix.rstrip("/") for route in self.routes]
         for prefix in prefixes:
             if prefixes.count(prefix) > 1:
                 raise bad_option("route", f"{escape(prefix)!r} is there twice", "leave one of them out")
