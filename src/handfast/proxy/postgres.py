@@ -60,5 +60,7 @@ class PostgresLink(Link):
 
 def _error(message: str) -> bytes:
     """An ErrorResponse: what the client shows its user. SQLSTATE 28000 is invalid_authorization_specification."""
-    fields = b"".join(kind + text.encode() + b"\0" for kind, text in ((b"S", "FATAL"), (b"C", "28000"), (b"M", message)))
+    fields = b"".join(
+        kind + text.encode() + b"\0" for kind, text in ((b"S", "FATAL"), (b"C", "28000"), (b"M", message))
+    )
     return b"E" + struct.pack(">I", 4 + len(fields) + 1) + fields + b"\0"
