@@ -32,7 +32,8 @@ class BackendFailed(Exception):
 
     ``code`` is stable: backend_refused, backend_unreachable, backend_unknown_name, backend_timeout,
     backend_certificate (we refused its certificate), backend_refused_us (it refused ours, or the want of one),
-    backend_tls (anything else of TLS), backend_no_tls (it has none), backend_reset. ``why`` is for a log, and is escaped where it is written.
+    backend_tls (anything else of TLS), backend_no_tls (it has none), backend_reset. ``why`` is for a log, and is
+    escaped where it is written.
     """
 
     def __init__(self, code: str, why: str) -> None:

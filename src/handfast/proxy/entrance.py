@@ -96,16 +96,6 @@ class Door:
             self.config = listener.tls
             self.setup = Setup(self._loop, listener.tls.handshake_timeout, self._shutdown, refuse_deferred)
 
-    def protocol(self) -> asyncio.BaseProtocol:
-        """What a connection that was accepted gets."""
-        if self.listener.tls is None:
-            return Plain(self)
-        if self.listener.starttls is None:
-            return Link(self)
-        from handfast.proxy.postgres import PostgresLink
-
-        return PostgresLink(self)
-
     def let_in(self, transport: asyncio.Transport, address: Any) -> Client:
         """The client at this address. Raises NotAdmitted."""
         proxy = self.proxy
@@ -193,7 +183,7 @@ class Link(ServerProtocol):
         client.info = connection.info
         return connection
 
-    def refuse(self, code: str, why: str) -> None:
+    def turn_away(self, code: str, why: str) -> None:
         """Let the client not in, and close its connection once it has what was written."""
         if self._client is not None:
             self._client.refused(code, why)

@@ -55,7 +55,7 @@ class PostgresLink(Link):
         else:
             why = "it spoke PostgreSQL's protocol without asking for TLS: give it sslmode=verify-full"
             self.tcp.write(_error("this server is reached by TLS only: sslmode=verify-full"))
-        self.refuse("no_tls", why)
+        self.turn_away("no_tls", why)
 
 
 def _error(message: str) -> bytes:
