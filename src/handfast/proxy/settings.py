@@ -134,8 +134,8 @@ class Service:
         rule: who may; in TCP mode a client that may not is closed, in HTTP it gets 403. What should be refused in the
             handshake belongs into the verifier of the listener's configuration.
         routes: the longest prefix that matches holds; HTTP only.
-        early_data: whether requests that came as early data are handed on, marked (RFC 8470); else they wait for the
-            end of the handshake.
+        early_data: whether requests that came as early data are handed on at once, marked (RFC 8470); else they wait
+            for the end of the handshake. They wait too where a rule or an identity header needs to know the client.
         idle_timeout: seconds after which a connection over which nothing moves is ended; TCP mode only, HTTP has its
             own limits.
     """
@@ -147,6 +147,12 @@ class Service:
     routes: tuple[Route, ...] = ()
     early_data: bool = False
     idle_timeout: float = limits.PROXY_IDLE_TIMEOUT
+
+    @property
+    def serves_early_data(self) -> bool:
+        """Whether requests are handed on before the client has proven to be there."""
+        needs_client = self.identity or self.rule is not None or any(route.rule is not None for route in self.routes)
+        return self.early_data and not needs_client
 
     def __post_init__(self) -> None:
         if self.mode is not Mode.HTTP:

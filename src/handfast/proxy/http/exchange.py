@@ -81,6 +81,10 @@ class Exchange:
     def start(self) -> None:
         """Send the request, or have it refused."""
         request = self.request
+        info = self._gate.client.info
+        if info is not None and not info.complete:
+            # RFC 8470 5.1.
+            request.early = True
         try:
             admitted = self._gate.admit(request)
         except Refused as refused:
