@@ -34,6 +34,8 @@ class Acceptor:
 
     def close(self) -> None:
         """Take no more. Those that were taken already go on."""
+        if self._sock.fileno() < 0:
+            return
         self._loop.remove_reader(self._sock)
         if self._pause is not None:
             self._pause.cancel()

@@ -493,7 +493,9 @@ def test_a_client_that_reads_no_answers_cannot_make_us_hold_them(run: Runner, mo
                 while not client.writer.transport.is_closing():
                     for _ in range(100):
                         # Each is refused at once.
-                        client.h2.send_headers(client.h2.get_next_available_stream_id(), pseudo(path="a"), end_stream=True)
+                        client.h2.send_headers(
+                            client.h2.get_next_available_stream_id(), pseudo(path="a"), end_stream=True
+                        )
                     client.flush()
                     await client.writer.drain()
             except Exception:
