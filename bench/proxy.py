@@ -1,8 +1,8 @@
 """`make bench-proxy`: what a proxy's process spends per new mutual connection, kept-alive request and MiB.
 
 `handfast proxy` beside nginx, haproxy, stunnel and hitch, where they are installed, each with one worker before the
-same nginx, which serves the files without TLS. All take turns, several times, so that all meet the same machine. What is
-counted is the time of the proxy's own process on its core (utime and stime of /proc/PID/stat), not the clock on the
+same nginx, which serves the files without TLS. All take turns, several times, so that all meet the same machine. What
+is counted is the time of the proxy's own process on its core (utime and stime of /proc/PID/stat), not the clock on the
 wall and not what the client or the backend spends. Both ends have P-256 certificates, clients must show theirs, nothing
 is resumed. The load is Debian's `ab` (apache2-utils) for connections and requests, and `curl` for bytes.
 """

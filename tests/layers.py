@@ -23,6 +23,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "errors": "the error classes, and the one catalogue: code -> alert, sentence, section, hint",
         "logs": "lines in the log, and their flood held back",
         "file_contents": "what a file is that is not what was wanted",
+        "http2_bounds": "what a client may cost over HTTP/2",
     },
     {
         "wire": "bytes <-> messages, declared as the RFC prints them",

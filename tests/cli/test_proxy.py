@@ -7,8 +7,6 @@ import signal
 import socket
 import ssl
 import threading
-from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,60 +14,14 @@ import pytest
 from handfast.cli.proxy_options import parse_to
 from handfast.errors import ConfigError
 from handfast.proxy.settings import Mode
-from tests.cli.conftest import Pki, Result, Run, finish, start
-from tests.waiting import LIMIT
+from tests.cli.conftest import Pki, Run, finish, start
+from tests.proxy.program import proxying
 
 if TYPE_CHECKING:
-    import subprocess
     from collections.abc import Iterator
     from pathlib import Path
 
 FREE = "127.0.0.1:0"
-
-
-@dataclass
-class Proxying:
-    """The running program, what it announced, and what it has said since."""
-
-    process: subprocess.Popen[str]
-    announced: str
-    said: list[str] = field(default_factory=list)
-
-    @property
-    def port(self) -> int:
-        found = re.search(r"from \w+://127\.0\.0\.1:(\d+)", self.announced)
-        assert found, self.announced
-        return int(found[1])
-
-    def hears(self, words: str) -> str:
-        """The next line on standard error that holds these words."""
-        assert self.process.stderr is not None
-        while line := self.process.stderr.readline():
-            self.said.append(line.rstrip("\n"))
-            if words in line:
-                return self.said[-1]
-        raise AssertionError(f"{words!r} was not said, but {self.said}")
-
-    def ends(self, number: int = signal.SIGTERM) -> Result:
-        self.process.send_signal(number)
-        result = finish(self.process)
-        return Result(result.status, self.announced + result.out, "\n".join([*self.said, result.err]))
-
-
-@contextmanager
-def proxying(*arguments: object) -> Iterator[Proxying]:
-    process = start("proxy", *arguments)
-    bound = threading.Timer(LIMIT, process.kill)
-    bound.start()
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line, process.communicate()[1]
-        yield Proxying(process, line)
-    finally:
-        bound.cancel()
-        process.kill()
-        process.communicate()
 
 
 @pytest.fixture
@@ -104,7 +56,7 @@ def test_the_line_of_ssl_proxy(pki: Pki) -> None:
     arguments = ("-cert", pki.server_cert, "-key", pki.server_key, "-from", FREE, "-to", "127.0.0.1:3000")
     with proxying(*arguments) as proxy:
         assert re.fullmatch(
-            r"Proxying calls from https://127\.0\.0\.1:\d+ \(SSL/TLS\) to http://127\.0\.0\.1:3000\n", proxy.announced
+            r"Proxying calls from https://127\.0\.0\.1:\d+ \(SSL/TLS\) to http://127\.0\.0\.1:3000", proxy.announced[0]
         )
         result = proxy.ends()
     assert result.status == 0
@@ -117,18 +69,18 @@ def test_the_line_of_ssl_proxy(pki: Pki) -> None:
 def test_bytes_through_both_sides(pki: Pki, service: int) -> None:
     with (
         proxying(*pki.server, "--client-ca", pki.ca, "--from", FREE, "--to", f"tcp://127.0.0.1:{service}") as server,
-        proxying("--from", FREE, "--to", f"tls://localhost:{server.port}", *_to(pki)) as client,
+        proxying("--from", FREE, "--to", f"tls://localhost:{server.ports[0]}", *_to(pki)) as client,
     ):
-        assert server.announced.startswith("Proxying connections from tls://127.0.0.1:")
-        assert client.announced.endswith(f" to tls://localhost:{server.port}\n")
-        with socket.create_connection(("127.0.0.1", client.port)) as sock:
+        assert server.announced[0].startswith("Proxying connections from tls://127.0.0.1:")
+        assert client.announced[0].endswith(f" to tls://localhost:{server.ports[0]}")
+        with socket.create_connection(("127.0.0.1", client.ports[0])) as sock:
             sock.sendall(b"hello")
             assert sock.recv(100) == b"hello"
             sock.shutdown(socket.SHUT_WR)
             assert sock.recv(100) == b""
         line = server.hears("5 bytes in, 5 out")
         assert line.endswith(f" to 127.0.0.1:{service} CN=alice,O=handfast")
-        assert client.hears("5 bytes in, 5 out").endswith(f" to localhost:{server.port} -")
+        assert client.hears("5 bytes in, 5 out").endswith(f" to localhost:{server.ports[0]} -")
         assert (client.ends().status, server.ends(signal.SIGINT).status) == (0, 130)
 
 
@@ -140,7 +92,7 @@ def test_who_is_refused_is_told_of_with_the_reason(pki: Pki, service: int) -> No
     only_bob = ("--client-ca", pki.ca, "--allow-cn", "bob")
     with proxying(*pki.server, *only_bob, "--from", FREE, "--to", f"tcp://127.0.0.1:{service}") as proxy:
         for ours, said in ((pki.alice, "(access_denied)"), (pki.trust, "(certificate_required)")):
-            asking = start("connect", *ours, f"localhost:{proxy.port}")
+            asking = start("connect", *ours, f"localhost:{proxy.ports[0]}")
             assert finish(asking).status == 1
             assert said in proxy.hears("refused")
         assert "CN=alice" in proxy.said[-2] or "CN=alice" in proxy.said[-1]
@@ -151,22 +103,36 @@ def test_a_backend_that_is_down_is_told_of(pki: Pki) -> None:
         sock.bind(("127.0.0.1", 0))
         to = f"tcp://127.0.0.1:{sock.getsockname()[1]}"
         with proxying(*pki.server, "--from", FREE, "--to", to) as proxy:
-            assert finish(start("connect", *pki.trust, f"localhost:{proxy.port}")).status == 1
+            assert finish(start("connect", *pki.trust, f"localhost:{proxy.ports[0]}")).status == 1
             assert proxy.hears("backend_refused").endswith(f"{to[6:]}: Connection refused)")
 
 
 def test_ctrl_c_waits_and_the_second_does_not(pki: Pki, service: int) -> None:
     context = ssl.create_default_context(cafile=pki.ca)
     with proxying(*pki.server, "--from", FREE, "--to", f"tcp://127.0.0.1:{service}") as proxy:
-        sock = socket.create_connection(("127.0.0.1", proxy.port))
+        sock = socket.create_connection(("127.0.0.1", proxy.ports[0]))
         with context.wrap_socket(sock, server_hostname="localhost") as tls:
             tls.sendall(b"x")
             assert tls.recv(1) == b"x"
             proxy.process.send_signal(signal.SIGINT)
-            assert proxy.hears("ending") == "handfast: ending: 1 connection may take 30 s; Ctrl-C ends them at once"
+            assert (
+                proxy.hears("ending")
+                == "handfast: ending: 1 connection may take 30 s; a second signal ends them at once"
+            )
             tls.sendall(b"still here")
             assert tls.recv(100) == b"still here"
             assert proxy.ends(signal.SIGINT).status == 130
+
+
+def _said(pki: Pki, port: int, words: bytes) -> bytes:
+    """What comes back of a client without a certificate."""
+    context = ssl.create_default_context(cafile=pki.ca)
+    with (
+        socket.create_connection(("127.0.0.1", port)) as sock,
+        context.wrap_socket(sock, server_hostname="localhost") as tls,
+    ):
+        tls.sendall(words)
+        return tls.recv(100)
 
 
 @pytest.mark.parametrize("lens", ["--trace", "--keylog", "--html", "--pcapng"])
@@ -174,13 +140,7 @@ def test_lenses(pki: Pki, service: int, tmp_path: Path, lens: str) -> None:
     path = tmp_path / "out"
     given = (lens,) if lens == "--trace" else (lens, path)
     with proxying(*pki.server, "--from", FREE, "--to", f"tcp://127.0.0.1:{service}", *given) as proxy:
-        asking = start("connect", *pki.trust, f"localhost:{proxy.port}", stdin=-1)
-        assert asking.stdin is not None
-        assert asking.stdout is not None
-        asking.stdin.write("hello\n")
-        asking.stdin.flush()
-        assert asking.stdout.readline() == "hello\n"
-        asking.communicate(timeout=LIMIT)
+        assert _said(pki, proxy.ports[0], b"hello") == b"hello"
         result = proxy.ends()
     if lens == "--trace":
         assert "ClientHello" in result.err
@@ -224,8 +184,8 @@ HTTP, TCP = ("--to", "127.0.0.1:3000"), ("--to", "tcp://127.0.0.1:3000")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((*HTTP,), ("missing option '--from'",)),
-        (("--from", FREE), ("missing option '--to'",)),
+        ((*HTTP,), ("--from", "where clients come in")),
+        (("--from", FREE), ("--to", "where clients go")),
         (("--from", "x", *HTTP, "--cert", "c"), ("--from", "does not end in :PORT")),
         (("--from", "unix:", *HTTP, "--cert", "c"), ("--from", "unix: names no path")),
         (("--from", FREE, "--to", "http://127.0.0.1:3000"), ("--to", "there is nothing to do")),
@@ -234,6 +194,7 @@ HTTP, TCP = ("--to", "127.0.0.1:3000"), ("--to", "tcp://127.0.0.1:3000")
         (("--from", FREE, "--to", "tls://x:1", "--client-ca", "ca"), ("--client-ca", "there is no --cert")),
         (("--from", FREE, "--to", "tls://x:1", "--to-anywhere"), ("--to-anywhere", "may go anywhere")),
         (("--from", FREE, "--to", "tls://x:1", "--to-key", "k"), ("--to-key", "no --to-cert")),
+        (("--from", FREE, "--to", "tls://x:1", "--starttls", "postgres"), ("--starttls", "there is no --cert")),
         (("--from", FREE, "--to", "tls://unix:/x"), ("--to-name", "give the name")),
         (("--from", FREE, "--to", "tls://x:1", "--to-cacert", "/nothing"), ("/nothing",)),
     ],
@@ -250,7 +211,10 @@ def test_what_cannot_be(run: Run, arguments: tuple[str, ...], said: tuple[str, .
         (("--to", "http://127.0.0.1:1", "--to-name", "x"), ("--to-name", "no TLS is spoken")),
         ((*TCP, "--identity", "xfcc"), ("--identity", "give --proxy-protocol")),
         ((*HTTP, "--identity", "xfcc"), ("--identity", "give --client-ca")),
-        ((*HTTP, "--allow-cn", "x"), ("--allow-dns", "give --client-ca")),
+        ((*HTTP, "--allow-cn", "x"), ("--allow-", "give --client-ca")),
+        ((*HTTP, "--starttls", "postgres"), ("--starttls", "HTTP has none")),
+        (("--to", "https://x:1", "--to-starttls", "postgres"), ("--to-starttls", "HTTP has none")),
+        ((*TCP, "--to-starttls", "postgres"), ("--to-starttls", "no TLS is spoken")),
         ((*HTTP, "--client-auth", "require_and_verify"), ("require_and_verify",)),
         ((*HTTP, "--client-ca", "/nothing"), ("/nothing",)),
         ((*HTTP, "--proxy-protocol", "tls"), ("--proxy-protocol=tls",)),
@@ -273,7 +237,7 @@ def test_a_port_that_is_taken(run: Run, pki: Pki) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         address = f"127.0.0.1:{taken.getsockname()[1]}"
         result = run("proxy", *pki.server, "--from", address, *TCP)
-    assert result.is_error(2, f"--from: {address}", "in use", "port 0")
+    assert result.is_error(2, address, "in use", "port 0")
 
 
 def test_packets_of_a_unix_socket(run: Run, pki: Pki, tmp_path: Path) -> None:

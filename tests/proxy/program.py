@@ -115,6 +115,7 @@ class Proxying:
     process: subprocess.Popen[str]
     ports: list[int]
     said: list[str] = field(default_factory=list)
+    announced: list[str] = field(default_factory=list)
 
     def hears(self, words: str) -> str:
         """The next line on standard error that holds these words."""
@@ -133,6 +134,7 @@ class Proxying:
             line = self.process.stdout.readline()
             found = FROM.match(line)
             assert found, line or self.process.communicate()[1]
+            self.announced.append(line.rstrip("\n"))
             self.ports.append(int(found[1] or 0))
 
     def signals(self, number: int) -> None:

@@ -99,7 +99,7 @@ async def backend(handler: Handler, *, path: str | None = None, **options: Any) 
         tasks.add(task)
         try:
             await handler(reader, writer)
-        except (ConnectionError, asyncio.CancelledError):
+        except (ConnectionError, asyncio.CancelledError, asyncio.IncompleteReadError):
             pass
         except BaseException as error:
             failed.append(error)

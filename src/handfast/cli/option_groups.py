@@ -16,7 +16,7 @@ GROUPS = {
         "method", "data", "headers", "head", "include", "fail", "location", "max_redirects", "output", "max_time",
     ),
     "Which ends": ("listen_at", "to", "tcp", "from_anywhere", "to_anywhere"),
-    "The service": ("to_cert", "to_key", "to_cacert", "to_name", "identity", "proxy_protocol"),
+    "The service": ("to_cert", "to_key", "to_cacert", "to_name", "to_starttls", "identity", "proxy_protocol"),
     "Where to": ("servername", "starttls", "family", "connect_to", "resolve", "proxy", "listen"),
     "Whom to trust": (
         "cacert", "insecure", "policy", "client_ca", "client_auth", "require_later", "crl", "ocsp", "pin",

@@ -14,7 +14,7 @@ from handfast.cli.proxy_operation import Program
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import bad_option
 from handfast.proxy.plan import Plan
-from handfast.proxy.settings import IdentityForm, Listener, Mode, Service, is_local
+from handfast.proxy.settings import IdentityForm, Listener, Mode, Service, StartTls, is_local
 from handfast.proxy.stores import Stores
 from handfast.reload.handles import ReloadingVerifier
 from handfast.roles import Role
@@ -72,6 +72,7 @@ def command(
     config_file: Path | None,
     check: bool,
     tcp: bool,
+    starttls: str | None,
     from_anywhere: bool,
     to_anywhere: bool,
     identity: tuple[str, ...],
@@ -113,8 +114,9 @@ def command(
     if tls_in:
         config, more = _server_config(target.mode, parameters, stores, reload=reload, **given)
         handles += more
-    forms = _identity(identity, target.mode, config)
-    listener = Listener(address, Service(backend, target.mode, identity=forms), tls=config, anywhere=from_anywhere)
+    service = Service(backend, target.mode, identity=_identity(identity, target.mode, config))
+    asked = _starttls(starttls, target.mode, tls_in=tls_in)
+    listener = Listener(address, service, tls=config, anywhere=from_anywhere, starttls=asked)
     plan = Plan((listener,), ceilings, operation)
     watched = watch if tls_in else None
     return program.serve(plan, stores, handles, watch=reload, observe=watched, tell=lambda at: _tell(target, plan, at))
@@ -191,6 +193,15 @@ def _identity(forms: tuple[str, ...], mode: Mode, config: ServerConfig | None) -
     if forms and (config is None or config.verifier is None):
         raise bad_option("--identity", "no client certificate is verified that it could speak of", "give --client-ca")
     return tuple(IdentityForm(form) for form in dict.fromkeys(forms))
+
+
+def _starttls(protocol: str | None, mode: Mode, *, tls_in: bool) -> StartTls | None:
+    """How clients ask for TLS. Raises ConfigError."""
+    if protocol is not None and mode is not Mode.TCP:
+        raise bad_option("--starttls", "HTTP has none", "write tcp:// or tls://, or leave it out")
+    if protocol is not None and not tls_in:
+        raise bad_option("--starttls", "clients come without TLS, as there is no --cert", "give --cert and --key")
+    return proxy_options.starttls(protocol)
 
 
 def _watch(role: Role, listen: Address, asked: dict[str, Any]) -> ObserverFactory | None:

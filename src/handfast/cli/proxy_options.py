@@ -13,7 +13,7 @@ from handfast.cli import options, ui
 from handfast.cli.target import parse_address
 from handfast.errors import bad_option
 from handfast.host_names import with_a_labels
-from handfast.proxy.settings import Backend, IdentityForm, Mode, ProxyProtocol, address_words, is_local
+from handfast.proxy.settings import Backend, IdentityForm, Mode, ProxyProtocol, StartTls, address_words, is_local
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ _SCHEMES = {
     "tls": (Mode.TCP, True, None),
 }
 # The parameters that say how TLS is spoken with the service.
-UPSTREAM = ("to_cert", "to_key", "to_cacert", "to_name")
+UPSTREAM = ("to_cert", "to_key", "to_cacert", "to_name", "to_starttls")
 # The spellings of ssl-proxy, whose users find them here as they were.
 _SINGLE_DASH = {f"-{name}": f"--{name}" for name in ("cert", "key", "from", "to")}
 
@@ -55,7 +55,7 @@ def _with_two_dashes(argument: str) -> str:
 
 
 def end_options(command: F) -> F:
-    """--from, --to, --tcp, --from-anywhere, --to-anywhere."""
+    """--from, --to, --tcp, --starttls, --from-anywhere, --to-anywhere."""
     return options.together(
         click.option(
             "--from",
@@ -70,18 +70,28 @@ def end_options(command: F) -> F:
             "as they are.",
         ),
         click.option("--tcp", is_flag=True, help="Of a --to without tcp:// or tls://: relay bytes, whatever they are."),
+        click.option(
+            "--starttls",
+            type=click.Choice([one.value for one in StartTls]),
+            help="Clients ask for TLS in this protocol's way before it begins, as psql does.",
+        ),
         click.option("--from-anywhere", is_flag=True, help="Let clients without TLS come from other machines."),
         click.option("--to-anywhere", is_flag=True, help="Let --to be on another machine, though no TLS goes there."),
     )(command)
 
 
 def upstream_options(command: F) -> F:
-    """--to-cert, --to-key, --to-cacert, --to-name, --identity, --proxy-protocol."""
+    """--to-cert, --to-key, --to-cacert, --to-name, --to-starttls, --identity, --proxy-protocol."""
     return options.together(
         click.option("--to-cert", type=_FILE, metavar="FILE", help="The chain that we show the service, by TLS."),
         click.option("--to-key", metavar="FILE|URI", help="Its private key, as --key."),
         click.option(
             "--to-cacert", type=_FILE, metavar="FILE_OR_DIR", help="Who may have issued the service's certificate."
+        ),
+        click.option(
+            "--to-starttls",
+            type=click.Choice([one.value for one in StartTls]),
+            help="Ask the service for TLS in this protocol's way.",
         ),
         click.option("--to-name", metavar="NAME", help="The name that it must be for; by default the host of --to."),
         click.option(
@@ -213,8 +223,16 @@ def backend(
         return Backend(target.address, anywhere=anywhere), ()
     if isinstance(target.address, str) and upstream["to_name"] is None:
         raise bad_option("--to-name", "a Unix socket has no name that a certificate could be for", "give the name")
+    if upstream["to_starttls"] is not None and target.mode is not Mode.TCP:
+        raise bad_option("--to-starttls", "HTTP has none", "write tls://, or leave it out")
     config, handles = _client_config(target.mode, upstream, parameters, reload=reload)
-    return Backend(target.address, tls=config, server_name=upstream["to_name"]), handles
+    asked = starttls(upstream["to_starttls"])
+    return Backend(target.address, tls=config, server_name=upstream["to_name"], starttls=asked), handles
+
+
+def starttls(protocol: str | None) -> StartTls | None:
+    """What ``--starttls`` or ``--to-starttls`` names."""
+    return None if protocol is None else StartTls(protocol)
 
 
 def _client_config(

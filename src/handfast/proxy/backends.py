@@ -15,6 +15,7 @@ from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, 
 from handfast.outcome import failure_words
 from handfast.outcome.failure import Failure
 from handfast.roles import Role
+from handfast.text import escape
 
 if TYPE_CHECKING:
     from typing import Any
@@ -31,7 +32,8 @@ class BackendFailed(Exception):
 
     ``code`` is stable: backend_refused, backend_unreachable, backend_unknown_name, backend_timeout,
     backend_certificate (we refused its certificate), backend_refused_us (it refused ours, or the want of one),
-    backend_tls (anything else of TLS), backend_reset. ``why`` is for a log, and is escaped where it is written.
+    backend_tls (anything else of TLS), backend_no_tls (it has none), backend_reset. ``why`` is for a log, and is
+    escaped where it is written.
     """
 
     def __init__(self, code: str, why: str) -> None:
@@ -166,8 +168,23 @@ async def _dressed(
         return transport
     from handfast.io.aio.connect import create_connection
 
+    if backend.starttls is not None:
+        await _ask_for_tls(backend, sock)
     name = backend.server_name or backend.address[0]
     secured, _ = await create_connection(
         lambda: protocol, None, None, backend.tls, server_name=name, sock=sock, observe=backend.observe
     )
     return secured
+
+
+async def _ask_for_tls(backend: Backend, sock: socket.socket) -> None:
+    """Ask in PostgreSQL's way. Raises BackendFailed where the answer is not that TLS may begin."""
+    from handfast.proxy.postgres import SSL_REQUEST, YES
+
+    loop = asyncio.get_running_loop()
+    await loop.sock_sendall(sock, SSL_REQUEST)
+    # One byte and no more: what stood behind it would count as sent by TLS.
+    answer = await loop.sock_recv(sock, 1)
+    if answer != YES:
+        said = f"{escape(answer.decode('latin-1'))!r}" if answer else "its end"
+        raise BackendFailed("backend_no_tls", f"{backend.text} was asked for TLS in PostgreSQL's way and said {said}")

@@ -20,6 +20,8 @@ from handfast.proxy.settings import Mode, address_words
 from handfast.text import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from handfast.connection_info import ConnectionInfo
     from handfast.io.arguments import ObserverFactory
     from handfast.proxy.journal import Journal
@@ -96,10 +98,6 @@ class Door:
             self.config = listener.tls
             self.setup = Setup(self._loop, listener.tls.handshake_timeout, self._shutdown, refuse_deferred)
 
-    def protocol(self) -> asyncio.BaseProtocol:
-        """What a connection that was accepted gets."""
-        return Plain(self) if self.listener.tls is None else Link(self)
-
     def let_in(self, transport: asyncio.Transport, address: Any) -> Client:
         """The client at this address. Raises NotAdmitted."""
         proxy = self.proxy
@@ -121,31 +119,45 @@ class Door:
         self.proxy.admission.leave(self.text, client.address)
         self.proxy.left(client)
 
-    def serve(self, client: Client) -> None:
-        """Hand the transport to what is for this client, or close it."""
+    def ahead(self, client: Client) -> asyncio.Protocol | None:
+        """What serves early data before the handshake is complete; None where that waits. RFC 8470."""
+        service = self._service(client)
+        if service is None or not service.serves_early_data:
+            return None
+        protocol = self.proxy.protocol_for(client, service, self.listener)
+        protocol.connection_made(client.transport)
+        return protocol
+
+    def serve(self, client: Client, ahead: asyncio.Protocol | None = None, early: Iterable[bytes] = ()) -> None:
+        """Hand the transport to what is for this client, or close it; ``early`` is data that came before and waited."""
         self._shaken(client)
         if client.info is not None:
             client.secured(client.info)
-        found = self.listener.service
-        if isinstance(found, ByName):
+        service = self._service(client)
+        if service is None:
             name = None if client.info is None else client.info.server_name
-            service = found.find(name)
-            if service is None:
-                what = "no name" if name is None else f"the name {escape(name)}"
-                self._refuse(client, "unknown_server_name", f"it asked for {what}, and there is no service for that")
-                return
-        else:
-            service = found
+            what = "no name" if name is None else f"the name {escape(name)}"
+            self._refuse(client, "unknown_server_name", f"it asked for {what}, and there is no service for that")
+            return
         if service.mode is Mode.TCP and service.rule is not None:
             why = service.rule.why_not(client.verified_peer)
             if why is not None:
                 self._refuse(client, "not_allowed", why)
                 return
-        protocol = self.proxy.protocol_for(client, service, self.listener)
+        protocol = ahead or self.proxy.protocol_for(client, service, self.listener)
         client.transport.set_protocol(protocol)
-        protocol.connection_made(client.transport)
+        if ahead is None:
+            protocol.connection_made(client.transport)
+        for data in early:
+            protocol.data_received(data)
         if self.proxy.draining:
             client.drain()
+
+    def _service(self, client: Client) -> Service | None:
+        found = self.listener.service
+        if not isinstance(found, ByName):
+            return found
+        return found.find(None if client.info is None else client.info.server_name)
 
     def _refuse(self, client: Client, code: str, why: str) -> None:
         client.refused(code, why)
@@ -159,9 +171,26 @@ class Entrance(asyncio.Protocol):
 
     def __init__(self, door: Door) -> None:
         self.door = door
+        self._early: list[bytes] = []
+        self._ahead: asyncio.Protocol | None = None
+
+    def early_data_received(self, _transport: asyncio.Transport, data: bytes) -> None:
+        """Data of a client that has not proven to be there: now for a service that takes it, later for any other."""
+        if self._ahead is None and not self._early:
+            self._ahead = self.door.ahead(self.client)
+        if self._ahead is None:
+            self._early.append(data)
+        else:
+            self._ahead.data_received(data)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.door.serve(self.client)
+        early, self._early = self._early, []
+        self.door.serve(self.client, self._ahead, early)
+
+    def abandon(self) -> None:
+        """The handshake failed: what was begun before its end is ended."""
+        if self._ahead is not None:
+            self._ahead.connection_lost(None)
 
     def drain(self) -> None:
         """Nothing yet: the service hears of it once the handshake is complete."""
@@ -187,10 +216,20 @@ class Link(ServerProtocol):
         client.info = connection.info
         return connection
 
+    def turn_away(self, code: str, why: str) -> None:
+        """Let the client not in, and close its connection once it has what was written."""
+        if self._client is not None:
+            self._client.refused(code, why)
+        self.tcp.close()
+
     def _refused(self, error: Exception | None) -> None:
         client = self._client
         if client is None:
             return
+        self._say(client, error)
+        self._entrance.abandon()
+
+    def _say(self, client: Client, error: Exception | None) -> None:
         info = client.info
         if info is None:
             client.refused("internal_error", str(error))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.proxy.accepting import Acceptor
-from handfast.proxy.entrance import Admission, Door, Everyone
+from handfast.proxy.entrance import Admission, Door, Everyone, Link, Plain
 from handfast.proxy.journal import Journal
 from handfast.proxy.listening import listening, unlink
 from handfast.proxy.settings import Mode
@@ -81,7 +82,7 @@ class Proxy:
             self._stop_listening()
             raise
         for door, sock in zip(self._doors, self._sockets, strict=True):
-            self._acceptors.append(Acceptor(sock, door.protocol))
+            self._acceptors.append(Acceptor(sock, partial(_way_in, door)))
 
     @property
     def addresses(self) -> tuple[Any, ...]:
@@ -156,3 +157,15 @@ class Proxy:
             self._pool = serving.Pool()
         protocol: asyncio.Protocol = serving.protocol(client, service, listener.service, self._pool)
         return protocol
+
+
+def _way_in(door: Door) -> asyncio.BaseProtocol:
+    """What a connection that was accepted gets."""
+    listener = door.listener
+    if listener.tls is None:
+        return Plain(door)
+    if listener.starttls is None:
+        return Link(door)
+    from handfast.proxy.postgres import PostgresLink
+
+    return PostgresLink(door)

@@ -51,6 +51,12 @@ class ProxyProtocol(StrEnum):
     CERTIFICATE = "certificate"
 
 
+class StartTls(StrEnum):
+    """A protocol in which TLS begins when it is asked for."""
+
+    POSTGRES = "postgres"
+
+
 class Rule(Protocol):
     """Who may, beyond what the verifier of the listener's configuration says."""
 
@@ -70,6 +76,7 @@ class Backend:
             client; None for no header. Such a connection is one client's, and is shared with no other.
         connect_timeout: seconds for TCP and TLS together.
         anywhere: whether a backend outside of this machine may be reached without TLS.
+        starttls: the protocol in which the backend is asked for TLS, None where TLS begins at once.
         observe: makes the observers and secret sinks of each connection by TLS, given the backend's address.
     """
 
@@ -79,12 +86,14 @@ class Backend:
     proxy_protocol: ProxyProtocol | None = None
     connect_timeout: float = limits.PROXY_CONNECT_TIMEOUT
     anywhere: bool = False
+    starttls: StartTls | None = None
     observe: ObserverFactory | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if self.tls is None:
-            if self.server_name is not None:
-                raise bad_option("server name", "the backend is not spoken to by TLS", "leave it out, or speak TLS")
+            for what, value in (("server name", self.server_name), ("starttls", self.starttls)):
+                if value is not None:
+                    raise bad_option(what, "the backend is not spoken to by TLS", "leave it out, or speak TLS")
             if not self.anywhere and not is_local(self.address):
                 reason = f"{self.text} is not on this machine, and what goes there would be readable on the way"
                 raise bad_option("backend", reason, "speak TLS with it, or say that it may be anywhere")
@@ -125,8 +134,8 @@ class Service:
         rule: who may; in TCP mode a client that may not is closed, in HTTP it gets 403. What should be refused in the
             handshake belongs into the verifier of the listener's configuration.
         routes: the longest prefix that matches holds; HTTP only.
-        early_data: whether requests that came as early data are handed on, marked (RFC 8470); else they wait for the
-            end of the handshake.
+        early_data: whether requests that came as early data are handed on at once, marked (RFC 8470); else they wait
+            for the end of the handshake. They wait too where a rule or an identity header needs to know the client.
         idle_timeout: seconds after which a connection over which nothing moves is ended; TCP mode only, HTTP has its
             own limits.
     """
@@ -139,13 +148,19 @@ class Service:
     early_data: bool = False
     idle_timeout: float = limits.PROXY_IDLE_TIMEOUT
 
+    @property
+    def serves_early_data(self) -> bool:
+        """Whether requests are handed on before the client has proven to be there."""
+        needs_client = self.identity or self.rule is not None or any(route.rule is not None for route in self.routes)
+        return self.early_data and not needs_client
+
     def __post_init__(self) -> None:
         if self.mode is not Mode.HTTP:
             given = {"identity headers": self.identity, "routes": self.routes, "early data": self.early_data}
             for what, value in given.items():
                 if value:
                     raise bad_option(what, "they are for HTTP, and this service relays bytes", "let the mode be http")
-        prefixes = [route.prefix for route in self.routes]
+        prefixes = [route.prefix.rstrip("/") for route in self.routes]
         for prefix in prefixes:
             if prefixes.count(prefix) > 1:
                 raise bad_option("route", f"{escape(prefix)!r} is there twice", "leave one of them out")
@@ -161,16 +176,22 @@ class Listener:
         tls: the configuration of TLS in, whose ``choose_config`` may hold another for each name; None where clients
             come without TLS, which they may from this machine only.
         anywhere: whether clients may come without TLS from outside of this machine.
+        starttls: the protocol in which clients ask for TLS, None where TLS begins at once.
     """
 
     address: Address
     service: Service | ByName[Service]
     tls: ServerConfig | None = None
     anywhere: bool = False
+    starttls: StartTls | None = None
 
     def __post_init__(self) -> None:
+        if self.starttls is not None and any(service.mode is not Mode.TCP for service in self.services):
+            raise bad_option("starttls", "HTTP has none", "leave it out, or relay bytes")
         if self.tls is not None:
             return
+        if self.starttls is not None:
+            raise bad_option("starttls", "clients come without TLS", "leave it out, or give the configuration of TLS")
         if isinstance(self.service, ByName):
             raise bad_option("listener", "only TLS tells the name that a client asks for", "give it one service")
         if not self.anywhere and not is_local(self.address):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import socket
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -61,7 +62,7 @@ class Origin:
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         # A request that is cut is not seen; what it was stands in ``raw``.
-        with contextlib.suppress(h11.RemoteProtocolError):
+        with contextlib.suppress(h11.RemoteProtocolError, asyncio.IncompleteReadError):
             await self._serve(reader, writer)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,6 +107,11 @@ class Origin:
         writer.write(answer)
         await writer.drain()
         return True
+
+
+def hold_little(writer: asyncio.StreamWriter) -> None:
+    """Let the kernel keep little for a side that does not read: by itself it keeps many megabytes."""
+    writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
 
 
 def echo(seen: Seen) -> bytes:
@@ -220,11 +226,12 @@ async def web(
         service = Service(Backend((address[0], address[1])), **options)
         proxy = Web(Listener(LOCAL, service, tls or mutual()))
         proxy.origin = origin
-        await proxy.proxy.start()
+        await proxy.start()
         try:
             yield proxy
         finally:
-            await proxy.proxy.close(grace)
+            if not proxy.proxy.draining:
+                await proxy.proxy.close(grace)
 
 
-__all__ = ["OK", "Answer", "Asker", "Origin", "Seen", "Web", "echo", "running", "web"]
+__all__ = ["OK", "Answer", "Asker", "Origin", "Seen", "Web", "echo", "hold_little", "running", "web"]

@@ -140,7 +140,7 @@ def test_a_backend_that_is_down_is_a_502_that_says_why_in_the_journal(run: Runne
     async def main() -> None:
         taken, address = refusing()
         proxy = Web(Listener(LOCAL, Service(Backend(address)), mutual()))
-        await proxy.proxy.start()
+        await proxy.start()
         client = await proxy.asker()
         for body in ("", "x" * 100_000):
             answer = await client.ask(f"POST / HTTP/1.1\nhost: localhost\ncontent-length: {len(body)}", body.encode())
@@ -153,6 +153,25 @@ def test_a_backend_that_is_down_is_a_502_that_says_why_in_the_journal(run: Runne
             assert (entry.status, entry.code) == (502, "backend_refused")
         await proxy.proxy.close(0)
         taken.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize("greeting", [b"", b"220 mail.example ESMTP\r\n"], ids=["closes", "speaks"])
+def test_a_backend_that_does_not_wait_for_a_request_is_a_502(run: Runner, greeting: bytes) -> None:
+    async def main() -> None:
+        async def hasty(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            writer.write(greeting)
+            if greeting:
+                await reader.read()
+
+        origin = Origin()
+        origin.handle = hasty  # type: ignore[method-assign]
+        async with web(origin) as proxy:
+            client = await proxy.asker()
+            for _ in range(20):
+                assert (await client.get()).status == 502
+            client.close()
 
     run(main())
 

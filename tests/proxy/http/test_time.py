@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from handfast import limits
-from tests.proxy.http.support import OK, Origin, web
+from tests.proxy.http.support import OK, Origin, hold_little, web
 
 if TYPE_CHECKING:
     from tests.aio.conftest import Runner
@@ -173,6 +173,7 @@ def test_an_answer_waits_at_the_backend_while_the_client_reads_nothing(run: Runn
         origin.handle = generous  # type: ignore[method-assign]
         async with web(origin) as proxy:
             client = await proxy.asker()
+            hold_little(client.writer)
             client.writer.transport.pause_reading()
             client.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
             # It stops long before the end: only sockets' buffers lie between, and two marks.
@@ -193,6 +194,7 @@ def test_a_request_waits_at_the_client_while_the_backend_reads_nothing(run: Runn
         go = asyncio.Event()
 
         async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            hold_little(writer)
             writer.transport.pause_reading()
             await go.wait()
             writer.transport.resume_reading()
@@ -237,6 +239,7 @@ def test_a_client_that_takes_nothing_is_cut_off(run: Runner, monkeypatch: pytest
         large = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % LARGE + bytes(LARGE)
         async with web(Origin(lambda _: large)) as proxy:
             client = await proxy.asker()
+            hold_little(client.writer)
             client.writer.transport.pause_reading()
             client.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
             (entry,) = await proxy.requests()

@@ -81,6 +81,10 @@ class Exchange:
     def start(self) -> None:
         """Send the request, or have it refused."""
         request = self.request
+        info = self._gate.client.info
+        if info is not None and not info.complete:
+            # RFC 8470 5.1.
+            request.early = True
         try:
             admitted = self._gate.admit(request)
         except Refused as refused:
@@ -148,9 +152,14 @@ class Exchange:
             self._refuse(Refused(status, error.code, error.why, "the server behind this one cannot be reached"))
             return
         self._connecting = None
-        self._begin(upstream)
-        if not self.over and not self.sent_all:
+        if upstream.gone:
+            # It has closed already, or spoken before it was asked.
+            self.on_failed("backend_closed", f"{backend.text}: it did not wait for a request")
+            return
+        if not self.sent_all:
+            # Before what is held fills the transport, which would hold again.
             self._asking.hold(False)
+        self._begin(upstream)
 
     def _begin(self, upstream: Upstream) -> None:
         self._upstream = upstream

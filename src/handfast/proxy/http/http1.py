@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, cast
 import h11
 
 from handfast import limits
-from handfast.proxy.http import answers
-from handfast.proxy.http.deadline import Deadline
+from handfast.proxy.http import own_answers
 from handfast.proxy.http.exchange import Exchange, tell_refused
 from handfast.proxy.http.request import Refused, Request, check_http1_head, from_http1
-from handfast.proxy.http.tunnel import Tunnel
+from handfast.proxy.http.time_limit import Deadline
+from handfast.proxy.http.web_socket import Tunnel
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -263,7 +263,7 @@ class Http1(asyncio.Protocol):
 
     def send_interim(self, status: int, fields: Fields) -> None:
         """1xx."""
-        self._out.append(answers.head(status, answers.phrase(status), fields) + b"\r\n")
+        self._out.append(own_answers.head(status, own_answers.phrase(status), fields) + b"\r\n")
 
     def send_head(self, status: int, reason: bytes, fields: Fields, length: int | None) -> None:
         """The head of an answer; with ``length`` None its end is told by chunks, or to HTTP/1.0 by the connection's."""
@@ -275,7 +275,7 @@ class Http1(asyncio.Protocol):
         if self._draining or self._stage is _Stage.BODY:
             # The rest of a request may never come, or not be looked at.
             self._keep = False
-        lines = answers.head(status, reason, fields)
+        lines = own_answers.head(status, reason, fields)
         self._chunked = False
         if length is None and request.method != b"HEAD" and status not in (204, 304):
             if request.version == "HTTP/1.0":
@@ -305,10 +305,10 @@ class Http1(asyncio.Protocol):
         head_only = exchange is not None and exchange.request.method == b"HEAD"
         if self._stage is _Stage.BODY or exchange is None:
             self._keep = False
-        fields, body = answers.own(refused)
+        fields, body = own_answers.own(refused)
         if not self._keep:
             fields.append((b"connection", b"close"))
-        lines = answers.head(refused.status, answers.phrase(refused.status), fields)
+        lines = own_answers.head(refused.status, own_answers.phrase(refused.status), fields)
         self._out.append(lines + b"\r\n" + (b"" if head_only else body))
         self._answered()
 
@@ -333,7 +333,7 @@ class Http1(asyncio.Protocol):
         if exchange is None:
             return
         token = exchange.request.upgrade
-        lines = answers.head(101, answers.phrase(101), fields)
+        lines = own_answers.head(101, own_answers.phrase(101), fields)
         self._out.append(b"%bconnection: upgrade\r\nupgrade: %b\r\n\r\n" % (lines, token))
         self.flush()
         self._stage = _Stage.OVER

@@ -29,10 +29,10 @@ from h2.exceptions import H2Error
 
 from handfast import limits
 from handfast.http2_bounds import Costs, TooMuch, server_connection
-from handfast.proxy.http.deadline import Deadline
 from handfast.proxy.http.exchange import Exchange, tell_refused
 from handfast.proxy.http.http2_stream import Stream
 from handfast.proxy.http.request import Refused, bad_field, from_http2
+from handfast.proxy.http.time_limit import Deadline
 
 if TYPE_CHECKING:
     from handfast.proxy.http.gate import Gate

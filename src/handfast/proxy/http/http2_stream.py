@@ -8,9 +8,9 @@ from h2.errors import ErrorCodes
 from h2.exceptions import H2Error
 
 from handfast import limits
-from handfast.proxy.http import answers
-from handfast.proxy.http.deadline import Deadline
+from handfast.proxy.http import own_answers
 from handfast.proxy.http.header_fields import Fields
+from handfast.proxy.http.time_limit import Deadline
 
 if TYPE_CHECKING:
     from h2.connection import H2Connection
@@ -129,7 +129,7 @@ class Stream:
 
     def refuse(self, refused: Refused) -> None:
         """Answer in the backend's place."""
-        fields, body = answers.own(refused)
+        fields, body = own_answers.own(refused)
         self.send_head(refused.status, b"", fields, len(body))
         if self._exchange is None or self._exchange.request.method != b"HEAD":
             self.send_data(body)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from handfast.proxy.http.gate import Gate
@@ -16,12 +15,7 @@ if TYPE_CHECKING:
     from handfast.proxy.client import Client
     from handfast.proxy.settings import Service
 
-__all__ = ["Pool", "application_protocols", "protocol"]
-
-
-def application_protocols() -> tuple[str, ...]:
-    """What a listener of HTTP offers by ALPN: HTTP/2 where h2, which is an extra, is installed. RFC 7301."""
-    return ("h2", "http/1.1") if find_spec("h2") is not None else ("http/1.1",)
+__all__ = ["Pool", "protocol"]
 
 
 def protocol(client: Client, service: Service, services: Service | ByName[Service], pool: Pool) -> asyncio.Protocol:

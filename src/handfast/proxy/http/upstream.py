@@ -16,8 +16,8 @@ import h11
 
 from handfast import limits
 from handfast.proxy import backends
-from handfast.proxy.http.deadline import Deadline
 from handfast.proxy.http.header_fields import Fields
+from handfast.proxy.http.time_limit import Deadline
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _HOST = (b"host", b"-")
 # What h11 must know of a request: whether it may change the protocol.
 _ASKED = h11.Request(method=b"GET", target=b"/", headers=[_HOST])
 _UPGRADE = h11.Request(method=b"GET", target=b"/", headers=[_HOST, (b"connection", b"upgrade"), (b"upgrade", b"-")])
+_BEGIN = b"HTTP/"
 # Answers that have no body whatever they say. RFC 9112 6.3.
 _BODILESS = frozenset({204, 304})
 
@@ -146,6 +147,10 @@ class Upstream(asyncio.Protocol):
             # It was not asked for anything.
             self.pool.forget(self)
             self.close()
+            return
+        if not self.heard and not data.startswith(_BEGIN[: len(data)]):
+            # h11 would wait for the end of what it takes for a head.
+            self._fail("backend_protocol", "what it answers is not HTTP")
             return
         self.heard = True
         if self._left:

@@ -12,16 +12,19 @@ if TYPE_CHECKING:
 class Deadline:
     """Calls ``reached`` when the time last set has come. To move it costs no timer of the loop's."""
 
-    __slots__ = ("_at", "_loop", "_reached", "_timer")
+    __slots__ = ("_at", "_loop", "_over", "_reached", "_timer")
 
     def __init__(self, reached: Callable[[], object]) -> None:
         self._loop = asyncio.get_running_loop()
         self._reached = reached
         self._at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._over = False
 
     def set(self, seconds: float) -> None:
         """Let it be so many seconds from now."""
+        if self._over:
+            return
         self._at = at = self._loop.time() + seconds
         timer = self._timer
         if timer is None:
@@ -35,7 +38,8 @@ class Deadline:
         self._at = None
 
     def end(self) -> None:
-        """Let there be none any more."""
+        """Let there be none any more, whatever is set."""
+        self._over = True
         self._at = None
         if self._timer is not None:
             self._timer.cancel()
