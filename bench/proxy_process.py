@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 from handfast.cli import main
 
 if __name__ == "__main__":
-    loop = sys.argv.pop(1)
-    if loop == "uvloop":
-        import uvloop
-
-        asyncio.set_event_loop_policy(uvloop.EventLoopPolicy())
+    if sys.argv.pop(1) == "asyncio":
+        # As where it is not installed.
+        sys.modules["uvloop"] = None  # type: ignore[assignment]
     sys.exit(main(["proxy", *sys.argv[1:]]))
