@@ -97,7 +97,9 @@ def test_a_request_is_handed_on_at_once_and_marked_where_it_is_wanted(run: Runne
 
 def test_too_early_goes_through(run: Runner) -> None:
     async def main() -> None:
-        origin = Origin(lambda seen: b"HTTP/1.1 425 Too Early\r\ncontent-length: 0\r\n\r\n" if "early-data" in seen else OK)
+        origin = Origin(
+            lambda seen: b"HTTP/1.1 425 Too Early\r\ncontent-length: 0\r\n\r\n" if "early-data" in seen else OK
+        )
         async with web(origin, tls=taking_early_data(), early_data=True) as proxy:
             client = await early(proxy)
             assert (await client.answer()).status == 425

@@ -121,7 +121,15 @@ def test_a_path_that_can_be_read_in_two_ways_is_refused_where_rules_hold_for_pat
 
 
 def test_paths_that_browsers_send_are_not_ambiguous() -> None:
-    for path in (b"/", b"/a/b.c/..d/e..", b"/a.", b"/...", b"/%20%22%3C%3E%60%7B%7D%C3%A9", b"/a:b@c!$&'()*+,=", b"/~x_-."):
+    for path in (
+        b"/",
+        b"/a/b.c/..d/e..",
+        b"/a.",
+        b"/...",
+        b"/%20%22%3C%3E%60%7B%7D%C3%A9",
+        b"/a:b@c!$&'()*+,=",
+        b"/~x_-.",
+    ):
         assert not is_ambiguous(path), path
 
 
