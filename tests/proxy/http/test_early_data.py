@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -97,7 +98,9 @@ def test_a_request_is_handed_on_at_once_and_marked_where_it_is_wanted(run: Runne
 
 def test_too_early_goes_through(run: Runner) -> None:
     async def main() -> None:
-        origin = Origin(lambda seen: b"HTTP/1.1 425 Too Early\r\ncontent-length: 0\r\n\r\n" if "early-data" in seen else OK)
+        origin = Origin(
+            lambda seen: b"HTTP/1.1 425 Too Early\r\ncontent-length: 0\r\n\r\n" if "early-data" in seen else OK
+        )
         async with web(origin, tls=taking_early_data(), early_data=True) as proxy:
             client = await early(proxy)
             assert (await client.answer()).status == 425
@@ -130,10 +133,8 @@ def test_a_handshake_that_fails_ends_what_was_begun(run: Runner) -> None:
             while (await reader.readuntil(b"\r\n\r\n")).startswith(b"GET /first"):
                 writer.write(OK)
             asked.set()
-            try:
+            with contextlib.suppress(ConnectionError):
                 await reader.read()
-            except ConnectionError:
-                pass
             gone.set()
 
         origin = Origin()
