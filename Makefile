@@ -3,6 +3,7 @@
 # make soak    the whole suite ten times in random order, half of them beside a load: SOAK_RUNS=2 make soak
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make load    many connections, large, slow, cancelled and cut ones, and what they leave behind; some minutes
+# make proxy-load  50,000 connections through `handfast proxy` and 20 reloads, and what they leave behind
 # make starttls  `handfast connect` against PostgreSQL, MariaDB, Dovecot, Exim, nginx, Node and Go
 # make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
 # make page    the page that --html writes, in Debian's Chromium
@@ -39,7 +40,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-web bench-proxy bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
+.PHONY: demo test soak race load proxy-load frameworks page screenshots stock-tests consumers scan bench bench-web bench-proxy bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -60,6 +61,10 @@ race: $(READY)-test
 
 load: $(READY)-test
 	HANDFAST_LOAD=1 $(RUN) pytest --numprocesses=2 tests/load
+
+# A short form of it is in `make test`.
+proxy-load: $(READY)-test
+	HANDFAST_PROXY_LOAD=$(or $(CONNECTIONS),50000) HANDFAST_TEST_LIMIT=1200 $(RUN) pytest tests/proxy/test_load.py
 
 # It leaves out servers that are not installed, and says so.
 starttls: $(READY)-test

@@ -145,7 +145,7 @@ class Proxying:
         if number is not None:
             self.signals(number)
         out, err = self.process.communicate(timeout=LIMIT)
-        return Result(self.process.returncode, out, "\n".join([*self.said, err]))
+        return Result(self.process.returncode, out, "\n".join([*self.said, err or ""]))
 
 
 @contextmanager

@@ -44,7 +44,7 @@ class Running:
 
     @property
     def address(self) -> Any:
-        return self.bound
+        return getattr(self, "bound", None) or self.proxy.addresses[0]
 
     async def start(self) -> None:
         await self.proxy.start()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import signal
 import sys
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handfast import limits
-from handfast.cli import options, proxy_options, ui
+from handfast.cli import loops, options, proxy_options, ui
 from handfast.cli.proxy_log import tell_entry
 from handfast.cli.target import parse_address
 from handfast.config.by_name import ByName
@@ -220,7 +219,7 @@ class Program:
             await Worker(channel, make, stores, load=load, handles=handles).run()
 
         with following(handles, follow=watch):
-            asyncio.run(main())
+            loops.run(main())
         return 0
 
     def _operate(
@@ -245,7 +244,7 @@ class Program:
                 reason = f"{error.filename}: {ui.reason(error)}"
                 raise bad_option("address", reason, "give another address, or port 0") from None
 
-        ended = asyncio.run(main())
+        ended = loops.run(main())
         if ended.number == signal.SIGINT:
             return ui.INTERRUPTED
         return ui.FAILED if ended.at_once else 0

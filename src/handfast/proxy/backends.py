@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from handfast.proxy.settings import Backend
 
+_THERE = (0, errno.EISCONN)
 # Seconds until a Unix socket whose queue is full is tried again.
 _UNIX_PAUSE = 0.02
 _REFUSED = frozenset({errno.ECONNREFUSED, errno.ENOENT, errno.ECONNRESET, errno.EPIPE})
@@ -135,11 +136,22 @@ async def _connect_one(family: int, address: Any) -> socket.socket:
             await _connect_unix(sock, address)
         else:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-            await asyncio.get_running_loop().sock_connect(sock, address)
+            if not _connected_at_once(sock, address):
+                await asyncio.get_running_loop().sock_connect(sock, address)
     except BaseException:
         sock.close()
         raise
     return sock
+
+
+def _connected_at_once(sock: socket.socket, address: Any) -> bool:
+    """Whether the connection is there already. If not, it is being made, or what failed is told when it is asked again.
+
+    Over loopback all of TCP's handshake is done when the call returns that starts it, and the second call says so: a
+    turn of the loop, and two calls that watch the socket, are spared.
+    """
+    started = sock.connect_ex(address)
+    return started == 0 or (started == errno.EINPROGRESS and sock.connect_ex(address) in _THERE)
 
 
 async def _connect_unix(sock: socket.socket, path: str) -> None:
