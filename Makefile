@@ -3,6 +3,7 @@
 # make soak    the whole suite ten times in random order, half of them beside a load: SOAK_RUNS=2 make soak
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make load    many connections, large, slow, cancelled and cut ones, and what they leave behind; some minutes
+# make proxy-load  50,000 connections through `handfast proxy` and 20 reloads, and what they leave behind
 # make starttls  `handfast connect` against PostgreSQL, MariaDB, Dovecot, Exim, OpenLDAP, Prosody, vsftpd and HTTP servers
 # make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
 # make page    the page that --html writes, in Debian's Chromium
@@ -14,6 +15,7 @@
 # make certificate-tools  who refuses which certificate, by curl, Go, Java, Node, Chromium and others; some two minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make bench-web     what a request costs uvicorn behind ssl and behind each of our doors; writes bench-web-results.json
+# make bench-proxy   a proxy's CPU per connection, request and MiB, beside nginx, haproxy, stunnel and hitch
 # make bench-captures   decoding captures, beside tshark and others
 # make fuzz-captures  mutated captures for FUZZ_SECONDS=60: no exception, no growth; led by atheris where there are wheels
 # make chart   docs/performance.svg and the table of docs/performance.md, of the last make bench
@@ -38,7 +40,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-web bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
+.PHONY: demo test soak race load proxy-load frameworks page screenshots stock-tests consumers scan bench bench-web bench-proxy bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -59,6 +61,10 @@ race: $(READY)-test
 
 load: $(READY)-test
 	HANDFAST_LOAD=1 $(RUN) pytest --numprocesses=2 tests/load
+
+# A short form of it is in `make test`.
+proxy-load: $(READY)-test
+	HANDFAST_PROXY_LOAD=$(or $(CONNECTIONS),50000) HANDFAST_TEST_LIMIT=1200 $(RUN) pytest tests/proxy/test_load.py
 
 # It leaves out servers that are not installed, and says so.
 starttls: $(READY)-test
@@ -100,6 +106,10 @@ bench-web: $(READY)-frameworks
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/bench.txt || \
 		echo 'handfast: warning: not all of requirements/bench.txt could be installed' >&2
 	@$(RUN) bench.web
+
+# Beside nginx, haproxy, stunnel and hitch, where they are installed; it needs ab and curl.
+bench-proxy: $(READY)-test
+	@$(RUN) bench.proxy
 
 # Beside tshark, ssldump and scapy, where they are installed.
 bench-captures: $(READY)-test

@@ -23,6 +23,7 @@ LAYERS: tuple[dict[str, str], ...] = (
         "errors": "the error classes, and the one catalogue: code -> alert, sentence, section, hint",
         "logs": "lines in the log, and their flood held back",
         "file_contents": "what a file is that is not what was wanted",
+        "http2_bounds": "what a client may cost over HTTP/2",
     },
     {
         "wire": "bytes <-> messages, declared as the RFC prints them",
@@ -60,7 +61,10 @@ LAYERS: tuple[dict[str, str], ...] = (
         "keyholder": "a key in another process",
         "tools": "the scriptable endpoint; `pages/` that are made from the code",
     },
-    {"contrib": "who the client is, under servers and frameworks of others; a module for each, which alone imports it"},
+    {
+        "contrib": "who the client is, under servers and frameworks of others; a module for each that imports it",
+        "proxy": "TLS before a service that speaks none, and who may come to it",
+    },
     {"cli": "one file per verb; `ui.py` holds the output rules"},
     {"__main__": "`python -m handfast`", "__init__": "the public names, each loaded when it is first used"},
 )

@@ -17,6 +17,7 @@ SAME_TRADE = {
     "messages.py",  # what two programs say to each other, byte by byte: of TLS, of the key-holder
     "loading.py",  # files and what is in them
     "records.py",  # records as bytes: their header, where they begin in a stream
+    "settings.py",  # what is chosen before anything starts: of a context, of a proxy
     "setup.py",  # what connections are given when they start
     # What ssl calls so, in the room that stands in for it.
     "connection.py", "context.py",

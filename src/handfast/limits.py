@@ -142,6 +142,8 @@ DRAIN_BYTES = 64 * 1024
 # What a file of servers and their keys, as first met, may have: some ten thousand names, which a program that follows
 # redirects lets peers choose. None is forgotten to make room for another one.
 FIRST_USE_STORE_BYTES = 1024 * 1024
+# A file of who is let in (--allow-file): some ten thousand names.
+ALLOW_FILE_BYTES = 1024 * 1024
 # How often a watcher looks at its files though the system told of no change, as on a network's file system.
 RELOAD_INTERVAL = 5.0
 # SPIFFE-ID 2.4: bytes of an ID, and of its trust domain.
@@ -198,6 +200,85 @@ STARTTLS_BYTES = 64 * 1024
 STARTTLS_TIMEOUT = HANDSHAKE_TIMEOUT
 # Connections `handfast serve` handles at once; the next ones wait in the listen queue.
 SERVE_CONNECTIONS = 128
+# A proxy's backend: seconds for TCP and TLS together. nginx gives it 60, Envoy 5; a person who waits gives up between.
+PROXY_CONNECT_TIMEOUT = 10.0
+# Clients of a proxy at once, in each of its processes: some 100 KiB each with both ends, so a GiB at most.
+# nginx takes 512 of each worker by default, haproxy what the descriptors allow.
+PROXY_CONNECTIONS = 8192
+# ... of one address: many people behind one NAT, and no more than a sixteenth of all.
+PROXY_CONNECTIONS_PER_CLIENT = 512
+# ... in handshakes: each takes a millisecond or two, so that the last one still waits less than two seconds.
+PROXY_HANDSHAKES = 1024
+# ... a burst of new connections from one address, in seconds of the rate that it is given, and addresses whose rate is
+# remembered: a hundred bytes each.
+PROXY_BURST_SECONDS = 10.0
+PROXY_RATES = 10_000
+# Its access log: a line, which a pipe takes whole up to PIPE_BUF, as Linux has it; and bytes of lines that wait to be
+# written, some ten thousand requests.
+PROXY_LOG_LINE = 4096
+PROXY_LOG_WAITING = 4 * 1024 * 1024
+# Its metrics: codes that are told apart, of some forty that there are.
+PROXY_METRIC_CODES = 200
+# Its admin listener: requests at once, and seconds for one.
+PROXY_ADMIN_CONNECTIONS = 16
+PROXY_ADMIN_TIMEOUT = 10.0
+# Its file: a hundred listeners with a hundred names each; and listeners, of which workers are handed the sockets (Linux
+# takes 253 in one message, SCM_MAX_FD). Workers: one for each processor of a large machine.
+PROXY_CONFIG_BYTES = 1024 * 1024
+PROXY_LISTENERS = 200
+PROXY_WORKERS = 256
+# Connections that are accepted in one go, so that other workers, and the clients that are there, get their turn; and
+# seconds without, when there are no descriptors left: asyncio's.
+PROXY_ACCEPTS = 16
+PROXY_ACCEPT_PAUSE = 1.0
+# Its workers: a message of theirs; seconds to start in, where Python loads on a busy machine, and to answer in. One
+# that ends by itself is started again at once, the next time after this pause and then twice that, up to the second.
+PROXY_CHANNEL_MESSAGE = 1024 * 1024
+PROXY_WORKER_START = 60.0
+PROXY_WORKER_ANSWER = 30.0
+PROXY_WORKER_FIRST_PAUSE = 0.05
+PROXY_WORKER_PAUSE = 30.0
+# Captures on demand: that are waited for at once; and one's bytes and seconds, so that a forgotten one fills no disk.
+PROXY_CAPTURES = 16
+PROXY_CAPTURE_BYTES = 64 * 1024 * 1024
+PROXY_CAPTURE_SECONDS = 60 * 60.0
+# Descriptors of the process besides those of clients and backends: libraries, logs, listeners, the loop.
+PROXY_OWN_DESCRIPTORS = 128
+# Connections of a listener that wait to be accepted: Linux cuts it to net.core.somaxconn, which is 4096.
+PROXY_BACKLOG = 1024
+# Seconds that clients have to end in order when a proxy ends: what Kubernetes gives a process before it kills it.
+PROXY_GRACE = 30.0
+# TCP mode: seconds in which nothing came from either side (Envoy's idle_timeout is an hour too: databases' connections
+# lie idle for long), and bytes that wait for a side that does not read, in each direction, before the other is stopped.
+PROXY_IDLE_TIMEOUT = 60 * 60.0
+PROXY_RELAY_BUFFER = 64 * 1024
+# A proxy's HTTP. How long a client may be silent between two requests, and take for the head of one; nginx gives it 75
+# and 60.
+PROXY_HTTP_IDLE = 60.0
+PROXY_HEAD_TIMEOUT = 30.0
+# ... how long a side that is to send or to take some of a body may do nothing, and how long a backend may think about
+# its answer: nginx's 60.
+PROXY_STALL_TIMEOUT = 60.0
+PROXY_ANSWER_TIMEOUT = 60.0
+# ... connections to one backend that wait for the next request, and for how long; nginx keeps as many as it is told,
+# for 60 seconds. A request that cannot be sent twice gets one only that was busy a moment ago, since backends close
+# those that are idle: uvicorn after 5 seconds, gunicorn after 2.
+PROXY_KEPT = 64
+PROXY_KEPT_IDLE = 30.0
+PROXY_FRESH = 1.0
+# ... interim responses (1xx) before an answer; Go's client takes 5.
+PROXY_INTERIM_RESPONSES = 8
+# ... bytes of further requests that wait for the answer to the one before: as much as asyncio reads at once.
+PROXY_PIPELINED = 256 * 1024
+# ... bytes of requests' bodies in one HTTP/2 connection that a backend has not taken yet: sixteen streams at their own
+# bound, RFC 9113's initial window.
+PROXY_HTTP2_WINDOW = 1024 * 1024
+# ... proxies of this kind that one request may pass: more is a circle.
+PROXY_HOPS = 10
+# ... of a client's certificate (DER) and of the further ones, in headers: Cloudflare's bounds are 10 KiB and 16 KiB of
+# text. A longer certificate is refused, a longer chain is left out.
+PROXY_CLIENT_CERT = 10 * 1024
+PROXY_CLIENT_CHAIN = 16 * 1024
 
 # Of a recording: bytes of one direction that wait for a missing segment; Linux lets a window grow to 6 MiB (tcp_rmem).
 REASSEMBLY_BYTES = 8 * 1024 * 1024

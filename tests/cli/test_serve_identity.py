@@ -112,6 +112,8 @@ def test_what_is_no_staple(run, pki, other, tmp_path):
         (["--allow-dns", "bob", "--allow-spki", key_pin(certificates.client().chain[0])], True),
         (["--allow-uri", "spiffe://corp.example/**", "--allow-cn", "alice"], True),
         (["--allow-dns", "*.example", "--reload"], False),
+        (["--allow-if", "tests.cli.test_serve_identity:is_alice"], True),
+        (["--allow-cn", "alice", "--allow-if", "tests.cli.test_serve_identity:is_nobody"], False),
     ],
 )
 def test_who_is_let_in(run, pki, allow, let_in):
@@ -122,8 +124,28 @@ def test_who_is_let_in(run, pki, allow, let_in):
             server.hears("GET /whoami 200 CN=alice,O=handfast")
         else:
             assert result.is_error(1, "access_denied (49)")
-            line = server.hears("CN=alice,O=handfast is genuine, and not let in: it has DNS:alice; let in are: ")
-            assert allow[1] in line
+            line = server.hears("CN=alice,O=handfast is genuine, and not let in: ")
+            assert allow[1] in line or "is_nobody says no" in line
+
+
+def is_alice(peer):
+    return peer.verdict.subject == "CN=alice,O=handfast"
+
+
+def is_nobody(_peer):
+    return False
+
+
+def test_a_file_of_names_is_followed(run, pki):
+    names = pki.directory / "allow.txt"
+    names.write_text("cn: bob\nou: people\n")
+    with serving(*pki.server, "--client-ca", pki.ca, "--allow-file", names, "--reload") as server:
+        ask = ("connect", f"https://localhost:{server.port}/", *pki.alice)
+        assert run(*ask).is_error(1, "access_denied")
+        assert "CN=bob, OU=people" in server.hears("not let in: it has DNS:alice; let in are: ")
+        names.write_text("cn: alice\n")
+        server.process.send_signal(signal.SIGHUP)
+        assert until(lambda: run(*ask).status == 0)
 
 
 def test_a_certificate_must_be_good_besides(run, pki):
@@ -143,6 +165,9 @@ def test_a_certificate_must_be_good_besides(run, pki):
         (["--client-ca", "ca.pem", "--allow-uri", "spiffe://a/b*"], ("whole segment",)),
         (["--client-ca", "ca.pem", "--allow-dns", ""], ("empty",)),
         (["--client-ca", "ca.pem", "--allow-spki", "sha256//x"], ("pin",)),
+        (["--client-ca", "ca.pem", "--allow-file", "ca.pem"], ("ca.pem, line 1", "no entry")),
+        (["--client-ca", "ca.pem", "--allow-if", "no_such_module:f"], ("no_such_module",)),
+        (["--client-ca", "ca.pem", "--allow-ou", "bill*"], ("whole segment",)),
     ],
 )
 def test_lists_that_would_let_in_others(run, pki, monkeypatch, arguments, words):

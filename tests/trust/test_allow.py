@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 
 import pytest
 
+from handfast.connection_info import CHECKED, VerifiedPeer
 from handfast.errors import ConfigError
 from handfast.registry import AlertDescription
 from handfast.trust.allow import Allowed
 from handfast.trust.pins import key_pin
 from handfast.trust.presented import PresentedChain
+from handfast.verdict import accept
 from handfast.x509.purpose import Purpose
 from tests import certificates
 
@@ -127,3 +129,36 @@ def test_the_policy_is_that_of_its_entries():
     assert Allowed(dns=["a", "b"]).policy_id == Allowed(dns=["b", "a"]).policy_id
     assert Allowed(dns=["a"]).policy_id != Allowed(common_names=["a"]).policy_id
     assert repr(Allowed(dns=["a"])) == "Allowed(DNS:a)"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "name", "matches"),
+    [
+        ("alice", "alice", True),
+        ("web.corp.example", "web.corp.example", True),
+        ("*.corp.example", "web.corp.example", True),
+        ("*.corp.example", "a.web.corp.example", False),
+        ("*.corp.example", "WEB.CORP.EXAMPLE", False),
+        ("*", "alice", True),
+        ("*", "alice.example", False),
+    ],
+)
+def test_common_names(pattern, name, matches):
+    assert lets_in(Allowed(common_names=[pattern]), common_name=name) is matches
+
+
+def test_organizational_units():
+    issued = certificates.ca().client("carol", subject="O=corp,OU=billing,OU=eu.people")
+    carol = PresentedChain(chain=issued.chain, purpose=Purpose.CLIENT, server_name=None, at=datetime.now(UTC))
+    assert Allowed(organizational_units=["billing"]).verify(carol).accepted
+    assert Allowed(organizational_units=["*.people"]).verify(carol).accepted
+    refused = Allowed(organizational_units=["bill", "People"]).verify(carol)
+    assert (refused.code, "let in are: OU=People, OU=bill" in refused.explanation) == ("access_denied", True)
+    assert not Allowed(common_names=["billing"]).verify(carol).accepted
+
+
+def test_a_rule_says_why_not():
+    peer = VerifiedPeer(presented("alice").chain, accept(), CHECKED)
+    assert Allowed(dns=["alice"]).why_not(peer) is None
+    assert "let in are: DNS:bob" in (Allowed(dns=["bob"]).why_not(peer) or "")
+    assert "no verified certificate" in (Allowed(dns=["bob"]).why_not(None) or "")

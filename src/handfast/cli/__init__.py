@@ -19,6 +19,7 @@ VERBS = {
     "demo": "The whole story in one go: two HTTPS connections, with a client certificate and without.",
     "serve": "An HTTPS server that tells each client who it is.",
     "connect": "Request an https:// URL, or talk over TLS with host:port.",
+    "proxy": "TLS with client certificates before a service that has none, or from a program that speaks none.",
     "decode": "What is in a capture: every TLS connection, decrypted where its keys are, checked and explained.",
     "certs": "A CA, a server certificate and a client certificate in one command; or broken ones on purpose.",
     "completion": "What makes bash, zsh or fish complete commands and options.",

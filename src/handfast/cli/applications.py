@@ -5,9 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import socket
-import sys
 import traceback
-from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +15,8 @@ from handfast.contrib.asgi import connection_info
 from handfast.errors import bad_option
 from handfast.events import HandshakeComplete
 from handfast.io.failure_log import address_text
-from handfast.text import escape, reported
+from handfast.text import escape
+from handfast.trust.decided import attribute_named
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,16 +33,7 @@ def load(name: str) -> Application:
     """The ASGI application of that name, ``module:attribute``. Raises ConfigError for what is none."""
     if find_spec("uvicorn") is None:
         raise bad_option("--app", "uvicorn, which serves applications, is not installed", "pip install uvicorn")
-    module_name, _, attributes = name.partition(":")
-    if not module_name or not attributes:
-        raise bad_option("--app", f"{name!r} names no attribute of a module", _HINT)
-    sys.path.insert(0, "")
-    try:
-        found: Any = import_module(module_name)
-        for attribute in attributes.split("."):
-            found = getattr(found, attribute)
-    except Exception as error:
-        raise bad_option("--app", f"{name}: {type(error).__name__}: {reported(error)}", _HINT) from error
+    found = attribute_named(name, "--app", _HINT)
     if not _takes_three(found):
         reason = f"{name} is no ASGI application, which takes a scope and two functions"
         raise bad_option("--app", reason, "give an ASGI application; Flask's are WSGI, for which see docs/asgi.md")

@@ -15,10 +15,12 @@ GROUPS = {
     "Request": (
         "method", "data", "headers", "head", "include", "fail", "location", "max_redirects", "output", "max_time",
     ),
+    "Which ends": ("listen_at", "to", "tcp", "from_anywhere", "to_anywhere"),
+    "The service": ("to_cert", "to_key", "to_cacert", "to_name", "to_starttls", "identity", "proxy_protocol"),
     "Where to": ("servername", "starttls", "family", "connect_to", "resolve", "proxy", "listen"),
     "Whom to trust": (
         "cacert", "insecure", "policy", "client_ca", "client_auth", "require_later", "crl", "ocsp", "pin",
-        "trust_on_first_use", "allow_dns", "allow_uri", "allow_cn", "allow_spki",
+        "trust_on_first_use", "allow_dns", "allow_uri", "allow_cn", "allow_ou", "allow_spki", "allow_file", "allow_if",
     ),
     "Who we are": ("cert", "key", "key_password_file", "staple", "post_handshake_auth", "reload"),
     "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data"),

@@ -27,6 +27,7 @@ from handfast.trust.path.policy import POLICIES
 from handfast.trust.revocation.crl_store import OcspPolicy
 
 if TYPE_CHECKING:
+    from handfast.cli.who_may import WhoMay
     from handfast.credentials.credentials import CredentialsHandle
     from handfast.trust.revocation.crl_store import Crls
     from handfast.trust.roots import Roots
@@ -413,12 +414,12 @@ def client_auth(
     ocsp: str | None,
     *,
     reload: bool = False,
-    allowed: Verifier | None = None,
+    who_may: WhoMay | None = None,
     policy: str | None = None,
 ) -> tuple[ClientAuth, dict[str, Any]]:
     """The mode that --client-auth, --client-ca, --crl, --ocsp and --policy ask for, and what they give a server.
 
-    ``allowed`` has a say about clients whose certificates are good.
+    ``who_may`` has a say about clients whose certificates are good.
     """
     from handfast.reload.handles import ReloadingVerifier
     from handfast.trust.combined import AllOf
@@ -438,10 +439,11 @@ def client_auth(
 
     def load() -> PathVerifier | AllOf:
         path = PathVerifier(Roots.from_path(issuers), policy=rules, crls=crls(crl), ocsp=responses)
-        return path if allowed is None else AllOf(path, allowed)
+        return path if who_may is None else AllOf(path, who_may.load())
 
     if reload:
-        handle = ReloadingVerifier(load, *(path for path in (issuers, crl) if path is not None))
+        files = [path for path in (issuers, crl, *(() if who_may is None else who_may.paths)) if path is not None]
+        handle = ReloadingVerifier(load, *files)
         return chosen, {"verifier": handle, "ca_names": handle.ca_names, **settings}
     verifier = load()
     names = verifier.roots.names() if verifier.roots is not None else ()

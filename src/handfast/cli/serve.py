@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handfast import limits
-from handfast.cli import options, serve_options, ui
+from handfast.cli import options, serve_options, ui, who_may
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.output import standard_output
 from handfast.cli.server import Server, listener_for, taken
@@ -67,7 +67,7 @@ _OURS = "--cert server.pem --key server.key"
     help="What is asked of clients. Default: require_and_verify with --client-ca, else request.",
 )
 @click.option("--require-later", is_flag=True, help="Ask at the first request, after the handshake, not in it.")
-@serve_options.allow_options
+@who_may.allow_options
 @options.policy_option
 @options.revocation_options
 @serve_options.identity_options
@@ -182,7 +182,7 @@ def _config(
     **given: Any,
 ) -> tuple[ServerConfig, tuple[Reloading[Any], ...], ClientAuth | None]:
     """The configuration, what of it can be loaded anew, and the mode in which clients are asked later."""
-    allow = {name: given.pop(name) for name in ("allow_dns", "allow_uri", "allow_cn", "allow_spki")}
+    allow = {name: given.pop(name) for name in who_may.ALLOW}
     identity, reloading = serve_options.identities(cert, key, key_password_file, staple, reload=reload)
     mode, verification = serve_options.client_verification(
         client_ca, client_auth, crl, ocsp, policy=policy, reload=reload, **allow

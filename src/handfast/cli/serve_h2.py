@@ -16,30 +16,22 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Protocol
 
 from h2.config import H2Configuration
-from h2.connection import H2Connection
 from h2.errors import ErrorCodes
 from h2.events import (
     ConnectionTerminated,
     DataReceived,
     Event,
-    PingAckReceived,
-    PingReceived,
-    PriorityUpdated,
-    RemoteSettingsChanged,
     RequestReceived,
-    SettingsAcknowledged,
     StreamEnded,
     StreamReset,
-    UnknownFrameReceived,
     WindowUpdated,
 )
 from h2.exceptions import H2Error, StreamClosedError
-from h2.settings import SettingCodes, Settings
 
 from handfast import limits
 from handfast.cli.http import BodyCut, Reply, Request, too_large
 from handfast.errors import ConnectionLost
-from handfast.token_bucket import TokenBucket
+from handfast.http2_bounds import Costs, TooMuch, server_connection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -49,16 +41,6 @@ if TYPE_CHECKING:
 _CHUNK = 64 * 1024
 # What of an answer must have been taken before its time begins anew: a frame of the usual size.
 _STEP = 16 * 1024
-_IDLE = (
-    PingReceived,
-    PingAckReceived,
-    RemoteSettingsChanged,
-    SettingsAcknowledged,
-    PriorityUpdated,
-    UnknownFrameReceived,
-    WindowUpdated,
-)
-_FOR_NOTHING = "too many frames that ask for nothing"
 
 
 class Stream(Protocol):
@@ -89,10 +71,6 @@ def serve(
         connection.run()
     finally:
         connection.close()
-
-
-class _TooMuch(Exception):
-    """The client has crossed a limit; the message says which."""
 
 
 class _Upload:
@@ -133,14 +111,13 @@ class _Connection:
         self._answer = answer
         self._log = log
         self._clock = clock
-        self._h2 = _connection()
+        self._h2 = server_connection(H2Configuration(client_side=False, header_encoding="latin-1"))
         self._uploads: dict[int, _Upload] = {}
         self._asked: deque[tuple[int, Request]] = deque()
         self._downloads: dict[int, _Download] = {}
         self._idle_since = clock()
         self._over = False
-        self._resets = TokenBucket(limits.HTTP2_RESETS_AT_ONCE, limits.HTTP2_RESETS_PER_SECOND, clock)
-        self._idle = TokenBucket(limits.HTTP2_IDLE_FRAMES_AT_ONCE, limits.HTTP2_IDLE_FRAMES_PER_SECOND, clock)
+        self._costs = Costs(clock)
 
     def run(self) -> None:
         self._h2.initiate_connection()
@@ -157,7 +134,7 @@ class _Connection:
                 return
             try:
                 self._take(data)
-            except _TooMuch as error:
+            except TooMuch as error:
                 self._goodbye(ErrorCodes.ENHANCE_YOUR_CALM, str(error).encode())
                 return
             except (H2Error, ValueError):
@@ -216,15 +193,15 @@ class _Connection:
             case WindowUpdated() if self._downloads:
                 # For what we send; a stalled answer has its own end.
                 return
-            case _ if isinstance(event, _IDLE):
-                self._charge(self._idle, _FOR_NOTHING)
+            case _:
+                self._costs.other(event)
 
     def _data(self, number: int, data: bytes, size: int, *, ended: bool) -> None:
         if size:
             with suppress(StreamClosedError):
                 self._h2.acknowledge_received_data(size, number)
         elif not ended:
-            self._charge(self._idle, _FOR_NOTHING)
+            self._costs.idle()
         upload = self._uploads.get(number)
         if upload is None:
             return
@@ -247,11 +224,7 @@ class _Connection:
         self._finished(number)
         self._uploads.pop(number, None)
         self._asked = deque(one for one in self._asked if one[0] != number)
-        self._charge(self._resets, "too many streams reset")
-
-    def _charge(self, bucket: TokenBucket, why: str) -> None:
-        if not bucket.take():
-            raise _TooMuch(why)
+        self._costs.reset()
 
     def _touch(self) -> None:
         self._idle_since = self._clock()
@@ -342,19 +315,6 @@ class _Connection:
         if download is not None:
             download.body.close()
         self._touch()
-
-
-def _connection() -> H2Connection:
-    connection = H2Connection(H2Configuration(client_side=False, header_encoding="latin-1"))
-    ours = {
-        SettingCodes.MAX_CONCURRENT_STREAMS: limits.HTTP2_STREAMS,
-        SettingCodes.MAX_HEADER_LIST_SIZE: limits.HTTP_HEAD,
-        SettingCodes.ENABLE_CONNECT_PROTOCOL: 0,
-    }
-    connection.local_settings = Settings(client=False, initial_values=ours)
-    # It would hold only once the client has acknowledged the settings.
-    connection.decoder.max_header_list_size = limits.HTTP_HEAD
-    return connection
 
 
 def _request(fields: Iterable[tuple[Any, Any]]) -> Request:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handfast import limits
-from handfast.cli import options, ui
+from handfast.cli import options, ui, who_may
 from handfast.engine import ClientAuth
 from handfast.errors import ConfigError, bad_option
 from handfast.host_names import is_host_name
@@ -20,11 +20,10 @@ from handfast.reload.handles import Reloading
 from handfast.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from contextlib import AbstractContextManager
 
     from handfast.credentials.credentials import Credentials, CredentialsHandle
-    from handfast.trust.allow import Allowed
 
     F = TypeVar("F", bound=Callable[..., object])
     Identities = tuple[CredentialsHandle, ...] | Callable[[Any], Any]
@@ -61,35 +60,6 @@ def identity_options(command: F) -> F:
     )(command)
 
 
-def allow_options(command: F) -> F:
-    """--allow-dns, --allow-uri, --allow-cn, --allow-spki."""
-    return options.together(
-        click.option(
-            "--allow-dns",
-            multiple=True,
-            metavar="PATTERN",
-            help="Of verified clients, let in only those with this DNS name, or what another --allow- says; * is one"
-            " label. Repeatable, as the next ones.",
-        ),
-        click.option(
-            "--allow-uri", multiple=True, metavar="PATTERN", help="... this URI; * is one segment, a last ** any rest."
-        ),
-        click.option("--allow-cn", multiple=True, metavar="NAME", help="... exactly this common name."),
-        click.option("--allow-spki", multiple=True, metavar="sha256//BASE64", help="... this key, as curl pins it."),
-    )(command)
-
-
-def allowed(
-    allow_dns: tuple[str, ...], allow_uri: tuple[str, ...], allow_cn: tuple[str, ...], allow_spki: tuple[str, ...]
-) -> Allowed | None:
-    """Whom these options let in; None where none is given. Raises ConfigError."""
-    if not (allow_dns or allow_uri or allow_cn or allow_spki):
-        return None
-    from handfast.trust.allow import Allowed
-
-    return Allowed(dns=allow_dns, uris=allow_uri, common_names=allow_cn, keys=allow_spki)
-
-
 def client_verification(
     client_ca: Path | None,
     client_auth: str | None,
@@ -98,15 +68,21 @@ def client_verification(
     *,
     policy: str | None,
     reload: bool,
-    **allow: tuple[str, ...],
+    **allow: Any,
 ) -> tuple[ClientAuth, dict[str, Any]]:
-    """The mode, and the settings that say which clients are let in. Raises ConfigError."""
-    some = allowed(**allow)
-    mode, settings = options.client_auth(client_auth, client_ca, crl, ocsp, reload=reload, allowed=some, policy=policy)
+    """The mode, and the settings that say which clients are let in; ``allow`` are those of ``who_may.ALLOW``.
+
+    Raises ConfigError.
+    """
+    some = who_may.who_may(**allow)
+    if some is not None:
+        # What is wrong with it is said though there is more to say.
+        some.load()
+    mode, settings = options.client_auth(client_auth, client_ca, crl, ocsp, reload=reload, who_may=some, policy=policy)
     if some is not None and not (client_ca and mode is ClientAuth.REQUIRE_AND_VERIFY):
         reason = f"with {mode.value} a client may come in without a verified certificate"
         advice = "give --client-ca, and --client-auth require_and_verify or nothing"
-        raise bad_option("--allow-dns, -uri, -cn, -spki", reason, advice)
+        raise bad_option("--allow-...", reason, advice)
     return mode, settings
 
 
@@ -229,6 +205,15 @@ def watcher(handles: tuple[Reloading[Any], ...], *, reload: bool) -> AbstractCon
     from handfast.reload.watcher import FileWatcher
 
     return FileWatcher(*handles, on_signal=signal.SIGHUP)
+
+
+def following(handles: Sequence[Reloading[Any]], *, follow: bool) -> AbstractContextManager[object]:
+    """What loads these anew when their files change, if asked to; signals are another's."""
+    if not follow or not handles:
+        return nullcontext()
+    from handfast.reload.watcher import FileWatcher
+
+    return FileWatcher(*handles)
 
 
 def sessions(*, resume: bool, early_data: bool) -> dict[str, Any]:

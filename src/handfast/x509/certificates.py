@@ -25,7 +25,7 @@ from handfast import der
 from handfast.crypto import signatures
 from handfast.limits import MAX_PEER_TEXT
 from handfast.text import escape, reported
-from handfast.x509.distinguished_names import common_names, rfc4514
+from handfast.x509.distinguished_names import common_names, organizational_units, rfc4514
 from handfast.x509.names import CertificateNames
 
 if TYPE_CHECKING:
@@ -168,7 +168,11 @@ def _parse(encoded: bytes, certificate: x509.Certificate) -> Parsed:
         not_after=certificate.not_valid_after_utc,
         values=values,
         critical=tuple(critical),
-        names=_names(cast("Iterable[x509.GeneralName]", names), common_names(fields.subject)),
+        names=_names(
+            cast("Iterable[x509.GeneralName]", names),
+            common_names(fields.subject),
+            organizational_units(fields.subject),
+        ),
         is_v3=certificate.version is x509.Version.v3,
     )
 
@@ -179,10 +183,12 @@ def certificate_names(extensions: x509.Extensions) -> CertificateNames:
         entries = extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except x509.ExtensionNotFound:
         return CertificateNames()
-    return _names(entries, ())
+    return _names(entries, (), ())
 
 
-def _names(entries: Iterable[x509.GeneralName], common_names: tuple[str, ...]) -> CertificateNames:
+def _names(
+    entries: Iterable[x509.GeneralName], common_names: tuple[str, ...], units: tuple[str, ...]
+) -> CertificateNames:
     by_kind: dict[type[x509.GeneralName], list[Any]] = {}
     for entry in entries:
         by_kind.setdefault(type(entry), []).append(entry.value)
@@ -194,6 +200,7 @@ def _names(entries: Iterable[x509.GeneralName], common_names: tuple[str, ...]) -
         uri=tuple(by_kind.get(x509.UniformResourceIdentifier, ())),
         email=tuple(by_kind.get(x509.RFC822Name, ())),
         common_names=common_names,
+        organizational_units=units,
     )
 
 

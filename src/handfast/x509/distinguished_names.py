@@ -27,6 +27,7 @@ _SHORT_NAMES = {
     "1.2.840.113549.1.9.1": "emailAddress",
 }
 _COMMON_NAME = "2.5.4.3"
+_ORGANIZATIONAL_UNIT = "2.5.4.11"
 # UTF8String, NumericString, PrintableString, TeletexString, IA5String, VisibleString; UniversalString, BMPString.
 _TEXT_ENCODINGS = {
     0x0C: "utf-8", 0x12: "ascii", 0x13: "ascii", 0x14: "latin-1", 0x16: "ascii", 0x1A: "ascii",
@@ -57,6 +58,11 @@ def attribute_values(name: bytes, oid: str) -> tuple[str, ...]:
 def common_names(name: bytes) -> tuple[str, ...]:
     """The commonName values, most specific first; ValueError when the name is malformed."""
     return attribute_values(name, _COMMON_NAME)
+
+
+def organizational_units(name: bytes) -> tuple[str, ...]:
+    """The organizationalUnitName values, most specific first; ValueError when the name is malformed."""
+    return attribute_values(name, _ORGANIZATIONAL_UNIT)
 
 
 def written_as(name: bytes) -> str:

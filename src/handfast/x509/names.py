@@ -32,7 +32,8 @@ _ADVICE = "give a DNS name or an IP address, without a port"
 class CertificateNames:
     """What a certificate says its holder is called, by kind, unescaped and unverified.
 
-    ``common_names`` are the subject's. Entries of other kinds (directory names, other names) are not names we compare.
+    ``common_names`` and ``organizational_units`` are the subject's. Entries of other kinds (directory names, other
+    names) are not names we compare.
     """
 
     dns: tuple[str, ...] = ()
@@ -40,6 +41,7 @@ class CertificateNames:
     uri: tuple[str, ...] = ()
     email: tuple[str, ...] = ()
     common_names: tuple[str, ...] = ()
+    organizational_units: tuple[str, ...] = ()
 
     def labelled(self) -> tuple[str, ...]:
         """The subjectAltName entries as "DNS:localhost", "IP:127.0.0.1", "URI:spiffe://...", escaped."""

@@ -1,0 +1,274 @@
+"""The options that ``handfast proxy`` alone has, and what they come to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+from urllib.parse import urlsplit
+
+import click
+
+from handfast.cli import options, ui
+from handfast.cli.target import parse_address
+from handfast.errors import bad_option
+from handfast.host_names import with_a_labels
+from handfast.proxy.settings import Backend, IdentityForm, Mode, ProxyProtocol, StartTls, address_words, is_local
+from handfast.text import escape
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from handfast.config.config import ClientConfig
+    from handfast.errors import ConfigError
+    from handfast.proxy.settings import Address
+    from handfast.reload.handles import Reloading
+
+    F = TypeVar("F", bound=Callable[..., object])
+
+_FILE = click.Path(path_type=Path)
+_UNIX = "unix:"
+_SYSTEMD = "systemd:"
+# Of each scheme: the mode, whether TLS is spoken, and the port that a URL leaves out.
+_SCHEMES = {
+    "http": (Mode.HTTP, False, 80),
+    "https": (Mode.HTTP, True, 443),
+    "tcp": (Mode.TCP, False, None),
+    "tls": (Mode.TCP, True, None),
+}
+# The parameters that say how TLS is spoken with the service.
+UPSTREAM = ("to_cert", "to_key", "to_cacert", "to_name", "to_starttls")
+# The spellings of ssl-proxy, whose users find them here as they were.
+_SINGLE_DASH = {f"-{name}": f"--{name}" for name in ("cert", "key", "from", "to")}
+
+
+class ProxyVerb(options.Verb):
+    """The verb, whose ``--cert``, ``--key``, ``--from`` and ``--to`` may be spelled with one dash."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, [_with_two_dashes(argument) for argument in args])
+
+
+def _with_two_dashes(argument: str) -> str:
+    name, equals, value = argument.partition("=")
+    return _SINGLE_DASH.get(name, name) + equals + value
+
+
+def end_options(command: F) -> F:
+    """--from, --to, --tcp, --starttls, --from-anywhere, --to-anywhere."""
+    return options.together(
+        click.option(
+            "--from",
+            "listen_at",
+            metavar="HOST:PORT|unix:PATH|systemd:NAME",
+            help="Where clients come: by TLS with --cert and --key, without TLS where these are not given.",
+        ),
+        click.option(
+            "--to",
+            metavar="URL|HOST:PORT|unix:PATH",
+            help="The service: http://, https://, or tcp:// and tls:// for any other protocol, whose bytes go through "
+            "as they are.",
+        ),
+        click.option("--tcp", is_flag=True, help="Of a --to without tcp:// or tls://: relay bytes, whatever they are."),
+        click.option(
+            "--starttls",
+            type=click.Choice([one.value for one in StartTls]),
+            help="Clients ask for TLS in this protocol's way before it begins, as psql does.",
+        ),
+        click.option("--from-anywhere", is_flag=True, help="Let clients without TLS come from other machines."),
+        click.option("--to-anywhere", is_flag=True, help="Let --to be on another machine, though no TLS goes there."),
+    )(command)
+
+
+def upstream_options(command: F) -> F:
+    """--to-cert, --to-key, --to-cacert, --to-name, --to-starttls, --identity, --proxy-protocol."""
+    return options.together(
+        click.option("--to-cert", type=_FILE, metavar="FILE", help="The chain that we show the service, by TLS."),
+        click.option("--to-key", metavar="FILE|URI", help="Its private key, as --key."),
+        click.option(
+            "--to-cacert", type=_FILE, metavar="FILE_OR_DIR", help="Who may have issued the service's certificate."
+        ),
+        click.option(
+            "--to-starttls",
+            type=click.Choice([one.value for one in StartTls]),
+            help="Ask the service for TLS in this protocol's way.",
+        ),
+        click.option("--to-name", metavar="NAME", help="The name that it must be for; by default the host of --to."),
+        click.option(
+            "--identity",
+            multiple=True,
+            type=click.Choice([form.value for form in IdentityForm]),
+            help="Tell an HTTP service by headers who a verified client is; repeatable.",
+        ),
+        click.option(
+            "--proxy-protocol",
+            cls=options.OptionalValue,
+            bare=ProxyProtocol.TLS.value,
+            type=click.Choice([form.value for form in ProxyProtocol]),
+            metavar="[=addresses|=certificate]",
+            help="Begin each connection to the service with PROXY protocol version 2: the client's address, the TLS it "
+            "speaks and its common name; with =certificate its certificate too.",
+        ),
+    )(command)
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What ``--to`` names. ``assumed`` is the scheme that it does not name, "" where it does."""
+
+    address: Address
+    mode: Mode
+    tls: bool
+    assumed: str
+
+    @property
+    def text(self) -> str:
+        """The whole as a URL."""
+        return url(self.mode, self.address, tls=self.tls)
+
+
+def url(mode: Mode, address: Address, *, tls: bool) -> str:
+    """An end of the proxy as a URL; a Unix socket's is as nginx writes it, ``http://unix:/path``."""
+    scheme = next(name for name, (its_mode, its_tls, _) in _SCHEMES.items() if (its_mode, its_tls) == (mode, tls))
+    return f"{scheme}://{address_words(address)}"
+
+
+def parse_listen(text: str, names: Mapping[str, Address]) -> Address:
+    """What ``--from`` names; ``names`` are those of sockets that systemd handed over. Raises ConfigError."""
+    if text.startswith(_SYSTEMD):
+        name = text.removeprefix(_SYSTEMD)
+        if name not in names:
+            reason = f"systemd handed over no socket named {escape(name)!r}; there are: {', '.join(names) or 'none'}"
+            raise bad_option("--from", reason, f"write FileDescriptorName={escape(name)} in the socket unit")
+        return names[name]
+    return _unix(text, "--from") if text.startswith(_UNIX) else parse_address(text, "--from")
+
+
+def parse_to(text: str, *, tcp: bool, tls: bool) -> Target:
+    """What ``--to`` names; ``tls`` is whether TLS is spoken where its scheme is not given. Raises ConfigError."""
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        mode = Mode.TCP if tcp else Mode.HTTP
+        assumed = next(name for name, known in _SCHEMES.items() if known[:2] == (mode, tls))
+        address = _unix(text, "--to") if text.startswith(_UNIX) else _host_and_port(text, text, None)
+        return Target(address, mode, tls, assumed)
+    if scheme.lower() not in _SCHEMES:
+        raise _bad_to(text, f"{scheme}:// is not known")
+    mode, spoken, port = _SCHEMES[scheme.lower()]
+    if tcp and mode is not Mode.TCP:
+        raise bad_option("--tcp", f"--to says {scheme}://", "leave --tcp out, or write tcp:// or tls://")
+    if rest.startswith(_UNIX):
+        return Target(_unix(rest, "--to"), mode, spoken, "")
+    return Target(_host_and_port(_authority(text), text, port), mode, spoken, "")
+
+
+def _authority(text: str) -> str:
+    try:
+        found = urlsplit(text)
+    except ValueError as error:
+        raise _bad_to(text, str(error)) from None
+    if found.path not in ("", "/") or found.query or found.fragment:
+        raise _bad_to(text, "it has a path, and requests are handed on with the path that they have")
+    if "@" in found.netloc:
+        raise _bad_to(text, "it has a user name, which is handed on to no one")
+    return found.netloc
+
+
+def _host_and_port(authority: str, text: str, port: int | None) -> tuple[str, int]:
+    if (port is not None and authority.rpartition(":")[1] == "") or authority.endswith("]"):
+        authority = f"{authority}:{port}"
+    host, number = parse_address(authority, "--to")
+    try:
+        name = with_a_labels(host) if host else ""
+    except ValueError as error:
+        raise _bad_to(text, str(error)) from None
+    if not name or not number:
+        raise _bad_to(text, "it names no host" if number else "no service has port 0")
+    return name, number
+
+
+def _unix(text: str, option: str) -> str:
+    path = text.removeprefix(_UNIX)
+    if not path:
+        raise bad_option(option, "unix: names no path", "write unix:/run/app.sock")
+    return path
+
+
+def _bad_to(text: str, reason: str) -> ConfigError:
+    advice = "write http://127.0.0.1:3000, https://, tcp:// or tls:// with a host and port, or unix:/path"
+    return bad_option("--to", f"{escape(text)!r}: {reason}", advice)
+
+
+def header(form: str | None) -> ProxyProtocol | None:
+    """What ``--proxy-protocol`` asks for."""
+    return None if form is None else ProxyProtocol(form)
+
+
+def backend(
+    target: Target, upstream: dict[str, Any], parameters: dict[str, Any], *, anywhere: bool, reload: bool
+) -> tuple[Backend, tuple[Reloading[Any], ...]]:
+    """What ``--to`` and the options of ``UPSTREAM`` come to, and what of it can be loaded anew. Raises ConfigError."""
+    for name, value in upstream.items():
+        if value is not None and not target.tls:
+            option = "--" + name.replace("_", "-")
+            raise bad_option(
+                option, f"no TLS is spoken with {target.text}", "write https:// or tls://, or leave it out"
+            )
+    if anywhere and target.tls:
+        raise bad_option("--to-anywhere", "TLS is spoken with it, and may go anywhere", "leave it out")
+    if not target.tls and not anywhere and not is_local(target.address):
+        reason = f"{target.text} is not on this machine, and what goes there can be read on the way"
+        raise bad_option("--to", reason, "speak TLS with it (https://, tls://), or say --to-anywhere")
+    if not target.tls:
+        return Backend(target.address, anywhere=anywhere), ()
+    if isinstance(target.address, str) and upstream["to_name"] is None:
+        raise bad_option("--to-name", "a Unix socket has no name that a certificate could be for", "give the name")
+    if upstream["to_starttls"] is not None and target.mode is not Mode.TCP:
+        raise bad_option("--to-starttls", "HTTP has none", "write tls://, or leave it out")
+    config, handles = _client_config(target.mode, upstream, parameters, reload=reload)
+    asked = starttls(upstream["to_starttls"])
+    return Backend(target.address, tls=config, server_name=upstream["to_name"], starttls=asked), handles
+
+
+def starttls(protocol: str | None) -> StartTls | None:
+    """What ``--starttls`` or ``--to-starttls`` names."""
+    return None if protocol is None else StartTls(protocol)
+
+
+def _client_config(
+    mode: Mode, upstream: dict[str, Any], parameters: dict[str, Any], *, reload: bool
+) -> tuple[ClientConfig, tuple[Reloading[Any], ...]]:
+    from handfast.config.config import ClientConfig
+    from handfast.reload.handles import Reloading, ReloadingVerifier
+
+    cert, key, cacert = upstream["to_cert"], upstream["to_key"], upstream["to_cacert"]
+    if key is not None and cert is None:
+        raise bad_option("--to-key", "there is no --to-cert that it could belong to", "give --to-cert too")
+    credentials = options.credentials(cert, key, None, reload=reload)
+    trust = options.server_verification(cacert, None, None, (), None, insecure=False)
+    if reload and cacert is not None:
+        trust["verifier"] = ReloadingVerifier.from_files(cacert)
+    spoken = {"application_protocols": ("http/1.1",)} if mode is Mode.HTTP else {}
+    config = ClientConfig(credentials=credentials, **{**spoken, **trust, **parameters})
+    followed = (*credentials, config.verifier)
+    return config, tuple(one for one in followed if isinstance(one, Reloading))
+
+
+def words(address: Address) -> str:
+    """An address as ``--from`` takes it."""
+    return address_words(address)
+
+
+def tell(target: Target, listen: Address, *, tls: bool) -> None:
+    """Say what is proxied, as ssl-proxy does."""
+    # Standard output has what was asked for, as in serve.
+    secured = " (SSL/TLS)" if tls else ""
+    what = "calls" if target.mode is Mode.HTTP else "connections"
+    where = url(target.mode, listen, tls=tls)
+    click.echo(f"Proxying {what} from {where}{secured} to {target.text}")
+
+
+def tell_assumed(target: Target) -> None:
+    """Say which scheme ``--to`` was given, where it names none."""
+    if target.assumed:
+        ui.note(f"Assuming -to URL is using {target.assumed}://")

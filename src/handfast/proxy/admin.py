@@ -1,0 +1,120 @@
+"""What an operator asks a proxy, on a listener of its own: metrics, health, and a capture of one client.
+
+HTTP/1.1 without TLS, so on this machine only unless said otherwise. A request and its answer are small and bounded in
+time; each has a connection of its own. A page in a browser cannot use it: requests with an Origin are refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, TypeAlias
+from urllib.parse import parse_qsl
+
+import h11
+
+from handfast import limits
+from handfast.errors import bad_option
+from handfast.proxy.settings import Address, address_words, is_local
+
+if TYPE_CHECKING:
+    import socket
+
+METRICS = "text/plain; version=0.0.4; charset=utf-8"
+TEXT = "text/plain; charset=utf-8"
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What is answered: a status, a body, and what that is."""
+
+    status: int
+    body: bytes
+    kind: str = TEXT
+
+
+Handler: TypeAlias = Callable[[dict[str, str]], Awaitable[Answer]]
+"""Is given the query's parameters."""
+
+
+def check_address(address: Address, *, anywhere: bool) -> None:
+    """Raises ConfigError bad_option for an address that can be reached from elsewhere, unless ``anywhere``."""
+    if not anywhere and not is_local(address):
+        reason = f"{address_words(address)} can be reached from elsewhere, and tells all about the proxy without TLS"
+        raise bad_option("admin", reason, "listen on 127.0.0.1, or say that it may be anywhere")
+
+
+class Admin:
+    """Answers ``handlers``, by method and path, on a socket that listens."""
+
+    def __init__(self, handlers: Mapping[tuple[str, str], Handler]) -> None:
+        self._handlers = handlers
+        self._room = asyncio.Semaphore(limits.PROXY_ADMIN_CONNECTIONS)
+        self._server: asyncio.Server | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def start(self, sock: socket.socket) -> None:
+        """Take requests from clients of this socket."""
+        self._server = await asyncio.start_server(self._serve, sock=sock, limit=limits.HTTP_HEAD)
+
+    async def close(self) -> None:
+        """Stop, and let the answers that are under way be given, within a bounded time."""
+        if self._server is not None:
+            self._server.close()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=limits.SHUTDOWN_TIMEOUT)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        if task is not None:
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        try:
+            async with asyncio.timeout(limits.PROXY_ADMIN_TIMEOUT), self._room:
+                connection = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.HTTP_HEAD)
+                request = await _asked(connection, reader)
+                answer = await self._answer(request)
+                head = request is not None and request.method == b"HEAD"
+                writer.write(_written(connection, answer, head=head))
+                await writer.drain()
+        except (TimeoutError, OSError):
+            pass
+        finally:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
+
+    async def _answer(self, request: h11.Request | None) -> Answer:
+        if request is None:
+            return Answer(400, b"this is no request of HTTP/1.1\n")
+        method, (path, _, query) = request.method.decode(), request.target.decode("latin-1").partition("?")
+        if any(name == b"origin" for name, _ in request.headers):
+            return Answer(403, b"this is not for pages in a browser\n")
+        handler = self._handlers.get(("GET" if method == "HEAD" else method, path))
+        if handler is not None:
+            return await handler(dict(parse_qsl(query)))
+        if any(known == path for _, known in self._handlers):
+            return Answer(405, b"this path is for another method\n")
+        there = ", ".join(f"{known} {path}" for known, path in self._handlers)
+        return Answer(404, f"there are {there}\n".encode())
+
+
+async def _asked(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
+    """The request; None for what is none."""
+    try:
+        while (event := connection.next_event()) is h11.NEED_DATA:
+            connection.receive_data(await reader.read(limits.HTTP_HEAD))
+    except h11.RemoteProtocolError:
+        return None
+    return event if isinstance(event, h11.Request) else None
+
+
+def _written(connection: h11.Connection, answer: Answer, *, head: bool) -> bytes:
+    length = str(len(answer.body)).encode()
+    headers = [(b"Content-Type", answer.kind.encode()), (b"Content-Length", length), (b"Connection", b"close")]
+    response = h11.Response(status_code=answer.status, headers=headers)
+    # h11 lets HEAD have no body.
+    events = (response, *(() if head else (h11.Data(answer.body),)), h11.EndOfMessage())
+    return b"".join(connection.send(event) or b"" for event in events)

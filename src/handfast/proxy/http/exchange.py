@@ -1,0 +1,281 @@
+"""One request on its way to a backend, and its answer on the way back.
+
+Between the two stands no more than what one read brings: a side that takes no more stops the other one. A request is
+sent once, with one exception: one that is idempotent and has no body is sent a second time, over a new connection, when
+a kept one turned out to be dead before a byte of the answer had come (RFC 9110 9.2.2, RFC 9112 9.3.1). An answer that
+breaks off is broken off for the client too, so that it cannot take a part for the whole.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Protocol
+
+from handfast.proxy import backends
+from handfast.proxy.http.header_fields import Fields, trailers
+from handfast.proxy.http.request import Refused, Request, written
+from handfast.proxy.http.upstream import Upstream
+from handfast.proxy.journal import RequestEnded
+from handfast.proxy.proxy_header import header_for
+
+if TYPE_CHECKING:
+    from handfast.proxy.http.gate import Gate
+    from handfast.proxy.http.upstream import Pool
+    from handfast.proxy.settings import Backend
+
+
+class Asking(Protocol):
+    """The client's side of one exchange: a stream of HTTP/2, or a connection of HTTP/1 for the time of a request."""
+
+    def send_interim(self, status: int, fields: Fields) -> None: ...
+
+    def send_head(self, status: int, reason: bytes, fields: Fields, length: int | None) -> None: ...
+
+    def send_data(self, data: bytes) -> None: ...
+
+    def send_end(self, fields: Fields) -> None: ...
+
+    def flush(self) -> None: ...
+
+    def refuse(self, refused: Refused) -> None:
+        """Answer in the backend's place."""
+
+    def cut(self) -> None:
+        """What was sent of an answer is all there is: let the client notice."""
+
+    def hold(self, holding: bool) -> None:
+        """Let no more of the request's body come, or let it come again."""
+
+    def switch(self, upstream: Upstream, fields: Fields, rest: bytes) -> None:
+        """The backend speaks another protocol from now on, and ``rest`` is the first of it."""
+
+
+class Exchange:
+    """One request. The client's side calls ``start``, ``body``, ``body_end``, ``hold`` and ``client_gone``."""
+
+    __slots__ = (
+        "_asking", "_backend", "_connecting", "_gate", "_head", "_held", "_pool", "_since", "_upstream", "over",
+        "received", "request", "sent", "sent_all", "status",
+    )  # fmt: skip
+
+    def __init__(self, asking: Asking, gate: Gate, pool: Pool, request: Request) -> None:
+        self._asking = asking
+        self._gate = gate
+        self._pool = pool
+        self.request = request
+        self._backend: Backend | None = None
+        self._upstream: Upstream | None = None
+        self._connecting: asyncio.Task[None] | None = None
+        self._head = b""
+        # What came of the body before there was a backend to take it.
+        self._held: list[bytes] = []
+        self._since = time.monotonic()
+        self.sent_all = False
+        self.over = False
+        self.status = 0
+        self.received = self.sent = 0
+
+    # For the client's side
+
+    def start(self) -> None:
+        """Send the request, or have it refused."""
+        request = self.request
+        info = self._gate.client.info
+        if info is not None and not info.complete:
+            # RFC 8470 5.1.
+            request.early = True
+        try:
+            admitted = self._gate.admit(request)
+        except Refused as refused:
+            self._refuse(refused)
+            return
+        self._backend = backend = admitted.backend
+        self._head = written(request, admitted.lines)
+        upstream = self._pool.take(backend, fresh=not request.repeatable)
+        if upstream is not None:
+            self._begin(upstream)
+        else:
+            self._connect(backend)
+
+    def body(self, data: bytes) -> None:
+        """Some of the request's body; nothing of it is asked for while it is held."""
+        if self.over:
+            return
+        self.received += len(data)
+        if self.request.length is None:
+            data = b"%x\r\n%b\r\n" % (len(data), data)
+        self._send(data)
+
+    def body_end(self, fields: Fields) -> None:
+        """The request is complete; its trailers."""
+        if self.over or self.sent_all:
+            return
+        self.sent_all = True
+        if self.request.length is None:
+            lines = [b"%b: %b\r\n" % field for field in trailers(fields)]
+            self._send(b"".join([b"0\r\n", *lines, b"\r\n"]))
+        if self._upstream is not None:
+            self._upstream.asked()
+
+    def hold(self, holding: bool) -> None:
+        """The client takes no more of the answer at the moment, or does again."""
+        if self._upstream is not None:
+            self._upstream.hold(holding)
+
+    def client_gone(
+        self, code: str = "client_closed", why: str = "the client left before its answer was complete"
+    ) -> None:
+        """The client takes no answer any more."""
+        if self.over:
+            return
+        upstream = self._ended(code, why)
+        if upstream is not None:
+            upstream.close()
+
+    # Reaching a backend
+
+    def _connect(self, backend: Backend) -> None:
+        if not self.sent_all and self.request.length != 0:
+            self._asking.hold(True)
+        self._connecting = asyncio.get_running_loop().create_task(self._reach(backend))
+
+    async def _reach(self, backend: Backend) -> None:
+        upstream = Upstream(backend, self._pool)
+        form = backend.proxy_protocol
+        header = b"" if form is None else header_for(self._gate.client, form)
+        try:
+            await backends.connect(backend, upstream, header=header)
+        except backends.BackendFailed as error:
+            self._connecting = None
+            status = 504 if error.code == "backend_timeout" else 502
+            self._refuse(Refused(status, error.code, error.why, "the server behind this one cannot be reached"))
+            return
+        self._connecting = None
+        if upstream.gone:
+            # It has closed already, or spoken before it was asked.
+            self.on_failed("backend_closed", f"{backend.text}: it did not wait for a request")
+            return
+        if not self.sent_all:
+            # Before what is held fills the transport, which would hold again.
+            self._asking.hold(False)
+        self._begin(upstream)
+
+    def _begin(self, upstream: Upstream) -> None:
+        self._upstream = upstream
+        request = self.request
+        if request.length == 0:
+            self.sent_all = True
+        held, self._held = self._held, []
+        head = b"".join([self._head, *held]) if held else self._head
+        upstream.begin(self, head, head_only=request.method == b"HEAD", upgrade=bool(request.upgrade))
+        if self.sent_all:
+            upstream.asked()
+
+    def _send(self, data: bytes) -> None:
+        if self._upstream is None:
+            self._held.append(data)
+        else:
+            self._upstream.transport.write(data)
+
+    # From the backend
+
+    def on_interim(self, status: int, fields: Fields) -> None:
+        """An interim response (1xx) came. HTTP/1.0 has none."""
+        if self.request.version != "HTTP/1.0":
+            self._asking.send_interim(status, fields)
+
+    def on_head(self, status: int, reason: bytes, fields: Fields, length: int | None) -> None:
+        """The answer's head came."""
+        self.status = status
+        self._asking.send_head(status, reason, fields, length)
+
+    def on_data(self, data: bytes) -> None:
+        """Some of the answer's body came."""
+        self.sent += len(data)
+        self._asking.send_data(data)
+
+    def on_end(self, fields: Fields) -> None:
+        """The answer is complete."""
+        upstream = self._ended()
+        if upstream is not None:
+            upstream.release(in_order=self.sent_all)
+        self._asking.send_end(trailers(fields))
+
+    def on_batch_end(self) -> None:
+        """Nothing more came at the moment."""
+        self._asking.flush()
+
+    def on_switched(self, fields: Fields, rest: bytes) -> None:
+        """The backend agreed to change the protocol."""
+        self.status = 101
+        upstream = self._ended()
+        if upstream is not None:
+            upstream.detach()
+            self._asking.switch(upstream, fields, rest)
+
+    def on_failed(self, code: str, why: str) -> None:
+        """There will be no answer, or no more of it."""
+        if self.over:
+            return
+        upstream, self._upstream = self._upstream, None
+        if self.status:
+            self._ended(code, why)
+            self._asking.cut()
+            return
+        if upstream is not None and not upstream.fresh and not upstream.heard and self.request.repeatable:
+            self._connect(upstream.backend)
+            return
+        late = code == "backend_timeout"
+        told = "the server behind this one did not answer" + (" in time" if late else " as it should")
+        self._refuse(Refused(504 if late else 502, code, why, told))
+
+    def on_full(self, full: bool) -> None:
+        """The backend takes no more of the request at the moment, or does again."""
+        if not self.over and not self.sent_all:
+            self._asking.hold(full)
+
+    # Ends
+
+    def _refuse(self, refused: Refused) -> None:
+        self.status = refused.status
+        self._ended(refused.code, refused.why)
+        self._asking.refuse(refused)
+
+    def _ended(self, code: str = "", why: str = "") -> Upstream | None:
+        """The exchange is over: tell the journal. Returns the connection that it had."""
+        self.over = True
+        upstream, self._upstream = self._upstream, None
+        if self._connecting is not None:
+            self._connecting.cancel()
+            self._connecting = None
+        client, request = self._gate.client, self.request
+        client.journal.tell(
+            RequestEnded(
+                client.listener,
+                client.text,
+                client.info,
+                request.version,
+                request.method.decode("latin-1"),
+                request.authority.decode("latin-1"),
+                request.target.decode("latin-1"),
+                self.status,
+                time.monotonic() - self._since,
+                self.received,
+                self.sent,
+                "" if self._backend is None else self._backend.text,
+                code,
+                why,
+            )
+        )
+        return upstream
+
+
+def tell_refused(gate: Gate, refused: Refused, version: str) -> None:
+    """Tell the journal of a request that could not be read."""
+    client = gate.client
+    entry = RequestEnded(
+        client.listener, client.text, client.info, version, "", "", "", refused.status, 0.0, 0, 0, code=refused.code,
+        why=refused.why,
+    )  # fmt: skip
+    client.journal.tell(entry)

@@ -1,0 +1,263 @@
+"""Who may ask for what: rules of services and routes, paths that can be read in two ways, and misdirected requests."""
+
+from __future__ import annotations
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from handfast import ByName, ClientAuth
+from handfast.errors import ConfigError
+from handfast.proxy.http.targets import is_ambiguous
+from handfast.proxy.settings import Backend, Listener, ProxyProtocol, Route, Service
+from tests import certificates
+from tests.aio.support import identity, server_config
+from tests.proxy.http.browser import browser, tls
+from tests.proxy.http.support import Origin, Web, web
+from tests.proxy.support import LOCAL, backend, mutual
+
+if TYPE_CHECKING:
+    from handfast import VerifiedPeer
+    from tests.aio.conftest import Runner
+
+
+@dataclass(frozen=True)
+class Named:
+    """Lets in who has this name."""
+
+    name: str
+
+    def why_not(self, peer: VerifiedPeer | None) -> str | None:
+        if peer is None:
+            return "it is not verified"
+        return None if f"DNS:{self.name}" in peer.verdict.names else f"{peer.verdict.names[0]} is not {self.name}"
+
+
+ROUTES = (Route("/admin", rule=Named("root")), Route("/admin/public", rule=Named("alice")), Route("/other/"))
+
+
+def test_a_client_that_may_not_is_told_so_and_the_journal_why(run: Runner) -> None:
+    async def main() -> None:
+        async with web(rule=Named("bob")) as proxy:
+            client = await proxy.asker()
+            answer = await client.get()
+            assert answer.status == 403
+            assert b"bob" not in answer.body
+            assert b"alice" not in answer.body
+            client.close()
+            (entry,) = await proxy.requests()
+            assert (entry.code, entry.why) == ("not_allowed", "DNS:alice is not bob")
+            assert proxy.origin.raw == []
+
+    run(main())
+
+
+def test_a_client_without_a_certificate_may_have_what_no_rule_keeps_from_it(run: Runner) -> None:
+    async def main() -> None:
+        async with web(tls=server_config(client_auth=ClientAuth.REQUEST), routes=ROUTES) as proxy:
+            for client in (
+                await proxy.asker(anonymous=True),
+                await proxy.asker(credentials=[identity(certificates.other_ca().client("root"))]),
+            ):
+                assert (await client.get("/")).status == 200
+                assert (await client.get("/admin")).status == 403
+                client.close()
+            assert {entry.why for entry in await proxy.requests(4)} == {"", "it is not verified"}
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("path", "status"),
+    [
+        ("/", 200),
+        ("/admin", 403),
+        ("/admin/", 403),
+        ("/admin?x=/../y", 403),
+        ("/admin/x", 403),
+        ("/administrator", 200),
+        ("/x/admin", 200),
+        ("/admin/public", 200),
+        ("/admin/public/x", 200),
+        ("/admin/publication", 403),
+        ("/%C3%A9%20", 200),
+        ("/other", 200),
+        ("/x?a=//b;c%2e", 200),
+    ],
+)
+def test_the_longest_prefix_of_whole_segments_holds(run: Runner, path: str, status: int) -> None:
+    async def main() -> None:
+        async with web(routes=ROUTES) as proxy:
+            client = await proxy.asker()
+            assert (await client.get(path)).status == status
+            client.close()
+
+    run(main())
+
+
+AMBIGUOUS = (
+    "//admin", "/x//admin", "/./admin", "/x/../admin", "/x/..", "/x/.", "/..", "/%2e%2e/admin", "/x/%2E./admin",
+    "/x/.%2e/admin", "/%61dmin", "/adm%69n", "/admin%2fx", "/x%2F..%2Fadmin", "/x;/admin", "/admin;x=1", "/x\\admin",
+    "/x%5cadmin", "/%", "/%4", "/%zz", "/x%00", "/x%0a", "/%252e%252e/admin", "/admin%3Fx", "/admin%23x", "/x%3badmin",
+    "/x%7e", "/x%5f", "/x%2d",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("path", AMBIGUOUS)
+def test_a_path_that_can_be_read_in_two_ways_is_refused_where_rules_hold_for_paths(run: Runner, path: str) -> None:
+    async def main() -> None:
+        async with web(routes=ROUTES) as proxy, web() as without:
+            client = await proxy.asker()
+            assert (await client.get(path)).status == 400
+            # The connection goes on: nothing of the request is still to come.
+            assert (await client.get("/")).status == 200
+            client.close()
+            plain = await without.asker()
+            assert (await plain.get(path)).status == 200
+            plain.close()
+
+    run(main())
+
+
+def test_paths_that_browsers_send_are_not_ambiguous() -> None:
+    for path in (
+        b"/",
+        b"/a/b.c/..d/e..",
+        b"/a.",
+        b"/...",
+        b"/%20%22%3C%3E%60%7B%7D%C3%A9",
+        b"/a:b@c!$&'()*+,=",
+        b"/~x_-.",
+    ):
+        assert not is_ambiguous(path), path
+
+
+def with_route(address: Any) -> contextlib.AbstractAsyncContextManager[Web]:
+    return web(routes=(Route("/api", backend=Backend(address[:2])),))
+
+
+def test_a_route_has_a_backend_of_its_own(run: Runner) -> None:
+    async def main() -> None:
+        other = Origin()
+        async with backend(other.handle) as address, with_route(address) as proxy:
+            client = await proxy.asker()
+            for path in ("/", "/api/x", "/apiary"):
+                assert (await client.get(path)).status == 200
+            client.close()
+            assert [seen.target for seen in other.seen] == ["/api/x"]
+            assert [seen.target for seen in proxy.origin.seen] == ["/", "/apiary"]
+
+    run(main())
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_a_request_for_another_policy_is_misdirected(run: Runner, http2: bool) -> None:
+    """By the service of its host, and by the configuration that its connection would have had."""
+
+    async def main() -> None:
+        origin = Origin()
+        async with backend(origin.handle) as address:
+            one, two = Service(Backend(address[:2])), Service(Backend(address[:2]))
+            issued = identity(certificates.ca().server("localhost", "a.example", "b.example", "c.example"))
+            strict = mutual(credentials=[issued], application_protocols=("h2", "http/1.1"))
+            lax = server_config(credentials=[issued], application_protocols=("h2", "http/1.1"))
+            chosen = server_config(
+                choose_config=ByName({"c.example": lax}, default=strict),
+                credentials=[issued],
+                application_protocols=("h2", "http/1.1"),
+            )
+            services = ByName({"localhost": one, "a.example": one, "b.example": two, "c.example": one})
+            proxy = Web(Listener(LOCAL, services, chosen))
+            await proxy.start()
+            hosts = {"localhost": 200, "a.example:80": 200, "A.Example": 200, "b.example": 421, "c.example": 421}
+            hosts |= {"unknown.example": 421, "[::1]": 421, "127.0.0.1": 421}
+            if http2:
+                client = await browser(proxy)
+                for host, status in hosts.items():
+                    assert (await client.get(authority=host)).status == status, host
+                client.close()
+            else:
+                asker = await proxy.asker()
+                for host, status in hosts.items():
+                    assert (await asker.get(host=host)).status == status, host
+                asker.close()
+            codes = [entry.code for entry in await proxy.requests(len(hosts))]
+            assert codes == ["misdirected" if status == 421 else "" for status in hosts.values()]
+            await proxy.proxy.close(0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_connections_with_a_header_for_one_client_are_that_clients_alone(run: Runner, http2: bool) -> None:
+    signature = b"\r\n\r\n\0\r\nQUIT\n"
+
+    class Behind(Origin):
+        """It reads the header first."""
+
+        async def handle(self, reader, writer) -> None:
+            head = await reader.readexactly(16)
+            assert head.startswith(signature)
+            heads.append(await reader.readexactly(int.from_bytes(head[14:])))
+            await super().handle(reader, writer)
+
+    heads: list[bytes] = []
+
+    async def main() -> None:
+        origin = Behind()
+        async with backend(origin.handle) as address:
+            behind = Backend(address[:2], proxy_protocol=ProxyProtocol.TLS)
+            proxy = Web(Listener(LOCAL, Service(behind), tls()))
+            await proxy.start()
+            for _ in range(2):
+                if http2:
+                    client = await browser(proxy)
+                    for _ in range(2):
+                        assert (await client.get()).status == 200
+                    client.close()
+                else:
+                    asker = await proxy.asker()
+                    for _ in range(2):
+                        assert (await asker.get()).status == 200
+                    asker.close()
+            await proxy.told(6)
+            await proxy.proxy.close(0)
+            assert [seen.connection for seen in origin.seen] == [0, 0, 1, 1]
+            assert len(set(heads)) == 2
+
+    run(main())
+
+
+def test_two_routes_with_one_meaning_are_refused() -> None:
+    with pytest.raises(ConfigError):
+        Service(Backend(("127.0.0.1", 1)), routes=(Route("/a"), Route("/a/")))
+
+
+def test_a_plain_client_on_loopback_is_served(run: Runner) -> None:
+    """The other way round: bytes in plain come in, and TLS with our certificate goes out."""
+
+    async def main() -> None:
+        import asyncio
+
+        from tests.aio.support import client_config
+        from tests.proxy.http.support import Asker
+
+        origin = Origin()
+        async with backend(origin.handle, config=mutual()) as address:
+            out = Backend(address[:2], tls=client_config(), server_name="localhost")
+            proxy = Web(Listener(LOCAL, Service(out)))
+            await proxy.start()
+            client = Asker(*await asyncio.open_connection(*proxy.address[:2]))
+            for _ in range(2):
+                assert (await client.get()).status == 200
+            body = "POST / HTTP/1.1\nhost: localhost\ncontent-length: 2\nconnection: close"
+            assert (await client.ask(body, b"hi")).status == 200
+            assert await client.at_end()
+            client.close()
+            assert {seen["x-forwarded-proto"] for seen in origin.seen} == {"http"}
+            assert {seen.connection for seen in origin.seen} == {0}
+            await proxy.proxy.close(0)
+
+    run(main())
