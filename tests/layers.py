@@ -60,7 +60,10 @@ LAYERS: tuple[dict[str, str], ...] = (
         "keyholder": "a key in another process",
         "tools": "the scriptable endpoint; `pages/` that are made from the code",
     },
-    {"contrib": "who the client is, under servers and frameworks of others; a module for each, which alone imports it"},
+    {
+        "contrib": "who the client is, under servers and frameworks of others; a module for each, which alone imports it",
+        "doctor": "why mutual TLS fails: evidence of connections, files, captures and logs -> causes",
+    },
     {"cli": "one file per verb; `ui.py` holds the output rules"},
     {"__main__": "`python -m handfast`", "__init__": "the public names, each loaded when it is first used"},
 )

@@ -1,0 +1,47 @@
+"""The catalogue of causes: each entry is whole, and its fixes can be filled in."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from handfast.doctor import catalogue
+
+CAUSES = catalogue.causes()
+FAULTS = {"client", "server", "path", "nobody"}
+IN_SEVERAL_PROGRAMS = {"server_asks", "client_shows_certificate", "server_trusts_client_ca", "client_trusts_server_ca"}
+
+
+@pytest.mark.parametrize("cause", CAUSES.values(), ids=lambda cause: cause.code)
+def test_a_cause_is_whole(cause: catalogue.KnownCause) -> None:
+    assert re.fullmatch(r"[a-z][a-z_]+", cause.code)
+    assert cause.fault in FAULTS
+    for words in (cause.says, cause.signs, cause.needs, *(fix.does for fix in cause.fixes)):
+        assert words
+        assert words[-1] != "."
+        assert "{" not in words
+    assert cause.fixes
+    assert all(fix.templates["command"] for fix in cause.fixes)
+
+
+def test_an_entry_with_sides_makes_a_cause_for_each() -> None:
+    assert catalogue.cause("client_expired").says == "the client's certificate, or one above it, has expired"
+    assert catalogue.cause("server_expired").says == "the server's certificate, or one above it, has expired"
+    assert catalogue.cause("client_crl_stale").fault == "server"
+
+
+@pytest.mark.parametrize("name", catalogue.fixes())
+def test_a_fix_is_filled_with_what_is_known(name: str) -> None:
+    fix = catalogue.fixes()[name]
+    filled = fix.filled({"host": "www.example", "port": "8443", "cert": "alice.pem", "crl": ""})
+    assert filled.keys() == fix.templates.keys()
+    text = "\n".join(filled.values())
+    assert not re.search(r"\$(?!ssl_client|allowed)\w", text)
+    assert "HOST" not in text
+    assert "client.pem" not in text or "client.pem" in str(fix.templates)
+
+
+@pytest.mark.parametrize("name", IN_SEVERAL_PROGRAMS)
+def test_what_is_most_often_wrong_can_be_mended_everywhere(name: str) -> None:
+    assert catalogue.fixes()[name].filled({}).keys() == catalogue.PLACES.keys()
