@@ -61,7 +61,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "tools": "the scriptable endpoint; `pages/` that are made from the code",
     },
     {
-        "contrib": "who the client is, under servers and frameworks of others; a module for each, which alone imports it",
+        "contrib": "who the client is, under servers and frameworks of others; "
+        "a module for each, which alone imports it",
         "doctor": "why mutual TLS fails: evidence of connections, files, captures and logs -> causes",
     },
     {"cli": "one file per verb; `ui.py` holds the output rules"},

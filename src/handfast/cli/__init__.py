@@ -20,6 +20,7 @@ VERBS = {
     "serve": "An HTTPS server that tells each client who it is.",
     "connect": "Request an https:// URL, or talk over TLS with host:port.",
     "decode": "What is in a capture: every TLS connection, decrypted where its keys are, checked and explained.",
+    "doctor": "Why mutual TLS fails, or would: the cause, the evidence, the fix.",
     "certs": "A CA, a server certificate and a client certificate in one command; or broken ones on purpose.",
     "completion": "What makes bash, zsh or fish complete commands and options.",
     "manpages": "Write a man page for each command.",

@@ -1,0 +1,78 @@
+"""What is wrong with certificates and files, which each side can know by itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handfast.doctor.catalogue import causes
+from handfast.doctor.findings import Finding, Input
+from handfast.roles import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from handfast.doctor.evidence import Evidence, Identity, Problem
+
+_ISSUER = {Role.CLIENT: Input.CLIENT_ISSUER, Role.SERVER: Input.SERVER_ISSUER}
+
+
+def certificate_problems(evidence: Evidence) -> Iterator[Finding]:
+    """What is wrong with either side's certificates or files."""
+    for identity in (evidence.server, evidence.client):
+        if identity is not None:
+            for problem in identity.problems:
+                yield _finding(identity, problem, evidence)
+
+
+def shadowed_bundle(evidence: Evidence) -> Iterator[Finding]:
+    """A CA bundle of the environment that would verify the server, behind one that does not."""
+    found = evidence.shadowed
+    if found is not None:
+        words = f"the server is not verified by {found.used}, which is in use, and would be by {found.verifies}"
+        yield Finding(causes=("bundle_shadowed",), evidence=(words,))
+
+
+def default_certificate(evidence: Evidence) -> Iterator[Finding]:
+    """A certificate for other names, which the server serves to those who ask for no name too."""
+    if not _has_problem(evidence.server, "wrong_name"):
+        return
+    ours = [one for one in evidence.attempts if one.live and one.server_chain]
+    with_name = next((one for one in ours if one.server_name), None)
+    without = next((one for one in ours if not one.server_name), None)
+    if with_name is None or without is None:
+        return
+    if with_name.server_chain == without.server_chain:
+        words = f"asked for {with_name.server_name!r} and asked for no name, the server sends the same certificate"
+        yield Finding(causes=("default_certificate",), evidence=(words,))
+
+
+def _has_problem(identity: Identity | None, cause: str) -> bool:
+    return identity is not None and any(cause in problem.causes for problem in identity.problems)
+
+
+def _finding(identity: Identity, problem: Problem, evidence: Evidence) -> Finding:
+    side = str(identity.side)
+    codes = tuple(code_of(side, cause) for cause in problem.causes)
+    said = [problem.explanation]
+    if problem.refused_by:
+        said.append(f"refused by {', '.join(problem.refused_by)}")
+    if skew := _clock(evidence, problem):
+        said.append(skew)
+    separates = _ISSUER[identity.side] if len(codes) > 1 else Input.NOTHING
+    return Finding(causes=codes, evidence=tuple(said), separates=separates)
+
+
+def code_of(side: str, cause: str) -> str:
+    """The code of a cause that both sides may have: "client_expired"; some are one side's only."""
+    code = f"{side}_{cause}"
+    return code if code in causes() else cause
+
+
+def _clock(evidence: Evidence, problem: Problem) -> str:
+    """What is known of the clocks, where dates are wrong."""
+    if not {"expired", "not_yet_valid", "crl_stale"} & set(problem.causes):
+        return ""
+    ahead = [one.clock_ahead for one in evidence.attempts if one.clock_ahead is not None]
+    if not ahead:
+        return "as of the time here; is the clock right?"
+    return f"the server's clock is {abs(ahead[0]):.0f} s {'ahead' if ahead[0] >= 0 else 'behind'}"

@@ -1,0 +1,126 @@
+"""Connections that come to nothing before certificates count: no TLS there, nothing in common, something in between."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from handfast.doctor.findings import Finding, Input
+from handfast.registry import AlertDescription
+from handfast.roles import Role
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from handfast.doctor.evidence import Attempt, Evidence
+
+_A = AlertDescription
+# What a server says of a hello, and which of the two sides' lists have nothing in common.
+_NOTHING_IN_COMMON = ("no_common_suite", "no_common_group", "no_common_scheme")
+_BY_ALERT: dict[int, tuple[str, ...]] = {
+    _A.protocol_version: ("no_common_version",),
+    _A.handshake_failure: _NOTHING_IN_COMMON,
+    _A.insufficient_security: _NOTHING_IN_COMMON,
+    _A.no_application_protocol: ("no_common_alpn",),
+    _A.unrecognized_name: ("sni_refused",),
+    _A.internal_error: ("server_failed",),
+}
+_BY_OUR_ERROR: dict[str, tuple[str, ...]] = {
+    "no_common_version": ("no_common_version",),
+    "version_not_offered": ("no_common_version",),
+    "suite_not_offered": ("no_common_suite",),
+    "group_not_offered": ("no_common_group",),
+    "share_not_offered": ("no_common_group",),
+    "scheme_not_offered": ("no_common_scheme",),
+    "no_common_group": ("no_common_group",),
+    "no_common_suite": ("no_common_suite",),
+    "no_common_scheme": ("no_common_scheme",),
+    "alpn_not_offered": ("no_common_alpn",),
+    "connect_failed": ("unreachable",),
+    "http_request": ("http_to_tls",),
+    "bad_signature": ("server_key_mismatch",),
+}
+_TIMEOUTS = frozenset({"handshake_timeout", "timeout", "too_slow"})
+_CLOSED = frozenset({"eof_in_handshake", "reset", "unexpected_eof"})
+_STARTTLS = ("SMTP", "IMAP", "POP3", "FTP", "NNTP", "XMPP", "PostgreSQL", "MySQL")
+
+
+def before_certificates(evidence: Evidence) -> Iterator[Finding]:
+    """Why the first connection of each kind came to nothing before the server had said who it is."""
+    for group in ([one for one in evidence.attempts if one.live], [one for one in evidence.attempts if not one.live]):
+        failed = next((one for one in group if not one.spoke and _stopped(one)), None)
+        if failed is None or (failed is not group[0] and group[0].live):
+            continue
+        yield _why(failed, group)
+
+
+def the_server_s_proof(evidence: Evidence) -> Iterator[Finding]:
+    """A server that proves nothing, or fails, or refuses for what no certificate is about."""
+    for one in evidence.attempts:
+        if not one.spoke or one.cause is not None:
+            continue
+        codes = _BY_OUR_ERROR.get(one.error)
+        alert = one.server_alert
+        if codes is None and not one.complete and alert in _BY_ALERT:
+            codes = _BY_ALERT[alert or 0]
+        if codes is not None:
+            yield Finding(causes=codes, evidence=(_told(one),), separates=_separates(codes))
+            return
+        if alert == _A.internal_error:
+            yield Finding(causes=("server_failed",), evidence=(_told(one),))
+            return
+
+
+def _stopped(one: Attempt) -> bool:
+    return bool(one.error or one.alerts)
+
+
+def _why(failed: Attempt, group: Sequence[Attempt]) -> Finding:
+    """Why a connection came to nothing; others of its group are the same with one thing left out."""
+    others = [one for one in group if one is not failed and one.spoke]
+    told = _told(failed)
+    smaller = next((one for one in others if one.hello_size < failed.hello_size), None)
+    unnamed = next((one for one in others if failed.server_name and not one.server_name), None)
+    older = next((one for one in others if one.offer != failed.offer and one.version), None)
+    if failed.heard_nothing and failed.error in _TIMEOUTS | _CLOSED and smaller is not None:
+        words = f"a hello of {smaller.hello_size} bytes was answered, and one of {failed.hello_size} bytes was not"
+        return Finding(causes=("large_hello",), evidence=(told, words))
+    if unnamed is not None and failed.server_alert != _A.unrecognized_name:
+        words = f"the same hello without the name {failed.server_name!r} was answered"
+        return Finding(causes=("sni_refused",), evidence=(told, words))
+    if failed.server_alert == _A.protocol_version and older is not None:
+        words = f"{older.title}, the server chose {older.version}"
+        return Finding(causes=("no_common_version",), evidence=(told, words))
+    codes = _codes(failed)
+    return Finding(causes=codes, evidence=(told,), separates=_separates(codes))
+
+
+def _codes(one: Attempt) -> tuple[str, ...]:
+    if one.speaks:
+        if any(word in one.speaks for word in _STARTTLS):
+            return ("starttls_port",)
+        return ("plain_http",) if "HTTP" in one.speaks else ("plain_text",)
+    if one.error in _BY_OUR_ERROR:
+        return _BY_OUR_ERROR[one.error]
+    if one.server_alert is not None:
+        return _BY_ALERT.get(one.server_alert, ("unexplained",))
+    if one.error in _TIMEOUTS and one.heard_nothing:
+        return ("silent", "large_hello") if not one.live else ("silent",)
+    if one.error in _CLOSED:
+        return ("closed_in_handshake",)
+    return ("unexplained",)
+
+
+def _separates(codes: tuple[str, ...]) -> Input:
+    return Input.SERVER_LOG if len(codes) > 1 or codes[0] in ("unexplained", "closed_in_handshake") else Input.NOTHING
+
+
+def _told(one: Attempt) -> str:
+    """What came of a connection, as a sentence."""
+    if one.speaks:
+        return f"{one.title}: what answered is no TLS but {one.speaks}"
+    for role in (Role.SERVER, Role.CLIENT):
+        if role in one.alerts:
+            name = AlertDescription.describe(one.alerts[role])
+            offer = f"; the client offers {one.offer}" if one.offer and not one.spoke and role is Role.SERVER else ""
+            return f"{one.title}: the {role} sent the alert {name} ({one.alerts[role]}){offer}"
+    return f"{one.title}: {one.what}"
