@@ -126,6 +126,11 @@ class Identity:
     ends_in_root: bool = False
     schemes: tuple[int, ...] = ()
 
+    @property
+    def signs_itself(self) -> bool:
+        """Whether the leaf is its own issuer."""
+        return self.ends_in_root and len(self.issuers) == 1
+
 
 @dataclass(frozen=True, slots=True)
 class LogLine:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -20,6 +21,9 @@ from handfast.lens.outcome import LARGE_HELLO, Outcome
 from handfast.limits import MAX_PROBES, PROBE_ANSWER_BYTES, PROBE_PATIENCE, PROBE_TIMEOUT
 from handfast.registry import AlertDescription, NamedGroup, ProtocolVersion
 from handfast.roles import Role
+from handfast.trust.presented import PresentedChain
+from handfast.trust.verifiers import PathVerifier
+from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
     import socket
@@ -68,8 +72,6 @@ class _Probing:
     def __init__(self, way: Way) -> None:
         self.way = way
         self.made: list[Attempt] = []
-        self.verified = False
-        self._refusal = ""
 
     def attempts(self) -> list[Attempt]:
         config = self.way.config
@@ -78,21 +80,25 @@ class _Probing:
         if not first.spoke:
             self._try_again(first, bare)
             return self.made
+        refusal = self._refusal(first)
         if config.credentials and first.asked is not Asked.NEVER:
-            self._show()
-        if self._is_for_another_name(first):
+            if not refusal or self.way.show_to_unverified:
+                self._try("with the certificate", config)
+            else:
+                self.way.announce("the certificate is not shown, as the server is not verified")
+        if refusal == "name_mismatch" and first.server_name:
             self._try("without a name (SNI)", bare, server_name=None)
         return self.made
 
-    def _show(self) -> None:
-        if self.verified or self.way.show_to_unverified:
-            self._try("with the certificate", self.way.config)
-        else:
-            self.way.announce("the certificate is not shown, as the server is not verified")
-
-    def _is_for_another_name(self, first: Attempt) -> bool:
-        """Whether the server is what it should be but for its name."""
-        return bool(first.server_name) and not self.verified and self._refusal == "name_mismatch"
+    def _refusal(self, first: Attempt) -> str:
+        """Why the server's certificate is refused; "" where it is accepted. In TLS 1.2 a refused client never asks."""
+        verifier = self.way.config.verifier
+        if not first.server_chain or not isinstance(verifier, PathVerifier):
+            return "certificate_required"
+        now = datetime.now(UTC)
+        name = self.way.server_name
+        presented = PresentedChain(chain=first.server_chain, purpose=Purpose.SERVER, server_name=name, at=now)
+        return verifier.verify(presented).code
 
     def _try_again(self, first: Attempt, bare: ClientConfig) -> None:
         """The same with one thing left out, where that may be what is in the way."""
@@ -128,9 +134,6 @@ class _Probing:
         sock = self.way.open()
         observers: list[Observer] = [watching, outcome]
         with sockets.client(sock, config, server_name=name, timeout=self.way.timeout, observers=observers) as tls:
-            peer = tls.info.peer
-            self.verified = peer is not None and peer.verdict.accepted
-            self._refusal = "" if peer is None else peer.verdict.code
             if not self.way.request or tls.info.application_protocol not in (None, "http/1.1"):
                 _wait(tls, self.way.patience)
                 return ""

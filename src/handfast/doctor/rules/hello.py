@@ -11,11 +11,12 @@ from handfast.roles import Role
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handfast.doctor.evidence import Attempt, Evidence
+    from handfast.doctor.evidence import Attempt, Evidence, Identity
 
 _A = AlertDescription
-# What a server says of a hello, and which of the two sides' lists have nothing in common.
-_NOTHING_IN_COMMON = ("no_common_suite", "no_common_group", "no_common_scheme")
+# What a server says of a hello, and which of the two sides' lists have nothing in common. A certificate whose key may
+# not sign fits no suite of TLS 1.2.
+_NOTHING_IN_COMMON = ("no_common_suite", "no_common_group", "no_common_scheme", "server_key_may_not_sign")
 _BY_ALERT: dict[int, tuple[str, ...]] = {
     _A.protocol_version: ("no_common_version",),
     _A.handshake_failure: _NOTHING_IN_COMMON,
@@ -50,7 +51,7 @@ def before_certificates(evidence: Evidence) -> Iterator[Finding]:
         failed = next((one for one in group if not one.spoke and _stopped(one)), None)
         if failed is None or (failed is not group[0] and group[0].live):
             continue
-        yield _why(failed, group)
+        yield _why(failed, group, evidence.server)
 
 
 def the_server_s_proof(evidence: Evidence) -> Iterator[Finding]:
@@ -60,21 +61,31 @@ def the_server_s_proof(evidence: Evidence) -> Iterator[Finding]:
             continue
         codes = _BY_OUR_ERROR.get(one.error)
         alert = one.server_alert
-        if codes is None and not one.complete and alert in _BY_ALERT:
+        if codes is None and not one.complete and alert in _BY_ALERT and alert != _A.internal_error:
             codes = _BY_ALERT[alert or 0]
         if codes is not None:
             yield Finding(causes=codes, evidence=(_told(one),), separates=_separates(codes))
             return
-        if alert == _A.internal_error:
-            yield Finding(causes=("server_failed",), evidence=(_told(one),))
+        if alert == _A.internal_error and (codes := _of_a_failure(one, evidence.client)):
+            yield Finding(causes=codes, evidence=(_told(one),), separates=_separates(codes))
             return
+
+
+def _of_a_failure(one: Attempt, client: Identity | None) -> tuple[str, ...]:
+    """What a server may mean that says that it failed: handfast says so where its revocation lists are of no use."""
+    if not one.client_chain:
+        return ("server_failed",)
+    if client is not None and any(problem.causes != ("form",) for problem in client.problems):
+        return ()
+    lists = () if client is not None and client.revocation_checked else ("client_crl_stale", "client_crl_missing")
+    return ("server_failed", *lists)
 
 
 def _stopped(one: Attempt) -> bool:
     return bool(one.error or one.alerts)
 
 
-def _why(failed: Attempt, group: Sequence[Attempt]) -> Finding:
+def _why(failed: Attempt, group: Sequence[Attempt], server: Identity | None) -> Finding:
     """Why a connection came to nothing; others of its group are the same with one thing left out."""
     others = [one for one in group if one is not failed and one.spoke]
     told = _told(failed)
@@ -90,8 +101,17 @@ def _why(failed: Attempt, group: Sequence[Attempt]) -> Finding:
     if failed.server_alert == _A.protocol_version and older is not None:
         words = f"{older.title}, the server chose {older.version}"
         return Finding(causes=("no_common_version",), evidence=(told, words))
-    codes = _codes(failed)
+    codes = _of_the_server_s_key(_codes(failed), server)
     return Finding(causes=codes, evidence=(told,), separates=_separates(codes))
+
+
+def _of_the_server_s_key(codes: tuple[str, ...], server: Identity | None) -> tuple[str, ...]:
+    """The causes, after a look at the server's certificate where that is known."""
+    if server is None or "server_key_may_not_sign" not in codes:
+        return codes
+    if any("key_may_not_sign" in problem.causes for problem in server.problems):
+        return ("server_key_may_not_sign",)
+    return tuple(code for code in codes if code != "server_key_may_not_sign")
 
 
 def _codes(one: Attempt) -> tuple[str, ...]:

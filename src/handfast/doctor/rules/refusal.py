@@ -29,13 +29,15 @@ _NONE_SHOWN = frozenset({CauseCode.NO_CERTIFICATE, CauseCode.CERTIFICATE_WITHHEL
 _NOT_ABOUT_CERTIFICATES = frozenset({CauseCode.NOTHING_IN_COMMON, CauseCode.LARGE_HELLO, CauseCode.RENEGOTIATION})
 _ISSUER = frozenset({"client_wrong_ca", "client_missing_intermediate"})
 _TRUST = _ISSUER | {"client_twin_ca"}
-_LISTS = frozenset({"client_revoked", "client_crl_stale"})
+_LISTS = frozenset({"client_revoked", "client_crl_stale", "client_crl_missing"})
 # What a refusal may mean that says nothing of its reason.
-_ANY = ("client_wrong_ca", "client_missing_intermediate", "client_twin_ca", "client_revoked", "client_crl_stale",
-        "client_not_allowed")  # fmt: skip
+_ANY = (
+    "client_wrong_ca", "client_missing_intermediate", "client_twin_ca", "client_revoked", "client_crl_stale",
+    "client_crl_missing", "client_not_allowed",
+)  # fmt: skip
 # Of an alert: what it leaves open about a certificate that has no fault of its own.
 _BY_ALERT: dict[int, tuple[str, ...]] = {
-    _A.unknown_ca: ("client_wrong_ca", "client_missing_intermediate", "client_twin_ca"),
+    _A.unknown_ca: ("client_wrong_ca", "client_missing_intermediate", "client_twin_ca", "client_crl_missing"),
     _A.certificate_expired: ("client_crl_stale", "clock"),
     _A.certificate_revoked: ("client_revoked",),
     _A.unsupported_certificate: ("client_unsuitable",),
@@ -147,19 +149,22 @@ def _forbidden(one: Attempt, evidence: Evidence, said: list[str]) -> Finding:
 
 def _narrowed(codes: tuple[str, ...], one: Attempt, client: Identity | None) -> tuple[str, ...]:
     """The causes that the rest of the evidence leaves."""
-    left = list(codes)
-    if client is not None and client.accepted:
-        left = [code for code in left if code not in _TRUST]
-    elif one.ca_names and client is not None:
-        if named(client, one.ca_names):
-            left = [code for code in left if code not in _ISSUER]
-        else:
-            return _not_named(client, one, ())
-    if client is not None and (client.ends_in_root or len(client.chain) > 1):
-        left = [code for code in left if code != "client_missing_intermediate"] if client.ends_in_root else left
-    if client is not None and client.revocation_checked:
-        left = [code for code in left if code not in _LISTS]
-    return tuple(left) or ("certificate_refused",)
+    if client is None:
+        return codes
+    excluded: set[str] = set()
+    if client.accepted:
+        excluded |= _TRUST
+    elif client.signs_itself and not named(client, one.ca_names or ()):
+        return ("client_self_signed",)
+    elif one.ca_names and not named(client, one.ca_names):
+        return _not_named(client, one, ())
+    elif one.ca_names:
+        excluded |= _ISSUER
+    if client.ends_in_root:
+        excluded.add("client_missing_intermediate")
+    if client.revocation_checked:
+        excluded |= _LISTS
+    return tuple(code for code in codes if code not in excluded) or ("certificate_refused",)
 
 
 def _not_named(client: Identity, one: Attempt, first: tuple[str, ...]) -> tuple[str, ...]:
