@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.cli import main
 from handfast.pki.fault_scene import FaultNames, Scene, general_names, leaf_only, self_signed, weak_key
-from handfast.pki.template import SERVER_AUTH
+from handfast.pki.template import CLIENT_AUTH, SERVER_AUTH
 from tests.doctor.servers import Running, Setting
 from tests.faults.meeting import random_names
 
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from handfast.pki.authority import Issued
 
 _ENCIPHERMENT_ONLY = frozenset({"key_encipherment"})
+_LOCALHOST = general_names("localhost")
 _WITHOUT_WEAK_KEYS = ("nginx", "haproxy", "stunnel", "hitch", "node", "python", "handfast")
 
 
@@ -102,29 +103,31 @@ class Case:
     lists: bool = False
 
 
+def _below_intermediate(cast: Cast) -> Issued:
+    return cast.scene.client(cast.scene.intermediate)
+
+
 CLIENTS = (
     Case("none", "no_certificate", lambda cast: None),
-    Case("wrong-ca", "client_wrong_ca", lambda cast: cast.scene.client(cast.scene.other_ca())),
-    Case("same-name-ca", "client_twin_ca", lambda cast: cast.scene.client(cast.scene.twin_ca())),
-    Case("expired", "client_expired", lambda cast: cast.scene.client(**cast.scene.expired())),
-    Case("not-yet-valid", "client_not_yet_valid", lambda cast: cast.scene.client(**cast.scene.future())),
-    Case("server-purpose", "client_wrong_purpose", lambda cast: cast.scene.client(extended_key_usage=(SERVER_AUTH,))),
+    Case("wrong-ca", "client_wrong_ca", lambda c: c.scene.client(c.scene.other_ca())),
+    Case("same-name-ca", "client_twin_ca", lambda c: c.scene.client(c.scene.twin_ca())),
+    Case("expired", "client_expired", lambda c: c.scene.client(**c.scene.expired())),
+    Case("not-yet-valid", "client_not_yet_valid", lambda c: c.scene.client(**c.scene.future())),
+    Case("server-purpose", "client_wrong_purpose", lambda c: c.scene.client(extended_key_usage=(SERVER_AUTH,))),
     Case(
         "missing-intermediate",
         "client_missing_intermediate",
-        lambda cast: leaf_only(cast.scene.client(cast.scene.intermediate)),
+        lambda cast: leaf_only(c.scene.client(c.scene.intermediate)),
     ),
-    Case("self-signed", "client_self_signed", lambda cast: self_signed(cast.scene.client_template())),
-    Case("revoked", "client_revoked", lambda cast: cast.revoked, lists=True),
-    Case(
-        "no-digital-signature", "client_key_may_not_sign", lambda cast: cast.scene.client(key_usage=_ENCIPHERMENT_ONLY)
-    ),
-    Case("issuer-not-a-ca", "client_issuer_not_a_ca", lambda cast: cast.scene.client(cast.scene.leaf_as_ca())),
-    Case("rsa-1024", "client_weak_key", lambda cast: cast.scene.client(key=weak_key())),
+    Case("self-signed", "client_self_signed", lambda cast: self_signed(c.scene.client_template())),
+    Case("revoked", "client_revoked", lambda c: c.revoked, lists=True),
+    Case("no-digital-signature", "client_key_may_not_sign", lambda c: c.scene.client(key_usage=_ENCIPHERMENT_ONLY)),
+    Case("issuer-not-a-ca", "client_issuer_not_a_ca", lambda c: c.scene.client(c.scene.leaf_as_ca())),
+    Case("rsa-1024", "client_weak_key", lambda c: c.scene.client(key=weak_key())),
 )
 HEALTHY: tuple[tuple[str, Callable[[Cast], Issued]], ...] = (
     ("good", lambda cast: cast.good),
-    ("good-intermediate", lambda cast: cast.scene.client(cast.scene.intermediate)),
+    ("good-intermediate", _below_intermediate),
     ("good-uri", lambda cast: cast.scene.client(names=general_names(cast.scene.names.client_uri))),
 )
 
@@ -146,15 +149,13 @@ SERVER_CASES = (
     ServerCase("no-san", "server_no_san", lambda s: s.server(names=())),
     ServerCase("no-san-by-address", "server_no_san", lambda s: s.server(names=()), "127.0.0.1"),
     ServerCase("email-only-san", "server_wrong_name", lambda s: s.server(names=general_names(s.names.email))),
-    ServerCase(
-        "address-not-in-san", "server_wrong_name", lambda s: s.server(names=general_names("localhost")), "127.0.0.1"
-    ),
+    ServerCase("address-not-in-san", "server_wrong_name", lambda s: s.server(names=_LOCALHOST), "127.0.0.1"),
     ServerCase("expired", "server_expired", lambda s: s.server(**s.expired())),
     ServerCase("not-yet-valid", "server_not_yet_valid", lambda s: s.server(**s.future())),
     ServerCase(
         "client-purpose",
         "server_wrong_purpose",
-        lambda s: s.server(extended_key_usage=s.client_template().extended_key_usage),
+        lambda s: s.server(extended_key_usage=(CLIENT_AUTH,)),
     ),
     ServerCase("wrong-ca", "server_wrong_ca", lambda s: s.server(s.other_ca())),
     ServerCase("same-name-ca", "server_twin_ca", lambda s: s.server(s.twin_ca())),

@@ -1,4 +1,4 @@
-"""Servers that people run, each for any number of connections, told what to ask of a client, and the logs they write."""
+"""Servers that people run, each for any number of connections, told what to ask of a client, and their logs."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from handfast.doctor import catalogue
 
 CAUSES = catalogue.causes()
 FAULTS = {"client", "server", "path", "nobody"}
-IN_SEVERAL_PROGRAMS = {"server_asks", "client_shows_certificate", "server_trusts_client_ca", "client_trusts_server_ca"}
+IN_ALL_PROGRAMS = ("server_asks", "client_shows_certificate", "server_trusts_client_ca", "client_trusts_server_ca")
 
 
 @pytest.mark.parametrize("cause", CAUSES.values(), ids=lambda cause: cause.code)
@@ -42,6 +42,6 @@ def test_a_fix_is_filled_with_what_is_known(name: str) -> None:
     assert "client.pem" not in text or "client.pem" in str(fix.templates)
 
 
-@pytest.mark.parametrize("name", IN_SEVERAL_PROGRAMS)
+@pytest.mark.parametrize("name", IN_ALL_PROGRAMS)
 def test_what_is_most_often_wrong_can_be_mended_everywhere(name: str) -> None:
     assert catalogue.fixes()[name].filled({}).keys() == catalogue.PLACES.keys()
