@@ -117,9 +117,9 @@ CLIENTS = (
     Case(
         "missing-intermediate",
         "client_missing_intermediate",
-        lambda cast: leaf_only(c.scene.client(c.scene.intermediate)),
+        lambda c: leaf_only(c.scene.client(c.scene.intermediate)),
     ),
-    Case("self-signed", "client_self_signed", lambda cast: self_signed(c.scene.client_template())),
+    Case("self-signed", "client_self_signed", lambda c: self_signed(c.scene.client_template())),
     Case("revoked", "client_revoked", lambda c: c.revoked, lists=True),
     Case("no-digital-signature", "client_key_may_not_sign", lambda c: c.scene.client(key_usage=_ENCIPHERMENT_ONLY)),
     Case("issuer-not-a-ca", "client_issuer_not_a_ca", lambda c: c.scene.client(c.scene.leaf_as_ca())),

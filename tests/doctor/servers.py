@@ -103,7 +103,15 @@ def _listening(command: list[str], log: Path, port: int) -> Iterator[Running]:
 
 
 @contextlib.contextmanager
-def nginx(setting: Setting) -> Iterator[Running]:
+def process_server(command: list[str], log: Path, marker: str) -> Iterator[Running]:
+    """A program that says in its log where it listens, in a line that starts with ``marker`` and ends in the port."""
+    with _process(command, log) as running:
+        yield Running(_port_in(running, log, marker), log)
+
+
+@contextlib.contextmanager
+def nginx(setting: Setting, more: str = "") -> Iterator[Running]:
+    """``more`` are further directives of the server, without the last semicolon."""
     program = require_peer("nginx")
     log, directory = setting.directory / "nginx.log", setting.directory
     with own_port() as port:
@@ -112,6 +120,7 @@ def nginx(setting: Setting) -> Iterator[Running]:
         if setting.client_ca is not None:
             lines += [f"ssl_client_certificate {setting.client_ca}", "ssl_verify_client on", "ssl_verify_depth 5"]
         lines += [f"ssl_crl {setting.crl}"] if setting.crl is not None else []
+        lines += [more] if more else []
         paths = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
         lines += [f"{name}_temp_path {directory}/{name}" for name in paths]
         user = "user root;\n" if os.geteuid() == 0 else ""
@@ -197,9 +206,8 @@ def s_server(setting: Setting) -> Iterator[Running]:
         trusted = setting.write("trusted.pem", setting.client_ca.read_bytes() + lists)
         command += ["-CAfile", str(trusted), "-Verify", "5", "-verify_return_error"]
     command += ["-crl_check"] if setting.crl is not None else []
-    log = setting.directory / "s_server.log"
-    with _process(command, log) as running:
-        yield Running(_port_in(running, log, "ACCEPT"), log)
+    with process_server(command, setting.directory / "s_server.log", "ACCEPT") as running:
+        yield running
 
 
 @cache
@@ -217,20 +225,18 @@ _KEPT: list[TemporaryDirectory[str]] = []
 
 @contextlib.contextmanager
 def go(setting: Setting) -> Iterator[Running]:
-    log = setting.directory / "go.log"
     ca = "" if setting.client_ca is None else str(setting.client_ca)
-    with _process(
-        [str(_go_program()), str(setting.certificate), str(setting.key), ca, setting.version], log
-    ) as running:
-        yield Running(_port_in(running, log, "127.0.0.1:"), log)
+    command = [str(_go_program()), str(setting.certificate), str(setting.key), ca, setting.version]
+    with process_server(command, setting.directory / "go.log", "127.0.0.1:") as running:
+        yield running
 
 
 @contextlib.contextmanager
 def node(setting: Setting) -> Iterator[Running]:
-    log = setting.directory / "node.log"
     paths = [str(path or "") for path in (setting.certificate, setting.key, setting.client_ca, setting.crl)]
-    with _process([node_program(), str(PROGRAMS / "server.mjs"), *paths, setting.version], log) as running:
-        yield Running(_port_in(running, log, "127.0.0.1:"), log)
+    command = [node_program(), str(PROGRAMS / "server.mjs"), *paths, setting.version]
+    with process_server(command, setting.directory / "node.log", "127.0.0.1:") as running:
+        yield running
 
 
 @contextlib.contextmanager

@@ -28,6 +28,7 @@ _OPTIONS = {
     "CRL": "--crl",
     "CLIENT_CERTIFICATE": "--cert",
     "SERVER_CERTIFICATE": "--server-cert",
+    "CLIENT_TRUST": "--cacert",
 }
 
 

@@ -134,8 +134,6 @@ def _way(asked: Asked, target: Target, credentials: tuple[CredentialsHandle, ...
     config = ClientConfig(
         credentials=credentials,
         verifier=PathVerifier(roots, policy=asked.policy or "handfast"),
-        enforce_verdict=False,
-        post_handshake_auth=True,
         **settings,
     )
     request = b""

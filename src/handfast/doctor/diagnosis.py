@@ -21,6 +21,7 @@ RULES: tuple[Rule, ...] = (
     chains.shadowed_bundle,
     chains.default_certificate,
     chains.certificate_problems,
+    chains.server_refused,
     refusal.asked_later,
     refusal.none_shown,
     refusal.refused,

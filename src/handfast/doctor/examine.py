@@ -89,6 +89,7 @@ _BY_RULE = {
     "empty_subject": "form",
 }
 _NAMES = frozenset({"wrong_name", "no_san"})
+_OF_LEAVES = _NAMES | {"wrong_purpose", "key_may_not_sign"}
 # They refuse what no other program does: worth a remark.
 _BROWSERS = frozenset({CHROMIUM, APPLE})
 _UNKNOWN_ISSUER = ("wrong_ca", "missing_intermediate")
@@ -175,8 +176,13 @@ def examined(
         revocation_checked=judge.crls is not None and verdict is not None and verdict.accepted,
         schemes=schemes,
     )
-    found = [finding for one in report.shown for finding in one.findings]
+    found = [finding for one in report.shown for finding in one.findings if _counts(finding, one.item)]
     return _with_findings(identity, judged, found)
+
+
+def _counts(finding: Finding, item: Item) -> bool:
+    """Whether a finding is about what the certificate is used for: what speaks against a leaf does not above it."""
+    return item.number == 1 or _BY_RULE.get(finding.code) not in _OF_LEAVES
 
 
 def _with_findings(identity: Identity, judged: list[Problem], found: list[Finding]) -> Identity:

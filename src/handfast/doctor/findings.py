@@ -26,6 +26,7 @@ class Input(StrEnum):
     CRL = "the server's revocation list"
     CLIENT_CERTIFICATE = "the client's certificate"
     SERVER_CERTIFICATE = "the server's certificate file"
+    CLIENT_TRUST = "what the client trusts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -43,7 +43,7 @@ PATTERNS = (
     _said(r"self.signed certificate", "client_self_signed", program="OpenSSL"),
     _said(r"unable to get local issuer certificate", *_UNTRUSTED, program="OpenSSL"),
     _said(r"unable to verify the first certificate", *_UNTRUSTED, program="OpenSSL"),
-    _said(r"no shared cipher", "no_common_suite", "server_key_may_not_sign", program="OpenSSL"),
+    _said(r"no shared cipher", "no_common_suite", "no_common_scheme", "server_key_may_not_sign", program="OpenSSL"),
     _said(r"no suitable key share|no shared groups?", "no_common_group", program="OpenSSL"),
     _said(r"no shared signature algorithms", "no_common_scheme", program="OpenSSL"),
     _said(r"client offered only unsupported versions|unsupported protocol", "no_common_version"),

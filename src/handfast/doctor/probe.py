@@ -35,7 +35,8 @@ if TYPE_CHECKING:
 
 _SMALL_GROUPS = (NamedGroup.x25519, NamedGroup.secp256r1, NamedGroup.secp384r1)
 _ALL_VERSIONS = (ProtocolVersion.TLS13, ProtocolVersion.TLS12)
-_SILENT = frozenset({"handshake_timeout", "timeout", "too_slow", "eof_in_handshake", "reset"})
+_CLOSED = frozenset({"eof_in_handshake", "reset"})
+_SILENT = frozenset({"handshake_timeout", "timeout", "too_slow", *_CLOSED})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,7 +109,7 @@ class _Probing:
                 return
         if first.server_alert == AlertDescription.protocol_version and set(bare.versions) != set(_ALL_VERSIONS):
             self._try("with all versions", replace(bare, versions=_ALL_VERSIONS))
-        elif first.server_name and (first.alerts or first.error in ("eof_in_handshake", "reset")):
+        elif first.server_name and (first.server_alert is not None or first.error in _CLOSED):
             self._try("without a name (SNI)", bare, server_name=None)
 
     def _try(self, title: str, config: ClientConfig, *, server_name: str | None = "") -> Attempt:
@@ -117,7 +118,13 @@ class _Probing:
             return self.made[-1]
         self.way.announce(f"connection {len(self.made) + 1}: {title}")
         watching, outcome = Watching(), Outcome(Role.CLIENT)
-        config = replace(config, enforce_verdict=False, sessions=None, handshake_timeout=self.way.timeout)
+        config = replace(
+            config,
+            enforce_verdict=False,
+            sessions=None,
+            handshake_timeout=self.way.timeout,
+            post_handshake_auth=ProtocolVersion.TLS13 in config.versions,
+        )
         name = self.way.server_name if server_name == "" else server_name
         error: HandfastError | None = None
         date = ""

@@ -6,13 +6,23 @@ from typing import TYPE_CHECKING
 
 from handfast.doctor.catalogue import causes
 from handfast.doctor.findings import Finding, Input
+from handfast.outcome.cause import ABOUT_CERTIFICATES
+from handfast.registry import AlertDescription
 from handfast.roles import Role
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from handfast.doctor.evidence import Evidence, Identity, Problem
+    from handfast.doctor.evidence import Attempt, Evidence, Identity, Problem
 
+_A = AlertDescription
+_BY_CLIENT_ALERT: dict[int, tuple[str, ...]] = {
+    _A.unknown_ca: ("server_wrong_ca", "server_missing_intermediate", "server_twin_ca"),
+    _A.certificate_expired: ("server_expired",),
+    _A.certificate_revoked: ("server_revoked",),
+    _A.unsupported_certificate: ("server_wrong_purpose",),
+    _A.decrypt_error: ("server_key_mismatch",),
+}
 _ISSUER = {Role.CLIENT: Input.CLIENT_ISSUER, Role.SERVER: Input.SERVER_ISSUER}
 
 
@@ -44,6 +54,25 @@ def default_certificate(evidence: Evidence) -> Iterator[Finding]:
     if with_name.server_chain == without.server_chain:
         words = f"asked for {with_name.server_name!r} and asked for no name, the server sends the same certificate"
         yield Finding(causes=("default_certificate",), evidence=(words,))
+
+
+def server_refused(evidence: Evidence) -> Iterator[Finding]:
+    """A recorded client that refuses the server's certificate, where nothing is known against it."""
+    one = next((one for one in evidence.attempts if not one.live and one.server_chain and _refused_by(one)), None)
+    server = evidence.server
+    if one is None or (server is not None and server.problems):
+        return
+    alert = one.alerts[Role.CLIENT]
+    codes = _BY_CLIENT_ALERT.get(alert, ("server_certificate_refused",))
+    if server is not None and server.signs_itself and "server_wrong_ca" in codes:
+        codes = ("server_self_signed",)
+    said = f"{one.title}: the client sent the alert {AlertDescription.describe(alert)} ({alert})"
+    unknown = len(codes) > 1 or codes == ("server_certificate_refused",)
+    yield Finding(causes=codes, evidence=(said,), separates=Input.CLIENT_TRUST if unknown else Input.NOTHING)
+
+
+def _refused_by(one: Attempt) -> bool:
+    return one.alerts.get(Role.CLIENT) in ABOUT_CERTIFICATES
 
 
 def _has_problem(identity: Identity | None, cause: str) -> bool:
