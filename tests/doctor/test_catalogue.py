@@ -9,7 +9,7 @@ import pytest
 from handfast.doctor import catalogue
 
 CAUSES = catalogue.causes()
-FAULTS = {"client", "server", "path", "nobody"}
+FAULTS = {"client", "server", "path", "neither"}
 IN_ALL_PROGRAMS = ("server_asks", "client_shows_certificate", "server_trusts_client_ca", "client_trusts_server_ca")
 
 

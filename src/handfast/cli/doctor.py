@@ -40,7 +40,7 @@ _OPTIONS = {
         "handfast doctor --cert client.pem --key client.key --cacert ca.pem  (files alone, no connection)",
         "handfast doctor --cert client.pem --client-ca ca.pem --crl ca.crl  (both sides' files)",
         "handfast doctor --capture failed.pcapng --keylog keys.log --cacert ca.pem",
-        "handfast doctor --log 'tls: client didn\\'t provide a certificate'",
+        "handfast doctor --log 'SSL routines::peer did not return a certificate'",
         "handfast doctor https://localhost:1337/ --report > report.md  (for a bug report, nothing secret in it)",
     ),
 )
@@ -90,7 +90,7 @@ class _Output:
     evidence: Evidence
 
     def print(self, *, as_json: bool, report: bool) -> None:
-        from handfast.doctor.report import as_dict, report_lines
+        from handfast.doctor.presentation import as_dict, report_lines
 
         if as_json:
             click.echo(json.dumps(as_dict(self.diagnosis, self.evidence), indent=2))
@@ -103,7 +103,7 @@ class _Output:
             ui.note(f"{made} connection{'' if made == 1 else 's'} made")
 
     def _print_lines(self) -> None:
-        from handfast.doctor.report import finding_lines
+        from handfast.doctor.presentation import finding_lines
 
         for finding in self.diagnosis.findings:
             for line in finding_lines(finding, self.evidence):

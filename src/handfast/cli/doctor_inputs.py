@@ -13,11 +13,11 @@ from handfast.cli.reach import Route, reach
 from handfast.cli.starttls import PROTOCOLS
 from handfast.cli.target import HTTPS_PORT, Target, parse_target
 from handfast.credentials.credentials import Credentials
-from handfast.doctor import logs
+from handfast.doctor import log_lines
+from handfast.doctor.captured import attempts_of
 from handfast.doctor.examine import DIAGNOSED, unusable
 from handfast.doctor.gather import Files, Given
 from handfast.doctor.probe import Way
-from handfast.doctor.recorded import attempts_of
 from handfast.engine import ClientConfig
 from handfast.errors import ConfigError, bad_option
 from handfast.limits import MAX_LOG_BYTES, PROBE_TIMEOUT
@@ -220,7 +220,7 @@ def _log(text: str | None) -> tuple[LogLine, ...]:
             content = file.read(MAX_LOG_BYTES).decode("utf-8", "backslashreplace")
     else:
         content = text
-    found = logs.parse(content)
+    found = log_lines.parse(content)
     if not found:
         ui.warn("nothing in the log is known here")
     return found

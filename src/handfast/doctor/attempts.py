@@ -37,7 +37,7 @@ class Watching:
         match event:
             case MessageSeen(message=message) if isinstance(message, REQUESTS):
                 self.schemes = _schemes(message)
-                self.asked = Asked.LATER if self.complete else Asked.HANDSHAKE
+                self.asked = Asked.AFTERWARDS if self.complete else Asked.HANDSHAKE
             case MessageSeen(message=ServerHello() | messages12.ServerHello()):
                 self.spoke = True
             case MessageSeen(message=Finished(), direction=direction) if direction is Role.CLIENT.sends:

@@ -76,7 +76,7 @@ class KnownCause:
     Attributes:
         code: stable.
         says: one sentence without a period.
-        fault: "client", "server", "path", or "nobody" where two things that are each in order do not fit.
+        fault: "client", "server", "path", or "neither" where two things that are each in order do not fit.
         signs: what it looks like from outside.
         needs: what must be known to tell it from its neighbours.
         fixes: what to do, the best first.

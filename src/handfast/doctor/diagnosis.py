@@ -5,14 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from handfast.doctor.findings import Finding, Input
+from handfast.doctor.finding import Finding, Input
 from handfast.doctor.rules import chains, hello, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from handfast.doctor.evidence import Evidence, LogLine
-    from handfast.doctor.findings import Rule
+    from handfast.doctor.finding import Rule
 
 # In the order in which findings are told: what comes first on the wire is first.
 RULES: tuple[Rule, ...] = (

@@ -21,7 +21,7 @@ class Asked(StrEnum):
 
     NEVER = "never"
     HANDSHAKE = "in the handshake"
-    LATER = "after the handshake"
+    AFTERWARDS = "after the handshake"
     RENEGOTIATION = "by renegotiation"
 
 

@@ -102,7 +102,7 @@ class _Probing:
         return verifier.verify(presented).code
 
     def _try_again(self, first: Attempt, bare: ClientConfig) -> None:
-        """The same with one thing left out, where that may be what is in the way."""
+        """Connect again with one thing left out, where that may be what is in the way."""
         if first.error in _SILENT and first.heard_nothing and first.hello_size > LARGE_HELLO:
             small = tuple(group for group in _SMALL_GROUPS if group in bare.groups) or _SMALL_GROUPS
             if self._try("with a small hello", replace(bare, groups=small)).spoke:

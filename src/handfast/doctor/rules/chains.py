@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handfast.doctor.catalogue import causes
-from handfast.doctor.findings import Finding, Input
+from handfast.doctor.finding import Finding, Input
 from handfast.outcome.cause import ABOUT_CERTIFICATES
 from handfast.registry import AlertDescription
 from handfast.roles import Role

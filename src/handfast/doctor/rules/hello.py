@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handfast.doctor.findings import Finding, Input
+from handfast.doctor.finding import Finding, Input
 from handfast.registry import AlertDescription
 from handfast.roles import Role
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from handfast.doctor.evidence import Asked
 from handfast.doctor.examine import named
-from handfast.doctor.findings import Finding, Input
+from handfast.doctor.finding import Finding, Input
 from handfast.outcome.cause import CauseCode, Manner
 from handfast.outcome.certificate_words import DESCRIBER
 from handfast.registry import AlertDescription, SignatureScheme
@@ -65,7 +65,7 @@ def asked_later(evidence: Evidence) -> Iterator[Finding]:
             words = f"{one.title}: the server sent HelloRequest, which was declined"
             yield Finding(causes=("renegotiation",), evidence=(words, *_http_words(one)))
             return
-        if one.asked is Asked.LATER:
+        if one.asked is Asked.AFTERWARDS:
             words = f"{one.title}: the server sent CertificateRequest after the handshake"
             yield Finding(causes=("requested_later",), evidence=(words, *_http_words(one)))
             return

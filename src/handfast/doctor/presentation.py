@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from handfast.doctor.diagnosis import Diagnosis
     from handfast.doctor.evidence import Attempt, Evidence, Identity
-    from handfast.doctor.findings import Finding
+    from handfast.doctor.finding import Finding
 
 _FOLDERS = re.compile(r"(?<![\w:/.])[\w.~-]*/(?:[^\s/:;,]+/)*(?=[^\s/:;,]+)")
 _NAMES_SHOWN = 6
