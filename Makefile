@@ -4,6 +4,7 @@
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make load    many connections, large, slow, cancelled and cut ones, and what they leave behind; some minutes
 # make starttls  `handfast connect` against PostgreSQL, MariaDB, Dovecot, Exim, nginx, Node and Go
+# make doctor-matrix  the doctor at every fault, at nginx, HAProxy, stunnel, hitch, OpenSSL, Go, Node, Python and others
 # make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
 # make page    the page that --html writes, in Debian's Chromium
 # make screenshots  the pictures of the page in docs/, likewise
@@ -38,7 +39,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load frameworks page screenshots stock-tests consumers scan bench bench-web bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
+.PHONY: demo test soak race load doctor-matrix frameworks page screenshots stock-tests consumers scan bench bench-web bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -59,6 +60,10 @@ race: $(READY)-test
 
 load: $(READY)-test
 	HANDFAST_LOAD=1 $(RUN) pytest --numprocesses=2 tests/load
+
+# Some of it is in `make test`. python -m tests.doctor.table writes docs/doctor-faults.md anew.
+doctor-matrix: $(READY)-test
+	HANDFAST_DOCTOR=1 $(RUN) pytest --numprocesses=2 tests/doctor
 
 # It leaves out servers that are not installed, and says so.
 starttls: $(READY)-test

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.doctor import table
 from tests.doctor.matrix import CLIENTS, HEALTHY, SERVER_CASES, Answer, Case, Cast, ServerCase, ask, target
 from tests.doctor.servers import SERVERS, WITH_LISTS, Running
 from tests.faults.meeting import new_seed
@@ -97,7 +98,7 @@ def test_a_server_s_certificate(
     name: str, version: str, case: ServerCase, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     if name in case.refused_by:
-        pytest.skip(f"{name} does not start with it")
+        pytest.skip(f"{name} does not work with it")
     cast = Cast(tmp_path_factory.mktemp(name), new_seed())
     setting = cast.setting(version, cast.identity("other", case.server(cast.scene)))
     with SERVERS[name](setting) as running:
@@ -119,3 +120,8 @@ def test_a_server_that_never_asks(name: str, version: str, tmp_path_factory: pyt
     with SERVERS[name](type(setting)(setting.directory, *cast.server, None, None, version)) as running:
         answer = Met(name, version, cast, running).ask(cast.good)
     assert answer.findings == (("not_requested",),), answer.document
+
+
+@pytest.mark.skipif(not WIDE, reason="make doctor-matrix writes the page's tables once more")
+def test_the_page_says_what_is_so() -> None:
+    assert table.judgements(table.PAGE.read_text()) == table.judgements(table.written())

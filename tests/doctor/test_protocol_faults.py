@@ -170,8 +170,11 @@ def test_the_default_certificate_of_another_name(cast: Cast) -> None:
     scene = cast.scene
     other = cast.identity("other", scene.server(names=general_names("www.other.example")))
     with nginx(cast.setting("1.3", other)) as running:
-        answer = ask_of(running.port, cast)
-    assert set(answer.findings) == {("server_wrong_name",), ("default_certificate",)}, answer.document
+        alone = ask_of(running.port, cast)
+        decided = ask_of(running.port, cast, "--server-cert", cast.server[0])
+    assert alone.findings == (("server_wrong_name", "default_certificate"),), alone.document
+    assert "the server's certificate file" in alone.document["findings"][0]["separates"]
+    assert decided.findings == (("default_certificate",),), decided.document
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])

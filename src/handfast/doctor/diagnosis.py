@@ -19,7 +19,6 @@ RULES: tuple[Rule, ...] = (
     hello.before_certificates,
     hello.the_server_s_proof,
     chains.shadowed_bundle,
-    chains.default_certificate,
     chains.certificate_problems,
     chains.server_refused,
     refusal.asked_later,

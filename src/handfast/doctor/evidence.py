@@ -156,16 +156,16 @@ class Evidence:
     Attributes:
         attempts: the connections, ours first.
         client, server: each side's certificates, None where nothing is known of them.
+        server_file: the chain of the server's own file; () where it is not known.
         log: what a log says.
         shadowed: the environment's bundles.
         names: what stands in fixes for files, host and port: see ``catalogue.USUAL_NAMES``.
-        wanted_name: the name that the server's certificate must have; "" for none.
     """
 
     attempts: tuple[Attempt, ...] = ()
     client: Identity | None = None
     server: Identity | None = None
+    server_file: tuple[bytes, ...] = field(default=(), repr=False)
     log: tuple[LogLine, ...] = ()
     shadowed: Shadowed | None = None
     names: Mapping[str, str] = field(default_factory=dict)
-    wanted_name: str = ""

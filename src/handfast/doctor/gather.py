@@ -76,10 +76,10 @@ def gather(given: Given) -> Evidence:
         attempts=attempts,
         client=gathering.client(attempts),
         server=server,
+        server_file=given.server.chain if given.server is not None else (),
         log=given.log,
         shadowed=gathering.shadowed(server),
         names=given.names,
-        wanted_name=given.server_name,
     )
 
 

@@ -106,6 +106,8 @@ class _Probing:
         if first.error in _SILENT and first.heard_nothing and first.hello_size > LARGE_HELLO:
             small = tuple(group for group in _SMALL_GROUPS if group in bare.groups) or _SMALL_GROUPS
             if self._try("with a small hello", replace(bare, groups=small)).spoke:
+                # Once may be chance.
+                self._try("with the large hello again", bare)
                 return
         if first.server_alert == AlertDescription.protocol_version and set(bare.versions) != set(_ALL_VERSIONS):
             self._try("with all versions", replace(bare, versions=_ALL_VERSIONS))

@@ -31,7 +31,26 @@ def certificate_problems(evidence: Evidence) -> Iterator[Finding]:
     for identity in (evidence.server, evidence.client):
         if identity is not None:
             for problem in identity.problems:
-                yield _finding(identity, problem, evidence)
+                found = _finding(identity, problem, evidence)
+                yield found if found.causes != ("server_wrong_name",) else _of_names(found, evidence)
+
+
+def _of_names(found: Finding, evidence: Evidence) -> Finding:
+    """The finding that a certificate is for other names: it may be the one for hellos whose name is not known."""
+    ours = [one for one in evidence.attempts if one.live and one.server_chain]
+    with_name = next((one for one in ours if one.server_name), None)
+    without = next((one for one in ours if not one.server_name), None)
+    if with_name is None or without is None or with_name.server_chain[0] != without.server_chain[0]:
+        return found
+    said = f"asked for {with_name.server_name!r} and asked for no name, the server sends the same certificate"
+    if not evidence.server_file:
+        causes: tuple[str, ...] = ("server_wrong_name", "default_certificate")
+    elif evidence.server_file[0] == with_name.server_chain[0]:
+        causes = found.causes
+    else:
+        causes, said = ("default_certificate",), f"{said}, which is not that of the server's file"
+    separates = Input.SERVER_CERTIFICATE if len(causes) > 1 else Input.NOTHING
+    return Finding(causes=causes, evidence=(*found.evidence, said), separates=separates)
 
 
 def shadowed_bundle(evidence: Evidence) -> Iterator[Finding]:
@@ -40,20 +59,6 @@ def shadowed_bundle(evidence: Evidence) -> Iterator[Finding]:
     if found is not None:
         words = f"the server is not verified by {found.used}, which is in use, and would be by {found.verifies}"
         yield Finding(causes=("bundle_shadowed",), evidence=(words,))
-
-
-def default_certificate(evidence: Evidence) -> Iterator[Finding]:
-    """A certificate for other names, which the server serves to those who ask for no name too."""
-    if not _has_problem(evidence.server, "wrong_name"):
-        return
-    ours = [one for one in evidence.attempts if one.live and one.server_chain]
-    with_name = next((one for one in ours if one.server_name), None)
-    without = next((one for one in ours if not one.server_name), None)
-    if with_name is None or without is None:
-        return
-    if with_name.server_chain == without.server_chain:
-        words = f"asked for {with_name.server_name!r} and asked for no name, the server sends the same certificate"
-        yield Finding(causes=("default_certificate",), evidence=(words,))
 
 
 def server_refused(evidence: Evidence) -> Iterator[Finding]:
@@ -73,10 +78,6 @@ def server_refused(evidence: Evidence) -> Iterator[Finding]:
 
 def _refused_by(one: Attempt) -> bool:
     return one.alerts.get(Role.CLIENT) in ABOUT_CERTIFICATES
-
-
-def _has_problem(identity: Identity | None, cause: str) -> bool:
-    return identity is not None and any(cause in problem.causes for problem in identity.problems)
 
 
 def _finding(identity: Identity, problem: Problem, evidence: Evidence) -> Finding:

@@ -92,7 +92,8 @@ def _why(failed: Attempt, group: Sequence[Attempt], server: Identity | None) -> 
     smaller = next((one for one in others if one.hello_size < failed.hello_size), None)
     unnamed = next((one for one in others if failed.server_name and not one.server_name), None)
     older = next((one for one in others if one.offer != failed.offer and one.version), None)
-    if failed.heard_nothing and failed.error in _TIMEOUTS | _CLOSED and smaller is not None:
+    again = any(one is not failed and one.hello_size >= failed.hello_size and not one.spoke for one in group)
+    if failed.heard_nothing and failed.error in _TIMEOUTS | _CLOSED and smaller is not None and again:
         words = f"a hello of {smaller.hello_size} bytes was answered, and one of {failed.hello_size} bytes was not"
         return Finding(causes=("large_hello",), evidence=(told, words))
     if unnamed is not None and failed.server_alert != _A.unrecognized_name:
