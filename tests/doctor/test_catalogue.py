@@ -7,6 +7,7 @@ import re
 import pytest
 
 from handfast.doctor import catalogue
+from tests.doctor import causes_page
 
 CAUSES = catalogue.causes()
 FAULTS = {"client", "server", "path", "neither"}
@@ -45,3 +46,8 @@ def test_a_fix_is_filled_with_what_is_known(name: str) -> None:
 @pytest.mark.parametrize("name", IN_ALL_PROGRAMS)
 def test_what_is_most_often_wrong_can_be_mended_everywhere(name: str) -> None:
     assert catalogue.fixes()[name].filled({}).keys() == catalogue.PLACES.keys()
+
+
+def test_the_page_lists_them() -> None:
+    page = causes_page.PAGE.read_text()
+    assert causes_page.with_table(page) == page
