@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from handfast.doctor.catalogue import causes
 from handfast.doctor.finding import Finding, Input
 from handfast.outcome.cause import ABOUT_CERTIFICATES
+from handfast.outcome.diagnosed import BY_CLIENT_ALERT
 from handfast.registry import AlertDescription
 from handfast.roles import Role
 
@@ -15,14 +16,6 @@ if TYPE_CHECKING:
 
     from handfast.doctor.evidence import Attempt, Evidence, Identity, Problem
 
-_A = AlertDescription
-_BY_CLIENT_ALERT: dict[int, tuple[str, ...]] = {
-    _A.unknown_ca: ("server_wrong_ca", "server_missing_intermediate", "server_twin_ca"),
-    _A.certificate_expired: ("server_expired",),
-    _A.certificate_revoked: ("server_revoked",),
-    _A.unsupported_certificate: ("server_wrong_purpose",),
-    _A.decrypt_error: ("server_key_mismatch",),
-}
 _ISSUER = {Role.CLIENT: Input.CLIENT_ISSUER, Role.SERVER: Input.SERVER_ISSUER}
 
 
@@ -68,7 +61,7 @@ def server_refused(evidence: Evidence) -> Iterator[Finding]:
     if one is None or (server is not None and server.problems):
         return
     alert = one.alerts[Role.CLIENT]
-    codes = _BY_CLIENT_ALERT.get(alert, ("server_certificate_refused",))
+    codes = BY_CLIENT_ALERT.get(alert, ("server_certificate_refused",))
     if server is not None and server.signs_itself and "server_wrong_ca" in codes:
         codes = ("server_self_signed",)
     said = f"{one.title}: the client sent the alert {AlertDescription.describe(alert)} ({alert})"
