@@ -66,7 +66,8 @@ def _why(failed: Attempt, group: Sequence[Attempt], server: Identity | None) -> 
     others = [one for one in group if one is not failed and one.spoke]
     told = _told(failed)
     smaller = next((one for one in others if one.hello_size < failed.hello_size), None)
-    unnamed = next((one for one in others if failed.server_name and not one.server_name), None)
+    named = any(one.server_name for one in others)
+    unnamed = next((one for one in others if failed.server_name and not named and not one.server_name), None)
     older = next((one for one in others if one.offer != failed.offer and one.version), None)
     again = any(one is not failed and one.hello_size >= failed.hello_size and not one.spoke for one in group)
     if failed.heard_nothing and failed.error in _TIMEOUTS | _CLOSED and smaller is not None and again:
