@@ -81,7 +81,9 @@ DECIDED: dict[str, Evidence] = {
     ),
     "client_revoked": Evidence(attempts=(alerted(Alert.certificate_revoked),), client=CLIENT),
     "client_unsuitable": Evidence(attempts=(alerted(Alert.unsupported_certificate),), client=CLIENT),
-    "client_key_mismatch": Evidence(attempts=(alerted(Alert.decrypt_error),), client=CLIENT),
+    "client_key_mismatch": Evidence(
+        attempts=(alerted(Alert.decrypt_error, live=False),), client=replace(CLIENT, accepted=True)
+    ),
     "client_crl_missing": Evidence(attempts=(alerted(Alert.unknown_ca),), client=replace(CLIENT, accepted=True)),
     "certificate_refused": Evidence(
         attempts=(alerted(Alert.unknown_ca),), client=replace(CLIENT, accepted=True, revocation_checked=True)

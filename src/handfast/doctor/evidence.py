@@ -89,7 +89,7 @@ class Problem:
     Attributes:
         causes: entries of the catalogue without their side, any of which it may be.
         explanation: what was found, escaped.
-        refused_by: which programs refuse it; () where the other side's own rules do, or the side's own program.
+        refused_by: which programs refuse it, in words; () where all do, or where it is not known.
     """
 
     causes: tuple[str, ...]

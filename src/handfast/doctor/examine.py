@@ -9,7 +9,7 @@ from handfast.doctor.evidence import Identity, Problem
 from handfast.lint.certificate_checks import Case
 from handfast.lint.contents import Item, Kind
 from handfast.lint.findings import look
-from handfast.lint.rule_table import APPLE, CHROMIUM, REFUSERS
+from handfast.lint.rule_table import APPLE, CHROMIUM, EVERYONE, REFUSERS
 from handfast.outcome.diagnosed import causes_of_verdict
 from handfast.roles import Role
 from handfast.text import listed
@@ -158,22 +158,30 @@ def _counts(finding: Finding, item: Item) -> bool:
 
 
 def _with_findings(identity: Identity, judged: list[Problem], found: list[Finding]) -> Identity:
-    problems, remarks = judged, []
+    problems, remarks = {problem.causes: problem for problem in judged}, []
     known = {cause for problem in judged for cause in problem.causes}
     named = bool(known & _NAMES)
     for finding in found:
         cause = _BY_RULE.get(finding.code)
         others = tuple(one for one in finding.refused_by if one not in _BROWSERS)
-        if not finding.refused_by or (cause in _NAMES and named) or cause in known:
-            continue
-        who = listed([REFUSERS[one] for one in finding.refused_by])
-        if cause is None or not others:
-            remarks.append(f"the {identity.side}'s certificate {finding.explanation}; refused by {who}")
-            continue
-        known.add(cause)
         words = f"the {identity.side}'s certificate {finding.explanation}"
-        problems.append(Problem(causes=(cause,), explanation=words, refused_by=tuple(REFUSERS[one] for one in others)))
-    return replace(identity, problems=tuple(problems), remarks=tuple(remarks))
+        if not finding.refused_by:
+            continue
+        if cause is None or not others:
+            who = listed([REFUSERS[one] for one in finding.refused_by])
+            remarks.append(f"{words}; refused by {who}")
+        elif (cause,) in problems:
+            # What was judged stays; who else refuses it is worth knowing where not all do.
+            problem = problems[(cause,)]
+            problems[(cause,)] = replace(problem, refused_by=problem.refused_by or _refusers(finding))
+        elif cause not in known and not (cause in _NAMES and named):
+            problems[(cause,)] = Problem(causes=(cause,), explanation=words, refused_by=_refusers(finding))
+    return replace(identity, problems=tuple(problems.values()), remarks=tuple(remarks))
+
+
+def _refusers(finding: Finding) -> tuple[str, ...]:
+    """Who refuses it, in words; () for everyone."""
+    return () if set(EVERYONE) <= set(finding.refused_by) else tuple(REFUSERS[one] for one in finding.refused_by)
 
 
 def _upwards(chain: Sequence[bytes], known: Sequence[bytes]) -> tuple[list[Parsed], bool]:

@@ -56,7 +56,8 @@ BY_SERVER_ALERT: dict[int, tuple[str, ...]] = {
     _A.certificate_revoked: ("client_revoked",),
     _A.unsupported_certificate: ("client_unsuitable",),
     _A.access_denied: ("client_not_allowed",),
-    _A.decrypt_error: ("client_key_mismatch",),
+    # rustls says so of a certificate whose signature does not verify under its CA's key.
+    _A.decrypt_error: ("client_twin_ca", "client_key_mismatch"),
 }
 # What such an alert may mean besides, where nothing has looked at the certificate: at its chain and key, at which a
 # client does not look, and at its dates and usage, at which it does before it shows the certificate.
@@ -74,7 +75,7 @@ BY_CLIENT_ALERT: dict[int, tuple[str, ...]] = {
     _A.certificate_expired: ("server_expired", "server_not_yet_valid", "clock"),
     _A.certificate_revoked: ("server_revoked",),
     _A.unsupported_certificate: ("server_wrong_purpose", "server_key_may_not_sign", "server_unsuitable"),
-    _A.decrypt_error: ("server_key_mismatch",),
+    _A.decrypt_error: ("server_twin_ca", "server_key_mismatch"),
 }
 # Of a server's alert to a hello: which of the two sides' lists have nothing in common. A certificate whose key may not
 # sign fits no suite of TLS 1.2.

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from handfast.doctor.catalogue import causes
 from handfast.doctor.finding import Finding, Input
+from handfast.lint.rule_table import EVERYONE, REFUSERS
 from handfast.outcome.cause import ABOUT_CERTIFICATES
 from handfast.outcome.diagnosed import BY_CLIENT_ALERT
 from handfast.registry import AlertDescription
@@ -78,7 +79,8 @@ def _finding(identity: Identity, problem: Problem, evidence: Evidence) -> Findin
     codes = tuple(code_of(side, cause) for cause in problem.causes)
     said = [problem.explanation]
     if problem.refused_by:
-        said.append(f"refused by {', '.join(problem.refused_by)}")
+        others = [REFUSERS[one] for one in EVERYONE if REFUSERS[one] not in problem.refused_by]
+        said.append(f"refused by {', '.join(problem.refused_by)}; accepted by {', '.join(others)}")
     if skew := _clock(evidence, problem):
         said.append(skew)
     separates = _ISSUER[identity.side] if len(codes) > 1 else Input.NOTHING

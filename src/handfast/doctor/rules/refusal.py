@@ -148,6 +148,9 @@ def _narrowed(codes: tuple[str, ...], one: Attempt, client: Identity | None) -> 
         excluded |= _ISSUER
     if client.ends_in_root:
         excluded.add("client_missing_intermediate")
+    if one.live:
+        # Our own signature was checked against it.
+        excluded.add("client_key_mismatch")
     if client.revocation_checked:
         excluded |= _LISTS
     return tuple(code for code in codes if code not in excluded) or ("certificate_refused",)
