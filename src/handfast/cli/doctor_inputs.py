@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -238,7 +239,9 @@ def _names(asked: Asked, target: Target | None) -> dict[str, str]:
         "crl": asked.crl,
         "issuer": asked.issuer,
     }
-    found = {name: escape(str(path)) for name, path in paths.items() if path is not None}
+    found = {name: shlex.quote(escape(str(path))) for name, path in paths.items() if path is not None}
+    if asked.servername is not None:
+        found |= {"host": shlex.quote(escape(asked.servername)), "name": shlex.quote(escape(asked.servername))}
     if target is not None:
-        found |= {"host": target.host, "port": str(target.port), "name": asked.servername or target.host}
+        found |= {"host": target.host, "port": str(target.port), "name": found.get("name", target.host)}
     return found

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from handfast.doctor.catalogue import causes
 from handfast.doctor.finding import Finding, Input
-from handfast.lint.rule_table import EVERYONE, REFUSERS
+from handfast.lint.rule_table import EVERYONE, PYTHON, PYTHON_313, REFUSERS
 from handfast.outcome.cause import ABOUT_CERTIFICATES
 from handfast.outcome.diagnosed import BY_CLIENT_ALERT
 from handfast.registry import AlertDescription
@@ -79,12 +79,18 @@ def _finding(identity: Identity, problem: Problem, evidence: Evidence) -> Findin
     codes = tuple(code_of(side, cause) for cause in problem.causes)
     said = [problem.explanation]
     if problem.refused_by:
-        others = [REFUSERS[one] for one in EVERYONE if REFUSERS[one] not in problem.refused_by]
-        said.append(f"refused by {', '.join(problem.refused_by)}; accepted by {', '.join(others)}")
+        said.append(_who_refuses(problem.refused_by))
     if skew := _clock(evidence, problem):
         said.append(skew)
     separates = _ISSUER[identity.side] if len(codes) > 1 else Input.NOTHING
     return Finding(causes=codes, evidence=tuple(said), separates=separates)
+
+
+def _who_refuses(refused_by: tuple[str, ...]) -> str:
+    others = [REFUSERS[one] for one in EVERYONE if REFUSERS[one] not in refused_by]
+    if REFUSERS[PYTHON_313] in refused_by:
+        others = [f"{one} before 3.13" if one == REFUSERS[PYTHON] else one for one in others]
+    return f"refused by {', '.join(refused_by)}; accepted by {', '.join(others)}"
 
 
 def code_of(side: str, cause: str) -> str:
