@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from handfast.doctor.examine import DIAGNOSED, unusable
 from handfast.doctor.gather import Files, Given
 from handfast.doctor.probe import Way
 from handfast.engine import ClientConfig
-from handfast.errors import ConfigError, bad_option
+from handfast.errors import ConfigError, ConnectionLost, bad_option
 from handfast.limits import MAX_LOG_BYTES, PROBE_TIMEOUT
 from handfast.lint.contents import Kind, read
 from handfast.passive.keylog_reader import KeyLogSecrets
@@ -144,7 +145,7 @@ def _way(asked: Asked, target: Target, credentials: tuple[CredentialsHandle, ...
             "Accept: */*\r\nConnection: close\r\n\r\n"
         ).encode()
     return Way(
-        open=lambda: reach(target, route, lambda _: None)[0],
+        open=lambda: _opened(target, route),
         config=config,
         server_name=asked.servername or target.host,
         request=request,
@@ -152,6 +153,15 @@ def _way(asked: Asked, target: Target, credentials: tuple[CredentialsHandle, ...
         show_to_unverified=asked.insecure,
         timeout=asked.max_time or PROBE_TIMEOUT,
     )
+
+
+def _opened(target: Target, route: Route) -> socket.socket:
+    """A connection on which the server awaits a hello. Raises ConnectionLost connect_failed, also without STARTTLS."""
+    try:
+        return reach(target, route, lambda _: None)[0]
+    except ui.CommandFailed as error:
+        address = f"{target.host}:{target.port}"
+        raise ConnectionLost("connect_failed", address=address, reason=error.what) from None
 
 
 def _client(asked: Asked) -> tuple[Files | Identity | None, tuple[CredentialsHandle, ...]]:
