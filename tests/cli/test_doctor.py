@@ -86,6 +86,17 @@ def test_a_report_has_nothing_secret_in_it(run, broken, pki):
     assert "client.pem" in result.out
 
 
+@pytest.mark.parametrize("form", [(), ("--json",), ("--report",)])
+def test_no_password_and_no_pin_is_repeated(run, broken, form):
+    own = ("--cert", broken / "client.pem", "--client-ca", broken / "ca.pem")
+    result = run("doctor", *own, "--key", f"{broken / 'client.key'}:hunter2", *form)
+    assert result.status == 1
+    assert "hunter2" not in result.out + result.err
+    token = run("doctor", *own, "--key", "pkcs11:token=none;object=x?pin-value=1234&module-path=/none", *form)
+    assert token.status in (1, 2)
+    assert "1234" not in token.out
+
+
 def test_what_a_certificate_says_is_escaped(run, tmp_path):
     issued = certificates.ca().client("a\x1b[31mred")
     (tmp_path / "own.pem").write_bytes(issued.cert_pem + issued.key_pem)

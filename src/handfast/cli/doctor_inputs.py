@@ -169,12 +169,12 @@ def _client(asked: Asked) -> tuple[Files | Identity | None, tuple[CredentialsHan
     if asked.cert is None:
         options.credentials(None, asked.key, asked.key_password_file)
         return None, ()
-    source = escape(str(asked.cert))
+    source = _shown(asked.cert)
     try:
         (held,) = options.credentials(asked.cert, asked.key, asked.key_password_file)
     except ConfigError as error:
         if asked.key is None and error.code == "no_key":
-            return Files(source=source, chain=_chain(asked.cert)), ()
+            return Files(source=source, chain=_chain(Path(options.file_and_password(str(asked.cert))[0]))), ()
         if error.code not in DIAGNOSED:
             raise
         return unusable(Role.CLIENT, source, error), ()
@@ -237,6 +237,12 @@ def _log(text: str | None) -> tuple[LogLine, ...]:
     return found
 
 
+def _shown(path: Path | str) -> str:
+    """A file as it is told of: without the password that may stand behind it; a token without its PIN."""
+    name, _ = options.file_and_password(str(path))
+    return "pkcs11:..." if name[:7].lower() == "pkcs11:" else escape(name)
+
+
 def _names(asked: Asked, target: Target | None) -> dict[str, str]:
     """What stands in fixes."""
     paths = {
@@ -249,7 +255,7 @@ def _names(asked: Asked, target: Target | None) -> dict[str, str]:
         "crl": asked.crl,
         "issuer": asked.issuer,
     }
-    found = {name: shlex.quote(escape(str(path))) for name, path in paths.items() if path is not None}
+    found = {name: shlex.quote(_shown(path)) for name, path in paths.items() if path is not None}
     if asked.servername is not None:
         found |= {"host": shlex.quote(escape(asked.servername)), "name": shlex.quote(escape(asked.servername))}
     if target is not None:
