@@ -6,6 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from handfast.doctor.catalogue import causes
 from handfast.doctor.diagnosis import diagnose
@@ -24,6 +27,11 @@ DONE = Attempt(title="once", complete=True, spoke=True, version="TLS 1.3", answe
 ASKED = replace(DONE, asked=Asked.HANDSHAKE, ca_names=(CA_NAME,))
 CLIENT = Identity(side=Role.CLIENT, source="client.pem", chain=(LEAF,), issuers=(CA_NAME,), schemes=(0x0403,))
 SHOWN = replace(ASKED, client_chain=(LEAF,), answered=False)
+
+
+def named(kind: _ASN1Type) -> bytes:
+    """A name of which only the encoding differs."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Some CA", _type=kind)]).public_bytes()
 
 
 def hello(**facts: Any) -> Attempt:
@@ -117,7 +125,10 @@ DECIDED: dict[str, Evidence] = {
     "server_certificate_refused": client_refuses(Alert.bad_certificate),
     "server_revoked": client_refuses(Alert.certificate_revoked),
     "path_forbidden": Evidence(log=(LogLine("forbidden by rule", ("path_forbidden",)),)),
-    "issuer_encoding": Evidence(log=(LogLine("names differ", ("issuer_encoding",)),)),
+    "issuer_encoding": Evidence(
+        attempts=(alerted(Alert.unknown_ca, ca_names=(named(_ASN1Type.PrintableString),)),),
+        client=replace(CLIENT, issuers=(named(_ASN1Type.UTF8String),)),
+    ),
     "clock": Evidence(attempts=(alerted(Alert.certificate_expired),), client=replace(CLIENT, revocation_checked=True)),
     "default_certificate": Evidence(
         attempts=(replace(DONE, server_name="a.example"), replace(DONE, server_name="")),
@@ -235,6 +246,19 @@ def test_a_forbidden_page_may_be_forbidden_to_all() -> None:
     evidence = Evidence(attempts=(without, replace(SHOWN, **http(403))), client=CLIENT)
     (finding,) = diagnose(evidence).findings
     assert finding.causes == ("client_not_allowed", "path_forbidden")
+
+
+def test_a_forbidden_page_without_a_certificate_may_be_so_with_one() -> None:
+    answers = {status: replace(ASKED, **{**http(status), "cause": CauseCode.NO_CERTIFICATE}) for status in (400, 403)}
+    (finding,) = diagnose(Evidence(attempts=(answers[403],))).findings
+    assert finding.causes == ("no_certificate", "path_forbidden")
+    assert finding.separates is Input.CLIENT_CERTIFICATE
+    assert diagnose(Evidence(attempts=(answers[400],))).healthy
+
+
+def test_what_could_not_be_read_is_a_remark() -> None:
+    found = diagnose(Evidence(attempts=(replace(DONE, live=False, unread="its keys are not known"),)))
+    assert found.remarks == ("once: not all of it could be read: its keys are not known",)
 
 
 def test_an_own_fault_is_enough_for_a_refusal() -> None:

@@ -86,6 +86,7 @@ def _remarks(evidence: Evidence) -> Iterator[str]:
     for identity in (evidence.server, evidence.client):
         if identity is not None:
             yield from identity.remarks
+    yield from (f"{one.title}: not all of it could be read: {one.unread}" for one in evidence.attempts if one.unread)
     for one in evidence.attempts:
         if one.clock_ahead is not None and abs(one.clock_ahead) > _MOST_SKEW:
             direction = "ahead of" if one.clock_ahead > 0 else "behind"

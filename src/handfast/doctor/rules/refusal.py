@@ -59,8 +59,12 @@ def asked_later(evidence: Evidence) -> Iterator[Finding]:
 
 def none_shown(evidence: Evidence) -> Iterator[Finding]:
     """The server wants a certificate and gets none."""
-    refused = next((one for one in evidence.attempts if one.cause in _NONE_SHOWN), None)
+    refused = next((one for one in evidence.attempts if one.cause in _NONE_SHOWN and _is_of_access(one)), None)
     if refused is None or any(one.client_chain for one in evidence.attempts):
+        return
+    if refused.manner is Manner.HTTP and refused.http is not None and not refused.http.about_certificate:
+        said = (_refusal_words(refused), _asked_words(refused))
+        yield Finding(causes=("no_certificate", "path_forbidden"), evidence=said, separates=Input.CLIENT_CERTIFICATE)
         return
     client = evidence.client
     said = (_refusal_words(refused), _asked_words(refused))
@@ -114,6 +118,11 @@ def closed_later(evidence: Evidence) -> Iterator[Finding]:
 def _is_refusal(one: Attempt) -> bool:
     if one.cause is None or one.cause in _NONE_SHOWN | _NOT_ABOUT_CERTIFICATES or not one.client_chain:
         return False
+    return _is_of_access(one)
+
+
+def _is_of_access(one: Attempt) -> bool:
+    """Whether a refusal is about who comes: of HTTP's, one that speaks of certificates, or that forbids."""
     answer = one.http
     if one.manner is not Manner.HTTP or answer is None:
         return True
