@@ -218,6 +218,14 @@ def test_unknown_ca_by_the_names_that_the_server_sends(
     assert finding.separates is separates
 
 
+@pytest.mark.parametrize("alert", [Alert.certificate_revoked, Alert.access_denied])
+def test_an_alert_that_says_more_counts_more_than_the_names(alert: Alert) -> None:
+    """A server may trust CAs that it does not name."""
+    evidence = Evidence(attempts=(alerted(alert, ca_names=(OTHER_NAME,)),), client=CLIENT)
+    (finding,) = diagnose(evidence).findings
+    assert finding.causes == (("client_revoked",) if alert is Alert.certificate_revoked else ("client_not_allowed",))
+
+
 def test_a_log_line_narrows_what_is_open_and_adds_what_is_new() -> None:
     open_ = Evidence(attempts=(alerted(Alert.unknown_ca, ca_names=()),), client=CLIENT)
     line = LogLine("unable to get certificate CRL", ("client_crl_missing",), "OpenSSL")
