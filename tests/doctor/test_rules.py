@@ -269,6 +269,27 @@ def test_what_could_not_be_read_is_a_remark() -> None:
     assert found.remarks == ("once: not all of it could be read: its keys are not known",)
 
 
+@pytest.mark.parametrize("alert", [Alert.handshake_failure, Alert.illegal_parameter, Alert.decode_error])
+@pytest.mark.parametrize("live", [True, False])
+def test_no_failure_is_called_healthy(alert: Alert, live: bool) -> None:
+    failed = replace(
+        DONE, live=live, complete=False, answered=False, error=alert.name, alerts={Role.SERVER: int(alert)}
+    )
+    (finding,) = diagnose(Evidence(attempts=(failed,))).findings
+    assert finding.causes == ("unexplained",)
+    assert finding.separates is Input.SERVER_LOG
+    # Without its keys a recording shows less than there was.
+    unread = replace(failed, live=False, alerts={}, error="eof_in_handshake", unread="no keys")
+    assert diagnose(Evidence(attempts=(unread,))).healthy
+
+
+def test_what_is_not_shown_to_an_unverified_server_is_still_held_against_its_names() -> None:
+    bare = replace(NONE_SHOWN, ca_names=(OTHER_NAME,))
+    (finding,) = diagnose(Evidence(attempts=(bare,), client=CLIENT)).findings
+    assert finding.causes == ("client_wrong_ca", "client_missing_intermediate")
+    assert diagnose(Evidence(attempts=(replace(bare, ca_names=(CA_NAME,)),), client=CLIENT)).healthy
+
+
 def test_an_own_fault_is_enough_for_a_refusal() -> None:
     expired = replace(CLIENT, problems=(Problem(causes=("expired",), explanation="it expired"),))
     found = diagnose(Evidence(attempts=(alerted(Alert.bad_certificate),), client=expired))

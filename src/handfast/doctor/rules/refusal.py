@@ -77,14 +77,19 @@ def none_shown(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _kept_to_itself(one: Attempt, client: Identity, said: tuple[str, ...]) -> Iterator[Finding]:
-    """Why a client that has a certificate showed none. Files that cannot be used are a finding of their own."""
+    """Why a client that has a certificate showed none. Files that cannot be used are a finding of their own.
+
+    Ours shows what it has, unless the server is not verified; what the names say of it holds all the same.
+    """
     if one.schemes and client.schemes and not set(client.schemes) & set(one.schemes):
         words = f"its key makes {SignatureScheme.describe_all(client.schemes)}"
         taken = f"the server takes {SignatureScheme.describe_all(one.schemes, _NAMES_SHOWN)}"
         yield Finding(causes=("client_scheme",), evidence=(*said, words, taken))
     elif one.ca_names and not named(client, one.ca_names):
-        codes = ("issuer_encoding",) if _same_text(client, one) else ("certificate_withheld",)
-        yield Finding(causes=codes, evidence=(*said, _issuer_words(client)))
+        codes = _not_named(client, one)
+        if not one.live and codes != ("issuer_encoding",):
+            codes = ("certificate_withheld",)
+        yield Finding(causes=codes, evidence=(*said, _issuer_words(client)), separates=_separating(codes, client))
     elif not one.live:
         yield Finding(causes=("no_certificate",), evidence=(*said, "the certificate given would have fitted"))
 
