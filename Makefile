@@ -5,6 +5,7 @@
 # make load    many connections, large, slow, cancelled and cut ones, and what they leave behind; some minutes
 # make proxy-load  50,000 connections through `handfast proxy` and 20 reloads, and what they leave behind
 # make starttls  `handfast connect` against PostgreSQL, MariaDB, Dovecot, Exim, OpenLDAP, Prosody, vsftpd and HTTP servers
+# make doctor-matrix  the doctor at every fault, at nginx, HAProxy, stunnel, hitch, OpenSSL, Go, Node, Python and others
 # make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
 # make page    the page that --html writes, in Debian's Chromium
 # make screenshots  the pictures of the page in docs/, likewise
@@ -40,7 +41,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load proxy-load frameworks page screenshots stock-tests consumers scan bench bench-web bench-proxy bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
+.PHONY: demo test soak race load proxy-load doctor-matrix frameworks page screenshots stock-tests consumers scan bench bench-web bench-proxy bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -65,6 +66,10 @@ load: $(READY)-test
 # A short form of it is in `make test`.
 proxy-load: $(READY)-test
 	HANDFAST_PROXY_LOAD=$(or $(CONNECTIONS),50000) HANDFAST_TEST_LIMIT=1200 $(RUN) pytest tests/proxy/test_load.py
+
+# Some of it is in `make test`. python -m tests.doctor.table writes docs/doctor-faults.md anew.
+doctor-matrix: $(READY)-test
+	HANDFAST_DOCTOR=1 $(RUN) pytest --numprocesses=2 tests/doctor
 
 # It leaves out servers that are not installed, and says so.
 starttls: $(READY)-test

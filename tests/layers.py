@@ -64,6 +64,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     {
         "contrib": "who the client is, under servers and frameworks of others; a module for each that imports it",
         "proxy": "TLS before a service that speaks none, and who may come to it",
+        "doctor": "why mutual TLS fails: evidence of connections, files, captures and logs -> causes",
     },
     {"cli": "one file per verb; `ui.py` holds the output rules"},
     {"__main__": "`python -m handfast`", "__init__": "the public names, each loaded when it is first used"},

@@ -198,6 +198,16 @@ SESSION_FILE_BYTES = 1024 * 1024
 # capabilities are some hundred bytes, XMPP's features a few thousand.
 STARTTLS_BYTES = 64 * 1024
 STARTTLS_TIMEOUT = HANDSHAKE_TIMEOUT
+# `handfast doctor`: the most connections that one run makes; how many seconds one may take in its handshake, and how
+# long a server that was asked nothing may take to refuse a client; how much of an answer is read, which is a few
+# thousand bytes of a page that says what is wrong with a certificate.
+MAX_PROBES = 5
+PROBE_TIMEOUT = 10.0
+PROBE_PATIENCE = 2.0
+PROBE_ANSWER_BYTES = 64 * 1024
+# A log that the doctor is given: its bytes, and how many of its lines are told of.
+MAX_LOG_BYTES = 16 * 1024 * 1024
+MAX_LOG_LINES_TOLD = 20
 # Connections `handfast serve` handles at once; the next ones wait in the listen queue.
 SERVE_CONNECTIONS = 128
 # A proxy's backend: seconds for TCP and TLS together. nginx gives it 60, Envoy 5; a person who waits gives up between.

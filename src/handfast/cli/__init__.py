@@ -21,6 +21,7 @@ VERBS = {
     "connect": "Request an https:// URL, or talk over TLS with host:port.",
     "proxy": "TLS with client certificates before a service that has none, or from a program that speaks none.",
     "decode": "What is in a capture: every TLS connection, decrypted where its keys are, checked and explained.",
+    "doctor": "Why mutual TLS fails, or would: the cause, the evidence, the fix.",
     "certs": "A CA, a server certificate and a client certificate in one command; or broken ones on purpose.",
     "completion": "What makes bash, zsh or fish complete commands and options.",
     "manpages": "Write a man page for each command.",

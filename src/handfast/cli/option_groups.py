@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # The titles under which ``--help`` lists options, by the names of their parameters.
 GROUPS = {
-    "What is read": ("hexadecimal", "interface", "read_keylog"),
+    "What is read": ("hexadecimal", "interface", "capture", "read_keylog", "log_text"),
     "Which connections": ("host", "port", "sni", "subject", "failed"),
     "What is written": ("write", "no_secrets"),
     "What is made": ("directory", "client", "server", "intermediate", "csr", "purpose", "request", "replace"),
@@ -19,14 +19,15 @@ GROUPS = {
     "The service": ("to_cert", "to_key", "to_cacert", "to_name", "to_starttls", "identity", "proxy_protocol"),
     "Where to": ("servername", "starttls", "family", "connect_to", "resolve", "proxy", "listen"),
     "Whom to trust": (
-        "cacert", "insecure", "policy", "client_ca", "client_auth", "require_later", "crl", "ocsp", "pin",
+        "cacert", "insecure", "policy", "client_ca", "client_auth", "require_later", "crl", "issuer", "ocsp", "pin",
         "trust_on_first_use", "allow_dns", "allow_uri", "allow_cn", "allow_ou", "allow_spki", "allow_file", "allow_if",
     ),
+    "The server's own files": ("server_cert", "server_key"),
     "Who we are": ("cert", "key", "key_password_file", "staple", "post_handshake_auth", "reload"),
     "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data"),
     "What is shown": (
         "verbose", "silent", "show_certificates", "trace", "explain", "every_byte", "summary", "as_json", "json",
-        "secrets", "html", "lang", "keylog", "pcapng",
+        "report", "secrets", "html", "lang", "keylog", "pcapng",
     ),
 }  # fmt: skip
 OTHER = "Other"

@@ -1,0 +1,263 @@
+"""What ``handfast doctor`` is given, read from the command line's files and made ready to be looked at."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import socket
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from handfast.cli import options, ui
+from handfast.cli.reach import Route, reach
+from handfast.cli.starttls import PROTOCOLS
+from handfast.cli.target import HTTPS_PORT, Target, parse_target
+from handfast.credentials.credentials import Credentials
+from handfast.doctor import log_lines
+from handfast.doctor.captured import attempts_of
+from handfast.doctor.examine import DIAGNOSED, unusable
+from handfast.doctor.gather import Files, Given
+from handfast.doctor.probe import Way
+from handfast.engine import ClientConfig
+from handfast.errors import ConfigError, ConnectionLost, bad_option
+from handfast.limits import MAX_LOG_BYTES, PROBE_TIMEOUT
+from handfast.lint.contents import Kind, read
+from handfast.passive.keylog_reader import KeyLogSecrets
+from handfast.roles import Role
+from handfast.text import escape
+from handfast.trust.roots import Roots
+from handfast.trust.verifiers import PathVerifier
+from handfast.x509 import loading
+
+if TYPE_CHECKING:
+    from handfast.credentials.credentials import CredentialsHandle
+    from handfast.doctor.evidence import Attempt, Identity, LogLine
+
+_ADVICE = "handfast doctor https://HOST/ --cert FILE --key FILE, or --cert and --cacert, --capture, --log"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """The options of the command, by their names."""
+
+    target: str | None
+    cert: Path | None
+    key: str | None
+    key_password_file: Path | None
+    cacert: Path | None
+    client_ca: Path | None
+    server_cert: Path | None
+    server_key: Path | None
+    crl: Path | None
+    issuer: Path | None
+    policy: str | None
+    capture: Path | None
+    read_keylog: Path | None
+    log_text: str | None
+    servername: str | None
+    starttls: str | None
+    family: str | None
+    connect_to: tuple[str, ...]
+    resolve: tuple[str, ...]
+    proxy: str | None
+    insecure: bool
+    max_time: float | None
+    tls: tuple[str, ...]
+    suites: str | None
+    groups: str | None
+    alpn: str | None
+    old_main_secret: bool
+
+    def check(self) -> None:
+        """Refuse what makes no sense together. Raises ConfigError bad_option."""
+        if not any((self.target, self.cert, self.server_cert, self.capture, self.log_text)):
+            raise bad_option("TARGET", "there is nothing to look at", _ADVICE)
+        if self.server_key is not None and self.server_cert is None:
+            raise bad_option("--server-key", "there is no --server-cert that it could belong to", "give it too")
+        if self.read_keylog is not None and self.capture is None:
+            raise bad_option("--keylog", "there is no --capture that it could open", "give it too")
+        if self.crl is not None and self.client_ca is None:
+            raise bad_option("--crl", "it is checked together with what the server trusts", "give --client-ca too")
+        if self.target is None and (self.starttls or self.proxy or self.connect_to or self.resolve):
+            raise bad_option("TARGET", "there is no connection that this is about", "give a target")
+
+
+def given(asked: Asked) -> Given:
+    """What the options name. Raises ConfigError."""
+    asked.check()
+    target = None if asked.target is None else _target(asked.target, asked)
+    client, credentials = _client(asked)
+    roots = _roots(asked, target)
+    files_alone = target is None and asked.capture is None and asked.server_cert is None
+    client_ca = asked.client_ca or (asked.cacert if files_alone else None)
+    host = "" if target is None else target.host
+    return Given(
+        way=None if target is None or roots is None else _way(asked, target, credentials, roots),
+        client=client,
+        server=_server(asked),
+        roots=roots,
+        named_roots=asked.cacert is not None,
+        client_ca=None if client_ca is None else Roots.from_path(client_ca),
+        crls=options.crls(asked.crl),
+        issuers=() if asked.issuer is None else _chain(asked.issuer),
+        policy=asked.policy or "handfast",
+        server_name=asked.servername or host,
+        recorded=_recorded(asked),
+        log=_log(asked.log_text),
+        environment=os.environ,
+        names=_names(asked, target),
+    )
+
+
+def _target(text: str, asked: Asked) -> Target:
+    target = parse_target(text, HTTPS_PORT if asked.starttls is None else PROTOCOLS[asked.starttls].port)
+    if asked.starttls is not None and target.path is not None:
+        raise bad_option("--starttls", "in https:// TLS starts at once", f"give {target.host}, or {target.host}:PORT")
+    return target
+
+
+def _roots(asked: Asked, target: Target | None) -> Roots | None:
+    """What the client trusts. Without a connection only what is named counts."""
+    if asked.cacert is None and target is None:
+        return None
+    found = options.roots(asked.cacert)
+    ui.note(f"trusting {found.source}")
+    return found
+
+
+def _way(asked: Asked, target: Target, credentials: tuple[CredentialsHandle, ...], roots: Roots) -> Way:
+    route = Route(
+        asked.servername, asked.connect_to, asked.resolve, asked.proxy, asked.family or "", asked.starttls or ""
+    )
+    settings: dict[str, Any] = {"application_protocols": ("http/1.1",)} if target.path is not None else {}
+    settings |= options.parameters(asked.tls, asked.suites, asked.groups, asked.alpn, asked.old_main_secret)
+    config = ClientConfig(
+        credentials=credentials,
+        verifier=PathVerifier(roots, policy=asked.policy or "handfast"),
+        **settings,
+    )
+    request = b""
+    if target.path is not None:
+        request = (
+            f"GET {target.path} HTTP/1.1\r\nHost: {target.authority}\r\nUser-Agent: handfast-doctor\r\n"
+            "Accept: */*\r\nConnection: close\r\n\r\n"
+        ).encode()
+    return Way(
+        open=lambda: _opened(target, route),
+        config=config,
+        server_name=asked.servername or target.host,
+        request=request,
+        announce=ui.note,
+        show_to_unverified=asked.insecure,
+        timeout=asked.max_time or PROBE_TIMEOUT,
+    )
+
+
+def _opened(target: Target, route: Route) -> socket.socket:
+    """A connection on which the server awaits a hello. Raises ConnectionLost connect_failed, also without STARTTLS."""
+    try:
+        return reach(target, route, lambda _: None)[0]
+    except ui.CommandFailed as error:
+        address = f"{target.host}:{target.port}"
+        raise ConnectionLost("connect_failed", address=address, reason=error.what) from None
+
+
+def _client(asked: Asked) -> tuple[Files | Identity | None, tuple[CredentialsHandle, ...]]:
+    """The client's files, and what is shown of them. Raises ConfigError for what cannot be read."""
+    if asked.cert is None:
+        options.credentials(None, asked.key, asked.key_password_file)
+        return None, ()
+    source = _shown(asked.cert)
+    try:
+        (held,) = options.credentials(asked.cert, asked.key, asked.key_password_file)
+    except ConfigError as error:
+        if asked.key is None and error.code == "no_key":
+            return Files(source=source, chain=_chain(Path(options.file_and_password(str(asked.cert))[0]))), ()
+        if error.code not in DIAGNOSED:
+            raise
+        return unusable(Role.CLIENT, source, error), ()
+    own = held.current
+    return Files(source=source, chain=own.chain, schemes=tuple(map(int, own.signer.schemes))), (held,)
+
+
+def _server(asked: Asked) -> Files | Identity | None:
+    """The server's files. Raises ConfigError for what cannot be read."""
+    if asked.server_cert is None:
+        return None
+    source = escape(str(asked.server_cert))
+    try:
+        if asked.server_key is None:
+            return Files(source=source, chain=_chain(asked.server_cert))
+        own = Credentials.from_files(asked.server_cert, asked.server_key)
+    except ConfigError as error:
+        if error.code not in DIAGNOSED:
+            raise
+        return unusable(Role.SERVER, source, error)
+    return Files(source=source, chain=own.chain)
+
+
+def _chain(path: Path) -> tuple[bytes, ...]:
+    """The certificates of a file. Raises ConfigError."""
+    data, name = loading.read(path), escape(str(path))
+    found = tuple(item.encoded for item in read(data, name) if item.kind is Kind.CERTIFICATE)
+    if not found:
+        raise loading.no_certificate(data, name)
+    return found
+
+
+def _recorded(asked: Asked) -> tuple[Attempt, ...]:
+    if asked.capture is None:
+        return ()
+    keys = b"" if asked.read_keylog is None else asked.read_keylog.read_bytes()
+    with asked.capture.open("rb") as file:
+        found, damage = attempts_of(file, KeyLogSecrets(keys))
+    if damage is not None:
+        ui.warn(damage.what)
+    if not found:
+        ui.warn("no TLS connection was found in the capture")
+    return found
+
+
+def _log(text: str | None) -> tuple[LogLine, ...]:
+    """What --log gives: a file where there is one of this name, standard input for -, or the text itself."""
+    if text is None:
+        return ()
+    if text == "-":
+        content = sys.stdin.buffer.read(MAX_LOG_BYTES).decode("utf-8", "backslashreplace")
+    elif len(text) < 4096 and "\n" not in text and Path(text).is_file():
+        with open(text, "rb") as file:
+            content = file.read(MAX_LOG_BYTES).decode("utf-8", "backslashreplace")
+    else:
+        content = text
+    found = log_lines.parse(content)
+    if not found:
+        ui.warn("nothing in the log is known here")
+    return found
+
+
+def _shown(path: Path | str) -> str:
+    """A file as it is told of: without the password that may stand behind it; a token without its PIN."""
+    name, _ = options.file_and_password(str(path))
+    return "pkcs11:..." if name[:7].lower() == "pkcs11:" else escape(name)
+
+
+def _names(asked: Asked, target: Target | None) -> dict[str, str]:
+    """What stands in fixes."""
+    paths = {
+        "cert": asked.cert,
+        "key": asked.key,
+        "cacert": asked.cacert,
+        "client_ca": asked.client_ca,
+        "server_cert": asked.server_cert,
+        "server_key": asked.server_key,
+        "crl": asked.crl,
+        "issuer": asked.issuer,
+    }
+    found = {name: shlex.quote(_shown(path)) for name, path in paths.items() if path is not None}
+    if asked.servername is not None:
+        found |= {"host": shlex.quote(escape(asked.servername)), "name": shlex.quote(escape(asked.servername))}
+    if target is not None:
+        found |= {"host": target.host, "port": str(target.port), "name": found.get("name", target.host)}
+    return found

@@ -1,0 +1,94 @@
+"""From evidence to causes. Nothing here guesses: what the evidence does not decide stays a set of causes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from handfast.doctor.finding import Finding, Input
+from handfast.doctor.rules import chains, hello, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from handfast.doctor.evidence import Evidence, LogLine
+    from handfast.doctor.finding import Rule
+
+# In the order in which findings are told: what comes first on the wire is first.
+RULES: tuple[Rule, ...] = (
+    hello.before_certificates,
+    hello.after_the_hello,
+    chains.shadowed_bundle,
+    chains.certificate_problems,
+    chains.server_refused,
+    refusal.asked_later,
+    refusal.none_shown,
+    refusal.refused,
+    refusal.never_asked,
+    refusal.closed_later,
+)
+# A clock that is a few minutes wrong changes nothing for most certificates.
+_MOST_SKEW = 300.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Diagnosis:
+    """What is wrong. ``remarks`` are for people: they change nothing in whether it works."""
+
+    findings: tuple[Finding, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def healthy(self) -> bool:
+        """Whether nothing is wrong, as far as the evidence goes."""
+        return not self.findings
+
+
+def diagnose(evidence: Evidence) -> Diagnosis:
+    """The causes that fit the evidence."""
+    found = [finding for rule in RULES for finding in rule(evidence)] or list(hello.unexplained(evidence))
+    for line in evidence.log:
+        found = _with_log_line(found, line)
+    return Diagnosis(findings=tuple(_without_repetitions(found)), remarks=tuple(_remarks(evidence)))
+
+
+def _with_log_line(found: Sequence[Finding], line: LogLine) -> list[Finding]:
+    """The findings, with those narrowed that a log line speaks of; one more where none is."""
+    said = f"the log says: {line.text}" + (f" ({line.program})" if line.program else "")
+    narrowed, spoken_of = [], False
+    for finding in found:
+        common = tuple(code for code in finding.causes if code in line.causes)
+        if common:
+            spoken_of = True
+            separates = finding.separates if len(common) > 1 else Input.NOTHING
+            finding = Finding(causes=common, evidence=(*finding.evidence, said), separates=separates)
+        narrowed.append(finding)
+    if not spoken_of and line.causes:
+        separates = Input.CLIENT_CERTIFICATE if len(line.causes) > 1 else Input.NOTHING
+        narrowed.append(Finding(causes=line.causes, evidence=(said,), separates=separates))
+    return narrowed
+
+
+def _without_repetitions(found: Sequence[Finding]) -> Iterator[Finding]:
+    """Each set of causes once, with all the evidence for it."""
+    by_causes: dict[tuple[str, ...], Finding] = {}
+    for finding in found:
+        before = by_causes.get(finding.causes)
+        if before is None:
+            by_causes[finding.causes] = finding
+        else:
+            evidence = tuple(dict.fromkeys((*before.evidence, *finding.evidence)))
+            by_causes[finding.causes] = replace(before, evidence=evidence)
+    yield from by_causes.values()
+
+
+def _remarks(evidence: Evidence) -> Iterator[str]:
+    for identity in (evidence.server, evidence.client):
+        if identity is not None:
+            yield from identity.remarks
+    yield from (f"{one.title}: not all of it could be read: {one.unread}" for one in evidence.attempts if one.unread)
+    for one in evidence.attempts:
+        if one.clock_ahead is not None and abs(one.clock_ahead) > _MOST_SKEW:
+            direction = "ahead of" if one.clock_ahead > 0 else "behind"
+            yield f"the server's clock, by its Date header, is {abs(one.clock_ahead):.0f} s {direction} the clock here"
+            return

@@ -1,0 +1,150 @@
+"""What the doctor says, as data, as lines for people, and as a report that can be shown to others.
+
+Nothing of it is secret: of keys there is nothing, certificates stand as names, dates and fingerprints, and files by the
+last part of their paths.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from handfast.doctor.catalogue import PLACES, cause
+from handfast.outcome.certificate_words import DESCRIBER, certificate_lines
+from handfast.registry import AlertDescription, SignatureScheme
+from handfast.text import counted, escape
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from handfast.doctor.diagnosis import Diagnosis
+    from handfast.doctor.evidence import Attempt, Evidence, Identity
+    from handfast.doctor.finding import Finding
+
+_FOLDERS = re.compile(r"(?<![\w:/.])[\w.~-]*/(?:[^\s/:;,]+/)*(?=[^\s/:;,]+)")
+_NAMES_SHOWN = 6
+# Of the facts of a certificate: what is no use in a report.
+_SHOWN = ("subject", "issuer", "names", "valid", "key", "signed with", "CA", "purposes", "SHA-256")
+
+
+def as_dict(diagnosis: Diagnosis, evidence: Evidence) -> dict[str, Any]:
+    """The diagnosis and what it rests on as plain data, for JSON."""
+    return {
+        "healthy": diagnosis.healthy,
+        "findings": [_finding_as_dict(one, evidence) for one in diagnosis.findings],
+        "remarks": list(diagnosis.remarks),
+        "connections": [dict(attempt_facts(one)) for one in evidence.attempts],
+        "certificates": [_identity_as_dict(one) for one in (evidence.client, evidence.server) if one is not None],
+        "log": [{"line": one.text, "causes": list(one.causes)} for one in evidence.log],
+    }
+
+
+def _finding_as_dict(finding: Finding, evidence: Evidence) -> dict[str, Any]:
+    return {
+        "causes": [
+            {
+                "code": code,
+                "says": cause(code).says,
+                "fault": cause(code).fault,
+                "fixes": [{"does": fix.does, **fix.filled(evidence.names)} for fix in cause(code).fixes],
+            }
+            for code in finding.causes
+        ],
+        "decided": len(finding.causes) == 1,
+        "evidence": list(finding.evidence),
+        "separates": str(finding.separates),
+    }
+
+
+def _identity_as_dict(identity: Identity) -> dict[str, Any]:
+    chain = [dict(line.split(": ", 1) for line in certificate_lines(one)) for one in identity.chain]
+    return {
+        "side": str(identity.side),
+        "source": identity.source,
+        "chain": chain,
+        "accepted": identity.accepted,
+        "by": identity.accepted_by,
+    }
+
+
+def finding_lines(finding: Finding, evidence: Evidence) -> Iterator[str]:
+    """A finding for people: the cause or causes, what shows it, and what to do."""
+    if len(finding.causes) == 1:
+        known = cause(finding.causes[0])
+        yield f"cause: {known.says} [{known.code}]"
+    else:
+        yield "cause: one of these, and what is known here does not tell which:"
+        yield from (f"  - {cause(code).says} [{code}]" for code in finding.causes)
+    yield from (f"  evidence: {sentence}" for sentence in finding.evidence)
+    if finding.separates:
+        yield f"  what would tell: {finding.separates}"
+    for code in finding.causes:
+        # Of what is not decided it is enough to say what would be done.
+        yield from _fix_lines(code, evidence, whole=len(finding.causes) == 1)
+
+
+def _fix_lines(code: str, evidence: Evidence, *, whole: bool) -> Iterator[str]:
+    for number, fix in enumerate(cause(code).fixes):
+        title = "fix" if whole else f"fix for {code}"
+        yield f"  {title if number == 0 else f'or ({title})'}: {fix.does}"
+        shown = fix.filled(evidence.names)
+        for place in shown if whole and number == 0 else ("command",):
+            first, *others = shown[place].split("\n")
+            yield f"    {PLACES[place]:11} {first}"
+            yield from (f"    {'':11} {line}" for line in others)
+
+
+def attempt_facts(one: Attempt) -> Iterator[tuple[str, str]]:
+    """What a connection showed, a fact each."""
+    facts = {
+        "connection": one.title,
+        "negotiated": ", ".join(part for part in (one.version, one.suite, one.group, one.protocol) if part),
+        "certificate asked": str(one.asked) if one.spoke else "",
+        "CA names": _names(one.ca_names),
+        "schemes": SignatureScheme.describe_all(one.schemes, _NAMES_SHOWN) if one.schemes else "",
+        "shown": DESCRIBER.identity(one.client_chain[0]) if one.client_chain else "",
+        "server": DESCRIBER.identity(one.server_chain[0]) if one.server_chain else "",
+        "alerts": ", ".join(f"{role}: {AlertDescription.describe(one.alerts[role])}" for role in one.alerts),
+        "answer": f"HTTP {one.http.status} {escape(one.http.reason)}".rstrip() if one.http else "",
+        "ended": f"{one.error}: {one.what}" if one.error else "",
+    }
+    yield from ((label, text) for label, text in facts.items() if text)
+
+
+def _names(ca_names: tuple[bytes, ...] | None) -> str:
+    if ca_names is None:
+        return ""
+    shown = ", ".join(f"[{escape(DESCRIBER.name(name))}]" for name in ca_names[:_NAMES_SHOWN])
+    return f"{counted(len(ca_names), 'name')}{': ' if shown else ''}{shown}"
+
+
+def report_lines(diagnosis: Diagnosis, evidence: Evidence, heading: str) -> Iterator[str]:
+    """A report to show to others, in Markdown."""
+    yield from ("## handfast doctor", "", heading, "")
+    for one in evidence.attempts:
+        yield from (f"- {label}: {text}" for label, text in attempt_facts(one))
+        yield ""
+    for identity in (evidence.client, evidence.server):
+        if identity is not None:
+            yield from _identity_lines(identity)
+    for finding in diagnosis.findings:
+        yield from (without_folders(line) for line in finding_lines(finding, evidence))
+        yield ""
+    if diagnosis.healthy:
+        yield "nothing is wrong, as far as this is known"
+    yield from (f"- remark: {without_folders(remark)}" for remark in diagnosis.remarks)
+
+
+def _identity_lines(identity: Identity) -> Iterator[str]:
+    judged = {None: "not judged", True: "accepted", False: "refused"}[identity.accepted]
+    by = f" by {identity.accepted_by}" if identity.accepted_by else ""
+    yield f"the {identity.side}'s certificates, {without_folders(identity.source)}: {judged}{without_folders(by)}"
+    for certificate in identity.chain:
+        facts = (line.partition(": ") for line in certificate_lines(certificate))
+        yield "- " + "; ".join(f"{label}: {text}" for label, _, text in facts if label in _SHOWN)
+    yield ""
+
+
+def without_folders(text: str) -> str:
+    """The text with paths cut to their last part: folders name people and machines."""
+    return _FOLDERS.sub("", text)

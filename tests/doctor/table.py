@@ -1,0 +1,181 @@
+"""docs/doctor-faults.md: what the doctor says of each fault, beside what curl, s_client and the server's log say.
+
+``python -m tests.doctor.table`` writes it anew from what happens, with the s_server, nginx and curl of this machine.
+"""
+
+from __future__ import annotations
+
+import re
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import NamedTuple
+
+from handfast.pki.fault_scene import FaultNames
+from tests.doctor.matrix import CLIENTS, SERVER_CASES, Answer, Cast, ask, target
+from tests.doctor.servers import SERVERS, Running
+from tests.peers.base import REQUEST
+from tests.syntax import ROOT
+from tests.waiting import LIMIT
+
+PAGE = ROOT / "docs" / "doctor-faults.md"
+_HEAD = """# What the doctor says of each fault
+
+Written by `python -m tests.doctor.table` from what happens: a server and a client on one machine, one fault each, in
+TLS 1.3. `tests/doctor` meets the same faults at nginx, HAProxy, stunnel, hitch, s_server, Go, Node, Python's ssl and
+handfast, in TLS 1.2 and 1.3, with names that say nothing (`make doctor-matrix`).
+
+The doctor was given the client's files and a connection; under "both sides" also what the server trusts, its list of
+revoked certificates, and the certificates of the CAs. Where it names several causes, the evidence leaves them open, and
+it says what would tell which.
+"""
+
+
+class Row(NamedTuple):
+    """One line of a table."""
+
+    fault: str
+    alone: str
+    both: str
+    others: tuple[str, ...]
+    log: str
+
+
+def client_rows(directory: Path) -> Iterator[Row]:
+    """Faults of the client's certificate, at s_server, and nginx's log of the same."""
+    for case in CLIENTS:
+        folder = directory / f"client-{case.name}"
+        folder.mkdir()
+        cast = Cast(folder, 0, FaultNames())
+        issued = case.client(cast)
+        files: tuple[Path, ...] = () if issued is None else cast.identity("client", issued)
+        own: tuple[object, ...] = () if issued is None else ("--cert", files[0], "--key", files[1])
+        with SERVERS["s_server"](cast.setting("1.3", crl=cast.crl)) as running:
+            alone = ask(*target(running), "--cacert", cast.ca, *own)
+            known = ("--client-ca", cast.ca, "--crl", cast.crl, "--issuer", cast.issuer)
+            both = ask(*target(running), "--cacert", cast.ca, *own, *known)
+            others = what_others_say(running, cast, files)
+        with SERVERS["nginx"](cast.setting("1.3", crl=cast.crl)) as running:
+            curl_says(running, cast, files)
+            log = nginx_line(running)
+        yield Row(f"client: {case.name}", said(alone), said(both), others, log)
+
+
+def server_rows(directory: Path) -> Iterator[Row]:
+    """Faults of the server's certificate, at s_server."""
+    for case in SERVER_CASES:
+        folder = directory / f"server-{case.name}"
+        folder.mkdir()
+        cast = Cast(folder, 0, FaultNames())
+        setting = cast.setting("1.3", cast.identity("other", case.server(cast.scene)))
+        with SERVERS["s_server"](replace(setting, client_ca=None)) as running:
+            alone = ask(*target(running, case.host), "--cacert", cast.ca)
+            both = ask(*target(running, case.host), "--cacert", cast.ca, "--issuer", cast.issuer)
+            others = what_others_say(running, cast, (), case.host)
+            log = last_error(running.log())
+        yield Row(f"server: {case.name}", said(alone), said(both), others, log)
+
+
+def said(answer: Answer) -> str:
+    """The causes: those of a finding with "or", findings with a semicolon."""
+    return "; ".join(" or ".join(f"`{code}`" for code in finding) for finding in answer.findings) or "nothing is wrong"
+
+
+def what_others_say(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> tuple[str, ...]:
+    return tuple(says(running, cast, files, host) for says in (curl_says, s_client_says, python_says))
+
+
+def curl_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> str:
+    own = ("--cert", files[0], "--key", files[1]) if files else ()
+    where = ("--connect-to", f"::127.0.0.1:{running.port}", f"https://{host}:{running.port}/")
+    done = _run("curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", cast.ca, *own, *where)
+    line = next((line for line in done.stderr.splitlines() if line.startswith("curl: ")), "")
+    return _cell(line) or ("no error" if done.returncode == 0 else f"status {done.returncode}")
+
+
+def s_client_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> str:
+    own = ("-cert", files[0], "-key", files[1]) if files else ()
+    name = ("-verify_ip", host) if host[0].isdigit() else ("-verify_hostname", host)
+    where = ("-connect", f"127.0.0.1:{running.port}", "-CAfile", cast.ca, "-verify_return_error", "-ign_eof", *name)
+    done = _run("openssl", "s_client", *where, *own, typed="GET / HTTP/1.0\r\n\r\n")
+    text = done.stdout + done.stderr
+    return last_error(text) or _cell(next(iter(re.findall(r"^verify error:.*$", text, re.MULTILINE)), "")) or "no error"
+
+
+def python_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> str:
+    """Python's ssl: what requests, httpx and aiohttp say begins with this."""
+    context = ssl.create_default_context(cafile=cast.ca)
+    try:
+        if files:
+            context.load_cert_chain(files[0], files[1])
+        with (
+            socket.create_connection(("127.0.0.1", running.port), LIMIT) as tcp,
+            context.wrap_socket(tcp, server_hostname=host) as tls,
+        ):
+            tls.sendall(REQUEST)
+            tls.recv(1)
+            return "no error"
+    except OSError as error:
+        return _cell(re.sub(r" \(_ssl\.c:\d+\)", "", str(error)))
+
+
+def last_error(text: str) -> str:
+    """What OpenSSL's last line of an error says, without numbers that differ from run to run."""
+    found = re.findall(r"error:[0-9A-F]+:(.*?):\.\./.*?(?::(SSL alert number \d+))?$", text, re.MULTILINE)
+    return _cell(": ".join(part for part in found[-1] if part).rpartition("::")[2]) if found else ""
+
+
+def nginx_line(running: Running) -> str:
+    found = re.findall(r"\[info\] \S+ \*\d+ (.*?)(?: while|, client:|$)", running.log(), re.MULTILINE)
+    return _cell(found[-1]) if found else ""
+
+
+def _run(*command: object, typed: str = "") -> subprocess.CompletedProcess[str]:
+    words = [str(word) for word in command]
+    return subprocess.run(words, input=typed, capture_output=True, text=True, timeout=LIMIT, check=False)
+
+
+def _cell(text: str) -> str:
+    return re.sub(r"OpenSSL/[\d.]+: |(?<=\s)/\S+/", "", text.strip()).replace("|", "\\|")
+
+
+def judgements(text: str) -> dict[str, tuple[str, ...]]:
+    """Of a page: by its fault what the doctor says in each row, without what others say."""
+    cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(("| client:", "| server:"))]
+    return {fault: (alone, both) for fault, alone, both, *_ in cells}
+
+
+def page(rows: list[Row], *, in_server: str) -> Iterator[str]:
+    titles = (
+        "fault",
+        "the doctor, client's files",
+        "the doctor, both sides",
+        "curl",
+        "s_client",
+        "Python's ssl",
+        in_server,
+    )
+    yield f"| {' | '.join(titles)} |"
+    yield f"|{'---|' * len(titles)}"
+    for row in rows:
+        yield f"| {' | '.join((row.fault, row.alone, row.both, *row.others, row.log))} |"
+
+
+def written() -> str:
+    """The page of today."""
+    with TemporaryDirectory() as folder:
+        directory = Path(folder)
+        clients = page(list(client_rows(directory)), in_server="nginx's log")
+        servers = page(list(server_rows(directory)), in_server="s_server")
+        parts = [_HEAD, "## Clients", "", *clients, "", "## Servers", "", *servers, ""]
+    return "\n".join(parts)
+
+
+if __name__ == "__main__":
+    PAGE.write_text(written())
+    sys.stderr.write(f"wrote {PAGE.name}\n")
