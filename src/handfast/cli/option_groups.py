@@ -24,7 +24,10 @@ GROUPS = {
     ),
     "The server's own files": ("server_cert", "server_key"),
     "Who we are": ("cert", "key", "key_password_file", "staple", "post_handshake_auth", "reload"),
-    "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data"),
+    "TLS": (
+        "tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data",
+        "redis", "redis_key",
+    ),
     "What is shown": (
         "verbose", "silent", "show_certificates", "trace", "explain", "every_byte", "summary", "as_json", "json",
         "report", "secrets", "html", "lang", "keylog", "pcapng",
