@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests import browsers
+
 from .page import NO, PAGE, PROGRAMS, TITLES, YES, of_page, rows_of, tables, with_tables
 from .programs import MEASURES
 from .sets import KINDS, make_sets
@@ -55,7 +57,13 @@ def test_the_tables_are_what_it_does(program: str, sets: Sets, tmp_path: Path) -
     version = PROGRAMS[program][1]()
     if "HANDFAST_TOOLS" not in os.environ and version not in " ".join(PAGE.read_text().split()):
         pytest.skip(f"{version} was not measured: `python -m tests.key_types.page`")
-    assert rows_of(program, sets, tmp_path / program) == of_page(PAGE.read_text())[program]
+    told = of_page(PAGE.read_text())[program]
+    found = rows_of(program, sets, tmp_path / program)
+    # A browser on a busy machine gives a picture up: what comes is proof, and what does not come is none.
+    for again in range(2):
+        if program in browsers.NAMES and found != told:
+            found = rows_of(program, sets, tmp_path / f"{program}{again}")
+    assert found == told
 
 
 def test_what_is_written_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
