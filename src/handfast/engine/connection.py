@@ -156,10 +156,9 @@ class Connection(Driver):
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
         try:
             # The usual case, in as few calls as can be: ``seal_one`` refuses as long as there is anything else to do.
-            records = self._records
-            protection = records.write_protection
-            if protection is not None and type(data) is bytes:
-                record = protection.seal_one(data, records.fragment_limit)
+            if type(data) is bytes and data:
+                records = self._records
+                record = records.seal_one(data)
                 if record:
                     records.outgoing.append(record)
                     return
