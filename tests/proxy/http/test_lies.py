@@ -31,7 +31,7 @@ BAD_GATEWAY = {
     "a space before the colon": b"HTTP/1.1 200 OK\r\ncontent-length : 2\r\n\r\nok",
     "a NUL": b"HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 2\r\n\r\nok",
     "a status that is none": b"HTTP/1.1 20 OK\r\ncontent-length: 2\r\n\r\nok",
-    "interim responses without end": b"HTTP/1.1 102 Processing\r\n\r\n" * 100,
+    "interim responses without end": b"HTTP/1.1 102 Processing\r\n\r\n" * (limits.PROXY_INTERIM_RESPONSES + 1),
     "a head without end": b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000,
 }
 CUT = {
