@@ -142,7 +142,7 @@ def test_a_backend_that_is_down_is_a_502_that_says_why_in_the_journal(run: Runne
         proxy = Web(Listener(LOCAL, Service(Backend(address)), mutual()))
         await proxy.start()
         client = await proxy.asker()
-        for body in ("", "x" * 100_000):
+        for body in ("", "x" * 1_000_000):
             answer = await client.ask(f"POST / HTTP/1.1\nhost: localhost\ncontent-length: {len(body)}", body.encode())
             assert answer.status == 502
             assert str(address[1]) not in answer.body.decode()
