@@ -65,6 +65,11 @@ class Proxy:
     process: subprocess.Popen[bytes]
     spent: dict[str, list[float]] = field(default_factory=dict)
 
+    @property
+    def scheme(self) -> str:
+        """Of its URLs."""
+        return "http" if self.name.startswith(PLAIN) else "https"
+
     def ticks(self) -> float:
         """Seconds on a core until now, of the process and those that it started."""
         return sum(map(_ticks, (self.process.pid, *_children(self.process.pid)))) / TICKS
@@ -204,7 +209,14 @@ def handfast(scheme: str, loop: str, site: Site, port: int) -> list[str]:
     return [sys.executable, "-m", "bench.proxy_process", loop, *identity, *ends]
 
 
+def without_tls(loop: str, site: Site, port: int) -> list[str]:
+    """What the loop, the kernel and our relay take: a floor for the rest."""
+    ends = [f"{HOST}:{port}", f"{HOST}:{site.backend}"]
+    return [sys.executable, "-m", "bench.proxy_process", loop, "relay", *ends]
+
+
 Command = Callable[[Site, int], list[str]]
+PLAIN = "without TLS, "
 
 
 def candidates(only: list[str]) -> dict[str, Command]:
@@ -213,6 +225,7 @@ def candidates(only: list[str]) -> dict[str, Command]:
     for scheme in ("tcp", "http"):
         for loop in loops:
             found[f"handfast, {scheme}, {loop}"] = partial(handfast, scheme, loop)
+    found |= {f"{PLAIN}{loop}": partial(without_tls, loop) for loop in loops}
     others: dict[str, Command] = {"nginx": nginx, "haproxy": haproxy, "stunnel": stunnel, "hitch": hitch}
     for name, command in others.items():
         if shutil.which(name):
@@ -255,20 +268,19 @@ def running(name: str, command: Command, site: Site) -> Iterator[Proxy]:
 
 
 def connections(site: Site, proxy: Proxy, version: str) -> int:
-    _ab(site, proxy, "-n", str(CONNECTIONS), "-f", version)
+    _ab(site, proxy, "-n", str(CONNECTIONS), version=version)
     return CONNECTIONS
 
 
 def requests(site: Site, proxy: Proxy) -> int:
-    _ab(site, proxy, "-k", "-n", str(REQUESTS), "-f", "TLS1.3")
+    _ab(site, proxy, "-k", "-n", str(REQUESTS))
     return REQUESTS
 
 
-def _ab(site: Site, proxy: Proxy, *options: str) -> None:
-    command = ["ab", "-q", "-c", str(ABREAST), "-E", site.path("client-both.pem"), *options]
-    done = subprocess.run(
-        [*command, f"https://{HOST}:{proxy.port}/small"], capture_output=True, text=True, timeout=600, check=False
-    )
+def _ab(site: Site, proxy: Proxy, *options: str, version: str = "TLS1.3") -> None:
+    tls = ["-E", site.path("client-both.pem"), "-f", version] if proxy.scheme == "https" else []
+    command = ["ab", "-q", "-c", str(ABREAST), *tls, *options, f"{proxy.scheme}://{HOST}:{proxy.port}/small"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=600, check=False)
     if done.returncode or "Failed requests:        0\n" not in done.stdout or "Non-2xx" in done.stdout:
         raise RuntimeError(f"{proxy.name}: {done.stderr[-400:]} {done.stdout[-800:]}")
 
@@ -276,7 +288,7 @@ def _ab(site: Site, proxy: Proxy, *options: str) -> None:
 def downloads(site: Site, proxy: Proxy) -> int:
     identity = ["--cacert", site.path("ca.pem"), "--cert", site.path("client.pem"), "--key", site.path("client.key")]
     command = ["curl", "-sf", *identity, "-o", "/dev/null", "-w", "%{size_download}"]
-    url = f"https://localhost:{proxy.port}/large"
+    url = f"{proxy.scheme}://localhost:{proxy.port}/large"
     curls = [
         subprocess.Popen([*command, "--resolve", f"localhost:{proxy.port}:{HOST}", url], stdout=subprocess.PIPE)
         for _ in range(DOWNLOADS)

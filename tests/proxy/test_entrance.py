@@ -16,7 +16,7 @@ from handfast.config.by_name import ByName
 from handfast.errors import ConfigError, ConnectionLost
 from handfast.proxy.entrance import Refusal
 from handfast.proxy.listening import listening
-from handfast.proxy.settings import Backend, IdentityForm, Listener, Mode, Route, Service, is_local
+from handfast.proxy.settings import Backend, IdentityForm, Listener, Mode, Route, Service, StartTls, is_local
 from tests.proxy.support import LOCAL, backend, echo, mutual, running, tcp
 
 if TYPE_CHECKING:
@@ -256,6 +256,9 @@ def test_a_queue_of_its_length(monkeypatch: pytest.MonkeyPatch) -> None:
         (lambda: _tcp(LOCAL, identity=(IdentityForm.XFCC,)), "this service relays bytes"),
         (lambda: Service(NOWHERE, routes=(Route("/a"), Route("/a"))), "'/a' is there twice"),
         (lambda: Route("a"), "'a' is no path"),
+        (lambda: Backend(LOCAL, starttls=StartTls.POSTGRES), "not spoken to by TLS"),
+        (lambda: Listener(LOCAL, Service(NOWHERE), tls=mutual(), starttls=StartTls.POSTGRES), "HTTP has none"),
+        (lambda: Listener(LOCAL, _tcp(LOCAL), starttls=StartTls.POSTGRES), "clients come without TLS"),
     ],
 )
 def test_what_does_not_go_together_is_refused_when_it_is_made(make: Any, said: str) -> None:
@@ -278,4 +281,12 @@ def test_what_does_not_go_together_is_refused_when_it_is_made(make: Any, said: s
 )
 def test_what_is_on_this_machine(address: Any, local: bool) -> None:
     assert is_local(address) == local
-    assert Backend(("127.0.0.1", 1)).connect_timeout == limits.PROXY_CONNECT_TIMEOUT
+
+
+def test_times() -> None:
+    assert (NOWHERE.connect_timeout, limits.PROXY_CONNECT_TIMEOUT) == (10.0, 10.0)
+    assert Service(NOWHERE).idle_timeout == limits.PROXY_IDLE_TIMEOUT
+    with pytest.raises(ConfigError, match="connect timeout"):
+        Backend(LOCAL, connect_timeout=-1.0)
+    with pytest.raises(ConfigError, match="idle timeout"):
+        Service(NOWHERE, idle_timeout=float("nan"))

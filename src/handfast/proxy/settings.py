@@ -7,6 +7,7 @@ honoured together is refused when it is made.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from ipaddress import ip_address
@@ -90,6 +91,7 @@ class Backend:
     observe: ObserverFactory | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
+        _check_seconds("connect timeout", self.connect_timeout)
         if self.tls is None:
             for what, value in (("server name", self.server_name), ("starttls", self.starttls)):
                 if value is not None:
@@ -136,8 +138,8 @@ class Service:
         routes: the longest prefix that matches holds; HTTP only.
         early_data: whether requests that came as early data are handed on at once, marked (RFC 8470); else they wait
             for the end of the handshake. They wait too where a rule or an identity header needs to know the client.
-        idle_timeout: seconds after which a connection over which nothing moves is ended; TCP mode only, HTTP has its
-            own limits.
+        idle_timeout: seconds after which a connection over which nothing moves is ended: of TCP mode and of WebSockets,
+            HTTP has its own limits.
     """
 
     backend: Backend
@@ -155,6 +157,7 @@ class Service:
         return self.early_data and not needs_client
 
     def __post_init__(self) -> None:
+        _check_seconds("idle timeout", self.idle_timeout)
         if self.mode is not Mode.HTTP:
             given = {"identity headers": self.identity, "routes": self.routes, "early data": self.early_data}
             for what, value in given.items():
@@ -202,6 +205,11 @@ class Listener:
     def services(self) -> tuple[Service, ...]:
         """All of them."""
         return self.service.values if isinstance(self.service, ByName) else (self.service,)
+
+
+def _check_seconds(what: str, seconds: float) -> None:
+    if not 0 < seconds < math.inf:
+        raise bad_option(what, f"{seconds!r} is no time in which something could happen", "give seconds, above 0")
 
 
 def is_local(address: Address) -> bool:

@@ -111,7 +111,7 @@ class Browser:
                 got.headers = [(str(name), str(value)) for name, value in headers]
                 got.status = int(got[":status"])
             case InformationalResponseReceived(headers=headers):
-                got.interim.append(int(dict(headers)[":status"]))
+                got.interim += [int(value) for name, value in headers if str(name) == ":status"]
             case DataReceived(data=data):
                 got.body += data
                 if self.takes:

@@ -7,7 +7,7 @@ import contextlib
 import json
 import socket
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import h11
 
@@ -109,9 +109,15 @@ class Origin:
         return True
 
 
-def hold_little(writer: asyncio.StreamWriter) -> None:
-    """Let the kernel keep little for a side that does not read: by itself it keeps many megabytes."""
+def stop_reading(writer: asyncio.StreamWriter) -> None:
+    """Read no more, and let the kernel keep little: by itself it keeps many megabytes."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)
+    cast(asyncio.Transport, writer.transport).pause_reading()
+
+
+def read_on(writer: asyncio.StreamWriter) -> None:
+    """Read again."""
+    cast(asyncio.Transport, writer.transport).resume_reading()
 
 
 def echo(seen: Seen) -> bytes:
@@ -234,4 +240,4 @@ async def web(
                 await proxy.proxy.close(grace)
 
 
-__all__ = ["OK", "Answer", "Asker", "Origin", "Seen", "Web", "echo", "hold_little", "running", "web"]
+__all__ = ["OK", "Answer", "Asker", "Origin", "Seen", "Web", "echo", "read_on", "running", "stop_reading", "web"]

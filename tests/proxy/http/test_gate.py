@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -32,6 +33,27 @@ class Named:
         if peer is None:
             return "it is not verified"
         return None if f"DNS:{self.name}" in peer.verdict.names else f"{peer.verdict.names[0]} is not {self.name}"
+
+
+class Broken:
+    """Fails."""
+
+    def why_not(self, peer: VerifiedPeer | None) -> str | None:
+        raise LookupError("no such table")
+
+
+def test_a_rule_that_fails_lets_nobody_in(run: Runner) -> None:
+    async def main() -> None:
+        async with web(rule=Broken()) as proxy:
+            client = await proxy.asker()
+            answer = await client.get()
+            assert answer.status == 403
+            assert b"table" not in answer.body
+            client.close()
+            assert "no such table" in (await proxy.requests())[0].why
+            assert proxy.origin.raw == []
+
+    run(main())
 
 
 ROUTES = (Route("/admin", rule=Named("root")), Route("/admin/public", rule=Named("alice")), Route("/other/"))
@@ -133,17 +155,20 @@ def test_paths_that_browsers_send_are_not_ambiguous() -> None:
         assert not is_ambiguous(path), path
 
 
+def with_route(address: Any) -> contextlib.AbstractAsyncContextManager[Web]:
+    return web(routes=(Route("/api", backend=Backend(address[:2])),))
+
+
 def test_a_route_has_a_backend_of_its_own(run: Runner) -> None:
     async def main() -> None:
         other = Origin()
-        async with backend(other.handle) as address:
-            async with web(routes=(Route("/api", backend=Backend(address[:2])),)) as proxy:
-                client = await proxy.asker()
-                for path in ("/", "/api/x", "/apiary"):
-                    assert (await client.get(path)).status == 200
-                client.close()
-                assert [seen.target for seen in other.seen] == ["/api/x"]
-                assert [seen.target for seen in proxy.origin.seen] == ["/", "/apiary"]
+        async with backend(other.handle) as address, with_route(address) as proxy:
+            client = await proxy.asker()
+            for path in ("/", "/api/x", "/apiary"):
+                assert (await client.get(path)).status == 200
+            client.close()
+            assert [seen.target for seen in other.seen] == ["/api/x"]
+            assert [seen.target for seen in proxy.origin.seen] == ["/", "/apiary"]
 
     run(main())
 
@@ -193,7 +218,7 @@ def test_connections_with_a_header_for_one_client_are_that_clients_alone(run: Ru
     class Behind(Origin):
         """It reads the header first."""
 
-        async def handle(self, reader, writer) -> None:  # type: ignore[no-untyped-def]
+        async def handle(self, reader, writer) -> None:
             head = await reader.readexactly(16)
             assert head.startswith(signature)
             heads.append(await reader.readexactly(int.from_bytes(head[14:])))

@@ -418,10 +418,6 @@ def test_a_client_that_has_ended_its_side_gets_its_answer(run: Runner) -> None:
     run(main())
 
 
-def seen_by(origin: Origin) -> list[Seen]:
-    return origin.seen
-
-
 def test_no_answer_of_one_client_reaches_another(run: Runner) -> None:
     async def one(proxy: object, number: int) -> None:
         client = await proxy.asker()  # type: ignore[attr-defined]
@@ -453,5 +449,57 @@ def test_an_answer_that_is_cut_is_cut_for_the_client(run: Runner) -> None:
             for entry in await proxy.requests(2):
                 assert entry.status == 200
                 assert entry.code in ("backend_closed", "backend_reset")
+
+    run(main())
+
+
+def test_a_head_that_came_before_is_read_as_it_was(run: Runner) -> None:
+    """What is remembered of heads depends on nothing that is not in them."""
+    head = "HTTP/1.1 200 OK\r\nx: 1\r\ncontent-length: 2\r\n\r\n"
+
+    def answer(seen: Seen) -> bytes:
+        return head.encode() + (b"" if seen.method == "HEAD" else seen.body or b"ok")
+
+    async def main() -> None:
+        async with web(Origin(answer)) as proxy:
+            client = await proxy.asker()
+            for _ in range(3):
+                for method, body in (("GET", b"ok"), ("HEAD", b"")):
+                    got = await client.ask(f"{method} / HTTP/1.1\nhost: localhost\nx: 1")
+                    assert (got.body, got["content-length"]) == (body, "2")
+                for body in (b"hi", b"ho"):
+                    got = await client.ask("POST / HTTP/1.1\nhost: localhost\ncontent-length: 2", body)
+                    assert got.body == body
+                    chunk = b"2\r\n%b\r\n0\r\n\r\n" % body
+                    got = await client.ask("POST / HTTP/1.1\nhost: localhost\ntransfer-encoding: chunked", chunk)
+                    assert got.body == body
+            client.close()
+            # What HTTP/1.0 may leave out, HTTP/1.1 may not; and a target is looked at each time.
+            for line, status in (
+                ("GET / HTTP/1.0", 200), ("GET / HTTP/1.1", 400), ("GET  / HTTP/1.0", 400), ("GET x HTTP/1.0", 400),
+                ("GET / HTTP/2.0", 505),
+            ):  # fmt: skip
+                client = await proxy.asker()
+                assert (await client.ask(f"{line}\nx: 1")).status == status
+                client.close()
+
+    run(main())
+
+
+def test_a_websocket_over_which_nothing_moves_is_ended(run: Runner) -> None:
+    async def switching(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        await reader.read()
+
+    async def main() -> None:
+        origin = Origin()
+        origin.handle = switching  # type: ignore[method-assign]
+        async with web(origin, idle_timeout=0.1) as proxy:
+            client = await proxy.asker()
+            client.write(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+            assert (await client.answer("upgrade")).status == 101
+            assert (await proxy.ended(2)).code == "idle"
+            client.close()
 
     run(main())

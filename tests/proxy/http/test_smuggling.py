@@ -74,7 +74,8 @@ REFUSED = {
     "TLS in TLS": b"\x16\x03\x01\x02\x00",
 }
 STATUSES = {
-    "chunked twice": 501, "chunked in a list": 501, "identity": 501, "xchunked": 501, "quoted": 501, "gzip": 501, "HTTP/2.0": 505,
+    "chunked twice": 501, "chunked in a list": 501, "identity": 501, "xchunked": 501, "quoted": 501, "gzip": 501,
+    "HTTP/2.0": 505,
     "the preface of HTTP/2": 505,
 }  # fmt: skip
 

@@ -76,7 +76,7 @@ def test_the_form_of_envoy(run: Runner) -> None:
     issued = certificates.ca().client("alice", uri, "alice.example")
     seen = run(seen_of(issued, IdentityForm.XFCC))
     parts = re.findall(r'([A-Za-z]+)=("(?:[^"\\]|\\.)*"|[^;]*)(?:;|$)', seen["x-forwarded-client-cert"])
-    told = {}
+    told: dict[str, list[str]] = {}
     for name, value in parts:
         told.setdefault(name, []).append(value)
     assert told["Hash"] == [sha256(issued.chain[0]).hexdigest()]
@@ -135,7 +135,8 @@ def spellings(name: str) -> list[str]:
     return list(dict.fromkeys(forms[spelling] for spelling in SPELLINGS))
 
 
-FORGED = sorted({name for names in NAMES.values() for name in names}) + [
+FORGED = (
+    *sorted({name for names in NAMES.values() for name in names}),
     "x-ssl-client-anything",
     "ssl-client-cert",
     "ssl-client-subject-dn",
@@ -144,7 +145,7 @@ FORGED = sorted({name for names in NAMES.values() for name in names}) + [
     "x-arr-clientcert",
     "x-amzn-mtls-clientcert-leaf",
     "cf-client-cert-der-base64",
-]
+)
 
 
 @pytest.mark.parametrize("forms", [(), ALL], ids=["no form on", "all forms on"])

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Protocol
 
 from handfast.proxy import backends
-from handfast.proxy.http.header_fields import Fields, response_fields, trailers
+from handfast.proxy.http.header_fields import Fields, trailers
 from handfast.proxy.http.request import Refused, Request, written
 from handfast.proxy.http.upstream import Upstream
 from handfast.proxy.journal import RequestEnded
@@ -183,12 +183,12 @@ class Exchange:
     def on_interim(self, status: int, fields: Fields) -> None:
         """An interim response (1xx) came. HTTP/1.0 has none."""
         if self.request.version != "HTTP/1.0":
-            self._asking.send_interim(status, response_fields(fields))
+            self._asking.send_interim(status, fields)
 
     def on_head(self, status: int, reason: bytes, fields: Fields, length: int | None) -> None:
         """The answer's head came."""
         self.status = status
-        self._asking.send_head(status, reason, response_fields(fields), length)
+        self._asking.send_head(status, reason, fields, length)
 
     def on_data(self, data: bytes) -> None:
         """Some of the answer's body came."""
@@ -212,7 +212,7 @@ class Exchange:
         upstream = self._ended()
         if upstream is not None:
             upstream.detach()
-            self._asking.switch(upstream, response_fields(fields), rest)
+            self._asking.switch(upstream, fields, rest)
 
     def on_failed(self, code: str, why: str) -> None:
         """There will be no answer, or no more of it."""

@@ -7,22 +7,24 @@ of one request is left when the next one is read. What comes behind a request wa
 from __future__ import annotations
 
 import asyncio
+import re
 from enum import Enum
 from typing import TYPE_CHECKING, cast
 
 import h11
 
 from handfast import limits
+from handfast.memory import Memory
 from handfast.proxy.http import own_answers
 from handfast.proxy.http.exchange import Exchange, tell_refused
-from handfast.proxy.http.request import Refused, Request, check_http1_head, from_http1
+from handfast.proxy.http.header_fields import Fields
+from handfast.proxy.http.request import Refused, Request, Special, check_http1_head, from_sorted, sort
 from handfast.proxy.http.time_limit import Deadline
-from handfast.proxy.http.web_socket import Tunnel
+from handfast.proxy.relay import Relay
 from handfast.text import escape
 
 if TYPE_CHECKING:
     from handfast.proxy.http.gate import Gate
-    from handfast.proxy.http.header_fields import Fields
     from handfast.proxy.http.upstream import Pool, Upstream
 
 _END = b"\r\n\r\n"
@@ -171,7 +173,7 @@ class Http1(asyncio.Protocol):
         if not begins or buffer.count(b"\n") != buffer.count(b"\r\n"):
             raise Refused(400, "bad_request", "this is no HTTP/1.1 request")
 
-    def _start(self, request: Request, reader: h11.Connection) -> None:
+    def _start(self, request: Request, reader: h11.Connection | None) -> None:
         self._keep = request.keep_alive and not self._draining
         self._begun = False
         self._deadline.clear()
@@ -340,9 +342,9 @@ class Http1(asyncio.Protocol):
         self._exchange = None
         self._deadline.end()
         early, self._buffer = self._buffer, b""
-        Tunnel(self._client, upstream.backend, self.received, self.sent).join(
-            self.transport, upstream.transport, from_client=early, from_backend=rest
-        )
+        relay = Relay(self._client, self._gate.service)
+        relay.count, relay.other.count = self.received - len(early), self.sent
+        relay.join(self.transport, upstream.transport, upstream.backend, early, rest)
 
     def _answered(self) -> None:
         self._exchange = None
@@ -399,10 +401,23 @@ class Http1(asyncio.Protocol):
             self.refuse(late)
 
 
-def _read_head(head: bytes) -> tuple[Request, h11.Connection]:
-    """The request of a whole head, and what reads on. Raises Refused."""
+# Most requests of a connection have the fields of the one before; what h11 has read of them is not read again.
+_fields: Memory[bytes, tuple[Fields, Special]] = Memory(limits.RECALLED_MESSAGES, limits.RECALLED_BYTES)
+# RFC 9112 3, as h11 reads it.
+_LINE = re.compile(rb"([!#$%&'*+.^_`|~0-9A-Za-z-]+) ([\x21-\x7e]+) HTTP/([0-9]\.[0-9])")
+
+
+def _read_head(head: bytes) -> tuple[Request, h11.Connection | None]:
+    """The request of a whole head, and what reads a chunked body. Raises Refused."""
     if len(head) > limits.HTTP_HEAD:
         raise Refused(431, "head_too_large", f"the request's head has more than {limits.HTTP_HEAD} bytes")
+    line, _, block = head.partition(b"\r\n")
+    fields = _fields.get(block)
+    parts = None if fields is None else _LINE.fullmatch(line)
+    if fields is not None and parts is not None:
+        request = from_sorted(parts[1], parts[2], parts[3], fields)
+        if request.length is not None:
+            return request, None
     check_http1_head(head)
     reader = h11.Connection(h11.SERVER, max_incomplete_event_size=limits.HTTP_HEAD)
     reader.receive_data(head)
@@ -413,4 +428,8 @@ def _read_head(head: bytes) -> tuple[Request, h11.Connection]:
         raise Refused(status, "bad_request", escape(str(error), limits.MAX_PEER_TEXT), "bad request") from None
     if not isinstance(event, h11.Request):
         raise Refused(400, "bad_request", "this is no HTTP/1.1 request")
-    return from_http1(event.method, event.target, event.http_version, event.headers), reader
+    fields = sort(event.headers)
+    request = from_sorted(event.method, event.target, event.http_version, fields)
+    if len(block) <= limits.MAX_RECALLED_MESSAGE:
+        _fields.keep(block, fields, 4 * len(block))
+    return request, reader

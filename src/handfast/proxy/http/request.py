@@ -86,7 +86,7 @@ class Request:
         return self.target.partition(b"?")[0]
 
 
-class _Special:
+class Special:
     """The fields of a head that are looked at one by one."""
 
     __slots__ = ("connection", "cookies", "early", "expects", "host", "lengths", "te", "transfer", "upgrade", "via")
@@ -146,10 +146,10 @@ def check_http1_head(head: bytes | bytearray) -> None:
 _CONTROLS = bytes({*range(0x20), 0x7F} - set(b"\t\r\n"))
 
 
-def _sorted(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Fields, _Special]:
-    """Those that are handed on, and the others."""
+def sort(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Fields, Special]:
+    """The fields that are handed on, and the others. Raises Refused."""
     kept: Fields = []
-    special = _Special()
+    special = Special()
     for field in fields:
         kind = request_kind(field[0])
         if kind is Kind.KEPT:
@@ -165,12 +165,14 @@ def _sorted(fields: Iterable[tuple[bytes, bytes]]) -> tuple[Fields, _Special]:
     return kept, special
 
 
-def from_http1(method: bytes, target: bytes, version: bytes, fields: Iterable[tuple[bytes, bytes]]) -> Request:
-    """The request of a head that h11 read. Raises Refused."""
+def from_sorted(method: bytes, target: bytes, version: bytes, fields: tuple[Fields, Special]) -> Request:
+    """The request of a head whose fields are sorted already. Raises Refused."""
     if not version.startswith(b"1."):
         raise Refused(505, "bad_request", "this is not HTTP/1.1")
-    kept, special = _sorted(fields)
+    kept, special = fields
     old = version < b"1.1"
+    if len(special.host) > 1 or not (old or special.host):
+        raise bad("the request has no Host, or several")
     target, authority = _where(method, target, special.host)
     length: int | None = 0
     if special.transfer:
@@ -259,7 +261,7 @@ def from_http2(fields: Iterable[tuple[bytes, bytes]], *, ended: bool) -> Request
         else:
             rest.append((name, value))
     method, target, authority = _pseudo(pseudo)
-    kept, special = _sorted(rest)
+    kept, special = sort(rest)
     if special.host and (len(special.host) > 1 or (authority and special.host[0].lower() != authority.lower())):
         raise bad("the request's :authority and its Host name two different hosts")
     authority = authority or (special.host[0] if special.host else b"")

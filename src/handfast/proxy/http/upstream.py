@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import asyncio
 from collections import defaultdict
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import h11
 
 from handfast import limits
+from handfast.io.aio.setup import RECEIVE_BUFFER
+from handfast.memory import Memory
 from handfast.proxy import backends
-from handfast.proxy.http.header_fields import Fields
+from handfast.proxy.http.header_fields import Fields, response_fields
 from handfast.proxy.http.time_limit import Deadline
 from handfast.text import escape
 
@@ -27,9 +29,25 @@ _HOST = (b"host", b"-")
 # What h11 must know of a request: whether it may change the protocol.
 _ASKED = h11.Request(method=b"GET", target=b"/", headers=[_HOST])
 _UPGRADE = h11.Request(method=b"GET", target=b"/", headers=[_HOST, (b"connection", b"upgrade"), (b"upgrade", b"-")])
+_NOTHING = memoryview(b"")
 _BEGIN = b"HTTP/"
+_END = b"\r\n\r\n"
 # Answers that have no body whatever they say. RFC 9112 6.3.
 _BODILESS = frozenset({204, 304})
+
+
+class _Head(NamedTuple):
+    """An answer's head: ``fields`` are those that are handed on, ``length`` None where the framing tells the end."""
+
+    status: int
+    reason: bytes
+    fields: Fields
+    length: int | None
+    keep: bool
+
+
+# Many answers have the head of the one before. Only such as h11 has read, with a length and without chunks, are kept.
+_heads: Memory[bytes, _Head] = Memory(limits.RECALLED_MESSAGES, limits.RECALLED_BYTES)
 
 
 class Answered(Protocol):
@@ -52,11 +70,12 @@ class Answered(Protocol):
     def on_full(self, full: bool) -> None: ...
 
 
-class Upstream(asyncio.Protocol):
+class Upstream(asyncio.BufferedProtocol):
     """One connection to a backend. ``fresh`` says that no exchange was made over it before."""
 
     __slots__ = (
-        "_complete", "_deadline", "_exchange", "_head_only", "_interim", "_keep", "_left", "_loop", "_reader",
+        "_buffer", "_complete", "_deadline", "_exchange", "_first", "_head_only", "_interim", "_keep", "_left", "_loop", "_reader",
+        "_upgrade",
         "backend", "fresh", "gone", "heard", "pool", "since", "transport",
     )  # fmt: skip
 
@@ -72,8 +91,11 @@ class Upstream(asyncio.Protocol):
         self.since = 0.0
         self._keep = False
         self._complete = False
-        self._head_only = False
+        self._head_only = self._upgrade = False
         self._interim = 0
+        self._buffer = _NOTHING
+        # The head of the answer, where it came as the first and at once.
+        self._first = b""
         # Bytes of the answer's body that are still to come, where its head said how many.
         self._left = 0
         self._exchange: Answered | None = None
@@ -90,10 +112,8 @@ class Upstream(asyncio.Protocol):
         """Send the head of a request; the answer has no body with ``head_only``, and may be 101 with ``upgrade``."""
         self._exchange = exchange
         self.heard = self._complete = False
-        self._head_only = head_only
+        self._head_only, self._upgrade = head_only, upgrade
         self._interim = 0
-        self._reader = reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.HTTP_HEADERS)
-        reader.send(_UPGRADE if upgrade else _ASKED)
         self._deadline.clear()
         self.transport.write(head)
 
@@ -141,30 +161,61 @@ class Upstream(asyncio.Protocol):
 
     # From the transport
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        # What a client does not take waits, for each of its streams as much as one read brings.
+        self._buffer = RECEIVE_BUFFER.lend(self)[: limits.PROXY_READ]
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
+        RECEIVE_BUFFER.take_back(self)
+        self._buffer = _NOTHING
+        self.data_received(data)
+
     def data_received(self, data: bytes) -> None:
-        reader = self._reader
-        if reader is None or self._exchange is None:
+        """Some of an answer."""
+        exchange = self._exchange
+        if exchange is None:
             # It was not asked for anything.
             self.pool.forget(self)
             self.close()
+            return
+        if self._left:
+            self._counted(exchange, data)
+            exchange.on_batch_end()
+            return
+        if self._reader is None and self._recalled(exchange, data):
             return
         if not self.heard and not data.startswith(_BEGIN[: len(data)]):
             # h11 would wait for the end of what it takes for a head.
             self._fail("backend_protocol", "what it answers is not HTTP")
             return
         self.heard = True
-        if self._left:
-            exchange = self._exchange
-            self._counted(exchange, data)
-            exchange.on_batch_end()
-        else:
-            reader.receive_data(data)
-            self._read(reader)
+        reader = self._reader or self._new_reader()
+        reader.receive_data(data)
+        self._read(reader)
+
+    def _new_reader(self) -> h11.Connection:
+        self._reader = reader = h11.Connection(h11.CLIENT, max_incomplete_event_size=limits.HTTP_HEADERS)
+        reader.send(_UPGRADE if self._upgrade else _ASKED)
+        return reader
+
+    def _recalled(self, exchange: Answered, data: bytes) -> bool:
+        """Takes an answer whose head has been read before; whether it was one."""
+        end = data.find(_END) + len(_END)
+        self._first = data[:end] if end >= len(_END) else b""
+        head = _heads.get(self._first)
+        if head is None or self.heard:
+            return False
+        self.heard = True
+        self._answer(exchange, head, data[end:])
+        exchange.on_batch_end()
+        return True
 
     def eof_received(self) -> bool:
-        reader, exchange = self._reader, self._exchange
+        exchange = self._exchange
         self._keep = False
-        if reader is None or exchange is None:
+        if exchange is None:
             self.pool.forget(self)
             self.close()
             return False
@@ -172,6 +223,7 @@ class Upstream(asyncio.Protocol):
             self._fail("backend_closed", "it closed the connection before its answer was complete")
             exchange.on_batch_end()
         else:
+            reader = self._reader or self._new_reader()
             reader.receive_data(b"")
             self._read(reader)
         return False
@@ -241,29 +293,36 @@ class Upstream(asyncio.Protocol):
         fields = list(event.headers)
         length: int | None = None
         chunked = False
-        self._keep = event.http_version >= b"1.1"
+        keep = event.http_version >= b"1.1"
         for name, value in fields:
             if name == b"content-length":
                 length = int(value)
             elif name == b"transfer-encoding":
                 chunked = True
             elif name == b"connection" and b"close" in value.lower():
-                self._keep = False
+                keep = False
         if chunked and length is not None:
             self._fail("backend_protocol", "its answer has both Content-Length and Transfer-Encoding")
             return False
-        self._deadline.set(limits.PROXY_STALL_TIMEOUT)
-        exchange.on_head(event.status_code, event.reason, fields, length)
-        if self._exchange is not exchange:
-            return False
-        if self._head_only or event.status_code in _BODILESS:
-            self._left = 0
-        elif length is None:
+        head = _Head(event.status_code, event.reason, response_fields(fields), length, keep)
+        if length is not None and self._first and not self._interim and len(self._first) <= limits.MAX_RECALLED_MESSAGE:
+            _heads.keep(self._first, head, 4 * len(self._first))
+        if length is None and not self._head_only and event.status_code not in _BODILESS:
+            self._keep = keep
+            self._deadline.set(limits.PROXY_STALL_TIMEOUT)
+            exchange.on_head(*head[:4])
             return True
-        else:
-            self._left = length
-        self._counted(exchange, reader.trailing_data[0])
+        self._answer(exchange, head, reader.trailing_data[0])
         return False
+
+    def _answer(self, exchange: Answered, head: _Head, rest: bytes) -> None:
+        """Hands on the head of an answer that says how long it is, and what came behind it."""
+        self._keep = head.keep
+        self._deadline.set(limits.PROXY_STALL_TIMEOUT)
+        self._left = 0 if self._head_only or head.status in _BODILESS else head.length or 0
+        exchange.on_head(*head[:4])
+        if self._exchange is exchange:
+            self._counted(exchange, rest)
 
     def _counted(self, exchange: Answered, data: bytes) -> None:
         """Bytes of a body whose length is known."""
@@ -288,11 +347,11 @@ class Upstream(asyncio.Protocol):
         self._interim += 1
         if event.status_code == 101:
             self._deadline.clear()
-            exchange.on_switched(list(event.headers), reader.trailing_data[0])
+            exchange.on_switched(response_fields(list(event.headers)), reader.trailing_data[0])
         elif self._interim > limits.PROXY_INTERIM_RESPONSES:
             self._fail("backend_protocol", f"it sent more than {limits.PROXY_INTERIM_RESPONSES} interim responses")
         else:
-            exchange.on_interim(event.status_code, list(event.headers))
+            exchange.on_interim(event.status_code, response_fields(list(event.headers)))
 
     def _late(self) -> None:
         if self._exchange is None:
