@@ -65,7 +65,7 @@ load: $(READY)-test
 
 # A short form of it is in `make test`.
 proxy-load: $(READY)-test
-	HANDFAST_PROXY_LOAD=$(or $(CONNECTIONS),50000) HANDFAST_TEST_LIMIT=1200 $(RUN) pytest tests/proxy/test_load.py
+	HANDFAST_PROXY_LOAD=$(or $(CONNECTIONS),50000) HANDFAST_TEST_LIMIT=1200 $(RUN) pytest --durations=1 tests/proxy/test_load.py
 
 # Some of it is in `make test`. python -m tests.doctor.table writes docs/doctor-faults.md anew.
 doctor-matrix: $(READY)-test

@@ -24,6 +24,10 @@ GROUPS = {
     ),
     "The server's own files": ("server_cert", "server_key"),
     "Who we are": ("cert", "key", "key_password_file", "staple", "post_handshake_auth", "reload"),
+    "How it is run": (
+        "config_file", "check", "workers", "access_log", "admin", "captures", "grace", "connections", "per_client",
+        "per_second",
+    ),
     "TLS": (
         "tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data",
         "redis", "redis_key",

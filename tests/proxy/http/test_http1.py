@@ -484,3 +484,22 @@ def test_a_head_that_came_before_is_read_as_it_was(run: Runner) -> None:
                 client.close()
 
     run(main())
+
+
+def test_a_websocket_over_which_nothing_moves_is_ended(run: Runner) -> None:
+    async def switching(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        await reader.read()
+
+    async def main() -> None:
+        origin = Origin()
+        origin.handle = switching  # type: ignore[method-assign]
+        async with web(origin, idle_timeout=0.1) as proxy:
+            client = await proxy.asker()
+            client.write(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+            assert (await client.answer("upgrade")).status == 101
+            assert (await proxy.ended(2)).code == "idle"
+            client.close()
+
+    run(main())

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 import h11
 
 from handfast import limits
+from handfast.io.aio.setup import RECEIVE_BUFFER
 from handfast.memory import Memory
 from handfast.proxy import backends
 from handfast.proxy.http.header_fields import Fields, response_fields
@@ -28,6 +29,7 @@ _HOST = (b"host", b"-")
 # What h11 must know of a request: whether it may change the protocol.
 _ASKED = h11.Request(method=b"GET", target=b"/", headers=[_HOST])
 _UPGRADE = h11.Request(method=b"GET", target=b"/", headers=[_HOST, (b"connection", b"upgrade"), (b"upgrade", b"-")])
+_NOTHING = memoryview(b"")
 _BEGIN = b"HTTP/"
 _END = b"\r\n\r\n"
 # Answers that have no body whatever they say. RFC 9112 6.3.
@@ -68,11 +70,11 @@ class Answered(Protocol):
     def on_full(self, full: bool) -> None: ...
 
 
-class Upstream(asyncio.Protocol):
+class Upstream(asyncio.BufferedProtocol):
     """One connection to a backend. ``fresh`` says that no exchange was made over it before."""
 
     __slots__ = (
-        "_complete", "_deadline", "_exchange", "_first", "_head_only", "_interim", "_keep", "_left", "_loop", "_reader",
+        "_buffer", "_complete", "_deadline", "_exchange", "_first", "_head_only", "_interim", "_keep", "_left", "_loop", "_reader",
         "_upgrade",
         "backend", "fresh", "gone", "heard", "pool", "since", "transport",
     )  # fmt: skip
@@ -91,6 +93,7 @@ class Upstream(asyncio.Protocol):
         self._complete = False
         self._head_only = self._upgrade = False
         self._interim = 0
+        self._buffer = _NOTHING
         # The head of the answer, where it came as the first and at once.
         self._first = b""
         # Bytes of the answer's body that are still to come, where its head said how many.
@@ -158,7 +161,19 @@ class Upstream(asyncio.Protocol):
 
     # From the transport
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        # What a client does not take waits, for each of its streams as much as one read brings.
+        self._buffer = RECEIVE_BUFFER.lend(self)[: limits.PROXY_READ]
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
+        RECEIVE_BUFFER.take_back(self)
+        self._buffer = _NOTHING
+        self.data_received(data)
+
     def data_received(self, data: bytes) -> None:
+        """Some of an answer."""
         exchange = self._exchange
         if exchange is None:
             # It was not asked for anything.
