@@ -32,7 +32,7 @@ def test_cause_evidence_and_fix(run, broken):
     result = run("doctor", *files_of(broken))
     assert result.status == 1
     cause, evidence, *rest = result.out.splitlines()
-    assert cause == "cause: the client's certificate, or one above it, has expired [client_expired]"
+    assert cause == "cause: the client's certificate, or one above it, has expired [client_expired] (the client's side)"
     assert evidence.startswith("  evidence: the certificate CN=alice,O=lab expired 2 days ago")
     fix = "\n".join(rest)
     assert all(f"\n    {title}" in fix for title in PLACES.values())

@@ -41,7 +41,7 @@ _OPTIONS = {
         "handfast doctor --cert client.pem --client-ca ca.pem --crl ca.crl  (both sides' files)",
         "handfast doctor --capture failed.pcapng --keylog keys.log --cacert ca.pem",
         "handfast doctor --log 'SSL routines::peer did not return a certificate'",
-        "handfast doctor https://localhost:1337/ --report > report.md  (for a bug report, nothing secret in it)",
+        "handfast doctor https://localhost:1337/ --report  (for a bug report, nothing secret in it)",
     ),
 )
 @click.argument("target", required=False)
