@@ -21,7 +21,10 @@ GROUPS = {
         "trust_on_first_use", "allow_dns", "allow_uri", "allow_cn", "allow_spki",
     ),
     "Who we are": ("cert", "key", "key_password_file", "staple", "post_handshake_auth", "reload"),
-    "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data"),
+    "TLS": (
+        "tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data",
+        "redis", "redis_key",
+    ),
     "What is shown": (
         "verbose", "silent", "show_certificates", "trace", "explain", "every_byte", "summary", "as_json", "json",
         "secrets", "html", "lang", "keylog", "pcapng",
