@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import signal
+from typing import Any
+
 import pytest
 
+from handfast.cli import fleet_options
 from tests.cli.serving import serving
-from tests.fleet.support import KEY, Redis
+from tests.fleet.support import KEY, Redis, fleet
 from tests.peers.base import require_module
 
 
@@ -51,6 +55,26 @@ def test_without_redis_there_are_full_handshakes_and_the_log_says_why(run, pki, 
         line = server.hears("cannot be used")
         assert line.startswith(f"handfast: warning: Redis at {tmp_path}/nothing.sock cannot be used: ")
         assert run("connect", f"https://localhost:{server.port}/", *pki.trust).status == 0
+
+
+def test_with_reload_the_key_file_is_followed(redis, pki, key):
+    new = bytes(reversed(KEY))
+    with fleet(redis, key) as node:
+        [handle] = fleet_options.key_file(node, key)
+        key.write_text(f"{new.hex()}\n{KEY.hex()}\n")
+        assert handle.reload()
+        ticket: Any = node.stored_tickets.issue(b"state", bytes(32), 100)
+        with fleet(redis, [new]) as other:
+            assert other.stored_tickets.redeem(ticket, bytes(32)) == b"state"
+        key.write_text("half a line")
+        assert not handle.reload()
+        assert node.stored_tickets.issue(b"state", bytes(32), 100)
+    assert fleet_options.key_file(None, None) == ()
+    key.write_text(KEY.hex())
+    with serving(*pki.server, "--redis", redis.url, "--redis-key", key, "--reload") as server:
+        key.write_text("half a line")
+        server.process.send_signal(signal.SIGHUP)
+        assert "fleet.key is no key of 64 hexadecimal digits" in server.hears("not reloaded")
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from handfast.fleet.redis_fleet import RedisFleet
+    from handfast.reload.handles import Reloading
 
     F = TypeVar("F", bound=Callable[..., object])
 
@@ -63,3 +64,12 @@ def fleet(redis: str | None, redis_key: Path | None) -> RedisFleet | None:
     click.get_current_context().with_resource(made)
     made.wait(limits.FLEET_BEAT)
     return made
+
+
+def key_file(fleet: RedisFleet | None, redis_key: Path | None) -> tuple[Reloading[None], ...]:
+    """What has a fleet read its keys again, for --reload; () without a fleet."""
+    if fleet is None or redis_key is None:
+        return ()
+    from handfast.reload.handles import Reloading
+
+    return (Reloading(lambda: fleet.replace_keys(redis_key), redis_key),)

@@ -203,9 +203,11 @@ def _config(
     config = ServerConfig(credentials=identity, client_auth=mode, **settings)
     if require_later and ProtocolVersion.TLS13 not in config.enabled_versions:
         raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
-    trust = (config.verifier,) if isinstance(config.verifier, ReloadingVerifier) else ()
+    followed: list[Reloading[Any]] = [*reloading, *fleet_options.key_file(fleet, redis_key)]
+    if isinstance(config.verifier, ReloadingVerifier):
+        followed.append(config.verifier)
     at_once, later = (ClientAuth.NONE, mode) if require_later else (mode, None)
-    return replace(config, client_auth=at_once), (*reloading, *trust), later
+    return replace(config, client_auth=at_once), tuple(followed), later
 
 
 def _files(www: Path | None, secret: list[str | Path | None]) -> dict[str, Any]:
