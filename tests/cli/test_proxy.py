@@ -14,8 +14,10 @@ import pytest
 from handfast.cli.proxy_options import parse_to
 from handfast.errors import ConfigError
 from handfast.proxy.settings import Mode
+from tests import certificates
 from tests.cli.conftest import Pki, Run, finish, start
 from tests.proxy.program import proxying
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -86,6 +88,31 @@ def test_bytes_through_both_sides(pki: Pki, service: int) -> None:
 
 def _to(pki: Pki) -> tuple[object, ...]:
     return ("--to-cert", pki.client_cert, "--to-key", pki.client_key, "--to-cacert", pki.ca)
+
+
+def test_whom_the_service_may_be_is_read_anew(pki: Pki, service: int) -> None:
+    trusted = pki.directory / "trusted.pem"
+    trusted.write_bytes(certificates.other_ca().certificate_pem)
+    with (
+        proxying(*pki.server, "--from", FREE, "--to", f"tcp://127.0.0.1:{service}") as server,
+        proxying(
+            *("--from", FREE, "--to", f"tls://localhost:{server.ports[0]}", "--to-cacert", trusted, "--reload")
+        ) as client,
+    ):
+
+        def asked() -> bytes:
+            with socket.create_connection(("127.0.0.1", client.ports[0])) as sock:
+                sock.sendall(b"hello")
+                try:
+                    return sock.recv(100)
+                except ConnectionResetError:
+                    return b""
+
+        assert asked() == b""
+        client.hears("backend_certificate")
+        trusted.write_bytes(certificates.ca().certificate_pem)
+        client.process.send_signal(signal.SIGHUP)
+        assert until(lambda: asked() == b"hello")
 
 
 def test_who_is_refused_is_told_of_with_the_reason(pki: Pki, service: int) -> None:

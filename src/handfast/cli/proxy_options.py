@@ -239,16 +239,19 @@ def _client_config(
     mode: Mode, upstream: dict[str, Any], parameters: dict[str, Any], *, reload: bool
 ) -> tuple[ClientConfig, tuple[Reloading[Any], ...]]:
     from handfast.config.config import ClientConfig
-    from handfast.reload.handles import Reloading
+    from handfast.reload.handles import Reloading, ReloadingVerifier
 
-    cert, key = upstream["to_cert"], upstream["to_key"]
+    cert, key, cacert = upstream["to_cert"], upstream["to_key"], upstream["to_cacert"]
     if key is not None and cert is None:
         raise bad_option("--to-key", "there is no --to-cert that it could belong to", "give --to-cert too")
     credentials = options.credentials(cert, key, None, reload=reload)
-    trust = options.server_verification(upstream["to_cacert"], None, None, (), None, insecure=False)
+    trust = options.server_verification(cacert, None, None, (), None, insecure=False)
+    if reload and cacert is not None:
+        trust["verifier"] = ReloadingVerifier.from_files(cacert)
     spoken = {"application_protocols": ("http/1.1",)} if mode is Mode.HTTP else {}
     config = ClientConfig(credentials=credentials, **{**spoken, **trust, **parameters})
-    return config, tuple(one for one in credentials if isinstance(one, Reloading))
+    followed = (*credentials, config.verifier)
+    return config, tuple(one for one in followed if isinstance(one, Reloading))
 
 
 def words(address: Address) -> str:
