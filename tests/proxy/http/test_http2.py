@@ -278,7 +278,7 @@ def test_a_stream_that_is_not_read_stops_its_backend_and_no_other_stream(run: Ru
 
 def test_what_streams_that_are_not_read_hold_is_bounded(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each of them as much as one read of its backend brings, and no more."""
-    monkeypatch.setattr(limits, "PROXY_READ", 1000)
+    monkeypatch.setattr(limits, "PROXY_STREAM_READ", 1000)
     large = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % SIZE + bytes(SIZE)
 
     async def main() -> None:

@@ -263,6 +263,11 @@ class Http1(asyncio.Protocol):
 
     # Answers
 
+    @property
+    def most_read(self) -> int:
+        """How many bytes of an answer may come at once."""
+        return limits.PROXY_READ
+
     def send_interim(self, status: int, fields: Fields) -> None:
         """1xx."""
         self._out.append(own_answers.head(status, own_answers.phrase(status), fields) + b"\r\n")

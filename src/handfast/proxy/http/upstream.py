@@ -74,9 +74,8 @@ class Upstream(asyncio.BufferedProtocol):
     """One connection to a backend. ``fresh`` says that no exchange was made over it before."""
 
     __slots__ = (
-        "_buffer", "_complete", "_deadline", "_exchange", "_first", "_head_only", "_interim", "_keep", "_left", "_loop", "_reader",
-        "_upgrade",
-        "backend", "fresh", "gone", "heard", "pool", "since", "transport",
+        "_buffer", "_complete", "_deadline", "_exchange", "_first", "_head_only", "_interim", "_keep", "_left",
+        "_loop", "_most", "_reader", "_upgrade", "backend", "fresh", "gone", "heard", "pool", "since", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -91,6 +90,7 @@ class Upstream(asyncio.BufferedProtocol):
         self.since = 0.0
         self._keep = False
         self._complete = False
+        self._most = limits.PROXY_STREAM_READ
         self._head_only = self._upgrade = False
         self._interim = 0
         self._buffer = _NOTHING
@@ -108,9 +108,13 @@ class Upstream(asyncio.BufferedProtocol):
 
     # For the exchange
 
-    def begin(self, exchange: Answered, head: bytes, *, head_only: bool, upgrade: bool) -> None:
-        """Send the head of a request; the answer has no body with ``head_only``, and may be 101 with ``upgrade``."""
+    def begin(self, exchange: Answered, head: bytes, *, head_only: bool, upgrade: bool, most: int) -> None:
+        """Send the head of a request; the answer has no body with ``head_only``, and may be 101 with ``upgrade``.
+
+        At most ``most`` bytes of it are read at once.
+        """
         self._exchange = exchange
+        self._most = most
         self.heard = self._complete = False
         self._head_only, self._upgrade = head_only, upgrade
         self._interim = 0
@@ -163,7 +167,7 @@ class Upstream(asyncio.BufferedProtocol):
 
     def get_buffer(self, sizehint: int) -> memoryview:
         # What a client does not take waits, for each of its streams as much as one read brings.
-        self._buffer = RECEIVE_BUFFER.lend(self)[: limits.PROXY_READ]
+        self._buffer = RECEIVE_BUFFER.lend(self)[: self._most]
         return self._buffer
 
     def buffer_updated(self, nbytes: int) -> None:
