@@ -11,6 +11,7 @@ import platform
 import ssl
 import sys
 import sysconfig
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import import_module
@@ -100,7 +101,10 @@ def wheel(name: str) -> str:
 
 def library(module: str, name: str) -> str:
     """Version of a library of TLS, with that of the C library inside where the module tells it as ``ssl`` does."""
-    inside = getattr(import_module(module), "OPENSSL_VERSION", "") if find_spec(module) else ""
+    # What a package of others warns of when it is loaded is not for who runs a bench.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        inside = getattr(import_module(module), "OPENSSL_VERSION", "") if find_spec(module) else ""
     return f"{wheel(name)}: {inside}" if inside else wheel(name)
 
 
