@@ -64,7 +64,7 @@ load: $(READY)-test
 
 # A short form of it is in `make test`.
 proxy-load: $(READY)-test
-	HANDFAST_PROXY_LOAD=$(or $(CONNECTIONS),50000) HANDFAST_TEST_LIMIT=1200 $(RUN) pytest tests/proxy/test_load.py
+	HANDFAST_PROXY_LOAD=$(or $(CONNECTIONS),50000) HANDFAST_TEST_LIMIT=1200 $(RUN) pytest --durations=1 tests/proxy/test_load.py
 
 # It leaves out servers that are not installed, and says so.
 starttls: $(READY)-test

@@ -287,7 +287,7 @@ def _ab(site: Site, proxy: Proxy, *options: str, version: str = "TLS1.3") -> Non
 
 def downloads(site: Site, proxy: Proxy) -> int:
     identity = ["--cacert", site.path("ca.pem"), "--cert", site.path("client.pem"), "--key", site.path("client.key")]
-    command = ["curl", "-sf", *identity, "-o", "/dev/null", "-w", "%{size_download}"]
+    command = ["curl", "-sf", "--http1.1", *identity, "-o", "/dev/null", "-w", "%{size_download}"]
     url = f"{proxy.scheme}://localhost:{proxy.port}/large"
     curls = [
         subprocess.Popen([*command, "--resolve", f"localhost:{proxy.port}:{HOST}", url], stdout=subprocess.PIPE)

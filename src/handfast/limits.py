@@ -270,6 +270,10 @@ PROXY_FRESH = 1.0
 PROXY_INTERIM_RESPONSES = 8
 # ... bytes of further requests that wait for the answer to the one before: as much as asyncio reads at once.
 PROXY_PIPELINED = 256 * 1024
+# ... bytes that are read of a backend at once, all of which may have to wait for the client: as much as asyncio reads,
+# and less for a stream of HTTP/2, of which there may be many.
+PROXY_READ = 256 * 1024
+PROXY_STREAM_READ = 64 * 1024
 # ... bytes of requests' bodies in one HTTP/2 connection that a backend has not taken yet: sixteen streams at their own
 # bound, RFC 9113's initial window.
 PROXY_HTTP2_WINDOW = 1024 * 1024

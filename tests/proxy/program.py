@@ -160,12 +160,8 @@ def proxying(*arguments: object, listeners: int = 1, **options: Any) -> Iterator
         yield it
     finally:
         bound.cancel()
-        if process.poll() is None:
-            process.terminate()
-            try:
-                process.communicate(timeout=1)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        # Its workers end with it.
+        process.kill()
         process.communicate()
 
 

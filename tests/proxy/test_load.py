@@ -7,16 +7,13 @@ descriptors after a fifth of them are compared with those at the end.
 from __future__ import annotations
 
 import asyncio
-import gc
 import json
 import os
 import signal
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -31,37 +28,51 @@ CONNECTIONS = int(os.environ.get("HANDFAST_PROXY_LOAD", "300"))
 WHOLE = "HANDFAST_PROXY_LOAD" in os.environ
 RELOADS = 20 if WHOLE else 5
 CLIENTS, THREADS = 2, 8
+HANDSHAKES = 'handfast_handshakes_total{version="TLS 1.3",resumed="false"}'
+GENERATION = "handfast_reload_generation"
 # Of what is there after a fifth of the connections, how much more may be there at the end.
 GROWTH = 0.02
 
 
-async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    try:
-        while head := await reader.readuntil(b"\r\n\r\n"):
-            body = b"app " + head.split(b" ", 2)[1]
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
-    except (asyncio.IncompleteReadError, ConnectionError):
-        writer.close()
+class QuickBackend:
+    """A backend that costs little, in a thread of its own. ``at`` is its address."""
 
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        serving = asyncio.start_server(self._answer, "127.0.0.1", 0, backlog=1024)
+        self._server = self._loop.run_until_complete(serving)
+        self._open: set[asyncio.StreamWriter] = set()
+        self.port: int = self._server.sockets[0].getsockname()[1]
+        self.at = f"127.0.0.1:{self.port}"
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._thread.start()
 
-@contextmanager
-def quick_backend() -> Iterator[str]:
-    """A backend that costs little; its address."""
-    loop = asyncio.new_event_loop()
-    server = loop.run_until_complete(asyncio.start_server(_answer, "127.0.0.1", 0, backlog=1024))
-    thread = threading.Thread(target=loop.run_forever)
-    thread.start()
-    try:
-        yield "{}:{}".format(*server.sockets[0].getsockname())
-    finally:
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join()
-        server.close()
-        for task in asyncio.all_tasks(loop):
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._open.add(writer)
+        try:
+            while head := await reader.readuntil(b"\r\n\r\n"):
+                body = b"app " + head.split(b" ", 2)[1]
+                writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%b" % (len(body), body))
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._open.discard(writer)
+            writer.close()
+
+    def hang_up(self) -> None:
+        """End the connections that are kept for the next request."""
+        for writer in tuple(self._open):
+            self._loop.call_soon_threadsafe(writer.close)
+
+    def close(self) -> None:
+        """End it."""
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._server.close()
+        for task in asyncio.all_tasks(self._loop):
             task.cancel()
-        loop.run_until_complete(asyncio.sleep(0))
-        loop.close()
-        gc.collect()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
 
 
 def load(folder: Path, port: int, first: int, number: int) -> list[subprocess.Popen[str]]:
@@ -89,10 +100,39 @@ def held(pid: int) -> tuple[int, int]:
     return memory, len(os.listdir(f"/proc/{pid}/fd"))
 
 
-def settled(proxy: Proxying, admin: int) -> tuple[int, int]:
-    """What it holds when no client is there."""
+def connected(port: int) -> int:
+    """How many connections lead to a port of this machine, and are not over."""
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    return sum(row[2].endswith(f":{port:04X}") and row[3] == "01" for row in rows)
+
+
+def settled(proxy: Proxying, admin: int, app: QuickBackend) -> tuple[int, int]:
+    """What it holds when no client is there, and no connection to the backend is kept for the next one."""
     assert until(lambda: metric(admin, "handfast_connections_open") == 0)
+    app.hang_up()
+    assert until(lambda: connected(app.port) == 0)
     return held(proxy.process.pid)
+
+
+def part(folder: Path, proxy: Proxying, app: QuickBackend, admin: int, first: int, number: int, reloads: int) -> None:
+    """So many connections, from this one on, and so many reloads meanwhile."""
+    clients = load(folder, proxy.ports[0], first, number)
+    generation = metric(admin, GENERATION)
+    for turn in range(reloads):
+        assert until(partial(_reached, admin, HANDSHAKES, first + number * turn // (reloads + 1)))
+        written(folder, _top(admin), listener("app", more=f"# {first} {turn}"), app=app.at)
+        proxy.signals(signal.SIGHUP)
+        generation += 1
+        assert until(partial(_reached, admin, GENERATION, generation))
+    assert outcome(clients) == (number, [])
+
+
+def _reached(admin: int, name: str, enough: float) -> bool:
+    return metric(admin, name) >= enough
+
+
+def _top(admin: int) -> str:
+    return f'access_log = "access.log"\n[admin]\nlisten = "127.0.0.1:{admin}"'
 
 
 @pytest.fixture
@@ -101,37 +141,21 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_many_connections_and_reloads(folder, capsys):
-    started = time.monotonic()
-    with own_port() as admin, quick_backend() as app:
-        top = f'access_log = "access.log"\n[admin]\nlisten = "127.0.0.1:{admin}"'
-        path = written(folder, top, listener("app"), app=app)
+    with own_port() as admin, closing(QuickBackend()) as app:
+        path = written(folder, _top(admin), listener("app"), app=app.at)
         with proxying("--config", path, stderr=subprocess.DEVNULL) as proxy:
-            port, fifth = proxy.ports[0], CONNECTIONS // 5
-            done, failed = outcome(load(folder, port, 0, fifth))
-            assert (done, failed) == (fifth, [])
-            before = settled(proxy, admin)
-            clients = load(folder, port, fifth, CONNECTIONS - fifth)
-            for turn in range(RELOADS):
-                enough = fifth + (CONNECTIONS - fifth) * turn // (RELOADS + 1)
-                name = 'handfast_handshakes_total{version="TLS 1.3",resumed="false"}'
-                assert until(partial(_reached, admin, name, enough))
-                written(folder, top, listener("app", more=f"# {turn}"), app=app)
-                proxy.signals(signal.SIGHUP)
-                assert until(partial(_reached, admin, "handfast_reload_generation", turn + 2))
-            assert outcome(clients) == (CONNECTIONS - fifth, [])
-            after = settled(proxy, admin)
+            fifth = CONNECTIONS // 5
+            part(folder, proxy, app, admin, 0, fifth, RELOADS // 5)
+            before = settled(proxy, admin, app)
+            part(folder, proxy, app, admin, fifth, CONNECTIONS - fifth, RELOADS - RELOADS // 5)
+            after = settled(proxy, admin, app)
             assert metric(admin, 'handfast_requests_total{listener="127.0.0.1:0",status="2xx"}') == CONNECTIONS
             assert proxy.ends().status == 0
         targets = {entry.get("target") for entry in lines_of(folder / "access.log")}
         assert {f"/{number}" for number in range(CONNECTIONS)} <= targets
     if WHOLE:
         with capsys.disabled():
-            seconds = time.monotonic() - started
-            what = f"{CONNECTIONS} connections and {RELOADS} reloads in {seconds:.0f} s"
+            what = f"{CONNECTIONS} connections and {RELOADS} reloads"
             print(f"\n{what}; KiB and descriptors after a fifth and at the end:", before, after)
         assert after[0] <= before[0] * (1 + GROWTH)
     assert after[1] <= before[1] * (1 + GROWTH)
-
-
-def _reached(admin: int, name: str, enough: int) -> bool:
-    return metric(admin, name) >= enough

@@ -383,3 +383,43 @@ def test_a_capture_of_one_client(run, folder, free_port):
     decoded = run("decode", "-x", "--secrets", file).out
     assert "/secret" in decoded
     assert "/other" not in decoded
+
+
+# Names and routes
+
+
+def _asked(folder: Path, port: int, name: str, path: str) -> bytes:
+    """The answer to a client that asks for this name."""
+    sock = socket.create_connection(("127.0.0.1", port), LIMIT)
+    with client_context(folder).wrap_socket(sock, server_hostname=name) as tls:
+        tls.sendall(f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
+        answer = b""
+        while data := tls.recv(1000):
+            answer += data
+    return answer
+
+
+def test_names_and_routes(folder):
+    more = """
+        [[listeners.routes]]
+        prefix = "/bobs"
+        allow.cn = ["bob"]
+        [[listeners.routes]]
+        prefix = "/alices"
+        backend = "b"
+        allow.cn = ["alice"]
+        [listeners.names."server.example.com"]
+        backend = "b"
+        routes = []
+    """
+    with backend("first") as first, backend("second") as second:
+        path = written(folder, 'access_log = "access.log"', listener("a", more=more), a=first.at, b=second.at)
+        with proxying("--config", path) as proxy:
+            (port,) = proxy.ports
+            assert _asked(folder, port, "localhost", "/x").endswith(b"first /x")
+            assert _asked(folder, port, "localhost", "/alices/x").endswith(b"second /alices/x")
+            assert _asked(folder, port, "localhost", "/bobs/x").startswith(b"HTTP/1.1 403 ")
+            assert _asked(folder, port, "server.example.com", "/bobs/x").endswith(b"second /bobs/x")
+            assert proxy.ends().status == 0
+        (refused,) = [entry for entry in lines_of(folder / "access.log") if entry.get("status") == 403]
+        assert "let in are: CN=bob" in refused["why"]

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import ssl
+import sys
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -253,16 +254,39 @@ def test_workers_that_do_not_come_up(monkeypatch, command):
     asyncio.run(main())
 
 
+# A worker that says that it serves, and then does something else.
+WORKER = """
+import json, os, socket, sys, zlib
+channel = socket.socket(fileno=json.loads(os.environ["HANDFAST_PROXY_WORKER"])["channel"])
+message = json.loads(zlib.decompress(channel.recv(65536)))
+channel.send(zlib.compress(json.dumps({{"did": "serve", "number": message["number"]}}).encode()))
+{}
+"""
+
+
+def test_a_worker_that_does_not_answer_keeps_the_old_plan(monkeypatch):
+    monkeypatch.setattr(limits, "PROXY_WORKER_ANSWER", 0.01)
+
+    async def main() -> None:
+        workers = Workers(plan(), [sys.executable, "-c", WORKER.format("while channel.recv(65536): pass")])
+        await workers.start()
+        before = workers.plan
+        with pytest.raises(Exception, match="did not answer in time"):
+            await workers.apply(plan())
+        assert workers.plan is before
+        await workers.numbers()
+        workers.abort()
+        await workers.close()
+
+    asyncio.run(main())
+
+
 def test_a_worker_that_keeps_dying_is_started_ever_more_slowly(monkeypatch):
     monkeypatch.setattr(limits, "PROXY_WORKER_FIRST_PAUSE", 1000.0)
     started: list[float] = []
-    script = "import os,socket,zlib,json,sys\n"
-    script += "s=socket.socket(fileno=json.loads(os.environ['HANDFAST_PROXY_WORKER'])['channel'])\n"
-    script += "m=json.loads(zlib.decompress(s.recv(65536)))\n"
-    script += "s.send(zlib.compress(json.dumps({'did':1,'number':m['number']}).encode()))\nsys.exit(3)"
 
     async def main() -> None:
-        workers = Workers(plan(), ["python3", "-c", script])
+        workers = Workers(plan(), [sys.executable, "-c", WORKER.format("sys.exit(3)")])
         original = workers._start_one
 
         async def counted() -> None:

@@ -23,6 +23,10 @@ GROUPS = {
         "trust_on_first_use", "allow_dns", "allow_uri", "allow_cn", "allow_ou", "allow_spki", "allow_file", "allow_if",
     ),
     "Who we are": ("cert", "key", "key_password_file", "staple", "post_handshake_auth", "reload"),
+    "How it is run": (
+        "config_file", "check", "workers", "access_log", "admin", "captures", "grace", "connections", "per_client",
+        "per_second",
+    ),
     "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data"),
     "What is shown": (
         "verbose", "silent", "show_certificates", "trace", "explain", "every_byte", "summary", "as_json", "json",

@@ -1,7 +1,7 @@
 """A capture of one client, on demand: the next connection from an address, with its keys, as a file for Wireshark.
 
 Nothing is captured unless a directory for it was given, and then only what is asked for. A file is private and new; it
-holds what the client and we said, readable: whoever has it can read the connection.
+holds the connection's keys, and with them all that the client and we said.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from handfast.proxy.client import Client
-    from handfast.proxy.settings import Service
+    from handfast.proxy.settings import Backend, Service
 
 # How often in the idle time it is looked whether anything moved.
 _LOOKS = 4
@@ -165,6 +165,24 @@ class Relay(End):
         if back.transport.get_write_buffer_size() <= limits.PROXY_RELAY_BUFFER:
             self.transport.resume_reading()
         self._watch_idle(self._moved(), 0)
+
+    def join(
+        self, front: asyncio.Transport, back: asyncio.Transport, backend: Backend, early: bytes, answered: bytes
+    ) -> None:
+        """Go on with transports over which HTTP was spoken until now; the bytes are what came behind it already."""
+        self._backend = backend
+        for end, transport in ((self, front), (self.other, back)):
+            End.connection_made(end, transport)
+            transport.set_protocol(end)
+        if early:
+            self.count += len(early)
+            self._held.append(early)
+        self.begin()
+        if answered:
+            self.other.data_received(answered)
+        # HTTP may have stopped it for a client that was slow.
+        if not back.is_closing() and front.get_write_buffer_size() <= limits.PROXY_RELAY_BUFFER:
+            back.resume_reading()
 
     # Time
 

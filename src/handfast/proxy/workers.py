@@ -251,7 +251,7 @@ class Workers:
         worker: _Worker,
         message: dict[str, Any],
         sockets: Sequence[socket.socket] = (),
-        seconds: float = limits.PROXY_WORKER_ANSWER,
+        seconds: float | None = None,
     ) -> dict[str, Any]:
         """The worker's answer; one that says ``failed`` where there is none in time."""
         self._number += 1
@@ -259,7 +259,7 @@ class Workers:
         worker.asked[number] = future
         worker.channel.send({**message, "number": number}, sockets)
         try:
-            async with asyncio.timeout(seconds):
+            async with asyncio.timeout(limits.PROXY_WORKER_ANSWER if seconds is None else seconds):
                 answer: dict[str, Any] = await future
                 return answer
         except TimeoutError:

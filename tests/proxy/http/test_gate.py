@@ -35,6 +35,27 @@ class Named:
         return None if f"DNS:{self.name}" in peer.verdict.names else f"{peer.verdict.names[0]} is not {self.name}"
 
 
+class Broken:
+    """Fails."""
+
+    def why_not(self, peer: VerifiedPeer | None) -> str | None:
+        raise LookupError("no such table")
+
+
+def test_a_rule_that_fails_lets_nobody_in(run: Runner) -> None:
+    async def main() -> None:
+        async with web(rule=Broken()) as proxy:
+            client = await proxy.asker()
+            answer = await client.get()
+            assert answer.status == 403
+            assert b"table" not in answer.body
+            client.close()
+            assert "no such table" in (await proxy.requests())[0].why
+            assert proxy.origin.raw == []
+
+    run(main())
+
+
 ROUTES = (Route("/admin", rule=Named("root")), Route("/admin/public", rule=Named("alice")), Route("/other/"))
 
 

@@ -484,3 +484,37 @@ def test_a_head_that_came_before_is_read_as_it_was(run: Runner) -> None:
                 client.close()
 
     run(main())
+
+
+def test_a_head_that_ends_otherwise_is_not_taken_for_longer(run: Runner) -> None:
+    """h11 reads lines that end in LF alone; what ends a head is then not where others look for it."""
+    body = b"a\r\n\r\nb"
+    answer = b"HTTP/1.1 200 OK\ncontent-length: %d\n\n" % len(body) + body
+
+    async def main() -> None:
+        async with web(Origin(lambda _: answer)) as proxy:
+            client = await proxy.asker()
+            for _ in range(3):
+                assert (await client.get()).body == body
+            client.close()
+
+    run(main())
+
+
+def test_a_websocket_over_which_nothing_moves_is_ended(run: Runner) -> None:
+    async def switching(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+        await reader.read()
+
+    async def main() -> None:
+        origin = Origin()
+        origin.handle = switching  # type: ignore[method-assign]
+        async with web(origin, idle_timeout=0.1) as proxy:
+            client = await proxy.asker()
+            client.write(b"GET / HTTP/1.1\r\nhost: localhost\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n")
+            assert (await client.answer("upgrade")).status == 101
+            assert (await proxy.ended(2)).code == "idle"
+            client.close()
+
+    run(main())

@@ -13,6 +13,7 @@ pytest.importorskip("h2")
 import contextlib
 
 from h2.errors import ErrorCodes
+from h2.settings import SettingCodes
 
 from handfast import limits
 from handfast.proxy.settings import IdentityForm
@@ -270,6 +271,29 @@ def test_a_stream_that_is_not_read_stops_its_backend_and_no_other_stream(run: Ru
             client.h2.increment_flow_control_window(SIZE, number)
             client.flush()
             assert len((await client.answer(number)).body) == SIZE
+            client.close()
+
+    run(main())
+
+
+def test_what_streams_that_are_not_read_hold_is_bounded(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them as much as one read of its backend brings, and no more."""
+    monkeypatch.setattr(limits, "PROXY_STREAM_READ", 1000)
+    large = b"HTTP/1.1 200 OK\r\ncontent-length: %d\r\n\r\n" % SIZE + bytes(SIZE)
+
+    async def main() -> None:
+        async with web(Origin(lambda _: large), tls=tls()) as proxy:
+            client = await browser(proxy, takes=False)
+            client.h2.update_settings({SettingCodes.INITIAL_WINDOW_SIZE: 0})
+            numbers = [client.ask() for _ in range(20)]
+            while not all(client.got[number].status for number in numbers):
+                await client.receive()
+            for _ in range(20):
+                await client.ping()
+            (there,) = proxy.proxy.clients
+            streams = there.transport.get_protocol()._streams  # type: ignore[attr-defined]
+            assert len(streams) == 20
+            assert all(0 < sum(map(len, stream._pending)) <= 2000 for stream in streams.values())
             client.close()
 
     run(main())

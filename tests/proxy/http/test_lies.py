@@ -31,7 +31,7 @@ BAD_GATEWAY = {
     "a space before the colon": b"HTTP/1.1 200 OK\r\ncontent-length : 2\r\n\r\nok",
     "a NUL": b"HTTP/1.1 200 OK\r\nx: a\0b\r\ncontent-length: 2\r\n\r\nok",
     "a status that is none": b"HTTP/1.1 20 OK\r\ncontent-length: 2\r\n\r\nok",
-    "interim responses without end": b"HTTP/1.1 102 Processing\r\n\r\n" * 100,
+    "interim responses without end": b"HTTP/1.1 102 Processing\r\n\r\n" * (limits.PROXY_INTERIM_RESPONSES + 1),
     "a head without end": b"HTTP/1.1 200 OK\r\n" + b"x: y\r\n" * 20_000,
 }
 CUT = {
@@ -142,7 +142,7 @@ def test_a_backend_that_is_down_is_a_502_that_says_why_in_the_journal(run: Runne
         proxy = Web(Listener(LOCAL, Service(Backend(address)), mutual()))
         await proxy.start()
         client = await proxy.asker()
-        for body in ("", "x" * 100_000):
+        for body in ("", "x" * 1_000_000):
             answer = await client.ask(f"POST / HTTP/1.1\nhost: localhost\ncontent-length: {len(body)}", body.encode())
             assert answer.status == 502
             assert str(address[1]) not in answer.body.decode()

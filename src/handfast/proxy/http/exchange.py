@@ -28,6 +28,10 @@ if TYPE_CHECKING:
 class Asking(Protocol):
     """The client's side of one exchange: a stream of HTTP/2, or a connection of HTTP/1 for the time of a request."""
 
+    @property
+    def most_read(self) -> int:
+        """How many bytes of an answer may come at once."""
+
     def send_interim(self, status: int, fields: Fields) -> None: ...
 
     def send_head(self, status: int, reason: bytes, fields: Fields, length: int | None) -> None: ...
@@ -168,7 +172,8 @@ class Exchange:
             self.sent_all = True
         held, self._held = self._held, []
         head = b"".join([self._head, *held]) if held else self._head
-        upstream.begin(self, head, head_only=request.method == b"HEAD", upgrade=bool(request.upgrade))
+        head_only, most = request.method == b"HEAD", self._asking.most_read
+        upstream.begin(self, head, head_only=head_only, upgrade=bool(request.upgrade), most=most)
         if self.sent_all:
             upstream.asked()
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handfast.config.by_name import ByName
+from handfast.errors.foreign import said_by
 from handfast.proxy.http.request import Refused, Request, bad, too_many_hops
 from handfast.proxy.http.targets import Routes, is_ambiguous
 from handfast.proxy.identity import Fields, IdentityTooLarge, identity_fields
@@ -62,8 +63,10 @@ class Gate:
         return Admitted(backend, self._lines)
 
     def _hold(self, rule: Rule) -> None:
-        client = self.client
-        why = rule.why_not(client.verified_peer)
+        try:
+            why = rule.why_not(self.client.verified_peer)
+        except Exception as error:  # noqa: BLE001 (the program's own, whatever it is)
+            why = f"the rule failed: {said_by(error)}"
         if why is not None:
             raise Refused(403, "not_allowed", why, "this client may not have that")
 

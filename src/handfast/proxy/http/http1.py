@@ -20,7 +20,7 @@ from handfast.proxy.http.exchange import Exchange, tell_refused
 from handfast.proxy.http.header_fields import Fields
 from handfast.proxy.http.request import Refused, Request, Special, check_http1_head, from_sorted, sort
 from handfast.proxy.http.time_limit import Deadline
-from handfast.proxy.http.web_socket import Tunnel
+from handfast.proxy.relay import Relay
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -263,6 +263,11 @@ class Http1(asyncio.Protocol):
 
     # Answers
 
+    @property
+    def most_read(self) -> int:
+        """How many bytes of an answer may come at once."""
+        return limits.PROXY_READ
+
     def send_interim(self, status: int, fields: Fields) -> None:
         """1xx."""
         self._out.append(own_answers.head(status, own_answers.phrase(status), fields) + b"\r\n")
@@ -342,9 +347,9 @@ class Http1(asyncio.Protocol):
         self._exchange = None
         self._deadline.end()
         early, self._buffer = self._buffer, b""
-        Tunnel(self._client, upstream.backend, self.received, self.sent).join(
-            self.transport, upstream.transport, from_client=early, from_backend=rest
-        )
+        relay = Relay(self._client, self._gate.service)
+        relay.count, relay.other.count = self.received - len(early), self.sent
+        relay.join(self.transport, upstream.transport, upstream.backend, early, rest)
 
     def _answered(self) -> None:
         self._exchange = None

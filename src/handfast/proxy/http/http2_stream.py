@@ -96,6 +96,11 @@ class Stream:
 
     # For the exchange
 
+    @property
+    def most_read(self) -> int:
+        """How many bytes of an answer may come at once."""
+        return limits.PROXY_STREAM_READ
+
     def hold(self, holding: bool) -> None:
         """Let no more of the request's body come than the window has room for, or let it come again."""
         self._held = holding
@@ -174,7 +179,7 @@ class Stream:
         data = memoryview(self._pending[0] if len(self._pending) == 1 else b"".join(self._pending))
         last = self._ended and not self._sent_trailers
         h2 = self._connection.h2
-        moved = 0
+        moved = written = 0
         while moved < len(data) and not self._connection.paused and not self._over:
             room = min(h2.local_flow_control_window(self.number), h2.max_outbound_frame_size)
             if room <= 0:
@@ -182,7 +187,10 @@ class Stream:
             piece = bytes(data[moved : moved + room])
             moved += len(piece)
             self._send_piece(piece, end=last and moved == len(data))
-            self._connection.write()
+            if moved - written >= limits.SEAL_STEP:
+                # Frames are small, and each write costs.
+                written = moved
+                self._connection.write()
         self._pending = [bytes(data[moved:])] if moved < len(data) else []
         if last and not self._pending:
             self._answered()

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 import h11
 
 from handfast import limits
+from handfast.io.aio.setup import RECEIVE_BUFFER
 from handfast.memory import Memory
 from handfast.proxy import backends
 from handfast.proxy.http.header_fields import Fields, response_fields
@@ -28,6 +29,7 @@ _HOST = (b"host", b"-")
 # What h11 must know of a request: whether it may change the protocol.
 _ASKED = h11.Request(method=b"GET", target=b"/", headers=[_HOST])
 _UPGRADE = h11.Request(method=b"GET", target=b"/", headers=[_HOST, (b"connection", b"upgrade"), (b"upgrade", b"-")])
+_NOTHING = memoryview(b"")
 _BEGIN = b"HTTP/"
 _END = b"\r\n\r\n"
 # Answers that have no body whatever they say. RFC 9112 6.3.
@@ -46,6 +48,12 @@ class _Head(NamedTuple):
 
 # Many answers have the head of the one before. Only such as h11 has read, with a length and without chunks, are kept.
 _heads: Memory[bytes, _Head] = Memory(limits.RECALLED_MESSAGES, limits.RECALLED_BYTES)
+
+
+def _remember(first: bytes, head: _Head) -> None:
+    """``first`` is what came up to the first empty line, which is a head only if all its lines end in CR LF."""
+    if 0 < len(first) <= limits.MAX_RECALLED_MESSAGE and first.count(b"\n") == first.count(b"\r\n"):
+        _heads.keep(first, head, 4 * len(first))
 
 
 class Answered(Protocol):
@@ -68,13 +76,12 @@ class Answered(Protocol):
     def on_full(self, full: bool) -> None: ...
 
 
-class Upstream(asyncio.Protocol):
+class Upstream(asyncio.BufferedProtocol):
     """One connection to a backend. ``fresh`` says that no exchange was made over it before."""
 
     __slots__ = (
-        "_complete", "_deadline", "_exchange", "_first", "_head_only", "_interim", "_keep", "_left", "_loop", "_reader",
-        "_upgrade",
-        "backend", "fresh", "gone", "heard", "pool", "since", "transport",
+        "_buffer", "_complete", "_deadline", "_exchange", "_first", "_head_only", "_interim", "_keep", "_left",
+        "_loop", "_most", "_reader", "_upgrade", "backend", "fresh", "gone", "heard", "pool", "since", "transport",
     )  # fmt: skip
 
     transport: asyncio.Transport
@@ -89,8 +96,10 @@ class Upstream(asyncio.Protocol):
         self.since = 0.0
         self._keep = False
         self._complete = False
+        self._most = limits.PROXY_STREAM_READ
         self._head_only = self._upgrade = False
         self._interim = 0
+        self._buffer = _NOTHING
         # The head of the answer, where it came as the first and at once.
         self._first = b""
         # Bytes of the answer's body that are still to come, where its head said how many.
@@ -105,9 +114,13 @@ class Upstream(asyncio.Protocol):
 
     # For the exchange
 
-    def begin(self, exchange: Answered, head: bytes, *, head_only: bool, upgrade: bool) -> None:
-        """Send the head of a request; the answer has no body with ``head_only``, and may be 101 with ``upgrade``."""
+    def begin(self, exchange: Answered, head: bytes, *, head_only: bool, upgrade: bool, most: int) -> None:
+        """Send the head of a request; the answer has no body with ``head_only``, and may be 101 with ``upgrade``.
+
+        At most ``most`` bytes of it are read at once.
+        """
         self._exchange = exchange
+        self._most = most
         self.heard = self._complete = False
         self._head_only, self._upgrade = head_only, upgrade
         self._interim = 0
@@ -158,7 +171,19 @@ class Upstream(asyncio.Protocol):
 
     # From the transport
 
+    def get_buffer(self, sizehint: int) -> memoryview:
+        # What a client does not take waits, for each of its streams as much as one read brings.
+        self._buffer = RECEIVE_BUFFER.lend(self)[: self._most]
+        return self._buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        data = bytes(self._buffer[:nbytes])
+        RECEIVE_BUFFER.take_back(self)
+        self._buffer = _NOTHING
+        self.data_received(data)
+
     def data_received(self, data: bytes) -> None:
+        """Some of an answer."""
         exchange = self._exchange
         if exchange is None:
             # It was not asked for anything.
@@ -290,8 +315,8 @@ class Upstream(asyncio.Protocol):
             self._fail("backend_protocol", "its answer has both Content-Length and Transfer-Encoding")
             return False
         head = _Head(event.status_code, event.reason, response_fields(fields), length, keep)
-        if length is not None and self._first and not self._interim and len(self._first) <= limits.MAX_RECALLED_MESSAGE:
-            _heads.keep(self._first, head, 4 * len(self._first))
+        if length is not None and not self._interim:
+            _remember(self._first, head)
         if length is None and not self._head_only and event.status_code not in _BODILESS:
             self._keep = keep
             self._deadline.set(limits.PROXY_STALL_TIMEOUT)
