@@ -58,6 +58,7 @@ LAYERS: tuple[dict[str, str], ...] = (
     {"io": "shells around the engine that move bytes and know no protocol"},
     {
         "aio": "the asyncio shell under its public name",
+        "fleet": "sessions that several processes share",
         "keyholder": "a key in another process",
         "tools": "the scriptable endpoint; `pages/` that are made from the code",
     },

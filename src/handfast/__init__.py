@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         PeerRejected,
     )
     from handfast.events import Observer, SecretSink
+    from handfast.fleet.redis_fleet import RedisFleet
     from handfast.handshake.needs import Need
     from handfast.io.lookup import info
     from handfast.io.sockets import Listener, TLSSocket, connect, listen
@@ -103,6 +104,7 @@ _HOME = {
         "PeerRejected",
     ),
     "handfast.events": ("Observer", "SecretSink"),
+    "handfast.fleet.redis_fleet": ("RedisFleet",),
     "handfast.handshake.needs": ("Need",),
     "handfast.io.lookup": ("info",),
     "handfast.io.sockets": ("Listener", "TLSSocket", "connect", "listen"),
@@ -176,6 +178,7 @@ __all__ = [
     "Pinned",
     "Pkcs11Signer",
     "PresentedChain",
+    "RedisFleet",
     "Reloading",
     "ReloadingCredentials",
     "ReloadingVerifier",

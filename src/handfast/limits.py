@@ -125,6 +125,26 @@ EARLY_DATA_TOLERANCE = 10.0
 REMEMBERED_HELLOS = 100_000
 SKIPPED_EARLY_DATA = 16 * 1024
 
+# A fleet that shares a Redis (docs/scale.md). Keys of a fleet: two while it is changed, and room for a mistake.
+FLEET_KEYS = 4
+# For one answer of Redis, which in one data centre takes a millisecond: a client waits for it in its handshake. And to
+# connect to it, for which no client waits.
+FLEET_TIMEOUT = 0.5
+FLEET_CONNECT_TIMEOUT = 5.0
+# How often a node looks for new keys and whether Redis is the same; and how long it lets a Redis alone that failed
+# again and again, where each time may have cost handshakes a timeout.
+FLEET_BEAT = 2.0
+FLEET_PAUSE = 10.0
+# Questions of one process that wait, each with up to a stored chain, and how many go out together.
+FLEET_PENDING = 1024
+FLEET_BATCH = 128
+# By how much the clocks of a node and of Redis may differ, beyond which no early data is taken: NTP keeps them within
+# some milliseconds, and clients' hellos are kept for five times as long more.
+FLEET_CLOCK_SKEW = 5.0
+# Sessions and hellos that Redis keeps for a fleet at once; docs/scale.md has their bytes.
+FLEET_SESSIONS = 1_000_000
+FLEET_HELLOS = 1_000_000
+
 # From the first byte to the peer's Finished and verdict.
 HANDSHAKE_TIMEOUT = 30.0
 # Bytes behind the peer's close_notify that are kept for a protocol that goes on in plaintext: the most that a shell of

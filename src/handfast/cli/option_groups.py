@@ -27,7 +27,10 @@ GROUPS = {
         "config_file", "check", "workers", "access_log", "admin", "captures", "grace", "connections", "per_client",
         "per_second",
     ),
-    "TLS": ("tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data"),
+    "TLS": (
+        "tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data",
+        "redis", "redis_key",
+    ),
     "What is shown": (
         "verbose", "silent", "show_certificates", "trace", "explain", "every_byte", "summary", "as_json", "json",
         "secrets", "html", "lang", "keylog", "pcapng",

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handfast import limits
-from handfast.cli import options, serve_options, ui, who_may
+from handfast.cli import fleet_options, options, serve_options, ui, who_may
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.output import standard_output
 from handfast.cli.server import Server, listener_for, taken
@@ -44,6 +44,7 @@ _OURS = "--cert server.pem --key server.key"
         f"handfast serve {_OURS} --client-ca ca.pem --reload",
         f"handfast serve {_OURS} --www public --listen '[::1]:1337'",
         f"handfast serve {_OURS} --chat  (the other end: handfast connect localhost:1337 --cacert ca.pem)",
+        f"handfast serve {_OURS} --redis rediss://redis.example:6380/0 --redis-key fleet.key",
         f"handfast serve {_OURS} --once  (one connection; the exit status says whether it came off)",
         f"handfast serve {_OURS} --cert other.pem --key other.key --staple server.ocsp",
         f"handfast serve {_OURS} --client-ca ca.pem --app main:app",
@@ -75,6 +76,7 @@ _OURS = "--cert server.pem --key server.key"
 @options.session_options
 @click.option("--reload", is_flag=True, help="Follow changes of the files named here; SIGHUP reads them at once.")
 @click.option("--early-data", is_flag=True, help="Take early data (0-RTT); it is answered after the handshake.")
+@fleet_options.fleet_options
 @options.lens_options
 @options.json_option
 def command(
@@ -112,6 +114,7 @@ def command(
         secret: list[str | Path | None] = [
             *(given["key"] or given["cert"]),
             given["key_password_file"],
+            given["redis_key"],
             keylog,
             pcapng,
             json,
@@ -179,6 +182,8 @@ def _config(
     resume: bool,
     reload: bool,
     early_data: bool,
+    redis: str | None,
+    redis_key: Path | None,
     **given: Any,
 ) -> tuple[ServerConfig, tuple[Reloading[Any], ...], ClientAuth | None]:
     """The configuration, what of it can be loaded anew, and the mode in which clients are asked later."""
@@ -191,15 +196,18 @@ def _config(
     if http:
         # Over HTTP/2 no client may be asked for a certificate after the handshake. RFC 8740 3.
         settings["application_protocols"] = serve_options.spoken(settings, http2=http2 and not require_later)
-    settings |= serve_options.sessions(resume=resume, early_data=early_data)
+    fleet = fleet_options.fleet(redis, redis_key)
+    settings |= serve_options.sessions(fleet, resume=resume, early_data=early_data)
     if require_later and mode is ClientAuth.NONE:
         raise bad_option("--require-later", "--client-auth none asks for no certificate", "leave one of them out")
     config = ServerConfig(credentials=identity, client_auth=mode, **settings)
     if require_later and ProtocolVersion.TLS13 not in config.enabled_versions:
         raise bad_option("--require-later", "only TLS 1.3 can ask after the handshake", "let --tls have 1.3")
-    trust = (config.verifier,) if isinstance(config.verifier, ReloadingVerifier) else ()
+    followed: list[Reloading[Any]] = [*reloading, *fleet_options.key_file(fleet, redis_key)]
+    if isinstance(config.verifier, ReloadingVerifier):
+        followed.append(config.verifier)
     at_once, later = (ClientAuth.NONE, mode) if require_later else (mode, None)
-    return replace(config, client_auth=at_once), (*reloading, *trust), later
+    return replace(config, client_auth=at_once), tuple(followed), later
 
 
 def _files(www: Path | None, secret: list[str | Path | None]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from handfast.credentials.credentials import Credentials, CredentialsHandle
+    from handfast.fleet.redis_fleet import RedisFleet
 
     F = TypeVar("F", bound=Callable[..., object])
     Identities = tuple[CredentialsHandle, ...] | Callable[[Any], Any]
@@ -216,19 +217,21 @@ def following(handles: Sequence[Reloading[Any]], *, follow: bool) -> AbstractCon
     return FileWatcher(*handles)
 
 
-def sessions(*, resume: bool, early_data: bool) -> dict[str, Any]:
-    """The settings for --resume and --early-data."""
+def sessions(fleet: RedisFleet | None, *, resume: bool, early_data: bool) -> dict[str, Any]:
+    """The settings for --resume and --early-data; with a fleet, its servers resume each other's sessions."""
     from handfast.sessions.replay import MemoryReplayGuard
     from handfast.sessions.tickets import SealedTickets
 
-    if early_data and not resume:
+    if early_data and not resume and fleet is None:
         raise bad_option("--early-data", "only a resumed session can send any", "give --resume too")
-    settings: dict[str, Any] = {"tickets": SealedTickets()} if resume else {}
+    settings: dict[str, Any] = {}
+    if resume or fleet is not None:
+        settings["tickets"] = SealedTickets() if fleet is None else fleet.tickets
     if early_data:
         # Nothing is answered before the client has completed its handshake, so what it sends early is no replay.
         settings |= {
             "max_early_data": limits.SKIPPED_EARLY_DATA,
-            "replay_guard": MemoryReplayGuard(),
+            "replay_guard": MemoryReplayGuard() if fleet is None else fleet.replay_guard,
             "early_data_with_client_identity": True,
         }
     return settings

@@ -138,7 +138,9 @@ def consider_early_data(
     reason = early_data_refusal(hs, offer, resumption, suite)
     guard = hs.config.replay_guard
     if not reason and resumption is not None and guard is not None:
-        first = yield from hs.ask(CheckReplay(guard, resumption.binder, 2 * limits.EARLY_DATA_TOLERANCE))
+        # With the scope that was compared, as a guard's may be another by the time that it is asked.
+        key = resumption.state.replay_scope + resumption.binder
+        first = yield from hs.ask(CheckReplay(guard, key, 2 * limits.EARLY_DATA_TOLERANCE))
         reason = "" if first is True else "the replay guard has seen this hello, or could not say"
     if reason or resumption is None:
         hs.info.early_data = f"rejected: {reason}"

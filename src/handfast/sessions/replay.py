@@ -32,7 +32,10 @@ class ReplayGuard(Protocol):
         """Since when nothing was forgotten: seconds since the Unix epoch."""
 
     def first_use(self, key: bytes, seconds: float) -> bool | Awaitable[bool]:
-        """Whether ``key`` is new; it is remembered for at least ``seconds``, in one step that nothing interrupts."""
+        """Whether ``key`` is new; it is remembered for at least ``seconds``, in one step that nothing interrupts.
+
+        ``key`` begins with the scope that its ticket carries, and that was this guard's a moment ago.
+        """
 
 
 class MemoryReplayGuard:

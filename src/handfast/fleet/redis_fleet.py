@@ -1,0 +1,141 @@
+"""``RedisFleet``: what several processes share by way of one Redis or Valkey, for a server's configuration."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Self
+
+from handfast import limits
+from handfast.errors import bad_option
+from handfast.fleet.fleet_keys import FleetKeys, read_keys
+from handfast.fleet.redis_link import RedisLink
+from handfast.fleet.shared_guard import SharedReplayGuard
+from handfast.fleet.shared_sessions import SharedSessions
+from handfast.fleet.shared_tickets import SharedTickets
+from handfast.fork import renew_in_children
+from handfast.text import escape
+
+if TYPE_CHECKING:
+    from handfast.engine import ClientConfig
+    from handfast.fleet.redis_link import Talk
+    from handfast.fleet.redis_place import RedisPlace
+
+
+class RedisFleet:
+    """Servers that resume each other's sessions. docs/sessions.md and docs/scale.md.
+
+    ``url`` says where Redis is: ``rediss://host:port/0``; ``redis://127.0.0.1:6379/0`` and ``unix:///path`` on this
+    machine, elsewhere with ``plaintext``. ``keys`` are the fleet's, which Redis does not have: 32 bytes each, the one
+    that seals first, or the path of a file with a line of 64 hexadecimal digits for each. ``tls`` says whom to trust
+    and who we are. ``name`` keeps fleets apart that share a Redis. ``timeout`` is seconds for one answer, ``rotation``
+    for which a ticket key seals; ``sessions`` and ``hellos`` are how many may be kept at once.
+
+    It begins at once, in a thread of its own, and in each forked child with the first use. Redis may be away: nothing
+    waits for it. Raises ConfigError for what cannot be used.
+
+    Attributes:
+        tickets: ``Tickets`` of which Redis holds the keys alone: the ticket is the session.
+        stored_tickets: ``Tickets`` that stay in Redis, each good for one connection, and sessions by id.
+        replay_guard: the ``ReplayGuard`` of all that share this Redis.
+    """
+
+    _starting: threading.Lock
+
+    def __init__(
+        self,
+        url: str,
+        keys: Sequence[bytes] | str | os.PathLike[str],
+        *,
+        tls: ClientConfig | None = None,
+        name: str = "handfast",
+        plaintext: bool = False,
+        timeout: float = limits.FLEET_TIMEOUT,
+        rotation: float = limits.TICKET_KEY_ROTATION,
+        sessions: int = limits.FLEET_SESSIONS,
+        hellos: int = limits.FLEET_HELLOS,
+    ) -> None:
+        _check(name, {"timeout": timeout, "rotation": rotation, "sessions": sessions, "hellos": hellos})
+        self._place = _place(url, tls, plaintext=plaintext)
+        self._timeout = timeout
+        self._keys = FleetKeys(read_keys(keys) if isinstance(keys, str | os.PathLike) else keys)
+        prefix = name.encode()
+        self.tickets = SharedTickets(self._running, prefix, self._keys, rotation)
+        self.stored_tickets = SharedSessions(self._running, prefix, self._keys, sessions)
+        self.replay_guard = SharedReplayGuard(self._running, prefix, hellos)
+        renew_in_children(self, _starting=threading.Lock)
+        self._link: RedisLink | None = None
+        self._closed = False
+        self._seen: bytes | None = None
+        self._running()
+
+    def __repr__(self) -> str:
+        return f"RedisFleet({escape(str(self._place))})"
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until Redis has answered and the keys are there; False if that is not so within ``seconds``."""
+        link = self._running()
+        return link is not None and link.wait(seconds)
+
+    @property
+    def trouble(self) -> str:
+        """Why Redis cannot be used at the moment, as far as it was found out; "" if it can."""
+        link = self._running()
+        return "it is closed" if link is None else link.trouble
+
+    def replace_keys(self, keys: Sequence[bytes] | str | os.PathLike[str]) -> None:
+        """Seal with the first of these keys of the fleet from now on, and open with all of them. Raises ConfigError."""
+        self._keys.replace(read_keys(keys) if isinstance(keys, str | os.PathLike) else keys)
+
+    def close(self) -> None:
+        """End the connection and its thread. From then on no session is stored or found, and no early data taken."""
+        with self._starting:
+            self._closed = True
+            link, self._link = self._link, None
+        if link is not None:
+            link.stop()
+
+    def _running(self) -> RedisLink | None:
+        link = self._link
+        if link is not None and link.pid == os.getpid():
+            return link
+        with self._starting:
+            if not self._closed and (self._link is None or self._link.pid != os.getpid()):
+                try:
+                    self._link = RedisLink(self._place, self._keep_up, self._timeout)
+                except (OSError, RuntimeError):
+                    # No room for a thread or a descriptor: as if Redis was away, until the next one asks.
+                    return None
+            return self._link
+
+    async def _keep_up(self, talk: Talk) -> None:
+        await self.replay_guard.keep_up(talk)
+        # Another epoch is a Redis that may not have the keys which we have; without one we cannot tell.
+        epoch = self.replay_guard.epoch
+        await self.tickets.keep_up(talk, everything=epoch != self._seen)
+        self._seen = epoch
+
+
+def _check(name: object, numbers: dict[str, object]) -> None:
+    if not isinstance(name, str) or not 1 <= len(name) <= 64 or not name.isascii() or not name.isprintable():
+        raise bad_option("name", "it is not 1 to 64 characters of ASCII", "leave it out for the default")
+    for option, value in numbers.items():
+        if not isinstance(value, int | float) or not value > 0:
+            raise bad_option(option, f"{escape(repr(value))} is not positive", "leave it out for the default")
+
+
+def _place(url: str, tls: ClientConfig | None, *, plaintext: bool) -> RedisPlace:
+    try:
+        from handfast.fleet.redis_place import RedisPlace
+    except ModuleNotFoundError as error:
+        if (error.name or "").partition(".")[0] != "redis":
+            raise
+        raise bad_option("url", "redis-py is not installed", "pip install 'handfast[redis]'") from None
+    return RedisPlace(url, tls, plaintext=plaintext)

@@ -1,0 +1,150 @@
+"""Where Redis is, from its URL, and a connection to it. The only module that imports redis-py.
+
+TLS to Redis is ours: ``rediss://`` goes through ``handfast.aio``, with the ``ClientConfig`` that was given, or with
+what the URL names in redis-py's own words: ``ssl_certfile``, ``ssl_keyfile``, ``ssl_ca_certs``.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import TYPE_CHECKING, Any
+
+from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection, parse_url
+
+from handfast.config.config import ClientConfig
+from handfast.credentials.credentials import Credentials
+from handfast.errors import bad_option
+from handfast.io.aio.connect import open_connection
+from handfast.text import escape
+from handfast.trust.roots import Roots
+from handfast.trust.verifiers import PathVerifier
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_FILES = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
+_KNOWN = {"host", "port", "path", "db", "username", "password", "connection_class", *_FILES}
+_FORMS = "rediss://host:port/0, redis://127.0.0.1:6379/0, unix:///run/redis/redis.sock"
+
+
+class _TlsConnection(Connection):
+    """redis-py's connection, over TLS of ours."""
+
+    def __init__(self, *, config: ClientConfig, **options: Any) -> None:
+        super().__init__(**options)
+        self._config = config
+
+    async def _connect(self) -> None:
+        self._reader, self._writer = await open_connection(self.host, self.port, self._config)
+
+
+class RedisPlace:
+    """One Redis. ``tls`` is for ``rediss://`` alone; ``plaintext`` lets ``redis://`` leave this machine.
+
+    Raises ConfigError for what cannot be meant, and for files that cannot be read.
+    """
+
+    def __init__(self, url: str, tls: ClientConfig | None, *, plaintext: bool) -> None:
+        options = _parsed(url)
+        kind = options.pop("connection_class", None)
+        files = {name: options.pop(name) for name in _FILES if name in options}
+        self._options: dict[str, Any] = {
+            **options,
+            "protocol": 2,
+            "socket_timeout": None,
+            "socket_connect_timeout": None,
+        }
+        self._kind: type[AbstractConnection] = kind or Connection
+        if kind is UnixDomainSocketConnection:
+            self._shown = str(options.get("path", ""))
+        else:
+            host, port = options.setdefault("host", "localhost"), options.setdefault("port", 6379)
+            self._options |= {"host": host, "port": port}
+            self._shown = f"{host}:{port}"
+        secure = url.startswith("rediss:")
+        if secure:
+            self._kind = _TlsConnection
+            self._options["config"] = _config(tls, files)
+        elif tls is not None or files:
+            raise bad_option("url", "only rediss:// speaks TLS", "begin it with rediss://, or give no files and no tls")
+        elif kind is None and not plaintext and not _is_here(self._options["host"]):
+            reason = f"{self._shown} is another machine, and anybody on the way could let early data in twice"
+            raise bad_option("url", reason, "begin it with rediss://")
+
+    def __str__(self) -> str:
+        return escape(self._shown)
+
+    async def open(self) -> OpenConnection:
+        """Connect, and log in where the URL says as whom. Raises redis-py's errors and OSError."""
+        connection = self._kind(**self._options)
+        try:
+            await connection.connect()
+        except BaseException:
+            await _abort(connection)
+            raise
+        return OpenConnection(connection)
+
+
+class OpenConnection:
+    """One connection: commands go out together, and their replies come in order."""
+
+    def __init__(self, connection: AbstractConnection) -> None:
+        self._connection = connection
+
+    async def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
+        """The replies; that of a command which Redis refuses is the exception that says so, and is not raised."""
+        from redis.exceptions import ResponseError
+
+        packed = self._connection.pack_commands(commands)
+        await self._connection.send_packed_command(packed, check_health=False)
+        replies: list[Any] = []
+        for _ in commands:
+            try:
+                replies.append(await self._connection.read_response(disable_decoding=True))
+            except ResponseError as error:
+                replies.append(error)
+        return replies
+
+    async def close(self) -> None:
+        """End it now, whatever is under way."""
+        await _abort(self._connection)
+
+
+async def _abort(connection: Any) -> None:
+    if connection._writer is not None:
+        connection._writer.transport.abort()
+    await connection.disconnect(nowait=True)
+
+
+def _parsed(url: str) -> dict[str, Any]:
+    try:
+        options: dict[str, Any] = dict(parse_url(url))
+    except ValueError as error:
+        raise bad_option("url", str(error), f"give it as one of: {_FORMS}") from None
+    for name in options:
+        if name not in _KNOWN:
+            advice = f"leave it out; of TLS there are {', '.join(_FILES)}, for all else give tls"
+            raise bad_option("url", f"{name} is nothing that handfast heeds", advice)
+    return options
+
+
+def _config(tls: ClientConfig | None, files: dict[str, str]) -> ClientConfig:
+    if tls is not None:
+        if files:
+            raise bad_option("url", f"{min(files)} says what tls says in another way", "leave one of them out")
+        return tls
+    settings: dict[str, Any] = {}
+    if "ssl_ca_certs" in files:
+        settings["verifier"] = PathVerifier(Roots.from_path(files["ssl_ca_certs"]))
+    if "ssl_certfile" in files:
+        settings["credentials"] = Credentials.from_files(files["ssl_certfile"], files.get("ssl_keyfile"))
+    elif "ssl_keyfile" in files:
+        raise bad_option("url", "there is no ssl_certfile that ssl_keyfile could belong to", "give it too")
+    return ClientConfig(**settings)
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,95 @@
+"""Sessions that stay in Redis: a ticket is 32 random bytes, and good for one connection to any node. RFC 9846 4.7.1.
+
+Redis has neither what is in a session nor the ticket that leads to it: a session is sealed with the fleet's key, and
+kept under a hash of ticket and policy. So a ticket that is shown under another policy finds nothing, takes nothing
+away, and would not open what is there: the policy is sealed with it. Redeeming reads and deletes in one step of Redis,
+so of two nodes that are shown one ticket at once, one resumes.
+
+A failover may bring back a session that was redeemed just before: a ticket is then good for a second connection, as a
+sealed one always is. Early data is not, since the replay guard judges it.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from handfast.crypto.hashes import SHA256
+from handfast.crypto.randomness import random_bytes
+from handfast.fleet.scripts import KEEP, REDEEM
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from handfast.fleet.fleet_keys import FleetKeys
+    from handfast.fleet.redis_link import RedisLink
+
+_PURPOSE = b"sessions"
+# Whose a session is, in front of it: a hash under a key of the fleet's.
+_CLIENT_LENGTH = 16
+
+
+class SharedSessions:
+    """A ``Tickets`` and ``SessionIds`` for all nodes that share one Redis.
+
+    At most ``capacity`` sessions are kept. Clients that no verifier accepted have half of that together, and any other
+    client an eighth: then their own oldest leave. Where there is no room, or no Redis, there is no ticket.
+    """
+
+    def __init__(self, link: Callable[[], RedisLink | None], name: bytes, keys: FleetKeys, capacity: int) -> None:
+        self._link = link
+        self._name = name
+        self._all = name + b":sessions"
+        self._keys = keys
+        self._capacity = capacity
+
+    def issue(
+        self, state: bytes, policy: bytes, lifetime: int, client: bytes = b""
+    ) -> bytes | Awaitable[bytes | None] | None:
+        """A ticket for ``state``, or None."""
+        ticket = random_bytes(32)
+        return self._keep(ticket, state, policy, lifetime, client, ticket)
+
+    def keep(
+        self, session_id: bytes, state: bytes, policy: bytes, lifetime: int, client: bytes = b""
+    ) -> bytes | Awaitable[bytes | None] | None:
+        """Keep ``state`` under an id of 32 random bytes, which ``redeem`` would take for a ticket; None if not kept."""
+        return self._keep(session_id, state, policy, lifetime, client, session_id)
+
+    def redeem(self, ticket: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None:
+        """The session, once."""
+        where = self._place(ticket, policy)
+        return self._ask(("EVAL", REDEEM, 2, where, self._all, self._name + b":of:"), self._opener(where, policy))
+
+    def find(self, session_id: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None:
+        """The session, which stays."""
+        where = self._place(session_id, policy)
+        return self._ask(("GET", where), self._opener(where, policy))
+
+    def _keep(
+        self, session_id: bytes, state: bytes, policy: bytes, lifetime: int, client: bytes, answer: bytes
+    ) -> bytes | Awaitable[bytes | None] | None:
+        where = self._place(session_id, policy)
+        whose = SHA256.hmac(self._keys.derived(b"clients"), client)[:_CLIENT_LENGTH]
+        kept = whose + self._keys.seal(_PURPOSE, state, where + policy)
+        share = self._capacity // (8 if client else 2)
+        lists = (self._all, self._name + b":of:" + whose)
+        command = ("EVAL", KEEP, 3, where, *lists, kept, lifetime * 1000, self._capacity, max(share, 1))
+        return self._ask(command, lambda reply: answer if reply == 1 else None)
+
+    def _place(self, session_id: bytes, policy: bytes) -> bytes:
+        return self._name + b":session:" + SHA256.digest(session_id + policy)
+
+    def _opener(self, where: bytes, policy: bytes) -> Callable[[Any], bytes | None]:
+        def opened(reply: Any) -> bytes | None:
+            if not isinstance(reply, bytes):
+                return None
+            return self._keys.unseal(_PURPOSE, reply[_CLIENT_LENGTH:], where + policy)
+
+        return opened
+
+    def _ask(
+        self, command: tuple[Any, ...], read: Callable[[Any], bytes | None]
+    ) -> bytes | Awaitable[bytes | None] | None:
+        link = self._link()
+        answer: bytes | Awaitable[bytes | None] | None = None if link is None else link.ask(command, read, without=None)
+        return answer

@@ -1,0 +1,164 @@
+"""Tickets that any node can open: the keys are shared and change by themselves. RFC 9846 4.7.1.
+
+Time is cut into periods of ``rotation`` seconds, and each has one key. Whichever node comes first puts the key of the
+next period into Redis, sealed under the fleet's key, and all others find it there, a whole period before tickets are
+sealed with it. It opens tickets until the longest life of one is over. Redis forgets it then, and so do the nodes.
+
+No handshake waits for Redis: keys are fetched by the link's chores. A node that cannot reach Redis goes on with the
+keys that it has, and those are enough for one to two periods; then it gives no tickets, and clients have full
+handshakes. A Redis that comes back empty is given the keys again by the nodes that know them.
+
+A ticket is the name of its key, 16 bytes, and the session sealed under it with the policy, as ``fleet_keys`` seals.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from handfast import limits, logs
+from handfast.crypto.randomness import random_bytes
+from handfast.fleet.fleet_keys import seal, unseal
+from handfast.sessions.tickets import KEY_LENGTH
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from handfast.fleet.fleet_keys import FleetKeys
+    from handfast.fleet.redis_link import Command, RedisLink, Talk
+
+_NAME_LENGTH = 16
+_PURPOSE = b"ticket keys"
+# How long ago a key must have been made before it seals, if there is another one: by then all nodes have looked for it.
+_NOTICE = 2 * limits.FLEET_BEAT + limits.FLEET_CLOCK_SKEW
+_FOREIGN = "Redis holds a ticket key that is not sealed with the key of our fleet"
+
+
+class _Key(NamedTuple):
+    """``sealed`` is what lies in Redis; ``made_at`` seconds since the Unix epoch, by the clock of who made it."""
+
+    name: bytes
+    key: bytes
+    period: int
+    sealed: bytes
+    made_at: int
+
+
+def _key(content: bytes, period: int, sealed: bytes) -> _Key:
+    end = _NAME_LENGTH + KEY_LENGTH
+    return _Key(content[:_NAME_LENGTH], content[_NAME_LENGTH:end], period, sealed, int.from_bytes(content[end:], "big"))
+
+
+class SharedTickets:
+    """A ``Tickets`` for all nodes that share one Redis: the ticket is the session, and Redis holds its key alone.
+
+    ``link`` gives the running link, ``name`` is the fleet's. A ticket may be shown more than once.
+    """
+
+    reusable = True
+
+    def __init__(
+        self,
+        link: Callable[[], RedisLink | None],
+        name: bytes,
+        keys: FleetKeys,
+        rotation: float = limits.TICKET_KEY_ROTATION,
+        wall_clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._link = link
+        self._fleet = name
+        self._keys = keys
+        self._rotation = rotation
+        self._wall_clock = wall_clock
+        # Replaced as a whole: handshakes of other threads read them. Of a period those in ``_now`` are what Redis says.
+        self._by_name: dict[bytes, _Key] = {}
+        self._now: dict[int, _Key] = {}
+
+    def __repr__(self) -> str:
+        return f"<SharedTickets with {len(self._by_name)} keys>"
+
+    def issue(self, state: bytes, policy: bytes, lifetime: int, client: bytes = b"") -> bytes | None:
+        """The sealed ticket; None where there is no key for today."""
+        self._link()
+        key = self._sealing_key()
+        return None if key is None else key.name + seal(key.key, state, key.name + policy)
+
+    def redeem(self, ticket: bytes, policy: bytes) -> bytes | None:
+        """The state that was sealed under ``policy`` by any node."""
+        self._link()
+        name = ticket[:_NAME_LENGTH]
+        key = self._by_name.get(name)
+        if key is None or key.period < self._first_period():
+            return None
+        return unseal(key.key, ticket[_NAME_LENGTH:], name + policy)
+
+    def _sealing_key(self) -> _Key | None:
+        period = self._period()
+        key, before = self._now.get(period), self._now.get(period - 1)
+        if key is None or before is None or self._wall_clock() - key.made_at >= _NOTICE:
+            return key
+        return before
+
+    def _period(self) -> int:
+        return int(self._wall_clock() // self._rotation)
+
+    def _first_period(self) -> int:
+        """The oldest one of which a ticket may live."""
+        return int((self._wall_clock() - limits.MAX_TICKET_LIFETIME) // self._rotation)
+
+    # The link's chores
+
+    async def keep_up(self, talk: Talk, *, everything: bool) -> None:
+        """Have the key of this period and the next from Redis, or put it there; with ``everything`` the older ones too.
+
+        ``everything`` is for a Redis that is new to us: what it does not have of the keys that we know, it gets.
+        """
+        period = self._period()
+        first = self._first_period() if everything else period
+        wanted = range(first, period + 2)
+        found = await self._fetch(talk, wanted)
+        missing = {one: self._now.get(one) or self._new(one, period) for one in wanted if found[one] is None}
+        given = {one: key for one, key in missing.items() if key is not None}
+        if given:
+            await talk([self._give(key) for key in given.values()])
+            found |= await self._fetch(talk, given)
+        self._adopt(found)
+
+    async def _fetch(self, talk: Talk, periods: Iterable[int]) -> dict[int, Any]:
+        names = {period: self._place(period) for period in periods}
+        [values] = await talk([("MGET", *names.values())])
+        if isinstance(values, Exception):
+            raise values
+        return dict(zip(names, values, strict=True))
+
+    def _new(self, period: int, now: int) -> _Key | None:
+        """A new key for a period that is not over."""
+        if period < now:
+            return None
+        made_at = int(self._wall_clock())
+        content = random_bytes(_NAME_LENGTH + KEY_LENGTH) + made_at.to_bytes(8, "big")
+        return _key(content, period, self._keys.seal(_PURPOSE, content, self._place(period)))
+
+    def _give(self, key: _Key) -> Command:
+        end = (key.period + 1) * self._rotation + limits.MAX_TICKET_LIFETIME
+        life = max(1, round(1000 * (end - self._wall_clock())))
+        return ("SET", self._place(key.period), key.sealed, "NX", "PX", life)
+
+    def _adopt(self, found: dict[int, Any]) -> None:
+        first = self._first_period()
+        now = {period: key for period, key in self._now.items() if period >= first}
+        by_name = {name: key for name, key in self._by_name.items() if key.period >= first}
+        for period, sealed in found.items():
+            known = now.get(period)
+            if sealed is None or (known is not None and known.sealed == sealed):
+                continue
+            opened = self._keys.unseal(_PURPOSE, sealed, self._place(period))
+            if opened is None:
+                logs.warn("foreign ticket keys", lambda: _FOREIGN)
+                continue
+            key = _key(opened, period, sealed)
+            now[period] = by_name[key.name] = key
+        self._now, self._by_name = now, by_name
+
+    def _place(self, period: int) -> bytes:
+        return self._fleet + b":ticket-key:%d" % period
