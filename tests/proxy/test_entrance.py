@@ -174,7 +174,8 @@ def test_the_end_does_not_wait_for_ever(run: Runner) -> None:
             await proxy.proxy.close(0.0)
             with pytest.raises(ConnectionLost):
                 await answer_of(reader, writer)
-            assert (await proxy.ended()).received == 1
+            entry = await proxy.ended()
+            assert (entry.received, entry.code) == (1, "shutdown")
 
     run(main())
 

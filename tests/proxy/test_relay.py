@@ -529,3 +529,22 @@ def test_a_client_may_end_tls_without_a_word_where_that_is_said(run: Runner) -> 
             assert (await proxy.ended()).code == ""
 
     run(main())
+
+
+def test_a_client_that_leaves_in_the_moment_in_which_the_backend_is_there(run: Runner) -> None:
+    """Nothing is left of either side, whichever was first."""
+
+    async def main() -> None:
+        async with backend(echo) as address, running(tcp(address, plain=True)) as proxy:
+            for turns in range(12):
+                _, writer = await asyncio.open_connection(*proxy.address)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                sock = writer.get_extra_info("socket")
+                sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+                writer.transport.abort()
+            while len(proxy.entries) < 12 or proxy.proxy.clients:
+                await asyncio.sleep(0)
+            assert {entry.code for entry in proxy.entries if hasattr(entry, "code")} <= {"reset"}
+
+    run(main())

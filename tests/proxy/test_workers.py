@@ -19,7 +19,7 @@ from handfast.proxy.channel import Channel, pair
 from handfast.proxy.metrics import Key
 from handfast.proxy.plan import Operation, Plan
 from handfast.proxy.settings import Backend, Listener, Mode, Service
-from handfast.proxy.workers import Workers
+from handfast.proxy.workers import Workers, orders
 from tests.proxy.program import asked, backend, client_context, get, lines_of, metric, proxying, write_files
 from tests.proxy.test_operation import free_port, listener, written
 from tests.waiting import LIMIT, until
@@ -305,6 +305,13 @@ def test_a_worker_that_keeps_dying_is_started_ever_more_slowly(monkeypatch):
 
     asyncio.run(main())
     assert limits.PROXY_WORKER_PAUSE > 1
+
+
+@pytest.mark.parametrize("value", ["", "x", "{}", "[]", '{"channel": 987654, "names": {}}'])
+def test_a_variable_that_is_no_order_is_none(monkeypatch, value):
+    monkeypatch.setenv("HANDFAST_PROXY_WORKER", value)
+    assert orders() is None
+    assert "HANDFAST_PROXY_WORKER" not in os.environ
 
 
 # The channel

@@ -222,6 +222,8 @@ class Relay(End):
             self._timer.cancel()
         if error is not None:
             self._note(*self._reason(end, error))
+        elif not (end.ended and end.other.ended):
+            self._note("shutdown", "the proxy ended before the connection did")
         if self._connecting is not None:
             self._connecting.cancel()
             self._connecting = None
@@ -261,5 +263,9 @@ class Back(End):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        if self.lost:
+            # The client left while this was on its way.
+            self.transport.abort()
+            return
         # Now, and not when the task that connects goes on: data may come before that.
         self.other.begin()

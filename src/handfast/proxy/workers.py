@@ -48,10 +48,12 @@ class Orders:
 def orders() -> Orders | None:
     """Those of this process, which its environment then holds no more; None where it is no worker."""
     given = os.environ.pop(_VARIABLE, "")
-    if not given:
+    try:
+        read = json.loads(given)
+        os.fstat(read["channel"])
+        return Orders(read["channel"], {name: as_address(value) for name, value in read["names"].items()})
+    except (ValueError, KeyError, TypeError, OSError):
         return None
-    read = json.loads(given)
-    return Orders(read["channel"], {name: as_address(value) for name, value in read["names"].items()})
 
 
 def as_address(value: Any) -> Address:

@@ -486,6 +486,21 @@ def test_a_head_that_came_before_is_read_as_it_was(run: Runner) -> None:
     run(main())
 
 
+def test_a_head_that_ends_otherwise_is_not_taken_for_longer(run: Runner) -> None:
+    """h11 reads lines that end in LF alone; what ends a head is then not where others look for it."""
+    body = b"a\r\n\r\nb"
+    answer = b"HTTP/1.1 200 OK\ncontent-length: %d\n\n" % len(body) + body
+
+    async def main() -> None:
+        async with web(Origin(lambda _: answer)) as proxy:
+            client = await proxy.asker()
+            for _ in range(3):
+                assert (await client.get()).body == body
+            client.close()
+
+    run(main())
+
+
 def test_a_websocket_over_which_nothing_moves_is_ended(run: Runner) -> None:
     async def switching(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")

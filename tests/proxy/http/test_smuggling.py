@@ -71,6 +71,7 @@ REFUSED = {
     "two spaces": b"GET  / HTTP/1.1\r\nhost: localhost\r\n\r\n",
     "a method that is none": b"GE(T / HTTP/1.1\r\nhost: localhost\r\n\r\n",
     "the preface of HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+    "two empty lines before": b"\r\n\r\nGET / HTTP/1.1\r\nhost: localhost\r\n\r\n",
     "TLS in TLS": b"\x16\x03\x01\x02\x00",
 }
 STATUSES = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from typing import TYPE_CHECKING
 
 import pytest
@@ -224,6 +225,23 @@ def test_a_request_waits_at_the_client_while_the_backend_reads_nothing(run: Runn
             go.set()
             await sending
             assert (await client.answer()).status == 200
+            client.close()
+
+    run(main())
+
+
+def test_no_more_of_an_answer_is_read_at_once_than_may(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "PROXY_READ", 1000)
+
+    async def main() -> None:
+        async with web(Origin(lambda _: b"HTTP/1.1 200 OK\r\n\r\n" + b"x" * 20_000 + Origin.CLOSE)) as proxy:
+            client = await proxy.asker()
+            client.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
+            # What one read brings is one chunk.
+            body = (await client.reader.readuntil(b"\r\n0\r\n\r\n")).partition(b"\r\n\r\n")[2]
+            sizes = [int(size, 16) for size in re.findall(rb"([0-9a-f]+)\r\n", body)]
+            assert sum(sizes) == 20_000
+            assert max(sizes) <= 1000
             client.close()
 
     run(main())

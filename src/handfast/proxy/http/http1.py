@@ -61,6 +61,7 @@ class Http1(asyncio.Protocol):
         self._held = False
         self._paused = False
         self._reading = False
+        self._skipped = False
         self._draining = False
         self._failure = ("", "")
         self._deadline = Deadline(self._late)
@@ -146,8 +147,9 @@ class Http1(asyncio.Protocol):
     def _next_request(self) -> bool:
         """Whether a whole head was there."""
         buffer = self._buffer
-        if buffer.startswith(b"\r\n"):
-            # RFC 9112 2.2: an empty line before a request is nothing.
+        if buffer.startswith(b"\r\n") and not self._skipped:
+            # RFC 9112 2.2: an empty line before a request is nothing. Several would be a way to stay.
+            self._skipped = True
             buffer = self._buffer = buffer[2:]
         end = buffer.find(_END) + len(_END)
         try:
@@ -175,7 +177,7 @@ class Http1(asyncio.Protocol):
 
     def _start(self, request: Request, reader: h11.Connection | None) -> None:
         self._keep = request.keep_alive and not self._draining
-        self._begun = False
+        self._begun = self._skipped = False
         self._deadline.clear()
         self._exchange = exchange = Exchange(self, self._gate, self._pool, request)
         if request.length == 0:

@@ -50,6 +50,12 @@ class _Head(NamedTuple):
 _heads: Memory[bytes, _Head] = Memory(limits.RECALLED_MESSAGES, limits.RECALLED_BYTES)
 
 
+def _remember(first: bytes, head: _Head) -> None:
+    """``first`` is what came up to the first empty line, which is a head only if all its lines end in CR LF."""
+    if 0 < len(first) <= limits.MAX_RECALLED_MESSAGE and first.count(b"\n") == first.count(b"\r\n"):
+        _heads.keep(first, head, 4 * len(first))
+
+
 class Answered(Protocol):
     """Whom an upstream tells what came: the exchange. Of ``on_failed`` the code is stable, and why is for a log."""
 
@@ -309,8 +315,8 @@ class Upstream(asyncio.BufferedProtocol):
             self._fail("backend_protocol", "its answer has both Content-Length and Transfer-Encoding")
             return False
         head = _Head(event.status_code, event.reason, response_fields(fields), length, keep)
-        if length is not None and self._first and not self._interim and len(self._first) <= limits.MAX_RECALLED_MESSAGE:
-            _heads.keep(self._first, head, 4 * len(self._first))
+        if length is not None and not self._interim:
+            _remember(self._first, head)
         if length is None and not self._head_only and event.status_code not in _BODILESS:
             self._keep = keep
             self._deadline.set(limits.PROXY_STALL_TIMEOUT)
