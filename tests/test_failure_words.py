@@ -92,7 +92,8 @@ def test_log_and_verdict_name_the_same_cause_in_the_same_words(case):
     assert watched.verdict in (words, failure_words.line(seen, DESCRIBER))
     line = failure_line(("192.0.2.7", 4711), "", error, server.info)
     section = f" [{error.rfc}]" if error.rfc else ""
-    assert line == f"192.0.2.7:4711: handshake failed: {words} ({error.fault}){section}; {watched.hint}"
+    diagnosis = f"; diagnosis: {' or '.join(error.diagnosis)}" if error.diagnosis else ""
+    assert line == f"192.0.2.7:4711: handshake failed: {words} ({error.fault}){section}; {watched.hint}{diagnosis}"
     assert line.isprintable()
 
 

@@ -74,6 +74,8 @@ class ConnectionInfo:
         client_auth_requested: whether the server asked for a client certificate.
         ca_names: the CA names of that request, DER; None when there was no request.
         certificate_sent: whether this side showed a certificate. own_chain: its chain, DER, leaf first.
+        own_objections: at a client, what speaks against the certificate that it showed, or why it showed none of those
+            that it has, as codes: see ``events.Considered``.
         session_identified: at a client, whether the session that was resumed stands for a certificate of ours.
         client_cert_error: at a server, why the client's certificate was not accepted, "" if it was or none came.
         early_data: what became of early data: "" if there was none; at a client "not sent: ..." and why, "offered",
@@ -104,6 +106,7 @@ class ConnectionInfo:
     certificate_sent: bool = False
     session_identified: bool = False
     own_chain: tuple[bytes, ...] = field(default=(), repr=False)
+    own_objections: tuple[str, ...] = ()
     client_cert_error: str = ""
     early_data: str = ""
     post_handshake_auth: bool = False

@@ -174,6 +174,8 @@ SERVER_CASES = (
 )
 
 
-def target(running: Running, host: str = "localhost") -> tuple[object, ...]:
+def target(running: Running, host: str = "localhost", *, http: bool = True) -> tuple[object, ...]:
     """The arguments that name a server."""
+    if not http:
+        return f"{host}:{running.port}", "--resolve", f"localhost:{running.port}:127.0.0.1"
     return f"https://{host}:{running.port}/", "--resolve", f"localhost:{running.port}:127.0.0.1"

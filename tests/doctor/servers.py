@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import handfast
 from handfast.io import sockets
@@ -65,9 +66,10 @@ Server = Callable[[Setting], "contextlib.AbstractContextManager[Running]"]
 
 
 @contextlib.contextmanager
-def _process(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+def _process(command: list[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
     with log.open("wb") as output:
-        running = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, bufsize=0)
+        pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": output, "stderr": subprocess.STDOUT}
+        running = subprocess.Popen(command, bufsize=0, **pipes, **options)
         try:
             yield running
         finally:
@@ -93,8 +95,9 @@ def _port_in(running: subprocess.Popen[bytes], log: Path, marker: str) -> int:
 
 
 @contextlib.contextmanager
-def _listening(command: list[str], log: Path, port: int) -> Iterator[Running]:
-    with _process(command, log) as running:
+def listening(command: list[str], log: Path, port: int, **options: Any) -> Iterator[Running]:
+    """A program that listens on a port, with further arguments of Popen."""
+    with _process(command, log, **options) as running:
         try:
             wait_for(running, port)
         except PeerFailed:
@@ -130,7 +133,7 @@ def nginx(setting: Setting, more: str = "") -> Iterator[Running]:
             "events { worker_connections 16; }\nhttp {\naccess_log off;\nserver {\n"
             f"listen 127.0.0.1:{port} ssl reuseport;\n{';'.join(lines)};\nlocation / {{ return 204; }}\n}}\n}}\n",
         )
-        with _listening([program, "-e", "stderr", "-p", str(directory), "-c", str(config)], log, port) as running:
+        with listening([program, "-e", "stderr", "-p", str(directory), "-c", str(config)], log, port) as running:
             yield running
 
 
@@ -150,7 +153,7 @@ def haproxy(setting: Setting) -> Iterator[Running]:
             "    error-log-format failed|%[fc_err_str]|%[ssl_fc_err_str]|%[ssl_c_err]|%[ssl_c_ca_err]\n"
             "    http-request return status 204\n",
         )
-        with _listening([program, "-db", "-f", str(config)], setting.directory / "haproxy.log", port) as running:
+        with listening([program, "-db", "-f", str(config)], setting.directory / "haproxy.log", port) as running:
             yield running
 
 
@@ -173,7 +176,7 @@ def stunnel(setting: Setting) -> Iterator[Running]:
             f"connect = 127.0.0.1:{backend}\ncert = {setting.certificate}\nkey = {setting.key}\n{asking}"
             f"sslVersionMin = TLSv{setting.version}\nsslVersionMax = TLSv{setting.version}\n",
         )
-        with _listening([program, str(config)], setting.directory / "stunnel.log", port) as running:
+        with listening([program, str(config)], setting.directory / "stunnel.log", port) as running:
             yield running
 
 
@@ -191,7 +194,7 @@ def hitch(setting: Setting) -> Iterator[Running]:
             f'frontend = "[127.0.0.1]:{port}"\nbackend = "[127.0.0.1]:{backend}"\npem-file = "{setting.both}"\n'
             f"{asking}tls-protos = TLSv{setting.version}\nworkers = 1\ndaemon = off\n{not_root}",
         )
-        with _listening([program, f"--config={config}"], setting.directory / "hitch.log", port) as running:
+        with listening([program, f"--config={config}"], setting.directory / "hitch.log", port) as running:
             yield running
 
 
@@ -211,7 +214,8 @@ def s_server(setting: Setting) -> Iterator[Running]:
 
 
 @cache
-def _go_program() -> Path:
+def go_program() -> Path:
+    """The server in Go, compiled once."""
     folder = TemporaryDirectory()
     program = Path(folder.name) / "server"
     build(PROGRAMS / "server.go", program)
@@ -226,7 +230,7 @@ _KEPT: list[TemporaryDirectory[str]] = []
 @contextlib.contextmanager
 def go(setting: Setting) -> Iterator[Running]:
     ca = "" if setting.client_ca is None else str(setting.client_ca)
-    command = [str(_go_program()), str(setting.certificate), str(setting.key), ca, setting.version]
+    command = [str(go_program()), str(setting.certificate), str(setting.key), ca, setting.version]
     with process_server(command, setting.directory / "go.log", "127.0.0.1:") as running:
         yield running
 

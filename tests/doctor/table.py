@@ -23,9 +23,9 @@ from tests.waiting import LIMIT
 PAGE = ROOT / "docs" / "doctor-faults.md"
 _HEAD = """# What the doctor says of each fault
 
-Written by `python -m tests.doctor.table` from what happens: a server and a client on one machine, and each fault changes
-one thing, in TLS 1.3. `tests/doctor` meets the same faults at nginx, HAProxy, stunnel, hitch, s_server, Go, Node,
-Python's ssl and handfast, in TLS 1.2 and 1.3, with names that say nothing (`make doctor-matrix`).
+Written by `python -m tests.doctor.table` from what happens: a server and a client on one machine, one fault each, in
+TLS 1.3. `tests/doctor` meets the same faults at nginx, HAProxy, stunnel, hitch, s_server, Go, Node, Python's ssl and
+handfast, in TLS 1.2 and 1.3, with names that say nothing (`make doctor-matrix`).
 
 The doctor was given the client's files and a connection; under "both sides" also what the server trusts, its list of
 revoked certificates, and the certificates of the CAs. Where it names several causes, the evidence leaves them open, and

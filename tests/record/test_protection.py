@@ -140,13 +140,39 @@ def test_nonces_of_records_one_at_a_time(suite):
     assert sender.seal_one(b"again") == raw_record(b"again\x17", 3, suite)
 
 
-@pytest.mark.parametrize("limit", [0, 1, 64, 2048, 16384])
-def test_sizes_of_records_one_at_a_time(limit):
-    sender, _ = pair()
+@every_suite
+def test_sizes_of_records_one_at_a_time(suite):
+    sender, _ = pair(suite)
     sender.fast_path_until = 1
-    for size in (0, limit + 1):
-        assert (sender.seal_one(bytes(size), limit), sender.records) == (b"", 0)
-    assert len(sender.seal_one(bytes(limit), limit)) == (limit + 22 if limit else 0)
+    assert (sender.seal_one(bytes(16385)), sender.records) == (b"", 0)
+    assert len(sender.seal_one(bytes(16384))) == 16384 + 22
+    assert (sender.seal_one(b"more"), sender.records) == (b"", 1)
+
+
+@every_suite
+@pytest.mark.parametrize("until", [0, 1, 5, 255, 256, 257, 300])
+def test_the_short_way_ends_where_it_is_told_to(suite, until):
+    """Also in the midst of records whose nonces are kept, and when the end comes nearer meanwhile."""
+    sender, _ = pair(suite)
+    other, _ = pair(suite)
+    sender.fast_path_until = 1000
+    for _ in range(until):
+        assert sender.seal_one(b"data") == other.seal(DATA, b"data")
+    sender.fast_path_until = until
+    assert (sender.seal_one(b"data"), sender.records) == (b"", until)
+    sender.fast_path_until = until + 2
+    assert [bool(sender.seal_one(b"data")) for _ in range(4)] == [True, True, False, False]
+
+
+@every_suite
+@pytest.mark.parametrize("before", [0, 100, 255, 256])
+def test_records_are_opened_one_at_a_time_up_to_the_limit(suite, before):
+    _, receiver = pair(suite)
+    limit = receiver.records = 2 * receiver.limit - before
+    while receiver.records < 2 * receiver.limit:
+        assert receiver.open_one(raw_record(b"data\x17", receiver.records, suite)) == b"data"
+    assert receiver.records == limit + before
+    assert receiver.open_one(raw_record(b"data\x17", receiver.records, suite)) == b""
 
 
 @pytest.mark.parametrize("size", [1, 64, 2048, 2049, 16384])

@@ -100,7 +100,7 @@ class Connector:
         if isinstance(error, ConfigError | ApiMisuse):
             raise error
         what, hint = _failure(outcome, error, port)
-        self.lenses.tell(outcome, what, failed=True, hint=hint)
+        self.lenses.tell(outcome, what, failed=True, hint=hint, error=error)
         if hint:
             ui.fail(what, error.fault, hint)
         ui.note(what)

@@ -210,12 +210,14 @@ class Decoding:
         outcome, flow = shown.outcome, shown.flow
         line = outcome.line(DESCRIBER, self._judgements(shown))
         if self.page is not None and shown.story is not None:
-            shown.story.told_by(line, failed=outcome.failed)
+            said_too = f"; diagnosis: {' or '.join(outcome.diagnosis)}" if outcome.diagnosis else ""
+            shown.story.told_by(f"{line}{said_too}", failed=outcome.failed)
             self.page.add(shown.story)
         name = None if outcome.hello is None else outcome.hello.sni_name
         if shown.json is not None:
             prints = {"ja3": outcome.ja3, "ja3s": outcome.ja3s, "ja4": outcome.ja4}
             said: dict[str, Any] = {"verdict": line, "failed": outcome.failed, "server_name": name and escape(name)}
+            said["diagnosis"] = outcome.diagnosis
             shown.json.write("outcome", shown.last, **_ends(flow), **said, **prints)
             return
         if self._form == "summary":
@@ -228,6 +230,8 @@ class Decoding:
         if outcome.ja4:
             shown.write(f"{flow.number}    {', '.join(f'{title} {value}' for title, value in said_of if value)}")
         shown.write(f"{flow.number}    {line}")
+        if outcome.diagnosis:
+            shown.write(f"{flow.number}    diagnosis: {' or '.join(outcome.diagnosis)}")
 
     def _judgements(self, shown: _Shown) -> list[Judgement]:
         """What the verifier says of the chains, at the time at which they were shown."""

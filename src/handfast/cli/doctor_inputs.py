@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -215,7 +216,7 @@ def _log(text: str | None) -> tuple[LogLine, ...]:
         return ()
     if text == "-":
         content = sys.stdin.buffer.read(MAX_LOG_BYTES).decode("utf-8", "backslashreplace")
-    elif len(text) < 4096 and "\n" not in text and Path(text).is_file():
+    elif _names_a_file(text):
         with open(text, "rb") as file:
             content = file.read(MAX_LOG_BYTES).decode("utf-8", "backslashreplace")
     else:
@@ -230,6 +231,14 @@ def _log(text: str | None) -> tuple[LogLine, ...]:
     return found.lines
 
 
+def _names_a_file(text: str) -> bool:
+    """Whether a file has this name; a line of a log can be no name at all, by its length or by what is in it."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def _names(asked: Asked, target: Target | None) -> dict[str, str]:
     """What stands in fixes."""
     paths = {
@@ -242,7 +251,9 @@ def _names(asked: Asked, target: Target | None) -> dict[str, str]:
         "crl": asked.crl,
         "issuer": asked.issuer,
     }
-    found = {name: escape(str(path)) for name, path in paths.items() if path is not None}
+    found = {name: shlex.quote(escape(str(path))) for name, path in paths.items() if path is not None}
+    if asked.servername is not None:
+        found |= {"host": shlex.quote(escape(asked.servername)), "name": shlex.quote(escape(asked.servername))}
     if target is not None:
-        found |= {"host": target.host, "port": str(target.port), "name": asked.servername or target.host}
+        found |= {"host": target.host, "port": str(target.port), "name": found.get("name", target.host)}
     return found

@@ -23,6 +23,7 @@ from handfast.lens.outcome import Outcome
 from handfast.lens.page.story import Story
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
+from handfast.outcome.diagnosed import diagnosed
 from handfast.roles import Role
 
 if TYPE_CHECKING:
@@ -99,13 +100,19 @@ class Lenses:
             sinks.append(events.secret)
         return outcome, observers, sinks
 
-    def tell(self, outcome: Outcome, verdict: str, *, failed: bool, hint: str = "") -> None:
-        """The outcome of a connection, after its last event, where events are written as JSON; once."""
+    def tell(
+        self, outcome: Outcome, verdict: str, *, failed: bool, hint: str = "", error: BaseException | None = None
+    ) -> None:
+        """The outcome of a connection, after its last event, where events are written as JSON; once.
+
+        ``error`` is what ended it, None if it ended in order.
+        """
         events = self._events.pop(outcome, None)
         if events is None:
             return
         info, http = outcome.info, outcome.http
         said: dict[str, Any] = {"verdict": verdict, "failed": failed, "hint": hint}
+        said["diagnosis"] = diagnosed(outcome.failure(error)) if failed else ()
         if info is not None:
             named = {"version": info.version, "suite": info.suite, "group": info.group}
             said |= {name: None if value is None else str(value) for name, value in named.items()}

@@ -161,7 +161,7 @@ class Server:
                 came_off = self._converse(tls, outcome)
         except HandfastError as error:
             # A failed handshake is in the log.
-            self._lenses.tell(outcome, verdict_words.verdict_line(outcome, error), failed=True)
+            self._lenses.tell(outcome, verdict_words.verdict_line(outcome, error), failed=True, error=error)
             return
         finally:
             # Before the thread is forgotten, which ``run`` waits for; and a full disk takes up no room for ever.

@@ -58,7 +58,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
 
 def _with_log_line(found: Sequence[Finding], line: LogLine) -> list[Finding]:
     """The findings, with those narrowed that a log line speaks of; one more where none is."""
-    said = [f"the log says: {line.text} ({line.program})", *([line.note] if line.note else ())]
+    said = [_quoted(line), *([line.note] if line.note else ())]
     narrowed, spoken_of = [], False
     for finding in found:
         common = _common(finding, line)
@@ -70,6 +70,10 @@ def _with_log_line(found: Sequence[Finding], line: LogLine) -> list[Finding]:
     if not spoken_of and line.causes:
         narrowed.append(Finding(causes=line.causes, evidence=tuple(said), separates=line.tells))
     return narrowed
+
+
+def _quoted(line: LogLine) -> str:
+    return f"the log says: {line.text}" + (f" ({line.program})" if line.program else "")
 
 
 def _common(finding: Finding, line: LogLine) -> tuple[str, ...]:
@@ -98,7 +102,7 @@ def _remarks(evidence: Evidence) -> Iterator[str]:
             yield from identity.remarks
     for line in evidence.log:
         if not line.causes:
-            yield f"the log says: {line.text} ({line.program}): {line.note}"
+            yield f"{_quoted(line)}: {line.note}"
     for one in evidence.attempts:
         if one.clock_ahead is not None and abs(one.clock_ahead) > _MOST_SKEW:
             direction = "ahead of" if one.clock_ahead > 0 else "behind"

@@ -90,7 +90,7 @@ class Problem:
     Attributes:
         causes: entries of the catalogue without their side, any of which it may be.
         explanation: what was found, escaped.
-        refused_by: which programs refuse it; () where the other side's own rules do, or the side's own program.
+        refused_by: which programs refuse it, in words; () where all do, or where it is not known.
     """
 
     causes: tuple[str, ...]
@@ -133,7 +133,7 @@ class Identity:
         return self.ends_in_root and len(self.issuers) == 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class LogLine:
     """A line of a log.
 

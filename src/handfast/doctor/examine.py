@@ -9,7 +9,8 @@ from handfast.doctor.evidence import Identity, Problem
 from handfast.lint.certificate_checks import Case
 from handfast.lint.contents import Item, Kind
 from handfast.lint.findings import look
-from handfast.lint.rule_table import APPLE, CHROMIUM, REFUSERS
+from handfast.lint.rule_table import APPLE, CHROMIUM, EVERYONE, REFUSERS
+from handfast.outcome.diagnosed import causes_of_verdict
 from handfast.roles import Role
 from handfast.text import listed
 from handfast.trust.path.paths import issued
@@ -28,36 +29,8 @@ if TYPE_CHECKING:
     from handfast.trust.roots import Roots
     from handfast.verdict import Verdict
 
-# Of a reason of a verdict: the causes that it may be, entries of the catalogue without their side.
-_BY_VERDICT: dict[str, tuple[str, ...]] = {
-    "bad_signature": ("damaged",),
-    "malformed": ("damaged",),
-    "same_name_other_key": ("twin_ca",),
-    "weak_signature_hash": ("weak_hash",),
-    "name_mismatch": ("wrong_name",),
-    "no_subject_alternative_name": ("no_san",),
-    "missing_required_extension": ("form",),
-    "no_roots": ("wrong_ca",),
-    "unusable_root": ("wrong_ca",),
-    "revocation_stale": ("crl_stale",),
-    "revocation_unknown": ("crl_missing",),
-    "revocation_unusable": ("crl_missing",),
-    "ocsp_missing": ("ocsp",),
-    "ocsp_bad": ("ocsp",),
-    "ocsp_stale": ("ocsp",),
-    "ocsp_unknown": ("ocsp",),
-    "unsupported_key": ("unsuitable",),
-    "unsupported_extension": ("unsuitable",),
-    "policy": ("unsuitable",),
-    "too_many_certificates": ("unsuitable",),
-}
-_ITSELF = frozenset(
-    {
-        "expired", "not_yet_valid", "wrong_purpose", "key_may_not_sign", "weak_key", "issuer_not_a_ca",
-        "name_constraint", "path_too_long", "missing_intermediate", "self_signed", "revoked",
-    }
-)  # fmt: skip
-# Of a rule of lint, likewise. What is not named here is no reason for which a connection fails.
+# Of a rule of lint: the cause, an entry of the catalogue without its side. What is not named here lets no connection
+# fail.
 _BY_RULE = {
     "expired": "expired",
     "expired_root": "expired",
@@ -92,7 +65,6 @@ _NAMES = frozenset({"wrong_name", "no_san"})
 _OF_LEAVES = _NAMES | {"wrong_purpose", "key_may_not_sign"}
 # They refuse what no other program does: worth a remark.
 _BROWSERS = frozenset({CHROMIUM, APPLE})
-_UNKNOWN_ISSUER = ("wrong_ca", "missing_intermediate")
 # Of an error about files: the cause.
 _BY_FILE_ERROR = {
     "key_mismatch": "key_mismatch",
@@ -186,22 +158,30 @@ def _counts(finding: Finding, item: Item) -> bool:
 
 
 def _with_findings(identity: Identity, judged: list[Problem], found: list[Finding]) -> Identity:
-    problems, remarks = judged, []
+    problems, remarks = {problem.causes: problem for problem in judged}, []
     known = {cause for problem in judged for cause in problem.causes}
     named = bool(known & _NAMES)
     for finding in found:
         cause = _BY_RULE.get(finding.code)
         others = tuple(one for one in finding.refused_by if one not in _BROWSERS)
-        if not finding.refused_by or (cause in _NAMES and named) or cause in known:
-            continue
-        who = listed([REFUSERS[one] for one in finding.refused_by])
-        if cause is None or not others:
-            remarks.append(f"the {identity.side}'s certificate {finding.explanation}; refused by {who}")
-            continue
-        known.add(cause)
         words = f"the {identity.side}'s certificate {finding.explanation}"
-        problems.append(Problem(causes=(cause,), explanation=words, refused_by=tuple(REFUSERS[one] for one in others)))
-    return replace(identity, problems=tuple(problems), remarks=tuple(remarks))
+        if not finding.refused_by:
+            continue
+        if cause is None or not others:
+            who = listed([REFUSERS[one] for one in finding.refused_by])
+            remarks.append(f"{words}; refused by {who}")
+        elif (cause,) in problems:
+            # What was judged stays; who else refuses it is worth knowing where not all do.
+            problem = problems[(cause,)]
+            problems[(cause,)] = replace(problem, refused_by=problem.refused_by or _refusers(finding))
+        elif cause not in known and not (cause in _NAMES and named):
+            problems[(cause,)] = Problem(causes=(cause,), explanation=words, refused_by=_refusers(finding))
+    return replace(identity, problems=tuple(problems.values()), remarks=tuple(remarks))
+
+
+def _refusers(finding: Finding) -> tuple[str, ...]:
+    """Who refuses it, in words; () for everyone."""
+    return () if set(EVERYONE) <= set(finding.refused_by) else tuple(REFUSERS[one] for one in finding.refused_by)
 
 
 def _upwards(chain: Sequence[bytes], known: Sequence[bytes]) -> tuple[list[Parsed], bool]:
@@ -231,11 +211,9 @@ def _judged(
 ) -> Iterator[Problem]:
     seen: set[tuple[str, ...]] = set()
     for reason in verdict.reasons:
-        causes, words = _BY_VERDICT.get(reason.code, (reason.code,)), reason.explanation
+        causes, words = causes_of_verdict(reason.code), reason.explanation
         if reason.code == "unknown_issuer":
             causes, words = _unknown_issuer(words, chain, role, judge, path, is_complete=is_complete)
-        elif reason.code not in _ITSELF and reason.code not in _BY_VERDICT:
-            causes = ("unsuitable",)
         if causes not in seen:
             seen.add(causes)
             yield Problem(causes=causes, explanation=words)
@@ -256,7 +234,7 @@ def _unknown_issuer(
             ), f"{words}; with the intermediate {names} the chain leads to a trusted root"
     if is_complete:
         return ("wrong_ca",), f"{words}; its root is {path[-1].subject_text}"
-    return _UNKNOWN_ISSUER, words
+    return causes_of_verdict("unknown_issuer"), words
 
 
 def named(identity: Identity, ca_names: Sequence[bytes]) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handfast.doctor.evidence import LogLine
-from handfast.doctor.log_texts import alike, programs, texts
+from handfast.doctor.log_texts import alike, speaker, texts
 from handfast.limits import MAX_LOG_LINE, MAX_LOG_LINES, MAX_LOG_LINES_TOLD, MAX_PEER_TEXT
 from handfast.text import escape
 
@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from handfast.doctor.log_texts import KnownText, Program
 
-_SIDES = ("client", "server")
 # Where the text stands far behind in a line, this much of what is before it is shown.
 _BEFORE = 60
 # What decides nothing comes after all that decides something.
@@ -70,11 +69,8 @@ def _look(line: str) -> _Found:
     same = alike(line)
     there = [text for text in texts() if text.stands_in(same)]
     there = [text for text in there if not any(other.says_more_than(text) for other in there)]
-    for program in programs().values():
-        for side in _SIDES:
-            if any(mark in same for mark in program.marks[side]):
-                return _Found(line, tuple(there), side, program)
-    return _Found(line, tuple(there), "", None)
+    program, side = speaker(same)
+    return _Found(line, tuple(there), side, program)
 
 
 def _lines(found: Iterable[_Found], usual: str) -> Iterator[LogLine]:

@@ -107,10 +107,25 @@ def texts() -> tuple[KnownText, ...]:
 
 
 @cache
+def faults() -> tuple[str, ...]:
+    """The causes without a side that are faults of certificates as one side sends them to the other."""
+    return tuple(_declaration("meanings.toml")["faults"]["certificates"])
+
+
+@cache
 def programs() -> Mapping[str, Program]:
     """All programs by their names in the declaration."""
     declared = _declaration("log_texts.toml")
     return MappingProxyType({name: _program(entry) for name, entry in declared.items() if name != "sources"})
+
+
+def speaker(line: str) -> tuple[Program | None, str]:
+    """Who speaks in a line that was made alike, and as which side; None and "" where it does not show."""
+    for program in programs().values():
+        for side, marks in program.marks.items():
+            if any(mark in line for mark in marks):
+                return program, side
+    return None, ""
 
 
 def _program(entry: Mapping[str, Any]) -> Program:
@@ -135,31 +150,31 @@ def _text(program: Program, row: list[str], sources: Mapping[str, str]) -> Known
 @cache
 def _meanings() -> Mapping[str, tuple[Mapping[str, Reading], str]]:
     declared = _declaration("meanings.toml")
-    faults = declared.pop("faults")["certificates"]
-    return {name: (_readings(entry, faults), entry.get("note", "")) for name, entry in declared.items()}
+    del declared["faults"]
+    return {name: (_readings(entry), entry.get("note", "")) for name, entry in declared.items()}
 
 
-def _readings(entry: Mapping[str, Any], faults: list[str]) -> Mapping[str, Reading]:
+def _readings(entry: Mapping[str, Any]) -> Mapping[str, Reading]:
     """One for each side, and one for both together."""
-    each = {side: _reading(entry, side, faults) for side in _OTHER}
+    each = {side: _reading(entry, side) for side in _OTHER}
     both = tuple(dict.fromkeys(code for reading in each.values() for code in reading.causes))
     differ = each["client"] != each["server"]
     return MappingProxyType({**each, "": Reading(both, Input.WHOSE_LOG) if differ else each["client"]})
 
 
-def _reading(entry: Mapping[str, Any], side: str, faults: list[str]) -> Reading:
+def _reading(entry: Mapping[str, Any], side: str) -> Reading:
     words = {"self": side, "peer": _OTHER[side]}
     named = [*entry.get("causes", ()), *entry.get(f"if_{side}", ())]
-    codes = tuple(dict.fromkeys(code for name in named for code in _codes(name.format(**words), faults)))
+    codes = tuple(dict.fromkeys(code for name in named for code in _codes(name.format(**words))))
     tells = entry.get("tells", "").format(**words)
     decided = len(codes) < 2 or not tells
     return Reading(codes, Input.NOTHING if decided else _INPUTS.get(tells) or Input[tells.upper()])
 
 
-def _codes(name: str, faults: list[str]) -> Iterator[str]:
+def _codes(name: str) -> Iterator[str]:
     """The codes that a name stands for, all of the catalogue. Raises KeyError."""
     side, star, _ = name.partition("_*")
-    for code in [f"{side}_{fault}" for fault in faults] if star else [name]:
+    for code in [f"{side}_{fault}" for fault in faults()] if star else [name]:
         yield known_causes()[code].code
 
 

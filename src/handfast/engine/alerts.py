@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.engine import telling
-from handfast.engine.failures import log_bug
+from handfast.engine.failures import diagnosis_of, log_bug
 from handfast.engine.results import PeerClosed
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, LocalFailure, PeerMisbehaved, PeerRejected
 from handfast.handshake.context import Expect, HandshakeContext
@@ -166,6 +166,7 @@ class Ends:
         error.hint_to(server=self.info.role is Role.SERVER)
         if self._handshake.messages is not HandshakeContext.messages:
             error.as_in_tls12()
+        error.diagnosis = diagnosis_of(self.info, error)
         self._end_fast_path()
         if self._watch.active:
             telling.tell_rest(self._watch, self._records, self._handshake.messages)

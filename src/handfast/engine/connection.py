@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from handfast.connection_info import ConnectionInfo
 from handfast.engine import channel_bindings
 from handfast.engine.driver import Driver, EntryGuard
-from handfast.engine.failures import answer_without
+from handfast.engine.failures import answer_without, diagnosis_of
 from handfast.engine.in_short import in_short
 from handfast.engine.results import Data
 from handfast.errors import ApiMisuse, ConnectionLost
@@ -156,10 +156,9 @@ class Connection(Driver):
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
         try:
             # The usual case, in as few calls as can be: ``seal_one`` refuses as long as there is anything else to do.
-            records = self._records
-            protection = records.write_protection
-            if protection is not None and type(data) is bytes:
-                record = protection.seal_one(data, records.fragment_limit)
+            if type(data) is bytes and data:
+                records = self._records
+                record = records.seal_one(data)
                 if record:
                     records.outgoing.append(record)
                     return
@@ -256,6 +255,7 @@ class Connection(Driver):
         if self.error is None:
             self.error = error
             error.hint_to(server=self.info.role is Role.SERVER)
+            error.diagnosis = diagnosis_of(self.info, error)
             self._end_fast_path()
             self._tell_ended(self.info.role.peer, "reset")
 

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from handfast import limits, logs
 from handfast.errors import ApiMisuse, HandfastError, LocalFailure
 from handfast.errors.foreign import said_by
 from handfast.handshake.needs import Need, Sign
 from handfast.text import escape
+
+if TYPE_CHECKING:
+    from handfast.connection_info import ConnectionInfo
 
 
 def log_bug(error: BaseException) -> None:
@@ -16,6 +21,15 @@ def log_bug(error: BaseException) -> None:
     lines = "".join(traceback.format_exception(error)).splitlines()
     shown = "\n".join(escape(line, limits.MAX_PEER_TEXT) for line in lines)
     logs.warn("internal errors", lambda: f"internal error:\n{shown}", error=True)
+
+
+def diagnosis_of(info: ConnectionInfo, error: HandfastError) -> tuple[str, ...]:
+    """Which causes a failure leaves open, by what this side knows: see ``HandfastError.diagnosis``."""
+    # Only what fails needs them.
+    from handfast.outcome.diagnosed import diagnosed
+    from handfast.outcome.failure import failure_of
+
+    return diagnosed(failure_of(info, error))
 
 
 def answer_without(need: Need, error: BaseException) -> object:

@@ -73,12 +73,14 @@ class HandfastError(Exception):
 
     Attributes: ``code`` (stable string), ``what`` (one sentence without a period), ``hint``, ``rfc`` (section, or ""),
     ``fault``, ``alert`` (what the peer is told, or None when it is told nothing), ``details`` (what the sentence was
-    made from). A traceback shows the hint below the error, as its note.
+    made from), ``diagnosis`` (which causes of docs/doctor.md are left open, as codes; () where none is known). A
+    traceback shows the hint below the error, as its note.
     """
 
     fault: Fault = Fault.OURS
     catalogue: ClassVar[Mapping[str, Entry]] = {}
     default_hint: ClassVar[str] = ""
+    diagnosis: tuple[str, ...] = ()
 
     def __init__(self, code: str, /, **details: object) -> None:
         entry = self.catalogue[code]
@@ -127,12 +129,14 @@ class HandfastError(Exception):
         self.rfc = "RFC 8422 5.4" if signed else _SECTIONS_12.get(self.rfc, self.rfc)
 
     def explain(self, what: str = "") -> str:
-        """The error as a paragraph: what, whose fault, where the RFC says so, and what to do.
+        """The error as a paragraph: what, whose fault, where the RFC says so, what to do, and the diagnosis.
 
         ``what`` stands in the error's own sentence's place where more is known.
         """
         section = f" [{self.rfc}]" if self.rfc else ""
-        return f"{what or self.what} ({self.fault}){section}" + (f"; {self.hint}" if self.hint else "")
+        hint = f"; {self.hint}" if self.hint else ""
+        diagnosis = f"; diagnosis: {' or '.join(self.diagnosis)}" if self.diagnosis else ""
+        return f"{what or self.what} ({self.fault}){section}{hint}{diagnosis}"
 
 
 def _bare(kind: type[HandfastError], args: tuple[object, ...]) -> HandfastError:

@@ -101,6 +101,8 @@ def prove_identity(
     chain = () if credentials is None else credentials.chain
     if hs.watch.active:
         tell_chosen(hs, choice, hs.info.ca_names if hs.role is Role.CLIENT else None)
+    if hs.role is Role.CLIENT:
+        hs.info.own_objections = choice.objections
     if credentials is None or scheme is None:
         hs.send(Certificate(context, ()))
         return

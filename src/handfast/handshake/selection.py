@@ -53,6 +53,12 @@ class Choice:
     reason: str
     considered: tuple[Considered, ...] = ()
 
+    @property
+    def objections(self) -> tuple[str, ...]:
+        """The codes of what speaks against the one that is shown, or of why the first is not, where none is."""
+        shown = self.considered[:1] if self.credentials is None else [one for one in self.considered if one.shown]
+        return shown[0].objections if shown else ()
+
 
 def signer_schemes(credentials: Credentials) -> tuple[SignatureScheme, ...]:
     """What these credentials sign messages with, most wanted first. RFC 9846 4.3.3 keeps some for certificates."""

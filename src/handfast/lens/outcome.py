@@ -159,6 +159,7 @@ class Outcome:
             alerts={role: self.alerts[role.sends] for role in Role if role.sends in self.alerts},
             ca_names=self.ca_names,
             reason="" if self.choice is None else self.choice.reason,
+            objections=None if self.choice is None else self._objections(),
             hello=self.hello,
             hello_size=self.hello_size,
         )

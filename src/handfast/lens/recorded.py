@@ -26,6 +26,7 @@ from handfast.lens.outcome import Outcome
 from handfast.outcome import offered
 from handfast.outcome.cause import CauseCode
 from handfast.outcome.describer import Describer
+from handfast.outcome.diagnosed import diagnosed
 from handfast.registry import AlertDescription, AlertLevel, CipherSuite, ContentType, NamedGroup, ProtocolVersion
 from handfast.roles import Direction, Role
 from handfast.text import counted, escape
@@ -178,12 +179,25 @@ class RecordedOutcome:
     def _name(self) -> str:
         return ProtocolVersion.describe(self.negotiated.version if self.negotiated else self._version)
 
+    @property
+    def diagnosis(self) -> tuple[str, ...]:
+        """Which causes of docs/doctor.md a failure leaves open, as codes; () where nothing failed or none is known."""
+        if self._fatal is None:
+            return ()
+        return diagnosed(self._views[_SENDERS[self._fatal.direction].peer].failure(self._error(self._fatal)))
+
+    @staticmethod
+    def _error(alert: AlertSeen) -> PeerRejected:
+        """The alert as the side that got it has it."""
+        name = AlertDescription.describe(alert.description)
+        code = name if name in PeerRejected.catalogue else "unknown_alert"
+        return PeerRejected(code, alert=f"{name} ({int(alert.description)})", stage="")
+
     def _refusal(self, alert: AlertSeen, describer: Describer) -> str:
         sender = _SENDERS[alert.direction]
         view = self._views[sender.peer]
         name = AlertDescription.describe(alert.description)
-        code = name if name in PeerRejected.catalogue else "unknown_alert"
-        error = PeerRejected(code, alert=f"{name} ({int(alert.description)})", stage="")
+        error = self._error(alert)
         cause = view.cause(error)
         if cause is not None and cause.code is CauseCode.NOTHING_IN_COMMON:
             return (

@@ -34,6 +34,8 @@ class Failure:
         alerts: the number of the last alert that each side sent, close_notify aside.
         ca_names: the CA names of the server's request, DER; None when it made none.
         reason: why we showed the certificate that we showed, or none.
+        objections: at a client, what speaks against it, or why none was shown: see ``events.Considered``. None where
+            nothing has looked at it, as in a recording.
         hello: our last hello, at a client, and its size.
     """
 
@@ -46,6 +48,7 @@ class Failure:
     alerts: Mapping[Role, int] = field(default_factory=dict)
     ca_names: tuple[bytes, ...] | None = field(default=None, repr=False)
     reason: str = ""
+    objections: tuple[str, ...] | None = None
     hello: ClientHello | None = field(default=None, repr=False)
     hello_size: int = 0
 
@@ -72,6 +75,7 @@ def failure_of(info: ConnectionInfo, error: BaseException) -> Failure:
         chains={role: chain for role, chain in shown.items() if chain},
         alerts=_alerts(info.role, error),
         ca_names=info.ca_names,
+        objections=info.own_objections,
     )
 
 

@@ -60,8 +60,9 @@ def _header(length: int) -> bytes:
 
 # Up to about this size of content, copying a record twice is cheaper than the calls that avoid it.
 _SMALL = 2048
-# The headers of small records by the length of their content: looking one up takes a fifth of the time of making it.
-_HEADERS = tuple(_header(length) for length in range(_SMALL + 1))
+# The headers of records by the length of their content: looking one up takes a fifth of the time of making it. Those of
+# more than a small record are made when they are needed: they would fill a megabyte.
+_HEADERS = (*map(_header, range(_SMALL + 1)), *[b""] * (MAX_PLAINTEXT - _SMALL))
 
 # The last byte of a nonce is looked up by it. All records whose numbers differ in no other byte are a block.
 _BYTES = tuple(bytes((value,)) for value in range(256))
@@ -73,17 +74,16 @@ class Protection13:
     """One direction under one traffic secret: use it either for sealing or for opening.
 
     ``records`` is the number of records sealed or opened, and the sequence number of the next one; ``limit`` is the
-    suite's limit of ``records``, before which a sender must update its keys. Up to ``fast_path_until`` records,
-    application data needs nothing but to be sealed: writing is open, no new keys are due, and no observer hears of it.
+    suite's limit of ``records``, before which a sender must update its keys.
     """
 
     __slots__ = (
         "_aead",
+        "_fast_path_until",
         "_flip",
         "_iv",
         "_nonce_start",
         "_opening_limit",
-        "fast_path_until",
         "limit",
         "records",
         "suite"
@@ -96,7 +96,7 @@ class Protection13:
     def __init__(self, suite: Suite13, secret: TrafficSecret) -> None:
         key, iv = secret.key_and_iv(suite)
         self.suite = suite
-        self.records = self.fast_path_until = 0
+        self.records = self._fast_path_until = 0
         self.limit = limit = suite.records_per_key
         # A peer may go by the RFC's 2^24.5 where we stop at 2^24; none may go to twice our limit.
         self._opening_limit = 2 * limit
@@ -106,6 +106,17 @@ class Protection13:
 
     def __repr__(self) -> str:
         return f"<Protection13 {self.suite.name}, {self.records} records>"
+
+    @property
+    def fast_path_until(self) -> int:
+        """Up to so many records, application data needs nothing but to be sealed, by ``seal_one``: writing is open, no
+        new keys are due, and no observer hears of it."""
+        return self._fast_path_until
+
+    @fast_path_until.setter
+    def fast_path_until(self, records: int) -> None:
+        # What is kept of a block was kept under the number before.
+        self._fast_path_until, self._flip = records, _NO_BLOCK
 
     def renewed(self, secret: TrafficSecret) -> Self:
         """The protection that follows this one, under the next traffic secret. RFC 9846 4.7.3."""
@@ -121,31 +132,32 @@ class Protection13:
         inner = content + content_type.to_bytes(1 + padding, "little")
         return header + self._aead.encrypt((self._iv ^ number).to_bytes(IV_LENGTH, "big"), inner, header)
 
-    def seal_one(self, data: bytes, limit: int = MAX_PLAINTEXT) -> bytes:
-        """One whole record of application data, of 1 to ``limit`` bytes, which are at most 2^14.
+    def seal_one(self, data: bytes) -> bytes:
+        """One whole record of application data, of 1 to 2^14 bytes.
 
-        b"", and nothing has happened, for any other size, and beyond ``fast_path_until``.
+        b"", and nothing has happened, for more than that, and beyond ``fast_path_until``.
         """
         number = self.records
-        size = len(data)
-        if number >= self.fast_path_until or not 0 < size <= limit:
-            return b""
-        header = _HEADERS[size] if size <= _SMALL else _header(size)
         try:
+            header = _HEADERS[len(data)] or _header(len(data))
             nonce = self._nonce_start + _BYTES[number ^ self._flip]
         except IndexError:
-            nonce = self._begin_block(number)
+            if len(data) > MAX_PLAINTEXT or number >= self._fast_path_until:
+                return b""
+            header, nonce = _header(len(data)), self._begin_block(number, self._fast_path_until)
         self.records = number + 1
         return header + self._aead.encrypt(nonce, data + b"\x17", header)
 
-    def _begin_block(self, number: int) -> bytes:
+    def _begin_block(self, number: int, until: int) -> bytes:
         """The nonce of this record, of which all but the last byte is kept for those of the same block.
 
         ``_flip`` makes a number the last byte of its nonce, and a number of any other block no byte at all, so that
-        what is kept fits no other records.
+        what is kept fits no other records. Nothing is kept of a block that does not end before ``until``: so what is
+        kept also says that a record may go this way, and it need not be asked for each.
         """
         nonce = (self._iv ^ number).to_bytes(IV_LENGTH, "big")
-        self._nonce_start, self._flip = nonce[:-1], number ^ nonce[-1]
+        if number | 0xFF < until:
+            self._nonce_start, self._flip = nonce[:-1], number ^ nonce[-1]
         return nonce
 
     def seal_application_data(self, data: Buffer, limit: int = MAX_PLAINTEXT) -> bytes:
@@ -228,8 +240,7 @@ class Protection13:
         transport brings most often, and known by its header, because only one goes with the length that came.
         """
         size = len(data) - _OVERHEAD
-        number = self.records
-        if not 0 < size <= _SMALL or number >= self._opening_limit:
+        if not 0 < size <= _SMALL:
             return self._open_large(memoryview(data), size)
         if type(data) is not bytes:
             data = bytes(data)
@@ -238,11 +249,15 @@ class Protection13:
         if body is data:
             # It begins otherwise. Were it copied all the same, it would not decrypt.
             return b""
+        number = self.records
         try:
-            inner = self._aead.decrypt(self._nonce_start + _BYTES[number ^ self._flip], body, header)
+            nonce = self._nonce_start + _BYTES[number ^ self._flip]
         except IndexError:
-            self._begin_block(number)
-            return self.open_one(data)
+            if number >= self._opening_limit:
+                return b""
+            nonce = self._begin_block(number, self._opening_limit)
+        try:
+            inner = self._aead.decrypt(nonce, body, header)
         except InvalidTag:
             return b""
         content = inner.removesuffix(b"\x17")
@@ -343,10 +358,10 @@ class NumberedProtection13(Protection13):
         self._encrypt, self._decrypt, self._refused = numbered.encrypt, numbered.decrypt, self._aead.refused
         self._low = self._iv & 2**64 - 1
 
-    def seal_one(self, data: bytes, limit: int = MAX_PLAINTEXT) -> bytes:
+    def seal_one(self, data: bytes) -> bytes:
         number = self.records
         size = len(data)
-        if number >= self.fast_path_until or not 0 < size <= limit:
+        if number >= self._fast_path_until or size > MAX_PLAINTEXT:
             return b""
         self.records = number + 1
         header = _HEADERS[size] if size <= _SMALL else _header(size)

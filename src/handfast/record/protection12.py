@@ -90,14 +90,14 @@ class Protection12:
         self.records += 1
         return b"".join((start, (length + self.overhead).to_bytes(2, "big"), explicit, sealed))
 
-    def seal_one(self, data: bytes, limit: int = MAX_PLAINTEXT) -> bytes:
-        """One whole record of application data, of 1 to ``limit`` bytes, which are at most 2^14.
+    def seal_one(self, data: bytes) -> bytes:
+        """One whole record of application data, of 1 to 2^14 bytes.
 
-        b"", and nothing has happened, for any other size, and beyond ``fast_path_until``.
+        b"", and nothing has happened, for more than that, and beyond ``fast_path_until``.
         """
         number = self.records
         size = len(data)
-        if number >= self.fast_path_until or not 0 < size <= limit:
+        if number >= self.fast_path_until or size > MAX_PLAINTEXT:
             return b""
         self.records = number + 1
         sequence = number.to_bytes(8, "big")

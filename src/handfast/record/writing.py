@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, TypeAlias
 
 from handfast.events import Epoch, Event, EventDispatcher, KeysChanged, MessageSeen, RecordSeen
+from handfast.limits import MAX_PLAINTEXT
 from handfast.roles import Direction
 from handfast.wire.frames import APPLICATION_DATA, CHANGE_CIPHER_SPEC, HANDSHAKE
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from handfast.record.protection import Protection13
     from handfast.record.protection12 import Protection12
@@ -24,13 +25,22 @@ if TYPE_CHECKING:
 CHANGE_CIPHER_SPEC_RECORD = b"\x14\x03\x03\x00\x01\x01"
 
 
+def _seals_nothing(_data: bytes) -> bytes:
+    return b""
+
+
 class RecordWriter:
-    """One side's outgoing records; ``sends`` is their direction."""
+    """One side's outgoing records; ``sends`` is their direction.
+
+    ``seal_one`` makes one record of 1 to 2^14 bytes of application data if that is all there is to do; else it gives
+    b"", and has done nothing.
+    """
 
     # How every connection begins; what changes is set on the object.
     write_protection: Protection | None = None
     _write_epoch = Epoch.PLAINTEXT
     _written = 0
+    seal_one: Callable[[bytes], bytes] = staticmethod(_seals_nothing)
 
     def __init__(self, sends: Direction, watch: EventDispatcher, fragment_limit: int) -> None:
         self.sends = sends
@@ -69,13 +79,17 @@ class RecordWriter:
             self._write(APPLICATION_DATA, bytes(view[start : start + self.fragment_limit]))
 
     def write_fast_path_until(self, records: int) -> None:
-        """From how many records under the present keys on ``seal_one`` must not be used."""
+        """From how many records under the present keys on ``seal_one`` must do nothing."""
         if self.write_protection is not None:
             self.write_protection.fast_path_until = records
+            # It knows no other limit of a fragment than the usual one.
+            usual = records and self.fragment_limit == MAX_PLAINTEXT
+            self.seal_one = self.write_protection.seal_one if usual else _seals_nothing
 
     def change_write_keys(self, protection: Protection, epoch: Epoch, suite: int) -> None:
         """Write with these keys from the next record on."""
         self.write_protection = protection
+        self.seal_one = _seals_nothing
         self._write_epoch = epoch
         if self.watch.active:
             self.watch.emit(KeysChanged(time=self.watch.time, direction=self.sends, epoch=epoch, suite=suite))
@@ -83,6 +97,7 @@ class RecordWriter:
     def write_in_plaintext(self) -> None:
         """Write without keys from the next record on: after early data that a HelloRetryRequest refused."""
         self.write_protection = None
+        self.seal_one = _seals_nothing
         self._write_epoch = Epoch.PLAINTEXT
         if self.watch.active:
             self.watch.emit(KeysChanged(time=self.watch.time, direction=self.sends, epoch=Epoch.PLAINTEXT, suite=0))

@@ -7,7 +7,9 @@ from typing import TYPE_CHECKING
 from handfast.doctor.catalogue import causes
 from handfast.doctor.finding import Finding
 from handfast.doctor.inputs import Input
+from handfast.lint.rule_table import EVERYONE, PYTHON, PYTHON_313, REFUSERS
 from handfast.outcome.cause import ABOUT_CERTIFICATES
+from handfast.outcome.diagnosed import BY_CLIENT_ALERT
 from handfast.registry import AlertDescription
 from handfast.roles import Role
 
@@ -16,14 +18,6 @@ if TYPE_CHECKING:
 
     from handfast.doctor.evidence import Attempt, Evidence, Identity, Problem
 
-_A = AlertDescription
-_BY_CLIENT_ALERT: dict[int, tuple[str, ...]] = {
-    _A.unknown_ca: ("server_wrong_ca", "server_missing_intermediate", "server_twin_ca"),
-    _A.certificate_expired: ("server_expired",),
-    _A.certificate_revoked: ("server_revoked",),
-    _A.unsupported_certificate: ("server_wrong_purpose",),
-    _A.decrypt_error: ("server_key_mismatch",),
-}
 _ISSUER = {Role.CLIENT: Input.CLIENT_ISSUER, Role.SERVER: Input.SERVER_ISSUER}
 
 
@@ -69,7 +63,7 @@ def server_refused(evidence: Evidence) -> Iterator[Finding]:
     if one is None or (server is not None and server.problems):
         return
     alert = one.alerts[Role.CLIENT]
-    codes = _BY_CLIENT_ALERT.get(alert, ("server_certificate_refused",))
+    codes = BY_CLIENT_ALERT.get(alert, ("server_certificate_refused",))
     if server is not None and server.signs_itself and "server_wrong_ca" in codes:
         codes = ("server_self_signed",)
     said = f"{one.title}: the client sent the alert {AlertDescription.describe(alert)} ({alert})"
@@ -86,11 +80,18 @@ def _finding(identity: Identity, problem: Problem, evidence: Evidence) -> Findin
     codes = tuple(code_of(side, cause) for cause in problem.causes)
     said = [problem.explanation]
     if problem.refused_by:
-        said.append(f"refused by {', '.join(problem.refused_by)}")
+        said.append(_who_refuses(problem.refused_by))
     if skew := _clock(evidence, problem):
         said.append(skew)
     separates = _ISSUER[identity.side] if len(codes) > 1 else Input.NOTHING
     return Finding(causes=codes, evidence=tuple(said), separates=separates)
+
+
+def _who_refuses(refused_by: tuple[str, ...]) -> str:
+    others = [REFUSERS[one] for one in EVERYONE if REFUSERS[one] not in refused_by]
+    if REFUSERS[PYTHON_313] in refused_by:
+        others = [f"{one} before 3.13" if one == REFUSERS[PYTHON] else one for one in others]
+    return f"refused by {', '.join(refused_by)}; accepted by {', '.join(others)}"
 
 
 def code_of(side: str, cause: str) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from handfast.doctor.finding import Finding
 from handfast.doctor.inputs import Input
+from handfast.outcome.diagnosed import BY_ALERT_TO_A_HELLO, BY_ERROR, causes_of_banner
 from handfast.registry import AlertDescription
 from handfast.roles import Role
 
@@ -15,35 +16,10 @@ if TYPE_CHECKING:
     from handfast.doctor.evidence import Attempt, Evidence, Identity
 
 _A = AlertDescription
-# What a server says of a hello, and which of the two sides' lists have nothing in common. A certificate whose key may
-# not sign fits no suite of TLS 1.2.
-_NOTHING_IN_COMMON = ("no_common_suite", "no_common_group", "no_common_scheme", "server_key_may_not_sign")
-_BY_ALERT: dict[int, tuple[str, ...]] = {
-    _A.protocol_version: ("no_common_version",),
-    _A.handshake_failure: _NOTHING_IN_COMMON,
-    _A.insufficient_security: _NOTHING_IN_COMMON,
-    _A.no_application_protocol: ("no_common_alpn",),
-    _A.unrecognized_name: ("sni_refused",),
-    _A.internal_error: ("server_failed",),
-}
-_BY_OUR_ERROR: dict[str, tuple[str, ...]] = {
-    "no_common_version": ("no_common_version",),
-    "version_not_offered": ("no_common_version",),
-    "suite_not_offered": ("no_common_suite",),
-    "group_not_offered": ("no_common_group",),
-    "share_not_offered": ("no_common_group",),
-    "scheme_not_offered": ("no_common_scheme",),
-    "no_common_group": ("no_common_group",),
-    "no_common_suite": ("no_common_suite",),
-    "no_common_scheme": ("no_common_scheme",),
-    "alpn_not_offered": ("no_common_alpn",),
-    "connect_failed": ("unreachable",),
-    "http_request": ("http_to_tls",),
-    "bad_signature": ("server_key_mismatch",),
-}
+# A server whose signature does not verify shows a certificate whose key it does not have.
+_BY_OUR_ERROR = {**BY_ERROR, "bad_signature": ("server_key_mismatch",)}
 _TIMEOUTS = frozenset({"handshake_timeout", "timeout", "too_slow"})
 _CLOSED = frozenset({"eof_in_handshake", "reset", "unexpected_eof"})
-_STARTTLS = ("SMTP", "IMAP", "POP3", "FTP", "NNTP", "XMPP", "PostgreSQL", "MySQL")
 
 
 def before_certificates(evidence: Evidence) -> Iterator[Finding]:
@@ -62,8 +38,8 @@ def the_server_s_proof(evidence: Evidence) -> Iterator[Finding]:
             continue
         codes = _BY_OUR_ERROR.get(one.error)
         alert = one.server_alert
-        if codes is None and not one.complete and alert in _BY_ALERT and alert != _A.internal_error:
-            codes = _BY_ALERT[alert or 0]
+        if codes is None and not one.complete and alert in BY_ALERT_TO_A_HELLO and alert != _A.internal_error:
+            codes = BY_ALERT_TO_A_HELLO[alert or 0]
         if codes is not None:
             yield Finding(causes=codes, evidence=(_told(one),), separates=_separates(codes))
             return
@@ -91,7 +67,8 @@ def _why(failed: Attempt, group: Sequence[Attempt], server: Identity | None) -> 
     others = [one for one in group if one is not failed and one.spoke]
     told = _told(failed)
     smaller = next((one for one in others if one.hello_size < failed.hello_size), None)
-    unnamed = next((one for one in others if failed.server_name and not one.server_name), None)
+    named = any(one.server_name for one in others)
+    unnamed = next((one for one in others if failed.server_name and not named and not one.server_name), None)
     older = next((one for one in others if one.offer != failed.offer and one.version), None)
     again = any(one is not failed and one.hello_size >= failed.hello_size and not one.spoke for one in group)
     if failed.heard_nothing and failed.error in _TIMEOUTS | _CLOSED and smaller is not None and again:
@@ -118,13 +95,11 @@ def _of_the_server_s_key(codes: tuple[str, ...], server: Identity | None) -> tup
 
 def _codes(one: Attempt) -> tuple[str, ...]:
     if one.speaks:
-        if any(word in one.speaks for word in _STARTTLS):
-            return ("starttls_port",)
-        return ("plain_http",) if "HTTP" in one.speaks else ("plain_text",)
+        return causes_of_banner(one.speaks)
     if one.error in _BY_OUR_ERROR:
         return _BY_OUR_ERROR[one.error]
     if one.server_alert is not None:
-        return _BY_ALERT.get(one.server_alert, ("unexplained",))
+        return BY_ALERT_TO_A_HELLO.get(one.server_alert, ("unexplained",))
     if one.error in _TIMEOUTS and one.heard_nothing:
         return ("silent", "large_hello") if not one.live else ("silent",)
     if one.error in _CLOSED:

@@ -15,6 +15,7 @@ from handfast.doctor.finding import Finding
 from handfast.doctor.inputs import Input
 from handfast.outcome.cause import CauseCode, Manner
 from handfast.outcome.certificate_words import DESCRIBER
+from handfast.outcome.diagnosed import ANY_REFUSAL, BY_SERVER_ALERT
 from handfast.registry import AlertDescription, SignatureScheme
 from handfast.text import escape
 from handfast.x509.distinguished_names import rfc4514, written_as
@@ -24,27 +25,12 @@ if TYPE_CHECKING:
 
     from handfast.doctor.evidence import Attempt, Evidence, Identity
 
-_A = AlertDescription
 _NAMES_SHOWN = 4
 _NONE_SHOWN = frozenset({CauseCode.NO_CERTIFICATE, CauseCode.CERTIFICATE_WITHHELD})
 _NOT_ABOUT_CERTIFICATES = frozenset({CauseCode.NOTHING_IN_COMMON, CauseCode.LARGE_HELLO, CauseCode.RENEGOTIATION})
 _ISSUER = frozenset({"client_wrong_ca", "client_missing_intermediate"})
 _TRUST = _ISSUER | {"client_twin_ca"}
 _LISTS = frozenset({"client_revoked", "client_crl_stale", "client_crl_missing"})
-# What a refusal may mean that says nothing of its reason.
-_ANY = (
-    "client_wrong_ca", "client_missing_intermediate", "client_twin_ca", "client_revoked", "client_crl_stale",
-    "client_crl_missing", "client_not_allowed",
-)  # fmt: skip
-# Of an alert: what it leaves open about a certificate that has no fault of its own.
-_BY_ALERT: dict[int, tuple[str, ...]] = {
-    _A.unknown_ca: ("client_wrong_ca", "client_missing_intermediate", "client_twin_ca", "client_crl_missing"),
-    _A.certificate_expired: ("client_crl_stale", "clock"),
-    _A.certificate_revoked: ("client_revoked",),
-    _A.unsupported_certificate: ("client_unsuitable",),
-    _A.access_denied: ("client_not_allowed",),
-    _A.decrypt_error: ("client_key_mismatch",),
-}
 # Statuses that are about who may come in, and not about the certificate itself.
 _FORBIDDEN = frozenset({401, 403})
 
@@ -113,7 +99,7 @@ def refused(evidence: Evidence) -> Iterator[Finding]:
         return
     if client is not None:
         said.append(_issuer_words(client))
-    codes = _narrowed(_BY_ALERT.get(one.server_alert or 0, _ANY), one, client)
+    codes = _narrowed(BY_SERVER_ALERT.get(one.server_alert or 0, ANY_REFUSAL), one, client)
     yield Finding(causes=codes, evidence=tuple(said), separates=_separating(codes, client))
 
 
@@ -163,6 +149,9 @@ def _narrowed(codes: tuple[str, ...], one: Attempt, client: Identity | None) -> 
         excluded |= _ISSUER
     if client.ends_in_root:
         excluded.add("client_missing_intermediate")
+    if one.live:
+        # Our own signature was checked against it.
+        excluded.add("client_key_mismatch")
     if client.revocation_checked:
         excluded |= _LISTS
     return tuple(code for code in codes if code not in excluded) or ("certificate_refused",)

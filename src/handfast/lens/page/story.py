@@ -17,6 +17,7 @@ from handfast.lens.outcome import Outcome
 from handfast.lens.page.rows import alert_name
 from handfast.outcome.certificate_words import DESCRIBER
 from handfast.outcome.describer import Describer
+from handfast.outcome.diagnosed import diagnosed
 from handfast.registry import AlertDescription, AlertLevel, ContentType
 from handfast.roles import Direction, Role
 
@@ -190,6 +191,8 @@ class Story:
         line = verdict_line.line(self._outcome, error, self.describer)
         hint = verdict_line.hint(self._outcome, known, self.describer)
         failed = error is not None or self._outcome.cause() is not None or self._outcome.info is None
+        if failed and (causes := diagnosed(self._outcome.failure(error))):
+            line += f"; diagnosis: {' or '.join(causes)}"
         return End(self.reword(line), self.reword(hint), failed)
 
 

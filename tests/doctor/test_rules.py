@@ -1,0 +1,249 @@
+"""The rules on evidence made by hand: each cause of the catalogue is what some evidence leads to, and only that."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from handfast.doctor.catalogue import causes
+from handfast.doctor.diagnosis import diagnose
+from handfast.doctor.evidence import Asked, Attempt, Evidence, Identity, LogLine, Problem, Shadowed
+from handfast.doctor.inputs import Input
+from handfast.outcome.cause import CauseCode, HttpAnswer, Manner
+from handfast.registry import AlertDescription as Alert
+from handfast.roles import Role
+from tests import certificates
+
+LEAF = certificates.ca().client("alice").chain[0]
+CA_NAME = certificates.ca().certificate.subject.public_bytes()
+OTHER_NAME = certificates.other_ca().certificate.subject.public_bytes()
+SERVER = certificates.server().chain[0]
+DONE = Attempt(title="once", complete=True, spoke=True, version="TLS 1.3", answered=True, server_chain=(SERVER,))
+ASKED = replace(DONE, asked=Asked.HANDSHAKE, ca_names=(CA_NAME,))
+CLIENT = Identity(side=Role.CLIENT, source="client.pem", chain=(LEAF,), issuers=(CA_NAME,), schemes=(0x0403,))
+SHOWN = replace(ASKED, client_chain=(LEAF,), answered=False)
+
+
+def hello(**facts: Any) -> Attempt:
+    """A connection that came to nothing before the server's hello."""
+    return Attempt(title="once", hello_size=1600, offer="all", server_name="www.example", **facts)
+
+
+def alerted(alert: Alert, base: Attempt = SHOWN, **facts: Any) -> Attempt:
+    """A connection that the server ended by an alert about the certificate."""
+    code = CauseCode.CERTIFICATE_REFUSED
+    return replace(base, cause=code, manner=Manner.ALERT, alerts={Role.SERVER: int(alert)}, **facts)
+
+
+def refusing(alert: Alert) -> Evidence:
+    return Evidence(attempts=(hello(alerts={Role.SERVER: int(alert)}, error=alert.name),))
+
+
+def client_refuses(alert: Alert) -> Evidence:
+    return Evidence(attempts=(replace(DONE, live=False, alerts={Role.CLIENT: int(alert)}),))
+
+
+def http(status: int, *, about: bool = False) -> dict[str, Any]:
+    return {
+        "cause": CauseCode.CERTIFICATE_REFUSED,
+        "manner": Manner.HTTP,
+        "http": HttpAnswer(status, "", about),
+        "answered": True,
+    }
+
+
+BELOW_A_ROOT = replace(CLIENT, ends_in_root=True, issuers=(CA_NAME, CA_NAME))
+UNHEARD = {"heard_nothing": True, "error": "timeout"}
+OTHER_NAMES = (Problem(causes=("wrong_name",), explanation="for others"),)
+NO_PSS = (Problem(causes=("token_mechanism",), explanation="no PSS"),)
+NONE_SHOWN = replace(ASKED, cause=CauseCode.NO_CERTIFICATE, manner=Manner.ALERT, alerts={Role.SERVER: 116})
+SMALL = replace(DONE, title="small", hello_size=400, server_name="www.example")
+DECIDED: dict[str, Evidence] = {
+    "not_requested": Evidence(attempts=(DONE,), client=CLIENT),
+    "no_certificate": Evidence(attempts=(NONE_SHOWN,)),
+    "certificate_withheld": Evidence(
+        attempts=(replace(NONE_SHOWN, live=False, ca_names=(OTHER_NAME,)),), client=CLIENT
+    ),
+    "renegotiation": Evidence(attempts=(replace(DONE, asked=Asked.RENEGOTIATION),), client=CLIENT),
+    "requested_later": Evidence(attempts=(replace(DONE, asked=Asked.AFTERWARDS),), client=CLIENT),
+    "client_not_allowed": Evidence(
+        attempts=(replace(ASKED, http=HttpAnswer(200, "OK")), replace(SHOWN, **http(403))), client=CLIENT
+    ),
+    "client_twin_ca": Evidence(attempts=(alerted(Alert.unknown_ca),), client=replace(CLIENT, revocation_checked=True)),
+    "client_wrong_ca": Evidence(
+        attempts=(alerted(Alert.unknown_ca, ca_names=(OTHER_NAME,)),),
+        client=BELOW_A_ROOT,
+    ),
+    "client_self_signed": Evidence(
+        attempts=(alerted(Alert.unknown_ca, ca_names=(OTHER_NAME,)),), client=replace(CLIENT, ends_in_root=True)
+    ),
+    "client_revoked": Evidence(attempts=(alerted(Alert.certificate_revoked),), client=CLIENT),
+    "client_unsuitable": Evidence(attempts=(alerted(Alert.unsupported_certificate),), client=CLIENT),
+    "client_key_mismatch": Evidence(
+        attempts=(alerted(Alert.decrypt_error, live=False),), client=replace(CLIENT, accepted=True)
+    ),
+    "client_crl_missing": Evidence(attempts=(alerted(Alert.unknown_ca),), client=replace(CLIENT, accepted=True)),
+    "certificate_refused": Evidence(
+        attempts=(alerted(Alert.unknown_ca),), client=replace(CLIENT, accepted=True, revocation_checked=True)
+    ),
+    "client_scheme": Evidence(attempts=(replace(NONE_SHOWN, schemes=(0x0804,)),), client=CLIENT),
+    "bundle_shadowed": Evidence(shadowed=Shadowed(used="$SSL_CERT_FILE=a (1 root)", verifies="b (1 root)")),
+    "no_common_version": refusing(Alert.protocol_version),
+    "no_common_alpn": refusing(Alert.no_application_protocol),
+    "sni_refused": refusing(Alert.unrecognized_name),
+    "server_failed": refusing(Alert.internal_error),
+    "unexplained": refusing(Alert.decode_error),
+    "no_common_suite": Evidence(attempts=(hello(error="suite_not_offered", what="a suite"),)),
+    "no_common_group": Evidence(attempts=(hello(error="group_not_offered", what="a group"),)),
+    "no_common_scheme": Evidence(attempts=(replace(DONE, complete=False, error="scheme_not_offered"),)),
+    "large_hello": Evidence(
+        attempts=(
+            hello(error="handshake_timeout", heard_nothing=True),
+            SMALL,
+            hello(error="timeout", heard_nothing=True),
+        )
+    ),
+    "silent": Evidence(attempts=(hello(error="handshake_timeout", heard_nothing=True),)),
+    "unreachable": Evidence(attempts=(hello(error="connect_failed", heard_nothing=True),)),
+    "plain_text": Evidence(attempts=(hello(error="not_tls", speaks="an SSH server"),)),
+    "plain_http": Evidence(attempts=(hello(error="not_tls", speaks="an HTTP server without TLS"),)),
+    "starttls_port": Evidence(attempts=(hello(error="not_tls", speaks="an SMTP server"),)),
+    "http_to_tls": Evidence(log=(LogLine("HTTP request", ("http_to_tls",)),)),
+    "closed_in_handshake": Evidence(attempts=(hello(error="eof_in_handshake"),)),
+    "closed_later": Evidence(attempts=(replace(DONE, answered=False, error="reset"),)),
+    "server_key_mismatch": Evidence(attempts=(replace(DONE, complete=False, error="bad_signature"),)),
+    "server_certificate_refused": client_refuses(Alert.bad_certificate),
+    "server_revoked": client_refuses(Alert.certificate_revoked),
+    "path_forbidden": Evidence(log=(LogLine("forbidden by rule", ("path_forbidden",)),)),
+    "issuer_encoding": Evidence(log=(LogLine("names differ", ("issuer_encoding",)),)),
+    "clock": Evidence(attempts=(alerted(Alert.certificate_expired),), client=replace(CLIENT, revocation_checked=True)),
+    "default_certificate": Evidence(
+        attempts=(replace(DONE, server_name="a.example"), replace(DONE, server_name="")),
+        server=Identity(
+            side=Role.SERVER,
+            source="sent",
+            chain=(SERVER,),
+            problems=OTHER_NAMES,
+        ),
+        server_file=(LEAF,),
+    ),
+    "token_mechanism": Evidence(client=Identity(side=Role.CLIENT, source="a", problems=NO_PSS)),
+}
+OF_A_SIDE = [code for code in causes() if code.startswith(("client_", "server_")) and code not in DECIDED]
+
+
+@pytest.mark.parametrize("code", DECIDED)
+def test_what_decides_a_cause(code: str) -> None:
+    found = diagnose(DECIDED[code])
+    assert [finding.causes for finding in found.findings] == [(code,)]
+    assert all(finding.evidence for finding in found.findings)
+    assert not found.healthy
+
+
+@pytest.mark.parametrize("code", OF_A_SIDE)
+def test_what_is_found_in_certificates_and_files(code: str) -> None:
+    side, _, cause = code.partition("_")
+    identity = Identity(side=Role(side), source="file", problems=(Problem(causes=(cause,), explanation="as seen"),))
+    evidence = Evidence(client=identity) if side == "client" else Evidence(server=identity)
+    (finding,) = diagnose(evidence).findings
+    assert finding.causes == (code,)
+    assert finding.evidence[0] == "as seen"
+
+
+def test_every_cause_has_its_evidence() -> None:
+    assert {*DECIDED, *OF_A_SIDE} == causes().keys()
+
+
+@pytest.mark.parametrize(
+    "evidence",
+    [
+        Evidence(),
+        Evidence(attempts=(DONE,)),
+        Evidence(attempts=(ASKED,)),
+        Evidence(attempts=(NONE_SHOWN, replace(SHOWN, answered=True)), client=CLIENT),
+        Evidence(attempts=(replace(SHOWN, answered=True),), client=CLIENT),
+        Evidence(client=replace(CLIENT, accepted=True)),
+    ],
+)
+def test_what_is_healthy_has_no_diagnosis(evidence: Evidence) -> None:
+    assert diagnose(evidence).healthy
+
+
+# What is left open
+
+
+def test_a_close_without_a_word_leaves_all_open_that_nothing_excludes() -> None:
+    silent = replace(SHOWN, cause=CauseCode.CERTIFICATE_REFUSED, manner=Manner.CLOSE, error="reset")
+    (finding,) = diagnose(Evidence(attempts=(silent,), client=CLIENT)).findings
+    assert set(finding.causes) == {
+        "client_twin_ca", "client_revoked", "client_crl_stale", "client_crl_missing", "client_not_allowed",
+    }  # fmt: skip
+    assert finding.separates is Input.SERVER_LOG
+    trusted = replace(CLIENT, accepted=True, revocation_checked=True)
+    (finding,) = diagnose(Evidence(attempts=(silent,), client=trusted)).findings
+    assert finding.causes == ("client_not_allowed",)
+
+
+@pytest.mark.parametrize(
+    ("ca_names", "causes_left", "separates"),
+    [
+        ((OTHER_NAME,), {"client_wrong_ca", "client_missing_intermediate"}, Input.CLIENT_ISSUER),
+        ((CA_NAME,), {"client_twin_ca", "client_crl_missing"}, Input.SERVER_LOG),
+        (
+            (),
+            {"client_wrong_ca", "client_missing_intermediate", "client_twin_ca", "client_crl_missing"},
+            Input.SERVER_LOG,
+        ),
+    ],
+)
+def test_unknown_ca_by_the_names_that_the_server_sends(
+    ca_names: tuple[bytes, ...], causes_left: set[str], separates: Input
+) -> None:
+    evidence = Evidence(attempts=(alerted(Alert.unknown_ca, ca_names=ca_names),), client=CLIENT)
+    (finding,) = diagnose(evidence).findings
+    assert set(finding.causes) == causes_left
+    assert finding.separates is separates
+
+
+def test_a_log_line_narrows_what_is_open_and_adds_what_is_new() -> None:
+    open_ = Evidence(attempts=(alerted(Alert.unknown_ca, ca_names=()),), client=CLIENT)
+    line = LogLine("unable to get certificate CRL", ("client_crl_missing",), "OpenSSL")
+    (finding,) = diagnose(replace(open_, log=(line,))).findings
+    assert finding.causes == ("client_crl_missing",)
+    assert finding.evidence[-1] == "the log says: unable to get certificate CRL (OpenSSL)"
+    assert finding.separates is Input.NOTHING
+    other = LogLine("no shared cipher", ("no_common_suite",))
+    assert len(diagnose(replace(open_, log=(other,))).findings) == 2
+
+
+def test_handshake_failure_before_certificates_is_not_guessed_at() -> None:
+    (finding,) = diagnose(refusing(Alert.handshake_failure)).findings
+    assert len(finding.causes) > 1
+    assert finding.separates is Input.SERVER_LOG
+
+
+def test_a_large_hello_is_not_blamed_for_one_chance() -> None:
+    large = hello(error="reset", heard_nothing=True)
+    (finding,) = diagnose(Evidence(attempts=(large, SMALL, replace(SMALL, hello_size=1600)))).findings
+    assert finding.causes == ("closed_in_handshake",)
+
+
+def test_a_forbidden_page_may_be_forbidden_to_all() -> None:
+    without = replace(ASKED, http=HttpAnswer(403, "Forbidden"))
+    evidence = Evidence(attempts=(without, replace(SHOWN, **http(403))), client=CLIENT)
+    (finding,) = diagnose(evidence).findings
+    assert finding.causes == ("client_not_allowed", "path_forbidden")
+
+
+def test_an_own_fault_is_enough_for_a_refusal() -> None:
+    expired = replace(CLIENT, problems=(Problem(causes=("expired",), explanation="it expired"),))
+    found = diagnose(Evidence(attempts=(alerted(Alert.bad_certificate),), client=expired))
+    assert [one.causes for one in found.findings] == [("client_expired",)]
+
+
+def test_a_clock_that_is_far_off_is_a_remark() -> None:
+    found = diagnose(Evidence(attempts=(replace(DONE, clock_ahead=-7200.0),)))
+    assert found.healthy
+    assert found.remarks == ("the server's clock, by its Date header, is 7200 s behind the clock here",)
