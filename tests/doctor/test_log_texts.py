@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 import tomllib
 from importlib import resources
@@ -17,6 +18,7 @@ from handfast.doctor.inputs import Input
 from handfast.doctor.log_lines import Log, parse
 from handfast.doctor.log_texts import KnownText, alike, programs, texts
 from tests.doctor.matrix import ask
+from tests.doctor.troubleshooting_page import PAGE, troubleshooting_page
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -147,6 +149,11 @@ def test_a_log_is_bounded_in_lines_and_a_line_in_length(capsys: pytest.CaptureFi
     assert "only the first" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("before", ["a" * 300, "a" * 5000, "\0"])
+def test_a_line_that_can_be_no_file_s_name_is_text(before: str) -> None:
+    assert ask("--log", f"{before} remote error: tls: revoked certificate").status == 1
+
+
 def steps(line: str) -> int:
     """How many bytecodes it takes to read a log of one line."""
     counted = 0
@@ -179,3 +186,10 @@ def test_reading_takes_no_longer_for_what_nearly_fits(piece: str) -> None:
 def test_words_and_the_names_made_of_them_are_alike() -> None:
     assert alike("SSLV3_ALERT_BAD_CERTIFICATE") == alike("sslv3 alert bad certificate")
     assert alike("self-signed") == alike("SELF_SIGNED")
+
+
+def test_the_page_of_what_errors_mean_is_current_and_has_every_text() -> None:
+    page = PAGE.read_text()
+    assert page == troubleshooting_page(), "write it anew: python -m tests.doctor.troubleshooting_page"
+    assert all(f"`{text.shown}`" in page for text in texts())
+    assert set(re.findall(r"`((?:client|server)_[a-z_]+)`", page)) <= causes().keys()
