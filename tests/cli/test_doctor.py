@@ -32,7 +32,7 @@ def test_cause_evidence_and_fix(run, broken):
     result = run("doctor", *files_of(broken))
     assert result.status == 1
     cause, evidence, *rest = result.out.splitlines()
-    assert cause == "cause: the client's certificate, or one above it, has expired [client_expired]"
+    assert cause == "cause: the client's certificate, or one above it, has expired [client_expired] (the client's side)"
     assert evidence.startswith("  evidence: the certificate CN=alice,O=lab expired 2 days ago")
     fix = "\n".join(rest)
     assert all(f"\n    {title}" in fix for title in PLACES.values())
@@ -84,6 +84,17 @@ def test_a_report_has_nothing_secret_in_it(run, broken, pki):
     assert "BEGIN" not in result.out
     assert str(broken) not in result.out
     assert "client.pem" in result.out
+
+
+@pytest.mark.parametrize("form", [(), ("--json",), ("--report",)])
+def test_no_password_and_no_pin_is_repeated(run, broken, form):
+    own = ("--cert", broken / "client.pem", "--client-ca", broken / "ca.pem")
+    result = run("doctor", *own, "--key", f"{broken / 'client.key'}:hunter2", *form)
+    assert result.status == 1
+    assert "hunter2" not in result.out + result.err
+    token = run("doctor", *own, "--key", "pkcs11:token=none;object=x?pin-value=1234&module-path=/none", *form)
+    assert token.status in (1, 2)
+    assert "1234" not in token.out
 
 
 def test_what_a_certificate_says_is_escaped(run, tmp_path):

@@ -66,7 +66,8 @@ Server = Callable[[Setting], "contextlib.AbstractContextManager[Running]"]
 
 
 @contextlib.contextmanager
-def _process(command: list[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+def process(command: list[str], log: Path, **options: Any) -> Iterator[subprocess.Popen[bytes]]:
+    """A program that writes into a file, until the block ends."""
     with log.open("wb") as output:
         pipes: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": output, "stderr": subprocess.STDOUT}
         running = subprocess.Popen(command, bufsize=0, **pipes, **options)
@@ -83,7 +84,7 @@ def _process(command: list[str], log: Path, **options: Any) -> Iterator[subproce
                 running.stdin.close()
 
 
-def _port_in(running: subprocess.Popen[bytes], log: Path, marker: str) -> int:
+def port_in(running: subprocess.Popen[bytes], log: Path, marker: str) -> int:
     """The number at the end of the first line of a log that starts with ``marker``."""
 
     def found() -> list[str]:
@@ -97,7 +98,7 @@ def _port_in(running: subprocess.Popen[bytes], log: Path, marker: str) -> int:
 @contextlib.contextmanager
 def listening(command: list[str], log: Path, port: int, **options: Any) -> Iterator[Running]:
     """A program that listens on a port, with further arguments of Popen."""
-    with _process(command, log, **options) as running:
+    with process(command, log, **options) as running:
         try:
             wait_for(running, port)
         except PeerFailed:
@@ -108,8 +109,8 @@ def listening(command: list[str], log: Path, port: int, **options: Any) -> Itera
 @contextlib.contextmanager
 def process_server(command: list[str], log: Path, marker: str) -> Iterator[Running]:
     """A program that says in its log where it listens, in a line that starts with ``marker`` and ends in the port."""
-    with _process(command, log) as running:
-        yield Running(_port_in(running, log, marker), log)
+    with process(command, log) as running:
+        yield Running(port_in(running, log, marker), log)
 
 
 @contextlib.contextmanager

@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import re
+import socket
+import ssl
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -17,6 +19,7 @@ from typing import NamedTuple
 from handfast.pki.fault_scene import FaultNames
 from tests.doctor.matrix import CLIENTS, SERVER_CASES, Answer, Cast, ask, target
 from tests.doctor.servers import SERVERS, Running
+from tests.peers.base import REQUEST
 from tests.syntax import ROOT
 from tests.waiting import LIMIT
 
@@ -39,8 +42,7 @@ class Row(NamedTuple):
     fault: str
     alone: str
     both: str
-    curl: str
-    s_client: str
+    others: tuple[str, ...]
     log: str
 
 
@@ -57,11 +59,11 @@ def client_rows(directory: Path) -> Iterator[Row]:
             alone = ask(*target(running), "--cacert", cast.ca, *own)
             known = ("--client-ca", cast.ca, "--crl", cast.crl, "--issuer", cast.issuer)
             both = ask(*target(running), "--cacert", cast.ca, *own, *known)
-            curl, s_client = curl_says(running, cast, files), s_client_says(running, cast, files)
+            others = what_others_say(running, cast, files)
         with SERVERS["nginx"](cast.setting("1.3", crl=cast.crl)) as running:
             curl_says(running, cast, files)
             log = nginx_line(running)
-        yield Row(f"client: {case.name}", said(alone), said(both), curl, s_client, log)
+        yield Row(f"client: {case.name}", said(alone), said(both), others, log)
 
 
 def server_rows(directory: Path) -> Iterator[Row]:
@@ -74,14 +76,18 @@ def server_rows(directory: Path) -> Iterator[Row]:
         with SERVERS["s_server"](replace(setting, client_ca=None)) as running:
             alone = ask(*target(running, case.host), "--cacert", cast.ca)
             both = ask(*target(running, case.host), "--cacert", cast.ca, "--issuer", cast.issuer)
-            curl, s_client = curl_says(running, cast, (), case.host), s_client_says(running, cast, (), case.host)
+            others = what_others_say(running, cast, (), case.host)
             log = last_error(running.log())
-        yield Row(f"server: {case.name}", said(alone), said(both), curl, s_client, log)
+        yield Row(f"server: {case.name}", said(alone), said(both), others, log)
 
 
 def said(answer: Answer) -> str:
     """The causes: those of a finding with "or", findings with a semicolon."""
     return "; ".join(" or ".join(f"`{code}`" for code in finding) for finding in answer.findings) or "nothing is wrong"
+
+
+def what_others_say(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> tuple[str, ...]:
+    return tuple(says(running, cast, files, host) for says in (curl_says, s_client_says, python_says))
 
 
 def curl_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> str:
@@ -99,6 +105,23 @@ def s_client_says(running: Running, cast: Cast, files: tuple[Path, ...], host: s
     done = _run("openssl", "s_client", *where, *own, typed="GET / HTTP/1.0\r\n\r\n")
     text = done.stdout + done.stderr
     return last_error(text) or _cell(next(iter(re.findall(r"^verify error:.*$", text, re.MULTILINE)), "")) or "no error"
+
+
+def python_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> str:
+    """Python's ssl: what requests, httpx and aiohttp say begins with this."""
+    context = ssl.create_default_context(cafile=cast.ca)
+    try:
+        if files:
+            context.load_cert_chain(files[0], files[1])
+        with (
+            socket.create_connection(("127.0.0.1", running.port), LIMIT) as tcp,
+            context.wrap_socket(tcp, server_hostname=host) as tls,
+        ):
+            tls.sendall(REQUEST)
+            tls.recv(1)
+            return "no error"
+    except OSError as error:
+        return _cell(re.sub(r" \(_ssl\.c:\d+\)", "", str(error)))
 
 
 def last_error(text: str) -> str:
@@ -128,11 +151,19 @@ def judgements(text: str) -> dict[str, tuple[str, ...]]:
 
 
 def page(rows: list[Row], *, in_server: str) -> Iterator[str]:
-    titles = ("fault", "the doctor, client's files", "the doctor, both sides", "curl", "s_client", in_server)
+    titles = (
+        "fault",
+        "the doctor, client's files",
+        "the doctor, both sides",
+        "curl",
+        "s_client",
+        "Python's ssl",
+        in_server,
+    )
     yield f"| {' | '.join(titles)} |"
     yield f"|{'---|' * len(titles)}"
     for row in rows:
-        yield f"| {' | '.join(row)} |"
+        yield f"| {' | '.join((row.fault, row.alone, row.both, *row.others, row.log))} |"
 
 
 def written() -> str:

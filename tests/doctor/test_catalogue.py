@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import re
+import shlex
 
+import click
 import pytest
 
+from handfast.cli import program
 from handfast.doctor import catalogue
 from tests.doctor import causes_page
 
@@ -46,6 +49,27 @@ def test_a_fix_is_filled_with_what_is_known(name: str) -> None:
 @pytest.mark.parametrize("name", IN_ALL_PROGRAMS)
 def test_what_is_most_often_wrong_can_be_mended_everywhere(name: str) -> None:
     assert catalogue.fixes()[name].filled({}).keys() == catalogue.PLACES.keys()
+
+
+OUR_COMMANDS = [
+    pytest.param(fix.filled({})["command"], id=name)
+    for name, fix in catalogue.fixes().items()
+    if fix.templates["command"].startswith("handfast ")
+]
+
+
+@pytest.mark.parametrize("command", OUR_COMMANDS)
+def test_our_own_commands_are_ones_that_there_are(command: str) -> None:
+    _, *words = shlex.split(command, comments=True)
+    found: click.Command | None = program
+    context = click.Context(program, info_name="handfast")
+    while words and isinstance(found, click.Group) and (below := found.get_command(context, words[0])) is not None:
+        context = click.Context(below, info_name=words.pop(0), parent=context)
+        found = below
+    assert found is not None
+    assert found is not program
+    known = {name for parameter in found.params for name in parameter.opts}
+    assert {word.partition("=")[0] for word in words if word.startswith("-")} <= known
 
 
 def test_the_page_lists_them() -> None:

@@ -82,6 +82,16 @@ def test_a_capture_of_a_healthy_connection(cast: Cast) -> None:
     assert ask("--capture", capture, "--cacert", cast.ca).findings == ()
 
 
+def test_a_capture_without_its_keys_says_that_it_could_not_be_read(cast: Cast) -> None:
+    capture, bare = cast.directory / "failed.pcapng", cast.directory / "bare.pcapng"
+    with SERVERS["s_server"](cast.setting("1.3")) as running:
+        main([*map(str, ("connect", "-s", *target(running), "--cacert", cast.ca, "--pcapng", capture))])
+    assert main(["decode", str(capture), "--write", str(bare), "--no-secrets"]) == 0
+    answer = ask("--capture", bare)
+    assert answer.findings == ()
+    assert "not all of it could be read" in answer.document["remarks"][0]
+
+
 def test_a_capture_in_which_the_client_refuses_the_server(cast: Cast) -> None:
     capture = cast.directory / "failed.pcapng"
     twin = cast.identity("twin", cast.scene.server(cast.scene.twin_ca()))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
 import threading
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -16,12 +17,12 @@ from handfast.crypto import new_keys
 from handfast.io import sockets
 from handfast.pki.fault_scene import general_names
 from tests.doctor.matrix import Answer, Cast, ask, target
-from tests.doctor.servers import Running, Setting, nginx, process_server, s_server
+from tests.doctor.servers import Running, Setting, nginx, port_in, process, process_server, s_server
 from tests.faults.meeting import new_seed
 from tests.peers.base import require_peer
 from tests.ports import own_port
 from tests.race.servers import threaded
-from tests.waiting import LIMIT
+from tests.waiting import LIMIT, until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -80,6 +81,44 @@ def test_a_port_that_waits_for_a_line(cast: Cast) -> None:
     with threaded(wait) as port:
         answer = ask_of(port, cast, *BRIEF)
     assert answer.findings == (("silent",),), answer.document
+
+
+def test_a_server_that_starts_no_tls_when_asked(cast: Cast) -> None:
+    def refuse(connection: socket.socket) -> None:
+        connection.sendall(b"220 mail.example ESMTP\r\n")
+        connection.recv(4096)
+        connection.sendall(b"250 mail.example\r\n")
+        connection.recv(4096)
+
+    with threaded(refuse) as port:
+        where = target(Running(port), http=False)
+        answer = ask(*where, "--starttls", "smtp", "--cacert", cast.ca)
+    assert answer.findings == (("unreachable",),), answer.document
+    assert "does not offer STARTTLS" in str(answer.document["findings"][0]["evidence"])
+
+
+@pytest.mark.parametrize("name", ["good", "none"])
+def test_a_server_that_renegotiates_for_a_certificate(name: str, cast: Cast) -> None:
+    """As IIS and Apache do for a path: OpenSSL's s_server, told to once the request has come."""
+    setting = cast.setting("1.2")
+    command = [require_peer("openssl"), "s_server", "-accept", "127.0.0.1:0", "-tls1_2", "-CAfile", str(cast.ca)]
+    command += ["-cert", str(setting.certificate), "-key", str(setting.key)]
+    log = setting.write("renegotiating.log", "")
+    certificate, key = cast.identity("client", cast.good)
+    own = ("--cert", certificate, "--key", key) if name == "good" else ()
+    with process(command, log) as running:
+        port = port_in(running, log, "ACCEPT")
+        asking = threading.Thread(target=_renegotiate, args=(running, log))
+        asking.start()
+        answer = ask(*target(Running(port)), "--cacert", cast.ca, *own)
+        asking.join(LIMIT)
+    assert answer.findings == (("renegotiation",),), answer.document
+
+
+def _renegotiate(running: subprocess.Popen[bytes], log: Path) -> None:
+    assert running.stdin is not None
+    until(lambda: "GET /" in log.read_text(errors="replace"))
+    running.stdin.write(b"R\n")
 
 
 def test_a_port_where_nothing_listens(cast: Cast) -> None:

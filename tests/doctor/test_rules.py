@@ -6,6 +6,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from cryptography import x509
+from cryptography.x509.name import _ASN1Type
+from cryptography.x509.oid import NameOID
 
 from handfast.doctor.catalogue import causes
 from handfast.doctor.diagnosis import diagnose
@@ -24,6 +27,11 @@ DONE = Attempt(title="once", complete=True, spoke=True, version="TLS 1.3", answe
 ASKED = replace(DONE, asked=Asked.HANDSHAKE, ca_names=(CA_NAME,))
 CLIENT = Identity(side=Role.CLIENT, source="client.pem", chain=(LEAF,), issuers=(CA_NAME,), schemes=(0x0403,))
 SHOWN = replace(ASKED, client_chain=(LEAF,), answered=False)
+
+
+def named(kind: _ASN1Type) -> bytes:
+    """A name of which only the encoding differs."""
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "Some CA", _type=kind)]).public_bytes()
 
 
 def hello(**facts: Any) -> Attempt:
@@ -117,7 +125,10 @@ DECIDED: dict[str, Evidence] = {
     "server_certificate_refused": client_refuses(Alert.bad_certificate),
     "server_revoked": client_refuses(Alert.certificate_revoked),
     "path_forbidden": Evidence(log=(LogLine("forbidden by rule", ("path_forbidden",)),)),
-    "issuer_encoding": Evidence(log=(LogLine("names differ", ("issuer_encoding",)),)),
+    "issuer_encoding": Evidence(
+        attempts=(alerted(Alert.unknown_ca, ca_names=(named(_ASN1Type.PrintableString),)),),
+        client=replace(CLIENT, issuers=(named(_ASN1Type.UTF8String),)),
+    ),
     "clock": Evidence(attempts=(alerted(Alert.certificate_expired),), client=replace(CLIENT, revocation_checked=True)),
     "default_certificate": Evidence(
         attempts=(replace(DONE, server_name="a.example"), replace(DONE, server_name="")),
@@ -207,6 +218,14 @@ def test_unknown_ca_by_the_names_that_the_server_sends(
     assert finding.separates is separates
 
 
+@pytest.mark.parametrize("alert", [Alert.certificate_revoked, Alert.access_denied])
+def test_an_alert_that_says_more_counts_more_than_the_names(alert: Alert) -> None:
+    """A server may trust CAs that it does not name."""
+    evidence = Evidence(attempts=(alerted(alert, ca_names=(OTHER_NAME,)),), client=CLIENT)
+    (finding,) = diagnose(evidence).findings
+    assert finding.causes == (("client_revoked",) if alert is Alert.certificate_revoked else ("client_not_allowed",))
+
+
 def test_a_log_line_narrows_what_is_open_and_adds_what_is_new() -> None:
     open_ = Evidence(attempts=(alerted(Alert.unknown_ca, ca_names=()),), client=CLIENT)
     line = LogLine("unable to get certificate CRL", ("client_crl_missing",), "OpenSSL")
@@ -235,6 +254,40 @@ def test_a_forbidden_page_may_be_forbidden_to_all() -> None:
     evidence = Evidence(attempts=(without, replace(SHOWN, **http(403))), client=CLIENT)
     (finding,) = diagnose(evidence).findings
     assert finding.causes == ("client_not_allowed", "path_forbidden")
+
+
+def test_a_forbidden_page_without_a_certificate_may_be_so_with_one() -> None:
+    answers = {status: replace(ASKED, **{**http(status), "cause": CauseCode.NO_CERTIFICATE}) for status in (400, 403)}
+    (finding,) = diagnose(Evidence(attempts=(answers[403],))).findings
+    assert finding.causes == ("no_certificate", "path_forbidden")
+    assert finding.separates is Input.CLIENT_CERTIFICATE
+    assert diagnose(Evidence(attempts=(answers[400],))).healthy
+
+
+def test_what_could_not_be_read_is_a_remark() -> None:
+    found = diagnose(Evidence(attempts=(replace(DONE, live=False, unread="its keys are not known"),)))
+    assert found.remarks == ("once: not all of it could be read: its keys are not known",)
+
+
+@pytest.mark.parametrize("alert", [Alert.handshake_failure, Alert.illegal_parameter, Alert.decode_error])
+@pytest.mark.parametrize("live", [True, False])
+def test_no_failure_is_called_healthy(alert: Alert, live: bool) -> None:
+    failed = replace(
+        DONE, live=live, complete=False, answered=False, error=alert.name, alerts={Role.SERVER: int(alert)}
+    )
+    (finding,) = diagnose(Evidence(attempts=(failed,))).findings
+    assert finding.causes == ("unexplained",)
+    assert finding.separates is Input.SERVER_LOG
+    # Without its keys a recording shows less than there was.
+    unread = replace(failed, live=False, alerts={}, error="eof_in_handshake", unread="no keys")
+    assert diagnose(Evidence(attempts=(unread,))).healthy
+
+
+def test_what_is_not_shown_to_an_unverified_server_is_still_held_against_its_names() -> None:
+    bare = replace(NONE_SHOWN, ca_names=(OTHER_NAME,))
+    (finding,) = diagnose(Evidence(attempts=(bare,), client=CLIENT)).findings
+    assert finding.causes == ("client_wrong_ca", "client_missing_intermediate")
+    assert diagnose(Evidence(attempts=(replace(bare, ca_names=(CA_NAME,)),), client=CLIENT)).healthy
 
 
 def test_an_own_fault_is_enough_for_a_refusal() -> None:

@@ -43,7 +43,7 @@ _OPTIONS = {
         "handfast doctor --cert client.pem --client-ca ca.pem --crl ca.crl  (both sides' files)",
         "handfast doctor --capture failed.pcapng --keylog keys.log --cacert ca.pem",
         "handfast doctor --log 'SSL routines::peer did not return a certificate'",
-        "handfast doctor https://localhost:1337/ --report > report.md  (for a bug report, nothing secret in it)",
+        "handfast doctor https://localhost:1337/ --report  (for a bug report, nothing secret in it)",
     ),
 )
 @click.argument("target", required=False)
@@ -113,8 +113,21 @@ class _Output:
                 click.echo(f"{line} ({option})" if option else line)
         if self.diagnosis.healthy:
             click.echo(f"nothing is wrong, as far as {_known(self.evidence)} can tell")
+            self._print_what_was_seen()
         for remark in self.diagnosis.remarks:
             ui.note(f"remark: {remark}")
+
+    def _print_what_was_seen(self) -> None:
+        from handfast.doctor.presentation import attempt_facts
+
+        live = [one for one in self.evidence.attempts if one.live]
+        for one in live:
+            (_, title), *facts = attempt_facts(one)
+            ui.note(f"{title}: {'; '.join(f'{label}: {text}' for label, text in facts)}")
+        if live and live[-1].ca_names is not None and live[-1].http is None and not live[-1].answered:
+            ui.note(
+                "the server was asked for nothing; what it refuses in an answer only, as nginx does, https:// shows"
+            )
 
 
 def _known(evidence: Evidence) -> str:
@@ -136,4 +149,5 @@ def _heading() -> str:
 
     cryptography, openssl = versions()
     at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    return f"handfast {version('handfast')}, Python {platform.python_version()}, {cryptography}, {openssl}, {at}"
+    ours = f"handfast {version('handfast')}, Python {platform.python_version()}"
+    return f"{ours}, cryptography {cryptography}, {openssl}, {at}"

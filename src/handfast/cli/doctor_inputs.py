@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import socket
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from handfast.doctor.examine import DIAGNOSED, unusable
 from handfast.doctor.gather import Files, Given
 from handfast.doctor.probe import Way
 from handfast.engine import ClientConfig
-from handfast.errors import ConfigError, bad_option
+from handfast.errors import ConfigError, ConnectionLost, bad_option
 from handfast.limits import MAX_LOG_BYTES, MAX_LOG_LINES, PROBE_TIMEOUT
 from handfast.lint.contents import Kind, read
 from handfast.passive.keylog_reader import KeyLogSecrets
@@ -144,7 +145,7 @@ def _way(asked: Asked, target: Target, credentials: tuple[CredentialsHandle, ...
             "Accept: */*\r\nConnection: close\r\n\r\n"
         ).encode()
     return Way(
-        open=lambda: reach(target, route, lambda _: None)[0],
+        open=lambda: _opened(target, route),
         config=config,
         server_name=asked.servername or target.host,
         request=request,
@@ -154,17 +155,26 @@ def _way(asked: Asked, target: Target, credentials: tuple[CredentialsHandle, ...
     )
 
 
+def _opened(target: Target, route: Route) -> socket.socket:
+    """A connection on which the server awaits a hello. Raises ConnectionLost connect_failed, also without STARTTLS."""
+    try:
+        return reach(target, route, lambda _: None)[0]
+    except ui.CommandFailed as error:
+        address = f"{target.host}:{target.port}"
+        raise ConnectionLost("connect_failed", address=address, reason=error.what) from None
+
+
 def _client(asked: Asked) -> tuple[Files | Identity | None, tuple[CredentialsHandle, ...]]:
     """The client's files, and what is shown of them. Raises ConfigError for what cannot be read."""
     if asked.cert is None:
         options.credentials(None, asked.key, asked.key_password_file)
         return None, ()
-    source = escape(str(asked.cert))
+    source = _shown(asked.cert)
     try:
         (held,) = options.credentials(asked.cert, asked.key, asked.key_password_file)
     except ConfigError as error:
         if asked.key is None and error.code == "no_key":
-            return Files(source=source, chain=_chain(asked.cert)), ()
+            return Files(source=source, chain=_chain(Path(options.file_and_password(str(asked.cert))[0]))), ()
         if error.code not in DIAGNOSED:
             raise
         return unusable(Role.CLIENT, source, error), ()
@@ -239,6 +249,12 @@ def _names_a_file(text: str) -> bool:
         return False
 
 
+def _shown(path: Path | str) -> str:
+    """A file as it is told of: without the password that may stand behind it; a token without its PIN."""
+    name, _ = options.file_and_password(str(path))
+    return "pkcs11:..." if name[:7].lower() == "pkcs11:" else escape(name)
+
+
 def _names(asked: Asked, target: Target | None) -> dict[str, str]:
     """What stands in fixes."""
     paths = {
@@ -251,7 +267,7 @@ def _names(asked: Asked, target: Target | None) -> dict[str, str]:
         "crl": asked.crl,
         "issuer": asked.issuer,
     }
-    found = {name: shlex.quote(escape(str(path))) for name, path in paths.items() if path is not None}
+    found = {name: shlex.quote(_shown(path)) for name, path in paths.items() if path is not None}
     if asked.servername is not None:
         found |= {"host": shlex.quote(escape(asked.servername)), "name": shlex.quote(escape(asked.servername))}
     if target is not None:

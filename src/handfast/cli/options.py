@@ -237,8 +237,8 @@ def credentials(
             if value is not None:
                 raise bad_option(option, "there is no --cert that it could belong to", "give --cert too")
         return ()
-    chain, chain_password = _file_and_password(str(cert))
-    key_name, key_password = (None, None) if key is None else _file_and_password(key)
+    chain, chain_password = file_and_password(str(cert))
+    key_name, key_password = (None, None) if key is None else file_and_password(key)
     password = chain_password if key_password is None else key_password
     if password is not None and key_password_file is not None:
         raise bad_option("--key-password-file", "the password stands behind the file's name already", "give it once")
@@ -253,7 +253,7 @@ def _names_token(key: str) -> bool:
     return key[:7].lower() == "pkcs11:"
 
 
-def _file_and_password(text: str) -> tuple[str, str | None]:
+def file_and_password(text: str) -> tuple[str, str | None]:
     """curl's ``FILE:PASSWORD``: the longest beginning that is a file; the whole where none is, or for a token."""
     if _names_token(text) or Path(text).exists():
         return text, None

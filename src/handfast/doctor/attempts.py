@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.doctor.evidence import Asked, Attempt
 from handfast.errors import HandfastError
-from handfast.events import AlertSeen, Event, HandshakeComplete, MessageSeen, Negotiated
+from handfast.events import AlertSeen, Event, HandshakeComplete, MessageSeen, Negotiated, RecordSeen
 from handfast.lens.summary import REQUESTS
 from handfast.limits import MAX_PEER_TEXT
 from handfast.outcome import offered
@@ -32,6 +32,7 @@ class Watching:
         self.negotiated: Negotiated | None = None
         self.complete = False
         self.plaintext = False
+        self.unread = ""
 
     def __call__(self, event: Event) -> None:
         match event:
@@ -44,6 +45,8 @@ class Watching:
                 self.complete = True
             case HandshakeComplete():
                 self.complete = True
+            case RecordSeen(unreadable_reason=reason) if reason:
+                self.unread = self.unread or reason
             case Negotiated():
                 self.negotiated = event
             case AlertSeen(direction=direction, authenticated=authenticated) if direction is Role.SERVER.sends:
@@ -97,6 +100,7 @@ def attempt(
         answered=outcome.answered,
         error="" if error is None else error.code,
         what="" if error is None else escape(error.what, MAX_PEER_TEXT),
+        unread=watching.unread,
         speaks=escape(str(details.get("who", "")), MAX_PEER_TEXT) if foreign else "",
         hello_size=outcome.hello_size,
         offer="" if hello is None else offered.in_words(hello),

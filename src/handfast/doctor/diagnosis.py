@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 # In the order in which findings are told: what comes first on the wire is first.
 RULES: tuple[Rule, ...] = (
     hello.before_certificates,
-    hello.the_server_s_proof,
+    hello.after_the_hello,
     chains.shadowed_bundle,
     chains.certificate_problems,
     chains.server_refused,
@@ -50,7 +50,7 @@ class Diagnosis:
 
 def diagnose(evidence: Evidence) -> Diagnosis:
     """The causes that fit the evidence."""
-    found = [finding for rule in RULES for finding in rule(evidence)]
+    found = [finding for rule in RULES for finding in rule(evidence)] or list(hello.unexplained(evidence))
     for line in evidence.log:
         found = _with_log_line(found, line)
     return Diagnosis(findings=tuple(_without_repetitions(found)), remarks=tuple(_remarks(evidence)))
@@ -103,6 +103,7 @@ def _remarks(evidence: Evidence) -> Iterator[str]:
     for line in evidence.log:
         if not line.causes:
             yield f"{_quoted(line)}: {line.note}"
+    yield from (f"{one.title}: not all of it could be read: {one.unread}" for one in evidence.attempts if one.unread)
     for one in evidence.attempts:
         if one.clock_ahead is not None and abs(one.clock_ahead) > _MOST_SKEW:
             direction = "ahead of" if one.clock_ahead > 0 else "behind"

@@ -43,6 +43,7 @@ class Attempt:
         spoke: whether the server's hello came. heard_nothing: whether not one byte did.
         answered: whether the server said something that it says only to one it let in.
         error, what: the code of the error that ended it, and its words; "" if it ended in order.
+        unread: why not all of a recording could be read; "" where all was.
         speaks: what answered in place of TLS, in words; "" for TLS.
         hello_size: bytes of the hello; offer: what it offered, in words; server_name: its SNI, "" for none.
         http: the answer to a request, None if none was made or came. clock_ahead: by how many seconds the server's
@@ -70,6 +71,7 @@ class Attempt:
     answered: bool = False
     error: str = ""
     what: str = ""
+    unread: str = ""
     speaks: str = ""
     hello_size: int = 0
     offer: str = ""

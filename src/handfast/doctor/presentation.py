@@ -25,6 +25,12 @@ _FOLDERS = re.compile(r"(?<![\w:/.])[\w.~-]*/(?:[^\s/:;,]+/)*(?=[^\s/:;,]+)")
 _NAMES_SHOWN = 6
 # Of more causes than these it is said only what they are.
 _MOST_FIXED = 6
+_WHOSE_FAULT = {
+    "client": "the client's side",
+    "server": "the server's side",
+    "path": "what is between the two",
+    "neither": "neither side's alone",
+}
 # Of the facts of a certificate: what is no use in a report.
 _SHOWN = ("subject", "issuer", "names", "valid", "key", "signed with", "CA", "purposes", "SHA-256")
 
@@ -82,11 +88,10 @@ def _identity_as_dict(identity: Identity) -> dict[str, Any]:
 def finding_lines(finding: Finding, evidence: Evidence) -> Iterator[str]:
     """A finding for people: the cause or causes, what shows it, and what to do."""
     if len(finding.causes) == 1:
-        known = cause(finding.causes[0])
-        yield f"cause: {known.says} [{known.code}]"
+        yield f"cause: {_said_of(finding.causes[0])}"
     else:
         yield "cause: one of these, and what is known here does not tell which:"
-        yield from (f"  - {cause(code).says} [{code}]" for code in finding.causes)
+        yield from (f"  - {_said_of(code)}" for code in finding.causes)
     yield from (f"  evidence: {sentence}" for sentence in finding.evidence)
     if finding.separates:
         yield f"  what would tell: {finding.separates}"
@@ -95,10 +100,15 @@ def finding_lines(finding: Finding, evidence: Evidence) -> Iterator[str]:
         yield from _fix_lines(code, evidence, whole=len(finding.causes) == 1)
 
 
+def _said_of(code: str) -> str:
+    known = cause(code)
+    return f"{known.says} [{code}] ({_WHOSE_FAULT[known.fault]})"
+
+
 def _fix_lines(code: str, evidence: Evidence, *, whole: bool) -> Iterator[str]:
     for number, fix in enumerate(cause(code).fixes):
         title = "fix" if whole else f"fix for {code}"
-        yield f"  {title if number == 0 else f'or ({title})'}: {fix.does}"
+        yield f"  {title if number == 0 else 'or'}: {fix.does}"
         shown = fix.filled(evidence.names)
         for place in shown if whole and number == 0 else ("command",):
             first, *others = shown[place].split("\n")

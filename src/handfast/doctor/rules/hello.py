@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 _A = AlertDescription
 # A server whose signature does not verify shows a certificate whose key it does not have.
 _BY_OUR_ERROR = {**BY_ERROR, "bad_signature": ("server_key_mismatch",)}
+# What a server may still say once it has chosen version, suite and group.
+_ALSO_AFTER_THE_HELLO = frozenset({_A.no_application_protocol, _A.unrecognized_name})
 _TIMEOUTS = frozenset({"handshake_timeout", "timeout", "too_slow"})
 _CLOSED = frozenset({"eof_in_handshake", "reset", "unexpected_eof"})
 
@@ -31,20 +33,28 @@ def before_certificates(evidence: Evidence) -> Iterator[Finding]:
         yield _why(failed, group, evidence.server)
 
 
-def the_server_s_proof(evidence: Evidence) -> Iterator[Finding]:
-    """A server that proves nothing, or fails, or refuses for what no certificate is about."""
+def after_the_hello(evidence: Evidence) -> Iterator[Finding]:
+    """A server that has chosen, and then fails, proves nothing, or refuses for what no certificate is about."""
     for one in evidence.attempts:
         if not one.spoke or one.cause is not None:
             continue
-        codes = _BY_OUR_ERROR.get(one.error)
-        alert = one.server_alert
-        if codes is None and not one.complete and alert in BY_ALERT_TO_A_HELLO and alert != _A.internal_error:
-            codes = BY_ALERT_TO_A_HELLO[alert or 0]
-        if codes is not None:
+        codes = _BY_OUR_ERROR.get(one.error, ())
+        if one.server_alert == _A.internal_error:
+            codes = _of_a_failure(one, evidence.client)
+        elif one.server_alert in _ALSO_AFTER_THE_HELLO:
+            codes = BY_ALERT_TO_A_HELLO[one.server_alert or 0]
+        if codes:
             yield Finding(causes=codes, evidence=(_told(one),), separates=_separates(codes))
             return
-        if alert == _A.internal_error and (codes := _of_a_failure(one, evidence.client)):
-            yield Finding(causes=codes, evidence=(_told(one),), separates=_separates(codes))
+
+
+def unexplained(evidence: Evidence) -> Iterator[Finding]:
+    """A connection that failed, of which no other rule says anything."""
+    live = [one for one in evidence.attempts if one.live][-1:]
+    for one in (*live, *(one for one in evidence.attempts if not one.live)):
+        failed = bool(one.error or one.alerts) and not (one.answered or one.http or one.unread)
+        if failed:
+            yield Finding(causes=("unexplained",), evidence=(_told(one),), separates=Input.SERVER_LOG)
             return
 
 

@@ -60,27 +60,38 @@ def asked_later(evidence: Evidence) -> Iterator[Finding]:
 
 def none_shown(evidence: Evidence) -> Iterator[Finding]:
     """The server wants a certificate and gets none."""
-    refused = next((one for one in evidence.attempts if one.cause in _NONE_SHOWN), None)
-    if refused is None or any(one.client_chain for one in evidence.attempts):
+    one = next((one for one in evidence.attempts if one.cause in _NONE_SHOWN and _is_of_access(one)), None)
+    if one is None or any(other.client_chain for other in evidence.attempts):
         return
     client = evidence.client
-    said = (_refusal_words(refused), _asked_words(refused))
-    if client is not None and not client.chain:
-        # Files that cannot be used are a finding of their own.
-        return
-    if client is None:
-        maybe = ("no_certificate", "certificate_withheld") if refused.ca_names and not refused.live else ()
-        separates = Input.CLIENT_CERTIFICATE if maybe else Input.NOTHING
-        yield Finding(causes=maybe or ("no_certificate",), evidence=said, separates=separates)
-    elif refused.schemes and client.schemes and not set(client.schemes) & set(refused.schemes):
-        words = f"it signs with {SignatureScheme.describe_all(client.schemes)}"
-        taken = f"the server takes {SignatureScheme.describe_all(refused.schemes, 6)}"
+    said = (_refusal_words(one), _asked_words(one))
+    if one.manner is Manner.HTTP and one.http is not None and not one.http.about_certificate:
+        causes = ("no_certificate", "path_forbidden")
+        yield Finding(causes=causes, evidence=said, separates=Input.CLIENT_CERTIFICATE)
+    elif client is None:
+        # A recorded client may have had one and kept it to itself.
+        kept = ("certificate_withheld",) if one.ca_names and not one.live else ()
+        separates = Input.CLIENT_CERTIFICATE if kept else Input.NOTHING
+        yield Finding(causes=("no_certificate", *kept), evidence=said, separates=separates)
+    elif client.chain:
+        yield from _kept_to_itself(one, client, said)
+
+
+def _kept_to_itself(one: Attempt, client: Identity, said: tuple[str, ...]) -> Iterator[Finding]:
+    """Why a client that has a certificate showed none. Files that cannot be used are a finding of their own.
+
+    Ours shows what it has, unless the server is not verified; what the names say of it holds all the same.
+    """
+    if one.schemes and client.schemes and not set(client.schemes) & set(one.schemes):
+        words = f"its key makes {SignatureScheme.describe_all(client.schemes)}"
+        taken = f"the server takes {SignatureScheme.describe_all(one.schemes, _NAMES_SHOWN)}"
         yield Finding(causes=("client_scheme",), evidence=(*said, words, taken))
-    elif refused.ca_names and not named(client, refused.ca_names):
-        yield Finding(
-            causes=_not_named(client, refused, ("certificate_withheld",)), evidence=(*said, _issuer_words(client))
-        )
-    elif not refused.live:
+    elif one.ca_names and not named(client, one.ca_names):
+        codes = _not_named(client, one)
+        if not one.live and codes != ("issuer_encoding",):
+            codes = ("certificate_withheld",)
+        yield Finding(causes=codes, evidence=(*said, _issuer_words(client)), separates=_separating(codes, client))
+    elif not one.live:
         yield Finding(causes=("no_certificate",), evidence=(*said, "the certificate given would have fitted"))
 
 
@@ -115,6 +126,11 @@ def closed_later(evidence: Evidence) -> Iterator[Finding]:
 def _is_refusal(one: Attempt) -> bool:
     if one.cause is None or one.cause in _NONE_SHOWN | _NOT_ABOUT_CERTIFICATES or not one.client_chain:
         return False
+    return _is_of_access(one)
+
+
+def _is_of_access(one: Attempt) -> bool:
+    """Whether a refusal is about who comes: of HTTP's, one that speaks of certificates, or that forbids."""
     answer = one.http
     if one.manner is not Manner.HTTP or answer is None:
         return True
@@ -141,10 +157,11 @@ def _narrowed(codes: tuple[str, ...], one: Attempt, client: Identity | None) -> 
     excluded: set[str] = set()
     if client.accepted:
         excluded |= _TRUST
-    elif client.signs_itself and not named(client, one.ca_names or ()):
-        return ("client_self_signed",)
-    elif one.ca_names and not named(client, one.ca_names):
-        return _not_named(client, one, ())
+    elif _TRUST & set(codes) and not named(client, one.ca_names or ()):
+        if client.signs_itself:
+            return ("client_self_signed",)
+        if one.ca_names:
+            return _not_named(client, one)
     elif one.ca_names:
         excluded |= _ISSUER
     if client.ends_in_root:
@@ -157,12 +174,10 @@ def _narrowed(codes: tuple[str, ...], one: Attempt, client: Identity | None) -> 
     return tuple(code for code in codes if code not in excluded) or ("certificate_refused",)
 
 
-def _not_named(client: Identity, one: Attempt, first: tuple[str, ...]) -> tuple[str, ...]:
+def _not_named(client: Identity, one: Attempt) -> tuple[str, ...]:
     """Why none of the CAs that the server names issued the certificate."""
     if _same_text(client, one):
         return ("issuer_encoding",)
-    if first:
-        return first
     return ("client_wrong_ca",) if client.ends_in_root else ("client_wrong_ca", "client_missing_intermediate")
 
 
