@@ -349,7 +349,7 @@ def of_handfast(cast: Cast) -> Iterator[Written]:
         if not case.lists:
             yield Written(f"handfast of a client: {case.name}", case.cause, _log_of_ours(cast, identity))
     for server_case in SERVER_CASES:
-        if server_case.name in ("expired", "not-yet-valid", "client-purpose", "wrong-ca"):
+        if server_case.name in ("expired", "not-yet-valid", "client-purpose", "wrong-ca", "wrong-san"):
             identity = cast.identity("faulty", server_case.server(cast.scene))
             with s_server(replace(cast.setting("1.3", identity), client_ca=None)) as running:
                 told = by_command(*program, f"https://localhost:{running.port}/")
