@@ -13,7 +13,8 @@
 # make consumers    every library that takes an ssl.SSLContext, with ours: asyncpg, httpx, uvicorn and twenty others;
 #              and what docs/curl-mtls.md says of curl, requests, httpx, Go, Node, Java and Python; some four minutes
 # make scan    what sslyze, sslscan and testssl.sh find at `handfast serve`; some four minutes
-# make certificate-tools  who refuses which certificate, by curl, Go, Java, Node, Chromium and others; some two minutes
+# make certificate-tools  who refuses which certificate, by curl, Go, Java, Node, Chromium and others, and in which words;
+#              some eight minutes
 # make bench   what handfast costs beside Python's ssl, in one interleaved run; writes bench-results.json
 # make bench-web     what a request costs uvicorn behind ssl and behind each of our doors; writes bench-web-results.json
 # make bench-proxy   a proxy's CPU per connection, request and MiB, beside nginx, haproxy, stunnel and hitch
@@ -98,7 +99,7 @@ scan: $(READY)-scan
 	HANDFAST_SCAN=1 $(RUN) pytest tests/scan
 
 certificate-tools: $(READY)-test
-	HANDFAST_TOOLS=1 $(RUN) pytest tests/lint tests/key_types tests/cli/test_certs_install.py
+	HANDFAST_TOOLS=1 $(RUN) pytest tests/lint tests/key_types tests/cli/test_certs_install.py tests/doctor/test_written.py
 
 # Without the others, or where there are no wheels of them, it measures what there is.
 bench: $(READY)-test

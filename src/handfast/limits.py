@@ -225,8 +225,10 @@ MAX_PROBES = 5
 PROBE_TIMEOUT = 10.0
 PROBE_PATIENCE = 2.0
 PROBE_ANSWER_BYTES = 64 * 1024
-# A log that the doctor is given: its bytes, and how many of its lines are told of.
-MAX_LOG_BYTES = 16 * 1024 * 1024
+# A log that the doctor is given: its bytes and its lines, each of which is searched for some hundred texts, a second or
+# two of work in all; and how many of its lines are told of.
+MAX_LOG_BYTES = 4 * 1024 * 1024
+MAX_LOG_LINES = 20_000
 MAX_LOG_LINES_TOLD = 20
 # Connections `handfast serve` handles at once; the next ones wait in the listen queue.
 SERVE_CONNECTIONS = 128

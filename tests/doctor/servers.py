@@ -215,7 +215,8 @@ def s_server(setting: Setting) -> Iterator[Running]:
 
 
 @cache
-def _go_program() -> Path:
+def go_program() -> Path:
+    """The server in Go, compiled once."""
     folder = TemporaryDirectory()
     program = Path(folder.name) / "server"
     build(PROGRAMS / "server.go", program)
@@ -230,7 +231,7 @@ _KEPT: list[TemporaryDirectory[str]] = []
 @contextlib.contextmanager
 def go(setting: Setting) -> Iterator[Running]:
     ca = "" if setting.client_ca is None else str(setting.client_ca)
-    command = [str(_go_program()), str(setting.certificate), str(setting.key), ca, setting.version]
+    command = [str(go_program()), str(setting.certificate), str(setting.key), ca, setting.version]
     with process_server(command, setting.directory / "go.log", "127.0.0.1:") as running:
         yield running
 

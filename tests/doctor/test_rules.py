@@ -13,7 +13,7 @@ from cryptography.x509.oid import NameOID
 from handfast.doctor.catalogue import causes
 from handfast.doctor.diagnosis import diagnose
 from handfast.doctor.evidence import Asked, Attempt, Evidence, Identity, LogLine, Problem, Shadowed
-from handfast.doctor.finding import Input
+from handfast.doctor.inputs import Input
 from handfast.outcome.cause import CauseCode, HttpAnswer, Manner
 from handfast.registry import AlertDescription as Alert
 from handfast.roles import Role

@@ -29,6 +29,8 @@ _OPTIONS = {
     "CLIENT_CERTIFICATE": "--cert",
     "SERVER_CERTIFICATE": "--server-cert",
     "CLIENT_TRUST": "--cacert",
+    "CLIENT_LOG": "--log",
+    "TARGET": "TARGET",
 }
 
 

@@ -22,11 +22,11 @@ from handfast.doctor.gather import Files, Given
 from handfast.doctor.probe import Way
 from handfast.engine import ClientConfig
 from handfast.errors import ConfigError, ConnectionLost, bad_option
-from handfast.limits import MAX_LOG_BYTES, PROBE_TIMEOUT
+from handfast.limits import MAX_LOG_BYTES, MAX_LOG_LINES, PROBE_TIMEOUT
 from handfast.lint.contents import Kind, read
 from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.roles import Role
-from handfast.text import escape
+from handfast.text import counted, escape
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 from handfast.x509 import loading
@@ -226,15 +226,27 @@ def _log(text: str | None) -> tuple[LogLine, ...]:
         return ()
     if text == "-":
         content = sys.stdin.buffer.read(MAX_LOG_BYTES).decode("utf-8", "backslashreplace")
-    elif len(text) < 4096 and "\n" not in text and Path(text).is_file():
+    elif _names_a_file(text):
         with open(text, "rb") as file:
             content = file.read(MAX_LOG_BYTES).decode("utf-8", "backslashreplace")
     else:
         content = text
     found = log_lines.parse(content)
-    if not found:
+    if not found.lines:
         ui.warn("nothing in the log is known here")
-    return found
+    else:
+        ui.note(f"of the log {counted(found.known, 'line')} known here, {found.unknown} not")
+    if found.beyond:
+        ui.warn(f"of the log only the first {MAX_LOG_LINES} lines are read")
+    return found.lines
+
+
+def _names_a_file(text: str) -> bool:
+    """Whether a file has this name; a line of a log can be no name at all, by its length or by what is in it."""
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _shown(path: Path | str) -> str:

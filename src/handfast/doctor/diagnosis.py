@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from handfast.doctor.finding import Finding, Input
+from handfast.doctor.finding import Finding
+from handfast.doctor.inputs import Input
 from handfast.doctor.rules import chains, hello, refusal
 
 if TYPE_CHECKING:
@@ -29,6 +31,8 @@ RULES: tuple[Rule, ...] = (
 )
 # A clock that is a few minutes wrong changes nothing for most certificates.
 _MOST_SKEW = 300.0
+# Causes that say only whose certificate was refused, and how the codes of the reasons for it begin.
+_ANY_FAULT = MappingProxyType({"certificate_refused": "client_", "server_certificate_refused": "server_"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,19 +58,29 @@ def diagnose(evidence: Evidence) -> Diagnosis:
 
 def _with_log_line(found: Sequence[Finding], line: LogLine) -> list[Finding]:
     """The findings, with those narrowed that a log line speaks of; one more where none is."""
-    said = f"the log says: {line.text}" + (f" ({line.program})" if line.program else "")
+    said = [_quoted(line), *([line.note] if line.note else ())]
     narrowed, spoken_of = [], False
     for finding in found:
-        common = tuple(code for code in finding.causes if code in line.causes)
+        common = _common(finding, line)
         if common:
             spoken_of = True
             separates = finding.separates if len(common) > 1 else Input.NOTHING
-            finding = Finding(causes=common, evidence=(*finding.evidence, said), separates=separates)
+            finding = Finding(causes=common, evidence=(*finding.evidence, *said), separates=separates)
         narrowed.append(finding)
     if not spoken_of and line.causes:
-        separates = Input.CLIENT_CERTIFICATE if len(line.causes) > 1 else Input.NOTHING
-        narrowed.append(Finding(causes=line.causes, evidence=(said,), separates=separates))
+        narrowed.append(Finding(causes=line.causes, evidence=tuple(said), separates=line.tells))
     return narrowed
+
+
+def _quoted(line: LogLine) -> str:
+    return f"the log says: {line.text}" + (f" ({line.program})" if line.program else "")
+
+
+def _common(finding: Finding, line: LogLine) -> tuple[str, ...]:
+    """The causes that both leave open. One that stands for all faults of a certificate leaves open each of them."""
+    common = tuple(code for code in finding.causes if code in line.causes)
+    sides = tuple(side for code, side in _ANY_FAULT.items() if code in finding.causes)
+    return common or tuple(code for code in line.causes if code.startswith(sides))
 
 
 def _without_repetitions(found: Sequence[Finding]) -> Iterator[Finding]:
@@ -86,6 +100,9 @@ def _remarks(evidence: Evidence) -> Iterator[str]:
     for identity in (evidence.server, evidence.client):
         if identity is not None:
             yield from identity.remarks
+    for line in evidence.log:
+        if not line.causes:
+            yield f"{_quoted(line)}: {line.note}"
     yield from (f"{one.title}: not all of it could be read: {one.unread}" for one in evidence.attempts if one.unread)
     for one in evidence.attempts:
         if one.clock_ahead is not None and abs(one.clock_ahead) > _MOST_SKEW:

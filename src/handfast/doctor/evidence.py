@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
+from handfast.doctor.inputs import Input
 from handfast.roles import Role
 
 if TYPE_CHECKING:
@@ -136,11 +137,20 @@ class Identity:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A line of a log: its text, escaped, whose log it is where that is known, and the causes that it can mean."""
+    """A line of a log.
+
+    Attributes:
+        text: the line, escaped and shortened.
+        causes: what it can mean; () for what is no failure by itself.
+        program: who writes so, and as which side where that is known.
+        tells: what would tell which of the causes it is. note: what a reader should know besides.
+    """
 
     text: str
     causes: tuple[str, ...]
     program: str = ""
+    tells: Input = Input.NOTHING
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

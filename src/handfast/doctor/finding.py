@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from enum import StrEnum
 from typing import TYPE_CHECKING
+
+from handfast.doctor.inputs import Input
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -13,20 +14,6 @@ if TYPE_CHECKING:
     from handfast.doctor.evidence import Evidence
 
     Rule: TypeAlias = Callable[[Evidence], Iterator["Finding"]]
-
-
-class Input(StrEnum):
-    """What a user can give that would separate causes, in the words in which it is asked for."""
-
-    NOTHING = ""
-    SERVER_LOG = "what the server's log says of this connection"
-    CLIENT_CA = "the server's file of the CAs that it trusts"
-    CLIENT_ISSUER = "the certificate of the CA that issued the client's certificate"
-    SERVER_ISSUER = "the certificate of the CA that issued the server's certificate"
-    CRL = "the server's revocation list"
-    CLIENT_CERTIFICATE = "the client's certificate"
-    SERVER_CERTIFICATE = "the server's certificate file"
-    CLIENT_TRUST = "what the client trusts"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

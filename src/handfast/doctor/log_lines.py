@@ -1,69 +1,103 @@
-"""What lines of logs mean: which causes each can stand for."""
+"""What the lines of a pasted log mean: which causes each can stand for."""
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from handfast.doctor.evidence import LogLine
-from handfast.limits import MAX_LOG_LINES_TOLD, MAX_PEER_TEXT
+from handfast.doctor.log_texts import alike, speaker, texts
+from handfast.limits import MAX_LOG_LINE, MAX_LOG_LINES, MAX_LOG_LINES_TOLD, MAX_PEER_TEXT
 from handfast.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
+
+    from handfast.doctor.log_texts import KnownText, Program
+
+# Where the text stands far behind in a line, this much of what is before it is shown.
+_BEFORE = 60
+# What decides nothing comes after all that decides something.
+_MOST_VAGUE = 1000
 
 
-class Pattern(NamedTuple):
-    """What a line says, a regular expression, and the causes that it can mean; ``program`` writes it."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Log:
+    """A log, read.
 
-    text: re.Pattern[str]
-    causes: tuple[str, ...]
-    program: str = ""
+    Attributes:
+        lines: those that say something of TLS, each meaning once; of many the first.
+        known, unknown: how many lines say something, and how many do not; empty ones are not counted.
+        beyond: whether there were more than are read.
+    """
 
-
-def _said(text: str, *causes: str, program: str = "") -> Pattern:
-    return Pattern(re.compile(text, re.IGNORECASE), causes, program)
-
-
-_NO_TLS = ("plain_text", "plain_http", "starttls_port")
-_UNTRUSTED = ("client_wrong_ca", "client_missing_intermediate", "client_twin_ca")
-# The first that fits a line counts.
-PATTERNS = (
-    _said(r"peer did not return a certificate", "no_certificate", "certificate_withheld", program="OpenSSL"),
-    _said(r"client didn't provide a certificate", "no_certificate", "certificate_withheld", program="Go"),
-    _said(r"No required SSL certificate was sent", "no_certificate", "certificate_withheld", program="nginx"),
-    _said(r"CRL has expired", "client_crl_stale", program="OpenSSL"),
-    _said(r"unable to get certificate CRL", "client_crl_missing", program="OpenSSL"),
-    _said(r"certificate revoked", "client_revoked", program="OpenSSL"),
-    _said(r"certificate has expired", "client_expired", program="OpenSSL"),
-    _said(r"certificate is not yet valid", "client_not_yet_valid", program="OpenSSL"),
-    _said(r"unsuitable certificate purpose", "client_wrong_purpose", "client_key_may_not_sign", program="OpenSSL"),
-    _said(r"invalid CA certificate", "client_issuer_not_a_ca", program="OpenSSL"),
-    _said(r"self.signed certificate in certificate chain", "client_wrong_ca", program="OpenSSL"),
-    _said(r"self.signed certificate", "client_self_signed", program="OpenSSL"),
-    _said(r"unable to get local issuer certificate", *_UNTRUSTED, program="OpenSSL"),
-    _said(r"unable to verify the first certificate", *_UNTRUSTED, program="OpenSSL"),
-    _said(r"no shared cipher", "no_common_suite", "no_common_scheme", "server_key_may_not_sign", program="OpenSSL"),
-    _said(r"no suitable key share|no shared groups?", "no_common_group", program="OpenSSL"),
-    _said(r"no shared signature algorithms", "no_common_scheme", program="OpenSSL"),
-    _said(r"client offered only unsupported versions|unsupported protocol", "no_common_version"),
-    _said(r"client sent an HTTP request to an HTTPS server|plain HTTP request was sent", "http_to_tls"),
-    _said(r"http request", "http_to_tls", program="OpenSSL"),
-    _said(r"local error: tls: bad record MAC", "server_certificate_refused", program="Go"),
-    _said(r"wrong version number", *_NO_TLS, program="OpenSSL"),
-    _said(r"first record does not look like a TLS handshake", *_NO_TLS, program="Go"),
-)
+    lines: tuple[LogLine, ...]
+    known: int
+    unknown: int
+    beyond: bool = False
 
 
-def parse(text: str) -> tuple[LogLine, ...]:
-    """The lines of a log that say something of mutual TLS, each once; of many the first."""
-    found = dict.fromkeys(_lines(text))
-    return tuple(found)[:MAX_LOG_LINES_TOLD]
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """What stands in a line: the texts, and the side that speaks in it, "" where it does not show."""
+
+    line: str
+    texts: tuple[KnownText, ...]
+    side: str
+    program: Program | None
 
 
-def _lines(text: str) -> Iterator[LogLine]:
-    for line in text.splitlines():
-        for pattern in PATTERNS:
-            if pattern.text.search(line):
-                yield LogLine(escape(line.strip(), MAX_PEER_TEXT), pattern.causes, pattern.program)
-                break
+def parse(text: str) -> Log:
+    """The lines of a log that say something of TLS. Of a line its first MAX_LOG_LINE characters are looked at."""
+    lines = [line[:MAX_LOG_LINE] for line in text.splitlines() if not line.isspace() and line]
+    read = lines[:MAX_LOG_LINES]
+    found = [one for one in map(_look, read) if one.texts or one.side]
+    spoken = [one for one in found if one.texts]
+    # A log is of one side, if nothing in it says otherwise: a proxy's is of both.
+    sides = {one.side for one in found if one.side}
+    usual = sides.pop() if len(sides) == 1 else ""
+    told = dict.fromkeys(_lines(spoken, usual))
+    return Log(
+        lines=tuple(told)[:MAX_LOG_LINES_TOLD],
+        known=len(spoken),
+        unknown=len(read) - len(spoken),
+        beyond=len(lines) > len(read),
+    )
+
+
+def _look(line: str) -> _Found:
+    same = alike(line)
+    there = [text for text in texts() if text.stands_in(same)]
+    there = [text for text in there if not any(other.says_more_than(text) for other in there)]
+    program, side = speaker(same)
+    return _Found(line, tuple(there), side, program)
+
+
+def _lines(found: Iterable[_Found], usual: str) -> Iterator[LogLine]:
+    seen = set()
+    for one in found:
+        said, side = min(((text, one.side or text.program.side or usual) for text in one.texts), key=_vagueness)
+        if (said, side) in seen:
+            continue
+        seen.add((said, side))
+        program = one.program or said.program
+        yield LogLine(
+            text=_excerpt(one.line, said),
+            causes=said.readings[side].causes,
+            program=f"{program.title}, as a {side}" if side else program.title,
+            tells=said.readings[side].tells,
+            note=said.note,
+        )
+
+
+def _vagueness(said: tuple[KnownText, str]) -> tuple[int, int]:
+    """How much a text leaves open where this side says it; of equals the longer text says more."""
+    text, side = said
+    return len(text.readings[side].causes) or _MOST_VAGUE, -len(text.shown)
+
+
+def _excerpt(line: str, said: KnownText) -> str:
+    """The line, escaped, or the part of it in which the text stands."""
+    at = alike(line).find(said.parts[0])
+    start = at - _BEFORE if at > MAX_PEER_TEXT // 2 else 0
+    return ("..." if start else "") + escape(line[start:].strip(), MAX_PEER_TEXT)

@@ -18,11 +18,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from handfast.doctor.diagnosis import Diagnosis
-    from handfast.doctor.evidence import Attempt, Evidence, Identity
+    from handfast.doctor.evidence import Attempt, Evidence, Identity, LogLine
     from handfast.doctor.finding import Finding
 
 _FOLDERS = re.compile(r"(?<![\w:/.])[\w.~-]*/(?:[^\s/:;,]+/)*(?=[^\s/:;,]+)")
 _NAMES_SHOWN = 6
+# Of more causes than these it is said only what they are.
+_MOST_FIXED = 6
 _WHOSE_FAULT = {
     "client": "the client's side",
     "server": "the server's side",
@@ -41,7 +43,7 @@ def as_dict(diagnosis: Diagnosis, evidence: Evidence) -> dict[str, Any]:
         "remarks": list(diagnosis.remarks),
         "connections": [dict(attempt_facts(one)) for one in evidence.attempts],
         "certificates": [_identity_as_dict(one) for one in (evidence.client, evidence.server) if one is not None],
-        "log": [{"line": one.text, "causes": list(one.causes)} for one in evidence.log],
+        "log": [_log_line_as_dict(one) for one in evidence.log],
     }
 
 
@@ -59,6 +61,16 @@ def _finding_as_dict(finding: Finding, evidence: Evidence) -> dict[str, Any]:
         "decided": len(finding.causes) == 1,
         "evidence": list(finding.evidence),
         "separates": str(finding.separates),
+    }
+
+
+def _log_line_as_dict(line: LogLine) -> dict[str, Any]:
+    return {
+        "line": line.text,
+        "program": line.program,
+        "causes": list(line.causes),
+        "separates": str(line.tells),
+        "note": line.note,
     }
 
 
@@ -83,7 +95,7 @@ def finding_lines(finding: Finding, evidence: Evidence) -> Iterator[str]:
     yield from (f"  evidence: {sentence}" for sentence in finding.evidence)
     if finding.separates:
         yield f"  what would tell: {finding.separates}"
-    for code in finding.causes:
+    for code in finding.causes if len(finding.causes) <= _MOST_FIXED else ():
         # Of what is not decided it is enough to say what would be done.
         yield from _fix_lines(code, evidence, whole=len(finding.causes) == 1)
 

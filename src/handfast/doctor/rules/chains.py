@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from handfast.doctor.catalogue import causes
-from handfast.doctor.finding import Finding, Input
+from handfast.doctor.finding import Finding
+from handfast.doctor.inputs import Input
 from handfast.lint.rule_table import EVERYONE, PYTHON, PYTHON_313, REFUSERS
 from handfast.outcome.cause import ABOUT_CERTIFICATES
 from handfast.outcome.diagnosed import BY_CLIENT_ALERT

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from handfast.doctor.finding import Finding, Input
+from handfast.doctor.finding import Finding
+from handfast.doctor.inputs import Input
 from handfast.outcome.diagnosed import BY_ALERT_TO_A_HELLO, BY_ERROR, causes_of_banner
 from handfast.registry import AlertDescription
 from handfast.roles import Role

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from handfast.doctor.evidence import Asked
 from handfast.doctor.examine import named
-from handfast.doctor.finding import Finding, Input
+from handfast.doctor.finding import Finding
+from handfast.doctor.inputs import Input
 from handfast.outcome.cause import CauseCode, Manner
 from handfast.outcome.certificate_words import DESCRIBER
 from handfast.outcome.diagnosed import ANY_REFUSAL, BY_SERVER_ALERT
