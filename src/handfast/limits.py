@@ -316,6 +316,11 @@ PROXY_HOPS = 10
 PROXY_CLIENT_CERT = 10 * 1024
 PROXY_CLIENT_CHAIN = 16 * 1024
 
+# `decode -i`: seconds that packets wait for their keys, which the program that they are for writes a moment later, and
+# later still on a busy machine; and the most that can be asked for, as what waits is held in memory.
+LIVE_DELAY = 0.3
+LIVE_DELAY_MOST = 60.0
+
 # Of a recording: bytes of one direction that wait for a missing segment; Linux lets a window grow to 6 MiB (tcp_rmem).
 REASSEMBLY_BYTES = 8 * 1024 * 1024
 # ... and bytes of one direction that came last, with which those that are sent again are compared: a record.

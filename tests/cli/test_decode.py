@@ -392,15 +392,29 @@ def test_a_key_log_that_grows(tmp_path):
 
 
 def test_live(run, pki, tmp_path):
-    """A connection on loopback, captured while it happens."""
+    """A connection on loopback, captured while it happens; what waits for its keys is shown at the end."""
+    if os.geteuid() != 0:
+        pytest.skip("capturing needs root")
+    keys = tmp_path / "keys.log"
+    with https_server(ClientAuth.REQUIRE_AND_VERIFY) as port:
+        capturing = ("-i", "lo", "--delay", 60, "--port", port, "--summary", "--keylog", keys)
+        process = start("decode", *capturing)
+        assert process.stderr is not None
+        assert "capturing on lo" in process.stderr.readline()
+        finish(start("connect", f"https://localhost:{port}/whoami", *pki.alice, "--keylog", keys))
+        process.send_signal(signal.SIGINT)
+        shown, _ = process.communicate(timeout=LIMIT)
+    assert "mutual TLS 1.3 OK: client CN=alice" in shown
+
+
+def test_packets_are_shown_when_they_have_waited(run, pki, tmp_path):
     if os.geteuid() != 0:
         pytest.skip("capturing needs root")
     with https_server(ClientAuth.REQUIRE_AND_VERIFY) as port:
-        process = start("decode", "-i", "lo", "--port", port, "--summary", "--keylog", tmp_path / "keys.log")
+        process = start("decode", "-i", "lo", "--delay", 0, "--port", port, "--summary")
         assert process.stderr is not None
         assert "capturing on lo" in process.stderr.readline()
-        target = f"https://localhost:{port}/whoami"
-        finish(start("connect", target, *pki.alice, "--keylog", tmp_path / "keys.log"))
+        finish(start("connect", f"https://localhost:{port}/whoami", *pki.alice))
         assert process.stdout is not None
         # The test is ended by its own limit, should the line never come.
         watchdog = threading.Timer(LIMIT, process.kill)
@@ -409,4 +423,16 @@ def test_live(run, pki, tmp_path):
         watchdog.cancel()
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=LIMIT)
-    assert "mutual TLS 1.3 OK: client CN=alice" in shown
+    assert f":{port}" in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("capture.pcapng", "--delay", "1"), "--delay: a file's packets wait for nothing"),
+        (("-i", "lo", "--delay", "61"), "61"),
+        (("-i", "lo", "--write", "out.pcapng"), "--write: what is captured now is read once"),
+    ],
+)
+def test_what_goes_with_capturing(run, arguments, words):
+    assert run("decode", *arguments).is_error(2, words)

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
 import click
 
+from handfast import limits
 from handfast.cli import options, ui
 from handfast.cli.decoding import Decoding, Wanted
 from handfast.cli.lenses import open_page
 from handfast.cli.live import LiveKeyLog, packets
 from handfast.errors import ConfigError, bad_option
 from handfast.events import SecretLevel
-from handfast.limits import PASTED_BYTES
 from handfast.passive import Reading
 from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.rewrite import PacketIndex, rewrite
@@ -23,7 +23,7 @@ from handfast.passive.rewrite import PacketIndex, rewrite
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from handfast.passive.capture import Packet, Secrets
+    from handfast.passive.capture import Packet
     from handfast.trust.verifiers import Verifier
 
 _FILE = click.Path(path_type=Path)
@@ -51,6 +51,12 @@ _STEP = 1000
 @click.argument("capture", required=False, metavar="[CAPTURE]")
 @click.option("--hex", "hexadecimal", is_flag=True, help="CAPTURE is hexadecimal text: a hello, a log, a dump.")
 @click.option("-i", "interface", metavar="INTERFACE", help="Capture here and now, until Ctrl-C; needs CAP_NET_RAW.")
+@click.option(
+    "--delay",
+    type=click.FloatRange(0, limits.LIVE_DELAY_MOST),
+    metavar="SECONDS",
+    help=f"With -i: how long packets wait for their keys to stand in the key log. Default: {limits.LIVE_DELAY:g}.",
+)
 @click.option("--keylog", "read_keylog", type=_FILE, metavar="FILE", help="Read keys from this key log; only read.")
 @click.option(
     "--psk",
@@ -84,6 +90,7 @@ def command(
     capture: str | None,
     hexadecimal: bool,
     interface: str | None,
+    delay: float | None,
     read_keylog: Path | None,
     psks: tuple[str, ...],
     cacert: Path | None,
@@ -103,6 +110,8 @@ def command(
     What can be decrypted is, with the keys of --keylog and of the file; what can be proven is checked."""
     if (capture is None) == (interface is None):
         raise bad_option("CAPTURE", "give a file, - or -i", "handfast decode capture.pcapng, or handfast decode -i lo")
+    if delay is not None and interface is None:
+        raise bad_option("--delay", "a file's packets wait for nothing", "leave it out, or capture with -i")
     if summary and as_json:
         raise bad_option("--json", "--summary is text", "leave one of them out")
     if explain and (summary or as_json):
@@ -127,7 +136,11 @@ def command(
         return _explain(view, cast(str, capture))
     with ExitStack() as stack:
         if interface is not None:
-            return _live(view, interface, _with_psks(LiveKeyLog(read_keylog), known), write)
+            wait = limits.LIVE_DELAY if delay is None else delay
+            if write is not None:
+                advice = "write it with tcpdump -w, and decode that"
+                raise bad_option("--write", "what is captured now is read once", advice)
+            return _live(view, packets(interface, wait), interface, _with_psks(LiveKeyLog(read_keylog), known))
         file = _opened(cast(str, capture), stack)
         keys = _with_psks(KeyLogSecrets(_contents(read_keylog)), known)
         return _decode(view, file, keys, write, no_secrets=no_secrets)
@@ -197,10 +210,7 @@ def _write(view: Decoding, file: BinaryIO, path: Path, index: PacketIndex, *, no
     ui.note(f"wrote {written} packets to {path}, {held}")
 
 
-def _live(view: Decoding, interface: str, keys: KeyLogSecrets, write: Path | None) -> int:
-    if write is not None:
-        raise bad_option("--write", "what is captured now is read once", "write it with tcpdump -w, and decode that")
-    items: Iterable[Packet | Secrets] = packets(interface)
+def _live(view: Decoding, items: Iterable[Packet], interface: str, keys: KeyLogSecrets) -> int:
     ui.note(f"capturing on {interface}, until Ctrl-C")
     reading = Reading(items, view.watch, keys, over=view.over)
     for _ in reading:
@@ -211,7 +221,7 @@ def _live(view: Decoding, interface: str, keys: KeyLogSecrets, write: Path | Non
 
 def _explain(view: Decoding, name: str) -> int:
     with ExitStack() as stack:
-        text = _opened(name, stack).read(PASTED_BYTES).decode("utf-8", "replace")
+        text = _opened(name, stack).read(limits.PASTED_BYTES).decode("utf-8", "replace")
     if not view.explain(text):
         raise ui.CommandFailed(
             "there is no TLS record and no handshake message in it",

@@ -16,8 +16,6 @@ from handfast.passive.keylog_reader import KeyLogSecrets
 
 _EVERY_PROTOCOL = 3
 _ETHERNET, _RAW = 1, 101
-# A packet is seen before the program that it is for has written its keys: so long it waits for them.
-_DELAY = 0.3
 _LARGEST = 1 << 18
 _BUFFER = 8 << 20
 # The kinds of interfaces, as the kernel numbers them (if_arp.h).
@@ -25,11 +23,15 @@ _LOOPBACK = 772
 _ARPHRD = {1: _ETHERNET, _LOOPBACK: _ETHERNET, 512: _RAW, 65534: _RAW, 768: _RAW, 776: _RAW}
 
 
-def packets(interface: str) -> Iterator[Packet]:
-    """What crosses an interface from now on, until Ctrl-C. Raises CommandFailed where that cannot be had."""
+def packets(interface: str, delay: float) -> Iterator[Packet]:
+    """What crosses an interface from now on, until Ctrl-C. Raises CommandFailed where that cannot be had.
+
+    A packet is seen before the program that it is for has written its keys: it waits ``delay`` seconds for them, or
+    until Ctrl-C.
+    """
     tap = _opened(interface)
     link_type = _ARPHRD.get(_kind(interface), _ETHERNET)
-    return _packets(tap, link_type, interface)
+    return _packets(tap, link_type, interface, delay)
 
 
 def _kind(interface: str) -> int:
@@ -64,19 +66,31 @@ def _opened(interface: str) -> socket.socket:
     return tap
 
 
-def _packets(tap: socket.socket, link_type: int, interface: str) -> Iterator[Packet]:
+def _packets(tap: socket.socket, link_type: int, interface: str, delay: float) -> Iterator[Packet]:
     waiting: deque[Packet] = deque()
     # Loopback shows each packet twice, on its way out and on its way in.
     twice = _kind(interface) == _LOOPBACK
     with tap:
         try:
             while True:
-                tap.settimeout(max(0.01, waiting[0].time + _DELAY - time.time()) if waiting else None)
+                tap.settimeout(max(0.01, waiting[0].time + delay - time.time()) if waiting else None)
                 waiting.extend(_received(tap, link_type, twice=twice))
-                while waiting and waiting[0].time + _DELAY <= time.time():
+                while waiting and waiting[0].time + delay <= time.time():
                     yield waiting.popleft()
         except KeyboardInterrupt:
             yield from waiting
+            yield from _rest(tap, link_type, twice=twice)
+
+
+def _rest(tap: socket.socket, link_type: int, *, twice: bool) -> Iterator[Packet]:
+    """What has come and was not looked at: no more than the kernel keeps for us, as others go on sending."""
+    tap.setblocking(False)
+    room = _BUFFER
+    with suppress(BlockingIOError):
+        while room > 0:
+            for packet in _received(tap, link_type, twice=twice):
+                room -= len(packet.data)
+                yield packet
 
 
 def _received(tap: socket.socket, link_type: int, *, twice: bool) -> list[Packet]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 # The titles under which ``--help`` lists options, by the names of their parameters.
 GROUPS = {
-    "What is read": ("hexadecimal", "interface", "capture", "read_keylog", "log_text"),
+    "What is read": ("hexadecimal", "interface", "delay", "capture", "read_keylog", "log_text"),
     "Which connections": ("host", "port", "sni", "subject", "failed"),
     "What is written": ("write", "no_secrets"),
     "What is made": ("directory", "client", "server", "intermediate", "csr", "purpose", "request", "replace"),
