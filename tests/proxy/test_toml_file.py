@@ -156,6 +156,9 @@ def added(line):
         (added('[backends.b]\naddress = "127.0.0.1:1"\ncacert = "ca.pem"'), 12, ("tls = true",)),
         (added("[backends.b]"), 10, ("there is no address",)),
         ("workers = 2\n" + added("resume = true\nearly_data = true"), 12, ("each worker",)),
+        (added('[redis]\nurl = "redis://127.0.0.1:1/0"'), 10, ("must be sealed", "openssl rand")),
+        (added('[redis]\nurl = "redis://127.0.0.1:1/0"\nkey = "no"'), 10, ("no such file",)),
+        (added('starttls = "postgres"'), 4, ("HTTP has none",)),
         ("#" * (limits.PROXY_CONFIG_BYTES + 1), None, ("1048576",)),
     ],
 )

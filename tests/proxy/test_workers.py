@@ -20,6 +20,7 @@ from handfast.proxy.metrics import Key
 from handfast.proxy.plan import Operation, Plan
 from handfast.proxy.settings import Backend, Listener, Mode, Service
 from handfast.proxy.workers import Workers, orders
+from tests.fleet.conftest import redis, shared_redis
 from tests.proxy.program import asked, backend, client_context, get, lines_of, metric, proxying, write_files
 from tests.proxy.test_operation import free_port, listener, written
 from tests.waiting import LIMIT, until
@@ -27,7 +28,7 @@ from tests.waiting import LIMIT, until
 if TYPE_CHECKING:
     from tests.aio.conftest import Runner
 
-__all__ = ["free_port"]
+__all__ = ["free_port", "redis", "shared_redis"]
 
 
 @pytest.fixture
@@ -137,6 +138,33 @@ def test_a_session_is_resumed_by_another_worker(folder, free_port):
                 assert _answers(client)
                 assert client.session_reused
             first.close()
+
+
+def test_a_session_is_resumed_by_another_proxy(folder, redis):
+    (folder / "fleet.key").write_text(os.urandom(32).hex() + "\n")
+    with backend() as app:
+        head = f'workers = 2\n[redis]\nurl = "{redis.url}"\nkey = "fleet.key"'
+        path = written(folder, head, listener("app", more='mode = "tcp"'), app=app.at)
+        ours = ("--cert", folder / "server.pem", "--key", folder / "server.key", "--client-ca", folder / "ca.pem")
+        shared = ("--redis", redis.url, "--redis-key", folder / "fleet.key")
+        ends = ("--from", "127.0.0.1:0", "--to", f"tcp://{app.at}")
+        with proxying("--config", path) as one, proxying(*ours, *shared, *ends) as other:
+            context = client_context(folder)
+            first = _connected(context, one.ports[0])
+            for port in (other.ports[0], one.ports[0]):
+                assert _resumes(context, port, first.session)
+            # A reload keeps the fleet.
+            one.signals(signal.SIGHUP)
+            assert _resumes(context, one.ports[0], first.session)
+            first.close()
+            assert one.ends().status == other.ends().status == 0
+
+
+def _resumes(context: ssl.SSLContext, port: int, session: ssl.SSLSession | None) -> bool:
+    sock = socket.create_connection(("127.0.0.1", port), LIMIT)
+    with context.wrap_socket(sock, server_hostname="localhost", session=session) as client:
+        assert _answers(client)
+        return bool(client.session_reused)
 
 
 def _is_refused(folder: Path, port: int) -> bool:

@@ -62,6 +62,7 @@ _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
 @serve_options.identity_options
 @proxy_options.upstream_options
 @options.parameter_options
+@fleet_options.fleet_options
 @click.option("--resume", is_flag=True, help="Let clients resume: give them tickets.")
 @fleet_options.fleet_options
 @click.option("--reload", is_flag=True, help="Follow changes of the files named here; SIGHUP reads them at once.")
@@ -81,6 +82,8 @@ def command(
     redis: str | None,
     redis_key: Path | None,
     reload: bool,
+    redis: str | None,
+    redis_key: Path | None,
     **given: Any,
 ) -> int:
     """Let clients in by TLS, ask who they are, and hand what they say to a service: HTTP, or the bytes of any other
@@ -115,6 +118,11 @@ def command(
     )
     backend = replace(backend, proxy_protocol=proxy_options.header(proxy_protocol), observe=None if tls_in else watch)
     config = None
+    if redis is not None and not tls_in:
+        raise bad_option("--redis", "clients come without TLS, and have no sessions", "give --cert and --key")
+    stores.fleet = fleet_options.fleet(redis, redis_key)
+    if reload:
+        handles += fleet_options.key_file(stores.fleet, redis_key)
     if tls_in:
         config, more = _server_config(target.mode, parameters, stores, reload=reload, **given)
         handles += more

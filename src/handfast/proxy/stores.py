@@ -14,14 +14,21 @@ from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets
 
 if TYPE_CHECKING:
+<<<<<<< HEAD
     from collections.abc import Sequence
 
     from handfast.fleet.redis_fleet import RedisFleet
     from handfast.sessions.replay import ReplayGuard
+=======
+    from pathlib import Path
+
+    from handfast.fleet.redis_fleet import RedisFleet
+>>>>>>> w-http
     from handfast.sessions.tickets import Tickets
 
 
 class Stores:
+<<<<<<< HEAD
     """The tickets of a proxy, and what remembers early data: its own, or those of a ``fleet``.
 
     A memory of early data that is one process's own forbids it where several workers have the same keys.
@@ -36,17 +43,65 @@ class Stores:
     def take_keys(self, keys: Sequence[bytes]) -> None:
         """Seal and open with these keys, which the workers of one proxy share; a fleet has its own."""
         self._own.replace(keys)
+=======
+    """The tickets of a proxy, and what remembers early data.
+
+    Attributes:
+        tickets: those of this process, or, with keys that it is handed, of all workers of a proxy.
+        fleet: what several machines share by way of Redis, in place of both; None without.
+    """
+
+    def __init__(self) -> None:
+        self.tickets = SealedTickets()
+        self.fleet: RedisFleet | None = None
+        self._place: tuple[str, Path] | None = None
+        self._guard = MemoryReplayGuard()
+>>>>>>> w-http
+
+    def share(self, url: str, key: Path) -> None:
+        """Share sessions with all that use this Redis, under the keys in that file. Raises ConfigError.
+
+        Asked again with the same, it reads the keys anew; with another Redis it goes on with that one.
+        """
+        from handfast.fleet.redis_fleet import RedisFleet
+
+        if self.fleet is not None and self._place == (url, key):
+            self.fleet.replace_keys(key)
+            return
+        made = RedisFleet(url, key)
+        made.wait(limits.FLEET_BEAT)
+        self.close()
+        self.fleet, self._place = made, (url, key)
+
+    def close(self) -> None:
+        """Share no more."""
+        if self.fleet is not None:
+            self.fleet.close()
+            self.fleet = self._place = None
 
     def settings(self, *, resume: bool, early_data: bool, workers: int = 1) -> dict[str, Any]:
-        """What a server's configuration is given. Raises ConfigError bad_option."""
+        """What a server's configuration is given; with a fleet sessions are resumed in any case.
+
+        Raises ConfigError bad_option.
+        """
+        tickets: Tickets = self.tickets if self.fleet is None else self.fleet.tickets
         if not early_data:
+<<<<<<< HEAD
             return {"tickets": self._tickets} if resume else {}
         if self._fleet is None and workers > 1:
             reason = "each worker would remember its own, and the same could be taken by several"
             raise bad_option("early data", reason, "let there be one worker, or a fleet's memory in Redis")
         return {
             "tickets": self._tickets,
+=======
+            return {"tickets": tickets} if resume or self.fleet is not None else {}
+        if workers > 1 and self.fleet is None:
+            reason = "each worker would remember its own, and the same could be taken by several"
+            raise bad_option("early data", reason, "let there be one worker, or share what was seen by Redis")
+        return {
+            "tickets": tickets,
+>>>>>>> w-http
             "max_early_data": limits.SKIPPED_EARLY_DATA,
-            "replay_guard": self._guard,
+            "replay_guard": self._guard if self.fleet is None else self.fleet.replay_guard,
             "early_data_with_client_identity": True,
         }

@@ -29,6 +29,7 @@ from handfast.proxy.settings import (
     Route,
     Rule,
     Service,
+    StartTls,
 )
 from handfast.proxy.toml_tables import Table, TomlFile
 from handfast.text import escape
@@ -48,7 +49,7 @@ if TYPE_CHECKING:
     from handfast.trust.verifiers import Verifier
 
 # What a listener says for itself alone, and a name does not have from it.
-_OF_LISTENER = frozenset({"listen", "anywhere", "names"})
+_OF_LISTENER = frozenset({"listen", "anywhere", "starttls", "names"})
 # What belongs together: a name that says one of them has none of the others from its listener.
 _TOGETHER = (
     frozenset({"cert", "key", "key_password_file"}),
@@ -79,6 +80,7 @@ class _Reader:
             ceilings = self._ceilings(top.table("limits"))
         operation = self._operation(top)
         self._workers = operation.workers
+        self._share(top.table("redis"))
         backends = top.table("backends")
         for name, table in () if backends is None else backends.items():
             self._backends[name] = self._backend(table)
@@ -120,12 +122,24 @@ class _Reader:
         with self._file.at(()):
             return Operation(grace, log, address, captures, workers)
 
+    def _share(self, table: Table | None) -> None:
+        if table is None:
+            self._stores.close()
+            return
+        url, key = table.needed("url", 'write url = "rediss://redis.example:6380/0"'), self._followed(table, "key")
+        table.done()
+        if key is None:
+            raise table.error("", "what is kept there must be sealed", 'write key = "fleet.key": openssl rand -hex 32')
+        with self._file.at(table.where):
+            self._stores.share(url, key)
+
     # Backends
 
     def _backend(self, table: Table) -> Backend:
         address = self._address(table, "address", 'write address = "127.0.0.1:3000"')
         name, timeout = table.text("name"), table.number("connect_timeout", limits.PROXY_CONNECT_TIMEOUT)
         header, anywhere = table.choice("proxy_protocol", ProxyProtocol), table.flag("anywhere")
+        starttls = table.choice("starttls", StartTls)
         tls = self._client_config(table) if table.flag("tls") else None
         if tls is None:
             for key in ("cert", "key", "key_password_file", "cacert", "alpn"):
@@ -133,7 +147,7 @@ class _Reader:
                     raise table.error(key, "no TLS is spoken with this backend", "write tls = true")
         table.done()
         with self._file.at(table.where):
-            return Backend(address, tls, name, header, timeout, anywhere)
+            return Backend(address, tls, name, header, timeout, anywhere, starttls=starttls)
 
     def _client_config(self, table: Table) -> ClientConfig:
         credentials = self._credentials(table) if "cert" in table else None
@@ -151,7 +165,8 @@ class _Reader:
 
     def _listener(self, table: Table) -> Listener:
         address = self._address(table, "listen", 'write listen = "0.0.0.0:443"')
-        anywhere, names = table.flag("anywhere"), table.table("names")
+        rest: dict[str, Any] = {"anywhere": table.flag("anywhere"), "starttls": table.choice("starttls", StartTls)}
+        names = table.table("names")
         own = table.without(*_OF_LISTENER)
         services: dict[str, Service] = {}
         configs: dict[str, ServerConfig] = {}
@@ -166,14 +181,14 @@ class _Reader:
             raise table.error("names", "there are none", "leave it out")
         if services and "backend" not in own:
             with self._file.at(table.where):
-                return Listener(address, ByName(services), ServerConfig.by_name(configs), anywhere)
+                return Listener(address, ByName(services), ServerConfig.by_name(configs), **rest)
         service, tls = self._service(own), self._server_config(own)
         own.done()
         with self._file.at(table.where):
             if services:
                 by_name = ByName(services, default=service)
-                return Listener(address, by_name, ServerConfig.by_name(configs, default=tls), anywhere)
-            return Listener(address, service, tls, anywhere)
+                return Listener(address, by_name, ServerConfig.by_name(configs, default=tls), **rest)
+            return Listener(address, service, tls, **rest)
 
     def _service(self, table: Table) -> Service:
         backend = self._named_backend(table, table.needed("backend", "name one of [backends]"))
@@ -219,7 +234,7 @@ class _Reader:
                     ServerConfig(**settings)
         settings |= self._spoken(table)
         resume, early = table.flag("resume"), table.flag("early_data")
-        if early and not resume:
+        if early and not resume and self._stores.fleet is None:
             raise table.error("early_data", "only a resumed session can send any", "write resume = true too")
         with self._file.at(table.at("early_data" if early else "resume")):
             settings |= self._stores.settings(resume=resume, early_data=early, workers=self._workers)
