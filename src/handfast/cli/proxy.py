@@ -118,11 +118,7 @@ def command(
     )
     backend = replace(backend, proxy_protocol=proxy_options.header(proxy_protocol), observe=None if tls_in else watch)
     config = None
-    if redis is not None and not tls_in:
-        raise bad_option("--redis", "clients come without TLS, and have no sessions", "give --cert and --key")
-    stores.fleet = fleet_options.fleet(redis, redis_key)
-    if reload:
-        handles += fleet_options.key_file(stores.fleet, redis_key)
+    handles += _share(stores, redis, redis_key, tls_in=tls_in, reload=reload)
     if tls_in:
         config, more = _server_config(target.mode, parameters, stores, reload=reload, **given)
         handles += more
@@ -132,6 +128,16 @@ def command(
     plan = Plan((listener,), ceilings, operation)
     watched = watch if tls_in else None
     return program.serve(plan, stores, handles, watch=reload, observe=watched, tell=lambda at: _tell(target, plan, at))
+
+
+def _share(
+    stores: Stores, redis: str | None, redis_key: Path | None, *, tls_in: bool, reload: bool
+) -> tuple[Reloading[Any], ...]:
+    """Share sessions by Redis, if asked to; what of that can be loaded anew."""
+    if redis is not None and not tls_in:
+        raise bad_option("--redis", "clients come without TLS, and have no sessions", "give --cert and --key")
+    stores.fleet = fleet_options.fleet(redis, redis_key)
+    return fleet_options.key_file(stores.fleet, redis_key) if reload else ()
 
 
 def _taken(given: dict[str, Any], names: tuple[str, ...]) -> dict[str, Any]:
