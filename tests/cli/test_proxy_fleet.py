@@ -51,9 +51,11 @@ def test_proxies_of_a_file_with_workers_are_one_fleet(run, folder, redis):
     """A worker asks Redis for the keys, and takes none of its parent's; early data is one memory's."""
     shared = ("--redis", redis.url, "--redis-key", folder / "fleet.key")
     with backend("app") as app:
-        path = written(folder, "workers = 2", listener("app", more="resume = true\nearly_data = true"), app=app.at)
+        told = f'[redis]\nurl = "{redis.url}"\nkey = "fleet.key"'
+        more = "resume = true\nearly_data = true"
+        path = written(folder, "workers = 2", told, listener("app", more=more), app=app.at)
         with (
-            proxying("--config", path, *shared) as many,
+            proxying("--config", path) as many,
             proxying(*options(folder, app.at), *shared) as other,
         ):
             said = [connected(run, folder, proxy.ports[0]) for proxy in (many, other, many)]

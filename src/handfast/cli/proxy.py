@@ -31,7 +31,7 @@ _THEIRS = "--to-cert client.pem --to-key client.key --to-cacert ca.pem"
 _PARAMETERS = ("tls", "suites", "groups", "alpn", "old_main_secret")
 # What says how TLS is spoken with clients.
 _FOR_CLIENTS = (
-    "key", "key_password_file", "staple", "client_ca", "client_auth", "crl", "ocsp", "policy", "resume", "redis",
+    "key", "key_password_file", "staple", "client_ca", "client_auth", "crl", "ocsp", "policy", "resume",
     *who_may.ALLOW,
 )  # fmt: skip
 _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
@@ -64,7 +64,6 @@ _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
 @options.parameter_options
 @fleet_options.fleet_options
 @click.option("--resume", is_flag=True, help="Let clients resume: give them tickets.")
-@fleet_options.fleet_options
 @click.option("--reload", is_flag=True, help="Follow changes of the files named here; SIGHUP reads them at once.")
 @proxy_operation.operation_options
 @options.lens_options
@@ -79,8 +78,6 @@ def command(
     to_anywhere: bool,
     identity: tuple[str, ...],
     proxy_protocol: str | None,
-    redis: str | None,
-    redis_key: Path | None,
     reload: bool,
     redis: str | None,
     redis_key: Path | None,
@@ -89,8 +86,7 @@ def command(
     """Let clients in by TLS, ask who they are, and hand what they say to a service: HTTP, or the bytes of any other
     protocol. Without --cert: let programs on this machine in that speak no TLS, and speak it for them."""
     log_to_terminal(quiet=False)
-    program, stores = Program(), Stores(fleet_options.fleet(redis, redis_key))
-    given |= {"redis": redis}
+    program, stores = Program(), Stores()
     if config_file is not None:
         proxy_operation.refuse_beside_config()
         return program.serve_file(config_file, stores, watch=reload, check=check)
@@ -174,7 +170,6 @@ def _server_config(
     key_password_file: Path | None,
     staple: tuple[Path, ...],
     resume: bool,
-    redis: str | None,
     reload: bool,
     **allow: Any,
 ) -> tuple[ServerConfig, tuple[Reloading[Any], ...]]:
@@ -184,7 +179,7 @@ def _server_config(
     auth, verification = serve_options.client_verification(
         client_ca, wanted, crl, ocsp, policy=policy, reload=reload, **allow
     )
-    settings = parameters | verification | stores.settings(resume=resume or redis is not None, early_data=False)
+    settings = parameters | verification | stores.settings(resume=resume, early_data=False)
     if mode is Mode.HTTP:
         settings["application_protocols"] = serve_options.spoken(settings, http2=True)
     config = ServerConfig(credentials=identities, client_auth=auth, **settings)

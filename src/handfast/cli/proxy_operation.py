@@ -40,7 +40,7 @@ _FILE = click.Path(path_type=Path)
 # The parameters of ``operation``.
 OPERATION = ("workers", "access_log", "admin", "captures", "grace", "connections", "per_client", "per_second")
 # What may stand beside a file that says all the rest.
-_BESIDE_CONFIG = ("config_file", "check", "reload", "redis", "redis_key")
+_BESIDE_CONFIG = ("config_file", "check", "reload")
 
 
 def operation_options(command: F) -> F:

@@ -1,7 +1,6 @@
 """What a proxy resumes sessions with: made once, so that a reload keeps the sessions that its new policies still allow.
 
-A ticket is bound to the policy that it was given under (docs/sessions.md), so one store serves all listeners. A fleet's
-serves those of all its proxies, whose memory of early data is one, too.
+A ticket is bound to the policy that it was given under (docs/sessions.md), so one store serves all listeners.
 """
 
 from __future__ import annotations
@@ -14,36 +13,13 @@ from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets
 
 if TYPE_CHECKING:
-<<<<<<< HEAD
-    from collections.abc import Sequence
-
-    from handfast.fleet.redis_fleet import RedisFleet
-    from handfast.sessions.replay import ReplayGuard
-=======
     from pathlib import Path
 
     from handfast.fleet.redis_fleet import RedisFleet
->>>>>>> w-http
     from handfast.sessions.tickets import Tickets
 
 
 class Stores:
-<<<<<<< HEAD
-    """The tickets of a proxy, and what remembers early data: its own, or those of a ``fleet``.
-
-    A memory of early data that is one process's own forbids it where several workers have the same keys.
-    """
-
-    def __init__(self, fleet: RedisFleet | None = None) -> None:
-        self._own = SealedTickets()
-        self._fleet = fleet
-        self._tickets: Tickets = self._own if fleet is None else fleet.tickets
-        self._guard: ReplayGuard = MemoryReplayGuard() if fleet is None else fleet.replay_guard
-
-    def take_keys(self, keys: Sequence[bytes]) -> None:
-        """Seal and open with these keys, which the workers of one proxy share; a fleet has its own."""
-        self._own.replace(keys)
-=======
     """The tickets of a proxy, and what remembers early data.
 
     Attributes:
@@ -56,7 +32,6 @@ class Stores:
         self.fleet: RedisFleet | None = None
         self._place: tuple[str, Path] | None = None
         self._guard = MemoryReplayGuard()
->>>>>>> w-http
 
     def share(self, url: str, key: Path) -> None:
         """Share sessions with all that use this Redis, under the keys in that file. Raises ConfigError.
@@ -86,21 +61,12 @@ class Stores:
         """
         tickets: Tickets = self.tickets if self.fleet is None else self.fleet.tickets
         if not early_data:
-<<<<<<< HEAD
-            return {"tickets": self._tickets} if resume else {}
-        if self._fleet is None and workers > 1:
-            reason = "each worker would remember its own, and the same could be taken by several"
-            raise bad_option("early data", reason, "let there be one worker, or a fleet's memory in Redis")
-        return {
-            "tickets": self._tickets,
-=======
             return {"tickets": tickets} if resume or self.fleet is not None else {}
         if workers > 1 and self.fleet is None:
             reason = "each worker would remember its own, and the same could be taken by several"
             raise bad_option("early data", reason, "let there be one worker, or share what was seen by Redis")
         return {
             "tickets": tickets,
->>>>>>> w-http
             "max_early_data": limits.SKIPPED_EARLY_DATA,
             "replay_guard": self._guard if self.fleet is None else self.fleet.replay_guard,
             "early_data_with_client_identity": True,

@@ -122,7 +122,7 @@ class Worker:
         return {"did": what}
 
     def _take_keys(self, message: dict[str, Any]) -> None:
-        self._stores.take_keys([bytes.fromhex(key) for key in message["tickets"]])
+        self._stores.tickets.replace([bytes.fromhex(key) for key in message["tickets"]])
 
 
 def _by_address(message: dict[str, Any], sockets: list[socket.socket]) -> dict[Address, socket.socket]:
