@@ -15,8 +15,8 @@ import pytest
 from handfast import limits
 from handfast.connection_info import ConnectionInfo
 from handfast.errors import ConfigError
-from handfast.proxy.access_log import AccessLog, line_of
 from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, Journal, RequestEnded
+from handfast.proxy.watching.access_log import AccessLog, line_of
 from handfast.roles import Role
 from tests.proxy.support import backend, echo, running, tcp
 from tests.waiting import until

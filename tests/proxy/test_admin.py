@@ -10,7 +10,7 @@ import pytest
 
 from handfast import limits
 from handfast.errors import ConfigError
-from handfast.proxy.admin import Admin, Answer, check_address
+from handfast.proxy.watching.admin import Admin, Answer, check_address
 
 if TYPE_CHECKING:
     from tests.aio.conftest import Runner

@@ -8,7 +8,7 @@ import pytest
 
 from handfast import limits
 from handfast.errors import ConfigError
-from handfast.proxy.capturing import Captures, _Writer
+from handfast.proxy.watching.capturing import Captures, _Writer
 
 HERE = ("127.0.0.1", 443)
 

@@ -11,7 +11,7 @@ import pytest
 
 from handfast import limits
 from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, Journal, RequestEnded
-from handfast.proxy.metrics import FAMILIES, Key, Metrics, added, as_json, counters_of, exposition, from_json
+from handfast.proxy.watching.metrics import FAMILIES, Key, Metrics, added, as_json, counters_of, exposition, from_json
 from tests.proxy.support import backend, echo, running, tcp
 from tests.waiting import LIMIT
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from handfast.proxy.systemd import Handed, Notifier, bound_to
+from handfast.proxy.operation.systemd import Handed, Notifier, bound_to
 from tests.cli.conftest import CLEAN_ENVIRONMENT
 from tests.proxy.program import backend, get, proxying, write_files
 from tests.proxy.test_operation import listener, written

@@ -11,9 +11,9 @@ from handfast import limits
 from handfast.config.by_name import ByName
 from handfast.config.config import ClientAuth
 from handfast.errors import ConfigError
+from handfast.proxy.operation.stores import Stores
+from handfast.proxy.operation.toml_file import load
 from handfast.proxy.settings import IdentityForm, Mode, ProxyProtocol
-from handfast.proxy.stores import Stores
-from handfast.proxy.toml_file import load
 from handfast.trust.verifiers import policy_id
 from tests import certificates
 

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast import limits
-from handfast.proxy.channel import Channel, pair
-from handfast.proxy.metrics import Key
-from handfast.proxy.plan import Operation, Plan
+from handfast.proxy.operation.channel import Channel, pair
+from handfast.proxy.operation.plan import Operation, Plan
+from handfast.proxy.operation.workers import Workers, orders
 from handfast.proxy.settings import Backend, Listener, Mode, Service
-from handfast.proxy.workers import Workers, orders
+from handfast.proxy.watching.metrics import Key
 from tests.fleet.conftest import redis, shared_redis
 from tests.proxy.program import asked, backend, client_context, get, lines_of, metric, proxying, write_files
 from tests.proxy.test_operation import free_port, listener, written

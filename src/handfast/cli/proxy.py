@@ -13,9 +13,9 @@ from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.proxy_operation import Program
 from handfast.engine import ClientAuth, ServerConfig
 from handfast.errors import bad_option
-from handfast.proxy.plan import Plan
+from handfast.proxy.operation.plan import Plan
+from handfast.proxy.operation.stores import Stores
 from handfast.proxy.settings import IdentityForm, Listener, Mode, Service, StartTls, is_local
-from handfast.proxy.stores import Stores
 from handfast.reload.handles import ReloadingVerifier
 from handfast.roles import Role
 

@@ -15,13 +15,13 @@ from handfast.cli.proxy_log import tell_entry
 from handfast.cli.target import parse_address
 from handfast.config.by_name import ByName
 from handfast.errors import LocalFailure, bad_option
-from handfast.proxy.admin import check_address
 from handfast.proxy.admission import Ceilings, room_for
-from handfast.proxy.operating import Operator
-from handfast.proxy.plan import Operation, Plan, ReloadingPlan
-from handfast.proxy.running import Running
-from handfast.proxy.systemd import Handed, Notifier
-from handfast.proxy.workers import Workers, orders
+from handfast.proxy.operation.operating import Operator
+from handfast.proxy.operation.plan import Operation, Plan, ReloadingPlan
+from handfast.proxy.operation.running import Running
+from handfast.proxy.operation.systemd import Handed, Notifier
+from handfast.proxy.operation.workers import Workers, orders
+from handfast.proxy.watching.admin import check_address
 from handfast.text import counted
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 
     from handfast.errors import ConfigError
     from handfast.io.arguments import ObserverFactory
-    from handfast.proxy.operating import Ended
+    from handfast.proxy.operation.operating import Ended
+    from handfast.proxy.operation.stores import Stores
     from handfast.proxy.settings import Address, Listener
-    from handfast.proxy.stores import Stores
     from handfast.reload.handles import Reloading
 
     F = TypeVar("F", bound=Callable[..., object])
@@ -177,7 +177,7 @@ class Program:
 
     def serve_file(self, path: Path, stores: Stores, *, watch: bool, check: bool) -> int:
         """Serve what a file says, or only check it; the exit status."""
-        from handfast.proxy import toml_file
+        from handfast.proxy.operation import toml_file
 
         def load() -> Plan:
             return toml_file.load(path, stores, self.names)
@@ -209,7 +209,7 @@ class Program:
         watch: bool,
     ) -> int:
         from handfast.cli.serve_options import following
-        from handfast.proxy.worker import Worker
+        from handfast.proxy.operation.worker import Worker
 
         if self._orders is None:
             raise LocalFailure("internal_error", reason="a worker without a channel")

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from handfast import ClientAuth, SessionCache, aio
+from handfast.proxy.operation.stores import Stores
 from handfast.proxy.settings import IdentityForm
-from handfast.proxy.stores import Stores
 from tests.aio.support import client_config, server_config
 from tests.proxy.http.support import OK, Asker, Origin, Web, web
 from tests.waiting import LIMIT

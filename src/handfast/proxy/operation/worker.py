@@ -8,17 +8,17 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from handfast.errors import HandfastError
-from handfast.proxy.channel import Channel
-from handfast.proxy.metrics import as_json
-from handfast.proxy.workers import as_address
+from handfast.proxy.operation.channel import Channel
+from handfast.proxy.operation.workers import as_address
+from handfast.proxy.watching.metrics import as_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from handfast.proxy.plan import Plan
-    from handfast.proxy.running import Running
+    from handfast.proxy.operation.plan import Plan
+    from handfast.proxy.operation.running import Running
+    from handfast.proxy.operation.stores import Stores
     from handfast.proxy.settings import Address
-    from handfast.proxy.stores import Stores
     from handfast.reload.handles import Reloading
 
 

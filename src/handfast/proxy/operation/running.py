@@ -11,13 +11,13 @@ import asyncio
 from typing import TYPE_CHECKING, Any
 
 from handfast.config.by_name import ByName
-from handfast.proxy.access_log import AccessLog
 from handfast.proxy.admission import Limited, room_for
-from handfast.proxy.capturing import Captures, no_directory
 from handfast.proxy.journal import Journal
-from handfast.proxy.metrics import Key, Metrics
 from handfast.proxy.server import Proxy
 from handfast.proxy.settings import address_words
+from handfast.proxy.watching.access_log import AccessLog
+from handfast.proxy.watching.capturing import Captures, no_directory
+from handfast.proxy.watching.metrics import Key, Metrics
 
 if TYPE_CHECKING:
     import socket
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from handfast.events import Observer, SecretSink
     from handfast.io.arguments import ObserverFactory
     from handfast.proxy.journal import Reader
-    from handfast.proxy.plan import Plan
+    from handfast.proxy.operation.plan import Plan
     from handfast.proxy.settings import Address, Listener
 
 

@@ -16,9 +16,9 @@ from handfast.config.config import ClientAuth, ClientConfig, ServerConfig
 from handfast.credentials.credentials import Credentials
 from handfast.credentials.pkcs11_uri import PKCS11
 from handfast.engine import automatic_ca_names
-from handfast.proxy.admin import check_address
 from handfast.proxy.admission import Ceilings
-from handfast.proxy.plan import Operation, Plan
+from handfast.proxy.operation.plan import Operation, Plan
+from handfast.proxy.operation.toml_tables import Table, TomlFile
 from handfast.proxy.settings import (
     Address,
     Backend,
@@ -31,7 +31,7 @@ from handfast.proxy.settings import (
     Service,
     StartTls,
 )
-from handfast.proxy.toml_tables import Table, TomlFile
+from handfast.proxy.watching.admin import check_address
 from handfast.text import escape
 from handfast.trust.allow import KINDS, Allowed, entries_in
 from handfast.trust.combined import AllOf
@@ -45,7 +45,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from handfast.connection_info import VerifiedPeer
-    from handfast.proxy.stores import Stores
+    from handfast.proxy.operation.stores import Stores
     from handfast.trust.verifiers import Verifier
 
 # What a listener says for itself alone, and a name does not have from it.

@@ -15,20 +15,20 @@ from typing import TYPE_CHECKING, Any, Protocol
 from handfast import limits
 from handfast.errors import ConfigError, HandfastError
 from handfast.proxy import backends
-from handfast.proxy.admin import METRICS, Admin, Answer
 from handfast.proxy.listening import forget, listening
-from handfast.proxy.metrics import Key, exposition
-from handfast.proxy.plan import ReloadingPlan
+from handfast.proxy.operation.plan import ReloadingPlan
+from handfast.proxy.watching.admin import METRICS, Admin, Answer
+from handfast.proxy.watching.metrics import Key, exposition
 from handfast.reload.watcher import FileWatcher
 from handfast.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from handfast.proxy.metrics import Numbers
-    from handfast.proxy.plan import Plan
+    from handfast.proxy.operation.plan import Plan
+    from handfast.proxy.operation.systemd import Notifier
     from handfast.proxy.settings import Backend
-    from handfast.proxy.systemd import Notifier
+    from handfast.proxy.watching.metrics import Numbers
     from handfast.reload.handles import Reloading
 
 

@@ -20,19 +20,19 @@ from typing import TYPE_CHECKING, Any
 from handfast import limits, logs
 from handfast.crypto.randomness import random_bytes
 from handfast.errors import LocalFailure
-from handfast.proxy.channel import Channel, pair
 from handfast.proxy.listening import forget, listening
-from handfast.proxy.metrics import Key, added, counters_of, from_json
+from handfast.proxy.operation.channel import Channel, pair
 from handfast.proxy.settings import address_words
+from handfast.proxy.watching.metrics import Key, added, counters_of, from_json
 from handfast.sessions.tickets import KEY_LENGTH
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Mapping, Sequence
 
-    from handfast.proxy.plan import Plan
+    from handfast.proxy.operation.plan import Plan
+    from handfast.proxy.operation.systemd import Handed
     from handfast.proxy.settings import Address
-    from handfast.proxy.systemd import Handed
 
 _VARIABLE = "HANDFAST_PROXY_WORKER"
 
@@ -155,7 +155,7 @@ class Workers:
 
     def capture(self, client: str, name: str) -> str:
         """Have the worker that gets it capture the next connection from this address. Raises ConfigError."""
-        from handfast.proxy.capturing import Captures, no_directory
+        from handfast.proxy.watching.capturing import Captures, no_directory
 
         directory = self.plan.operation.captures
         if directory is None:
