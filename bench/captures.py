@@ -163,7 +163,7 @@ def rows(few: Made, small: Made, large: Made, noisy: Made) -> list[tuple[str, Ma
         found.append(("tshark, every field (-V)", small, _program("tshark", "-r", str(small.path), "-V")))
         found.append(("tshark, 3 times the connections", large, _program("tshark", "-r", str(large.path), "-V")))
     if shutil.which("ssldump"):
-        # Its time grows with the cube of the connections: of these some 15 s, of three times as many 200.
+        # Most of the time it waits, for what is not known: of these some 15 s, of three times as many 200.
         found.append(("ssldump, key log beside it", few, _ssldump(few, "-l", str(few.keys))))
         found.append(("ssldump, nothing decrypted", small, _ssldump(small)))
         found.append(("ssldump, nothing decrypted, 3 times", large, _ssldump(large)))

@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from handfast import limits
 from handfast.cli import live
 from handfast.engine import ClientAuth
 from handfast.limits import PASTED_BYTES
@@ -430,9 +431,13 @@ def test_packets_are_shown_when_they_have_waited(run, pki, tmp_path):
     ("arguments", "words"),
     [
         (("capture.pcapng", "--delay", "1"), "--delay: a file's packets wait for nothing"),
-        (("-i", "lo", "--delay", "61"), "61"),
+        (("-i", "lo", "--delay", str(limits.LIVE_DELAY_MOST + 1)), f"{limits.LIVE_DELAY_MOST + 1} is not in the range"),
         (("-i", "lo", "--write", "out.pcapng"), "--write: what is captured now is read once"),
     ],
 )
 def test_what_goes_with_capturing(run, arguments, words):
     assert run("decode", *arguments).is_error(2, words)
+
+
+def test_how_long_packets_wait_is_told(run):
+    assert f"Default: {limits.LIVE_DELAY:g}." in " ".join(run("decode", "--help").out.split())

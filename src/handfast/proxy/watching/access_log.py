@@ -21,6 +21,7 @@ from handfast import limits, logs
 from handfast.errors import HandfastError
 from handfast.errors.foreign import said_by
 from handfast.files import append_private
+from handfast.fork import renew_in_children
 from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, HandshakeComplete, RequestEnded
 from handfast.text import escape
 from handfast.token_bucket import Throttle, TokenBucket
@@ -47,12 +48,14 @@ class AccessLog:
         path: where it writes.
     """
 
+    _state: threading.Lock
+
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self.path = path
         self._clock = clock
         self._waiting = 0
         self._lost = 0
-        self._state = threading.Lock()
+        renew_in_children(self, _state=threading.Lock)
         self._queue: SimpleQueue[bytes | None] = SimpleQueue()
         # Who is refused by a limit comes as fast as it likes.
         bucket = TokenBucket(limits.LOGGED_FAILURES_AT_ONCE, limits.LOGGED_FAILURES_PER_SECOND, time.monotonic)
