@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import faulthandler
 import gc
+import logging
 import signal
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,15 @@ def pytest_runtest_protocol() -> Iterator[None]:
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.fixture(autouse=True)
+def _logs_are_as_before() -> Iterator[None]:
+    """What a command that a test runs in this process sets up for logging is taken back."""
+    logger = logging.getLogger("handfast")
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers[:], logger.propagate, logger.level = before
 
 
 class Files:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import subprocess
 import sys
@@ -59,14 +58,10 @@ class Result:
 
 
 @pytest.fixture(autouse=True)
-def _clean(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Commands run with a clean environment, and what they set up for logging is taken back."""
+def _clean(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands run with a clean environment."""
     for name in set(os.environ) - set(CLEAN_ENVIRONMENT):
         monkeypatch.delenv(name)
-    logger = logging.getLogger("handfast")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate, logger.level = before
 
 
 Run = Callable[..., Result]
