@@ -32,6 +32,7 @@ class Running:
 
     def __init__(self, *listeners: Listener, **options: Any) -> None:
         self.entries: list[Entry] = []
+        self.listeners = listeners
         self._told = asyncio.Event()
         self.proxy = Proxy(listeners, Journal(self._tell), **options)
 

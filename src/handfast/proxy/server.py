@@ -93,6 +93,8 @@ class Proxy:
         """Let these listeners hold for new clients: as many as before, in the same order, at the same addresses."""
         for door, listener in zip(self._doors, listeners, strict=True):
             door.replace(listener)
+        if self._pool is not None:
+            self._pool.keep_only(backend for listener in listeners for backend in listener.backends)
 
     async def close(self, grace: float = limits.PROXY_GRACE) -> None:
         """Stop listening, let clients end in order for ``grace`` seconds, and then end those that are left."""

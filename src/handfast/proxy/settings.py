@@ -206,6 +206,12 @@ class Listener:
         """All of them."""
         return self.service.values if isinstance(self.service, ByName) else (self.service,)
 
+    @property
+    def backends(self) -> tuple[Backend, ...]:
+        """All of them, of services and of routes."""
+        routes = (route.backend for service in self.services for route in service.routes)
+        return (*(service.backend for service in self.services), *(found for found in routes if found is not None))
+
 
 def _check_seconds(what: str, seconds: float) -> None:
     if not 0 < seconds < math.inf:

@@ -12,6 +12,9 @@ function tell(answer) {
   process.stdout.write(new URLSearchParams(answer).toString() + "\n");
 }
 
+// What fails once its job is over (a socket that is reset while it closes) must not end the other jobs.
+process.on("uncaughtException", (error) => process.stdout.write(`${error.stack}\n`));
+
 // A job is one peer. What it saw is gathered in its answer.
 class Job {
   constructor(order) {

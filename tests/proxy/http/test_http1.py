@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import h11
 import pytest
 
 from handfast import limits
+from handfast.proxy.settings import Service
 from tests.proxy.http.support import OK, Origin, Seen, echo, web
 
 if TYPE_CHECKING:
@@ -516,5 +518,26 @@ def test_a_websocket_over_which_nothing_moves_is_ended(run: Runner) -> None:
             assert (await client.answer("upgrade")).status == 101
             assert (await proxy.ended(2)).code == "idle"
             client.close()
+
+    run(main())
+
+
+def test_connections_to_backends_of_before_a_reload_are_not_kept(run: Runner) -> None:
+    """Neither those that wait when the new listeners come, nor one that an older client's request gives back then."""
+
+    async def main() -> None:
+        async with web() as proxy:
+            old = await proxy.asker()
+            assert [(await old.get()).status for _ in range(2)] == [200, 200]
+            assert [seen.connection for seen in proxy.origin.seen] == [0, 0]
+            listener = proxy.listeners[0]
+            backend = replace(listener.services[0].backend)
+            proxy.proxy.replace([replace(listener, service=Service(backend))])
+            assert [(await old.get()).status for _ in range(2)] == [200, 200]
+            new = await proxy.asker()
+            assert [(await new.get()).status for _ in range(2)] == [200, 200]
+            assert [seen.connection for seen in proxy.origin.seen] == [0, 0, 1, 2, 3, 3]
+            old.close()
+            new.close()
 
     run(main())

@@ -23,6 +23,8 @@ from handfast.proxy.http.time_limit import Deadline
 from handfast.text import escape
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from handfast.proxy.settings import Backend
 
 _HOST = (b"host", b"-")
@@ -384,6 +386,14 @@ class Pool:
         self._private = private
         # By the backend itself, as one and the same: another one may mean another identity at the same address.
         self._kept: defaultdict[int, list[Upstream]] = defaultdict(list)
+        self._backends: dict[int, Backend] | None = None
+
+    def keep_only(self, backends: Iterable[Backend]) -> None:
+        """Keep connections to these from now on, and close those to others: those of before a reload."""
+        self._backends = {id(backend): backend for backend in backends}
+        for key in self._kept.keys() - self._backends.keys():
+            for upstream in self._kept.pop(key):
+                upstream.close()
 
     def take(self, backend: Backend, *, fresh: bool) -> Upstream | None:
         """One that is there; with ``fresh`` only if it was busy a moment ago."""
@@ -397,9 +407,10 @@ class Pool:
 
     def give(self, upstream: Upstream) -> None:
         """It has answered, and can be asked again."""
-        kept = self._kept[id(upstream.backend)]
-        if len(kept) < limits.PROXY_KEPT:
-            kept.append(upstream)
+        key = id(upstream.backend)
+        wanted = self._backends is None or key in self._backends
+        if wanted and len(self._kept[key]) < limits.PROXY_KEPT:
+            self._kept[key].append(upstream)
         else:
             upstream.close()
 

@@ -12,9 +12,10 @@ import os
 import sys
 import threading
 import time
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import limits, logs
@@ -37,6 +38,8 @@ Told: TypeAlias = ConnectionRefused | ConnectionEnded | RequestEnded
 # Characters that a text may have, one after the other until the line is short enough.
 _TEXTS = (1024, 200, 32)
 _NAMES = 16
+# Lines that are taken out of the queue at once.
+_AT_ONCE = 256
 
 
 class AccessLog:
@@ -100,26 +103,43 @@ class AccessLog:
             return os.dup(file.fileno())
 
     def _write(self) -> None:
+        """Write what comes, as much at once as a pipe takes whole: a write for each line is slow beside a busy loop."""
         while True:
-            line = self._queue.get()
-            if line is None:
-                os.close(self._descriptor)
-                return
-            if line:
-                self._put(line)
-            else:
-                self._go_on_in_new_file()
+            lines = b""
+            for told in self._told():
+                if told and len(lines) + len(told) <= limits.PROXY_LOG_LINE:
+                    lines += told
+                    continue
+                self._put(lines)
+                lines = told or b""
+                if told is None:
+                    os.close(self._descriptor)
+                    return
+                if not told:
+                    self._go_on_in_new_file()
+            self._put(lines)
 
-    def _put(self, line: bytes) -> None:
+    def _told(self) -> list[bytes | None]:
+        """What waits to be written: some of it, and one at least."""
+        told = [self._queue.get()]
+        with suppress(Empty):
+            while len(told) < _AT_ONCE:
+                told.append(self._queue.get_nowait())
+        return told
+
+    def _put(self, lines: bytes) -> None:
+        if not lines:
+            return
         with self._state:
-            self._waiting -= len(line)
+            self._waiting -= len(lines)
             lost, self._lost = self._lost, 0
         reason = "they came faster than they could be written"
         try:
-            if os.write(self._descriptor, line) != len(line):
-                lost, reason = lost + 1, "the disk is full"
+            written = os.write(self._descriptor, lines)
+            if written != len(lines):
+                lost, reason = lost + lines[written:].count(b"\n"), "the disk is full"
         except OSError as error:
-            lost, reason = lost + 1, error.strerror or str(error)
+            lost, reason = lost + lines.count(b"\n"), error.strerror or str(error)
         if lost:
             where = escape(str(self.path))
             logs.warn("lost lines", lambda: f"{where}: {lost} lines of the access log are lost: {reason}", error=True)
