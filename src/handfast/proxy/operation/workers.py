@@ -112,7 +112,11 @@ class Workers:
         """Listen and start the workers. Raises OSError as ``Proxy.start``, and LocalFailure if they do not come up."""
         self._sockets = self._opened(self.plan)
         try:
-            await asyncio.gather(*(self._start_one() for _ in range(self.plan.operation.workers)))
+            # All are waited for, also if one fails: one that came up later would be left behind.
+            starting = (self._start_one() for _ in range(self.plan.operation.workers))
+            for failed in await asyncio.gather(*starting, return_exceptions=True):
+                if failed is not None:
+                    raise failed
         except BaseException:
             self.draining = True
             for worker in tuple(self._workers):
@@ -171,7 +175,9 @@ class Workers:
         self._ending.set()
         for worker in self._workers:
             worker.channel.send({"do": "drain"})
-        await asyncio.gather(*self._watching)
+        while self._watching:
+            # One that was being started is among them only now.
+            await asyncio.wait(tuple(self._watching))
         for task in tuple(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -206,6 +212,9 @@ class Workers:
         watching = self._keep(self._watch(worker))
         self._watching.add(watching)
         watching.add_done_callback(self._watching.discard)
+        if self.draining:
+            # ``close`` came meanwhile, and has asked all that there were to end.
+            self._kill(worker)
         message = {"do": "serve", "addresses": list(self._sockets), "tickets": self._ticket_keys()}
         answer = await self._ask(worker, message, tuple(self._sockets.values()), limits.PROXY_WORKER_START)
         if "did" not in answer:
