@@ -12,6 +12,7 @@ import pytest
 from hypothesis import settings
 
 from handfast import logs
+from handfast.io import failure_log
 from tests.waiting import TEST_LIMIT
 
 if TYPE_CHECKING:
@@ -50,15 +51,6 @@ def pytest_runtest_protocol() -> Iterator[None]:
         signal.signal(signal.SIGALRM, before)
 
 
-@pytest.fixture(autouse=True)
-def _logs_are_as_before() -> Iterator[None]:
-    """What a command that a test runs in this process sets up for logging is taken back."""
-    logger = logging.getLogger("handfast")
-    before = logger.handlers[:], logger.propagate, logger.level
-    yield
-    logger.handlers[:], logger.propagate, logger.level = before
-
-
 class Files:
     """Certificates and keys as files, for peers that are programs."""
 
@@ -93,9 +85,14 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(autouse=True)
-def _logs_are_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What other tests have logged holds back nothing of this one."""
+def _logs_are_quiet(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test's lines are not held back by a flood before it, and what a command sets up for logging is taken back."""
     monkeypatch.setattr(logs, "_kinds", {})
+    monkeypatch.setattr(failure_log, "_process_log", failure_log.FailureLog())
+    logger = logging.getLogger("handfast")
+    before = logger.handlers[:], logger.propagate, logger.level
+    yield
+    logger.handlers[:], logger.propagate, logger.level = before
 
 
 @pytest.fixture
