@@ -3,6 +3,7 @@
 # make soak    the whole suite ten times in random order, half of them beside a load: SOAK_RUNS=2 make soak
 # make race    whether a refused client always learns why, 60 trials against each of six servers in each way
 # make load    many connections, large, slow, cancelled and cut ones, and what they leave behind; some minutes
+# make proxy   handfast proxy, its HTTP and its operation, and fleets that share sessions by Redis; a minute and a half
 # make proxy-load  50,000 connections through `handfast proxy` and 20 reloads, and what they leave behind
 # make starttls  `handfast connect` against PostgreSQL, MariaDB, Dovecot, Exim, OpenLDAP, Prosody, vsftpd and HTTP servers
 # make doctor-matrix  the doctor at every fault, at nginx, HAProxy, stunnel, hitch, OpenSSL, Go, Node, Python and others
@@ -42,7 +43,7 @@ READY := $(VENV)/ready-$(MADE_FOR)
 PIP_INSTALL := $(RUN) pip install --quiet --no-input --disable-pip-version-check
 
 .DELETE_ON_ERROR:
-.PHONY: demo test soak race load proxy-load doctor-matrix frameworks page screenshots stock-tests consumers scan bench bench-web bench-proxy bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
+.PHONY: demo test soak race load proxy proxy-load doctor-matrix frameworks page screenshots stock-tests consumers scan bench bench-web bench-proxy bench-captures fuzz-captures chart budget format pin clean certificate-tools man starttls
 
 demo: $(READY)-demo
 	@$(RUN) handfast demo
@@ -51,7 +52,14 @@ test: $(READY)-test
 	$(RUN) ruff check
 	$(RUN) ruff format --check
 	$(RUN) mypy
-	$(RUN) pytest --numprocesses=auto --maxprocesses=2
+	$(RUN) pytest --numprocesses=auto --maxprocesses=2 $(addprefix --ignore=,$(ELSEWHERE))
+
+# What keeps many processes busy has targets of its own: `make proxy`, and `make doctor-matrix`.
+ELSEWHERE := tests/proxy tests/fleet tests/doctor/test_matrix.py tests/doctor/test_protocol_faults.py tests/doctor/test_written.py
+
+# With a Redis for those that share sessions, where it is installed.
+proxy: $(READY)-test
+	$(RUN) pytest --numprocesses=2 tests/proxy tests/fleet
 
 # Stops at nothing; at the end it says how many runs were made and what fell, with the seed that shows it again.
 soak: $(READY)-test
@@ -64,11 +72,11 @@ race: $(READY)-test
 load: $(READY)-test
 	HANDFAST_LOAD=1 $(RUN) pytest --numprocesses=2 tests/load
 
-# A short form of it is in `make test`.
+# A short form of it is in `make proxy`.
 proxy-load: $(READY)-test
 	HANDFAST_PROXY_LOAD=$(or $(CONNECTIONS),50000) HANDFAST_TEST_LIMIT=1200 $(RUN) pytest --durations=1 tests/proxy/test_load.py
 
-# Some of it is in `make test`. python -m tests.doctor.table writes docs/doctor-faults.md anew.
+# Its rules are in `make test`. python -m tests.doctor.table writes docs/doctor-faults.md anew.
 doctor-matrix: $(READY)-test
 	HANDFAST_DOCTOR=1 $(RUN) pytest --numprocesses=2 tests/doctor
 
