@@ -254,11 +254,6 @@ def _client_config(
     return config, tuple(one for one in followed if isinstance(one, Reloading))
 
 
-def words(address: Address) -> str:
-    """An address as ``--from`` takes it."""
-    return address_words(address)
-
-
 def tell(target: Target, listen: Address, *, tls: bool) -> None:
     """Say what is proxied, as ssl-proxy does."""
     # Standard output has what was asked for, as in serve.

@@ -114,16 +114,9 @@ class _Gathering:
             return self._server(given.server.chain, given.server.source, given.server_name)
         return None
 
-    def _server(
-        self,
-        chain: tuple[bytes, ...],
-        source: str,
-        name: str,
-        schemes: tuple[int, ...] = (),
-        roots: Roots | None = None,
-    ) -> Identity:
+    def _server(self, chain: tuple[bytes, ...], source: str, name: str, roots: Roots | None = None) -> Identity:
         judge = replace(self.judge, roots=roots or self.given.roots, server_name=name)
-        return examined(Role.SERVER, source, chain, judge, schemes)
+        return examined(Role.SERVER, source, chain, judge)
 
     def shadowed(self, server: Identity | None) -> Shadowed | None:
         """Another bundle of the environment or the system's store that verifies a server which is refused."""

@@ -15,17 +15,14 @@ if TYPE_CHECKING:
     from handfast.proxy.settings import Address
 
 
-def listening(address: Address, *, reuse_port: bool = False) -> socket.socket:
-    """A socket that listens there. Raises OSError, EADDRINUSE also for a Unix socket that somebody answers.
-
-    ``reuse_port`` lets processes share a port, and the kernel choose among them.
-    """
+def listening(address: Address) -> socket.socket:
+    """A socket that listens there. Raises OSError, EADDRINUSE also for a Unix socket that somebody answers."""
     if isinstance(address, str):
         return _unix(address)
     host, port = address
     family = _family(host)
     # IPv4 is not taken along by "::": another listener may have it.
-    return socket.create_server((host, port), family=family, backlog=limits.PROXY_BACKLOG, reuse_port=reuse_port)
+    return socket.create_server((host, port), family=family, backlog=limits.PROXY_BACKLOG)
 
 
 def forget(sock: socket.socket) -> None:
