@@ -46,14 +46,19 @@ class SharedSessions:
         self, state: bytes, policy: bytes, lifetime: int, client: bytes = b""
     ) -> bytes | Awaitable[bytes | None] | None:
         """A ticket for ``state``, or None."""
-        ticket = random_bytes(32)
-        return self._keep(ticket, state, policy, lifetime, client, ticket)
+        return self.keep(random_bytes(32), state, policy, lifetime, client)
 
     def keep(
         self, session_id: bytes, state: bytes, policy: bytes, lifetime: int, client: bytes = b""
     ) -> bytes | Awaitable[bytes | None] | None:
         """Keep ``state`` under an id of 32 random bytes, which ``redeem`` would take for a ticket; None if not kept."""
-        return self._keep(session_id, state, policy, lifetime, client, session_id)
+        where = self._place(session_id, policy)
+        whose = SHA256.hmac(self._keys.derived(b"clients"), client)[:_CLIENT_LENGTH]
+        kept = whose + self._keys.seal(_PURPOSE, state, where + policy)
+        share = self._capacity // (8 if client else 2)
+        lists = (self._all, self._name + b":of:" + whose)
+        command = ("EVAL", KEEP, 3, where, *lists, kept, lifetime * 1000, self._capacity, max(share, 1))
+        return self._ask(command, lambda reply: session_id if reply == 1 else None)
 
     def redeem(self, ticket: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None:
         """The session, once."""
@@ -64,17 +69,6 @@ class SharedSessions:
         """The session, which stays."""
         where = self._place(session_id, policy)
         return self._ask(("GET", where), self._opener(where, policy))
-
-    def _keep(
-        self, session_id: bytes, state: bytes, policy: bytes, lifetime: int, client: bytes, answer: bytes
-    ) -> bytes | Awaitable[bytes | None] | None:
-        where = self._place(session_id, policy)
-        whose = SHA256.hmac(self._keys.derived(b"clients"), client)[:_CLIENT_LENGTH]
-        kept = whose + self._keys.seal(_PURPOSE, state, where + policy)
-        share = self._capacity // (8 if client else 2)
-        lists = (self._all, self._name + b":of:" + whose)
-        command = ("EVAL", KEEP, 3, where, *lists, kept, lifetime * 1000, self._capacity, max(share, 1))
-        return self._ask(command, lambda reply: answer if reply == 1 else None)
 
     def _place(self, session_id: bytes, policy: bytes) -> bytes:
         return self._name + b":session:" + SHA256.digest(session_id + policy)
