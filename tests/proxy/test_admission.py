@@ -61,7 +61,7 @@ def test_clients_of_a_unix_socket_count_as_all_only():
 def test_so_many_handshakes():
     admission = Limited(Ceilings(handshakes=1))
     assert codes(admission, ("192.0.2.1", 1), ("192.0.2.2", 1)) == [None, "too_many_handshakes"]
-    admission.shaken()
+    admission.handshake_over()
     assert codes(admission, ("192.0.2.2", 1)) == [None]
 
 

@@ -96,7 +96,7 @@ class One:
         self.there += 1
         return None
 
-    def shaken(self) -> None:
+    def handshake_over(self) -> None:
         """Nothing is counted."""
 
     def leave(self, listener: str, address: Any) -> None:

@@ -62,7 +62,7 @@ class Limited:
         self._rates: OrderedDict[str | int, TokenBucket] = OrderedDict()
 
     def admit(self, listener: str, address: Any) -> Refusal | None:
-        """None for a client that may come in; it is followed by one ``shaken`` at most, and one ``leave``."""
+        """None for a client that may come in; it is followed by one ``handshake_over`` at most, and one ``leave``."""
         key = _client(address)
         refusal = self._refusal(key)
         if refusal is not None:
@@ -74,7 +74,7 @@ class Limited:
             self._of_client[key] += 1
         return None
 
-    def shaken(self) -> None:
+    def handshake_over(self) -> None:
         """A client's handshake is over, well or not."""
         self._handshakes -= 1
 

@@ -52,7 +52,7 @@ async def connect(backend: Backend, protocol: asyncio.BaseProtocol, *, header: b
         async with asyncio.timeout(backend.connect_timeout):
             sock = await _connected(backend)
             try:
-                return await _dressed(backend, sock, protocol, header)
+                return await _transport_over(backend, sock, protocol, header)
             except BaseException:
                 sock.close()
                 raise
@@ -168,7 +168,7 @@ async def _connect_unix(sock: socket.socket, path: str) -> None:
             return
 
 
-async def _dressed(
+async def _transport_over(
     backend: Backend, sock: socket.socket, protocol: asyncio.BaseProtocol, header: bytes
 ) -> asyncio.Transport:
     """The transport over a connected socket."""

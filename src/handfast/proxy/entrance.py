@@ -42,7 +42,7 @@ class Admission(Protocol):
     def admit(self, listener: str, address: Any) -> Refusal | None:
         """None for a client that may; it is followed by one ``leave``."""
 
-    def shaken(self) -> None:
+    def handshake_over(self) -> None:
         """The handshake of a client that was admitted is over, well or not."""
 
     def leave(self, listener: str, address: Any) -> None:
@@ -55,7 +55,7 @@ class Everyone:
     def admit(self, listener: str, address: Any) -> Refusal | None:
         """None."""
 
-    def shaken(self) -> None:
+    def handshake_over(self) -> None:
         """Nothing is counted."""
 
     def leave(self, listener: str, address: Any) -> None:
@@ -109,13 +109,13 @@ class Door:
         proxy.entered(client)
         return client
 
-    def _shaken(self, client: Client) -> None:
+    def _handshake_over(self, client: Client) -> None:
         if client.in_handshake:
             client.in_handshake = False
-            self.proxy.admission.shaken()
+            self.proxy.admission.handshake_over()
 
     def _leave(self, client: Client) -> None:
-        self._shaken(client)
+        self._handshake_over(client)
         self.proxy.admission.leave(self.text, client.address)
         self.proxy.left(client)
 
@@ -130,7 +130,7 @@ class Door:
 
     def serve(self, client: Client, ahead: asyncio.Protocol | None = None, early: Iterable[bytes] = ()) -> None:
         """Hand the transport to what is for this client, or close it; ``early`` is data that came before and waited."""
-        self._shaken(client)
+        self._handshake_over(client)
         if client.info is not None:
             client.secured(client.info)
         service = self._service(client)
