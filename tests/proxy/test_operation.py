@@ -370,7 +370,7 @@ def test_a_capture_of_one_client(run, folder, free_port):
         path = written(folder, top, listener("app"), app=app.at)
         with proxying("--config", path) as proxy:
             status, said = asked(admin, "/capture?client=127.0.0.1&to=alice", "POST")
-            assert (status, "whoever has that file can read the connection" in said) == (202, True)
+            assert (status, "the file shows all that is said" in said) == (202, True)
             assert get(folder, proxy.ports[0], "/secret") == "app /secret"
             assert get(folder, proxy.ports[0], "/other") == "app /other"
             assert asked(admin, "/capture?client=127.0.0.1&to=alice", "POST")[0] == 400

@@ -151,7 +151,7 @@ def _check_plain(address: Address, target: proxy_options.Target, given: dict[str
             option = "--" + name.replace("_", "-")
             raise bad_option(option, "clients come without TLS, as there is no --cert", "give --cert and --key")
     if not anywhere and not is_local(address):
-        reason = "whoever reaches it would speak with our certificate, as clients come without TLS"
+        reason = "clients come without TLS, and any that reaches it would speak with our certificate"
         raise bad_option("--from", reason, "listen on 127.0.0.1 or unix:PATH, or say --from-anywhere")
 
 

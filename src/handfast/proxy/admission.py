@@ -45,7 +45,7 @@ class Ceilings:
     def __post_init__(self) -> None:
         for name in ("connections", "per_client", "handshakes"):
             if getattr(self, name) < 1:
-                raise bad_option(name, f"{getattr(self, name)} would let nobody in", "give a number from 1 on")
+                raise bad_option(name, f"{getattr(self, name)} would let no client in", "give a number from 1 on")
         if self.per_second < 0:
             raise bad_option("per_second", f"{self.per_second:g} is no rate", "give a number, or 0 for no limit")
 

@@ -64,7 +64,7 @@ class Allowed:
         kinds = (("DNS:", names), ("URI:", locations), ("CN=", subjects), ("OU=", units), ("", sorted(self._keys)))
         self._shown = [f"{kind}{one}" for kind, entries in kinds for one in entries]
         if not self._shown or "" in (*names, *locations, *subjects, *units):
-            raise _bad("an empty entry would let nobody in", "name who is let in")
+            raise _bad("an empty entry would let no peer in", "name who is let in")
 
     @classmethod
     def from_file(cls, path: str | PathLike[str]) -> Self:
@@ -149,7 +149,7 @@ def entries_in(path: str | PathLike[str]) -> dict[str, list[str]]:
             raise _bad(f"{shown}, line {number}: {error.details['reason']}", str(error.details["advice"])) from None
         found.setdefault(argument, []).append(value.strip())
     if not found:
-        raise _bad(f"{shown} has no entry, and would let nobody in", "write a line such as cn: alice")
+        raise _bad(f"{shown} has no entry, and would let no peer in", "write a line such as cn: alice")
     return found
 
 

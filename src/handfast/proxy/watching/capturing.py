@@ -58,10 +58,7 @@ class Captures:
         if len(self._asked) >= limits.PROXY_CAPTURES and address not in self._asked:
             raise bad_option("client", f"{len(self._asked)} captures are asked for already", "let some be taken first")
         self._asked[address] = name
-        return (
-            f"the next connection from {address} goes to {path}, with its keys: whoever has that file can read the "
-            "connection\n"
-        )
+        return f"the next connection from {address} goes to {path}, with its keys: the file shows all that is said\n"
 
     def on_taken(self, taken: Callable[[str], object]) -> None:
         """Have ``taken`` called with the client's address when a capture of it begins."""
