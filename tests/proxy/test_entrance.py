@@ -82,6 +82,22 @@ def test_a_rule_says_no_before_the_backend_hears_of_it(run: Runner) -> None:
     run(main())
 
 
+class Broken:
+    def why_not(self, peer: VerifiedPeer | None) -> str | None:
+        raise LookupError("no such table")
+
+
+def test_a_rule_that_fails_refuses(run: Runner) -> None:
+    async def main() -> None:
+        service = Service(NOWHERE, mode=Mode.TCP, rule=Broken())
+        async with running(Listener(LOCAL, service, tls=mutual())) as proxy:
+            assert await answer_of(*await proxy.client()) == b""
+            entry = await proxy.refused()
+            assert (entry.code, entry.why) == ("not_allowed", "the rule failed: LookupError: no such table")
+
+    run(main())
+
+
 class One:
     """Admits one client at a time."""
 

@@ -16,7 +16,7 @@ from handfast.outcome import failure_words
 from handfast.outcome.failure import failure_of
 from handfast.proxy.client import Client
 from handfast.proxy.journal import ConnectionRefused
-from handfast.proxy.settings import Mode, address_words
+from handfast.proxy.settings import Mode, address_words, refusal_by
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -139,8 +139,8 @@ class Door:
             what = "no name" if name is None else f"the name {escape(name)}"
             self._refuse(client, "unknown_server_name", f"it asked for {what}, and there is no service for that")
             return
-        if service.mode is Mode.TCP and service.rule is not None:
-            why = service.rule.why_not(client.verified_peer)
+        if service.mode is Mode.TCP:
+            why = refusal_by(service.rule, client.verified_peer)
             if why is not None:
                 self._refuse(client, "not_allowed", why)
                 return

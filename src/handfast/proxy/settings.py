@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Protocol, TypeAlias
 from handfast import limits
 from handfast.config.by_name import ByName
 from handfast.errors import bad_option
+from handfast.errors.foreign import said_by
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -63,6 +64,16 @@ class Rule(Protocol):
 
     def why_not(self, peer: VerifiedPeer | None) -> str | None:
         """Why this client may not, in words for a log; None where it may. ``peer`` is None for who is not verified."""
+
+
+def refusal_by(rule: Rule | None, peer: VerifiedPeer | None) -> str | None:
+    """Why a rule does not let this client in, None where it does, or where there is none. One that fails refuses."""
+    if rule is None:
+        return None
+    try:
+        return rule.why_not(peer)
+    except Exception as error:  # noqa: BLE001 (the program's own, whatever it is)
+        return f"the rule failed: {said_by(error)}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,15 +10,15 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handfast.config.by_name import ByName
-from handfast.errors.foreign import said_by
 from handfast.proxy.http.request import Refused, Request, bad, too_many_hops
 from handfast.proxy.http.targets import Routes, is_ambiguous
 from handfast.proxy.identity import Fields, IdentityTooLarge, identity_fields
+from handfast.proxy.settings import refusal_by
 from handfast.text import escape
 
 if TYPE_CHECKING:
     from handfast.proxy.client import Client
-    from handfast.proxy.settings import Backend, Rule, Service
+    from handfast.proxy.settings import Backend, Service
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,21 +54,13 @@ class Gate:
             if is_ambiguous(request.path):
                 raise bad("the path can be read in two ways, and rules hold for paths here")
             route = self._routes.find(request.path)
-        if self.service.rule is not None:
-            self._hold(self.service.rule)
+        for rule in (self.service.rule, None if route is None else route.rule):
+            why = refusal_by(rule, self.client.verified_peer)
+            if why is not None:
+                raise Refused(403, "not_allowed", why, "this client may not have that")
         if route is not None:
-            if route.rule is not None:
-                self._hold(route.rule)
             backend = route.backend or backend
         return Admitted(backend, self._lines)
-
-    def _hold(self, rule: Rule) -> None:
-        try:
-            why = rule.why_not(self.client.verified_peer)
-        except Exception as error:  # noqa: BLE001 (the program's own, whatever it is)
-            why = f"the rule failed: {said_by(error)}"
-        if why is not None:
-            raise Refused(403, "not_allowed", why, "this client may not have that")
 
     def _meet(self, request: Request) -> None:
         """A host that was not asked for last."""
