@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from handfast.proxy.operation.toml_file import load
 from handfast.proxy.settings import IdentityForm, Mode, ProxyProtocol
 from handfast.trust.verifiers import policy_id
 from tests import certificates
+from tests.peers.base import require_module
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "proxy.toml"
 MINIMAL = """
@@ -190,3 +192,31 @@ def test_too_many_listeners(folder):
 def test_too_many_workers(folder):
     with pytest.raises(ConfigError, match="workers"):
         plan(folder, f"workers = {limits.PROXY_WORKERS + 1}\n" + MINIMAL)
+
+
+def test_a_file_that_is_refused_leaves_what_is_shared_as_it_is(folder):
+    """Whatever it says of Redis: configurations that are in use go on with theirs."""
+    require_module("redis")
+    (folder / "fleet.key").write_text("00" * 32)
+
+    def shared(name):
+        return f'[redis]\nurl = "unix://{folder}/{name}.sock"\nkey = "fleet.key"\n{MINIMAL}'
+
+    with closing(Stores()) as stores:
+
+        def loaded(content):
+            path = folder / "proxy.toml"
+            path.write_text(content)
+            config = load(path, stores).listeners[0].tls
+            assert config is not None
+            return config.tickets
+
+        tickets, fleet = loaded(shared("one")), stores.fleet
+        assert fleet is not None
+        assert tickets is fleet.tickets
+        for wrong in (shared("other"), MINIMAL):
+            with pytest.raises(ConfigError, match="unknown"):
+                loaded(f"{wrong}\nunknown = 1")
+            assert fleet.trouble != "it is closed"
+        assert loaded(shared("one")) is tickets
+    assert fleet.trouble == "it is closed"

@@ -87,6 +87,7 @@ def command(
     protocol. Without --cert: let programs on this machine in that speak no TLS, and speak it for them."""
     log_to_terminal(quiet=False)
     program, stores = Program(), Stores()
+    click.get_current_context().call_on_close(stores.close)
     if config_file is not None:
         proxy_operation.refuse_beside_config()
         return program.serve_file(config_file, stores, watch=reload, check=check)

@@ -30,29 +30,36 @@ class Stores:
     def __init__(self) -> None:
         self.tickets = SealedTickets()
         self.fleet: RedisFleet | None = None
-        self._place: tuple[str, Path] | None = None
+        self._fleets: dict[tuple[str, Path], RedisFleet] = {}
         self._guard = MemoryReplayGuard()
 
-    def share(self, url: str, key: Path) -> None:
-        """Share sessions with all that use this Redis, under the keys in that file. Raises ConfigError.
+    def share(self, place: tuple[str, Path] | None) -> None:
+        """Share sessions with all that use the Redis of this URL, under the keys in that file; None: with no one.
 
-        Asked again with the same, it reads the keys anew; with another Redis it goes on with that one.
+        Asked again with the same, it reads the keys anew. What was shared before goes on until ``close``, for the
+        configurations that have it: those of connections that are there, and those in use where this one is refused.
+        Raises ConfigError.
         """
+        if place is None:
+            self.fleet = None
+            return
         from handfast.fleet.redis_fleet import RedisFleet
 
-        if self.fleet is not None and self._place == (url, key):
-            self.fleet.replace_keys(key)
-            return
-        made = RedisFleet(url, key)
-        made.wait(limits.FLEET_BEAT)
-        self.close()
-        self.fleet, self._place = made, (url, key)
+        url, key = place
+        known = self._fleets.get(place)
+        if known is not None:
+            known.replace_keys(key)
+        else:
+            known = self._fleets[place] = RedisFleet(url, key)
+            known.wait(limits.FLEET_BEAT)
+        self.fleet = known
 
     def close(self) -> None:
         """Share no more."""
-        if self.fleet is not None:
-            self.fleet.close()
-            self.fleet = self._place = None
+        self.fleet = None
+        for fleet in self._fleets.values():
+            fleet.close()
+        self._fleets.clear()
 
     def settings(self, *, resume: bool, early_data: bool, workers: int = 1) -> dict[str, Any]:
         """What a server's configuration is given; with a fleet sessions are resumed in any case.

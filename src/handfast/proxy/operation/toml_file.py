@@ -124,14 +124,14 @@ class _Reader:
 
     def _share(self, table: Table | None) -> None:
         if table is None:
-            self._stores.close()
+            self._stores.share(None)
             return
         url, key = table.needed("url", 'write url = "rediss://redis.example:6380/0"'), self._followed(table, "key")
         table.done()
         if key is None:
             raise table.error("", "what is kept there must be sealed", 'write key = "fleet.key": openssl rand -hex 32')
         with self._file.at(table.where):
-            self._stores.share(url, key)
+            self._stores.share((url, key))
 
     # Backends
 
