@@ -162,6 +162,11 @@ class Service:
     idle_timeout: float = limits.PROXY_IDLE_TIMEOUT
 
     @property
+    def backends(self) -> tuple[Backend, ...]:
+        """Its own, and those of its routes."""
+        return (self.backend, *(route.backend for route in self.routes if route.backend is not None))
+
+    @property
     def serves_early_data(self) -> bool:
         """Whether requests are handed on before the client has proven to be there."""
         needs_client = self.identity or self.rule is not None or any(route.rule is not None for route in self.routes)
@@ -219,9 +224,8 @@ class Listener:
 
     @property
     def backends(self) -> tuple[Backend, ...]:
-        """All of them, of services and of routes."""
-        routes = (route.backend for service in self.services for route in service.routes)
-        return (*(service.backend for service in self.services), *(found for found in routes if found is not None))
+        """Those of all services."""
+        return tuple(backend for service in self.services for backend in service.backends)
 
 
 def _check_seconds(what: str, seconds: float) -> None:

@@ -21,8 +21,7 @@ __all__ = ["Pool", "protocol"]
 def protocol(client: Client, service: Service, services: Service | ByName[Service], pool: Pool) -> asyncio.Protocol:
     """What serves this client. ``services`` is what its listener has for all names; ``pool`` is for all clients."""
     gate = Gate(client, service, services)
-    backends = (service.backend, *(route.backend for route in service.routes if route.backend is not None))
-    if any(backend.proxy_protocol is not None for backend in backends):
+    if any(backend.proxy_protocol is not None for backend in service.backends):
         # What begins with a header that says who the client is is that client's alone.
         pool = Pool(private=True)
     if client.info is not None and client.info.application_protocol == "h2":

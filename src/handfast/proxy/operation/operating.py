@@ -198,8 +198,7 @@ class Operator:
             return Answer(503, b"draining\n")
         if not query.get("backends"):
             return Answer(200, b"ok\n")
-        services = [one for listener in self._service.plan.listeners for one in listener.services]
-        found = {one.backend for one in services} | {r.backend for one in services for r in one.routes if r.backend}
+        found = {backend for listener in self._service.plan.listeners for backend in listener.backends}
         failed = [words for words in await asyncio.gather(*map(_probe, found)) if words]
         return Answer(503, "".join(sorted(failed)).encode()) if failed else Answer(200, b"ok\n")
 
