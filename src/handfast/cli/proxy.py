@@ -124,7 +124,7 @@ def command(
     listener = Listener(address, service, tls=config, anywhere=from_anywhere, starttls=asked)
     plan = Plan((listener,), ceilings, operation)
     watched = watch if tls_in else None
-    return program.serve(plan, stores, handles, watch=reload, observe=watched, tell=lambda at: _tell(target, plan, at))
+    return program.serve(plan, stores, handles, watch=reload, observe=watched)
 
 
 def _share(
@@ -192,13 +192,6 @@ def _tell_unasked(given: dict[str, Any]) -> None:
     asked = given["client_ca"] is not None or given["client_auth"] not in (None, ClientAuth.NONE.value)
     if given["cert"] and not asked:
         ui.note("clients are asked for no certificate: --client-ca FILE lets in only those that have one")
-
-
-def _tell(target: proxy_options.Target, plan: Plan, bound: Any) -> None:
-    """Say what is proxied."""
-    listener = plan.listeners[0]
-    at = bound[:2] if isinstance(bound, tuple) else listener.address
-    proxy_options.tell(target, at, tls=listener.tls is not None)
 
 
 def _identity(forms: tuple[str, ...], mode: Mode, config: ServerConfig | None) -> tuple[IdentityForm, ...]:

@@ -13,7 +13,6 @@ from handfast import limits
 from handfast.cli import loops, options, proxy_options, ui
 from handfast.cli.proxy_log import tell_entry
 from handfast.cli.target import parse_address
-from handfast.config.by_name import ByName
 from handfast.errors import LocalFailure, bad_option
 from handfast.proxy.admission import Ceilings, room_for
 from handfast.proxy.operation.operating import Operator
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
     from handfast.io.arguments import ObserverFactory
     from handfast.proxy.operation.operating import Ended
     from handfast.proxy.operation.stores import Stores
-    from handfast.proxy.settings import Address, Listener
+    from handfast.proxy.settings import Address
     from handfast.reload.handles import Reloading
 
     F = TypeVar("F", bound=Callable[..., object])
@@ -164,16 +163,15 @@ class Program:
         *,
         watch: bool,
         observe: ObserverFactory | None,
-        tell: Callable[[Any], object],
     ) -> int:
-        """Serve what options say; the exit status. ``tell`` is given the address at which clients may come."""
+        """Serve what options say; the exit status."""
 
         def make() -> Running:
             return Running(plan, tell_entry, handed=self._handed.sockets, observe=observe)
 
         if self._orders is not None:
             return self._work(make, stores, None, handles, watch=watch)
-        return self._operate(plan, make, handles, watch=watch, tell=lambda addresses: tell(addresses[0]))
+        return self._operate(plan, make, handles, watch=watch)
 
     def serve_file(self, path: Path, stores: Stores, *, watch: bool, check: bool) -> int:
         """Serve what a file says, or only check it; the exit status."""
@@ -196,7 +194,6 @@ class Program:
             lambda: Running(plan, tell_entry, handed=self._handed.sockets),
             (handle,),
             watch=watch,
-            tell=lambda addresses: _tell_all(plan, addresses),
         )
 
     def _work(
@@ -229,7 +226,6 @@ class Program:
         handles: Sequence[Reloading[Any]],
         *,
         watch: bool,
-        tell: Callable[[Any], object],
     ) -> int:
         async def main() -> Ended:
             service = make() if plan.operation.workers == 1 else Workers(plan, _command(), self._handed)
@@ -237,7 +233,7 @@ class Program:
             alone = plan.operation.workers == 1 or any(isinstance(handle, ReloadingPlan) for handle in handles)
             operator = Operator(service, handles if alone else (), watch=watch, notifier=Notifier(), say=ui.note)
             try:
-                return await operator.run(lambda: tell(service.addresses))
+                return await operator.run(lambda: _tell(plan, service.addresses))
             except OSError as error:
                 if error.filename is None:
                     raise
@@ -255,16 +251,6 @@ def _command() -> list[str]:
     return [sys.executable, "-m", "handfast", *sys.argv[1:]]
 
 
-def _tell_all(plan: Plan, addresses: Sequence[Any]) -> None:
+def _tell(plan: Plan, addresses: Sequence[Any]) -> None:
     for listener, bound in zip(plan.listeners, addresses, strict=True):
-        _tell_one(listener, bound[:2] if isinstance(bound, tuple) else listener.address)
-
-
-def _tell_one(listener: Listener, at: Address) -> None:
-    service = listener.services[-1]
-    secured = " (SSL/TLS)" if listener.tls is not None else ""
-    what = "calls" if service.mode.value == "http" else "connections"
-    names = f", by {counted(len(listener.services), 'name')}" if isinstance(listener.service, ByName) else ""
-    where = proxy_options.url(service.mode, at, tls=listener.tls is not None)
-    target = proxy_options.url(service.mode, service.backend.address, tls=service.backend.tls is not None)
-    click.echo(f"Proxying {what} from {where}{secured} to {target}{names}")
+        proxy_options.tell(listener, bound)

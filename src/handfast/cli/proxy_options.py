@@ -11,17 +11,18 @@ import click
 
 from handfast.cli import options, ui
 from handfast.cli.target import parse_address
+from handfast.config.by_name import ByName
 from handfast.errors import bad_option
 from handfast.host_names import with_a_labels
 from handfast.proxy.settings import Backend, IdentityForm, Mode, ProxyProtocol, StartTls, address_words, is_local
-from handfast.text import escape
+from handfast.text import counted, escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from handfast.config.config import ClientConfig
     from handfast.errors import ConfigError
-    from handfast.proxy.settings import Address
+    from handfast.proxy.settings import Address, Listener
     from handfast.reload.handles import Reloading
 
     F = TypeVar("F", bound=Callable[..., object])
@@ -254,13 +255,18 @@ def _client_config(
     return config, tuple(one for one in followed if isinstance(one, Reloading))
 
 
-def tell(target: Target, listen: Address, *, tls: bool) -> None:
-    """Say what is proxied, as ssl-proxy does."""
+def tell(listener: Listener, bound: Any) -> None:
+    """Say what is proxied from where clients may come, as ssl-proxy does; ``bound`` is that as a socket gives it."""
+    services = listener.services
+    last = services[-1]
+    at = bound[:2] if isinstance(bound, tuple) else listener.address
+    where = url(last.mode, at, tls=listener.tls is not None)
+    secured = " (SSL/TLS)" if listener.tls is not None else ""
+    what = "calls" if last.mode is Mode.HTTP else "connections"
+    names = f", by {counted(len(services), 'name')}" if isinstance(listener.service, ByName) else ""
+    target = url(last.mode, last.backend.address, tls=last.backend.tls is not None)
     # Standard output has what was asked for, as in serve.
-    secured = " (SSL/TLS)" if tls else ""
-    what = "calls" if target.mode is Mode.HTTP else "connections"
-    where = url(target.mode, listen, tls=tls)
-    click.echo(f"Proxying {what} from {where}{secured} to {target.text}")
+    click.echo(f"Proxying {what} from {where}{secured} to {target}{names}")
 
 
 def tell_assumed(target: Target) -> None:
