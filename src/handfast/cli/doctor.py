@@ -13,13 +13,14 @@ import click
 from handfast.cli import options, ui
 from handfast.cli.doctor_inputs import Asked, given
 from handfast.cli.starttls import PROTOCOLS
+from handfast.text import counted
 
 if TYPE_CHECKING:
     from handfast.doctor.diagnosis import Diagnosis
     from handfast.doctor.evidence import Evidence
 
 _FILE = click.Path(path_type=Path)
-# Which option gives what the diagnosis asks for, by how the sentence begins.
+# Which option gives the input that the diagnosis asks for, by its name.
 _OPTIONS = {
     "SERVER_LOG": "--log",
     "CLIENT_CA": "--client-ca",
@@ -102,7 +103,7 @@ class _Output:
             self._print_lines()
         made = sum(one.live for one in self.evidence.attempts)
         if made:
-            ui.note(f"{made} connection{'' if made == 1 else 's'} made")
+            ui.note(f"{counted(made, 'connection')} made")
 
     def _print_lines(self) -> None:
         from handfast.doctor.presentation import finding_lines
