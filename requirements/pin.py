@@ -2,7 +2,7 @@
 
 And bench.txt, frameworks.txt and page.txt: what `make bench`, `make frameworks` and `make page` install besides, for
 the extras of these names. consumers.txt, for the ``consumers`` extra: what `make consumers` installs into a venv of its
-own; scan.txt and sslyze.txt: what `make scan` installs into another.
+own, and doctor.txt likewise; scan.txt and sslyze.txt: what `make scan` installs into another.
 
 Run it by `make pin`. pip resolves what pyproject.toml names (dependencies, the ``test`` extra, the build backend) and
 reports the hashes; nothing is installed. The first resolution fixes the versions, and the others only ask for the same
@@ -23,7 +23,7 @@ import tomllib
 from pathlib import Path
 
 PYTHONS = ("3.11", "3.12", "3.13", "3.14")
-GLIBCS = ("_2_34", "_2_28", "_2_27", "_2_17", "2014")
+GLIBCS = ("_2_34", "_2_31", "_2_28", "_2_27", "_2_17", "2014")
 PLATFORMS = (
     *(tuple(f"manylinux{glibc}_{machine}" for glibc in GLIBCS) for machine in ("x86_64", "aarch64")),
     ("macosx_14_0_arm64",),
@@ -38,12 +38,17 @@ HEADER = "# Written by `make pin`: the names are in pyproject.toml, the wheels a
 FURTHER = ("bench", "frameworks", "page")
 
 
+# What lives in an environment of its own, likewise; Envoy's wheels are for Linux.
+APART = ("doctor",)
+LINUX = PLATFORMS[:2]
+
+
 def wanted() -> tuple[list[str], dict[str, list[str]], list[str]]:
     """The requirements that pyproject.toml names: for tests, those of the further extras, and the consumers'."""
     pyproject = tomllib.loads((HERE.parent / "pyproject.toml").read_text())
     project, extras = pyproject["project"], pyproject["project"]["optional-dependencies"]
     tests = [*project["dependencies"], *extras["test"], *pyproject["build-system"]["requires"]]
-    further = {name: extras[name] for name in FURTHER}
+    further = {name: extras[name] for name in (*FURTHER, *APART)}
     return tests, further, [*project["dependencies"], *extras["consumers"]]
 
 
@@ -67,12 +72,12 @@ def resolve(requirements: list[str], *options: str) -> dict[str, str]:
     }
 
 
-def write(name: str, pins: list[str]) -> None:
-    """A requirements file with these versions, for all Pythons and platforms."""
+def write(name: str, pins: list[str], platforms: tuple[tuple[str, ...], ...] = PLATFORMS) -> None:
+    """A requirements file with these versions, for all Pythons, and for all platforms or those given."""
     hashes: dict[str, set[str]] = {pin: set() for pin in pins}
     for python in PYTHONS:
-        for platforms in PLATFORMS:
-            for pin, sha256 in resolve(pins, *wheels_for(python, platforms), "--no-deps").items():
+        for platform in platforms:
+            for pin, sha256 in resolve(pins, *wheels_for(python, platform), "--no-deps").items():
                 hashes[pin].add(sha256)
     write_hashes(name, hashes)
 
@@ -94,6 +99,8 @@ def main() -> None:
     write("test.txt", pins)
     for name in FURTHER:
         write_further(name, further[name], pins)
+    for name in APART:
+        write(f"{name}.txt", list(resolve(further[name], *here)), LINUX)
     write("consumers.txt", list(resolve(for_consumers, *here)))
     pin_sslyze()
 

@@ -88,9 +88,11 @@ class Cast:
     def identity(self, name: str, issued: Issued) -> tuple[Path, Path]:
         return self.write(f"{name}.pem", issued.cert_pem), self.write(f"{name}.key", issued.key_pem)
 
-    def setting(self, version: str, server: tuple[Path, Path] | None = None, crl: Path | None = None) -> Setting:
+    def setting(
+        self, version: str, server: tuple[Path, Path] | None = None, crl: Path | None = None, *, asks: bool = True
+    ) -> Setting:
         certificate, key = server or self.server
-        return Setting(self.directory, certificate, key, self.ca, crl, version)
+        return Setting(self.directory, certificate, key, self.ca if asks else None, crl, version)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from tests.doctor.envoy import envoy
+from tests.doctor.others import python_with
 from tests.doctor.servers import PROGRAMS, Running, Server, Setting, listening, process_server
 from tests.peers.base import missing, require_peer
 from tests.peers.hosted import PROGRAMS as APPLICATIONS
@@ -106,11 +108,22 @@ def postgresql(setting: Setting) -> Iterator[Running]:
             yield running
 
 
+@contextlib.contextmanager
+def grpc_core(setting: Setting) -> Iterator[Running]:
+    """A server of gRPC's C core, on BoringSSL. It speaks both versions, whatever the setting says."""
+    ca = "" if setting.client_ca is None else str(setting.client_ca)
+    command = [python_with("grpc"), str(PROGRAMS / "grpc_server.py"), str(setting.certificate), str(setting.key), ca]
+    with process_server(command, setting.directory / "grpc.log", "127.0.0.1:") as running:
+        yield running
+
+
 MORE_SERVERS: dict[str, Server] = {
     "jsse": jsse,
     "granian": granian,
     "mosquitto": mosquitto,
     "postgresql": postgresql,
+    "grpc": grpc_core,
+    "envoy": envoy,
 }
 # What the doctor is told of where to go, for those that are no HTTP servers.
 OTHER_PROTOCOLS: dict[str, tuple[str, ...]] = {"mosquitto": (), "postgresql": ("--starttls", "postgres")}

@@ -1,4 +1,4 @@
-"""The clients of the fault table at Java, granian (rustls), an MQTT broker and PostgreSQL: `make doctor-matrix`."""
+"""The clients of the fault table at Java, granian (rustls), an MQTT broker, PostgreSQL, gRPC and Envoy."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from tests.faults.meeting import new_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
     from handfast.pki.authority import Issued
     from tests.doctor.servers import Running
@@ -21,14 +22,15 @@ pytestmark = pytest.mark.skipif(
     os.environ.get("HANDFAST_DOCTOR") != "1", reason="it takes a minute: make doctor-matrix"
 )
 AT = [(name, version) for name in MORE_SERVERS for version in ("1.2", "1.3") if (name, version) != ("granian", "1.2")]
-WITH_LISTS = {"mosquitto", "postgresql"}
+WITH_LISTS = {"mosquitto", "postgresql", "envoy"}
 # Whether one must come is said in the protocol above TLS.
 SAID_LATER = {("postgresql", "none")}
 
 
 class Met:
-    def __init__(self, name: str, cast: Cast, running: Running) -> None:
+    def __init__(self, name: str, version: str, cast: Cast, running: Running) -> None:
         self.name = name
+        self.version = version
         self.cast = cast
         self.running = running
 
@@ -38,7 +40,7 @@ class Met:
             certificate, key = self.cast.identity("client", issued)
             files = ("--cert", certificate, "--key", key)
         http = self.name not in OTHER_PROTOCOLS
-        where = (*target(self.running, http=http), *OTHER_PROTOCOLS.get(self.name, ()))
+        where = (*target(self.running, http=http), *OTHER_PROTOCOLS.get(self.name, ()), "--tls", self.version)
         return ask(*where, "--cacert", self.cast.ca, *files, *more)
 
 
@@ -47,7 +49,7 @@ def met(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
     name, version = request.param
     cast = Cast(tmp_path_factory.mktemp(name), new_seed())
     with MORE_SERVERS[name](cast.setting(version, crl=cast.crl if name in WITH_LISTS else None)) as running:
-        yield Met(name, cast, running)
+        yield Met(name, version, cast, running)
 
 
 @pytest.mark.parametrize("case", CLIENTS, ids=lambda case: case.name)
@@ -67,3 +69,14 @@ def test_a_client_s_certificate(met: Met, case: Case) -> None:
 
 def test_what_is_healthy(met: Met) -> None:
     assert met.ask(met.cast.good, "--client-ca", met.cast.ca).findings == ()
+
+
+def test_a_grpc_server_that_asks_for_no_certificate(tmp_path: Path) -> None:
+    """It closes on a client that names no protocol, and refuses nothing else."""
+    cast = Cast(tmp_path, new_seed())
+    with MORE_SERVERS["grpc"](cast.setting("", asks=False)) as running:
+        healthy = ask(*target(running), "--cacert", cast.ca)
+        named = ask(*target(running), "--cacert", cast.ca, "--alpn", "http/1.1")
+    assert healthy.findings == (), healthy.document
+    assert "h2 (ALPN)" in str(healthy.document["remarks"])
+    assert named.findings == (("no_common_alpn",),), named.document

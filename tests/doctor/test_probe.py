@@ -122,6 +122,29 @@ def test_the_certificate_is_shown_to_a_verified_server_only() -> None:
         assert len(Asking(port, config=settings, show_to_unverified=True).probe()) == 2
 
 
+def speaking_h2_only(tls: sockets.TLSSocket) -> None:
+    """As gRPC's servers do: a client that names no protocol of theirs is closed on without a word."""
+    tls.handshake()
+    if tls.info.application_protocol == "h2":
+        tls.sendall(bytes.fromhex("000000 04 00 00000000"))
+        tls.recv(4096)
+    else:
+        tls.recv(4096)
+        with socket.fromfd(tls.fileno(), socket.AF_INET, socket.SOCK_STREAM) as tcp:
+            tcp.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_server_that_closes_without_a_word_is_asked_once_more_with_http_2_named() -> None:
+    settings = config(client_auth="require_and_verify", application_protocols=("h2", "http/1.1"))
+    with serving(settings, speaking_h2_only) as port:
+        asking = Asking(port)
+        _, closed, named = asking.probe()
+    assert closed.closed_without_a_word
+    assert (named.protocol, named.answered, named.error) == ("h2", True, "")
+    assert named.client_chain
+    assert asking.said[-1] == "connection 3: with the certificate, naming h2 (ALPN)"
+
+
 def test_no_run_makes_more_connections_than_the_limit(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("handfast.doctor.probe.MAX_PROBES", 1)
     assert limits.MAX_PROBES <= 5

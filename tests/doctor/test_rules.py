@@ -68,6 +68,8 @@ OTHER_NAMES = (Problem(causes=("wrong_name",), explanation="for others"),)
 NO_PSS = (Problem(causes=("token_mechanism",), explanation="no PSS"),)
 NONE_SHOWN = replace(ASKED, cause=CauseCode.NO_CERTIFICATE, manner=Manner.ALERT, alerts={Role.SERVER: 116})
 SMALL = replace(DONE, title="small", hello_size=400, server_name="www.example")
+CLOSED_ON = replace(SHOWN, cause=CauseCode.CERTIFICATE_REFUSED, manner=Manner.CLOSE, error="unexpected_eof")
+WITH_H2 = replace(SHOWN, protocol="h2", answered=True)
 DECIDED: dict[str, Evidence] = {
     "not_requested": Evidence(attempts=(DONE,), client=CLIENT),
     "no_certificate": Evidence(attempts=(NONE_SHOWN,)),
@@ -300,3 +302,21 @@ def test_a_clock_that_is_far_off_is_a_remark() -> None:
     found = diagnose(Evidence(attempts=(replace(DONE, clock_ahead=-7200.0),)))
     assert found.healthy
     assert found.remarks == ("the server's clock, by its Date header, is 7200 s behind the clock here",)
+
+
+def test_a_close_for_want_of_a_protocol_s_name_is_no_refusal() -> None:
+    found = diagnose(Evidence(attempts=(ASKED, CLOSED_ON, WITH_H2), client=CLIENT))
+    assert found.healthy
+    assert found.remarks == (
+        "the server closes without a word on clients that do not name h2 (ALPN), as those of gRPC do",
+    )
+    chosen = diagnose(Evidence(attempts=(ASKED, CLOSED_ON, WITH_H2), client=CLIENT, protocols_chosen=True))
+    assert [one.causes for one in chosen.findings] == [("no_common_alpn",)]
+    assert not chosen.remarks
+
+
+def test_a_close_that_a_protocol_s_name_does_not_mend_is_a_refusal() -> None:
+    still = replace(CLOSED_ON, title="naming h2", protocol="h2")
+    (finding,) = diagnose(Evidence(attempts=(ASKED, CLOSED_ON, still), client=CLIENT)).findings
+    assert "client_twin_ca" in finding.causes
+    assert finding.separates is Input.SERVER_LOG

@@ -13,7 +13,9 @@ import pytest
 from handfast.doctor.log_texts import KnownText, alike, programs, texts
 from tests.doctor import written as made
 from tests.doctor import written_of_browsers as browsers
+from tests.doctor import written_of_envoy as envoy
 from tests.doctor import written_of_files as files
+from tests.doctor import written_of_grpc as grpc
 from tests.doctor.matrix import Cast, ask
 from tests.faults.meeting import new_seed
 
@@ -141,6 +143,16 @@ WRITINGS: dict[str, tuple[Writing, ...]] = {
         made.of_clients("hitch", CASES),
         made.of_refusing_clients("hitch"),
     ),
+    "grpc": (grpc.of_servers, grpc.of_clients, grpc.of_others),
+    "envoy": (
+        envoy.of_clients,
+        envoy.of_refusing_clients,
+        envoy.of_names,
+        envoy.of_servers,
+        envoy.of_refusals,
+        envoy.of_hellos,
+    ),
+    "boringssl": (grpc.of_servers, grpc.of_clients, grpc.of_others, envoy.of_refusing_clients),
     "handfast": (made.of_handfast,),
 }  # fmt: skip
 BRIEF: dict[str, tuple[Writing, ...]] = {

@@ -108,6 +108,7 @@ def given(asked: Asked) -> Given:
         log=_log(asked.log_text),
         environment=os.environ,
         names=_names(asked, target),
+        protocols_chosen=asked.alpn is not None,
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from handfast.doctor.finding import Finding
 from handfast.doctor.inputs import Input
-from handfast.doctor.rules import chains, hello, refusal
+from handfast.doctor.rules import chains, hello, protocols, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -50,10 +50,17 @@ class Diagnosis:
 
 def diagnose(evidence: Evidence) -> Diagnosis:
     """The causes that fit the evidence."""
-    found = [finding for rule in RULES for finding in rule(evidence)] or list(hello.unexplained(evidence))
+    found = list(_findings(evidence))
     for line in evidence.log:
         found = _with_log_line(found, line)
     return Diagnosis(findings=tuple(_without_repetitions(found)), remarks=tuple(_remarks(evidence)))
+
+
+def _findings(evidence: Evidence) -> Iterator[Finding]:
+    """What the connections and the certificates show."""
+    left = protocols.considered(evidence)
+    found = [*protocols.protocol_named(evidence), *(finding for rule in RULES for finding in rule(left))]
+    yield from found or hello.unexplained(left)
 
 
 def _with_log_line(found: Sequence[Finding], line: LogLine) -> list[Finding]:
@@ -100,6 +107,7 @@ def _remarks(evidence: Evidence) -> Iterator[str]:
     for identity in (evidence.server, evidence.client):
         if identity is not None:
             yield from identity.remarks
+    yield from protocols.remarks(evidence)
     for line in evidence.log:
         if not line.causes:
             yield f"{_quoted(line)}: {line.note}"

@@ -17,6 +17,11 @@ if TYPE_CHECKING:
     from handfast.outcome.cause import CauseCode, HttpAnswer, Manner
 
 
+# HTTP/2 over TLS, and gRPC on it: RFC 9113 3.1.
+HTTP_2 = "h2"
+_CLOSED = frozenset({"reset", "unexpected_eof"})
+
+
 class Asked(StrEnum):
     """When the server asked for a client certificate."""
 
@@ -83,6 +88,11 @@ class Attempt:
     def server_alert(self) -> int | None:
         """The server's last alert."""
         return self.alerts.get(Role.SERVER)
+
+    @property
+    def closed_without_a_word(self) -> bool:
+        """Whether the server closed after the client's handshake, and told it nothing by an alert or in HTTP."""
+        return self.complete and self.error in _CLOSED and self.http is None and self.server_alert is None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,6 +182,7 @@ class Evidence:
         log: what a log says.
         shadowed: the environment's bundles.
         names: what stands in fixes for files, host and port: see ``catalogue.USUAL_NAMES``.
+        protocols_chosen: whether the user said which protocols (ALPN) our connections name.
     """
 
     attempts: tuple[Attempt, ...] = ()
@@ -181,3 +192,4 @@ class Evidence:
     log: tuple[LogLine, ...] = ()
     shadowed: Shadowed | None = None
     names: Mapping[str, str] = field(default_factory=dict)
+    protocols_chosen: bool = False

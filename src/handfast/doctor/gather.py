@@ -46,7 +46,7 @@ class Given:
         server_name: the name that the server's certificate must have; "" for none.
         recorded: the connections of a capture. log: what a log says.
         environment: the variables that name CA bundles are looked up in it.
-        names: see ``Evidence.names``.
+        names, protocols_chosen: see ``Evidence``.
     """
 
     way: Way | None = None
@@ -63,6 +63,7 @@ class Given:
     log: tuple[LogLine, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     names: Mapping[str, str] = field(default_factory=dict)
+    protocols_chosen: bool = False
 
 
 def gather(given: Given) -> Evidence:
@@ -80,6 +81,7 @@ def gather(given: Given) -> Evidence:
         log=given.log,
         shadowed=gathering.shadowed(server),
         names=given.names,
+        protocols_chosen=given.protocols_chosen,
     )
 
 

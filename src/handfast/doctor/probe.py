@@ -2,7 +2,8 @@
 
 The first shows no certificate, so that it learns what the server asks for and how a client fares that has none. The
 next shows it, if the server asked and is verified. Where the first comes to nothing, it is tried again with the one
-thing left out that may be in the way: a large key share, the name, a restriction of versions.
+thing left out that may be in the way: a large key share, the name, a restriction of versions. Where the server closes
+after the handshake without a word, it is asked again with HTTP/2 named.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from handfast.doctor.attempts import Watching, attempt, http_answer
-from handfast.doctor.evidence import Asked
+from handfast.doctor.evidence import HTTP_2, Asked
 from handfast.errors import ConnectionLost, HandfastError
 from handfast.io import sockets
 from handfast.lens.outcome import LARGE_HELLO, Outcome
@@ -82,11 +83,14 @@ class _Probing:
             self._try_again(first, bare)
             return self.made
         refusal = self._refusal(first)
+        last, shown = first, bare
         if config.credentials and first.asked is not Asked.NEVER:
             if not refusal or self.way.show_to_unverified:
-                self._try("with the certificate", config)
+                last, shown = self._try("with the certificate", config), config
             else:
                 self.way.announce("the certificate is not shown, as the server is not verified")
+        if last.closed_without_a_word and HTTP_2 not in shown.application_protocols:
+            self._try(f"{last.title}, naming {HTTP_2} (ALPN)", replace(shown, application_protocols=(HTTP_2,)))
         if refusal == "name_mismatch" and first.server_name:
             self._try("without a name (SNI)", bare, server_name=None)
         return self.made
