@@ -49,6 +49,13 @@ def test_this_interpreter_asks_our_context_for_what_stands_behind(contexts) -> N
         assert isinstance(sockets.client, ssl.SSLSocket)
 
 
+@pytest.mark.parametrize("name", ["server_hostname", "session"])
+def test_a_server_takes_nothing_of_a_client_over_buffers_too(contexts, name: str) -> None:
+    given = {"server_hostname": "localhost", "session": Pair(*contexts).shake_hands().client.session}[name]
+    with pytest.raises(ValueError, match=f"^{name} can only be specified in client mode$"):
+        contexts[0].wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True, **{name: given or object()})
+
+
 def test_classes_that_build_themselves_where_the_interpreter_does_not_ask(contexts, monkeypatch) -> None:
     assert hooks.asked()
     for name in ("wrap_bio", "wrap_socket"):
