@@ -16,6 +16,7 @@ from tests.doctor import written_of_browsers as browsers
 from tests.doctor import written_of_envoy as envoy
 from tests.doctor import written_of_files as files
 from tests.doctor import written_of_grpc as grpc
+from tests.doctor import written_of_http as http
 from tests.doctor.matrix import Cast, ask
 from tests.faults.meeting import new_seed
 
@@ -123,6 +124,7 @@ WRITINGS: dict[str, tuple[Writing, ...]] = {
         made.of_plain_clients("python"),
         files.of_files("client", files.python_loads),
         files.nobody_listens("python"),
+        *(write(library) for library in http.LIBRARIES for write in http.ALL),
     ),
     "browsers": (
         browsers.of_chromium,

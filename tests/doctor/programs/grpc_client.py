@@ -1,4 +1,4 @@
-"""One call by gRPC: its limit in seconds, a port, the CA and name of the server, the client's certificate and key or ""."""
+"""One call by gRPC: its limit in seconds, port, CA and name of the server, certificate and key of the client or ""."""
 
 import sys
 from pathlib import Path
