@@ -1,4 +1,4 @@
-"""One request: the library, its limit in seconds, the URL, the CA of the server, the client's certificate and key or ""."""
+"""One request: the library, its limit in seconds, the URL, the CA of the server, the client's certificate and key."""
 
 import asyncio
 import ssl
@@ -32,7 +32,8 @@ def fetch_by_aiohttp(url: str, limit: float, ca: str, files: tuple[str, ...]) ->
 def context(ca: str, files: tuple[str, ...]) -> ssl.SSLContext:
     made = ssl.create_default_context(cafile=ca)
     if files:
-        made.load_cert_chain(*files, password="")
+        certificate, key = files
+        made.load_cert_chain(certificate, key, "")
     return made
 
 
