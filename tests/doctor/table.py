@@ -10,7 +10,7 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -18,6 +18,7 @@ from typing import NamedTuple
 
 from handfast.pki.fault_scene import FaultNames
 from tests.doctor.matrix import CLIENTS, SERVER_CASES, Answer, Cast, ask, target
+from tests.doctor.recorded import recorded
 from tests.doctor.servers import SERVERS, Running
 from tests.peers.base import REQUEST
 from tests.syntax import ROOT
@@ -33,6 +34,16 @@ handfast, in TLS 1.2 and 1.3, with names that say nothing (`make doctor-matrix`)
 The doctor was given the client's files and a connection; under "both sides" also what the server trusts, its list of
 revoked certificates, and the certificates of the CAs. Where it names several causes, the evidence leaves them open, and
 it says what would tell which.
+"""
+_PROTOCOLS = """## Before certificates, and above TLS
+
+Each row is a test of `tests/doctor/test_protocol_faults.py`, by its name, and what the doctor answered in it. It was
+given the client's files and a connection; in the last column besides that the server's log, or its certificate file.
+"""
+_FILES = """## Files alone
+
+Each row is a case of `tests/doctor/test_files.py`, without a connection: what the doctor says of the files of both
+sides, and of the client's by themselves, beside the CA that both trust. `handfast certs --fault NAME` makes them.
 """
 
 
@@ -81,9 +92,33 @@ def server_rows(directory: Path) -> Iterator[Row]:
         yield Row(f"server: {case.name}", said(alone), said(both), others, log)
 
 
+def protocol_rows() -> Iterator[str]:
+    """What the doctor answered in the tests of faults that are not of certificates."""
+    yield "| what is wrong | the doctor | the doctor, given more |"
+    yield "|---|---|---|"
+    for row in recorded("tests/doctor/test_protocol_faults.py"):
+        first, *more = [_findings(answer) for answer in row.answers]
+        yield f"| {row.title} | {first} | {more[0] if more else '-'} |"
+
+
+def file_rows() -> Iterator[str]:
+    """What the doctor answered in the tests of files: those of both sides, and the client's by themselves."""
+    said_of: dict[str, dict[bool, str]] = {}
+    for row in recorded("tests/doctor/test_files.py"):
+        test, _, case = row.title.partition(": ")
+        said_of.setdefault(case, {})[test.startswith("the client")] = _findings(row.answers[0])
+    yield "| files | the doctor, both sides' files | the doctor, the client's files and the CA |"
+    yield "|---|---|---|"
+    yield from (f"| files: {case} | {said[False]} | {said.get(True, '-')} |" for case, said in said_of.items())
+
+
 def said(answer: Answer) -> str:
     """The causes: those of a finding with "or", findings with a semicolon."""
-    return "; ".join(" or ".join(f"`{code}`" for code in finding) for finding in answer.findings) or "nothing is wrong"
+    return _findings(answer.findings)
+
+
+def _findings(findings: Iterable[Iterable[str]]) -> str:
+    return "; ".join(" or ".join(f"`{code}`" for code in finding) for finding in findings) or "nothing is wrong"
 
 
 def what_others_say(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> tuple[str, ...]:
@@ -146,7 +181,8 @@ def _cell(text: str) -> str:
 
 def judgements(text: str) -> dict[str, tuple[str, ...]]:
     """Of a page: by its fault what the doctor says in each row, without what others say."""
-    cells = [line.strip("| ").split(" | ") for line in text.splitlines() if line.startswith(("| client:", "| server:"))]
+    rows = [line for line in text.splitlines() if line.startswith("| ")]
+    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in rows]
     return {fault: (alone, both) for fault, alone, both, *_ in cells}
 
 
@@ -173,7 +209,7 @@ def written() -> str:
         clients = page(list(client_rows(directory)), in_server="nginx's log")
         servers = page(list(server_rows(directory)), in_server="s_server")
         parts = [_HEAD, "## Clients", "", *clients, "", "## Servers", "", *servers, ""]
-    return "\n".join(parts)
+    return "\n".join([*parts, _PROTOCOLS, *protocol_rows(), "", _FILES, *file_rows(), ""])
 
 
 if __name__ == "__main__":

@@ -54,6 +54,7 @@ OF_CERTIFICATES = {
     "client-rsa-1024": "client_weak_key",
 }
 OF_CLIENTS = [(name, cause) for name, cause in OF_CERTIFICATES.items() if cause.startswith("client_")]
+BY_BOTH = [*OF_FILES.items(), *OF_CERTIFICATES.items()]
 HEALTHY = ("good", "good-intermediate", "good-client-uri", "good-crl")
 # What the files of both sides leave open: whether an unknown CA is a root or an intermediate.
 OPEN = {"wrong-ca": "server_wrong_ca", "client-wrong-ca": "client_wrong_ca"}
@@ -78,14 +79,14 @@ def test_every_case_of_the_table_is_here() -> None:
     assert FAULTS.keys() == {*OF_FILES, *OF_CERTIFICATES, *HEALTHY, *OPEN, "client-none"}
 
 
-@pytest.mark.parametrize(("name", "cause"), [*OF_FILES.items(), *OF_CERTIFICATES.items()])
+@pytest.mark.parametrize(("name", "cause"), BY_BOTH, ids=[name for name, _ in BY_BOTH])
 def test_both_sides_files_decide(name: str, cause: str, tmp_path: Path) -> None:
     answer = ask(*both_sides(name, tmp_path))
     assert answer.findings == ((cause,),), answer.document["findings"]
     assert answer.status == 1
 
 
-@pytest.mark.parametrize(("name", "cause"), OPEN.items())
+@pytest.mark.parametrize(("name", "cause"), OPEN.items(), ids=OPEN)
 def test_what_they_leave_open_is_said_with_what_would_tell(name: str, cause: str, tmp_path: Path) -> None:
     side = FAULTS[name].role
     answer = ask(*both_sides(name, tmp_path))
@@ -100,7 +101,7 @@ def test_what_is_healthy_has_no_finding(name: str, tmp_path: Path) -> None:
     assert answer.status == 0
 
 
-@pytest.mark.parametrize(("name", "cause"), OF_CLIENTS)
+@pytest.mark.parametrize(("name", "cause"), OF_CLIENTS, ids=[name for name, _ in OF_CLIENTS])
 def test_the_client_s_own_files_against_the_ca(name: str, cause: str, tmp_path: Path) -> None:
     """``--cert --key --cacert``: without a connection the CA is the one that both sides trust."""
     write_fault(name, tmp_path, names(new_seed()))

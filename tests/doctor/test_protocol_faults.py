@@ -66,6 +66,7 @@ def saying(words: bytes, *, first: bool = False) -> Callable[[socket.socket], No
         (b"* OK IMAP4rev1 ready\r\n", True, "starttls_port"),
         (b"SSH-2.0-OpenSSH_9.2\r\n", True, "plain_text"),
     ],
+    ids=["HTTP", "SMTP", "IMAP", "SSH"],
 )
 def test_a_port_that_speaks_no_tls(words: bytes, first: bool, cause: str, cast: Cast) -> None:
     with threaded(saying(words, first=first)) as port:
@@ -161,7 +162,7 @@ def test_a_middlebox_that_drops_large_hellos(cast: Cast) -> None:
     assert answer.findings == (("large_hello",),), answer.document
 
 
-@pytest.mark.parametrize(("theirs", "ours"), [("1.2", "1.3"), ("1.3", "1.2")])
+@pytest.mark.parametrize(("theirs", "ours"), [("1.2", "1.3"), ("1.3", "1.2")], ids=["the server 1.2", "the server 1.3"])
 def test_no_version_in_common(theirs: str, ours: str, cast: Cast) -> None:
     with s_server(cast.setting(theirs)) as running:
         answer = ask_of(running.port, cast, "--tls", ours)
@@ -182,6 +183,7 @@ def with_arguments(setting: Setting, *arguments: str) -> contextlib.AbstractCont
         (("-groups", "P-521"), "no_common_group"),
         (("-sigalgs", "RSA-PSS+SHA256"), "no_common_scheme"),
     ],
+    ids=["suite", "group", "scheme"],
 )
 def test_nothing_in_common(arguments: tuple[str, ...], cause: str, cast: Cast) -> None:
     own = ("--groups", "x25519") if cause == "no_common_group" else ()

@@ -44,9 +44,7 @@ class Held:
     def run(self, *arguments: object) -> subprocess.CompletedProcess[str]:
         own = ("--cacert", self.cast.ca, "--cert", self.certificate, "--key", self.key)
         command = [sys.executable, "-m", "handfast", *map(str, (*arguments, *own))]
-        return subprocess.run(
-            command, capture_output=True, text=True, env=self.environment, timeout=LIMIT, check=False
-        )
+        return subprocess.run(command, capture_output=True, text=True, env=self.environment, timeout=LIMIT, check=False)
 
     def causes(self, *arguments: object) -> list[str]:
         document = json.loads(self.run("doctor", *arguments, "--json").stdout)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from typing import TYPE_CHECKING
 
 from handfast.doctor.inputs import Input
@@ -28,7 +30,7 @@ $ journalctl -u haproxy | handfast doctor --log -
 
 Times and addresses are passed over, lines that are not known are counted, and what is known is explained, once each.
 One text rarely decides: unknown_ca is said of another CA, of a CA of the same name, and of an intermediate that was not
-sent. So the tables name the command that would tell, and the doctor takes the log together with a server and files:
+sent. So the lists name the command that would tell, and the doctor takes the log together with a server and files:
 
 ```console
 $ handfast doctor https://HOST/ --cacert ca.pem --cert client.pem --key client.key --log /var/log/nginx/error.log
@@ -40,11 +42,14 @@ name the version in which an alert was invented, not the one in use.
 
 In the texts "..." stands for what differs. Case makes no difference, and neither do "-" and "_" for a space:
 NAMES_LIKE_THIS of Python, Node and Envoy are OpenSSL's words. *Seen* names the versions that our tests make print the
-texts, by making them fail in just that way; a text that they do not print is marked with where it is from.
+texts, by making them fail in just that way; what they do not print is marked with where it is from. Texts that mean the
+same stand together: below them all that it can be, the likeliest first, and the command that tells more.
 
 This file is made from `log_texts.toml` and `meanings.toml` of `handfast/doctor/` by
 `python -m tests.doctor.troubleshooting_page`.
 """
+WIDTH = 120
+_NO_BREAK = "\N{NO-BREAK SPACE}"
 PAGE = ROOT / "docs" / "troubleshooting.md"
 _FILES = {"key_mismatch", "chain_order", "key_encrypted", "der_as_pem", "files_swapped", "files_unusable"}
 _OF_CLIENT = "handfast doctor https://HOST/ --cert client.pem --key client.key"
@@ -71,20 +76,42 @@ def troubleshooting_page() -> str:
 
 def _section(name: str) -> Iterator[str]:
     program = programs()[name]
-    own = [text for text in texts() if text.program is program]
     yield f"## {program.title}\n"
     if program.seen:
         yield f"Seen: {program.seen}.\n"
-    yield "| text | what it can mean | the doctor's command | from |"
-    yield "|---|---|---|---|"
-    notes: dict[str, int] = {}
-    for text in own:
-        number = notes.setdefault(text.note, len(notes) + 1) if text.note else 0
-        mark = f" ({number})" if number else ""
-        yield f"| `{_cell(text.shown)}` | {_meaning(text)}{mark} | {_command(text)} | {_cell(text.source) or 'seen'} |"
+    groups: dict[tuple[int, str], list[KnownText]] = {}
+    for text in texts():
+        if text.program is program:
+            groups.setdefault((id(text.readings), text.source), []).append(text)
+    for same in groups.values():
+        yield from _entry(same)
     yield ""
-    for note, number in notes.items():
-        yield f"({number}) {note[0].upper()}{note[1:]}.\n"
+
+
+def _entry(same: list[KnownText]) -> Iterator[str]:
+    """Texts that mean the same, what that is, and how to learn more."""
+    first = same[0]
+    yield from _wrapped("; ".join(f"`{text.shown}`" for text in same), "- ")
+    for side, reading in _sides(first):
+        where = f"in a {side}'s log: " if len(_sides(first)) > 1 else ""
+        yield from _wrapped(f"{where}{_causes(reading)}", "  - ")
+    commands = _commands(first)
+    if commands:
+        yield from _wrapped(f"ask {commands}", "  - ")
+    if first.note:
+        yield from _wrapped(first.note, "  - ")
+    if first.source:
+        yield from _wrapped(f"not seen; from {first.source}", "  - ")
+
+
+def _wrapped(text: str, mark: str) -> list[str]:
+    """A point of a list in lines of at most WIDTH characters, where no code is longer."""
+    kept = re.sub("`[^`]*`", lambda found: found[0].replace(" ", _NO_BREAK), text)
+    indent = " " * len(mark)
+    lines = textwrap.wrap(
+        kept, WIDTH, initial_indent=mark, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+    return [line.replace(_NO_BREAK, " ") for line in lines]
 
 
 def _sides(text: KnownText) -> list[tuple[str, Reading]]:
@@ -95,13 +122,6 @@ def _sides(text: KnownText) -> list[tuple[str, Reading]]:
     if len(sides) == 2 and set(readings["client"].causes) == set(readings["server"].causes):
         return [("", readings["client"])]
     return [(side, readings[side]) for side in sides]
-
-
-def _meaning(text: KnownText) -> str:
-    said = _sides(text)
-    if len(said) == 1:
-        return _causes(said[0][1])
-    return "; ".join(f"in a {side}'s log: {_causes(reading)}" for side, reading in said)
 
 
 def _causes(reading: Reading) -> str:
@@ -115,10 +135,10 @@ def _causes(reading: Reading) -> str:
     return ", ".join([*words, *(f"`{code}`" for code in codes)]) or "nothing by itself"
 
 
-def _command(text: KnownText) -> str:
+def _commands(text: KnownText) -> str:
     """What tells more; of a text that either side can say what does for the client's."""
     commands = dict.fromkeys(_command_of(reading) for _, reading in _sides(text) if reading.causes)
-    return " or ".join(f"`{command}`" for command in commands) or "-"
+    return " or ".join(f"`{command}`" for command in commands)
 
 
 def _command_of(reading: Reading) -> str:
@@ -132,10 +152,6 @@ def _command_of(reading: Reading) -> str:
         return f"handfast doctor {own}"
     usual = _OF_CLIENT if side != "server" else _OF_SERVER
     return _COMMANDS.get(reading.tells, usual)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", chr(92) + "|")
 
 
 if __name__ == "__main__":
