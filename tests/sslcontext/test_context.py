@@ -227,6 +227,7 @@ def test_connections_keep_the_configuration_that_they_were_wrapped_with(contexts
     assert handfast.info(pair.client).verified_peer is not None
 
 
+@pytest.mark.filterwarnings("ignore:check_hostname requires server_hostname:DeprecationWarning")
 def test_a_missing_host_name_is_an_error_over_buffers_too(contexts) -> None:
     with pytest.raises(ValueError, match="check_hostname requires server_hostname"):
         contexts[1].wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO())
