@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Generator
 from typing import TYPE_CHECKING, Any
+from weakref import WeakMethod
 
 from handfast import limits
 from handfast.credentials.signers import DEFERRED
@@ -200,7 +201,9 @@ class Driver(Ends):
         else:
             from handfast.handshake.tls12.post_handshake import PostHandshake12
 
-            self._post = PostHandshake12(self.info.role, self._records, self._decline_renegotiation)
+            # Weak, or the two would keep each other alive until the garbage collector comes.
+            decline = WeakMethod(self._decline_renegotiation)
+            self._post = PostHandshake12(self.info.role, self._records, decline)
         self._records.handshake_over()
         self.info.complete = True
         if self._later is not None:

@@ -10,7 +10,7 @@ import resource
 import time
 from collections import Counter, OrderedDict
 from dataclasses import dataclass, replace
-from ipaddress import IPv6Address, ip_address
+from ipaddress import IPv6Address
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits, logs
@@ -117,13 +117,10 @@ def _client(address: Any) -> str | int | None:
     """Who counts as one client; None for one that has no address."""
     if not isinstance(address, tuple):
         return None
-    try:
-        host = str(address[0]).partition("%")[0]
-        found = ip_address(host)
-    except ValueError:
-        return None
-    if not isinstance(found, IPv6Address):
+    host: str = address[0]
+    if ":" not in host:
         return host
+    found = IPv6Address(host.partition("%")[0])
     mapped = found.ipv4_mapped
     return str(mapped) if mapped is not None else int(found) >> (128 - _NETWORK)
 

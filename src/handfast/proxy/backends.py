@@ -9,6 +9,7 @@ import asyncio
 import errno
 import os
 import socket
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from handfast.errors import CertificateRejected, ConnectionLost, HandfastError, PeerRejected
@@ -102,22 +103,19 @@ async def _connected(backend: Backend) -> socket.socket:
     address = backend.address
     if isinstance(address, str):
         return await _connect_one(socket.AF_UNIX, address)
-    loop = asyncio.get_running_loop()
     host, port = address
-    failed: OSError | None = None
     try:
-        found = await _addresses(loop, host, port)
+        *others, last = await _addresses(asyncio.get_running_loop(), host, port)
     except UnicodeError:
         raise socket.gaierror(socket.EAI_NONAME, "no name that DNS could hold") from None
-    for family, where in found:
-        try:
+    for family, where in others:
+        with suppress(OSError):
             return await _connect_one(family, where)
-        except OSError as error:
-            failed = error
-    raise failed or OSError(errno.EHOSTUNREACH, os.strerror(errno.EHOSTUNREACH))
+    return await _connect_one(*last)
 
 
 async def _addresses(loop: asyncio.AbstractEventLoop, host: str, port: int) -> list[tuple[int, Any]]:
+    """One at least. Raises socket.gaierror."""
     for family in (socket.AF_INET, socket.AF_INET6):
         try:
             socket.inet_pton(family, host)

@@ -191,6 +191,9 @@ class Entrance(asyncio.Protocol):
         """The handshake failed: what was begun before its end is ended."""
         if self._ahead is not None:
             self._ahead.connection_lost(None)
+        # Both know the transport, whose protocol this one still is.
+        self._ahead = None
+        del self.client
 
     def drain(self) -> None:
         """Nothing yet: the service hears of it once the handshake is complete."""
@@ -222,12 +225,19 @@ class Link(ServerProtocol):
             self._client.refused(code, why)
         self.tcp.close()
 
+    def _opened(self) -> None:
+        self._let_go()
+
     def _refused(self, error: Exception | None) -> None:
-        client = self._client
-        if client is None:
-            return
-        self._say(client, error)
-        self._entrance.abandon()
+        if self._client is not None:
+            self._say(self._client, error)
+            self._entrance.abandon()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """The client is another protocol's now, or gone: it must not keep itself alive through this one."""
+        self._client = None
+        del self._entrance
 
     def _say(self, client: Client, error: Exception | None) -> None:
         info = client.info

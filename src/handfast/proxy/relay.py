@@ -38,8 +38,7 @@ class End(asyncio.Protocol):
     other: End
     write: Callable[[bytes], object]
 
-    def __init__(self, on_lost: Callable[[End, Exception | None], object]) -> None:
-        self._on_lost = on_lost
+    def __init__(self) -> None:
         self.count = 0
         # Whether this side has sent all it has to; whether it is broken off once it has taken what waits for it.
         self.ended = False
@@ -71,10 +70,6 @@ class End(asyncio.Protocol):
         elif not self.other.lost:
             self.other.transport.resume_reading()
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.lost = True
-        self._on_lost(self, exc)
-
     def end_writing(self) -> None:
         """Nothing more is written to this side."""
         # A peer that is gone already is reported by the loop.
@@ -101,11 +96,11 @@ class Relay(End):
     """
 
     def __init__(self, client: Client, service: Service) -> None:
-        super().__init__(self._on_side_lost)
+        super().__init__()
         self.client = client
         self._backend = service.backend
         self._idle_timeout = service.idle_timeout
-        self.other = Back(self, self._on_side_lost)
+        self.other = Back(self)
         self._held: list[bytes] = []
         self._connecting: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -217,7 +212,12 @@ class Relay(End):
 
     # Ends
 
-    def _on_side_lost(self, end: End, error: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.side_lost(self, exc)
+
+    def side_lost(self, end: End, error: Exception | None) -> None:
+        """One of the two sides is gone."""
+        end.lost = True
         if self._timer is not None:
             self._timer.cancel()
         if error is not None:
@@ -239,6 +239,8 @@ class Relay(End):
         self.client.ended(
             received=self.count, sent=self.other.count, backend=self._backend.text, code=self._code, why=self._why
         )
+        # Without this they would keep each other alive until the garbage collector comes.
+        del self.other, self.write
 
     def _reason(self, end: End, error: Exception) -> tuple[str, str]:
         if end is not self:
@@ -257,9 +259,11 @@ class Relay(End):
 class Back(End):
     """The backend's side."""
 
-    def __init__(self, relay: Relay, on_lost: Callable[[End, Exception | None], object]) -> None:
-        super().__init__(on_lost)
-        self.other: Relay = relay
+    other: Relay
+
+    def __init__(self, relay: Relay) -> None:
+        super().__init__()
+        self.other = relay
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -269,3 +273,8 @@ class Back(End):
             return
         # Now, and not when the task that connects goes on: data may come before that.
         self.other.begin()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        # Where the client left before, all is over already.
+        if not self.lost:
+            self.other.side_lost(self, exc)

@@ -13,6 +13,7 @@ from handfast.wire.messages12 import HelloRequest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from weakref import WeakMethod
 
     from handfast.record.layer import RecordLayer
 
@@ -26,7 +27,7 @@ EXPECTS = {Role.CLIENT: Expect((HelloRequest,)), Role.SERVER: Expect((ClientHell
 class PostHandshake12:
     """The connected state: keys that never change, and no other handshake; ``decline`` says so to the peer."""
 
-    def __init__(self, role: Role, records: RecordLayer, decline: Callable[[], None]) -> None:
+    def __init__(self, role: Role, records: RecordLayer, decline: WeakMethod[Callable[[], None]]) -> None:
         self.expects = EXPECTS[role]
         self.records = records
         self._decline = decline
@@ -41,8 +42,8 @@ class PostHandshake12:
         self._renegotiations += 1
         if self._renegotiations > limits.MAX_RENEGOTIATIONS:
             raise PeerMisbehaved("too_many_renegotiations", limit=limits.MAX_RENEGOTIATIONS)
-        if self._writes:
-            self._decline()
+        if self._writes and (decline := self._decline()) is not None:
+            decline()
 
     def end_writing(self) -> None:
         """Our close_notify was the last that we write. RFC 5246 7.2.1."""

@@ -172,8 +172,11 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.tcp = cast(asyncio.Transport, transport)
         self._peer_address: Any = transport.get_extra_info("peername")
+        make = self._make_connection
+        # It may be a method of this protocol, which would keep itself alive until the garbage collector comes.
+        del self._make_connection
         try:
-            self.connection = self._make_connection(self._peer_address)
+            self.connection = make(self._peer_address)
         except Exception as error:  # noqa: BLE001 (the program's own, which chose who watches)
             self._error = error
             self.tcp.abort()
@@ -394,7 +397,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
         """The engine ended the connection. Let the alert out, if there is one to send, and keep a reset from it."""
         if self._stage >= Stage.LINGERING or self._error is not None:
             return
-        self._error = error
+        # Its frames hold this protocol: the two would keep each other alive until the garbage collector comes.
+        self._error = error.with_traceback(None)
         self._stage = Stage.LINGERING
         self.has_room = False
         self._unread = 0
@@ -429,7 +433,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
                 # A program that paused reading is not read for.
                 self._after(results if self.transport.is_reading() else [])
             except HandfastError as error:
-                return error
+                return error.with_traceback(None)
             if self._error is not None:
                 return self._error
         if self._stage is Stage.CLOSING:

@@ -12,18 +12,17 @@ if TYPE_CHECKING:
 class Deadline:
     """Calls ``reached`` when the time last set has come. To move it costs no timer of the loop's."""
 
-    __slots__ = ("_at", "_loop", "_over", "_reached", "_timer")
+    __slots__ = ("_at", "_loop", "_reached", "_timer")
 
     def __init__(self, reached: Callable[[], object]) -> None:
         self._loop = asyncio.get_running_loop()
-        self._reached = reached
+        self._reached: Callable[[], object] | None = reached
         self._at: float | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._over = False
 
     def set(self, seconds: float) -> None:
         """Let it be so many seconds from now."""
-        if self._over:
+        if self._reached is None:
             return
         self._at = at = self._loop.time() + seconds
         timer = self._timer
@@ -39,7 +38,8 @@ class Deadline:
 
     def end(self) -> None:
         """Let there be none any more, whatever is set."""
-        self._over = True
+        # What it calls holds it most often, and the two would keep each other alive until the garbage collector comes.
+        self._reached = None
         self._at = None
         if self._timer is not None:
             self._timer.cancel()
@@ -47,7 +47,7 @@ class Deadline:
 
     def _look(self) -> None:
         self._timer = None
-        if self._at is None:
+        if self._at is None or self._reached is None:
             return
         if self._loop.time() < self._at:
             self._timer = self._loop.call_at(self._at, self._look)
