@@ -26,10 +26,10 @@ class Service:
         self.metadata: dict[str, Any] = {}
 
     def unary(self, request: bytes, context: grpc.ServicerContext) -> bytes:
-        """Sends back the message, with who the client is in TLS, and trailers of its own."""
+        """Sends back the message, with who the client is by a proxy's word or in TLS, and trailers of its own."""
         self.metadata = dict(context.invocation_metadata())
-        names = context.auth_context().get("x509_common_name", [b"nobody"])
-        context.send_initial_metadata([("x-who", names[0].decode())])
+        shown = context.auth_context().get("x509_common_name", [b"nobody"])[0].decode()
+        context.send_initial_metadata([("x-who", self.metadata.get("x-ssl-client-s-dn", shown))])
         context.set_trailing_metadata([("x-after", "1")])
         return request
 

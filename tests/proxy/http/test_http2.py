@@ -293,7 +293,7 @@ def test_what_streams_that_are_not_read_hold_is_bounded(run: Runner, monkeypatch
             (there,) = proxy.proxy.clients
             streams = there.transport.get_protocol()._streams  # type: ignore[attr-defined]
             assert len(streams) == 20
-            assert all(0 < sum(map(len, stream._pending)) <= 2000 for stream in streams.values())
+            assert all(0 < sum(map(len, stream._out._pending)) <= 2000 for stream in streams.values())
             client.close()
 
     run(main())

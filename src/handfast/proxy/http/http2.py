@@ -37,7 +37,7 @@ from handfast.proxy.http.time_limit import Deadline
 if TYPE_CHECKING:
     from handfast.proxy.http.gate import Gate
     from handfast.proxy.http.header_fields import Fields
-    from handfast.proxy.http.upstream import Pool
+    from handfast.proxy.http.pool import Pool
 
 # What is read of headers is held against HTTP/1.1 by ``request.py``, and what is sent h11 has read.
 _CONFIG = H2Configuration(
