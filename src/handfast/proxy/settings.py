@@ -158,8 +158,8 @@ class Service:
         routes: the longest prefix that matches holds; HTTP only.
         early_data: whether requests that came as early data are handed on at once, marked (RFC 8470); else they wait
             for the end of the handshake. They wait too where a rule or an identity header needs to know the client.
-        idle_timeout: seconds after which a connection over which nothing moves is ended: of TCP mode and of WebSockets,
-            HTTP has its own limits.
+        idle_timeout: seconds after which a connection over which nothing moves is ended: of TCP mode, of WebSockets and
+            of calls of gRPC; HTTP has its own limits.
     """
 
     backend: Backend

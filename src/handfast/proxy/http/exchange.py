@@ -22,8 +22,7 @@ from handfast.proxy.proxy_header import header_for
 if TYPE_CHECKING:
     from handfast.proxy.http.gate import Admitted, Gate
     from handfast.proxy.http.pool import Pool
-    from handfast.proxy.http.upstream import Upstream
-    from handfast.proxy.http.upstream_http1 import Http1Upstream
+    from handfast.proxy.http.upstream import Switching, Upstream
     from handfast.proxy.settings import Backend
 
 
@@ -53,7 +52,7 @@ class Asking(Protocol):
     def hold(self, holding: bool) -> None:
         """Let no more of the request's body come, or let it come again."""
 
-    def switch(self, upstream: Http1Upstream, fields: Fields, rest: bytes) -> None:
+    def switch(self, upstream: Switching, fields: Fields, rest: bytes) -> None:
         """The backend speaks another protocol from now on, and ``rest`` is the first of it."""
 
 
@@ -211,7 +210,7 @@ class Exchange:
         """Nothing more came at the moment."""
         self._asking.flush()
 
-    def on_switched(self, upstream: Http1Upstream, fields: Fields, rest: bytes) -> None:
+    def on_switched(self, upstream: Switching, fields: Fields, rest: bytes) -> None:
         """The backend agreed to change the protocol."""
         self.status = 101
         self._ended()

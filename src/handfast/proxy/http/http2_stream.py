@@ -16,7 +16,7 @@ from handfast.proxy.http.time_limit import Deadline
 if TYPE_CHECKING:
     from handfast.proxy.http.exchange import Exchange
     from handfast.proxy.http.request import Refused
-    from handfast.proxy.http.upstream_http1 import Http1Upstream
+    from handfast.proxy.http.upstream import Switching
 
 
 class Connection(Carrier, Protocol):
@@ -93,10 +93,15 @@ class Stream:
         """Let no more of the request's body come than the window has room for, or let it come again."""
         self._held = holding
         if not holding and self._unacknowledged:
-            size, self._unacknowledged = self._unacknowledged, 0
-            self._connection.h2.acknowledge_received_data(size, self.number)
+            self._acknowledge()
             self._connection.write()
         self._watch()
+
+    def _acknowledge(self) -> None:
+        """Let the client send as much more as it has sent."""
+        size, self._unacknowledged = self._unacknowledged, 0
+        if size:
+            self._connection.h2.acknowledge_received_data(size, self.number)
 
     def send_interim(self, status: int, fields: Fields) -> None:
         """1xx."""
@@ -138,7 +143,7 @@ class Stream:
             self._connection.reset(self.number, ErrorCodes.INTERNAL_ERROR)
             self._connection.finished(self, complete=True)
 
-    def switch(self, upstream: Http1Upstream, fields: Fields, rest: bytes) -> None:
+    def switch(self, upstream: Switching, fields: Fields, rest: bytes) -> None:
         """Never asked for: Upgrade is HTTP/1.1's."""
         upstream.transport.abort()
         self.cut()
@@ -195,5 +200,7 @@ class Stream:
     def _stop(self) -> None:
         self._over = True
         self._out.drop()
+        # All streams share the connection's window.
+        self._acknowledge()
         if self._deadline is not None:
             self._deadline.end()

@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
     from handfast.proxy.http.gate import Admitted
     from handfast.proxy.http.header_fields import Fields
     from handfast.proxy.http.request import Request
-    from handfast.proxy.http.upstream_http1 import Http1Upstream
     from handfast.proxy.settings import Backend
 
 
@@ -31,7 +31,7 @@ class Answered(Protocol):
 
     def on_batch_end(self) -> None: ...
 
-    def on_switched(self, upstream: Http1Upstream, fields: Fields, rest: bytes) -> None: ...
+    def on_switched(self, upstream: Switching, fields: Fields, rest: bytes) -> None: ...
 
     def on_failed(self, code: str, why: str) -> None: ...
 
@@ -71,3 +71,12 @@ class Upstream(Protocol):
 
     def close(self) -> None:
         """The exchange is given up. What was not sent is lost."""
+
+
+class Switching(Upstream, Protocol):
+    """A connection of HTTP/1.1 over which another protocol may be spoken."""
+
+    transport: asyncio.Transport
+
+    def detach(self) -> None:
+        """The transport has another protocol from now on."""

@@ -9,7 +9,7 @@ of an answer's length, or ends before it, is not believed.
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import h11
 
@@ -26,7 +26,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from handfast.proxy.http.gate import Admitted
-    from handfast.proxy.http.pool import Pool
     from handfast.proxy.http.request import Request
     from handfast.proxy.http.upstream import Answered
     from handfast.proxy.settings import Backend
@@ -62,6 +61,16 @@ def _remember(first: bytes, head: _Head) -> None:
         _heads.keep(first, head, 4 * len(first))
 
 
+class Keeper(Protocol):
+    """Where connections wait for their next request: the pool."""
+
+    def give(self, upstream: Http1Upstream) -> None:
+        """It has answered, and can be asked again."""
+
+    def forget(self, upstream: Http1Upstream) -> None:
+        """It cannot be asked again."""
+
+
 class Http1Upstream(asyncio.BufferedProtocol):
     """One connection to a backend. ``fresh`` says that no exchange was made over it before."""
 
@@ -73,14 +82,14 @@ class Http1Upstream(asyncio.BufferedProtocol):
 
     transport: asyncio.Transport
 
-    def __init__(self, backend: Backend, pool: Pool) -> None:
+    def __init__(self, backend: Backend, pool: Keeper) -> None:
         self.backend = backend
         self.pool = pool
         self.fresh = True
         # Whether it cannot be used any more; whether a byte of the present answer has come.
         self.gone = False
         self.heard = False
-        # Of HTTP/1.1 nobody says that a request was not looked at.
+        # HTTP/1.1 has no way to say that a request was not looked at.
         self.unprocessed = False
         self.since = 0.0
         self._keep = False

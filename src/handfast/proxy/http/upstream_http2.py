@@ -10,7 +10,7 @@ import asyncio
 import struct
 import time
 from contextlib import suppress
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from h2.config import H2Configuration
 from h2.errors import ErrorCodes
@@ -31,12 +31,11 @@ from handfast import limits
 from handfast.http2_bounds import Costs, TooMuch, client_connection
 from handfast.proxy import backends
 from handfast.proxy.backends import BackendFailed
-from handfast.proxy.http.goaway import Goaway, Goaways
+from handfast.proxy.http.http2_frames import Frames, Goaway
 from handfast.proxy.http.time_limit import Deadline
 from handfast.proxy.http.upstream_stream import Http2Upstream
 
 if TYPE_CHECKING:
-    from handfast.proxy.http.pool import Pool
     from handfast.proxy.http.upstream import Answered
     from handfast.proxy.settings import Backend
 
@@ -53,19 +52,26 @@ _INITIAL_WINDOW = 2**16 - 1
 _LAST_STREAM = 2**31 - 1
 
 
+class Keeper(Protocol):
+    """Where connections that have room are found: the pool."""
+
+    def forget(self, upstream: Http2Upstreams) -> None:
+        """It takes no further streams."""
+
+
 class Http2Upstreams(asyncio.Protocol):
     """One connection to a backend. ``fresh`` says that no exchange was made over it before."""
 
     transport: asyncio.Transport
 
-    def __init__(self, backend: Backend, pool: Pool) -> None:
+    def __init__(self, backend: Backend, pool: Keeper) -> None:
         self.backend = backend
         self.fresh = True
         self.paused = False
         self.h2 = client_connection(_CONFIG)
         self._pool = pool
         self._streams: dict[int, Http2Upstream] = {}
-        self._goaways = Goaways()
+        self._frames = Frames()
         self._costs = Costs(time.monotonic)
         # Whether it takes no further streams.
         self._retired = False
@@ -168,7 +174,7 @@ class Http2Upstreams(asyncio.Protocol):
         told: dict[Answered, None] = {}
         self._receiving = True
         try:
-            for piece in self._goaways.split(data):
+            for piece in self._frames.split(data):
                 if isinstance(piece, Goaway):
                     self._goodbye(piece)
                     continue
