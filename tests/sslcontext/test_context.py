@@ -360,6 +360,11 @@ def test_a_listening_socket_and_an_unwrapped_one(contexts) -> None:
         assert plain[1].recv(10) == b"plain"
 
 
+@pytest.mark.parametrize("protocol", [ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER])
+def test_an_end_without_close_notify_is_told_unless_asked_otherwise(protocol) -> None:
+    assert not OURS(protocol).options & ssl.OP_IGNORE_UNEXPECTED_EOF
+
+
 @pytest.mark.parametrize("suppress", [True, False])
 def test_ragged_ends(suppress, files: Files) -> None:
     with Sockets(server_context(OURS, files), client_context(OURS, files)) as sockets:

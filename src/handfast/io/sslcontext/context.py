@@ -81,7 +81,8 @@ class SSLContext(Configured):
         self._told = settings.Settings(
             server,
             versions,
-            stock.options.__get__(self),
+            # Some have it among their defaults, and then a cut connection looks like an end in order. RFC 9846 6.1.
+            stock.options.__get__(self) & ~settings.OP_IGNORE_UNEXPECTED_EOF,
             stock.verify_flags.__get__(self),
             verify_mode=ssl.CERT_REQUIRED if server is False else ssl.CERT_NONE,
             check_hostname=server is False,
