@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from tests.doctor.servers import nginx, ourselves, s_server
 from tests.doctor.written import Written, answering_in_http, by_command
 from tests.peers.base import missing, require_peer
 from tests.race.servers import threaded
-from tests.waiting import LIMIT
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,12 +41,15 @@ def _refused(cast: Cast, port: int) -> Iterator[Written]:
     Its handshake is over before it is refused. It names the refusal when it reads that in place of an answer, and no
     more than a lost connection when it learns of it before it has sent its request: which one is first is luck.
     """
-    end = time.monotonic() + LIMIT
-    while True:
-        told = _visit(cast, port)
-        yield Written("Chromium refused: none", "no_certificate", told)
-        if "ERR_BAD_SSL_CLIENT_AUTH_CERT" in told or time.monotonic() > end:
-            return
+    told: list[str] = []
+
+    def named() -> bool:
+        told.append(_visit(cast, port))
+        return "ERR_BAD_SSL_CLIENT_AUTH_CERT" in told[-1]
+
+    until(named)
+    for one in told:
+        yield Written("Chromium refused: none", "no_certificate", one)
 
 
 def of_chromium(cast: Cast) -> Iterator[Written]:

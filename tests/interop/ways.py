@@ -1,5 +1,7 @@
 """How each foreign peer refuses: the alert that it sends, or None if it only ends the connection, and its own words.
 
+Where its releases differ there are several alerts: those of JSSE that came after 17.0.15 send those of RFC 9846.
+
 A peer that is not named does as OpenSSL does. Where a way differs in TLS 1.2, that is behind the name.
 """
 
@@ -9,7 +11,7 @@ from typing import TypeAlias
 
 from handfast.registry import AlertDescription as Alert
 
-Way: TypeAlias = tuple[Alert | None, *tuple[str, ...]]
+Way: TypeAlias = tuple[Alert | tuple[Alert, ...] | None, *tuple[str, ...]]
 
 VERIFY_FAILED = "certificate verify failed"  # all that pyOpenSSL says
 NO_CIPHER = (
@@ -25,7 +27,8 @@ NO_CLIENT_CERTIFICATE: dict[str, Way] = {
     "nss": (Alert.certificate_required, "unable to find the certificate or key"),
     "go": (Alert.certificate_required, "didn't provide a certificate"),
     "node": (Alert.certificate_required, "peer did not return a certificate"),
-    "jsse": (Alert.bad_certificate, "empty client certificate chain"),
+    "jsse": ((Alert.bad_certificate, Alert.certificate_required), "empty client certificate chain"),
+    "jsse 1.2": ((Alert.bad_certificate, Alert.handshake_failure), "empty client certificate chain"),
     "granian": (Alert.certificate_required, "NoCertificatesPresented"),
     # TLS 1.2 has no alert for it.
     "openssl 1.2": (Alert.handshake_failure, "peer did not return a certificate"),
@@ -55,7 +58,7 @@ EXPIRED_CLIENT_CERTIFICATE: dict[str, Way] = {
     "nss": (Alert.certificate_expired, "has expired"),
     "go": (Alert.certificate_expired, "has expired"),
     "node": (None, "cert has expired"),
-    "jsse": (Alert.certificate_unknown, "NotAfter"),
+    "jsse": ((Alert.certificate_unknown, Alert.certificate_expired), "NotAfter"),
     "granian": (Alert.certificate_expired, "Expired"),
     "deno": (None, "unable to verify leaf signature"),
 }
@@ -83,7 +86,7 @@ EXPIRED_SERVER_CERTIFICATE: dict[str, Way] = {
     "nss": (Alert.certificate_expired, "has expired"),
     "go": (Alert.bad_certificate, "has expired"),
     "node": (None, "certificate has expired"),
-    "jsse": (Alert.certificate_unknown, "NotAfter"),
+    "jsse": ((Alert.certificate_unknown, Alert.certificate_expired), "NotAfter"),
     "jsse 1.2": (Alert.certificate_expired, "NotAfter"),
     "curl_cffi": (None, "certificate has expired"),
     "pyreqwest": (Alert.certificate_expired, "expired"),

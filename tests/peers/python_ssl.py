@@ -44,6 +44,8 @@ def require_possible(options: Options) -> None:
 def configure(context: ssl.SSLContext, options: Options) -> None:
     """Applies what both roles share. Raises Cannot."""
     require_possible(options)
+    # Debian 12's Python has it among its defaults.
+    context.options &= ~ssl.OP_IGNORE_UNEXPECTED_EOF
     if options.version:
         context.minimum_version = context.maximum_version = VERSIONS[options.version]
     if options.suites:

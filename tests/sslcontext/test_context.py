@@ -49,6 +49,13 @@ def test_this_interpreter_asks_our_context_for_what_stands_behind(contexts) -> N
         assert isinstance(sockets.client, ssl.SSLSocket)
 
 
+@pytest.mark.parametrize("name", ["server_hostname", "session"])
+def test_a_server_takes_nothing_of_a_client_over_buffers_too(contexts, name: str) -> None:
+    given = {"server_hostname": "localhost", "session": Pair(*contexts).shake_hands().client.session}[name]
+    with pytest.raises(ValueError, match=f"^{name} can only be specified in client mode$"):
+        contexts[0].wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True, **{name: given or object()})
+
+
 def test_classes_that_build_themselves_where_the_interpreter_does_not_ask(contexts, monkeypatch) -> None:
     assert hooks.asked()
     for name in ("wrap_bio", "wrap_socket"):
@@ -220,6 +227,7 @@ def test_connections_keep_the_configuration_that_they_were_wrapped_with(contexts
     assert handfast.info(pair.client).verified_peer is not None
 
 
+@pytest.mark.filterwarnings("ignore:check_hostname requires server_hostname:DeprecationWarning")
 def test_a_missing_host_name_is_an_error_over_buffers_too(contexts) -> None:
     with pytest.raises(ValueError, match="check_hostname requires server_hostname"):
         contexts[1].wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO())
@@ -350,6 +358,11 @@ def test_a_listening_socket_and_an_unwrapped_one(contexts) -> None:
         both_at_once(lambda: plain.append(sockets.client.unwrap()), lambda: plain.append(sockets.server.unwrap()))
         plain[0].sendall(b"plain")
         assert plain[1].recv(10) == b"plain"
+
+
+@pytest.mark.parametrize("protocol", [ssl.PROTOCOL_TLS_CLIENT, ssl.PROTOCOL_TLS_SERVER])
+def test_an_end_without_close_notify_is_told_unless_asked_otherwise(protocol) -> None:
+    assert not OURS(protocol).options & ssl.OP_IGNORE_UNEXPECTED_EOF
 
 
 @pytest.mark.parametrize("suppress", [True, False])

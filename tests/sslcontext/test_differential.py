@@ -44,6 +44,19 @@ BETTER = {
     "a_file_that_is_missing": "the error names the file",
     "no_host_name": "check_hostname without a name to check raises over buffers too, as it does over sockets",
 }
+# Where Python's ssl ignores an end without close_notify by default (Debian 12's) it also names one otherwise when it is
+# told not to, by an SSLError that is no SSLEOFError. Ours names it as other releases do.
+ENDS_BEFORE_SSLEOFERROR = {
+    "a_peer_that_vanishes_over_sockets",
+    "a_peer_that_vanishes_suppressed_over_sockets",
+    "ragged_end",
+    "ragged_end_into",
+    "ragged_end_in_a_record",
+    "ragged_end_in_unwrap",
+    "end_in_the_handshake",
+    "end_before_a_hello",
+}
+IGNORES_ENDS = bool(STOCK(ssl.PROTOCOL_TLS_CLIENT).options & ssl.OP_IGNORE_UNEXPECTED_EOF)
 
 
 @pytest.fixture
@@ -55,7 +68,7 @@ def files(tmp_path: Path) -> Files:
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_both_show_the_same(name: str, files: Files) -> None:
     ours, stock = (seen(SITUATIONS[name], kind, files) for kind in (OURS, STOCK))
-    if name in BETTER:
+    if name in BETTER or (IGNORES_ENDS and name in ENDS_BEFORE_SSLEOFERROR):
         assert ours != stock, "it is listed as different"
     else:
         assert ours == stock

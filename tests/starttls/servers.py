@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests.peers import require_peer
+from tests.peers.node import program as node_program
 from tests.waiting import LIMIT, until
 
 if TYPE_CHECKING:
@@ -334,7 +335,7 @@ http2.createSecureServer({cert: fs.readFileSync(cert), key: fs.readFileSync(key)
 def node(pki: Pki, folder: Path) -> Iterator[int]:
     """Node's HTTP/2 server."""
     port = free_port()
-    with serving([program("node"), "-e", _NODE, port, pki.server_cert, pki.server_key], port, cwd=folder):
+    with serving([node_program(), "-e", _NODE, port, pki.server_cert, pki.server_key], port, cwd=folder):
         yield port
 
 

@@ -81,7 +81,8 @@ class SSLContext(Configured):
         self._told = settings.Settings(
             server,
             versions,
-            stock.options.__get__(self),
+            # Some have it among their defaults, and then a cut connection looks like an end in order. RFC 9846 6.1.
+            stock.options.__get__(self) & ~settings.OP_IGNORE_UNEXPECTED_EOF,
             stock.verify_flags.__get__(self),
             verify_mode=ssl.CERT_REQUIRED if server is False else ssl.CERT_NONE,
             check_hostname=server is False,
@@ -146,6 +147,10 @@ class SSLContext(Configured):
             which = "SERVER" if role else "CLIENT"
             words = f"Cannot create a {'client' if role else 'server'} socket with a PROTOCOL_TLS_{which} context"
             raise ssl.SSLError(0, words)
+        # Newer ssl modules say it over buffers as over sockets; older ones took both there and used neither.
+        for name, value in (("server_hostname", server_hostname), ("session", session)):
+            if server_side and value is not None:
+                raise ValueError(f"{name} can only be specified in client mode")
         if server_hostname is not None and (not server_hostname or server_hostname.startswith(".")):
             raise ValueError("server_hostname cannot be an empty string or start with a leading dot.")
         if server_hostname is not None and "\0" in server_hostname:
