@@ -190,6 +190,10 @@ class Service:
                     raise bad_option(what, "they are for HTTP, and this service relays bytes", "let the mode be http")
             if self.backend.http2:
                 raise bad_option("http2", "it is for HTTP, and this service relays bytes", "let the mode be http")
+        for backend in self.backends if self.mode is Mode.HTTP else ():
+            if not backend.http2 and backend.tls is not None and "h2" in backend.tls.application_protocols:
+                reason = f"h2 is offered to {backend.text}, which is spoken to in HTTP/1.1"
+                raise bad_option("application protocols", reason, "let http2 be true, or leave h2 out")
         prefixes = [route.prefix.rstrip("/") for route in self.routes]
         for prefix in prefixes:
             if prefixes.count(prefix) > 1:

@@ -586,6 +586,8 @@ def test_a_backend_whose_tls_knows_no_http2(run: Runner, spoken: tuple[str, ...]
 def test_what_cannot_be_is_refused() -> None:
     with pytest.raises(ConfigError, match="for nothing else"):
         Backend(("localhost", 1), tls=client_config(application_protocols=("h2", "http/1.1")), http2=True)
+    with pytest.raises(ConfigError, match="which is spoken to in"):
+        Service(Backend(("localhost", 1), tls=client_config(application_protocols=("h2",))))
     with pytest.raises(ConfigError, match="relays bytes"):
         Service(Backend(("127.0.0.1", 1), http2=True), mode=Mode.TCP)
 
@@ -627,6 +629,7 @@ def test_a_backend_that_does_not_answer(run: Runner, monkeypatch: pytest.MonkeyP
             assert (await client.get()).status == 504
             assert origin.asked[0].reset is None or origin.asked[0].reset == ErrorCodes.CANCEL
             # It is asked by another connection then.
+            monkeypatch.undo()
             origin.answer = well
             assert (await client.get()).body == b"ok"
             assert [asked.connection for asked in origin.asked] == [0, 1]
@@ -656,8 +659,6 @@ def test_calls_of_grpc_may_be_silent(run: Runner, monkeypatch: pytest.MonkeyPatc
 
 
 def test_kept_connections_end_in_order(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(limits, "PROXY_KEPT_IDLE", 0.01)
-
     async def main() -> None:
         origin = Http2Origin()
         ended = asyncio.Event()
@@ -671,10 +672,13 @@ def test_kept_connections_end_in_order(run: Runner, monkeypatch: pytest.MonkeyPa
         async with web2(origin) as proxy:
             client = await browser(proxy)
             assert (await client.get()).body == b"ok"
+            monkeypatch.setattr(limits, "PROXY_KEPT_IDLE", 0.01)
+            assert (await client.get()).body == b"ok"
             async with asyncio.timeout(LIMIT):
                 await ended.wait()
+            monkeypatch.undo()
             assert (await client.get()).body == b"ok"
-            assert [asked.connection for asked in origin.asked] == [0, 1]
+            assert [asked.connection for asked in origin.asked] == [0, 0, 1]
             client.close()
 
     run(main())

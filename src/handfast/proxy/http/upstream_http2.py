@@ -87,6 +87,8 @@ class Http2Upstreams(asyncio.Protocol):
             async with asyncio.timeout(self.backend.connect_timeout):
                 await backends.connect(self.backend, self, header=header)
                 await self._there
+                # Those who asked for it may have left.
+                self._deadline.set(limits.PROXY_KEPT_IDLE)
         except TimeoutError:
             self.close()
             seconds = self.backend.connect_timeout
