@@ -509,7 +509,7 @@ def too_long(link: Link, asked: Asked) -> None:
 
 
 def pings(link: Link, _: Asked) -> None:
-    for _each in range(limits.HTTP2_IDLE_FRAMES_AT_ONCE + 1):
+    for _each in range(2 * limits.HTTP2_IDLE_FRAMES_AT_ONCE):
         link.raw(6, 0, 0, b"12345678")
 
 
