@@ -59,8 +59,8 @@ REFUSED_BEFORE_313 = {
     "test.test_ssl.SimpleBackgroundTests.test_bio_handshake": "no tls-unique in TLS 1.3 (RFC 9266 3)",
     "test.test_ssl.ThreadedTests.test_tls_unique_channel_binding": "no tls-unique in TLS 1.3 (RFC 9266 3)",
 }
-# These ask for it in some releases only: the first where OP_IGNORE_UNEXPECTED_EOF is a default, the others in the newest
-# and in security updates of older ones.
+# Some releases ask for these: the first where OP_IGNORE_UNEXPECTED_EOF is a default, the others the newest and security
+# updates of older ones.
 REFUSED_IN_SOME = {
     "test.test_ssl.ContextTests.test_options": "an end without close_notify is told by default",
     "test.test_ssl.SSLObjectTests.test_check_hostname_requires_server_hostname": NO_NAME,
