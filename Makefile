@@ -58,7 +58,7 @@ test: $(READY)-test
 ELSEWHERE := tests/proxy tests/fleet tests/doctor/test_matrix.py tests/doctor/test_protocol_faults.py tests/doctor/test_written.py
 
 # With a Redis for those that share sessions, where it is installed.
-proxy: $(READY)-test
+proxy: $(READY)-clients
 	$(RUN) pytest --numprocesses=2 tests/proxy tests/fleet
 
 # Stops at nothing; at the end it says how many runs were made and what fell, with the seed that shows it again.
@@ -180,6 +180,11 @@ $(READY)-test: pyproject.toml requirements/test.txt | $(READY)-venv
 $(READY)-frameworks: requirements/frameworks.txt | $(READY)-test
 	@echo 'installing the servers and frameworks of others into $(VENV)'
 	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/frameworks.txt
+	@touch $@
+
+$(READY)-clients: requirements/clients.txt | $(READY)-test
+	@echo 'installing clients and servers of others into $(VENV)'
+	@$(PIP_INSTALL) --require-hashes --only-binary=:all: --no-deps -r requirements/clients.txt
 	@touch $@
 
 $(READY)-page: requirements/page.txt | $(READY)-test

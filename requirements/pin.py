@@ -1,8 +1,8 @@
 """Writes test.txt: everything that `make test` installs, at one version each, with the hashes of its wheels.
 
-And bench.txt, frameworks.txt and page.txt: what `make bench`, `make frameworks` and `make page` install besides, for
-the extras of these names. consumers.txt, for the ``consumers`` extra: what `make consumers` installs into a venv of its
-own, and doctor.txt likewise; scan.txt and sslyze.txt: what `make scan` installs into another.
+And bench.txt, clients.txt, frameworks.txt and page.txt: what `make bench`, `make proxy`, `make frameworks` and `make
+page` install besides, for the extras of these names. consumers.txt, for the ``consumers`` extra: what `make consumers`
+installs into a venv of its own, and doctor.txt likewise; scan.txt and sslyze.txt: what `make scan` installs into another.
 
 Run it by `make pin`. pip resolves what pyproject.toml names (dependencies, the ``test`` extra, the build backend) and
 reports the hashes; nothing is installed. The first resolution fixes the versions, and the others only ask for the same
@@ -35,7 +35,7 @@ HEADER = "# Written by `make pin`: the names are in pyproject.toml, the wheels a
 
 
 # What is installed besides what tests need, by the names of the extras and of the files.
-FURTHER = ("bench", "frameworks", "page")
+FURTHER = ("bench", "clients", "frameworks", "page")
 
 
 # What lives in an environment of its own, likewise; Envoy's wheels are for Linux.

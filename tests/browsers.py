@@ -49,6 +49,17 @@ def tell_database(directory: Path, tool: str, *arguments: object, check: bool = 
     subprocess.run(command, check=check, capture_output=True, stdin=subprocess.DEVNULL, timeout=LIMIT)
 
 
+def give(name: str, home: Path, trust: Path, certificate: Path, key: Path) -> None:
+    """A browser a CA, trusted for servers, and a client's certificate."""
+    executable(name)
+    directory, bundle = database(name, home), home / "client.p12"
+    files = map(str, ("-in", certificate, "-inkey", key, "-out", bundle))
+    export = [require_peer("openssl"), "pkcs12", "-export", *files, "-passout", "pass:", "-name", "client"]
+    subprocess.run(export, check=True, capture_output=True, timeout=LIMIT)
+    tell_database(directory, "certutil", "-A", "-n", "ca", "-t", "C,,", "-i", trust)
+    tell_database(directory, "pk12util", "-i", bundle, "-W", "", "-K", "")
+
+
 def command(name: str, home: Path, url: str) -> list[str]:
     """What opens a page; to be run with ``HOME`` as told. Chromium prints it, Firefox writes home / page.png."""
     if name == "chromium":

@@ -259,8 +259,7 @@ def test_requirements_are_pinned_and_hashed():
         assert [line for line in requirements if not hashed.fullmatch(line)] == []
         pins[path.name] = {line.partition("==")[0] for line in requirements}
     assert set(pins) == {
-        f"{name}.txt"
-        for name in ["test", "bench", "consumers", "doctor", "frameworks", "fuzz", "page", "scan", "sslyze"]
+        f"{name}.txt" for name in "test bench clients consumers doctor frameworks fuzz page scan sslyze".split()
     }
     pinned = pins["test.txt"]
     third_party = {dotted.split(".")[0].lower() for module in modules() for _, dotted in imported(module)}

@@ -1,4 +1,4 @@
-"""What a client may cost a server over HTTP/2: bounds that h2 keeps, and those that are kept beside it. RFC 9113 10.5.
+"""What two sides may cost each other over HTTP/2: bounds that h2 keeps, and those kept beside it. RFC 9113 10.5.
 
 For the commands and the proxy alike. h2, which is an extra, is imported with this.
 """
@@ -39,11 +39,11 @@ _IDLE = (
 
 
 class TooMuch(Exception):
-    """The client has crossed a limit; the message says which."""
+    """The other side has crossed a limit; the message says which."""
 
 
 class Costs:
-    """Counts what a client makes us do for nothing: frames that ask for nothing, and streams that it resets.
+    """Counts what the other side makes us do for nothing: frames that ask for nothing, and streams that it resets.
 
     Both raise TooMuch when there were more than ``limits`` allow. ``clock`` gives seconds that never go back.
     """
@@ -63,9 +63,22 @@ class Costs:
             raise TooMuch("too many frames that ask for nothing")
 
     def reset(self) -> None:
-        """A stream that the client reset, or made us reset."""
+        """A stream that a client reset, or made us reset."""
         if not self._resets.take():
             raise TooMuch("too many streams reset")
+
+
+def client_connection(config: H2Configuration) -> H2Connection:
+    """A client's end, to which nothing is pushed, with as many bytes of headers as ``limits`` allow."""
+    connection = H2Connection(config)
+    ours = {
+        SettingCodes.ENABLE_PUSH: 0,
+        SettingCodes.MAX_CONCURRENT_STREAMS: 0,
+        SettingCodes.MAX_HEADER_LIST_SIZE: limits.HTTP_HEADERS,
+    }
+    connection.local_settings = Settings(client=True, initial_values=ours)
+    connection.decoder.max_header_list_size = limits.HTTP_HEADERS
+    return connection
 
 
 def server_connection(config: H2Configuration) -> H2Connection:

@@ -309,6 +309,9 @@ PROXY_STREAM_READ = 64 * 1024
 # ... bytes of requests' bodies in one HTTP/2 connection that a backend has not taken yet: sixteen streams at their own
 # bound, RFC 9113's initial window.
 PROXY_HTTP2_WINDOW = 1024 * 1024
+# ... streams at once of one HTTP/2 connection to a backend, whose windows of 64 KiB all may have to wait for clients:
+# what most servers allow.
+PROXY_BACKEND_STREAMS = 100
 # ... proxies of this kind that one request may pass: more is a circle.
 PROXY_HOPS = 10
 # ... of a client's certificate (DER) and of the further ones, in headers: Cloudflare's bounds are 10 KiB and 16 KiB of

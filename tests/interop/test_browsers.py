@@ -17,7 +17,6 @@ from handfast.trust.verifiers import PathVerifier
 from tests import browsers, certificates
 from tests.cli.conftest import https_server
 from tests.interop.meeting import trusting
-from tests.peers import require_peer
 from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
@@ -29,17 +28,6 @@ if TYPE_CHECKING:
 
 names = pytest.mark.parametrize("name", browsers.NAMES)
 versions = pytest.mark.parametrize("version", [ProtocolVersion.TLS13, ProtocolVersion.TLS12], ids=["1.3", "1.2"])
-
-
-def give(name: str, home: Path, trust: Path, certificate: Path, key: Path) -> None:
-    """A browser a CA, trusted for servers, and a client's certificate."""
-    browsers.executable(name)
-    directory, bundle = browsers.database(name, home), home / "client.p12"
-    files = map(str, ("-in", certificate, "-inkey", key, "-out", bundle))
-    export = [require_peer("openssl"), "pkcs12", "-export", *files, "-passout", "pass:", "-name", "client"]
-    subprocess.run(export, check=True, capture_output=True, timeout=LIMIT)
-    browsers.tell_database(directory, "certutil", "-A", "-n", "ca", "-t", "C,,", "-i", trust)
-    browsers.tell_database(directory, "pk12util", "-i", bundle, "-W", "", "-K", "")
 
 
 class Noting:
@@ -70,7 +58,7 @@ def visit(name: str, home: Path, verifier: PathVerifier, **settings: Any) -> tup
 @versions
 def test_a_client_certificate(name: str, version: int, tmp_path: Path, files: Files) -> None:
     alice = files.identity(certificates.client())
-    give(name, tmp_path, files.roots(certificates.ca()), alice["certificate"], alice["key"])
+    browsers.give(name, tmp_path, files.roots(certificates.ca()), alice["certificate"], alice["key"])
     page, accepted = visit(name, tmp_path, trusting(), versions=(version,))
     assert f"You are CN={certificates.CLIENT_NAME}" in page or (tmp_path / "page.png").exists()
     assert accepted == {f"CN={certificates.CLIENT_NAME},O=handfast"}
@@ -82,7 +70,7 @@ def test_both_sides_have_the_set_of_one_command(name: str, intermediate: tuple[s
     """The browser trusts its CA and shows its client certificate, and the server has its own and asks for that."""
     pki = tmp_path / "pki"
     assert main(["certs", "localhost", *intermediate, "--dir", str(pki)]) == 0
-    give(name, tmp_path, pki / "ca.pem", pki / "client.pem", pki / "client.key")
+    browsers.give(name, tmp_path, pki / "ca.pem", pki / "client.pem", pki / "client.key")
     own, roots = Credentials.from_files(pki / "server.pem", pki / "server.key"), Roots.from_file(pki / "ca.pem")
     page, accepted = visit(name, tmp_path, PathVerifier(roots), credentials=[own], ca_names=roots.names())
     assert "You are CN=client" in page or (tmp_path / "page.png").exists()

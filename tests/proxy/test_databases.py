@@ -9,6 +9,7 @@ import struct
 import subprocess
 import tempfile
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -86,7 +87,9 @@ def postgres(pki: Pki, folder: Path) -> Iterator[str]:
     user = owned_by("postgres", home)
     cluster = home / "cluster"
     subprocess.run([initdb, "-D", cluster, "-A", "trust", "-U", "alice", "-N"], check=True, cwd="/", **QUIET, **user)
-    (cluster / "pg_hba.conf").write_text("local all all trust\nhostssl all all 127.0.0.1/32 cert\n")
+    # Whose certificate must be of the CA, and name the user: what the method cert is, spelled out.
+    demanded = "hostssl all all 127.0.0.1/32 trust clientcert=verify-full\n"
+    (cluster / "pg_hba.conf").write_text(f"local all all trust\n{demanded}")
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     settings = {
@@ -144,6 +147,38 @@ def test_psql_without_tls_to_a_postgresql_that_wants_it(pki: Pki, postgres: str)
         assert (seen.stdout, seen.stderr) == ("t|/O=handfast/CN=alice\n", "")
     with proxying("--from", FREE, *to) as proxy:
         assert "connection requires a valid client certificate" in psql(WHO, proxy.ports[0], **PLAIN).stderr
+
+
+@pytest.mark.skipif(find_spec("psycopg_binary") is None, reason="not installed: psycopg[binary] (make proxy)")
+@pytest.mark.parametrize("at", ["loopback", "socket"])
+def test_psycopg_without_tls_to_a_postgresql_that_wants_it(at: str, pki: Pki, postgres: str, folder: Path) -> None:
+    """psycopg speaks to a proxy on its machine, which shows PostgreSQL our certificate and verifies its own."""
+    import psycopg
+
+    to = ("--to", f"tls://localhost:{port_of(postgres)}", "--to-starttls", "postgres", "--to-cacert", pki.ca)
+    ours = ("--to-cert", pki.client_cert, "--to-key", pki.client_key)
+    listen = FREE if at == "loopback" else f"unix:{folder}/.s.PGSQL.5432"
+    with proxying("--from", listen, *to, *ours) as proxy:
+        where = {"host": folder} if at == "socket" else {"host": "127.0.0.1", "port": proxy.ports[0]}
+        settings = {"user": "alice", "dbname": "postgres", **PLAIN, **where}
+        with psycopg.connect(**settings, connect_timeout=LIMIT) as connection:
+            seen = connection.execute("select ssl, client_dn from pg_stat_ssl where pid = pg_backend_pid()")
+            assert seen.fetchall() == [(True, "/O=handfast/CN=alice")]
+            connection.execute("create temporary table numbers (n integer, words text)")
+            # Larger than all buffers on the way, there and back.
+            with connection.cursor().copy("copy numbers from stdin") as copy:
+                for n in range(3000):
+                    copy.write_row((n, "x" * 1000))
+            found = connection.execute("select sum(n), sum(length(words)) from numbers").fetchone()
+            assert found == (sum(range(3000)), 3_000_000)
+            assert len(connection.execute("select n, words from numbers").fetchall()) == 3000
+            with pytest.raises(psycopg.errors.DivisionByZero), connection.transaction():
+                connection.execute("select 1 / 0")
+        assert f" to localhost:{port_of(postgres)} " in proxy.hears(" bytes in, ")
+    with proxying("--from", FREE, *to) as proxy:
+        settings = {"user": "alice", "dbname": "postgres", **PLAIN, "host": "127.0.0.1", "port": proxy.ports[0]}
+        with pytest.raises(psycopg.OperationalError, match="requires a valid client certificate"):
+            psycopg.connect(**settings, connect_timeout=LIMIT)
 
 
 def test_tls_of_psql_inside_of_tls(pki: Pki, postgres: str) -> None:

@@ -45,6 +45,7 @@ _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
         f"handfast proxy {_OURS} --client-ca ca.pem --allow-cn alice --from 0.0.0.0:6380 --to tcp://127.0.0.1:6379",
         f"handfast proxy {_OURS} --client-ca ca.pem --identity rfc9440 --from 0.0.0.0:443 --to http://unix:/run/app",
         f"handfast proxy {_OURS} --client-ca ca.pem --proxy-protocol --from 0.0.0.0:7853 --to tcp://127.0.0.1:3000",
+        f"handfast proxy {_OURS} --client-ca ca.pem --from 0.0.0.0:443 --to h2c://127.0.0.1:50051  (gRPC, HTTP/2)",
         "handfast proxy --config proxy.toml --reload  (several listeners; --check only checks the file)",
         f"handfast proxy --from 127.0.0.1:6379 --to tls://redis.example:6380 {_THEIRS}  (for those that speak no TLS)",
     ),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from urllib.parse import urlsplit
 
 import click
@@ -30,12 +30,24 @@ if TYPE_CHECKING:
 _FILE = click.Path(path_type=Path)
 _UNIX = "unix:"
 _SYSTEMD = "systemd:"
-# Of each scheme: the mode, whether TLS is spoken, and the port that a URL leaves out.
+
+
+class Scheme(NamedTuple):
+    """What a scheme says: whether it is HTTP and TLS, the port that a URL leaves out, and whether HTTP is version 2."""
+
+    mode: Mode
+    tls: bool
+    port: int | None
+    http2: bool = False
+
+
 _SCHEMES = {
-    "http": (Mode.HTTP, False, 80),
-    "https": (Mode.HTTP, True, 443),
-    "tcp": (Mode.TCP, False, None),
-    "tls": (Mode.TCP, True, None),
+    "http": Scheme(Mode.HTTP, tls=False, port=80),
+    "https": Scheme(Mode.HTTP, tls=True, port=443),
+    "tcp": Scheme(Mode.TCP, tls=False, port=None),
+    "tls": Scheme(Mode.TCP, tls=True, port=None),
+    "h2c": Scheme(Mode.HTTP, tls=False, port=80, http2=True),
+    "h2": Scheme(Mode.HTTP, tls=True, port=443, http2=True),
 }
 # The parameters that say how TLS is spoken with the service.
 UPSTREAM = ("to_cert", "to_key", "to_cacert", "to_name", "to_starttls")
@@ -67,8 +79,8 @@ def end_options(command: F) -> F:
         click.option(
             "--to",
             metavar="URL|HOST:PORT|unix:PATH",
-            help="The service: http://, https://, or tcp:// and tls:// for any other protocol, whose bytes go through "
-            "as they are.",
+            help="The service: http://, https://, or h2c:// and h2:// for HTTP/2, as of gRPC; or tcp:// and tls:// for "
+            "any other protocol, whose bytes go through as they are.",
         ),
         click.option("--tcp", is_flag=True, help="Of a --to without tcp:// or tls://: relay bytes, whatever they are."),
         click.option(
@@ -121,17 +133,22 @@ class Target:
     mode: Mode
     tls: bool
     assumed: str
+    http2: bool = False
 
     @property
     def text(self) -> str:
         """The whole as a URL."""
-        return url(self.mode, self.address, tls=self.tls)
+        return url(self.mode, self.address, tls=self.tls, http2=self.http2)
 
 
-def url(mode: Mode, address: Address, *, tls: bool) -> str:
+def _named(mode: Mode, *, tls: bool, http2: bool = False) -> str:
+    """The scheme that says this."""
+    return next(name for name, known in _SCHEMES.items() if (known.mode, known.tls, known.http2) == (mode, tls, http2))
+
+
+def url(mode: Mode, address: Address, *, tls: bool, http2: bool = False) -> str:
     """An end of the proxy as a URL; a Unix socket's is as nginx writes it, ``http://unix:/path``."""
-    scheme = next(name for name, (its_mode, its_tls, _) in _SCHEMES.items() if (its_mode, its_tls) == (mode, tls))
-    return f"{scheme}://{address_words(address)}"
+    return f"{_named(mode, tls=tls, http2=http2)}://{address_words(address)}"
 
 
 def parse_listen(text: str, names: Mapping[str, Address]) -> Address:
@@ -150,17 +167,18 @@ def parse_to(text: str, *, tcp: bool, tls: bool) -> Target:
     scheme, separator, rest = text.partition("://")
     if not separator:
         mode = Mode.TCP if tcp else Mode.HTTP
-        assumed = next(name for name, known in _SCHEMES.items() if known[:2] == (mode, tls))
+        assumed = _named(mode, tls=tls)
         address = _unix(text, "--to") if text.startswith(_UNIX) else _host_and_port(text, text, None)
         return Target(address, mode, tls, assumed)
-    if scheme.lower() not in _SCHEMES:
+    known = _SCHEMES.get(scheme.lower())
+    if known is None:
         raise _bad_to(text, f"{scheme}:// is not known")
-    mode, spoken, port = _SCHEMES[scheme.lower()]
+    mode, spoken, port, http2 = known
     if tcp and mode is not Mode.TCP:
         raise bad_option("--tcp", f"--to says {scheme}://", "leave --tcp out, or write tcp:// or tls://")
     if rest.startswith(_UNIX):
-        return Target(_unix(rest, "--to"), mode, spoken, "")
-    return Target(_host_and_port(_authority(text), text, port), mode, spoken, "")
+        return Target(_unix(rest, "--to"), mode, spoken, "", http2)
+    return Target(_host_and_port(_authority(text), text, port), mode, spoken, "", http2)
 
 
 def _authority(text: str) -> str:
@@ -196,7 +214,7 @@ def _unix(text: str, option: str) -> str:
 
 
 def _bad_to(text: str, reason: str) -> ConfigError:
-    advice = "write http://127.0.0.1:3000, https://, tcp:// or tls:// with a host and port, or unix:/path"
+    advice = "write http://127.0.0.1:3000, https://, h2c://, h2://, tcp:// or tls:// with host and port, or unix:/path"
     return bad_option("--to", f"{escape(text)!r}: {reason}", advice)
 
 
@@ -221,14 +239,20 @@ def backend(
         reason = f"{target.text} is not on this machine, and what goes there can be read on the way"
         raise bad_option("--to", reason, "speak TLS with it (https://, tls://), or say --to-anywhere")
     if not target.tls:
-        return Backend(target.address, anywhere=anywhere), ()
+        return Backend(target.address, anywhere=anywhere, http2=target.http2), ()
     if isinstance(target.address, str) and upstream["to_name"] is None:
         raise bad_option("--to-name", "a Unix socket has no name that a certificate could be for", "give the name")
     if upstream["to_starttls"] is not None and target.mode is not Mode.TCP:
         raise bad_option("--to-starttls", "HTTP has none", "write tls://, or leave it out")
-    config, handles = _client_config(target.mode, upstream, parameters, reload=reload)
-    asked = starttls(upstream["to_starttls"])
-    return Backend(target.address, tls=config, server_name=upstream["to_name"], starttls=asked), handles
+    config, handles = _client_config(target, upstream, parameters, reload=reload)
+    made = Backend(
+        target.address,
+        tls=config,
+        server_name=upstream["to_name"],
+        starttls=starttls(upstream["to_starttls"]),
+        http2=target.http2,
+    )
+    return made, handles
 
 
 def starttls(protocol: str | None) -> StartTls | None:
@@ -237,7 +261,7 @@ def starttls(protocol: str | None) -> StartTls | None:
 
 
 def _client_config(
-    mode: Mode, upstream: dict[str, Any], parameters: dict[str, Any], *, reload: bool
+    target: Target, upstream: dict[str, Any], parameters: dict[str, Any], *, reload: bool
 ) -> tuple[ClientConfig, tuple[Reloading[Any], ...]]:
     from handfast.config.config import ClientConfig
     from handfast.reload.handles import Reloading, ReloadingVerifier
@@ -249,7 +273,7 @@ def _client_config(
     trust = options.server_verification(cacert, None, None, (), None, insecure=False)
     if reload and cacert is not None:
         trust["verifier"] = ReloadingVerifier.from_files(cacert)
-    spoken = {"application_protocols": ("http/1.1",)} if mode is Mode.HTTP else {}
+    spoken = {"application_protocols": ("h2" if target.http2 else "http/1.1",)} if target.mode is Mode.HTTP else {}
     config = ClientConfig(credentials=credentials, **{**spoken, **trust, **parameters})
     followed = (*credentials, config.verifier)
     return config, tuple(one for one in followed if isinstance(one, Reloading))
@@ -264,7 +288,7 @@ def tell(listener: Listener, bound: Any) -> None:
     secured = " (SSL/TLS)" if listener.tls is not None else ""
     what = "calls" if last.mode is Mode.HTTP else "connections"
     names = f", by {counted(len(services), 'name')}" if isinstance(listener.service, ByName) else ""
-    target = url(last.mode, last.backend.address, tls=last.backend.tls is not None)
+    target = url(last.mode, last.backend.address, tls=last.backend.tls is not None, http2=last.backend.http2)
     # Standard output has what was asked for, as in serve.
     click.echo(f"Proxying {what} from {where}{secured} to {target}{names}")
 

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 1024
 _PER_LINE = 16
+_SIGNALS_ARE_LOOKED_FOR = 0.5
 COMMANDS = (
     ("~?", "this list"),
     ("~k", "change our keys (KeyUpdate)"),
@@ -70,7 +71,7 @@ class Session:
             self._thread = threading.Thread(target=self._read_keyboard, daemon=True)
             self._thread.start()
         try:
-            while data := tls.recv():
+            while data := _next(tls):
                 self._write(data)
         except HandfastError:
             # A peer that leaves our close_notify without an answer is left behind.
@@ -127,6 +128,17 @@ class Session:
         timer = threading.Timer(limits.SHUTDOWN_TIMEOUT, _break, (tls,))
         timer.daemon = True
         timer.start()
+
+
+def _next(tls: TLSSocket) -> bytes:
+    """What comes next, as ``recv`` gives it.
+
+    Python tells of a signal between two steps of its own: of one that comes in the moment before the wait it would tell
+    after it, and Ctrl-C would do nothing.
+    """
+    while not (tls.pending() or tls.connection.peer_closed):
+        tls.wait(_SIGNALS_ARE_LOOKED_FOR)
+    return tls.recv()
 
 
 def _break(tls: TLSSocket) -> None:

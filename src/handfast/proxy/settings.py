@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from enum import StrEnum
+from importlib.util import find_spec
 from ipaddress import ip_address
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
@@ -89,6 +90,7 @@ class Backend:
         connect_timeout: seconds for TCP and TLS together.
         anywhere: whether a backend outside of this machine may be reached without TLS.
         starttls: the protocol in which the backend is asked for TLS, None where TLS begins at once.
+        http2: whether HTTP is spoken with it in version 2: at once, or with TLS by ALPN; else in version 1.1.
         observe: makes the observers and secret sinks of each connection by TLS, given the backend's address.
     """
 
@@ -99,10 +101,13 @@ class Backend:
     connect_timeout: float = limits.PROXY_CONNECT_TIMEOUT
     anywhere: bool = False
     starttls: StartTls | None = None
+    http2: bool = False
     observe: ObserverFactory | None = field(default=None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         _check_seconds("connect timeout", self.connect_timeout)
+        if self.http2 and find_spec("h2") is None:
+            raise bad_option("http2", "h2 is not installed, which it takes", "pip install 'handfast[http2]'")
         if self.tls is None:
             for what, value in (("server name", self.server_name), ("starttls", self.starttls)):
                 if value is not None:
@@ -110,7 +115,11 @@ class Backend:
             if not self.anywhere and not is_local(self.address):
                 reason = f"{self.text} is not on this machine, and what goes there would be readable on the way"
                 raise bad_option("backend", reason, "speak TLS with it, or say that it may be anywhere")
-        elif isinstance(self.address, str) and self.server_name is None:
+            return
+        if self.http2 and (self.tls.application_protocols != ("h2",) or self.starttls is not None):
+            reason = "a backend of HTTP/2 is asked for h2 (ALPN), for nothing else, and without STARTTLS"
+            raise bad_option("backend", reason, 'let the application protocols be ("h2",), or http2 False')
+        if isinstance(self.address, str) and self.server_name is None:
             reason = "a Unix socket has no name that its certificate could be for"
             raise bad_option("backend", reason, "give the server name")
 
@@ -149,8 +158,8 @@ class Service:
         routes: the longest prefix that matches holds; HTTP only.
         early_data: whether requests that came as early data are handed on at once, marked (RFC 8470); else they wait
             for the end of the handshake. They wait too where a rule or an identity header needs to know the client.
-        idle_timeout: seconds after which a connection over which nothing moves is ended: of TCP mode and of WebSockets,
-            HTTP has its own limits.
+        idle_timeout: seconds after which a connection over which nothing moves is ended: of TCP mode, of WebSockets and
+            of calls of gRPC; HTTP has its own limits.
     """
 
     backend: Backend
@@ -179,6 +188,12 @@ class Service:
             for what, value in given.items():
                 if value:
                     raise bad_option(what, "they are for HTTP, and this service relays bytes", "let the mode be http")
+            if self.backend.http2:
+                raise bad_option("http2", "it is for HTTP, and this service relays bytes", "let the mode be http")
+        for backend in self.backends if self.mode is Mode.HTTP else ():
+            if not backend.http2 and backend.tls is not None and "h2" in backend.tls.application_protocols:
+                reason = f"h2 is offered to {backend.text}, which is spoken to in HTTP/1.1"
+                raise bad_option("application protocols", reason, "let http2 be true, or leave h2 out")
         prefixes = [route.prefix.rstrip("/") for route in self.routes]
         for prefix in prefixes:
             if prefixes.count(prefix) > 1:

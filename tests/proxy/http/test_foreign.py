@@ -7,6 +7,7 @@ import contextlib
 import importlib.util
 import socket
 import ssl
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,14 +16,14 @@ from handfast.proxy.settings import Backend, IdentityForm, Listener, Service
 from tests import certificates
 from tests.peers.base import require_peer
 from tests.ports import own_port
-from tests.proxy.http.browser import tls
+from tests.proxy.http.browser import browser, tls
 from tests.proxy.http.support import Origin, Web, web
 from tests.proxy.http.test_smuggling import HOST, NORMALISED, POST, REFUSED, SMUGGLED
 from tests.proxy.support import LOCAL
 from tests.waiting import LIMIT, PAUSE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
 
     from tests.aio.conftest import Runner
@@ -257,3 +258,67 @@ def test_websockets_go_through_to_uvicorn(run: Runner, files: Path) -> None:
             assert (entry.status, entry.target) == (101, "/chat")
 
     run(main())
+
+
+@needs("hypercorn")
+def test_hypercorn_is_spoken_to_in_http2(run: Runner) -> None:
+    """The same application server, by prior knowledge: bodies both ways, at once for several clients."""
+
+    async def app(scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            return
+        body, more = b"", True
+        while more:
+            message = await receive()
+            body += message.get("body", b"")
+            more = message.get("more_body", False)
+        who = dict(scope["headers"]).get(b"x-ssl-client-s-dn", b"nobody")
+        told = [(b"x-version", scope["http_version"].encode()), (b"x-who", who)]
+        await send({"type": "http.response.start", "status": 200, "headers": told})
+        await send({"type": "http.response.body", "body": body})
+
+    async def main() -> None:
+        with hypercorn(app) as port:
+            to = Backend(("127.0.0.1", port), http2=True)
+            proxy = Web(Listener(LOCAL, Service(to, identity=(IdentityForm.NGINX,)), tls()))
+            await proxy.start()
+            clients = [await browser(proxy) for _ in range(3)]
+            for client in clients:
+                number = client.ask("/", method="POST", end=False)
+                client.send(number, b"hello", end=True)
+                got = await client.answer(number)
+                assert (got.status, got["x-version"], got["x-who"]) == (200, "2", "CN=alice,O=handfast")
+                assert got.body == b"hello"
+                client.close()
+            older = await proxy.asker(application_protocols=("http/1.1",))
+            got1 = await older.ask(f"POST / HTTP/1.1\nhost: localhost\ncontent-length: {len(BODY)}", BODY)
+            assert (got1.status, got1["x-version"], got1.body) == (200, "2", BODY)
+            older.close()
+            await proxy.proxy.close(0)
+
+    run(main())
+
+
+@contextlib.contextmanager
+def hypercorn(app: Any) -> Iterator[int]:
+    """hypercorn in a thread, and where it listens."""
+    from hypercorn.asyncio import serve
+    from hypercorn.config import Config
+
+    config, stop = Config(), threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        config.bind = [f"fd://{listening.detach()}"]
+    config.accesslog = config.errorlog = None
+    config.graceful_timeout = 0
+
+    def serving() -> None:
+        asyncio.run(serve(app, config, shutdown_trigger=lambda: asyncio.to_thread(stop.wait, LIMIT)))
+
+    thread = threading.Thread(target=serving, daemon=True)
+    thread.start()
+    try:
+        yield port
+    finally:
+        stop.set()
+        thread.join(LIMIT)

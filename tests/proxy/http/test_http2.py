@@ -11,17 +11,21 @@ import pytest
 pytest.importorskip("h2")
 
 import contextlib
+import socket
 
 from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from handfast import limits
-from handfast.proxy.settings import IdentityForm
+from handfast.proxy.settings import Backend, IdentityForm, Listener, Service
 from tests.proxy.http.browser import browser, tls
-from tests.proxy.http.support import OK, Origin, Seen, echo, read_on, stop_reading, web
+from tests.proxy.http.support import OK, Origin, Seen, Web, echo, read_on, stop_reading, web
+from tests.proxy.support import LOCAL
 from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.aio.conftest import Runner
 
 
@@ -293,7 +297,7 @@ def test_what_streams_that_are_not_read_hold_is_bounded(run: Runner, monkeypatch
             (there,) = proxy.proxy.clients
             streams = there.transport.get_protocol()._streams  # type: ignore[attr-defined]
             assert len(streams) == 20
-            assert all(0 < sum(map(len, stream._pending)) <= 2000 for stream in streams.values())
+            assert all(0 < sum(map(len, stream._out._pending)) <= 2000 for stream in streams.values())
             client.close()
 
     run(main())
@@ -524,5 +528,50 @@ def test_a_client_that_reads_no_answers_cannot_make_us_hold_them(run: Runner, mo
                     await asyncio.sleep(0)
             client.writer.transport.abort()
             assert (await proxy.told())[-1].code == "too_much"  # type: ignore[union-attr]
+
+    run(main())
+
+
+def test_a_frame_that_is_too_large_is_refused_before_it_is_there(run: Runner) -> None:
+    async def main() -> None:
+        async with web(tls=tls()) as proxy:
+            client = await browser(proxy)
+            await client.receive()
+            # The header of a frame of 16 MiB, and nothing of it.
+            client.writer.write(b"\xff\xff\xff" + b"\0\0" + b"\0\0\0\1")
+            while not client.over:
+                await client.receive()
+            client.close()
+            assert (await proxy.ended()).code == "bad_request"
+
+    run(main())
+
+
+def test_windows_are_given_back_when_a_client_takes_its_upload_back(run: Runner, tmp_path: Path) -> None:
+    """More uploads are given up than the connection's window has room for, while there is no backend to take them."""
+
+    async def main() -> None:
+        path = str(tmp_path / "full")
+        with socket.socket(socket.AF_UNIX) as listening, socket.socket(socket.AF_UNIX) as first:
+            listening.bind(path)
+            # As many wait to be accepted as may.
+            listening.listen(0)
+            first.connect(path)
+            proxy = Web(Listener(LOCAL, Service(Backend(path)), tls()))
+            await proxy.start()
+            client = await browser(proxy)
+            await client.receive()
+            for _ in range(2 * limits.PROXY_HTTP2_WINDOW // 65535):
+                number = client.ask("/", method="POST", end=False)
+                while room := min(client.h2.local_flow_control_window(number), client.h2.max_outbound_frame_size):
+                    client.send(number, b"x" * room)
+                await client.ping()
+                client.h2.reset_stream(number)
+                client.flush()
+                await client.ping()
+            # h2 gives back what was taken once that is half of it.
+            assert client.h2.outbound_flow_control_window >= limits.PROXY_HTTP2_WINDOW // 2 - 65535
+            client.close()
+            await proxy.proxy.close(0)
 
     run(main())

@@ -12,16 +12,17 @@ import asyncio
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from handfast import limits
 from handfast.proxy import backends
 from handfast.proxy.http.header_fields import Fields, trailers
-from handfast.proxy.http.request import Refused, Request, written
-from handfast.proxy.http.upstream import Upstream
+from handfast.proxy.http.request import Refused, Request
 from handfast.proxy.journal import RequestEnded
 from handfast.proxy.proxy_header import header_for
 
 if TYPE_CHECKING:
-    from handfast.proxy.http.gate import Gate
-    from handfast.proxy.http.upstream import Pool
+    from handfast.proxy.http.gate import Admitted, Gate
+    from handfast.proxy.http.pool import Pool
+    from handfast.proxy.http.upstream import Switching, Upstream
     from handfast.proxy.settings import Backend
 
 
@@ -51,7 +52,7 @@ class Asking(Protocol):
     def hold(self, holding: bool) -> None:
         """Let no more of the request's body come, or let it come again."""
 
-    def switch(self, upstream: Upstream, fields: Fields, rest: bytes) -> None:
+    def switch(self, upstream: Switching, fields: Fields, rest: bytes) -> None:
         """The backend speaks another protocol from now on, and ``rest`` is the first of it."""
 
 
@@ -59,8 +60,8 @@ class Exchange:
     """One request. The client's side calls ``start``, ``body``, ``body_end``, ``hold`` and ``client_gone``."""
 
     __slots__ = (
-        "_asking", "_backend", "_connecting", "_gate", "_head", "_held", "_pool", "_since", "_upstream", "over",
-        "received", "request", "sent", "sent_all", "status",
+        "_admitted", "_asking", "_backend", "_connecting", "_gate", "_held", "_pool", "_since", "_trailers", "_twice",
+        "_upstream", "over", "received", "request", "sent", "sent_all", "silence", "status",
     )  # fmt: skip
 
     def __init__(self, asking: Asking, gate: Gate, pool: Pool, request: Request) -> None:
@@ -71,9 +72,13 @@ class Exchange:
         self._backend: Backend | None = None
         self._upstream: Upstream | None = None
         self._connecting: asyncio.Task[None] | None = None
-        self._head = b""
-        # What came of the body before there was a backend to take it.
+        self._admitted: Admitted | None = None
+        # What came of the body before there was a backend to take it, and its trailers.
         self._held: list[bytes] = []
+        self._trailers: Fields = []
+        # Whether it was sent once more already.
+        self._twice = False
+        self.silence = limits.PROXY_STALL_TIMEOUT
         self._since = time.monotonic()
         self.sent_all = False
         self.over = False
@@ -94,8 +99,10 @@ class Exchange:
         except Refused as refused:
             self._refuse(refused)
             return
+        self._admitted = admitted
         self._backend = backend = admitted.backend
-        self._head = written(request, admitted.lines)
+        if backend.http2 and request.is_grpc:
+            self.silence = self._gate.service.idle_timeout
         upstream = self._pool.take(backend, fresh=not request.repeatable)
         if upstream is not None:
             self._begin(upstream)
@@ -107,20 +114,19 @@ class Exchange:
         if self.over:
             return
         self.received += len(data)
-        if self.request.length is None:
-            data = b"%x\r\n%b\r\n" % (len(data), data)
-        self._send(data)
+        if self._upstream is None:
+            self._held.append(data)
+        else:
+            self._upstream.body(data)
 
     def body_end(self, fields: Fields) -> None:
         """The request is complete; its trailers."""
         if self.over or self.sent_all:
             return
         self.sent_all = True
-        if self.request.length is None:
-            lines = [b"%b: %b\r\n" % field for field in trailers(fields)]
-            self._send(b"".join([b"0\r\n", *lines, b"\r\n"]))
+        self._trailers = trailers(fields)
         if self._upstream is not None:
-            self._upstream.asked()
+            self._upstream.end(self._trailers)
 
     def hold(self, holding: bool) -> None:
         """The client takes no more of the answer at the moment, or does again."""
@@ -145,11 +151,10 @@ class Exchange:
         self._connecting = asyncio.get_running_loop().create_task(self._reach(backend))
 
     async def _reach(self, backend: Backend) -> None:
-        upstream = Upstream(backend, self._pool)
         form = backend.proxy_protocol
         header = b"" if form is None else header_for(self._gate.client, form)
         try:
-            await backends.connect(backend, upstream, header=header)
+            upstream = await self._pool.reach(backend, header)
         except backends.BackendFailed as error:
             self._connecting = None
             status = 504 if error.code == "backend_timeout" else 502
@@ -166,22 +171,16 @@ class Exchange:
         self._begin(upstream)
 
     def _begin(self, upstream: Upstream) -> None:
+        if self._admitted is None:
+            return
         self._upstream = upstream
         request = self.request
         if request.length == 0:
             self.sent_all = True
         held, self._held = self._held, []
-        head = b"".join([self._head, *held]) if held else self._head
-        head_only, most = request.method == b"HEAD", self._asking.most_read
-        upstream.begin(self, head, head_only=head_only, upgrade=bool(request.upgrade), most=most)
-        if self.sent_all:
-            upstream.asked()
-
-    def _send(self, data: bytes) -> None:
-        if self._upstream is None:
-            self._held.append(data)
-        else:
-            self._upstream.transport.write(data)
+        upstream.begin(self, request, self._admitted, held, self._asking.most_read)
+        if self.sent_all and not self.over:
+            upstream.end(self._trailers)
 
     # From the backend
 
@@ -211,13 +210,12 @@ class Exchange:
         """Nothing more came at the moment."""
         self._asking.flush()
 
-    def on_switched(self, fields: Fields, rest: bytes) -> None:
+    def on_switched(self, upstream: Switching, fields: Fields, rest: bytes) -> None:
         """The backend agreed to change the protocol."""
         self.status = 101
-        upstream = self._ended()
-        if upstream is not None:
-            upstream.detach()
-            self._asking.switch(upstream, fields, rest)
+        self._ended()
+        upstream.detach()
+        self._asking.switch(upstream, fields, rest)
 
     def on_failed(self, code: str, why: str) -> None:
         """There will be no answer, or no more of it."""
@@ -228,12 +226,21 @@ class Exchange:
             self._ended(code, why)
             self._asking.cut()
             return
-        if upstream is not None and not upstream.fresh and not upstream.heard and self.request.repeatable:
+        if upstream is not None and self._may_repeat(upstream):
+            self._twice = True
             self._connect(upstream.backend)
             return
         late = code == "backend_timeout"
         told = "the server behind this one did not answer" + (" in time" if late else " as it should")
         self._refuse(Refused(504 if late else 502, code, why, told))
+
+    def _may_repeat(self, upstream: Upstream) -> bool:
+        if self._twice or upstream.heard:
+            return False
+        if upstream.unprocessed:
+            # RFC 9113 8.7: as if it had not been sent. A body is not kept for that.
+            return self.request.length == 0
+        return not upstream.fresh and self.request.repeatable
 
     def on_full(self, full: bool) -> None:
         """The backend takes no more of the request at the moment, or does again."""

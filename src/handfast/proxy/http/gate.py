@@ -23,9 +23,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A request that may go: to ``backend``, with ``lines`` of a head that tell of its client."""
+    """A request that may go to ``backend``, with ``fields`` that tell of its client, in HTTP/1.1 as ``lines``."""
 
     backend: Backend
+    fields: Fields
     lines: bytes
 
 
@@ -40,6 +41,7 @@ class Gate:
         self._identity: Fields | None = None
         # The last host that was asked for, and what is said of the client then.
         self._authority: bytes | None = None
+        self._fields: Fields = []
         self._lines = b""
 
     def admit(self, request: Request) -> Admitted:
@@ -60,7 +62,7 @@ class Gate:
                 raise Refused(403, "not_allowed", why, "this client may not have that")
         if route is not None:
             backend = route.backend or backend
-        return Admitted(backend, self._lines)
+        return Admitted(backend, self._fields, self._lines)
 
     def _meet(self, request: Request) -> None:
         """A host that was not asked for last."""
@@ -72,7 +74,8 @@ class Gate:
         if info is not None and not (info.serves(host) and self._same_service(host)):
             why = f"the connection was made for {escape(info.server_name or 'no name')}, and {escape(host)} has others"
             raise Refused(421, "misdirected", f"{why} rules", "this connection is for another host")
-        self._lines = self._written(request.authority)
+        self._fields = self._told(request.authority)
+        self._lines = b"".join(b"%b: %b\r\n" % field for field in self._fields)
         self._authority = request.authority
 
     def _same_service(self, host: str) -> bool:
@@ -84,15 +87,14 @@ class Gate:
             return info.server_name.encode("ascii", "replace")
         return _node(bound[0], bound[1]) if isinstance(bound, tuple) else b"localhost"
 
-    def _written(self, authority: bytes) -> bytes:
+    def _told(self, authority: bytes) -> Fields:
         if self._identity is None:
             try:
                 self._identity = identity_fields(self.service.identity, self.client.info)
             except IdentityTooLarge:
                 why = "the client's certificate is too large for a header"
                 raise Refused(403, "identity_too_large", why) from None
-        fields = [*_forwarded(self.client, authority), *self._identity]
-        return b"".join(b"%b: %b\r\n" % field for field in fields)
+        return [*_forwarded(self.client, authority), *self._identity]
 
 
 def _host(authority: bytes) -> str:

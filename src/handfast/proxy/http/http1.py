@@ -25,7 +25,8 @@ from handfast.text import escape
 
 if TYPE_CHECKING:
     from handfast.proxy.http.gate import Gate
-    from handfast.proxy.http.upstream import Pool, Upstream
+    from handfast.proxy.http.pool import Pool
+    from handfast.proxy.http.upstream import Switching
 
 _END = b"\r\n\r\n"
 
@@ -336,7 +337,7 @@ class Http1(asyncio.Protocol):
             self.sent += len(data)
             self.transport.write(data)
 
-    def switch(self, upstream: Upstream, fields: Fields, rest: bytes) -> None:
+    def switch(self, upstream: Switching, fields: Fields, rest: bytes) -> None:
         """The backend agreed to another protocol: what comes goes through as it is."""
         exchange = self._exchange
         if exchange is None:

@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any, cast
 from h2.config import H2Configuration
 from h2.errors import ErrorCodes
 from h2.events import (
-    ConnectionTerminated,
     DataReceived,
     Event,
     RequestReceived,
@@ -30,6 +29,7 @@ from h2.exceptions import H2Error
 from handfast import limits
 from handfast.http2_bounds import Costs, TooMuch, server_connection
 from handfast.proxy.http.exchange import Exchange, tell_refused
+from handfast.proxy.http.http2_frames import PREFACE, Frames, Goaway
 from handfast.proxy.http.http2_stream import Stream
 from handfast.proxy.http.request import Refused, bad_field, from_http2
 from handfast.proxy.http.time_limit import Deadline
@@ -37,7 +37,7 @@ from handfast.proxy.http.time_limit import Deadline
 if TYPE_CHECKING:
     from handfast.proxy.http.gate import Gate
     from handfast.proxy.http.header_fields import Fields
-    from handfast.proxy.http.upstream import Pool
+    from handfast.proxy.http.pool import Pool
 
 # What is read of headers is held against HTTP/1.1 by ``request.py``, and what is sent h11 has read.
 _CONFIG = H2Configuration(
@@ -61,6 +61,7 @@ class Http2(asyncio.Protocol):
         self._client = gate.client
         self._pool = pool
         self.h2 = server_connection(_CONFIG)
+        self._frames = Frames(PREFACE)
         self._streams: dict[int, Stream] = {}
         # Streams that are answered before their request was complete, and how much of it came since.
         self._unwanted: dict[int, int] = {}
@@ -87,8 +88,11 @@ class Http2(asyncio.Protocol):
             return
         self._receiving = True
         try:
-            events = self.h2.receive_data(data)
-            self._take(events)
+            for piece in self._frames.split(data):
+                if isinstance(piece, Goaway):
+                    self._end()
+                    break
+                self._take(self.h2.receive_data(piece))
         except TooMuch as error:
             self._goodbye(ErrorCodes.ENHANCE_YOUR_CALM, "too_much", str(error))
         except (H2Error, ValueError) as error:
@@ -179,8 +183,6 @@ class Http2(asyncio.Protocol):
                 self._request_ended(number)
             case StreamReset(stream_id=int(number)):
                 self._taken_back(number)
-            case ConnectionTerminated():
-                self._end()
             case WindowUpdated(stream_id=number) if self._streams:
                 self._widened(number or 0)
             case _:

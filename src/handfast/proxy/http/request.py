@@ -81,6 +81,11 @@ class Request:
         return self.length == 0 and not self.upgrade and self.method in _IDEMPOTENT
 
     @property
+    def is_grpc(self) -> bool:
+        """Whether it is a call of gRPC, in which both sides may be silent for long."""
+        return any(name == b"content-type" and value.startswith(b"application/grpc") for name, value in self.fields)
+
+    @property
     def path(self) -> bytes:
         """The target's part before the question mark."""
         return self.target.partition(b"?")[0]
@@ -315,23 +320,36 @@ def written(request: Request, ours: bytes) -> bytes:
     lines = [b"%b %b HTTP/1.1\r\nhost: %b\r\n" % (request.method, request.target, request.authority)]
     lines += [b"%b: %b\r\n" % field for field in request.fields]
     lines.append(ours)
-    received = b"2.0" if request.version == "HTTP/2" else request.version[5:].encode()
-    via = b"%b handfast" % received
-    lines.append(b"via: %b\r\n" % (b"%b, %b" % (request.via, via) if request.via else via))
+    lines += [b"%b: %b\r\n" % field for field in _said_anew(request)]
     if request.length is None:
         lines.append(b"transfer-encoding: chunked\r\n")
-    elif request.length or request.method not in _WITHOUT_BODY:
-        lines.append(b"content-length: %d\r\n" % request.length)
-    if request.expects:
-        lines.append(b"expect: 100-continue\r\n")
-    if request.early:
-        lines.append(b"early-data: 1\r\n")
     if request.upgrade:
         lines.append(b"connection: upgrade\r\nupgrade: %b\r\n" % request.upgrade)
     elif request.trailers:
         lines.append(b"connection: te\r\nte: trailers\r\n")
     lines.append(b"\r\n")
     return b"".join(lines)
+
+
+def to_http2(request: Request, ours: Fields, scheme: bytes) -> Fields:
+    """The head for a backend, in HTTP/2, which has no Upgrade. RFC 9113 8.3.1."""
+    pseudo = [(b":method", request.method), (b":scheme", scheme), (b":authority", request.authority)]
+    fields = [*pseudo, (b":path", request.target), *request.fields, *ours, *_said_anew(request)]
+    return [*fields, (b"te", b"trailers")] if request.trailers else fields
+
+
+def _said_anew(request: Request) -> Fields:
+    """What is not handed on as it came, and is the same in both versions."""
+    received = b"2.0" if request.version == "HTTP/2" else request.version[5:].encode()
+    via = b"%b handfast" % received
+    fields = [(b"via", b"%b, %b" % (request.via, via) if request.via else via)]
+    if request.length or (request.length is not None and request.method not in _WITHOUT_BODY):
+        fields.append((b"content-length", b"%d" % request.length))
+    if request.expects:
+        fields.append((b"expect", b"100-continue"))
+    if request.early:
+        fields.append((b"early-data", b"1"))
+    return fields
 
 
 # Methods whose request says nothing of a body that it has not. RFC 9110 8.6.

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from handfast.proxy.http.gate import Gate
 from handfast.proxy.http.http1 import Http1
-from handfast.proxy.http.upstream import Pool
+from handfast.proxy.http.pool import Pool
 
 if TYPE_CHECKING:
     import asyncio

@@ -139,7 +139,7 @@ class _Reader:
         address = self._address(table, "address", 'write address = "127.0.0.1:3000"')
         name, timeout = table.text("name"), table.number("connect_timeout", limits.PROXY_CONNECT_TIMEOUT)
         header, anywhere = table.choice("proxy_protocol", ProxyProtocol), table.flag("anywhere")
-        starttls = table.choice("starttls", StartTls)
+        starttls, http2 = table.choice("starttls", StartTls), table.flag("http2")
         tls = self._client_config(table) if table.flag("tls") else None
         if tls is None:
             for key in ("cert", "key", "key_password_file", "cacert", "alpn"):
@@ -147,7 +147,7 @@ class _Reader:
                     raise table.error(key, "no TLS is spoken with this backend", "write tls = true")
         table.done()
         with self._file.at(table.where):
-            return Backend(address, tls, name, header, timeout, anywhere, starttls=starttls)
+            return Backend(address, tls, name, header, timeout, anywhere, starttls=starttls, http2=http2)
 
     def _client_config(self, table: Table) -> ClientConfig:
         credentials = self._credentials(table) if "cert" in table else None
@@ -158,7 +158,7 @@ class _Reader:
             return ClientConfig(
                 credentials=() if credentials is None else [credentials],
                 verifier=verifier,
-                application_protocols=table.texts("alpn"),
+                application_protocols=table.texts("alpn") or (("h2",) if table.flag("http2") else ()),
             )
 
     # Listeners
