@@ -2,7 +2,7 @@
 
 And bench.txt, clients.txt, frameworks.txt and page.txt: what `make bench`, `make proxy`, `make frameworks` and `make
 page` install besides, for the extras of these names. consumers.txt, for the ``consumers`` extra: what `make consumers`
-installs into a venv of its own, and doctor.txt likewise; scan.txt and sslyze.txt: what `make scan` installs into another.
+installs into a venv of its own, and doctor.txt likewise; scan.txt and sslyze.txt: those of `make scan`.
 
 Run it by `make pin`. pip resolves what pyproject.toml names (dependencies, the ``test`` extra, the build backend) and
 reports the hashes; nothing is installed. The first resolution fixes the versions, and the others only ask for the same
