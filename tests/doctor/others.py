@@ -15,7 +15,8 @@ from pathlib import Path
 from tests.peers.base import missing
 from tests.waiting import LIMIT
 
-PYTHON = os.environ.get("HANDFAST_DOCTOR_PYTHON") or sys.executable
+# Absolute, since tests change their directory; not resolved, since the environment is where the link stands.
+PYTHON = str(Path(os.environ.get("HANDFAST_DOCTOR_PYTHON") or sys.executable).absolute())
 
 
 def python_with(module: str) -> str:
