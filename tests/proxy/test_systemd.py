@@ -106,7 +106,8 @@ def test_a_manager_that_is_gone_or_did_not_ask(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_program_tells(folder, manager, workers):
     manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "1000"}
+    # Not more often: what is told to a manager whose queue is full is lost.
+    environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "200000"}
     with backend() as app:
         path = written(folder, f"workers = {workers}", listener("app"), app=app.at)
         with proxying("--config", path, env=environment) as proxy:
