@@ -53,8 +53,9 @@ test: $(READY)-test
 	$(RUN) ruff format --check
 	$(RUN) mypy
 	$(RUN) pytest --numprocesses=auto --maxprocesses=2 $(addprefix --ignore=,$(ELSEWHERE))
+	$(RUN) pytest tests/proxy/test_load.py
 
-# What keeps many processes busy has targets of its own: `make proxy`, and `make doctor-matrix`.
+# What keeps many processes busy has targets of its own: `make proxy`, of which one short run is above, and `make doctor-matrix`.
 ELSEWHERE := tests/proxy tests/fleet tests/doctor/test_matrix.py tests/doctor/test_protocol_faults.py tests/doctor/test_written.py
 
 # With a Redis for those that share sessions, where it is installed.
