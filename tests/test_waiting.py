@@ -84,10 +84,16 @@ def test_a_test_that_stands_is_ended(tmp_path: Path) -> None:
     stands = tmp_path / "test_stands.py"
     stands.write_text("import threading\ndef test_it():\n    threading.Event().wait()\n")
     command = [sys.executable, "-m", "pytest", "-p", "tests.conftest", "-p", "no:xdist", str(stands)]
-    environment = {**os.environ, "HANDFAST_TEST_LIMIT": "0.2"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=TESTS.parent, env=environment)
-    assert "the test did not end within 1 s" in done.stdout
-    assert "Current thread" in done.stdout
+
+    def attempt(limit: float) -> None:
+        # A busy machine may take longer than a short limit to come to the test itself.
+        environment = {**os.environ, "HANDFAST_TEST_LIMIT": str(limit)}
+        done = subprocess.run(command, capture_output=True, text=True, timeout=LIMIT, cwd=TESTS.parent, env=environment)
+        assert f"the test did not end within {5 * limit:.0f} s" in done.stdout
+        assert "Current thread" in done.stdout
+        assert "1 failed" in done.stdout
+
+    with_growing(0.2, attempt)
 
 
 def test_a_servers_words_are_waited_for_when_its_client_has_gone() -> None:
