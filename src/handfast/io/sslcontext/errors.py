@@ -106,33 +106,33 @@ _PEM_LIB = 524297
 def want_read() -> ssl.SSLWantReadError:
     """More bytes of the peer are needed."""
     error = ssl.SSLWantReadError(int(ssl.SSL_ERROR_WANT_READ), "The operation did not complete (read)")
-    return _transport_over(error, reason=None, library=None)
+    return _with_reason(error, reason=None, library=None)
 
 
 def want_write() -> ssl.SSLWantWriteError:
     """The socket takes no more now."""
     error = ssl.SSLWantWriteError(int(ssl.SSL_ERROR_WANT_WRITE), "The operation did not complete (write)")
-    return _transport_over(error, reason=None, library=None)
+    return _with_reason(error, reason=None, library=None)
 
 
 def closed() -> ssl.SSLZeroReturnError:
     """Both sides have closed."""
     words = "TLS/SSL connection has been closed (EOF)"
-    return _transport_over(ssl.SSLZeroReturnError(int(ssl.SSL_ERROR_ZERO_RETURN), words), reason=None, library=None)
+    return _with_reason(ssl.SSLZeroReturnError(int(ssl.SSL_ERROR_ZERO_RETURN), words), reason=None, library=None)
 
 
 def ssl_error(reason: str, *, library: str = "SSL", number: int = int(ssl.SSL_ERROR_SSL)) -> ssl.SSLError:
     """An SSLError as OpenSSL would give that reason."""
     words = reason.lower().replace("_", " ")
-    return _transport_over(ssl.SSLError(number, f"[{library}: {reason}] {words}"), reason=reason, library=library)
+    return _with_reason(ssl.SSLError(number, f"[{library}: {reason}] {words}"), reason=reason, library=library)
 
 
 def pem_lib() -> ssl.SSLError:
     """What the C module raises for a file that is not the PEM that it wants."""
-    return _transport_over(ssl.SSLError(_PEM_LIB, "[SSL] PEM lib"), reason=None)
+    return _with_reason(ssl.SSLError(_PEM_LIB, "[SSL] PEM lib"), reason=None)
 
 
-def _transport_over(error: _Error, *, reason: str | None, library: str | None = "SSL") -> _Error:
+def _with_reason(error: _Error, *, reason: str | None, library: str | None = "SSL") -> _Error:
     error.library, error.reason = library, reason  # type: ignore[assignment]
     return error
 
@@ -143,7 +143,7 @@ def of_connection(error: HandfastError, info: ConnectionInfo | None, asked_name:
         made: ssl.SSLError = _of_verdict(error, info, asked_name)
     elif isinstance(error, ConnectionLost) and error.code in ("unexpected_eof", "eof_in_handshake"):
         words = "[SSL: UNEXPECTED_EOF_WHILE_READING] EOF occurred in violation of protocol"
-        made = _transport_over(ssl.SSLEOFError(int(ssl.SSL_ERROR_EOF), words), reason="UNEXPECTED_EOF_WHILE_READING")
+        made = _with_reason(ssl.SSLEOFError(int(ssl.SSL_ERROR_EOF), words), reason="UNEXPECTED_EOF_WHILE_READING")
     else:
         made = ssl_error(_reason(error, server=info is not None and info.role.name == "SERVER"))
     return explained(made, error)
@@ -180,7 +180,7 @@ def _of_verdict(
     reason = "CERTIFICATE_VERIFY_FAILED"
     made = ssl.SSLCertVerificationError(int(ssl.SSL_ERROR_SSL), f"[SSL: {reason}] certificate verify failed: {words}")
     made.verify_code, made.verify_message = code, words
-    return _transport_over(made, reason=reason)
+    return _with_reason(made, reason=reason)
 
 
 def _verify_code(error: CertificateRejected, info: ConnectionInfo | None, asked_name: str | None) -> tuple[int, str]:
