@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 HTTP2 = "h2"
 _ACCEPT_PAUSE = 0.05
-# Milliseconds between two looks for a signal that came in an unlucky moment.
-_SIGNALS_ARE_LOOKED_FOR = 500
 
 
 def listener_for(
@@ -225,14 +223,13 @@ class Server:
 def _wait_for_client(listener: sockets.Listener) -> None:
     """Until a client is there, or the listener is closed. Raises OSError where it was closed before.
 
-    Python tells of a signal between two steps of its own. One that comes in the moment before accept() would be told of
-    when the next client comes: Ctrl-C would do nothing.
+    In steps, for the sake of Ctrl-C: see ui.SIGNALS_ARE_LOOKED_FOR.
     """
     if listener.fileno() < 0:
         raise OSError(errno.EBADF, os.strerror(errno.EBADF))
     clients = select.poll()
     clients.register(listener.fileno(), select.POLLIN)
-    while not clients.poll(_SIGNALS_ARE_LOOKED_FOR):
+    while not clients.poll(ui.SIGNALS_ARE_LOOKED_FOR * 1000):
         pass
 
 

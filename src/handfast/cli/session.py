@@ -13,6 +13,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from handfast import limits
+from handfast.cli.ui import SIGNALS_ARE_LOOKED_FOR
 from handfast.errors import HandfastError
 from handfast.events import AlertSeen, Event, MessageSeen
 from handfast.registry import AlertDescription, AlertLevel
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
 
 _CHUNK = 64 * 1024
 _PER_LINE = 16
-_SIGNALS_ARE_LOOKED_FOR = 0.5
 COMMANDS = (
     ("~?", "this list"),
     ("~k", "change our keys (KeyUpdate)"),
@@ -131,13 +131,9 @@ class Session:
 
 
 def _next(tls: TLSSocket) -> bytes:
-    """What comes next, as ``recv`` gives it.
-
-    Python tells of a signal between two steps of its own: of one that comes in the moment before the wait it would tell
-    after it, and Ctrl-C would do nothing.
-    """
+    """What comes next, as ``recv`` gives it; waited for in steps, for the sake of Ctrl-C."""
     while not (tls.pending() or tls.connection.peer_closed):
-        tls.wait(_SIGNALS_ARE_LOOKED_FOR)
+        tls.wait(SIGNALS_ARE_LOOKED_FOR)
     return tls.recv()
 
 

@@ -29,6 +29,10 @@ FAILED = 1
 BAD_USAGE = 2
 INTERRUPTED = 130
 
+# Seconds between two looks for a signal, in what may wait for long. Python tells of a signal between two steps of its
+# own: of one that comes in the moment before a wait it tells after it, and Ctrl-C would do nothing.
+SIGNALS_ARE_LOOKED_FOR = 0.5
+
 # Without a terminal and $COLUMNS.
 _USUAL_WIDTH = 80
 # Help is laid out in the width there is, as long as lines can be read.
