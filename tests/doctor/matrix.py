@@ -187,3 +187,9 @@ def target(running: Running, host: str = "localhost", *, http: bool = True) -> t
     if not http:
         return f"{host}:{running.port}", "--resolve", f"localhost:{running.port}:127.0.0.1"
     return f"https://{host}:{running.port}/", "--resolve", f"localhost:{running.port}:127.0.0.1"
+
+
+def asked(cast: Cast, running: Running, *more: object) -> set[str]:
+    """The causes that are named where the good client asks a server."""
+    certificate, key = cast.identity("client", cast.good)
+    return ask(*target(running), "--cacert", cast.ca, "--cert", certificate, "--key", key, *more).causes

@@ -16,21 +16,14 @@ from tests.doctor.envoy import Lines, before, certificates, of_setting, serving
 from tests.doctor.matrix import Cast, ask, target
 from tests.doctor.servers import s_server
 from tests.doctor.written import by_command
-from tests.faults.meeting import new_seed
 from tests.peers.base import require_peer
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("HANDFAST_DOCTOR") != "1", reason="it takes a minute: make doctor-matrix"
 )
-
-
-@pytest.fixture
-def cast(tmp_path: Path) -> Cast:
-    return Cast(tmp_path, new_seed())
 
 
 def fix(code: str, cast: Cast, **names: object) -> str:

@@ -16,24 +16,17 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from handfast.doctor.catalogue import fixes
-from tests.doctor.matrix import Cast, ask, target
+from tests.doctor.matrix import Cast, asked
 from tests.doctor.servers import Running, listening
-from tests.faults.meeting import new_seed
 from tests.peers.base import require_peer
 from tests.ports import own_port
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("HANDFAST_DOCTOR") != "1", reason="it takes a minute: make doctor-matrix"
 )
-
-
-@pytest.fixture
-def cast(tmp_path: Path) -> Cast:
-    return Cast(tmp_path, new_seed())
 
 
 def line(code: str, program: str, cast: Cast, port: int = 0) -> str:
@@ -41,11 +34,6 @@ def line(code: str, program: str, cast: Cast, port: int = 0) -> str:
     known = {"server_cert": cast.server[0], "server_key": cast.server[1], "client_ca": cast.ca, "crl": cast.crl}
     filled = fixes()[code].filled({**{name: str(path) for name, path in known.items()}, "port": str(port)})
     return filled[program].replace("localhost.example", "localhost")
-
-
-def asked(cast: Cast, running: Running, *more: object) -> set[str]:
-    certificate, key = cast.identity("client", cast.good)
-    return ask(*target(running), "--cacert", cast.ca, "--cert", certificate, "--key", key, *more).causes
 
 
 # nginx

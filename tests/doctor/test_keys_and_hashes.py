@@ -12,23 +12,17 @@ from handfast.crypto import new_keys
 from tests.doctor.matrix import Cast, ask, target
 from tests.doctor.more_servers import MORE_SERVERS
 from tests.doctor.servers import SERVERS
-from tests.faults.meeting import new_seed
 from tests.lint.broken import key_pem, pem, rsa_ca
 from tests.lint.broken import server as made_for
 from tests.trust.crafting import CLIENT, eku, rsa_key, with_sha1
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 pytestmark = pytest.mark.skipif(os.environ.get("HANDFAST_DOCTOR") != "1", reason="slow: make doctor-matrix")
 ALL = SERVERS | {name: MORE_SERVERS[name] for name in ("jsse", "envoy", "grpc")}
 # BoringSSL accepts no Ed25519 by itself.
 WITHOUT_ED25519 = {"envoy", "grpc"}
-
-
-@pytest.fixture
-def cast(tmp_path: Path) -> Cast:
-    return Cast(tmp_path, new_seed())
 
 
 @pytest.mark.parametrize("version", ["1.2", "1.3"])

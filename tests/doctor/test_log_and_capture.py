@@ -9,18 +9,12 @@ import pytest
 from handfast.cli import main
 from tests.doctor.matrix import CLIENTS, Cast, ask, target
 from tests.doctor.servers import SERVERS
-from tests.faults.meeting import new_seed
 
 if TYPE_CHECKING:
-    from pathlib import Path
+    pass
 
 BY_NAME = {case.name: case for case in CLIENTS}
 IN_CAPTURES = ("none", "wrong-ca", "same-name-ca", "expired", "server-purpose", "missing-intermediate", "self-signed")
-
-
-@pytest.fixture
-def cast(tmp_path: Path) -> Cast:
-    return Cast(tmp_path, new_seed())
 
 
 def files_of(cast: Cast, name: str) -> tuple[object, ...]:

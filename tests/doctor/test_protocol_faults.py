@@ -18,7 +18,6 @@ from handfast.io import sockets
 from handfast.pki.fault_scene import general_names
 from tests.doctor.matrix import Answer, Cast, ask, target
 from tests.doctor.servers import Running, Setting, nginx, port_in, process, process_server, s_server
-from tests.faults.meeting import new_seed
 from tests.peers.base import require_peer
 from tests.ports import own_port
 from tests.race.servers import threaded
@@ -30,11 +29,6 @@ if TYPE_CHECKING:
 
 # A server that says nothing is given up after this many seconds: long enough for a hello on a busy machine.
 BRIEF = ("--max-time", "2")
-
-
-@pytest.fixture
-def cast(tmp_path: Path) -> Cast:
-    return Cast(tmp_path, new_seed())
 
 
 def ask_of(port: int, cast: Cast, *more: object) -> Answer:

@@ -16,26 +16,19 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from handfast.doctor.catalogue import fixes
-from tests.doctor.matrix import Cast, ask, target
+from tests.doctor.matrix import Cast, asked
 from tests.doctor.others import program
 from tests.doctor.servers import Running, listening, process
-from tests.faults.meeting import new_seed
 from tests.peers.hosted import PROGRAMS as APPLICATIONS
 from tests.ports import own_port
 from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("HANDFAST_DOCTOR") != "1", reason="it takes a minute: make doctor-matrix"
 )
-
-
-@pytest.fixture
-def cast(tmp_path: Path) -> Cast:
-    return Cast(tmp_path, new_seed())
 
 
 @contextlib.contextmanager
@@ -69,12 +62,6 @@ def mended(given: dict[str, object], words: list[str]) -> list[str]:
     """The options with those of a fix in their place."""
     names = {word[2:] for word in words if word.startswith("--")}
     return [*as_words({name: value for name, value in given.items() if name not in names}), *words]
-
-
-def asked(cast: Cast, running: Running, *more: object) -> set[str]:
-    certificate, key = cast.identity("client", cast.good)
-    answer = ask(*target(running), "--cacert", cast.ca, "--cert", certificate, "--key", key, *more)
-    return answer.causes
 
 
 @pytest.mark.parametrize(

@@ -18,11 +18,9 @@ from tests.doctor import written_of_files as files
 from tests.doctor import written_of_grpc as grpc
 from tests.doctor import written_of_http as http
 from tests.doctor.matrix import Cast, ask
-from tests.faults.meeting import new_seed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
 
     from tests.doctor.written import Writing
 
@@ -163,11 +161,6 @@ BRIEF: dict[str, tuple[Writing, ...]] = {
     "openssl": (made.of_clients("s_server", ("none", "wrong-ca")), made.of_refusing_clients("s_server")),
     "python": (made.of_closing_ports("python"), files.of_files("client", files.python_loads)),
 }
-
-
-@pytest.fixture
-def cast(tmp_path: Path) -> Cast:
-    return Cast(tmp_path, new_seed())
 
 
 def texts_in(writings: Iterable[Writing], cast: Cast) -> set[KnownText]:
