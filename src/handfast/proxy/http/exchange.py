@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from handfast.proxy.http.gate import Admitted, Gate
     from handfast.proxy.http.pool import Pool
     from handfast.proxy.http.upstream import Switching, Upstream
-    from handfast.proxy.settings import Backend
 
 
 class Asking(Protocol):
@@ -60,7 +59,7 @@ class Exchange:
     """One request. The client's side calls ``start``, ``body``, ``body_end``, ``hold`` and ``client_gone``."""
 
     __slots__ = (
-        "_admitted", "_asking", "_backend", "_connecting", "_gate", "_held", "_pool", "_since", "_trailers", "_twice",
+        "_admitted", "_asking", "_connecting", "_gate", "_held", "_pool", "_since", "_trailers", "_twice",
         "_upstream", "over", "received", "request", "sent", "sent_all", "silence", "status",
     )  # fmt: skip
 
@@ -69,7 +68,6 @@ class Exchange:
         self._gate = gate
         self._pool = pool
         self.request = request
-        self._backend: Backend | None = None
         self._upstream: Upstream | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._admitted: Admitted | None = None
@@ -100,14 +98,14 @@ class Exchange:
             self._refuse(refused)
             return
         self._admitted = admitted
-        self._backend = backend = admitted.backend
+        backend = admitted.backend
         if backend.http2 and request.is_grpc:
             self.silence = self._gate.service.idle_timeout
         upstream = self._pool.take(backend, fresh=not request.repeatable)
         if upstream is not None:
-            self._begin(upstream)
+            self._begin(upstream, admitted)
         else:
-            self._connect(backend)
+            self._connect(admitted)
 
     def body(self, data: bytes) -> None:
         """Some of the request's body; nothing of it is asked for while it is held."""
@@ -145,12 +143,13 @@ class Exchange:
 
     # Reaching a backend
 
-    def _connect(self, backend: Backend) -> None:
+    def _connect(self, admitted: Admitted) -> None:
         if not self.sent_all and self.request.length != 0:
             self._asking.hold(True)
-        self._connecting = asyncio.get_running_loop().create_task(self._reach(backend))
+        self._connecting = asyncio.get_running_loop().create_task(self._reach(admitted))
 
-    async def _reach(self, backend: Backend) -> None:
+    async def _reach(self, admitted: Admitted) -> None:
+        backend = admitted.backend
         form = backend.proxy_protocol
         header = b"" if form is None else header_for(self._gate.client, form)
         try:
@@ -168,17 +167,15 @@ class Exchange:
         if not self.sent_all:
             # Before what is held fills the transport, which would hold again.
             self._asking.hold(False)
-        self._begin(upstream)
+        self._begin(upstream, admitted)
 
-    def _begin(self, upstream: Upstream) -> None:
-        if self._admitted is None:
-            return
+    def _begin(self, upstream: Upstream, admitted: Admitted) -> None:
         self._upstream = upstream
         request = self.request
         if request.length == 0:
             self.sent_all = True
         held, self._held = self._held, []
-        upstream.begin(self, request, self._admitted, held, self._asking.most_read)
+        upstream.begin(self, request, admitted, held, self._asking.most_read)
         if self.sent_all and not self.over:
             upstream.end(self._trailers)
 
@@ -226,9 +223,9 @@ class Exchange:
             self._ended(code, why)
             self._asking.cut()
             return
-        if upstream is not None and self._may_repeat(upstream):
+        if upstream is not None and self._admitted is not None and self._may_repeat(upstream):
             self._twice = True
-            self._connect(upstream.backend)
+            self._connect(self._admitted)
             return
         late = code == "backend_timeout"
         told = "the server behind this one did not answer" + (" in time" if late else " as it should")
@@ -275,7 +272,7 @@ class Exchange:
                 time.monotonic() - self._since,
                 self.received,
                 self.sent,
-                "" if self._backend is None else self._backend.text,
+                "" if self._admitted is None else self._admitted.backend.text,
                 code,
                 why,
             )
