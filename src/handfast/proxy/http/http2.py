@@ -8,7 +8,6 @@ the client's window does not take stops the backend, after what one read has bro
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
@@ -130,10 +129,9 @@ class Http2(asyncio.Protocol):
         if self._draining:
             return
         self._draining = True
-        # h2 would let nothing follow its own GOAWAY.
         last = self.h2.highest_inbound_stream_id
         self.write()
-        self._send(struct.pack(">IBIII", 8 << 8 | 7, 0, 0, last, ErrorCodes.NO_ERROR))
+        self._send(Goaway(last, ErrorCodes.NO_ERROR).encode())
         self._end_if_drained()
 
     # For streams

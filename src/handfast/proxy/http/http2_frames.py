@@ -6,6 +6,7 @@ though answers may.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, NamedTuple
 
 from h2.exceptions import FrameTooLargeError
@@ -27,6 +28,10 @@ class Goaway(NamedTuple):
 
     last: int
     code: int
+
+    def encode(self) -> bytes:
+        """The frame, of stream 0. h2 would send nothing behind its own."""
+        return struct.pack(">IBIII", _LEAST << 8 | _GOAWAY, 0, 0, self.last, self.code)
 
 
 class Frames:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from handfast.proxy.http.upstream import Upstream
-    from handfast.proxy.http.upstream_http2 import Http2Upstreams
+    from handfast.proxy.http.upstream_http2 import Http2Connection
     from handfast.proxy.settings import Backend
 
 
@@ -26,8 +26,8 @@ class Pool:
         self._private = private
         # By the backend itself, as one and the same: another one may mean another identity at the same address.
         self._kept: defaultdict[int, list[Http1Upstream]] = defaultdict(list)
-        self._shared: defaultdict[int, list[Http2Upstreams]] = defaultdict(list)
-        self._connecting: dict[int, asyncio.Task[Http2Upstreams]] = {}
+        self._shared: defaultdict[int, list[Http2Connection]] = defaultdict(list)
+        self._connecting: dict[int, asyncio.Task[Http2Connection]] = {}
         self._backends: dict[int, Backend] | None = None
 
     def keep_only(self, backends: Iterable[Backend]) -> None:
@@ -78,15 +78,15 @@ class Pool:
                 raise backends.BackendFailed("backend_protocol", f"{backend.text}: it takes no request over HTTP/2")
             # Those who waited longer have taken all the room there was.
 
-    async def _connect(self, backend: Backend, header: bytes) -> Http2Upstreams:
-        from handfast.proxy.http.upstream_http2 import Http2Upstreams
+    async def _connect(self, backend: Backend, header: bytes) -> Http2Connection:
+        from handfast.proxy.http.upstream_http2 import Http2Connection
 
-        connection = Http2Upstreams(backend, self)
+        connection = Http2Connection(backend, self)
         await connection.connect(header)
         self._shared[id(backend)].append(connection)
         return connection
 
-    def _connected(self, backend: Backend, task: asyncio.Task[Http2Upstreams]) -> None:
+    def _connected(self, backend: Backend, task: asyncio.Task[Http2Connection]) -> None:
         self._connecting.pop(id(backend), None)
         if not task.cancelled():
             # Those who wait are told; there may be none any more.
@@ -101,10 +101,10 @@ class Pool:
         else:
             upstream.close()
 
-    def forget(self, upstream: Http1Upstream | Http2Upstreams) -> None:
+    def forget(self, upstream: Http1Upstream | Http2Connection) -> None:
         """It cannot be asked again."""
         key = id(upstream.backend)
-        kept: list[Http1Upstream] | list[Http2Upstreams] | None
+        kept: list[Http1Upstream] | list[Http2Connection] | None
         held = self._kept if isinstance(upstream, Http1Upstream) else self._shared
         kept = held.get(key)
         if kept and upstream in kept:

@@ -7,7 +7,6 @@ nothing stops no other one. A backend that ends a connection says which requests
 from __future__ import annotations
 
 import asyncio
-import struct
 import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, cast
@@ -55,11 +54,11 @@ _LAST_STREAM = 2**31 - 1
 class Keeper(Protocol):
     """Where connections that have room are found: the pool."""
 
-    def forget(self, upstream: Http2Upstreams) -> None:
+    def forget(self, upstream: Http2Connection) -> None:
         """It takes no further streams."""
 
 
-class Http2Upstreams(asyncio.Protocol):
+class Http2Connection(asyncio.Protocol):
     """One connection to a backend. ``fresh`` says that no exchange was made over it before."""
 
     transport: asyncio.Transport
@@ -280,7 +279,7 @@ class Http2Upstreams(asyncio.Protocol):
         if self._retired and not self._streams and not self._receiving and not self._gone:
             self._deadline.end()
             if not self.transport.is_closing():
-                self.transport.write(struct.pack(">IBIII", 8 << 8 | 7, 0, 0, 0, ErrorCodes.NO_ERROR))
+                self.transport.write(Goaway(0, ErrorCodes.NO_ERROR).encode())
                 self.transport.close()
 
 

@@ -147,7 +147,7 @@ class Http2Upstream:
         self._interim += 1
         if exchange is None:
             return
-        if head is None or not 100 < head[0] + 1 <= 200 or head[0] == 101:
+        if head is None or not 100 <= head[0] < 200 or head[0] == 101:
             self._lied("its interim response is none")
         elif self._interim > limits.PROXY_INTERIM_RESPONSES:
             self._lied(f"it sent more than {limits.PROXY_INTERIM_RESPONSES} interim responses")
