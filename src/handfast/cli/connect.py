@@ -18,6 +18,7 @@ from handfast.cli.connection import Connector, is_refusal
 from handfast.cli.deadline import deadline
 from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
 from handfast.cli.output import ScreenLine, output_file, standard_output
+from handfast.cli.patience import Interruptible
 from handfast.cli.reach import Route
 from handfast.cli.session import HexWhereBinary, Session
 from handfast.cli.session_file import SessionFile
@@ -414,7 +415,7 @@ def _fetch(
             f"leave --alpn out, or name {HTTP_1} first",
         )
     try:
-        fetched = fetch(tls, request, conversation.http, write, verbose, protocol=protocol)
+        fetched = fetch(Interruptible(tls), request, conversation.http, write, verbose, protocol=protocol)
     except BadResponse as error:
         if outcome.cause() is not None:
             return None
