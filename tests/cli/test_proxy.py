@@ -321,6 +321,13 @@ def test_what_cannot_be_where_clients_come_by_tls(
     assert run("proxy", *pki.server, "--from", FREE, *arguments).is_error(2, *said)
 
 
+def test_advice_about_files_for_the_service_names_their_options(run: Run, pki: Pki) -> None:
+    ends = ("--from", FREE, "--to", "tls://x:1")
+    no_key = run("proxy", *ends, "--to-cert", pki.client_cert)
+    assert no_key.is_error(2, "holds no private key", "with --to-key;")
+    assert run("proxy", *ends, "--to-cacert", pki.client_key).is_error(2, "no certificate", "a key goes to --to-key")
+
+
 def test_files_that_are_not_there_or_not_right(run: Run, pki: Pki) -> None:
     ends = ("--from", FREE, *HTTP)
     assert run("proxy", "--cert", "/nothing", "--key", pki.server_key, *ends).is_error(2, "/nothing")

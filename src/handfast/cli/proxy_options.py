@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -10,9 +11,10 @@ from urllib.parse import urlsplit
 import click
 
 from handfast.cli import options, trust_options, ui
+from handfast.cli.in_options import in_options
 from handfast.cli.target import parse_address
 from handfast.config.by_name import ByName
-from handfast.errors import bad_option
+from handfast.errors import ConfigError, bad_option
 from handfast.host_names import with_a_labels
 from handfast.proxy.settings import Backend, IdentityForm, Mode, ProxyProtocol, StartTls, address_words, is_local
 from handfast.text import counted, escape
@@ -22,7 +24,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from handfast.config.config import ClientConfig
-    from handfast.errors import ConfigError
     from handfast.proxy.settings import Address, Listener
     from handfast.reload.handles import Reloading
 
@@ -54,6 +55,8 @@ _SCHEMES = {
 UPSTREAM = (
     "to_cert", "to_key", "to_key_password_file", "to_cacert", "to_crl", "to_ocsp", "to_pin", "to_name", "to_starttls",
 )  # fmt: skip
+# What an option that is for clients is called where it is for the service.
+_THEIR_OPTION = re.compile(r"--(?=(?:cert|key|key-password-file|cacert|crl|ocsp|pin)\b)")
 # The spellings of ssl-proxy, whose users find them here as they were.
 _SINGLE_DASH = {f"-{name}": f"--{name}" for name in ("cert", "key", "from", "to")}
 
@@ -289,9 +292,12 @@ def _client_config(
     for option, value in (("--to-key", key), ("--to-key-password-file", password_file)):
         if value is not None and cert is None:
             raise bad_option(option, "there is no --to-cert that it could belong to", "give --to-cert too")
-    credentials = options.credentials(cert, key, password_file, reload=reload)
     judged = (upstream["to_cacert"], upstream["to_crl"], upstream["to_ocsp"], upstream["to_pin"])
-    trust = trust_options.server_verification(*judged, None, insecure=False, reload=reload)
+    try:
+        credentials = options.credentials(cert, key, password_file, reload=reload)
+        trust = trust_options.server_verification(*judged, None, insecure=False, reload=reload)
+    except ConfigError as error:
+        ui.fail(error.what, error.fault, _THEIR_OPTION.sub("--to-", in_options(error.hint)), ui.BAD_USAGE)
     spoken = {"application_protocols": ("h2" if target.http2 else "http/1.1",)} if target.mode is Mode.HTTP else {}
     config = ClientConfig(credentials=credentials, **{**spoken, **trust, **parameters})
     verifier = config.verifier
