@@ -96,7 +96,7 @@ def test_a_capture_in_which_the_client_refuses_the_server(cast: Cast) -> None:
 
 
 def test_a_log_from_standard_input_and_a_line_that_is_not_known(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["doctor", "--log", "all is well"]) == 0
+    assert main(["doctor", "--log", "all is well"]) == 2
     said = capsys.readouterr()
     assert "nothing in the log is known" in said.err
     assert main(["doctor", "--log", "tls: client didn't provide a certificate"]) == 1

@@ -145,7 +145,7 @@ def test_a_log_is_bounded_in_lines_and_a_line_in_length(capsys: pytest.CaptureFi
     log = parse("a\n" * limits.MAX_LOG_LINES + known)
     assert log == Log(lines=(), known=0, unknown=limits.MAX_LOG_LINES, beyond=True)
     assert parse("a" * limits.MAX_LOG_LINE + known).lines == ()
-    assert main(["doctor", "--log", "a\n" * (limits.MAX_LOG_LINES + 1)]) == 0
+    assert main(["doctor", "--log", "a\n" * (limits.MAX_LOG_LINES + 1)]) == 2
     assert "only the first" in capsys.readouterr().err
 
 

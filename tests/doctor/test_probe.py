@@ -198,5 +198,5 @@ def test_of_a_large_log_file_the_beginning_is_read(
     monkeypatch.setattr("handfast.cli.doctor_inputs.MAX_LOG_BYTES", 20)
     path = tmp_path / "log"
     path.write_text(f"{' ' * 20}certificate revoked\n")
-    assert main(["doctor", "--log", str(path)]) == 0
+    assert main(["doctor", "--log", str(path)]) == 2
     assert "nothing in the log is known" in capsys.readouterr().err

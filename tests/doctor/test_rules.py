@@ -172,7 +172,6 @@ def test_every_cause_has_its_evidence() -> None:
 @pytest.mark.parametrize(
     "evidence",
     [
-        Evidence(),
         Evidence(attempts=(DONE,)),
         Evidence(attempts=(ASKED,)),
         Evidence(attempts=(NONE_SHOWN, replace(SHOWN, answered=True)), client=CLIENT),

@@ -13,6 +13,7 @@ import click
 from handfast.cli import options, trust_options, ui
 from handfast.cli.doctor_inputs import Asked, given
 from handfast.cli.starttls import PROTOCOLS
+from handfast.errors import bad_option
 from handfast.text import counted
 
 if TYPE_CHECKING:
@@ -33,6 +34,9 @@ _OPTIONS = {
     "CLIENT_LOG": "--log",
     "TARGET": "TARGET",
 }
+_WOULD_TELL = (
+    "  what would tell: a connection to the server (TARGET), its log at level info, or what the client says (--log)"
+)
 
 
 @click.command(
@@ -77,13 +81,18 @@ def command(as_json: bool, report: bool, **asked: Any) -> int:
     """Find out why mutual TLS fails, or would, with TARGET (an https:// URL, or HOST[:PORT]), from files, from a
     capture, from a log, or from several of these.
 
-    The exit status is 0 if nothing is wrong, 1 if a fault is found, 2 if a file cannot be read."""
+    The exit status is 0 if nothing is wrong, 1 if a fault is found, 2 if a file cannot be read or there is nothing to
+    judge by, as in a log without a line that is known."""
     from handfast.doctor.diagnosis import diagnose
     from handfast.doctor.gather import gather
 
+    if as_json and report:
+        raise bad_option("--report", "--json asks for another form of the same", "give one of them")
     evidence = gather(given(Asked(**asked)))
     diagnosis = diagnose(evidence)
     _Output(diagnosis, evidence).print(as_json=as_json, report=report)
+    if diagnosis.undecided:
+        return ui.BAD_USAGE
     return 0 if diagnosis.healthy else ui.FAILED
 
 
@@ -106,15 +115,15 @@ class _Output:
             ui.note(f"{counted(made, 'connection')} made")
 
     def _print_lines(self) -> None:
-        from handfast.doctor.presentation import finding_lines
+        from handfast.doctor.presentation import finding_lines, verdict_line
 
         for finding in self.diagnosis.findings:
             for line in finding_lines(finding, self.evidence):
                 option = _OPTIONS.get(finding.separates.name) if line.startswith("  what would tell:") else None
                 click.echo(f"{line} ({option})" if option else line)
-        if self.diagnosis.healthy:
-            click.echo(f"nothing is wrong, as far as {_known(self.evidence)} can tell")
-            self._print_what_was_seen()
+        if not self.diagnosis.findings:
+            click.echo(verdict_line(self.diagnosis, self.evidence))
+            click.echo(_WOULD_TELL) if self.diagnosis.undecided else self._print_what_was_seen()
         for remark in self.diagnosis.remarks:
             ui.note(f"remark: {remark}")
 
@@ -129,17 +138,6 @@ class _Output:
             ui.note(
                 "the server was asked for nothing; what it refuses in an answer only, as nginx does, https:// shows"
             )
-
-
-def _known(evidence: Evidence) -> str:
-    """What the diagnosis rests on."""
-    parts = [
-        (any(one.live for one in evidence.attempts), "the connections"),
-        (any(not one.live for one in evidence.attempts), "the capture"),
-        (evidence.client is not None or evidence.server is not None, "the certificates"),
-        (bool(evidence.log), "the log"),
-    ]
-    return " and ".join(name for there, name in parts if there) or "what was given"
 
 
 def _heading() -> str:

@@ -22,7 +22,7 @@ from handfast.doctor.gather import Files, Given
 from handfast.doctor.probe import Way
 from handfast.engine import ClientConfig
 from handfast.errors import ConfigError, ConnectionLost, bad_option
-from handfast.limits import MAX_LOG_BYTES, MAX_LOG_LINES, PROBE_TIMEOUT
+from handfast.limits import MAX_LOG_BYTES, MAX_LOG_LINES, MAX_PEER_TEXT, PROBE_TIMEOUT
 from handfast.lint.contents import Kind, read
 from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.roles import Role
@@ -33,7 +33,8 @@ from handfast.x509 import loading
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import CredentialsHandle
-    from handfast.doctor.evidence import Attempt, Identity, LogLine
+    from handfast.doctor.evidence import Attempt, Identity
+    from handfast.doctor.log_lines import Log
 
 _ADVICE = "handfast doctor https://HOST/ --cert FILE --key FILE, or --cert and --cacert, --capture, --log"
 
@@ -93,6 +94,7 @@ def given(asked: Asked) -> Given:
     files_alone = target is None and asked.capture is None and asked.server_cert is None
     client_ca = asked.client_ca or (asked.cacert if files_alone else None)
     host = "" if target is None else target.host
+    log = _log(asked.log_text)
     return Given(
         way=None if target is None or roots is None else _way(asked, target, credentials, roots),
         client=client,
@@ -105,7 +107,8 @@ def given(asked: Asked) -> Given:
         policy=asked.policy or "handfast",
         server_name=asked.servername or host,
         recorded=_recorded(asked),
-        log=_log(asked.log_text),
+        log=log.lines if log else (),
+        unknown_lines=log.unknown if log else None,
         environment=os.environ,
         names=_names(asked, target),
         protocols_chosen=asked.alpn is not None,
@@ -221,10 +224,13 @@ def _recorded(asked: Asked) -> tuple[Attempt, ...]:
     return found
 
 
-def _log(text: str | None) -> tuple[LogLine, ...]:
-    """What --log gives: a file where there is one of this name, standard input for -, or the text itself."""
+def _log(text: str | None) -> Log | None:
+    """What --log gives: a file where there is one of this name, standard input for -, or the text itself.
+
+    Raises ConfigError bad_option for the name of a file that is not there, OSError for one that cannot be read.
+    """
     if text is None:
-        return ()
+        return None
     if text == "-":
         content = sys.stdin.buffer.read(MAX_LOG_BYTES).decode("utf-8", "backslashreplace")
     elif _names_a_file(text):
@@ -233,21 +239,31 @@ def _log(text: str | None) -> tuple[LogLine, ...]:
     else:
         content = text
     found = log_lines.parse(content)
+    if content is text and not found.lines and _reads_as_a_name(text):
+        what = (
+            f"there is no file {escape(text, MAX_PEER_TEXT)}, and as a line of a log it says nothing that is known here"
+        )
+        raise bad_option("--log", what, "check the path; or give the line itself in quotes, or - for standard input")
     if not found.lines:
         ui.warn("nothing in the log is known here")
     else:
         ui.note(f"of the log {counted(found.known, 'line')} known here, {found.unknown} not")
     if found.beyond:
         ui.warn(f"of the log only the first {MAX_LOG_LINES} lines are read")
-    return found.lines
+    return found
 
 
 def _names_a_file(text: str) -> bool:
     """Whether a file has this name; a line of a log can be no name at all, by its length or by what is in it."""
     try:
-        return Path(text).is_file()
+        return Path(text).exists()
     except (OSError, ValueError):
         return False
+
+
+def _reads_as_a_name(text: str) -> bool:
+    """Whether what is no file was meant to be one: lines of logs have spaces."""
+    return len(text.split()) == 1 or ("\n" not in text and text.endswith((".log", ".txt")))
 
 
 def _shown(path: Path | str) -> str:

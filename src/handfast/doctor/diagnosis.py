@@ -31,29 +31,48 @@ RULES: tuple[Rule, ...] = (
 )
 # A clock that is a few minutes wrong changes nothing for most certificates.
 _MOST_SKEW = 300.0
+# Of a line that the doctor's own connection leaves.
+_OWN_LINE = """a connection without a certificate leaves such a line, such as the first that the doctor makes; if it \
+is your client's, that client shows none"""
 # Causes that say only whose certificate was refused, and how the codes of the reasons for it begin.
 _ANY_FAULT = MappingProxyType({"certificate_refused": "client_", "server_certificate_refused": "server_"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Diagnosis:
-    """What is wrong. ``remarks`` are for people: they change nothing in whether it works."""
+    """What is wrong.
+
+    Attributes:
+        findings: the faults. remarks: for people; they change nothing in whether it works.
+        undecided: whether there was nothing to judge by, so that no finding means nothing.
+    """
 
     findings: tuple[Finding, ...]
     remarks: tuple[str, ...] = ()
+    undecided: bool = False
 
     @property
     def healthy(self) -> bool:
         """Whether nothing is wrong, as far as the evidence goes."""
-        return not self.findings
+        return not self.findings and not self.undecided
 
 
 def diagnose(evidence: Evidence) -> Diagnosis:
     """The causes that fit the evidence."""
-    found = list(_findings(evidence))
+    found, remarks = list(_findings(evidence)), list(_remarks(evidence))
     for line in evidence.log:
-        found = _with_log_line(found, line)
-    return Diagnosis(findings=tuple(_without_repetitions(found)), remarks=tuple(_remarks(evidence)))
+        narrowed = _narrowed(found, line)
+        if narrowed is not None:
+            found = narrowed
+        elif not line.causes:
+            remarks.append(f"{_quoted(line)}: {line.note}")
+        elif line.leaves_no_certificate and _shown_by_us(evidence):
+            remarks.append(f"{_quoted(line)}: {_OWN_LINE}")
+        else:
+            found.append(Finding(causes=line.causes, evidence=_said(line), separates=line.tells))
+    return Diagnosis(
+        findings=tuple(_without_repetitions(found)), remarks=tuple(remarks), undecided=evidence.says_nothing
+    )
 
 
 def _findings(evidence: Evidence) -> Iterator[Finding]:
@@ -63,31 +82,38 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
     yield from found or hello.unexplained(left)
 
 
-def _with_log_line(found: Sequence[Finding], line: LogLine) -> list[Finding]:
-    """The findings, with those narrowed that a log line speaks of; one more where none is."""
-    said = [_quoted(line), *([line.note] if line.note else ())]
-    narrowed, spoken_of = [], False
-    for finding in found:
-        common = _common(finding, line)
-        if common:
-            spoken_of = True
-            separates = finding.separates if len(common) > 1 else Input.NOTHING
-            finding = Finding(causes=common, evidence=(*finding.evidence, *said), separates=separates)
-        narrowed.append(finding)
-    if not spoken_of and line.causes:
-        narrowed.append(Finding(causes=line.causes, evidence=tuple(said), separates=line.tells))
-    return narrowed
+def _narrowed(found: Sequence[Finding], line: LogLine) -> list[Finding] | None:
+    """The findings, with those narrowed that a log line speaks of; None where none is."""
+    for causes in (line.causes, line.otherwise):
+        common = [_common(finding, causes) for finding in found]
+        if any(common):
+            return [_with_line(one, left, line) if left else one for one, left in zip(found, common, strict=True)]
+    return None
+
+
+def _with_line(finding: Finding, left: tuple[str, ...], line: LogLine) -> Finding:
+    separates = finding.separates if len(left) > 1 else Input.NOTHING
+    return Finding(causes=left, evidence=(*finding.evidence, *_said(line)), separates=separates)
+
+
+def _shown_by_us(evidence: Evidence) -> bool:
+    """Whether the certificate was shown, by us, so that a line that speaks of none is of another connection."""
+    return any(one.live and one.client_chain for one in evidence.attempts)
+
+
+def _said(line: LogLine) -> tuple[str, ...]:
+    return (_quoted(line), line.note) if line.note else (_quoted(line),)
 
 
 def _quoted(line: LogLine) -> str:
     return f"the log says: {line.text}" + (f" ({line.program})" if line.program else "")
 
 
-def _common(finding: Finding, line: LogLine) -> tuple[str, ...]:
+def _common(finding: Finding, causes: tuple[str, ...]) -> tuple[str, ...]:
     """The causes that both leave open. One that stands for all faults of a certificate leaves open each of them."""
-    common = tuple(code for code in finding.causes if code in line.causes)
+    common = tuple(code for code in finding.causes if code in causes)
     sides = tuple(side for code, side in _ANY_FAULT.items() if code in finding.causes)
-    return common or tuple(code for code in line.causes if code.startswith(sides))
+    return common or tuple(code for code in causes if code.startswith(sides))
 
 
 def _without_repetitions(found: Sequence[Finding]) -> Iterator[Finding]:
@@ -108,9 +134,6 @@ def _remarks(evidence: Evidence) -> Iterator[str]:
         if identity is not None:
             yield from identity.remarks
     yield from protocols.remarks(evidence)
-    for line in evidence.log:
-        if not line.causes:
-            yield f"{_quoted(line)}: {line.note}"
     yield from (f"{one.title}: not all of it could be read: {one.unread}" for one in evidence.attempts if one.unread)
     for one in evidence.attempts:
         if one.clock_ahead is not None and abs(one.clock_ahead) > _MOST_SKEW:

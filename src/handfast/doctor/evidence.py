@@ -154,6 +154,8 @@ class LogLine:
         causes: what it can mean; () for what is no failure by itself.
         program: who writes so, and as which side where that is known.
         tells: what would tell which of the causes it is. note: what a reader should know besides.
+        otherwise: what it means from the other side's mouth, where that is possible and rare; () where it is not.
+        leaves_no_certificate: whether a connection that shows no certificate leaves such a line with a server.
     """
 
     text: str
@@ -161,6 +163,8 @@ class LogLine:
     program: str = ""
     tells: Input = Input.NOTHING
     note: str = ""
+    otherwise: tuple[str, ...] = ()
+    leaves_no_certificate: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -179,7 +183,7 @@ class Evidence:
         attempts: the connections, ours first.
         client, server: each side's certificates, None where nothing is known of them.
         server_file: the chain of the server's own file; () where it is not known.
-        log: what a log says.
+        log: what a log says. unknown_lines: how many lines of it say nothing that is known; None without a log.
         shadowed: the environment's bundles.
         names: what stands in fixes for files, host and port: see ``catalogue.USUAL_NAMES``.
         protocols_chosen: whether the user said which protocols (ALPN) our connections name.
@@ -190,6 +194,17 @@ class Evidence:
     server: Identity | None = None
     server_file: tuple[bytes, ...] = field(default=(), repr=False)
     log: tuple[LogLine, ...] = ()
+    unknown_lines: int | None = None
     shadowed: Shadowed | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     protocols_chosen: bool = False
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether there is nothing to judge by: a log without a line that is known, a capture without TLS."""
+        return not (self.attempts or self.client or self.server or self.log)
+
+    @property
+    def log_alone(self) -> bool:
+        """Whether all that is known is from a log."""
+        return bool(self.log) and not (self.attempts or self.client or self.server)

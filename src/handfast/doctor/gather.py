@@ -44,7 +44,7 @@ class Given:
         issuers: further CA certificates, DER, that may belong into a chain.
         policy: the rules that certificates are held to.
         server_name: the name that the server's certificate must have; "" for none.
-        recorded: the connections of a capture. log: what a log says.
+        recorded: the connections of a capture. log, unknown_lines: what a log says, see ``Evidence``.
         environment: the variables that name CA bundles are looked up in it.
         names, protocols_chosen: see ``Evidence``.
     """
@@ -61,6 +61,7 @@ class Given:
     server_name: str = ""
     recorded: tuple[Attempt, ...] = ()
     log: tuple[LogLine, ...] = ()
+    unknown_lines: int | None = None
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     names: Mapping[str, str] = field(default_factory=dict)
     protocols_chosen: bool = False
@@ -79,6 +80,7 @@ def gather(given: Given) -> Evidence:
         server=server,
         server_file=given.server.chain if given.server is not None else (),
         log=given.log,
+        unknown_lines=given.unknown_lines,
         shadowed=gathering.shadowed(server),
         names=given.names,
         protocols_chosen=given.protocols_chosen,

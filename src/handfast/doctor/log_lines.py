@@ -87,6 +87,7 @@ def _lines(found: Iterable[_Found], usual: str) -> Iterator[LogLine]:
             program=f"{program.title}, as a {side}" if side else program.title,
             tells=said.readings[side].tells,
             note=said.note,
+            leaves_no_certificate=said.leaves_no_certificate,
         )
 
 

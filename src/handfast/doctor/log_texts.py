@@ -64,6 +64,7 @@ class KnownText:
         parts: what must stand in a line that was made alike, in this order.
         readings: what it says where a client says it, where a server does, and under "" where that is not known.
         note: what a reader should know besides; "" for nothing.
+        leaves_no_certificate: whether a connection that shows no certificate leaves it in a server's log.
         source: where it is from; "" for a text that the tests make the program write.
     """
 
@@ -73,6 +74,7 @@ class KnownText:
     readings: Mapping[str, Reading]
     note: str = ""
     source: str = ""
+    leaves_no_certificate: bool = False
 
     def stands_in(self, line: str) -> bool:
         """Whether a line that was made alike holds it."""
@@ -89,6 +91,15 @@ class KnownText:
         if len(other.parts) > 1 or self.parts == other.parts:
             return False
         return any(other.parts[0] in part for part in self.parts)
+
+
+@dataclass(frozen=True, slots=True)
+class _Meaning:
+    """An entry of meanings.toml."""
+
+    readings: Mapping[str, Reading]
+    note: str
+    leaves_no_certificate: bool
 
 
 def alike(text: str) -> str:
@@ -135,23 +146,27 @@ def _program(entry: Mapping[str, Any]) -> Program:
 
 def _text(program: Program, row: list[str], sources: Mapping[str, str]) -> KnownText:
     shown, meaning, *source = row
-    readings, note = _meanings()[meaning]
+    known = _meanings()[meaning]
     parts = tuple(alike(part) for part in shown.split(_GAP))
     return KnownText(
         program=program,
         shown=shown,
         parts=parts,
-        readings=readings,
-        note=note,
+        readings=known.readings,
+        note=known.note,
+        leaves_no_certificate=known.leaves_no_certificate,
         source=sources[source[0]] if source else "",
     )
 
 
 @cache
-def _meanings() -> Mapping[str, tuple[Mapping[str, Reading], str]]:
+def _meanings() -> Mapping[str, _Meaning]:
     declared = _declaration("meanings.toml")
     del declared["faults"]
-    return {name: (_readings(entry), entry.get("note", "")) for name, entry in declared.items()}
+    return {
+        name: _Meaning(_readings(entry), entry.get("note", ""), entry.get("leaves_no_certificate", False))
+        for name, entry in declared.items()
+    }
 
 
 def _readings(entry: Mapping[str, Any]) -> Mapping[str, Reading]:

@@ -7,6 +7,8 @@ last part of their paths.
 from __future__ import annotations
 
 import re
+import shlex
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from handfast.doctor.catalogue import PLACES, cause
@@ -15,13 +17,21 @@ from handfast.registry import AlertDescription, SignatureScheme
 from handfast.text import counted, escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from handfast.doctor.diagnosis import Diagnosis
     from handfast.doctor.evidence import Attempt, Evidence, Identity, LogLine
     from handfast.doctor.finding import Finding
 
-_FOLDERS = re.compile(r"(?<![\w:/.])[\w.~-]*/(?:[^\s/:;,]+/)*(?=[^\s/:;,]+)")
+# Folders of paths. Dates, "HTTP/1.1", URLs and old names of subjects have slashes too; and what is requested by
+# a URL is no path of this machine.
+_PART = r"[^\s/\\:;,=\"'<>()]+"
+_NOT_BEHIND = r"(?<![\w/.\\~-])" + "".join(rf"(?<!{method} )" for method in ("GET", "HEAD", "POST", "PUT"))
+_BEGINNING = r"(?:[A-Za-z]:[/\\]+|~[\w.-]*/|\.{1,2}/|/(?![A-Za-z]+=))"
+_FILE = r"[\w.-]+\.(?:pem|crt|cer|key|der|p12|pfx|jks|csr|crl|p7b|conf|cnf|log|so)\b"
+_FOLDERS = re.compile(
+    rf"{_NOT_BEHIND}(?:{_BEGINNING}(?:{_PART}[/\\]+)*(?={_PART})|(?:{_PART}/)+(?={_FILE}))",
+)
 _NAMES_SHOWN = 6
 # Of more causes than these it is said only what they are.
 _MOST_FIXED = 6
@@ -38,12 +48,13 @@ _SHOWN = ("subject", "issuer", "names", "valid", "key", "signed with", "CA", "pu
 def as_dict(diagnosis: Diagnosis, evidence: Evidence) -> dict[str, Any]:
     """The diagnosis and what it rests on as plain data, for JSON."""
     return {
-        "healthy": diagnosis.healthy,
+        "healthy": None if diagnosis.undecided else diagnosis.healthy,
         "findings": [_finding_as_dict(one, evidence) for one in diagnosis.findings],
         "remarks": list(diagnosis.remarks),
         "connections": [dict(attempt_facts(one)) for one in evidence.attempts],
         "certificates": [_identity_as_dict(one) for one in (evidence.client, evidence.server) if one is not None],
         "log": [_log_line_as_dict(one) for one in evidence.log],
+        "unknown_log_lines": evidence.unknown_lines,
     }
 
 
@@ -100,6 +111,24 @@ def finding_lines(finding: Finding, evidence: Evidence) -> Iterator[str]:
         yield from _fix_lines(code, evidence, whole=len(finding.causes) == 1)
 
 
+def verdict_line(diagnosis: Diagnosis, evidence: Evidence) -> str:
+    """What it comes to where no fault is found: that there is none, or that there was nothing to judge by."""
+    if diagnosis.undecided:
+        if evidence.unknown_lines is None:
+            return "nothing can be said: there is no TLS connection in the capture"
+        read = counted(evidence.unknown_lines, "line")
+        return f"nothing can be said: the log has no line that is known here; {read} read"
+    if evidence.log_alone:
+        return "nothing in the log is a fault of TLS by itself"
+    parts = [
+        (any(one.live for one in evidence.attempts), "the connections"),
+        (any(not one.live for one in evidence.attempts), "the capture"),
+        (evidence.client is not None or evidence.server is not None, "the certificates"),
+        (bool(evidence.log), "the log"),
+    ]
+    return f"nothing is wrong, as far as {' and '.join(name for there, name in parts if there)} can tell"
+
+
 def _said_of(code: str) -> str:
     known = cause(code)
     return f"{known.says} [{code}] ({_WHOSE_FAULT[known.fault]})"
@@ -148,25 +177,31 @@ def report_lines(diagnosis: Diagnosis, evidence: Evidence, heading: str) -> Iter
         yield ""
     for identity in (evidence.client, evidence.server):
         if identity is not None:
-            yield from _identity_lines(identity)
+            yield from _identity_lines(identity, evidence.names)
     for finding in diagnosis.findings:
-        yield from (without_folders(line) for line in finding_lines(finding, evidence))
+        yield from (without_folders(line, evidence.names) for line in finding_lines(finding, evidence))
         yield ""
-    if diagnosis.healthy:
-        yield "nothing is wrong, as far as this is known"
+    if not diagnosis.findings:
+        yield verdict_line(diagnosis, evidence)
     yield from (f"- remark: {without_folders(remark)}" for remark in diagnosis.remarks)
 
 
-def _identity_lines(identity: Identity) -> Iterator[str]:
+def _identity_lines(identity: Identity, names: Mapping[str, str]) -> Iterator[str]:
     judged = {None: "not judged", True: "accepted", False: "refused"}[identity.accepted]
     by = f" by {identity.accepted_by}" if identity.accepted_by else ""
-    yield f"the {identity.side}'s certificates, {without_folders(identity.source)}: {judged}{without_folders(by)}"
+    yield without_folders(f"the {identity.side}'s certificates, {identity.source}: {judged}{by}", names)
     for certificate in identity.chain:
         facts = (line.partition(": ") for line in certificate_lines(certificate))
         yield "- " + "; ".join(f"{label}: {text}" for label, _, text in facts if label in _SHOWN)
     yield ""
 
 
-def without_folders(text: str) -> str:
-    """The text with paths cut to their last part: folders name people and machines."""
+def without_folders(text: str, names: Mapping[str, str] = MappingProxyType({})) -> str:
+    """The text with paths cut to their last part: folders name people and machines.
+
+    ``names`` has the files that are known, as a shell reads them; other paths are known by how they look.
+    """
+    for name in sorted(names.values(), key=len, reverse=True):
+        for path in shlex.split(name):
+            text = text.replace(path, path.rpartition("/")[2] or path)
     return _FOLDERS.sub("", text)
