@@ -100,6 +100,8 @@ def _entry(same: list[KnownText]) -> Iterator[str]:
         yield from _wrapped(f"ask {commands}", "  - ")
     if first.note:
         yield from _wrapped(first.note, "  - ")
+    if first.advice:
+        yield from _wrapped(first.advice, "  - ")
     if first.source:
         yield from _wrapped(f"not seen; from {first.source}", "  - ")
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from handfast.cli import options, trust_options, ui
+from handfast.cli.in_options import in_options
 from handfast.cli.reach import Route, reach
 from handfast.cli.starttls import PROTOCOLS
 from handfast.cli.target import HTTPS_PORT, Target, parse_target
@@ -181,9 +182,13 @@ def _client(asked: Asked) -> tuple[Files | Identity | None, tuple[CredentialsHan
             return Files(source=source, chain=_chain(Path(options.file_and_password(str(asked.cert))[0]))), ()
         if error.code not in DIAGNOSED:
             raise
-        return unusable(Role.CLIENT, source, error), ()
+        return unusable(Role.CLIENT, source, error, _advice(error)), ()
     own = held.current
     return Files(source=source, chain=own.chain, schemes=tuple(map(int, own.signer.schemes))), (held,)
+
+
+def _advice(error: ConfigError) -> str:
+    return escape(in_options(error.hint))
 
 
 def _server(asked: Asked) -> Files | Identity | None:
@@ -198,7 +203,7 @@ def _server(asked: Asked) -> Files | Identity | None:
     except ConfigError as error:
         if error.code not in DIAGNOSED:
             raise
-        return unusable(Role.SERVER, source, error)
+        return unusable(Role.SERVER, source, error, _advice(error))
     return Files(source=source, chain=own.chain)
 
 

@@ -69,7 +69,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         elif line.leaves_no_certificate and _shown_by_us(evidence):
             remarks.append(f"{_quoted(line)}: {_OWN_LINE}")
         else:
-            found.append(Finding(causes=line.causes, evidence=_said(line), separates=line.tells))
+            found.append(Finding(causes=line.causes, evidence=_said(line), separates=line.tells, advice=line.advice))
     return Diagnosis(
         findings=tuple(_without_repetitions(found)), remarks=tuple(remarks), undecided=evidence.says_nothing
     )
@@ -85,7 +85,7 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
 def _narrowed(found: Sequence[Finding], line: LogLine) -> list[Finding] | None:
     """The findings, with those narrowed that a log line speaks of; None where none is."""
     for causes in (line.causes, line.otherwise):
-        common = [_common(finding, causes) for finding in found]
+        common = [_common(finding, causes) if _agree(finding, line) else () for finding in found]
         if any(common):
             return [_with_line(one, left, line) if left else one for one, left in zip(found, common, strict=True)]
     return None
@@ -93,7 +93,17 @@ def _narrowed(found: Sequence[Finding], line: LogLine) -> list[Finding] | None:
 
 def _with_line(finding: Finding, left: tuple[str, ...], line: LogLine) -> Finding:
     separates = finding.separates if len(left) > 1 else Input.NOTHING
-    return Finding(causes=left, evidence=(*finding.evidence, *_said(line)), separates=separates)
+    return Finding(
+        causes=left,
+        evidence=(*finding.evidence, *_said(line)),
+        separates=separates,
+        advice=finding.advice or line.advice,
+    )
+
+
+def _agree(finding: Finding, line: LogLine) -> bool:
+    """Whether both can be mended by one thing."""
+    return not (finding.advice and line.advice) or finding.advice == line.advice
 
 
 def _shown_by_us(evidence: Evidence) -> bool:
@@ -118,14 +128,14 @@ def _common(finding: Finding, causes: tuple[str, ...]) -> tuple[str, ...]:
 
 def _without_repetitions(found: Sequence[Finding]) -> Iterator[Finding]:
     """Each set of causes once, with all the evidence for it."""
-    by_causes: dict[tuple[str, ...], Finding] = {}
+    by_causes: dict[tuple[tuple[str, ...], str], Finding] = {}
     for finding in found:
-        before = by_causes.get(finding.causes)
+        before = by_causes.get((finding.causes, finding.advice))
         if before is None:
-            by_causes[finding.causes] = finding
+            by_causes[(finding.causes, finding.advice)] = finding
         else:
             evidence = tuple(dict.fromkeys((*before.evidence, *finding.evidence)))
-            by_causes[finding.causes] = replace(before, evidence=evidence)
+            by_causes[(finding.causes, finding.advice)] = replace(before, evidence=evidence)
     yield from by_causes.values()
 
 

@@ -103,11 +103,13 @@ class Problem:
         causes: entries of the catalogue without their side, any of which it may be.
         explanation: what was found, escaped.
         refused_by: which programs refuse it, in words; () where all do, or where it is not known.
+        advice: what to do, where more is known than the catalogue has for the cause; "" for what that has.
     """
 
     causes: tuple[str, ...]
     explanation: str
     refused_by: tuple[str, ...] = ()
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -156,6 +158,7 @@ class LogLine:
         tells: what would tell which of the causes it is. note: what a reader should know besides.
         otherwise: what it means from the other side's mouth, where that is possible and rare; () where it is not.
         leaves_no_certificate: whether a connection that shows no certificate leaves such a line with a server.
+        advice: what to do, where the line tells more than the catalogue has for the cause; "" for what that has.
     """
 
     text: str
@@ -165,6 +168,7 @@ class LogLine:
     note: str = ""
     otherwise: tuple[str, ...] = ()
     leaves_no_certificate: bool = False
+    advice: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

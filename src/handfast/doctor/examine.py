@@ -116,13 +116,16 @@ class Judge:
         return verifier.verify(presented)
 
 
-def unusable(role: Role, source: str, error: HandfastError) -> Identity:
-    """The identity of a side whose files cannot be used."""
+def unusable(role: Role, source: str, error: HandfastError, advice: str) -> Identity:
+    """The identity of a side whose files cannot be used; ``advice``: what the error says that can be done, escaped."""
     if error.code in _IN_TOKENS and role is Role.CLIENT:
         causes: tuple[str, ...] = ("token_mechanism",)
     else:
         causes = (_BY_FILE_ERROR.get(error.code, "files_unusable"),)
-    return Identity(side=role, source=source, problems=(Problem(causes=causes, explanation=error.what),))
+    # The catalogue has what to do about the others.
+    known = advice if causes == ("files_unusable",) else ""
+    problem = Problem(causes=causes, explanation=error.what, advice=known)
+    return Identity(side=role, source=source, problems=(problem,))
 
 
 def examined(

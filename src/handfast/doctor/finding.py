@@ -24,8 +24,10 @@ class Finding:
         causes: codes of the catalogue: one where the evidence decides, else all that it leaves open.
         evidence: what shows it, a sentence each, escaped.
         separates: what would tell which, where there are several.
+        advice: what to do, where more is known than the catalogue has for the cause; "" for what that has.
     """
 
     causes: tuple[str, ...]
     evidence: tuple[str, ...]
     separates: Input = Input.NOTHING
+    advice: str = ""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from handfast.doctor.evidence import LogLine
-from handfast.doctor.log_texts import alike, speaker, texts
+from handfast.doctor.log_texts import alike, is_mostly_a_client, speaker, texts
 from handfast.limits import MAX_LOG_LINE, MAX_LOG_LINES, MAX_LOG_LINES_TOLD, MAX_PEER_TEXT
 from handfast.text import escape
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _BEFORE = 60
 # What decides nothing comes after all that decides something.
 _MOST_VAGUE = 1000
+_RARELY_A_SERVER = ", as a client; in a server's log it speaks of the client's certificate"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,6 +46,7 @@ class _Found:
     texts: tuple[KnownText, ...]
     side: str
     program: Program | None
+    mostly_client: bool
 
 
 def parse(text: str) -> Log:
@@ -70,24 +72,30 @@ def _look(line: str) -> _Found:
     there = [text for text in texts() if text.stands_in(same)]
     there = [text for text in there if not any(other.says_more_than(text) for other in there)]
     program, side = speaker(same)
-    return _Found(line, tuple(there), side, program)
+    return _Found(line, tuple(there), side, program, is_mostly_a_client(same))
 
 
 def _lines(found: Iterable[_Found], usual: str) -> Iterator[LogLine]:
     seen = set()
     for one in found:
-        said, side = min(((text, one.side or text.program.side or usual) for text in one.texts), key=_vagueness)
+        mostly = "client" if one.mostly_client and not (one.side or usual) else ""
+        sides = ((text, one.side or text.program.side or usual or mostly) for text in one.texts)
+        said, side = min(sides, key=_vagueness)
         if (said, side) in seen:
             continue
         seen.add((said, side))
-        program = one.program or said.program
+        # A program says more of itself than the library does whose words it hands on: that is declared behind it.
+        program = one.program or one.texts[0].program
+        who = _RARELY_A_SERVER if mostly else f", as a {side}" if side else ""
         yield LogLine(
             text=_excerpt(one.line, said),
             causes=said.readings[side].causes,
-            program=f"{program.title}, as a {side}" if side else program.title,
+            program=program.title + who,
             tells=said.readings[side].tells,
             note=said.note,
+            otherwise=said.readings["server"].causes if mostly else (),
             leaves_no_certificate=said.leaves_no_certificate,
+            advice=said.advice,
         )
 
 

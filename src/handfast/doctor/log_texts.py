@@ -46,12 +46,14 @@ class Program:
         title: its name. seen: the versions that the tests make write its texts, "" for none.
         side: as what it speaks where nothing in a line shows it, "" where it can be either.
         marks: what shows in a line that it speaks as "client" or as "server".
+        mostly_client: what in a line a client says, and a server only now and then.
     """
 
     title: str
     seen: str
     side: str
     marks: Mapping[str, tuple[str, ...]]
+    mostly_client: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -65,6 +67,7 @@ class KnownText:
         readings: what it says where a client says it, where a server does, and under "" where that is not known.
         note: what a reader should know besides; "" for nothing.
         leaves_no_certificate: whether a connection that shows no certificate leaves it in a server's log.
+        advice: what to do, where it tells more than its causes do; "" where it does not.
         source: where it is from; "" for a text that the tests make the program write.
     """
 
@@ -75,6 +78,7 @@ class KnownText:
     note: str = ""
     source: str = ""
     leaves_no_certificate: bool = False
+    advice: str = ""
 
     def stands_in(self, line: str) -> bool:
         """Whether a line that was made alike holds it."""
@@ -98,8 +102,9 @@ class _Meaning:
     """An entry of meanings.toml."""
 
     readings: Mapping[str, Reading]
-    note: str
-    leaves_no_certificate: bool
+    note: str = ""
+    leaves_no_certificate: bool = False
+    advice: str = ""
 
 
 def alike(text: str) -> str:
@@ -139,9 +144,20 @@ def speaker(line: str) -> tuple[Program | None, str]:
     return None, ""
 
 
+def is_mostly_a_client(line: str) -> bool:
+    """Whether a line that was made alike is, where nothing else shows who speaks, a client's."""
+    return any(mark in line for program in programs().values() for mark in program.mostly_client)
+
+
 def _program(entry: Mapping[str, Any]) -> Program:
     marks = {side: tuple(map(alike, entry.get(side, ()))) for side in _OTHER}
-    return Program(title=entry["title"], seen=entry["seen"], side=entry.get("side", ""), marks=MappingProxyType(marks))
+    return Program(
+        title=entry["title"],
+        seen=entry["seen"],
+        side=entry.get("side", ""),
+        marks=MappingProxyType(marks),
+        mostly_client=tuple(map(alike, entry.get("mostly_client", ()))),
+    )
 
 
 def _text(program: Program, row: list[str], sources: Mapping[str, str]) -> KnownText:
@@ -155,6 +171,7 @@ def _text(program: Program, row: list[str], sources: Mapping[str, str]) -> Known
         readings=known.readings,
         note=known.note,
         leaves_no_certificate=known.leaves_no_certificate,
+        advice=known.advice,
         source=sources[source[0]] if source else "",
     )
 
@@ -163,8 +180,9 @@ def _text(program: Program, row: list[str], sources: Mapping[str, str]) -> Known
 def _meanings() -> Mapping[str, _Meaning]:
     declared = _declaration("meanings.toml")
     del declared["faults"]
+    besides = ("note", "leaves_no_certificate", "advice")
     return {
-        name: _Meaning(_readings(entry), entry.get("note", ""), entry.get("leaves_no_certificate", False))
+        name: _Meaning(_readings(entry), **{part: entry[part] for part in besides if part in entry})
         for name, entry in declared.items()
     }
 

@@ -11,7 +11,7 @@ import shlex
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from handfast.doctor.catalogue import PLACES, cause
+from handfast.doctor.catalogue import PLACES, Fix, cause
 from handfast.outcome.certificate_words import DESCRIBER, certificate_lines
 from handfast.registry import AlertDescription, SignatureScheme
 from handfast.text import counted, escape
@@ -65,7 +65,7 @@ def _finding_as_dict(finding: Finding, evidence: Evidence) -> dict[str, Any]:
                 "code": code,
                 "says": cause(code).says,
                 "fault": cause(code).fault,
-                "fixes": [{"does": fix.does, **fix.filled(evidence.names)} for fix in cause(code).fixes],
+                "fixes": [{"does": fix.does, **fix.filled(evidence.names)} for fix in _fixes(code, finding)],
             }
             for code in finding.causes
         ],
@@ -107,8 +107,12 @@ def finding_lines(finding: Finding, evidence: Evidence) -> Iterator[str]:
     if finding.separates:
         yield f"  what would tell: {finding.separates}"
     for code in finding.causes if len(finding.causes) <= _MOST_FIXED else ():
-        # Of what is not decided it is enough to say what would be done.
-        yield from _fix_lines(code, evidence, whole=len(finding.causes) == 1)
+        yield from _fix_lines(code, finding, evidence)
+
+
+def _fixes(code: str, finding: Finding) -> tuple[Fix, ...]:
+    """What to do about one of the causes of a finding."""
+    return (Fix(finding.advice, {}),) if finding.advice else cause(code).fixes
 
 
 def verdict_line(diagnosis: Diagnosis, evidence: Evidence) -> str:
@@ -134,12 +138,14 @@ def _said_of(code: str) -> str:
     return f"{known.says} [{code}] ({_WHOSE_FAULT[known.fault]})"
 
 
-def _fix_lines(code: str, evidence: Evidence, *, whole: bool) -> Iterator[str]:
-    for number, fix in enumerate(cause(code).fixes):
+def _fix_lines(code: str, finding: Finding, evidence: Evidence) -> Iterator[str]:
+    # Of what is not decided it is enough to say what would be done.
+    whole = len(finding.causes) == 1
+    for number, fix in enumerate(_fixes(code, finding)):
         title = "fix" if whole else f"fix for {code}"
         yield f"  {title if number == 0 else 'or'}: {fix.does}"
         shown = fix.filled(evidence.names)
-        for place in shown if whole and number == 0 else ("command",):
+        for place in shown if whole and number == 0 else [place for place in shown if place == "command"]:
             first, *others = shown[place].split("\n")
             yield f"    {PLACES[place]:11} {first}"
             yield from (f"    {'':11} {line}" for line in others)

@@ -84,7 +84,7 @@ def _finding(identity: Identity, problem: Problem, evidence: Evidence) -> Findin
     if skew := _clock(evidence, problem):
         said.append(skew)
     separates = _ISSUER[identity.side] if len(codes) > 1 else Input.NOTHING
-    return Finding(causes=codes, evidence=tuple(said), separates=separates)
+    return Finding(causes=codes, evidence=tuple(said), separates=separates, advice=problem.advice)
 
 
 def _who_refuses(refused_by: tuple[str, ...]) -> str:
