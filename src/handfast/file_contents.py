@@ -9,6 +9,16 @@ from handfast import der
 
 _LABELS = re.compile(rb"-----BEGIN ([A-Z0-9 ]{1,64})-----")
 _START = 1024
+# A line that begins or ends a block. What else may stand on it: OpenSSL, crypto/pem/pem_lib.c.
+_MARK = re.compile(rb"-----(?:BEGIN|END) [A-Z0-9 ]{1,64}-----")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# Ciphers of PKCS#12 that OpenSSL 3 has in its legacy provider only: RFC 7292 appendix C, in DER.
+_OLD_CIPHERS = {
+    bytes.fromhex("060a2a864886f70d010c0101"): "RC4",
+    bytes.fromhex("060a2a864886f70d010c0102"): "RC4",
+    bytes.fromhex("060a2a864886f70d010c0105"): "RC2",
+    bytes.fromhex("060a2a864886f70d010c0106"): "RC2",
+}
 _PEM_ADVICE = "{wanted} in PEM begins with -----BEGIN {label}-----"
 
 
@@ -83,6 +93,27 @@ def _no_request(labels: list[str]) -> Found:
 def damage(data: bytes) -> Found:
     """Why a PEM block that is there does not parse."""
     return _one_line(data) or Found("its PEM block is damaged", "export it again")
+
+
+def unread_by_openssl(data: bytes, path: str) -> Found | None:
+    """Why OpenSSL does not read ``data``, the contents of ``path``, though it can be read here; None where it does."""
+    old = next((name for number, name in _OLD_CIPHERS.items() if number in data), "")
+    if data[:1] == b"\x30" and old:
+        through = "-nodes -out ALL.pem, then openssl pkcs12 -export -in ALL.pem -out NEW.p12, and remove ALL.pem"
+        return Found(
+            f"it is encrypted with {old}, which OpenSSL 3 has in its legacy provider only",
+            f"write it anew: openssl pkcs12 -legacy -in {path} {through}",
+        )
+    lines = [line.rstrip() for line in data.removeprefix(_BYTE_ORDER_MARK).split(b"\n") if b"-----" in line]
+    odd = [line for line in lines if _MARK.search(line) and not _MARK.fullmatch(line)]
+    if not odd:
+        return None
+    if all(_MARK.fullmatch(line.lstrip()) for line in odd):
+        return Found("its lines are indented", f"take the blanks away: sed 's/^[[:blank:]]*//' {path} > NEW.pem")
+    split = """awk '{gsub(/----------BEGIN/, "-----\\n-----BEGIN")} 1'"""
+    return Found(
+        "BEGIN or END of a block is not alone on its line", f"put a line break between: {split} {path} > NEW.pem"
+    )
 
 
 def _in_no_known_form(data: bytes, path: str) -> Found | None:

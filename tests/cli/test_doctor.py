@@ -9,7 +9,10 @@ from types import SimpleNamespace
 
 import pytest
 
+from handfast.cli.doctor import _Output
 from handfast.doctor.catalogue import PLACES
+from handfast.doctor.diagnosis import diagnose
+from handfast.doctor.evidence import Asked, Attempt, Evidence
 from handfast.engine import ClientAuth
 from handfast.pki.faults import write_fault
 from tests import certificates
@@ -126,3 +129,14 @@ def test_what_is_no_capture(run, tmp_path):
     result = run("doctor", "--capture", tmp_path / "text")
     assert result.status == 2
     assert "this is no capture" in result.err
+
+
+@pytest.mark.parametrize("may_be_http", [True, False])
+def test_a_request_is_proposed_only_where_one_can_be_made(capsys, may_be_http):
+    """https:// is no way to ask a server of PostgreSQL."""
+    asked = Attempt(title="with the certificate", complete=True, spoke=True, asked=Asked.HANDSHAKE, ca_names=())
+    evidence = Evidence(attempts=(asked,))
+    _Output(diagnose(evidence), evidence, may_be_http).print(as_json=False, report=False)
+    said = capsys.readouterr()
+    assert "nothing is wrong, as far as the connections can tell" in said.out
+    assert ("https:// shows" in said.err) is may_be_http

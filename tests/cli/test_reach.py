@@ -8,7 +8,7 @@ import socket
 import pytest
 
 from handfast.cli.proxies import is_excepted, parse_proxy, proxy_of_environment
-from handfast.cli.target import Target, redirected, resolved
+from handfast.cli.target import Target, parse_target, redirected, resolved
 from handfast.errors import ConfigError
 from tests.cli.conftest import https_server
 from tests.cli.test_connect import proxy, tcp_server, url
@@ -43,6 +43,13 @@ def test_resolve(rules, addresses):
 def test_bad_resolve(rule):
     with pytest.raises(ConfigError, match="--resolve"):
         resolved(HERE.host, HERE.port, (rule,))
+
+
+@pytest.mark.parametrize("named", ["bücher.example", "BÜCHER.example.", "xn--bcher-kva.example"])
+def test_international_names_are_compared_in_ascii(named):
+    target = parse_target("https://bücher.example/")
+    assert redirected(target, (f"{named}:443:127.0.0.1:1",)) == ("127.0.0.1", 1)
+    assert resolved(target.host, target.port, (f"{named}:443:127.0.0.1",)) == ("127.0.0.1",)
 
 
 @pytest.mark.parametrize("rule", ["EXAMPLE.Com:443:127.0.0.1:1", "example.com.:443:127.0.0.1:1"])

@@ -27,14 +27,14 @@ WHOLE = (
     "<134>Nov 30 haproxy[1]: 127.0.0.1:39204 [30/Nov/2026:09:01:32.407] f/1: SSL handshake failure 0/0/-1/-1/3",
 )
 CUT = {
-    "/home/alice/pki/client.pem: holds no certificate": "client.pem: holds no certificate",
-    'certificate file "/home/alice/.postgresql/root.crt" does not exist': 'certificate file "root.crt" does not exist',
+    "/export/alice/pki/client.pem: holds no certificate": "client.pem: holds no certificate",
+    'certificate file "/export/alice/.postgresql/root.crt" does not exist': 'certificate file "root.crt" does not exist',
     'cannot load certificate key "/etc/nginx/s.key": PEM_read': 'cannot load certificate key "s.key": PEM_read',
     "~/pki/client.pem and ~alice/x": "client.pem and x",
     "../pki/client.key, ./a/b": "client.key, b",
-    "C:/Users/alice/client.pfx": "client.pfx",
+    "C:/alice/client.pfx": "client.pfx",
     "accepted by corp/pki/ca.pem (1 root)": "accepted by ca.pem (1 root)",
-    "sslcert=/home/alice/client.pem": "sslcert=client.pem",
+    "sslcert=/export/alice/client.pem": "sslcert=client.pem",
 }
 
 

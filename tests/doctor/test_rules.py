@@ -186,6 +186,14 @@ def test_what_is_healthy_has_no_diagnosis(evidence: Evidence) -> None:
 # What is left open
 
 
+def test_the_root_is_named_once_among_the_issuers() -> None:
+    silent = replace(SHOWN, cause=CauseCode.CERTIFICATE_REFUSED, manner=Manner.CLOSE, error="reset")
+    client = replace(CLIENT, issuers=(CA_NAME, CA_NAME), ends_in_root=True)
+    (finding,) = diagnose(Evidence(attempts=(silent,), client=client)).findings
+    (said,) = [sentence for sentence in finding.evidence if "is issued by" in sentence]
+    assert said.count("[") == 1
+
+
 def test_a_close_without_a_word_leaves_all_open_that_nothing_excludes() -> None:
     silent = replace(SHOWN, cause=CauseCode.CERTIFICATE_REFUSED, manner=Manner.CLOSE, error="reset")
     (finding,) = diagnose(Evidence(attempts=(silent,), client=CLIENT)).findings

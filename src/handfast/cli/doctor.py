@@ -90,7 +90,7 @@ def command(as_json: bool, report: bool, **asked: Any) -> int:
         raise bad_option("--report", "--json asks for another form of the same", "give one of them")
     evidence = gather(given(Asked(**asked)))
     diagnosis = diagnose(evidence)
-    _Output(diagnosis, evidence).print(as_json=as_json, report=report)
+    _Output(diagnosis, evidence, asked["starttls"] is None).print(as_json=as_json, report=report)
     if diagnosis.undecided:
         return ui.BAD_USAGE
     return 0 if diagnosis.healthy else ui.FAILED
@@ -100,6 +100,7 @@ def command(as_json: bool, report: bool, **asked: Any) -> int:
 class _Output:
     diagnosis: Diagnosis
     evidence: Evidence
+    may_be_http: bool
 
     def print(self, *, as_json: bool, report: bool) -> None:
         from handfast.doctor.presentation import as_dict, report_lines
@@ -134,7 +135,8 @@ class _Output:
         for one in live:
             (_, title), *facts = attempt_facts(one)
             ui.note(f"{title}: {'; '.join(f'{label}: {text}' for label, text in facts)}")
-        if live and live[-1].ca_names is not None and live[-1].http is None and not live[-1].answered:
+        asked_nothing = live and live[-1].ca_names is not None and live[-1].http is None and not live[-1].answered
+        if asked_nothing and self.may_be_http:
             ui.note(
                 "the server was asked for nothing; what it refuses in an answer only, as nginx does, https:// shows"
             )

@@ -16,13 +16,16 @@ from handfast.cli.reach import Route, reach
 from handfast.cli.starttls import PROTOCOLS
 from handfast.cli.target import HTTPS_PORT, Target, parse_target
 from handfast.credentials.credentials import Credentials
+from handfast.crypto.pkcs12 import is_pkcs12
 from handfast.doctor import log_lines
 from handfast.doctor.captured import attempts_of
+from handfast.doctor.evidence import Unread
 from handfast.doctor.examine import DIAGNOSED, unusable
 from handfast.doctor.gather import Files, Given
 from handfast.doctor.probe import Way
 from handfast.engine import ClientConfig
 from handfast.errors import ConfigError, ConnectionLost, bad_option
+from handfast.file_contents import unread_by_openssl
 from handfast.limits import MAX_LOG_BYTES, MAX_LOG_LINES, MAX_PEER_TEXT, PROBE_TIMEOUT
 from handfast.lint.contents import Kind, read
 from handfast.passive.keylog_reader import KeyLogSecrets
@@ -38,6 +41,9 @@ if TYPE_CHECKING:
     from handfast.doctor.log_lines import Log
 
 _ADVICE = "handfast doctor https://HOST/ --cert FILE --key FILE, or --cert and --cacert, --capture, --log"
+
+
+_TRUST_STORE = "this is a truststore: give the keystore, which has the client's key; its certificates go to --client-ca"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -110,6 +116,7 @@ def given(asked: Asked) -> Given:
         recorded=_recorded(asked),
         log=log.lines if log else (),
         unknown_lines=log.unknown if log else None,
+        unread=_unread(asked),
         environment=os.environ,
         names=_names(asked, target),
         protocols_chosen=asked.alpn is not None,
@@ -179,12 +186,34 @@ def _client(asked: Asked) -> tuple[Files | Identity | None, tuple[CredentialsHan
         (held,) = options.credentials(asked.cert, asked.key, asked.key_password_file)
     except ConfigError as error:
         if asked.key is None and error.code == "no_key":
-            return Files(source=source, chain=_chain(Path(options.file_and_password(str(asked.cert))[0]))), ()
+            path = Path(options.file_and_password(str(asked.cert))[0])
+            if is_pkcs12(loading.read(path)):
+                return unusable(Role.CLIENT, source, error, _TRUST_STORE), ()
+            return Files(source=source, chain=_chain(path)), ()
         if error.code not in DIAGNOSED:
             raise
         return unusable(Role.CLIENT, source, error, _advice(error)), ()
     own = held.current
     return Files(source=source, chain=own.chain, schemes=tuple(map(int, own.signer.schemes))), (held,)
+
+
+def _unread(asked: Asked) -> tuple[Unread, ...]:
+    """The files that OpenSSL does not read, though handfast does. Raises ConfigError file_missing, file_unreadable."""
+    own: dict[Role, tuple[Path | str | None, ...]] = {
+        Role.CLIENT: (asked.cert, asked.key, asked.cacert),
+        Role.SERVER: (asked.server_cert, asked.server_key, asked.client_ca),
+    }
+    found = []
+    for side, given in own.items():
+        paths = {options.file_and_password(str(one))[0] for one in given if one is not None}
+        for path in sorted(paths):
+            if Path(path).is_file():
+                name = escape(path)
+                unread = unread_by_openssl(loading.read(path), name)
+                if unread is not None:
+                    said = f"{name}: OpenSSL, and with it curl, nginx, Python and Node, does not read it: {unread.what}"
+                    found.append(Unread(side, said, unread.advice))
+    return tuple(found)
 
 
 def _advice(error: ConfigError) -> str:

@@ -168,7 +168,15 @@ def resolved(host: str, port: int, rules: tuple[str, ...]) -> tuple[str, ...]:
 
 def _is_host(named: str, host: str) -> bool:
     """Whether a rule's host is this one: names have no case, and "" is any. RFC 4343."""
-    return named == "" or named.rstrip(".").lower() == host.rstrip(".").lower()
+    return named == "" or _compared(named) == _compared(host)
+
+
+def _compared(name: str) -> str:
+    """A name as names are compared: without case, and in A-labels. RFC 5890 2.3.2.1."""
+    try:
+        return with_a_labels(name).rstrip(".").lower()
+    except ValueError:
+        return name.rstrip(".").lower()
 
 
 def _split_rule(rule: str) -> list[str]:

@@ -80,6 +80,8 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
     left = protocols.considered(evidence)
     found = [*protocols.protocol_named(evidence), *(finding for rule in RULES for finding in rule(left))]
     yield from found or hello.unexplained(left)
+    for one in evidence.unread:
+        yield Finding(causes=(f"{one.side}_files_unusable",), evidence=(one.explanation,), advice=one.advice)
 
 
 def _narrowed(found: Sequence[Finding], line: LogLine) -> list[Finding] | None:
@@ -102,8 +104,9 @@ def _with_line(finding: Finding, left: tuple[str, ...], line: LogLine) -> Findin
 
 
 def _agree(finding: Finding, line: LogLine) -> bool:
-    """Whether both can be mended by one thing."""
-    return not (finding.advice and line.advice) or finding.advice == line.advice
+    """Whether both can be mended by one thing; of a file, what is known of the file itself tells more than a line."""
+    one = not (finding.advice and line.advice) or finding.advice == line.advice
+    return one or any(code.endswith("files_unusable") for code in finding.causes)
 
 
 def _shown_by_us(evidence: Evidence) -> bool:

@@ -171,6 +171,20 @@ class LogLine:
     advice: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A file of one side that can be read here, and that other programs do not read.
+
+    Attributes:
+        side: whose.
+        explanation: which file, and why it is not read, escaped. advice: what to do.
+    """
+
+    side: Role
+    explanation: str
+    advice: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shadowed:
     """A CA bundle of the environment that verifies the server and is not the one in use."""
@@ -188,6 +202,7 @@ class Evidence:
         client, server: each side's certificates, None where nothing is known of them.
         server_file: the chain of the server's own file; () where it is not known.
         log: what a log says. unknown_lines: how many lines of it say nothing that is known; None without a log.
+        unread: files that other programs do not read.
         shadowed: the environment's bundles.
         names: what stands in fixes for files, host and port: see ``catalogue.USUAL_NAMES``.
         protocols_chosen: whether the user said which protocols (ALPN) our connections name.
@@ -199,6 +214,7 @@ class Evidence:
     server_file: tuple[bytes, ...] = field(default=(), repr=False)
     log: tuple[LogLine, ...] = ()
     unknown_lines: int | None = None
+    unread: tuple[Unread, ...] = ()
     shadowed: Shadowed | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     protocols_chosen: bool = False

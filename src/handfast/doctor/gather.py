@@ -16,7 +16,7 @@ from handfast.trust.roots import Roots
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from handfast.doctor.evidence import Attempt, LogLine
+    from handfast.doctor.evidence import Attempt, LogLine, Unread
     from handfast.doctor.probe import Way
     from handfast.trust.revocation.crl_store import Crls
 
@@ -45,6 +45,7 @@ class Given:
         policy: the rules that certificates are held to.
         server_name: the name that the server's certificate must have; "" for none.
         recorded: the connections of a capture. log, unknown_lines: what a log says, see ``Evidence``.
+        unread: files that other programs do not read.
         environment: the variables that name CA bundles are looked up in it.
         names, protocols_chosen: see ``Evidence``.
     """
@@ -62,6 +63,7 @@ class Given:
     recorded: tuple[Attempt, ...] = ()
     log: tuple[LogLine, ...] = ()
     unknown_lines: int | None = None
+    unread: tuple[Unread, ...] = ()
     environment: Mapping[str, str] = field(default_factory=dict, repr=False)
     names: Mapping[str, str] = field(default_factory=dict)
     protocols_chosen: bool = False
@@ -81,6 +83,7 @@ def gather(given: Given) -> Evidence:
         server_file=given.server.chain if given.server is not None else (),
         log=given.log,
         unknown_lines=given.unknown_lines,
+        unread=given.unread,
         shadowed=gathering.shadowed(server),
         names=given.names,
         protocols_chosen=given.protocols_chosen,

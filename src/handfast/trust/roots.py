@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handfast import der
+from handfast.crypto.pkcs12 import is_pkcs12
 from handfast.errors import ConfigError
 from handfast.files import setuid
 from handfast.text import escape
@@ -71,6 +72,9 @@ class Roots:
     def from_pem(cls, data: bytes, origin: str = "given PEM") -> Roots:
         """Roots from PEM text; ConfigError no_certificate, bad_certificate, der_as_pem."""
         found = files.certificates(data, origin)
+        if not found and is_pkcs12(data):
+            advice = f"take the certificates out of it: openssl pkcs12 -in {origin} -nokeys -out NEW.pem"
+            raise ConfigError("no_certificate", path=origin, found="it is PKCS#12, not PEM", advice=advice)
         if not found and pem.looks_like_der(data):
             raise ConfigError("der_as_pem", path=origin, command="x509")
         if not found:

@@ -223,7 +223,7 @@ def _asked_words(one: Attempt) -> str:
 
 
 def _issuer_words(client: Identity) -> str:
-    issuers = [f"[{escape(DESCRIBER.name(name))}]" for name in client.issuers[:_NAMES_SHOWN]]
+    issuers = [f"[{escape(DESCRIBER.name(name))}]" for name in [*dict.fromkeys(client.issuers)][:_NAMES_SHOWN]]
     return f"the client's certificate is issued by {', then '.join(issuers)}" if issuers else "its issuer is not known"
 
 
