@@ -28,7 +28,7 @@ WHOLE = (
 )
 CUT = {
     "/export/alice/pki/client.pem: holds no certificate": "client.pem: holds no certificate",
-    'certificate file "/export/alice/.postgresql/root.crt" does not exist': 'certificate file "root.crt" does not exist',
+    'certificate file "/export/a/.postgresql/root.crt" does not exist': 'certificate file "root.crt" does not exist',
     'cannot load certificate key "/etc/nginx/s.key": PEM_read': 'cannot load certificate key "s.key": PEM_read',
     "~/pki/client.pem and ~alice/x": "client.pem and x",
     "../pki/client.key, ./a/b": "client.key, b",
