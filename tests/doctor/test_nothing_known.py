@@ -6,11 +6,17 @@ import json
 import os
 import struct
 import threading
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from handfast.cli import main
+from handfast.doctor import log_lines
+from handfast.doctor.diagnosis import diagnose
+from handfast.doctor.evidence import NAMING_HTTP_2, Asked, Attempt, Evidence, Identity
+from handfast.doctor.inputs import Input
+from handfast.roles import Role
 from tests.doctor.matrix import Cast, ask, target
 from tests.doctor.servers import SERVERS
 
@@ -119,6 +125,33 @@ def test_the_doctor_s_own_line_is_no_cause_beside_the_certificate_that_it_shows(
     assert any("such as the first that the doctor makes" in remark for remark in healthy.document["remarks"])
     assert expired.findings == (("client_expired",),), expired.document
     assert any("such as the first that the doctor makes" in remark for remark in expired.document["remarks"])
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "tlsClientError ERR_SSL_NO_APPLICATION_PROTOCOL 80:error:0A0000EB:SSL routines:tls_handle_alpn",
+        'http: TLS handshake error from 127.0.0.1:1: tls: client requested unsupported application protocols ("h2")',
+    ],
+)
+def test_the_doctor_s_own_line_of_http_2_is_no_cause(line: str) -> None:
+    (said,) = log_lines.parse(line).lines
+    refused = Attempt(title="with the certificate", complete=True, spoke=True, asked=Asked.NEVER, error="reset")
+    named = replace(refused, title=f"{refused.title}, {NAMING_HTTP_2}", complete=False, error="no_common_protocol")
+    without = diagnose(Evidence(attempts=(refused,), log=(said,)))
+    assert ("no_common_alpn",) in [finding.causes for finding in without.findings]
+    found = diagnose(Evidence(attempts=(refused, named), log=(said,)))
+    assert ("no_common_alpn",) not in [finding.causes for finding in found.findings]
+    assert any("such as the last that the doctor makes" in remark for remark in found.remarks)
+
+
+def test_what_was_given_is_not_asked_for() -> None:
+    (said,) = log_lines.parse(NO_CERTIFICATE).lines
+    client = Identity(side=Role.CLIENT, source="client.pem")
+    (finding,) = diagnose(Evidence(client=client, log=(said,))).findings
+    assert finding.separates is Input.NOTHING
+    (finding,) = diagnose(Evidence(log=(said,))).findings
+    assert finding.separates is Input.CLIENT_CERTIFICATE
 
 
 def test_without_the_certificate_that_line_is_a_cause() -> None:

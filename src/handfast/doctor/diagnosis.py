@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from handfast.doctor.evidence import NAMING_HTTP_2
 from handfast.doctor.finding import Finding
 from handfast.doctor.inputs import Input
 from handfast.doctor.rules import chains, hello, protocols, refusal
@@ -13,7 +14,7 @@ from handfast.doctor.rules import chains, hello, protocols, refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from handfast.doctor.evidence import Evidence, LogLine
+    from handfast.doctor.evidence import Attempt, Evidence, LogLine
     from handfast.doctor.finding import Rule
 
 # In the order in which findings are told: what comes first on the wire is first.
@@ -31,9 +32,14 @@ RULES: tuple[Rule, ...] = (
 )
 # A clock that is a few minutes wrong changes nothing for most certificates.
 _MOST_SKEW = 300.0
-# Of a line that the doctor's own connection leaves.
-_OWN_LINE = """a connection without a certificate leaves such a line, such as the first that the doctor makes; if it \
-is your client's, that client shows none"""
+# What a line is of that our own connections leave.
+_OWN_LINES = MappingProxyType(
+    {
+        "no certificate": "a connection without a certificate leaves such a line, such as the first that the doctor makes;"
+        " if it is your client's, that client shows none",
+        "HTTP/2": f"a connection {NAMING_HTTP_2} leaves such a line, such as the last that the doctor makes",
+    }
+)
 # Causes that say only whose certificate was refused, and how the codes of the reasons for it begin.
 _ANY_FAULT = MappingProxyType({"certificate_refused": "client_", "server_certificate_refused": "server_"})
 
@@ -66,10 +72,10 @@ def diagnose(evidence: Evidence) -> Diagnosis:
             found = narrowed
         elif not line.causes:
             remarks.append(f"{_quoted(line)}: {line.note}")
-        elif line.leaves_no_certificate and _shown_by_us(evidence):
-            remarks.append(f"{_quoted(line)}: {_OWN_LINE}")
+        elif _ours(line, evidence):
+            remarks.append(f"{_quoted(line)}: {_OWN_LINES[line.left_by]}")
         else:
-            found.append(Finding(causes=line.causes, evidence=_said(line), separates=line.tells, advice=line.advice))
+            found.append(_of_line(line, evidence))
     return Diagnosis(
         findings=tuple(_without_repetitions(found)), remarks=tuple(remarks), undecided=evidence.says_nothing
     )
@@ -97,7 +103,7 @@ def _with_line(finding: Finding, left: tuple[str, ...], line: LogLine) -> Findin
     separates = finding.separates if len(left) > 1 else Input.NOTHING
     return Finding(
         causes=left,
-        evidence=(*finding.evidence, *_said(line)),
+        evidence=tuple(dict.fromkeys((*finding.evidence, *_said(line)))),
         separates=separates,
         advice=finding.advice or line.advice,
     )
@@ -109,9 +115,21 @@ def _agree(finding: Finding, line: LogLine) -> bool:
     return one or any(code.endswith("files_unusable") for code in finding.causes)
 
 
-def _shown_by_us(evidence: Evidence) -> bool:
-    """Whether the certificate was shown, by us, so that a line that speaks of none is of another connection."""
-    return any(one.live and one.client_chain for one in evidence.attempts)
+def _of_line(line: LogLine, evidence: Evidence) -> Finding:
+    given = {Input.CLIENT_CERTIFICATE: evidence.client, Input.TARGET: next(_ours_of(evidence), None)}
+    separates = Input.NOTHING if given.get(line.tells) is not None else line.tells
+    return Finding(causes=line.causes, evidence=_said(line), separates=separates, advice=line.advice)
+
+
+def _ours(line: LogLine, evidence: Evidence) -> bool:
+    """Whether one of our own connections leaves such a line, and what it speaks of was tried otherwise too."""
+    if line.left_by == "no certificate":
+        return any(one.client_chain for one in _ours_of(evidence))
+    return line.left_by == "HTTP/2" and any(NAMING_HTTP_2 in one.title for one in _ours_of(evidence))
+
+
+def _ours_of(evidence: Evidence) -> Iterator[Attempt]:
+    return (one for one in evidence.attempts if one.live)
 
 
 def _said(line: LogLine) -> tuple[str, ...]:

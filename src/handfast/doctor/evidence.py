@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 # HTTP/2 over TLS, and gRPC on it: RFC 9113 3.1.
 HTTP_2 = "h2"
+NAMING_HTTP_2 = f"naming {HTTP_2} (ALPN)"
 _CLOSED = frozenset({"reset", "unexpected_eof"})
 
 
@@ -157,7 +158,7 @@ class LogLine:
         program: who writes so, and as which side where that is known.
         tells: what would tell which of the causes it is. note: what a reader should know besides.
         otherwise: what it means from the other side's mouth, where that is possible and rare; () where it is not.
-        leaves_no_certificate: whether a connection that shows no certificate leaves such a line with a server.
+        left_by: which of our own connections leave such a line with a server: see ``log_texts.KnownText``.
         advice: what to do, where the line tells more than the catalogue has for the cause; "" for what that has.
     """
 
@@ -167,7 +168,7 @@ class LogLine:
     tells: Input = Input.NOTHING
     note: str = ""
     otherwise: tuple[str, ...] = ()
-    leaves_no_certificate: bool = False
+    left_by: str = ""
     advice: str = ""
 
 

@@ -94,7 +94,7 @@ def _lines(found: Iterable[_Found], usual: str) -> Iterator[LogLine]:
             tells=said.readings[side].tells,
             note=said.note,
             otherwise=said.readings["server"].causes if mostly else (),
-            leaves_no_certificate=said.leaves_no_certificate,
+            left_by=said.left_by,
             advice=said.advice,
         )
 

@@ -66,7 +66,8 @@ class KnownText:
         parts: what must stand in a line that was made alike, in this order.
         readings: what it says where a client says it, where a server does, and under "" where that is not known.
         note: what a reader should know besides; "" for nothing.
-        leaves_no_certificate: whether a connection that shows no certificate leaves it in a server's log.
+        left_by: which of the doctor's own connections leave it in a server's log: those with "no certificate", or
+            those for "HTTP/2"; "" for none.
         advice: what to do, where it tells more than its causes do; "" where it does not.
         source: where it is from; "" for a text that the tests make the program write.
     """
@@ -77,7 +78,7 @@ class KnownText:
     readings: Mapping[str, Reading]
     note: str = ""
     source: str = ""
-    leaves_no_certificate: bool = False
+    left_by: str = ""
     advice: str = ""
 
     def stands_in(self, line: str) -> bool:
@@ -103,7 +104,7 @@ class _Meaning:
 
     readings: Mapping[str, Reading]
     note: str = ""
-    leaves_no_certificate: bool = False
+    left_by: str = ""
     advice: str = ""
 
 
@@ -170,7 +171,7 @@ def _text(program: Program, row: list[str], sources: Mapping[str, str]) -> Known
         parts=parts,
         readings=known.readings,
         note=known.note,
-        leaves_no_certificate=known.leaves_no_certificate,
+        left_by=known.left_by,
         advice=known.advice,
         source=sources[source[0]] if source else "",
     )
@@ -180,7 +181,7 @@ def _text(program: Program, row: list[str], sources: Mapping[str, str]) -> Known
 def _meanings() -> Mapping[str, _Meaning]:
     declared = _declaration("meanings.toml")
     del declared["faults"]
-    besides = ("note", "leaves_no_certificate", "advice")
+    besides = ("note", "left_by", "advice")
     return {
         name: _Meaning(_readings(entry), **{part: entry[part] for part in besides if part in entry})
         for name, entry in declared.items()

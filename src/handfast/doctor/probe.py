@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from handfast.doctor.attempts import Watching, attempt, http_answer
-from handfast.doctor.evidence import HTTP_2, Asked
+from handfast.doctor.evidence import HTTP_2, NAMING_HTTP_2, Asked
 from handfast.errors import ConnectionLost, HandfastError
 from handfast.io import sockets
 from handfast.lens.outcome import LARGE_HELLO, Outcome
@@ -90,7 +90,7 @@ class _Probing:
             else:
                 self.way.announce("the certificate is not shown, as the server is not verified")
         if last.closed_without_a_word and HTTP_2 not in shown.application_protocols:
-            self._try(f"{last.title}, naming {HTTP_2} (ALPN)", replace(shown, application_protocols=(HTTP_2,)))
+            self._try(f"{last.title}, {NAMING_HTTP_2}", replace(shown, application_protocols=(HTTP_2,)))
         if refusal == "name_mismatch" and first.server_name:
             self._try("without a name (SNI)", bare, server_name=None)
         return self.made
