@@ -122,9 +122,9 @@ def test_the_doctor_s_own_line_is_no_cause_beside_the_certificate_that_it_shows(
         certificate, key = cast.identity("expired", cast.scene.client(**cast.scene.expired()))
         expired = ask(*files[:-3], certificate, "--key", key, "--log", line)
     assert healthy.findings == ()
-    assert any("such as the first that the doctor makes" in remark for remark in healthy.document["remarks"])
+    assert any("such as the doctor's first" in remark for remark in healthy.document["remarks"])
     assert expired.findings == (("client_expired",),), expired.document
-    assert any("such as the first that the doctor makes" in remark for remark in expired.document["remarks"])
+    assert any("such as the doctor's first" in remark for remark in expired.document["remarks"])
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,7 @@ def test_the_doctor_s_own_line_of_http_2_is_no_cause(line: str) -> None:
     assert ("no_common_alpn",) in [finding.causes for finding in without.findings]
     found = diagnose(Evidence(attempts=(refused, named), log=(said,)))
     assert ("no_common_alpn",) not in [finding.causes for finding in found.findings]
-    assert any("such as the last that the doctor makes" in remark for remark in found.remarks)
+    assert any("such as the doctor's last" in remark for remark in found.remarks)
 
 
 def test_what_was_given_is_not_asked_for() -> None:

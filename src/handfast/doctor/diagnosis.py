@@ -35,9 +35,9 @@ _MOST_SKEW = 300.0
 # What a line is of that our own connections leave.
 _OWN_LINES = MappingProxyType(
     {
-        "no certificate": "a connection without a certificate leaves such a line, such as the first that the doctor makes;"
+        "no certificate": "a connection without a certificate leaves such a line, such as the doctor's first;"
         " if it is your client's, that client shows none",
-        "HTTP/2": f"a connection {NAMING_HTTP_2} leaves such a line, such as the last that the doctor makes",
+        "HTTP/2": f"a connection {NAMING_HTTP_2} leaves such a line, such as the doctor's last",
     }
 )
 # Causes that say only whose certificate was refused, and how the codes of the reasons for it begin.
