@@ -110,6 +110,12 @@ def test_python_s_error_of_verification_is_a_client_s() -> None:
     assert finding["separates"] == "the certificate of the CA that issued the server's certificate"
 
 
+def test_without_the_name_of_the_error_python_s_line_is_either_side_s() -> None:
+    """As servers log the error's text."""
+    ((*causes,),) = ask("--log", _VERIFY).findings
+    assert {"server_wrong_ca", "client_wrong_ca"} <= set(causes)
+
+
 def test_python_s_error_is_a_server_s_where_the_rest_shows_it(cast: Cast) -> None:
     line = f"ssl.SSLCertVerificationError: {_VERIFY}"
     files = cast.identity("client", cast.scene.client(cast.scene.other_ca()))

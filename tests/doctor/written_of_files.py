@@ -135,7 +135,7 @@ def of_postgresql(cast: Cast) -> Iterator[Written]:
     with postgresql(cast.setting("1.3")) as running:
         good = cast.identity("client", cast.good)
         yield Written("PostgreSQL: another name", "client_not_allowed", psql(cast, running.port, good))
-        yield Written("PostgreSQL: without TLS", "client_not_allowed", psql(cast, running.port, sslmode="disable"))
+        yield Written("PostgreSQL: without TLS", "", psql(cast, running.port, sslmode="disable"))
         with_name = psql(cast, running.port, good, sslmode="verify-full", host="127.0.0.2")
         yield Written("psql: nobody listens", "unreachable", with_name)
         with_root = psql(cast, running.port, sslrootcert=cast.directory / "none.pem")
