@@ -97,11 +97,12 @@ def damage(data: bytes) -> Found:
 
 def unread_by_openssl(data: bytes, path: str) -> Found | None:
     """Why OpenSSL does not read ``data``, the contents of ``path``, though it can be read here; None where it does."""
+    unread = f"{path}: OpenSSL, and with it curl, nginx, Python and Node, does not read it"
     old = next((name for number, name in _OLD_CIPHERS.items() if number in data), "")
     if data[:1] == b"\x30" and old:
         through = "-nodes -out ALL.pem, then openssl pkcs12 -export -in ALL.pem -out NEW.p12, and remove ALL.pem"
         return Found(
-            f"it is encrypted with {old}, which OpenSSL 3 has in its legacy provider only",
+            f"{unread}: it is encrypted with {old}, which OpenSSL 3 has in its legacy provider only",
             f"write it anew: openssl pkcs12 -legacy -in {path} {through}",
         )
     lines = [line.rstrip() for line in data.removeprefix(_BYTE_ORDER_MARK).split(b"\n") if b"-----" in line]
@@ -109,11 +110,12 @@ def unread_by_openssl(data: bytes, path: str) -> Found | None:
     if not odd:
         return None
     if all(_MARK.fullmatch(line.lstrip()) for line in odd):
-        return Found("its lines are indented", f"take the blanks away: sed 's/^[[:blank:]]*//' {path} > NEW.pem")
+        return Found(
+            f"{unread}: its lines are indented", f"take the blanks away: sed 's/^[[:blank:]]*//' {path} > NEW.pem"
+        )
     split = """awk '{gsub(/----------BEGIN/, "-----\\n-----BEGIN")} 1'"""
-    return Found(
-        "BEGIN or END of a block is not alone on its line", f"put a line break between: {split} {path} > NEW.pem"
-    )
+    reason = "BEGIN or END of a block is not alone on its line"
+    return Found(f"{unread}: {reason}", f"put a line break between: {split} {path} > NEW.pem")
 
 
 def _in_no_known_form(data: bytes, path: str) -> Found | None:

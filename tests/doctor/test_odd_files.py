@@ -115,6 +115,14 @@ def test_pkcs12_with_old_ciphers(old_pkcs12: Path, capsys: pytest.CaptureFixture
     assert "PKCS#12" in capsys.readouterr().out
 
 
+def test_certs_check_warns_of_such_files(cast: Cast, old_pkcs12: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["certs", "check", "--cacert", str(cast.ca), "--as", "client", f"{old_pkcs12}:changeit"]) == 0
+    warning = capsys.readouterr().err.splitlines()[0]
+    assert warning.startswith("handfast: warning:")
+    assert "does not read it" in warning
+    assert "openssl pkcs12 -legacy" in warning
+
+
 def test_pkcs12_of_today_is_read(cast: Cast) -> None:
     made = cast.write("new.p12", cast.good.pkcs12(b"changeit"))
     assert ask("--cert", f"{made}:changeit").findings == ()

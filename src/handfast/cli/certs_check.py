@@ -11,10 +11,11 @@ import click
 
 from handfast.cli import options, trust_options, ui
 from handfast.cli.in_options import in_options
-from handfast.cli.inspecting import instant, print_facts, typed_password
+from handfast.cli.inspecting import files_and_password, instant, print_facts
 from handfast.cli.verdict_words import DESCRIBER
 from handfast.credentials.passwords import asked_once
 from handfast.errors import bad_option
+from handfast.file_contents import unread_by_openssl
 from handfast.lint import Kind, read
 from handfast.outcome import failure_words
 from handfast.outcome.failure import Failure
@@ -132,6 +133,7 @@ def command(
     as_json: bool,
 ) -> int:
     """Judge the chain in each CERT (PEM with the leaf first, DER, PKCS#7, PKCS#12) as a connection would, offline.
+    FILE:PASSWORD opens what is encrypted, as for curl.
 
     The exit status is 0 if all are accepted, 1 if one is refused, 2 if a file cannot be read."""
     if server_name is not None:
@@ -140,7 +142,7 @@ def command(
         reference_identity(server_name)
         purpose = Purpose.SERVER
     judged_at = instant(at) or datetime.now(UTC)
-    chains = dict(_chains(certificates, asked_once(key_password_file or typed_password)))
+    chains = dict(_chains(*files_and_password(certificates, key_password_file)))
     verifier = PathVerifier(
         trust_options.roots(cacert),
         policy=policy,
@@ -160,7 +162,7 @@ def command(
     return 0 if all(one.verdict.accepted for one in found) else ui.FAILED
 
 
-def _chains(paths: tuple[Path, ...], password: Password) -> Iterator[tuple[str, tuple[bytes, ...]]]:
+def _chains(paths: list[Path], password: Password) -> Iterator[tuple[str, tuple[bytes, ...]]]:
     """The certificates of each file. Raises ConfigError."""
     secret = asked_once(password)
     for path in paths:
@@ -168,6 +170,9 @@ def _chains(paths: tuple[Path, ...], password: Password) -> Iterator[tuple[str, 
         chain = tuple(item.encoded for item in read(data, name, secret) if item.kind is Kind.CERTIFICATE)
         if not chain:
             raise loading.no_certificate(data, name)
+        unread = unread_by_openssl(data, name)
+        if unread is not None:
+            ui.warn(f"{unread.what}; {unread.advice}")
         yield name, chain
 
 

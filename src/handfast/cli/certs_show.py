@@ -9,15 +9,13 @@ from typing import TYPE_CHECKING
 import click
 
 from handfast.cli import options, ui
-from handfast.cli.inspecting import instant, print_facts, typed_password
-from handfast.errors import bad_option
+from handfast.cli.inspecting import files_and_password, instant, print_facts
 from handfast.lint import REFUSERS, RULES, lint
 from handfast.lint.rule_table import EVERYONE
 from handfast.text import counted
 from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
-    from handfast.credentials.passwords import Password
     from handfast.lint import Finding, Report
 
 STANDARD_INPUT = Path("/dev/stdin")
@@ -72,23 +70,15 @@ def command(
 
     FILE:PASSWORD opens what is encrypted, as for curl. Of a private key only the public half is shown. The exit status
     is 1 where something will be refused."""
-    named = [options.file_and_password(str(STANDARD_INPUT if str(path) == "-" else path)) for path in files]
-    password = _password([secret for _, secret in named if secret is not None], key_password_file)
-    report = lint(*(name for name, _ in named), password=password, purpose=purpose, at=instant(at))
+    names, password = files_and_password(
+        [STANDARD_INPUT if str(path) == "-" else path for path in files], key_password_file
+    )
+    report = lint(*names, password=password, purpose=purpose, at=instant(at))
     if as_json:
         click.echo(json.dumps(report.as_dict(), indent=2))
     else:
         _print(report)
     return ui.FAILED if report.is_refused else 0
-
-
-def _password(behind: list[str], file: Path | None) -> Password:
-    """What opens the files: what is behind a FILE's name, a file, or what is typed. Raises ConfigError bad_option."""
-    if len({*behind}) > 1:
-        raise bad_option("FILE", "two passwords are given", "look at one file at a time")
-    if behind and file is not None:
-        raise bad_option("--key-password-file", "the password stands behind the file's name already", "give it once")
-    return behind[0] if behind else file or typed_password
 
 
 def _print(report: Report) -> None:

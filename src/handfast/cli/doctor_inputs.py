@@ -208,11 +208,9 @@ def _unread(asked: Asked) -> tuple[Unread, ...]:
         paths = {options.file_and_password(str(one))[0] for one in given if one is not None}
         for path in sorted(paths):
             if Path(path).is_file():
-                name = escape(path)
-                unread = unread_by_openssl(loading.read(path), name)
+                unread = unread_by_openssl(loading.read(path), escape(path))
                 if unread is not None:
-                    said = f"{name}: OpenSSL, and with it curl, nginx, Python and Node, does not read it: {unread.what}"
-                    found.append(Unread(side, said, unread.advice))
+                    found.append(Unread(side, unread.what, unread.advice))
     return tuple(found)
 
 

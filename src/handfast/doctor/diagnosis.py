@@ -76,9 +76,8 @@ def diagnose(evidence: Evidence) -> Diagnosis:
             remarks.append(f"{_quoted(line)}: {_OWN_LINES[line.left_by]}")
         else:
             found.append(_of_line(line, evidence))
-    return Diagnosis(
-        findings=tuple(_without_repetitions(found)), remarks=tuple(remarks), undecided=evidence.says_nothing
-    )
+    undecided = evidence.says_nothing and not found
+    return Diagnosis(findings=tuple(_without_repetitions(found)), remarks=tuple(remarks), undecided=undecided)
 
 
 def _findings(evidence: Evidence) -> Iterator[Finding]:
