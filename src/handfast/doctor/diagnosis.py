@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from handfast.doctor.finding import Finding
 from handfast.doctor.inputs import Input
-from handfast.doctor.rules import chains, hello, protocols, refusal
+from handfast.doctor.rules import behind, chains, hello, protocols, refusal
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,6 +27,8 @@ RULES: tuple[Rule, ...] = (
     refusal.none_shown,
     refusal.refused,
     refusal.never_asked,
+    behind.failed_behind,
+    behind.failed_itself,
     refusal.closed_later,
 )
 # A clock that is a few minutes wrong changes nothing for most certificates.
@@ -107,6 +109,9 @@ def _remarks(evidence: Evidence) -> Iterator[str]:
     for identity in (evidence.server, evidence.client):
         if identity is not None:
             yield from identity.remarks
+            for problem in identity.problems:
+                if chains.is_spared(identity, problem, evidence):
+                    yield f"{problem.explanation}; this server lets the client in all the same"
     yield from protocols.remarks(evidence)
     for line in evidence.log:
         if not line.causes:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # HTTP/2 over TLS, and gRPC on it: RFC 9113 3.1.
 HTTP_2 = "h2"
 _CLOSED = frozenset({"reset", "unexpected_eof"})
+# HTTP: statuses that say that the request was not served. RFC 9110 15.5.
+_REFUSED_FROM = 400
 
 
 class Asked(StrEnum):
@@ -90,6 +92,13 @@ class Attempt:
         return self.alerts.get(Role.SERVER)
 
     @property
+    def let_in(self) -> bool:
+        """Whether the client showed a certificate, and the server answered it as one whom it lets in."""
+        if not self.client_chain or self.cause is not None:
+            return False
+        return self.answered if self.http is None else self.http.status < _REFUSED_FROM
+
+    @property
     def closed_without_a_word(self) -> bool:
         """Whether the server closed after the client's handshake, and told it nothing by an alert or in HTTP."""
         return self.complete and self.error in _CLOSED and self.http is None and self.server_alert is None
@@ -103,11 +112,14 @@ class Problem:
         causes: entries of the catalogue without their side, any of which it may be.
         explanation: what was found, escaped.
         refused_by: which programs refuse it, in words; () where all do, or where it is not known.
+        spares: whether one who was let in shows that it is no fault here: what is above a leaf may not be needed, and
+            not all go by it.
     """
 
     causes: tuple[str, ...]
     explanation: str
     refused_by: tuple[str, ...] = ()
+    spares: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

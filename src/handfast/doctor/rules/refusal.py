@@ -30,6 +30,8 @@ _NONE_SHOWN = frozenset({CauseCode.NO_CERTIFICATE, CauseCode.CERTIFICATE_WITHHEL
 _NOT_ABOUT_CERTIFICATES = frozenset({CauseCode.NOTHING_IN_COMMON, CauseCode.LARGE_HELLO, CauseCode.RENEGOTIATION})
 _ISSUER = frozenset({"client_wrong_ca", "client_missing_intermediate"})
 _TRUST = _ISSUER | {"client_twin_ca"}
+# What a server's CA file and the client's chain tell between them.
+_OF_PATHS = _TRUST | {"client_path_not_built"}
 _LISTS = frozenset({"client_revoked", "client_crl_stale", "client_crl_missing"})
 # Statuses that are about who may come in, and not about the certificate itself.
 _FORBIDDEN = frozenset({401, 403})
@@ -40,6 +42,9 @@ def never_asked(evidence: Evidence) -> Iterator[Finding]:
     if evidence.client is None or not evidence.client.chain:
         return
     complete = [one for one in evidence.attempts if one.complete]
+    if any(speaks_behind(one) for one in complete):
+        # Whom it wants a certificate of is this server, and not the client.
+        return
     if complete and all(one.asked is Asked.NEVER for one in complete):
         words = f"{complete[0].title}: {complete[0].version or 'the'} handshake completed without a CertificateRequest"
         yield Finding(causes=("not_requested",), evidence=(words,))
@@ -124,9 +129,16 @@ def closed_later(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _is_refusal(one: Attempt) -> bool:
+    if speaks_behind(one):
+        return False
     if one.cause is None or one.cause in _NONE_SHOWN | _NOT_ABOUT_CERTIFICATES or not one.client_chain:
         return False
     return _is_of_access(one)
+
+
+def speaks_behind(one: Attempt) -> bool:
+    """Whether a page complains of no certificate though one was shown, or none was asked for."""
+    return one.http is not None and one.http.none_sent and (bool(one.client_chain) or one.asked is Asked.NEVER)
 
 
 def _is_of_access(one: Attempt) -> bool:
@@ -143,11 +155,19 @@ def _has_own_fault(client: Identity) -> bool:
 
 def _forbidden(one: Attempt, evidence: Evidence, said: list[str]) -> Finding:
     without = next((other for other in evidence.attempts if other.complete and not other.client_chain), None)
+    client = evidence.client
+    issuers: tuple[str, ...] = ()
+    if client is not None and one.ca_names and not named(client, one.ca_names):
+        # A server that lets anybody connect may still go by what it found out.
+        said.append(_issuer_words(client))
+        issuers = _not_named(client, one)
     if without is not None and without.http is not None:
         said.append(f"{without.title}: HTTP {without.http.status} {escape(without.http.reason)}".rstrip())
         if without.http.status not in {*_FORBIDDEN, 400, 495, 496}:
-            return Finding(causes=("client_not_allowed",), evidence=tuple(said))
-    return Finding(causes=("client_not_allowed", "path_forbidden"), evidence=tuple(said), separates=Input.SERVER_LOG)
+            separates = Input.SERVER_LOG if issuers else Input.NOTHING
+            return Finding(causes=(*issuers, "client_not_allowed"), evidence=tuple(said), separates=separates)
+    causes = (*issuers, "client_not_allowed", "path_forbidden")
+    return Finding(causes=causes, evidence=tuple(said), separates=Input.SERVER_LOG)
 
 
 def _narrowed(codes: tuple[str, ...], one: Attempt, client: Identity | None) -> tuple[str, ...]:
@@ -192,7 +212,7 @@ def _separating(codes: tuple[str, ...], client: Identity | None) -> Input:
         return Input.SERVER_LOG if codes[0] == "certificate_refused" else Input.NOTHING
     if set(codes) <= _ISSUER:
         return Input.CLIENT_ISSUER
-    if set(codes) <= _TRUST and client is not None and client.accepted is None:
+    if set(codes) <= _OF_PATHS and client is not None and client.accepted is None:
         return Input.CLIENT_CA
     return Input.SERVER_LOG
 
@@ -223,7 +243,7 @@ def _asked_words(one: Attempt) -> str:
 
 
 def _issuer_words(client: Identity) -> str:
-    issuers = [f"[{escape(DESCRIBER.name(name))}]" for name in client.issuers[:_NAMES_SHOWN]]
+    issuers = [f"[{escape(DESCRIBER.name(name))}]" for name in dict.fromkeys(client.issuers[:_NAMES_SHOWN])]
     return f"the client's certificate is issued by {', then '.join(issuers)}" if issuers else "its issuer is not known"
 
 
