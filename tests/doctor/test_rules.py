@@ -369,3 +369,22 @@ def test_a_forbidden_page_may_be_of_a_ca_that_the_server_does_not_name() -> None
     one = replace(SHOWN, ca_names=(OTHER_NAME,), **http(403))
     (finding,) = diagnose(Evidence(attempts=(one,), client=BELOW_A_ROOT)).findings
     assert finding.causes == ("client_wrong_ca", "client_not_allowed", "path_forbidden")
+
+
+def test_what_would_tell_is_not_the_log_that_is_there() -> None:
+    line = LogLine("20:unable to get local issuer certificate", BY_SERVER_ALERT[Alert.unknown_ca], "nginx")
+    refused = replace(SHOWN, **http(400, about=True))
+    (finding,) = diagnose(Evidence(attempts=(refused,), client=CLIENT, log=(line,))).findings
+    assert set(finding.causes) == {"client_twin_ca", "client_path_not_built", "client_crl_missing"}
+    (finding,) = diagnose(
+        Evidence(attempts=(refused,), client=CLIENT, log=(replace(line, causes=line.causes[:4]),))
+    ).findings
+    assert finding.separates is Input.CLIENT_CA
+
+
+def test_a_line_of_the_server_behind_is_no_finding_of_its_own() -> None:
+    line = LogLine("client sent no required SSL certificate", ("no_certificate", "certificate_withheld"), "nginx")
+    page = HttpAnswer(400, "Bad Request", about_certificate=True, none_sent=True)
+    (finding,) = diagnose(Evidence(attempts=(replace(DONE, http=page),), client=CLIENT, log=(line,))).findings
+    assert finding.causes == ("behind_the_server",)
+    assert any("sent no required" in one for one in finding.evidence)

@@ -11,9 +11,9 @@ from handfast.doctor.inputs import Input
 from handfast.doctor.rules import behind, chains, hello, protocols, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from handfast.doctor.evidence import Evidence, LogLine
+    from handfast.doctor.evidence import Evidence, Identity, LogLine
     from handfast.doctor.finding import Rule
 
 # In the order in which findings are told: what comes first on the wire is first.
@@ -33,6 +33,10 @@ RULES: tuple[Rule, ...] = (
 )
 # A clock that is a few minutes wrong changes nothing for most certificates.
 _MOST_SKEW = 300.0
+# What a line can mean that a finding explains: the server behind another one has the latter for its client.
+_EXPLAINED: Mapping[tuple[str, ...], frozenset[str]] = MappingProxyType(
+    {("behind_the_server",): frozenset({"no_certificate", "certificate_withheld"})}
+)
 # Causes that say only whose certificate was refused, and how the codes of the reasons for it begin.
 _ANY_FAULT = MappingProxyType({"certificate_refused": "client_", "server_certificate_refused": "server_"})
 
@@ -54,7 +58,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     """The causes that fit the evidence."""
     found = list(_findings(evidence))
     for line in evidence.log:
-        found = _with_log_line(found, line)
+        found = _with_log_line(found, line, evidence.client)
     return Diagnosis(findings=tuple(_without_repetitions(found)), remarks=tuple(_remarks(evidence)))
 
 
@@ -65,7 +69,7 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
     yield from found or hello.unexplained(left)
 
 
-def _with_log_line(found: Sequence[Finding], line: LogLine) -> list[Finding]:
+def _with_log_line(found: Sequence[Finding], line: LogLine, client: Identity | None) -> list[Finding]:
     """The findings, with those narrowed that a log line speaks of; one more where none is."""
     said = [_quoted(line), *([line.note] if line.note else ())]
     narrowed, spoken_of = [], False
@@ -73,12 +77,23 @@ def _with_log_line(found: Sequence[Finding], line: LogLine) -> list[Finding]:
         common = _common(finding, line)
         if common:
             spoken_of = True
-            separates = finding.separates if len(common) > 1 else Input.NOTHING
+            separates = _still_separating(finding, common, line, client)
             finding = Finding(causes=common, evidence=(*finding.evidence, *said), separates=separates)
+        elif line.causes and set(line.causes) <= _EXPLAINED.get(finding.causes, frozenset()):
+            spoken_of = True
+            finding = replace(finding, evidence=(*finding.evidence, *said))
         narrowed.append(finding)
     if not spoken_of and line.causes:
         narrowed.append(Finding(causes=line.causes, evidence=tuple(said), separates=line.tells))
     return narrowed
+
+
+def _still_separating(finding: Finding, left: tuple[str, ...], line: LogLine, client: Identity | None) -> Input:
+    """What would tell which of the causes that are left it is. The log is there already."""
+    if len(left) == 1 or finding.separates is not Input.SERVER_LOG:
+        return finding.separates if len(left) > 1 else Input.NOTHING
+    other = refusal.separating(left, client)
+    return other if other is not Input.SERVER_LOG else line.tells
 
 
 def _quoted(line: LogLine) -> str:

@@ -140,8 +140,9 @@ def examined(
     path, is_complete = _upwards(chain, judge)
     verdict = judge.verdict(chain, role)
     judged = [] if verdict is None else list(_judged(verdict, chain, role, judge, path, is_complete=is_complete))
-    if verdict is not None and verdict.accepted:
-        judged = list(_objections(chain, judge))
+    objected = _objection(chain, judge) if verdict is not None and verdict.accepted else ""
+    if objected and role is Role.CLIENT:
+        judged = [Problem(causes=("path_not_built",), explanation=objected, spares=True)]
     identity = Identity(
         side=role,
         source=source,
@@ -161,7 +162,9 @@ def examined(
         if item.encoded not in needed and finding.code in _BY_RULE
     ]
     identity = _with_findings(identity, judged, [pair for pair in found if pair[1].encoded in needed])
-    return replace(identity, remarks=(*identity.remarks, *spare, *_depth(identity, path)))
+    # Whether a client is such a program is known to who runs it.
+    others = [objected] if objected and role is Role.SERVER else []
+    return replace(identity, remarks=(*identity.remarks, *spare, *others, *_depth(identity, path)))
 
 
 def _counts(finding: Finding, item: Item) -> bool:
@@ -169,12 +172,11 @@ def _counts(finding: Finding, item: Item) -> bool:
     return item.number == 1 or _BY_RULE.get(finding.code) not in _OF_LEAVES
 
 
-def _objections(chain: tuple[bytes, ...], judge: Judge) -> Iterator[Problem]:
-    """What other verifiers have against a path that is there."""
+def _objection(chain: tuple[bytes, ...], judge: Judge) -> str:
+    """What other verifiers have against a path that is there; "" for nothing."""
     leaf, *sent = _parsed(chain)
     trusted = () if judge.roots is None else tuple(_parsed(judge.roots.certificates))
-    if words := objection(leaf, sent, trusted):
-        yield Problem(causes=("path_not_built",), explanation=words, spares=True)
+    return objection(leaf, sent, trusted)
 
 
 def _depth(identity: Identity, path: list[Parsed]) -> Iterator[str]:

@@ -25,11 +25,16 @@ _BUNDLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """One side's own files: where they are from, the chain, and the schemes that the key can sign with."""
+    """One side's own files: where they are from, the chain, the schemes that the key can sign with, and remarks."""
 
     source: str
     chain: tuple[bytes, ...] = field(repr=False)
     schemes: tuple[int, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def remarked(self, identity: Identity) -> Identity:
+        """What was found of the chain, with the remarks about the files."""
+        return replace(identity, remarks=(*self.remarks, *identity.remarks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,7 +105,8 @@ class _Gathering:
             return given.client
         judge = replace(self.judge, roots=given.client_ca, crls=given.crls)
         if given.client is not None:
-            return examined(Role.CLIENT, given.client.source, given.client.chain, judge, given.client.schemes)
+            files = given.client
+            return files.remarked(examined(Role.CLIENT, files.source, files.chain, judge, files.schemes))
         shown = next((one.client_chain for one in attempts if one.client_chain), None)
         return None if shown is None else examined(Role.CLIENT, "what the client showed", shown, judge)
 
@@ -113,7 +119,8 @@ class _Gathering:
         if shown is not None:
             return self._server(shown.server_chain, "what the server sent", given.server_name or shown.server_name)
         if given.server is not None:
-            return self._server(given.server.chain, given.server.source, given.server_name)
+            files = given.server
+            return files.remarked(self._server(files.chain, files.source, given.server_name))
         return None
 
     def _server(self, chain: tuple[bytes, ...], source: str, name: str, roots: Roots | None = None) -> Identity:

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
     from handfast.x509.certificates import Parsed
 
-_WHO = "programs on OpenSSL, as nginx, HAProxy and PostgreSQL, refuse it, and Go, Java and rustls do not"
+_ALL = "programs on OpenSSL, as nginx, PostgreSQL, Python and curl, refuse it; Go, Java and rustls do not"
+_MOST = "nginx, HAProxy, PostgreSQL and Python before 3.13 refuse it, as OpenSSL does by default; curl, Go, Java do not"
 
 
 def objection(leaf: Parsed, sent: Sequence[Parsed], trusted: Sequence[Parsed]) -> str:
@@ -29,14 +30,15 @@ def objection(leaf: Parsed, sent: Sequence[Parsed], trusted: Sequence[Parsed]) -
         fitting = [one for one in above if _is_identified(last, one)]
         if above and not fitting:
             what = f"{last.subject_text} names another key or serial number of its issuer (authorityKeyIdentifier)"
-            return f"{what} than {above[0].subject_text} has: {_WHO}"
+            return f"{what} than {above[0].subject_text} has: {_ALL}"
         if not fitting:
             break
         path.append(fitting[0])
     anchor = next((one for one in path if one in trusted), None)
     if anchor is None or (path[-1] in trusted and path[-1].self_issued):
         return ""
-    return f"the intermediate {anchor.subject_text} is trusted, and no root above it: {_WHO}"
+    what = "certificate" if anchor is leaf else "intermediate"
+    return f"the {what} {anchor.subject_text} is trusted itself, and no root above it: {_MOST}"
 
 
 def _is_identified(certificate: Parsed, issuer: Parsed) -> bool:

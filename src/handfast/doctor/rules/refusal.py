@@ -95,7 +95,7 @@ def _kept_to_itself(one: Attempt, client: Identity, said: tuple[str, ...]) -> It
         codes = _not_named(client, one)
         if not one.live and codes != ("issuer_encoding",):
             codes = ("certificate_withheld",)
-        yield Finding(causes=codes, evidence=(*said, _issuer_words(client)), separates=_separating(codes, client))
+        yield Finding(causes=codes, evidence=(*said, _issuer_words(client)), separates=separating(codes, client))
     elif not one.live:
         yield Finding(causes=("no_certificate",), evidence=(*said, "the certificate given would have fitted"))
 
@@ -116,7 +116,7 @@ def refused(evidence: Evidence) -> Iterator[Finding]:
     if client is not None:
         said.append(_issuer_words(client))
     codes = _narrowed(BY_SERVER_ALERT.get(one.server_alert or 0, ANY_REFUSAL), one, client)
-    yield Finding(causes=codes, evidence=tuple(said), separates=_separating(codes, client))
+    yield Finding(causes=codes, evidence=tuple(said), separates=separating(codes, client))
 
 
 def closed_later(evidence: Evidence) -> Iterator[Finding]:
@@ -207,7 +207,7 @@ def _same_text(client: Identity, one: Attempt) -> bool:
     return any(rfc4514(name) in texts and written_as(name) for name in client.issuers)
 
 
-def _separating(codes: tuple[str, ...], client: Identity | None) -> Input:
+def separating(codes: tuple[str, ...], client: Identity | None) -> Input:
     if len(codes) == 1:
         return Input.SERVER_LOG if codes[0] == "certificate_refused" else Input.NOTHING
     if set(codes) <= _ISSUER:
