@@ -388,3 +388,14 @@ def test_a_line_of_the_server_behind_is_no_finding_of_its_own() -> None:
     (finding,) = diagnose(Evidence(attempts=(replace(DONE, http=page),), client=CLIENT, log=(line,))).findings
     assert finding.causes == ("behind_the_server",)
     assert any("sent no required" in one for one in finding.evidence)
+
+
+def test_a_new_certificate_may_be_refused_by_a_clock_that_is_behind() -> None:
+    new = replace(CLIENT, is_new=True)
+    (finding,) = diagnose(Evidence(attempts=(alerted(Alert.bad_certificate),), client=new)).findings
+    assert "client_not_yet_valid" in finding.causes
+    line = LogLine("verify error:num=9:certificate is not yet valid", ("client_not_yet_valid",), "OpenSSL")
+    evidence = Evidence(attempts=(alerted(Alert.bad_certificate),), client=new, log=(line,))
+    assert [finding.causes for finding in diagnose(evidence).findings] == [("client_not_yet_valid",)]
+    (finding,) = diagnose(Evidence(attempts=(alerted(Alert.unknown_ca),), client=new)).findings
+    assert "client_not_yet_valid" not in finding.causes

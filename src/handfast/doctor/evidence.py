@@ -137,6 +137,7 @@ class Identity:
         issuers: the issuer names from the leaf upwards, with the certificates that are known besides.
         ends_in_root: whether these lead to a certificate that signs itself: then no intermediate is unknown.
         schemes: the signature schemes that its key can make; () where the key is not known.
+        is_new: whether the leaf's validity began so lately that a clock which is behind refuses it.
     """
 
     side: Role
@@ -150,6 +151,7 @@ class Identity:
     issuers: tuple[bytes, ...] = field(default=(), repr=False)
     ends_in_root: bool = False
     schemes: tuple[int, ...] = ()
+    is_new: bool = False
 
     @property
     def signs_itself(self) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handfast.doctor.evidence import Identity, Problem
@@ -64,6 +65,8 @@ _BY_RULE = {
 }
 _NAMES = frozenset({"wrong_name", "no_san"})
 _OF_LEAVES = _NAMES | {"wrong_purpose", "key_may_not_sign"}
+# Clocks that nobody sets are behind by no more than that in most cases: a time zone, a day.
+_NEW = timedelta(days=2)
 # Above the leaf and below the root. nginx's ssl_verify_depth is 1 by default.
 _MANY_INTERMEDIATES = 2
 # They refuse what no other program does: worth a remark.
@@ -153,6 +156,7 @@ def examined(
         accepted_by="" if judge.roots is None else judge.roots.source,
         revocation_checked=judge.crls is not None and verdict is not None and verdict.accepted,
         schemes=schemes,
+        is_new=bool(path) and timedelta() <= judge.at - path[0].not_before < _NEW,
     )
     needed = {*chain[:1], *(one.encoded for one in path)}
     found = [(finding, one.item) for one in report.shown for finding in one.findings if _counts(finding, one.item)]
