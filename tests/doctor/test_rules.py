@@ -399,3 +399,15 @@ def test_a_new_certificate_may_be_refused_by_a_clock_that_is_behind() -> None:
     assert [finding.causes for finding in diagnose(evidence).findings] == [("client_not_yet_valid",)]
     (finding,) = diagnose(Evidence(attempts=(alerted(Alert.unknown_ca),), client=new)).findings
     assert "client_not_yet_valid" not in finding.causes
+
+
+def test_what_our_connection_saw_excludes_what_a_log_leaves_open() -> None:
+    line = LogLine("certificate verify failed", ("server_wrong_ca", "server_expired", "server_no_san"), "psql")
+    server = Identity(side=Role.SERVER, source="what the server sent", chain=(SERVER,), accepted=True)
+    (finding,) = diagnose(Evidence(attempts=(DONE,), server=server, log=(line,))).findings
+    assert finding.causes == ("server_wrong_ca", "server_no_san")
+    (finding,) = diagnose(Evidence(server=server, log=(line,))).findings
+    assert finding.causes == line.causes
+    only = replace(line, causes=("server_expired",))
+    (finding,) = diagnose(Evidence(attempts=(DONE,), server=server, log=(only,))).findings
+    assert finding.causes == ("server_expired",)

@@ -37,6 +37,13 @@ _MOST_SKEW = 300.0
 _EXPLAINED: Mapping[tuple[str, ...], frozenset[str]] = MappingProxyType(
     {("behind_the_server",): frozenset({"no_certificate", "certificate_withheld"})}
 )
+# What no server's certificate is that one program accepts, no matter what else trusts it and by which name.
+_SEEN_BY_VERIFYING = frozenset(
+    {
+        "server_expired", "server_not_yet_valid", "server_damaged", "server_issuer_not_a_ca", "server_path_too_long",
+        "server_name_constraint", "server_wrong_purpose", "server_key_may_not_sign",
+    }
+)  # fmt: skip
 # Causes that say only whose certificate was refused, and how the codes of the reasons for it begin.
 _ANY_FAULT = MappingProxyType({"certificate_refused": "client_", "server_certificate_refused": "server_"})
 
@@ -58,7 +65,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     """The causes that fit the evidence."""
     found = list(_findings(evidence))
     for line in evidence.log:
-        found = _with_log_line(found, line, evidence.client)
+        found = _with_log_line(found, _seen_here(line, evidence), evidence.client)
     return Diagnosis(findings=tuple(_without_repetitions(found)), remarks=tuple(_remarks(evidence)))
 
 
@@ -67,6 +74,15 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
     left = protocols.considered(evidence)
     found = [*protocols.protocol_named(evidence), *(finding for rule in RULES for finding in rule(left))]
     yield from found or hello.unexplained(left)
+
+
+def _seen_here(line: LogLine, evidence: Evidence) -> LogLine:
+    """The line without what our own connection excludes, where that verified the server."""
+    server = evidence.server
+    if server is None or not server.accepted or server.problems or not any(one.live for one in evidence.attempts):
+        return line
+    left = tuple(code for code in line.causes if code not in _SEEN_BY_VERIFYING)
+    return replace(line, causes=left or line.causes)
 
 
 def _with_log_line(found: Sequence[Finding], line: LogLine, client: Identity | None) -> list[Finding]:

@@ -65,7 +65,7 @@ _BY_RULE = {
 }
 _NAMES = frozenset({"wrong_name", "no_san"})
 _OF_LEAVES = _NAMES | {"wrong_purpose", "key_may_not_sign"}
-# Clocks that nobody sets are behind by no more than that in most cases: a time zone, a day.
+# By how much a clock that is not set by NTP is behind in most cases: a time zone, a day.
 _NEW = timedelta(days=2)
 # Above the leaf and below the root. nginx's ssl_verify_depth is 1 by default.
 _MANY_INTERMEDIATES = 2

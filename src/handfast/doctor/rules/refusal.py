@@ -16,7 +16,7 @@ from handfast.doctor.inputs import Input
 from handfast.outcome.cause import CauseCode, Manner
 from handfast.outcome.certificate_words import DESCRIBER
 from handfast.outcome.diagnosed import ANY_REFUSAL, BY_SERVER_ALERT
-from handfast.registry import AlertDescription, SignatureScheme
+from handfast.registry import AlertDescription, ProtocolVersion, SignatureScheme
 from handfast.text import escape
 from handfast.x509.distinguished_names import rfc4514, written_as
 
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from handfast.doctor.evidence import Attempt, Evidence, Identity
 
 _NAMES_SHOWN = 4
+_TLS13 = ProtocolVersion.describe(ProtocolVersion.TLS13)
 _NONE_SHOWN = frozenset({CauseCode.NO_CERTIFICATE, CauseCode.CERTIFICATE_WITHHELD})
 _NOT_ABOUT_CERTIFICATES = frozenset({CauseCode.NOTHING_IN_COMMON, CauseCode.LARGE_HELLO, CauseCode.RENEGOTIATION})
 _ISSUER = frozenset({"client_wrong_ca", "client_missing_intermediate"})
@@ -225,7 +226,8 @@ def _refusal_words(one: Attempt) -> str:
     how = ""
     match one.manner:
         case Manner.ALERT if one.server_alert is not None:
-            where = " after the handshake" if one.complete else ""
+            # In TLS 1.2 the server's Finished comes last, and an alert in its place.
+            where = " after the handshake" if one.complete and one.version == _TLS13 else ""
             unprotected = ", unprotected, which anybody on the path can send" if one.plaintext else ""
             name = AlertDescription.describe(one.server_alert)
             how = f"the server sent the alert {name} ({one.server_alert}){where}{unprotected}"
