@@ -21,7 +21,7 @@ from handfast.text import escape
 from handfast.x509.distinguished_names import rfc4514, written_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from handfast.doctor.evidence import Attempt, Evidence, Identity
 
@@ -31,6 +31,9 @@ _NOT_ABOUT_CERTIFICATES = frozenset({CauseCode.NOTHING_IN_COMMON, CauseCode.LARG
 _ISSUER = frozenset({"client_wrong_ca", "client_missing_intermediate"})
 _TRUST = _ISSUER | {"client_twin_ca"}
 _LISTS = frozenset({"client_revoked", "client_crl_stale", "client_crl_missing"})
+# What may be wrong with a CA that is not known here, by the alert where that says more than that something is.
+_OF_AN_UNKNOWN_CA = ("client_expired", "client_weak_key", "client_weak_hash")
+_OF_AN_UNKNOWN_CA_BY_ALERT: Mapping[int, tuple[str, ...]] = {AlertDescription.certificate_expired: ("client_expired",)}
 # Statuses that are about who may come in, and not about the certificate itself.
 _FORBIDDEN = frozenset({401, 403})
 
@@ -111,6 +114,7 @@ def refused(evidence: Evidence) -> Iterator[Finding]:
     if client is not None:
         said.append(_issuer_words(client))
     codes = _narrowed(BY_SERVER_ALERT.get(one.server_alert or 0, ANY_REFUSAL), one, client)
+    codes += _of_those_above(one, client)
     yield Finding(causes=codes, evidence=tuple(said), separates=_separating(codes, client))
 
 
@@ -148,6 +152,16 @@ def _forbidden(one: Attempt, evidence: Evidence, said: list[str]) -> Finding:
         if without.http.status not in {*_FORBIDDEN, 400, 495, 496}:
             return Finding(causes=("client_not_allowed",), evidence=tuple(said))
     return Finding(causes=("client_not_allowed", "path_forbidden"), evidence=tuple(said), separates=Input.SERVER_LOG)
+
+
+def _of_those_above(one: Attempt, client: Identity | None) -> tuple[str, ...]:
+    """The faults of CAs above a certificate that nothing here has looked at."""
+    if client is None or client.ends_in_root or client.accepted is not None:
+        return ()
+    alert = one.server_alert or 0
+    if alert in _OF_AN_UNKNOWN_CA_BY_ALERT:
+        return _OF_AN_UNKNOWN_CA_BY_ALERT[alert]
+    return () if alert in BY_SERVER_ALERT else _OF_AN_UNKNOWN_CA
 
 
 def _narrowed(codes: tuple[str, ...], one: Attempt, client: Identity | None) -> tuple[str, ...]:
