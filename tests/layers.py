@@ -23,7 +23,8 @@ LAYERS: tuple[dict[str, str], ...] = (
         "errors": "the error classes, and the one catalogue: code -> alert, sentence, section, hint",
         "logs": "lines in the log, and their flood held back",
         "file_contents": "what a file is that is not what was wanted",
-        "http2_bounds": "what a client may cost over HTTP/2",
+        "http2_bounds": "what two sides may cost each other over HTTP/2",
+        "http2_frames": "what h2 leaves to others of HTTP/2's frames",
     },
     {
         "wire": "bytes <-> messages, declared as the RFC prints them",

@@ -236,7 +236,10 @@ def test_an_error_behind_data_is_told_at_once_and_after_all_of_it() -> None:
     with client, server:
         server._sock.sendall(segment(server, bytes((AlertLevel.fatal, AlertDescription.internal_error))))
         assert [client.recv(3), client.recv(3)] == [b"dat", b"a"]
-        for call in (client.recv, client.recv, lambda: client.sendall(b"x")):
+        waiting = Doing(lambda: client.wait(2 * TEST_LIMIT))
+        assert waiting.ends_within(TEST_LIMIT)
+        assert isinstance(waiting.error, PeerRejected)
+        for call in (client.recv, client.recv, lambda: client.sendall(b"x"), lambda: client.wait(0)):
             with pytest.raises(PeerRejected, match="internal_error"):
                 call()
         assert client.fileno() == -1

@@ -263,6 +263,8 @@ PROXY_WORKERS = 256
 # seconds without, when there are no descriptors left: asyncio's.
 PROXY_ACCEPTS = 16
 PROXY_ACCEPT_PAUSE = 1.0
+# Seconds to wait for room in the queue of a service manager that has not read yet what it was told.
+SYSTEMD_TIMEOUT = 1.0
 # Its workers: a message of theirs; seconds to start in, where Python loads on a busy machine, and to answer in. One
 # that ends by itself is started again at once, the next time after this pause and then twice that, up to the second.
 PROXY_CHANNEL_MESSAGE = 1024 * 1024

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import struct
 
 import pytest
 from h2.config import H2Configuration
@@ -121,7 +122,7 @@ def test_a_head_alone(run, pki):
         (lambda connection, tls: connection.send_headers(1, [(":status", "200")]), "before the response was complete"),
         (lambda connection, tls: connection.send_headers(1, [("x", "y")], end_stream=True), "HTTP/2"),
         (lambda connection, tls: connection.send_headers(1, [(":status", "what")], end_stream=True), "HTTP/2"),
-        (lambda connection, tls: tls.sendall(b"HTTP/1.1 200 OK\r\n\r\n" * 10), "before the response was complete"),
+        (lambda connection, tls: tls.sendall(b"HTTP/1.1 200 OK\r\n\r\n" * 10), "HTTP/2: a frame of"),
     ],
 )
 def test_what_is_no_complete_response(run, pki, reply, words):
@@ -133,6 +134,51 @@ def test_what_is_no_complete_response(run, pki, reply, words):
     with talk(Exchange(and_end)) as port:
         result = run("connect", url(port), *pki.trust)
     assert result.is_error(1, "not a complete HTTP response", words)
+
+
+def test_a_server_that_chooses_h2_and_speaks_http_1(run, pki):
+    def old(tls):
+        tls.recv()
+        tls.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+        tls.shutdown_write()
+        tls.recv()
+
+    with talk(old) as port:
+        result = run("connect", url(port), *pki.trust)
+    assert result.is_error(1, "the server chose HTTP/2 and answers in HTTP/1")
+
+
+def goaway(last, code=0):
+    return struct.pack(">IBIII", 8 << 8 | 7, 0, 0, last, code)
+
+
+def test_a_server_that_ends_in_order_may_say_so_before_its_answer(run, pki):
+    def going(connection, tls):
+        tls.sendall(goaway(1))
+        simple(connection, tls)
+
+    with talk(Exchange(going)) as port:
+        result = run("connect", url(port), *pki.trust)
+    assert (result.status, result.out) == (0, "body")
+
+
+def test_a_server_that_ends_without_having_looked_at_the_request(run, pki):
+    def going(connection, tls):
+        tls.sendall(goaway(0))
+        simple(connection, tls)
+
+    with talk(Exchange(going)) as port:
+        result = run("connect", url(port), *pki.trust)
+    assert result.is_error(1, "the server ended the connection, NO_ERROR")
+
+
+def test_a_frame_that_is_too_large_is_not_awaited(run, pki):
+    def large(connection, tls):
+        tls.sendall((2**24 - 1).to_bytes(3) + bytes([0, 0, 0, 0, 0, 1]))
+
+    with talk(Exchange(large)) as port:
+        result = run("connect", url(port), *pki.trust)
+    assert result.is_error(1, "not a complete HTTP response", "a frame of 16777215 bytes")
 
 
 def test_headers_are_bounded(run, pki):

@@ -10,10 +10,17 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from handfast.cli.proxy_options import parse_to
 from handfast.errors import ConfigError
 from handfast.proxy.settings import Mode
+from handfast.trust.pins import key_pin
 from tests import certificates
 from tests.cli.conftest import Pki, Run, finish, start
 from tests.proxy.program import proxying
@@ -99,20 +106,76 @@ def test_whom_the_service_may_be_is_read_anew(pki: Pki, service: int) -> None:
             *("--from", FREE, "--to", f"tls://localhost:{server.ports[0]}", "--to-cacert", trusted, "--reload")
         ) as client,
     ):
-
-        def asked() -> bytes:
-            with socket.create_connection(("127.0.0.1", client.ports[0])) as sock:
-                sock.sendall(b"hello")
-                try:
-                    return sock.recv(100)
-                except ConnectionResetError:
-                    return b""
-
-        assert asked() == b""
+        assert _echoed(client.ports[0]) == b""
         client.hears("backend_certificate")
         trusted.write_bytes(certificates.ca().certificate_pem)
         client.process.send_signal(signal.SIGHUP)
-        assert until(lambda: asked() == b"hello")
+        assert until(lambda: _echoed(client.ports[0]) == b"hello")
+
+
+def _echoed(port: int) -> bytes:
+    """What comes back of a word; b"" where the proxy breaks off."""
+    with socket.create_connection(("127.0.0.1", port)) as sock:
+        sock.sendall(b"hello")
+        try:
+            return sock.recv(100)
+        except ConnectionResetError:
+            return b""
+
+
+SPARE = "sha256//" + "A" * 43 + "="
+
+
+@pytest.mark.parametrize(
+    ("judged", "why"),
+    [
+        (("--to-pin", key_pin(certificates.server().chain[0])), ""),
+        (("--to-pin", SPARE), "is not pinned"),
+        (("--to-crl", "empty.crl"), ""),
+        (("--to-crl", "revoked.crl"), "revoked"),
+        (("--to-ocsp", "require"), "OCSP"),
+    ],
+)
+def test_more_of_the_service_is_judged(
+    pki: Pki, service: int, monkeypatch: pytest.MonkeyPatch, judged: tuple[str, str], why: str
+) -> None:
+    monkeypatch.chdir(pki.directory)
+    (pki.directory / "empty.crl").write_bytes(certificates.ca().crl())
+    (pki.directory / "revoked.crl").write_bytes(certificates.ca().crl([certificates.server()]))
+    with proxying(*pki.server, "--from", FREE, "--to", f"tcp://127.0.0.1:{service}") as server:
+        to = ("--from", FREE, "--to", f"tls://localhost:{server.ports[0]}", "--to-cacert", pki.ca)
+        with proxying(*to, *judged) as client:
+            assert _echoed(client.ports[0]) == (b"" if why else b"hello")
+            if why:
+                assert why in client.hears("backend_certificate")
+
+
+def test_a_revoked_service_is_read_anew(pki: Pki, service: int) -> None:
+    lists = pki.directory / "ca.crl"
+    lists.write_bytes(certificates.ca().crl())
+    with proxying(*pki.server, "--from", FREE, "--to", f"tcp://127.0.0.1:{service}") as server:
+        to = ("--from", FREE, "--to", f"tls://localhost:{server.ports[0]}", "--to-cacert", pki.ca)
+        pin = ("--to-pin", key_pin(certificates.server().chain[0]))
+        with proxying(*to, *pin, "--to-crl", lists, "--reload") as client:
+            assert _echoed(client.ports[0]) == b"hello"
+            lists.write_bytes(certificates.ca().crl([certificates.server()]))
+            client.process.send_signal(signal.SIGHUP)
+            assert until(lambda: _echoed(client.ports[0]) == b"")
+            assert "revoked" in client.hears("backend_certificate")
+
+
+def test_the_password_of_our_key_for_the_service(pki: Pki, service: int) -> None:
+    locked, password = pki.directory / "locked.key", pki.directory / "password"
+    key = load_pem_private_key(pki.client_key.read_bytes(), None)
+    locked.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")))
+    password.write_text("secret\n")
+    asking = ("--client-ca", pki.ca, "--from", FREE, "--to", f"tcp://127.0.0.1:{service}")
+    ours = ("--to-cert", pki.client_cert, "--to-key", locked, "--to-key-password-file", password)
+    with (
+        proxying(*pki.server, *asking) as server,
+        proxying("--from", FREE, "--to", f"tls://localhost:{server.ports[0]}", *ours, "--to-cacert", pki.ca) as client,
+    ):
+        assert _echoed(client.ports[0]) == b"hello"
 
 
 def test_who_is_refused_is_told_of_with_the_reason(pki: Pki, service: int) -> None:
@@ -221,6 +284,9 @@ HTTP, TCP = ("--to", "127.0.0.1:3000"), ("--to", "tcp://127.0.0.1:3000")
         (("--from", FREE, "--to", "tls://x:1", "--client-ca", "ca"), ("--client-ca", "there is no --cert")),
         (("--from", FREE, "--to", "tls://x:1", "--to-anywhere"), ("--to-anywhere", "may go anywhere")),
         (("--from", FREE, "--to", "tls://x:1", "--to-key", "k"), ("--to-key", "no --to-cert")),
+        (("--from", FREE, "--to", "tls://x:1", "--to-key-password-file", "f"), ("password-file", "no --to-cert")),
+        (("--from", FREE, "--to", "tls://x:1", "--to-crl", "/nothing"), ("/nothing",)),
+        (("--from", FREE, "--to", "tls://x:1", "--to-pin", "sha256//short"), ("pin", "44 characters")),
         (("--from", FREE, "--to", "tls://x:1", "--starttls", "postgres"), ("--starttls", "there is no --cert")),
         (("--from", FREE, "--to", "tls://unix:/x"), ("--to-name", "give the name")),
         (("--from", FREE, "--to", "tls://x:1", "--to-cacert", "/nothing"), ("/nothing",)),
@@ -236,6 +302,7 @@ def test_what_cannot_be(run: Run, arguments: tuple[str, ...], said: tuple[str, .
         ((*HTTP, "--from-anywhere"), ("--from-anywhere", "may come from anywhere")),
         (("--to", "http://192.0.2.1:80"), ("--to", "not on this machine", "--to-anywhere")),
         (("--to", "http://127.0.0.1:1", "--to-name", "x"), ("--to-name", "no TLS is spoken")),
+        ((*TCP, "--to-pin", SPARE), ("--to-pin", "no TLS is spoken")),
         ((*TCP, "--identity", "xfcc"), ("--identity", "give --proxy-protocol")),
         ((*HTTP, "--identity", "xfcc"), ("--identity", "give --client-ca")),
         ((*HTTP, "--allow-cn", "x"), ("--allow-", "give --client-ca")),
@@ -252,6 +319,13 @@ def test_what_cannot_be_where_clients_come_by_tls(
     run: Run, pki: Pki, arguments: tuple[str, ...], said: tuple[str, ...]
 ) -> None:
     assert run("proxy", *pki.server, "--from", FREE, *arguments).is_error(2, *said)
+
+
+def test_advice_about_files_for_the_service_names_their_options(run: Run, pki: Pki) -> None:
+    ends = ("--from", FREE, "--to", "tls://x:1")
+    no_key = run("proxy", *ends, "--to-cert", pki.client_cert)
+    assert no_key.is_error(2, "holds no private key", "with --to-key;")
+    assert run("proxy", *ends, "--to-cacert", pki.client_key).is_error(2, "no certificate", "a key goes to --to-key")
 
 
 def test_files_that_are_not_there_or_not_right(run: Run, pki: Pki) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 from contextlib import contextmanager
 from typing import Any
 
@@ -151,6 +152,28 @@ def test_a_large_answer_waits_for_the_clients_windows():
     assert browser.ended() == [1]
     assert sum(got) + len(browser.body(1)) == size
     assert max(got) <= 65535
+
+
+def leaving(code: int):
+    return lambda _browser: struct.pack(">IBIII", 8 << 8 | 7, 0, 0, 0, code)
+
+
+@pytest.mark.parametrize(("code", "complete"), [(0, True), (2, False)], ids=["in order", "with an error"])
+def test_a_client_that_ends_in_order_gets_what_it_has_asked_for(code, complete):
+    def take(browser):
+        browser.h2.increment_flow_control_window(70_000)
+        browser.h2.increment_flow_control_window(70_000, 1)
+
+    browser = Browser(asking(1), leaving(code), take).run(lambda _request: Reply(200, bytes(100_000)))
+    assert (browser.ended() == [1]) is complete
+    assert (len(browser.body(1)) == 100_000) is complete
+
+
+def test_a_frame_that_is_too_large_is_not_awaited():
+    browser = Browser(lambda _browser: (2**24 - 1).to_bytes(3) + bytes([0, 0, 0, 0, 0, 1]), asking(1)).run()
+    assert browser.goodbye is not None
+    assert browser.goodbye[0] == ErrorCodes.FRAME_SIZE_ERROR
+    assert browser.logged == []
 
 
 def asking_two(browser):

@@ -8,10 +8,13 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from handfast import limits
 from handfast.proxy.operation.systemd import Handed, Notifier, bound_to
 from tests.cli.conftest import CLEAN_ENVIRONMENT
 from tests.proxy.program import backend, get, proxying, write_files
@@ -94,6 +97,35 @@ def test_what_systemd_is_told(manager):
     assert manager.recv(1000) == b"STOPPING=1"
 
 
+def fill(manager: socket.socket) -> None:
+    """Tell it more than its queue takes."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock, suppress(BlockingIOError):
+        sock.setblocking(False)
+        while True:
+            sock.sendto(b"X=1", manager.getsockname())
+
+
+def test_a_manager_whose_queue_is_full_is_told_once_it_has_read(manager, monkeypatch):
+    monkeypatch.setattr(limits, "SYSTEMD_TIMEOUT", LIMIT)
+    fill(manager)
+    notifier = Notifier({"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "1"})
+    notifier.alive()
+    telling = threading.Thread(target=notifier.ready, args=("all is well",))
+    telling.start()
+    # Where it is not waited, it has ended by now.
+    telling.join(0.05)
+    while (told := manager.recv(1000)) == b"X=1":
+        pass
+    assert told == b"READY=1\nSTATUS=all is well"
+    telling.join()
+
+
+def test_a_manager_that_reads_nothing_holds_nothing_up_for_long(manager, monkeypatch):
+    monkeypatch.setattr(limits, "SYSTEMD_TIMEOUT", 0.01)
+    fill(manager)
+    Notifier({"NOTIFY_SOCKET": manager.getsockname()}).stopping()
+
+
 def test_a_manager_that_is_gone_or_did_not_ask(tmp_path):
     Notifier({"NOTIFY_SOCKET": str(tmp_path / "gone")}).ready("")
     Notifier({"NOTIFY_SOCKET": "@gone"}).ready("")
@@ -106,7 +138,6 @@ def test_a_manager_that_is_gone_or_did_not_ask(tmp_path):
 @pytest.mark.parametrize("workers", [1, 2])
 def test_the_program_tells(folder, manager, workers):
     manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-    # Not more often: what is told to a manager whose queue is full is lost.
     environment = {"NOTIFY_SOCKET": manager.getsockname(), "WATCHDOG_USEC": "200000"}
     with backend() as app:
         path = written(folder, f"workers = {workers}", listener("app"), app=app.at)

@@ -15,7 +15,10 @@ from handfast.errors import ConfigError
 from handfast.proxy.operation.stores import Stores
 from handfast.proxy.operation.toml_file import load
 from handfast.proxy.settings import IdentityForm, Mode, ProxyProtocol
-from handfast.trust.verifiers import policy_id
+from handfast.trust.pins import key_pin
+from handfast.trust.revocation.crl_store import Crls
+from handfast.trust.roots import Roots
+from handfast.trust.verifiers import PathVerifier, policy_id
 from tests import certificates
 from tests.peers.base import require_module
 
@@ -92,6 +95,24 @@ def test_tickets_are_the_same_after_a_reload(folder):
     assert policy_id(one.verifier) == policy_id(other.verifier)
 
 
+def test_how_a_backend_is_judged(folder):
+    (folder / "ca.crl").write_bytes(certificates.ca().crl())
+    pin = key_pin(certificates.server().chain[0])
+    found = plan(
+        folder,
+        MINIMAL
+        + '[backends.b]\naddress = "127.0.0.1:1"\ntls = true\ncacert = "ca.pem"\ncrl = "ca.crl"\nocsp = "require"\n'
+        + f'policy = "strict"\npins = ["{pin}"]\n[[listeners]]\nlisten = "127.0.0.1:2"\nbackend = "b"\n',
+    )
+    tls = found.listeners[1].services[0].backend.tls
+    assert tls is not None
+    path, pinned = tls.verifier.verifiers
+    assert pin in repr(pinned)
+    roots, lists = Roots.from_path(folder / "ca.pem"), Crls.from_path(folder / "ca.crl")
+    assert policy_id(path) == policy_id(PathVerifier(roots, policy="strict", crls=lists, ocsp="require"))
+    assert {folder / "ca.pem", folder / "ca.crl"} <= set(found.paths)
+
+
 def test_only_names(folder):
     content = MINIMAL.replace('backend = "app"\n', "") + '[listeners.names."a.example"]\nbackend = "app"\n'
     listener = plan(folder, content).listeners[0]
@@ -156,6 +177,10 @@ def added(line):
         (added('[admin]\nlisten = "0.0.0.0:1"'), 11, ("reached from elsewhere",)),
         (added("[limits]\nconnections = 0"), 10, ("no client in",)),
         (added('[backends.b]\naddress = "127.0.0.1:1"\ncacert = "ca.pem"'), 12, ("tls = true",)),
+        (added('[backends.b]\naddress = "127.0.0.1:1"\npins = ["x"]'), 12, ("tls = true",)),
+        (added('[backends.b]\naddress = "127.0.0.1:1"\ntls = true\npins = ["sha256//x"]'), 13, ("44 characters",)),
+        (added('[backends.b]\naddress = "127.0.0.1:1"\ntls = true\npolicy = "lax"'), 13, ("strict",)),
+        (added('[backends.b]\naddress = "127.0.0.1:1"\ntls = true\ncacert = "ca.pem"\ncrl = "no"'), 14, ("no such",)),
         (added("[backends.b]"), 10, ("there is no address",)),
         ("workers = 2\n" + added("resume = true\nearly_data = true"), 12, ("each worker",)),
         (added('[redis]\nurl = "redis://127.0.0.1:1/0"'), 10, ("must be sealed", "openssl rand")),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import click
 
-from handfast.cli import options, ui
+from handfast.cli import options, trust_options, ui
 from handfast.cli.in_options import in_options
 from handfast.cli.inspecting import instant, print_facts, typed_password
 from handfast.cli.verdict_words import DESCRIBER
@@ -142,10 +142,10 @@ def command(
     judged_at = instant(at) or datetime.now(UTC)
     chains = dict(_chains(certificates, asked_once(key_password_file or typed_password)))
     verifier = PathVerifier(
-        options.roots(cacert),
+        trust_options.roots(cacert),
         policy=policy,
         check_name=server_name is not None,
-        crls=options.crls(crl),
+        crls=trust_options.crls(crl),
         known_intermediates=tuple(one for chain in chains.values() for one in chain),
     )
     found = []

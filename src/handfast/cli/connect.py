@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from handfast import limits
-from handfast.cli import options, ui, verdict_words
+from handfast.cli import options, trust_options, ui, verdict_words
 from handfast.cli.connection import Connector, is_refusal
 from handfast.cli.deadline import deadline
 from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
 from handfast.cli.output import ScreenLine, output_file, standard_output
+from handfast.cli.patience import Interruptible
 from handfast.cli.reach import Route
 from handfast.cli.session import HexWhereBinary, Session
 from handfast.cli.session_file import SessionFile
@@ -131,8 +132,8 @@ class Conversation:
     metavar="FILE_OR_DIR",
     help="Trust these CAs, not those of $SSL_CERT_FILE or the system.",
 )
-@options.policy_option
-@options.revocation_options
+@trust_options.policy_option
+@trust_options.revocation_options
 @click.option("--pin", multiple=True, metavar="sha256//BASE64", help="The server's key must be this or another pinned.")
 @click.option(
     "--trust-on-first-use",
@@ -250,7 +251,9 @@ def _config(
     key_password_file: Path | None,
     **parameters: Any,
 ) -> ClientConfig:
-    settings = options.server_verification(cacert, crl, ocsp, pin, trust_on_first_use, insecure=insecure, policy=policy)
+    settings = trust_options.server_verification(
+        cacert, crl, ocsp, pin, trust_on_first_use, insecure=insecure, policy=policy
+    )
     settings["post_handshake_auth"] = post_handshake_auth
     if wanted.path is not None:
         from handfast.cli.fetch import protocols
@@ -414,7 +417,7 @@ def _fetch(
             f"leave --alpn out, or name {HTTP_1} first",
         )
     try:
-        fetched = fetch(tls, request, conversation.http, write, verbose, protocol=protocol)
+        fetched = fetch(Interruptible(tls), request, conversation.http, write, verbose, protocol=protocol)
     except BadResponse as error:
         if outcome.cause() is not None:
             return None

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import click
 
 from handfast import limits
-from handfast.cli import options, ui
+from handfast.cli import options, trust_options, ui
 from handfast.cli.decoding import Decoding, Wanted
 from handfast.cli.lenses import open_page
 from handfast.cli.live import LiveKeyLog, packets
@@ -246,4 +246,4 @@ def _verifier(cacert: Path | None) -> Verifier | None:
         return None
     from handfast.trust.verifiers import PathVerifier
 
-    return PathVerifier(options.roots(cacert))
+    return PathVerifier(trust_options.roots(cacert))

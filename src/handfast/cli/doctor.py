@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handfast.cli import options, ui
+from handfast.cli import options, trust_options, ui
 from handfast.cli.doctor_inputs import Asked, given
 from handfast.cli.starttls import PROTOCOLS
 from handfast.text import counted
@@ -55,7 +55,7 @@ _OPTIONS = {
 @click.option("--server-key", type=_FILE, metavar="FILE", help="The server's key file.")
 @click.option("--crl", type=_FILE, metavar="FILE_OR_DIR", help="The server's revocation lists.")
 @click.option("--issuer", type=_FILE, metavar="FILE", help="CA certificates that may be missing in a chain.")
-@options.policy_option
+@trust_options.policy_option
 @click.option("--capture", type=_FILE, metavar="FILE", help="Look at the connections of a pcap or pcapng file.")
 @click.option("--keylog", "read_keylog", type=_FILE, metavar="FILE", help="Read the capture's keys from here.")
 @click.option("--log", "log_text", metavar="TEXT|FILE", help="What a log says: a line, a file, or - for stdin.")

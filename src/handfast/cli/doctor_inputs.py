@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from handfast.cli import options, ui
+from handfast.cli import options, trust_options, ui
 from handfast.cli.reach import Route, reach
 from handfast.cli.starttls import PROTOCOLS
 from handfast.cli.target import HTTPS_PORT, Target, parse_target
@@ -100,7 +100,7 @@ def given(asked: Asked) -> Given:
         roots=roots,
         named_roots=asked.cacert is not None,
         client_ca=None if client_ca is None else Roots.from_path(client_ca),
-        crls=options.crls(asked.crl),
+        crls=trust_options.crls(asked.crl),
         issuers=() if asked.issuer is None else _chain(asked.issuer),
         policy=asked.policy or "handfast",
         server_name=asked.servername or host,
@@ -123,7 +123,7 @@ def _roots(asked: Asked, target: Target | None) -> Roots | None:
     """What the client trusts. Without a connection only what is named counts."""
     if asked.cacert is None and target is None:
         return None
-    found = options.roots(asked.cacert)
+    found = trust_options.roots(asked.cacert)
     ui.note(f"trusting {found.source}")
     return found
 

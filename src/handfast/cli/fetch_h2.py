@@ -13,7 +13,6 @@ from handfast.text import escape
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from h2.connection import H2Connection
     from h2.events import Event
 
 ALPN = "h2"
@@ -50,10 +49,18 @@ class _Exchange:
     """A connection with one stream."""
 
     def __init__(self, stream: Stream, request: Request) -> None:
+        # h2 is an extra, and what is made of it with it.
+        from h2.config import H2Configuration
+
+        from handfast.http2_bounds import client_connection
+        from handfast.http2_frames import Frames
+
         self._stream = stream
         self._request = request
-        self._connection = _connection()
+        self._connection = client_connection(H2Configuration(client_side=True, header_encoding=None))
         self._id = self._connection.get_next_available_stream_id()
+        self._frames = Frames()
+        self._heard = False
         self._unsent = memoryview(request.body)
 
     def run(self) -> Iterator[Head | bytes]:
@@ -65,7 +72,7 @@ class _Exchange:
             data = self._stream.recv(_CHUNK)
             if not data:
                 raise BadResponse("the server closed the connection before the response was complete")
-            for event in self._connection.receive_data(data):
+            for event in self._events(data):
                 done, parts = self._answer(event)
                 yield from parts
                 if done:
@@ -85,9 +92,23 @@ class _Exchange:
         if data := self._connection.data_to_send():
             self._stream.sendall(data)
 
+    def _events(self, data: bytes) -> Iterator[Event]:
+        from handfast.http2_frames import Goaway, error_name
+
+        if data.startswith(b"HTTP/1") and not self._heard:
+            raise BadResponse("the server chose HTTP/2 and answers in HTTP/1")
+        self._heard = True
+        for piece in self._frames.split(data):
+            if not isinstance(piece, Goaway):
+                yield from self._connection.receive_data(piece)
+            elif piece.code or piece.last < self._id:
+                raise BadResponse(f"HTTP/2: the server ended the connection, {error_name(piece.code)}")
+
     def _answer(self, event: Event) -> tuple[bool, Sequence[Head | bytes]]:
         """Whether that was the end, and what of the response it brought."""
         from h2 import events
+
+        from handfast.http2_frames import error_name
 
         match event:
             case events.InformationalResponseReceived() | events.ResponseReceived():
@@ -98,25 +119,8 @@ class _Exchange:
             case events.StreamEnded():
                 return True, []
             case events.StreamReset(error_code=code):
-                raise BadResponse(f"HTTP/2: the server reset the stream, {_code(code)}")
-            case events.ConnectionTerminated(error_code=code, last_stream_id=last) if code or (last or 0) < self._id:
-                raise BadResponse(f"HTTP/2: the server ended the connection, {_code(code)}")
+                raise BadResponse(f"HTTP/2: the server reset the stream, {error_name(code or 0)}")
         return False, []
-
-
-def _connection() -> H2Connection:
-    from h2.config import H2Configuration
-    from h2.connection import H2Connection
-    from h2.settings import SettingCodes, Settings
-
-    connection = H2Connection(H2Configuration(client_side=True, header_encoding=None))
-    values = {
-        SettingCodes.ENABLE_PUSH: 0,
-        SettingCodes.MAX_CONCURRENT_STREAMS: 1,
-        SettingCodes.MAX_HEADER_LIST_SIZE: limits.HTTP_HEADERS,
-    }
-    connection.local_settings = Settings(client=True, initial_values=values)
-    return connection
 
 
 def _headers(request: Request) -> list[tuple[str, str]]:
@@ -131,8 +135,3 @@ def _head(headers: Sequence[tuple[bytes, bytes]]) -> Head:
     if len(status) != 3 or not status.isdigit():
         raise BadResponse(f"HTTP/2: {escape(status, limits.MAX_PEER_TEXT)!r} is no status")
     return Head("2", int(status), b"", [(name, value) for name, value in headers if not name.startswith(b":")])
-
-
-def _code(code: object) -> str:
-    """An error code by its name. RFC 9113 7."""
-    return escape(str(getattr(code, "name", code)))

@@ -16,7 +16,10 @@ GROUPS = {
         "method", "data", "headers", "head", "include", "fail", "location", "max_redirects", "output", "max_time",
     ),
     "Which ends": ("listen_at", "to", "tcp", "from_anywhere", "to_anywhere"),
-    "The service": ("to_cert", "to_key", "to_cacert", "to_name", "to_starttls", "identity", "proxy_protocol"),
+    "The service": (
+        "to_cert", "to_key", "to_key_password_file", "to_cacert", "to_crl", "to_ocsp", "to_pin", "to_name",
+        "to_starttls", "identity", "proxy_protocol",
+    ),
     "Where to": ("servername", "starttls", "family", "connect_to", "resolve", "proxy", "listen"),
     "Whom to trust": (
         "cacert", "insecure", "policy", "client_ca", "client_auth", "require_later", "crl", "issuer", "ocsp", "pin",

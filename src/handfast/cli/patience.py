@@ -1,4 +1,4 @@
-"""A TLS connection as HTTP reads it, with an end to how long its peer may take."""
+"""A TLS connection as a command reads it: with an end to how long its peer may take, or until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import time
 from typing import TYPE_CHECKING
 
 from handfast import limits
+from handfast.cli.ui import SIGNALS_ARE_LOOKED_FOR
 
 if TYPE_CHECKING:
     from handfast.io.sockets import TLSSocket
@@ -32,3 +33,18 @@ class Patient:
         """Whether ``recv`` would give something at once."""
         self._tls.wait(0)
         return self._tls.pending() > 0
+
+
+class Interruptible:
+    """A stream whose other side has all the time there is, and whose wait for it ends with a Ctrl-C."""
+
+    def __init__(self, tls: TLSSocket) -> None:
+        self._tls = tls
+        self.sendall = tls.sendall
+
+    def recv(self, size: int) -> bytes:
+        """As ``TLSSocket.recv``."""
+        tls = self._tls
+        while not (tls.pending() or tls.connection.peer_closed):
+            tls.wait(SIGNALS_ARE_LOOKED_FOR)
+        return tls.recv(size)

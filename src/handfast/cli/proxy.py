@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handfast.cli import fleet_options, http, options, proxy_operation, proxy_options, serve_options, ui, who_may
+from handfast.cli import (
+    fleet_options,
+    http,
+    options,
+    proxy_operation,
+    proxy_options,
+    serve_options,
+    trust_options,
+    ui,
+    who_may,
+)
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.proxy_operation import Program
 from handfast.engine import ClientAuth, ServerConfig
@@ -58,8 +68,8 @@ _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
     help="What is asked of clients. Default: require_and_verify with --client-ca, else none.",
 )
 @who_may.allow_options
-@options.policy_option
-@options.revocation_options
+@trust_options.policy_option
+@trust_options.revocation_options
 @serve_options.identity_options
 @proxy_options.upstream_options
 @options.parameter_options

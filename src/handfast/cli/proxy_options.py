@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -9,19 +10,20 @@ from urllib.parse import urlsplit
 
 import click
 
-from handfast.cli import options, ui
+from handfast.cli import options, trust_options, ui
+from handfast.cli.in_options import in_options
 from handfast.cli.target import parse_address
 from handfast.config.by_name import ByName
-from handfast.errors import bad_option
+from handfast.errors import ConfigError, bad_option
 from handfast.host_names import with_a_labels
 from handfast.proxy.settings import Backend, IdentityForm, Mode, ProxyProtocol, StartTls, address_words, is_local
 from handfast.text import counted, escape
+from handfast.trust.revocation.crl_store import OcspPolicy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
     from handfast.config.config import ClientConfig
-    from handfast.errors import ConfigError
     from handfast.proxy.settings import Address, Listener
     from handfast.reload.handles import Reloading
 
@@ -50,7 +52,11 @@ _SCHEMES = {
     "h2": Scheme(Mode.HTTP, tls=True, port=443, http2=True),
 }
 # The parameters that say how TLS is spoken with the service.
-UPSTREAM = ("to_cert", "to_key", "to_cacert", "to_name", "to_starttls")
+UPSTREAM = (
+    "to_cert", "to_key", "to_key_password_file", "to_cacert", "to_crl", "to_ocsp", "to_pin", "to_name", "to_starttls",
+)  # fmt: skip
+# What an option that is for clients is called where it is for the service.
+_THEIR_OPTION = re.compile(r"--(?=(?:cert|key|key-password-file|cacert|crl|ocsp|pin)\b)")
 # The spellings of ssl-proxy, whose users find them here as they were.
 _SINGLE_DASH = {f"-{name}": f"--{name}" for name in ("cert", "key", "from", "to")}
 
@@ -94,12 +100,27 @@ def end_options(command: F) -> F:
 
 
 def upstream_options(command: F) -> F:
-    """--to-cert, --to-key, --to-cacert, --to-name, --to-starttls, --identity, --proxy-protocol."""
+    """The options of ``UPSTREAM``, --identity, --proxy-protocol."""
     return options.together(
         click.option("--to-cert", type=_FILE, metavar="FILE", help="The chain that we show the service, by TLS."),
         click.option("--to-key", metavar="FILE|URI", help="Its private key, as --key."),
+        click.option("--to-key-password-file", type=_FILE, metavar="FILE", help="Holds its password, or the PIN."),
         click.option(
             "--to-cacert", type=_FILE, metavar="FILE_OR_DIR", help="Who may have issued the service's certificate."
+        ),
+        click.option(
+            "--to-crl", type=_FILE, metavar="FILE_OR_DIR", help="Refuse a service that these revocation lists hold."
+        ),
+        click.option(
+            "--to-ocsp",
+            type=click.Choice([policy.value for policy in OcspPolicy]),
+            help="What the service's CA says of it now, as --ocsp.",
+        ),
+        click.option(
+            "--to-pin",
+            multiple=True,
+            metavar="sha256//BASE64",
+            help="The service's key must be this or another pinned.",
         ),
         click.option(
             "--to-starttls",
@@ -228,7 +249,7 @@ def backend(
 ) -> tuple[Backend, tuple[Reloading[Any], ...]]:
     """What ``--to`` and the options of ``UPSTREAM`` come to, and what of it can be loaded anew. Raises ConfigError."""
     for name, value in upstream.items():
-        if value is not None and not target.tls:
+        if value and not target.tls:
             option = "--" + name.replace("_", "-")
             raise bad_option(
                 option, f"no TLS is spoken with {target.text}", "write https:// or tls://, or leave it out"
@@ -264,18 +285,23 @@ def _client_config(
     target: Target, upstream: dict[str, Any], parameters: dict[str, Any], *, reload: bool
 ) -> tuple[ClientConfig, tuple[Reloading[Any], ...]]:
     from handfast.config.config import ClientConfig
-    from handfast.reload.handles import Reloading, ReloadingVerifier
+    from handfast.reload.handles import Reloading
+    from handfast.trust.combined import AllOf
 
-    cert, key, cacert = upstream["to_cert"], upstream["to_key"], upstream["to_cacert"]
-    if key is not None and cert is None:
-        raise bad_option("--to-key", "there is no --to-cert that it could belong to", "give --to-cert too")
-    credentials = options.credentials(cert, key, None, reload=reload)
-    trust = options.server_verification(cacert, None, None, (), None, insecure=False)
-    if reload and cacert is not None:
-        trust["verifier"] = ReloadingVerifier.from_files(cacert)
+    cert, key, password_file = upstream["to_cert"], upstream["to_key"], upstream["to_key_password_file"]
+    for option, value in (("--to-key", key), ("--to-key-password-file", password_file)):
+        if value is not None and cert is None:
+            raise bad_option(option, "there is no --to-cert that it could belong to", "give --to-cert too")
+    judged = (upstream["to_cacert"], upstream["to_crl"], upstream["to_ocsp"], upstream["to_pin"])
+    try:
+        credentials = options.credentials(cert, key, password_file, reload=reload)
+        trust = trust_options.server_verification(*judged, None, insecure=False, reload=reload)
+    except ConfigError as error:
+        ui.fail(error.what, error.fault, _THEIR_OPTION.sub("--to-", in_options(error.hint)), ui.BAD_USAGE)
     spoken = {"application_protocols": ("h2" if target.http2 else "http/1.1",)} if target.mode is Mode.HTTP else {}
     config = ClientConfig(credentials=credentials, **{**spoken, **trust, **parameters})
-    followed = (*credentials, config.verifier)
+    verifier = config.verifier
+    followed = (*credentials, *(verifier.verifiers if isinstance(verifier, AllOf) else (verifier,)))
     return config, tuple(one for one in followed if isinstance(one, Reloading))
 
 

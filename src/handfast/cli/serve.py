@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handfast import limits
-from handfast.cli import fleet_options, options, serve_options, ui, who_may
+from handfast.cli import fleet_options, options, serve_options, trust_options, ui, who_may
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.output import standard_output
 from handfast.cli.server import Server, listener_for, taken
@@ -69,8 +69,8 @@ _OURS = "--cert server.pem --key server.key"
 )
 @click.option("--require-later", is_flag=True, help="Ask at the first request, after the handshake, not in it.")
 @who_may.allow_options
-@options.policy_option
-@options.revocation_options
+@trust_options.policy_option
+@trust_options.revocation_options
 @serve_options.identity_options
 @options.parameter_options
 @options.session_options

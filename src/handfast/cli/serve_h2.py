@@ -18,7 +18,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 from h2.config import H2Configuration
 from h2.errors import ErrorCodes
 from h2.events import (
-    ConnectionTerminated,
     DataReceived,
     Event,
     RequestReceived,
@@ -26,12 +25,13 @@ from h2.events import (
     StreamReset,
     WindowUpdated,
 )
-from h2.exceptions import H2Error, StreamClosedError
+from h2.exceptions import FrameTooLargeError, H2Error, StreamClosedError
 
 from handfast import limits
 from handfast.cli.http import BodyCut, Reply, Request, too_large
 from handfast.errors import ConnectionLost
 from handfast.http2_bounds import Costs, TooMuch, server_connection
+from handfast.http2_frames import PREFACE, Frames, Goaway
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -116,6 +116,8 @@ class _Connection:
         self._asked: deque[tuple[int, Request]] = deque()
         self._downloads: dict[int, _Download] = {}
         self._idle_since = clock()
+        self._frames = Frames(PREFACE)
+        self._leaving = False
         self._over = False
         self._costs = Costs(clock)
 
@@ -136,6 +138,9 @@ class _Connection:
                 self._take(data)
             except TooMuch as error:
                 self._goodbye(ErrorCodes.ENHANCE_YOUR_CALM, str(error).encode())
+                return
+            except FrameTooLargeError as error:
+                self._goodbye(ErrorCodes.FRAME_SIZE_ERROR, str(error).encode())
                 return
             except (H2Error, ValueError):
                 # h2 has its GOAWAY ready.
@@ -166,13 +171,21 @@ class _Connection:
 
     def _take(self, data: bytes) -> None:
         """All that what came asks for."""
-        for event in self._h2.receive_data(data):
-            self._event(event)
+        for piece in self._frames.split(data):
+            if isinstance(piece, Goaway):
+                # In order, it still wants what it has asked for. RFC 9113 6.8.
+                self._leaving = True
+                self._over |= piece.code != ErrorCodes.NO_ERROR
+                continue
+            for event in self._h2.receive_data(piece):
+                self._event(event)
         while self._asked and not self._over:
             self._reply(*self._asked.popleft())
         self._flush()
         if not self._over:
             self._send_bodies()
+        if self._leaving and not self._uploads and not self._downloads:
+            self._over = True
 
     def _event(self, event: Event) -> None:
         match event:
@@ -188,8 +201,6 @@ class _Connection:
                     self._asked.append((number, whole))
             case StreamReset(stream_id=int(number)):
                 self._reset(number)
-            case ConnectionTerminated():
-                self._over = True
             case WindowUpdated() if self._downloads:
                 # For what we send; a stalled answer has its own end.
                 return

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handfast import limits
-from handfast.cli import options, ui, who_may
+from handfast.cli import options, trust_options, ui, who_may
 from handfast.engine import ClientAuth
 from handfast.errors import ConfigError, bad_option
 from handfast.host_names import is_host_name
@@ -79,7 +79,9 @@ def client_verification(
     if some is not None:
         # What is wrong with it is said though there is more to say.
         some.load()
-    mode, settings = options.client_auth(client_auth, client_ca, crl, ocsp, reload=reload, who_may=some, policy=policy)
+    mode, settings = trust_options.client_auth(
+        client_auth, client_ca, crl, ocsp, reload=reload, who_may=some, policy=policy
+    )
     if some is not None and not (client_ca and mode is ClientAuth.REQUIRE_AND_VERIFY):
         reason = f"with {mode.value} a client may come in without a verified certificate"
         advice = "give --client-ca, and --client-auth require_and_verify or nothing"

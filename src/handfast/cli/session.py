@@ -13,7 +13,7 @@ from contextlib import suppress
 from typing import IO, TYPE_CHECKING, Any
 
 from handfast import limits
-from handfast.cli.ui import SIGNALS_ARE_LOOKED_FOR
+from handfast.cli.patience import Interruptible
 from handfast.errors import HandfastError
 from handfast.events import AlertSeen, Event, MessageSeen
 from handfast.registry import AlertDescription, AlertLevel
@@ -71,7 +71,8 @@ class Session:
             self._thread = threading.Thread(target=self._read_keyboard, daemon=True)
             self._thread.start()
         try:
-            while data := _next(tls):
+            stream = Interruptible(tls)
+            while data := stream.recv(_CHUNK):
                 self._write(data)
         except HandfastError:
             # A peer that leaves our close_notify without an answer is left behind.
@@ -128,13 +129,6 @@ class Session:
         timer = threading.Timer(limits.SHUTDOWN_TIMEOUT, _break, (tls,))
         timer.daemon = True
         timer.start()
-
-
-def _next(tls: TLSSocket) -> bytes:
-    """What comes next, as ``recv`` gives it; waited for in steps, for the sake of Ctrl-C."""
-    while not (tls.pending() or tls.connection.peer_closed):
-        tls.wait(SIGNALS_ARE_LOOKED_FOR)
-    return tls.recv()
 
 
 def _break(tls: TLSSocket) -> None:

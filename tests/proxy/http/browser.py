@@ -13,6 +13,7 @@ from h2.events import (
     ConnectionTerminated,
     DataReceived,
     InformationalResponseReceived,
+    PingAckReceived,
     ResponseReceived,
     StreamEnded,
     StreamReset,
@@ -66,6 +67,7 @@ class Browser:
         self.got: dict[int, Got] = {}
         self.goodbye: ConnectionTerminated | None = None
         self.over = False
+        self.pongs = 0
         self.h2.initiate_connection()
         self.flush()
 
@@ -103,6 +105,7 @@ class Browser:
         if isinstance(event, ConnectionTerminated):
             self.goodbye = event
             return
+        self.pongs += isinstance(event, PingAckReceived)
         got = self.got.get(getattr(event, "stream_id", 0) or 0)
         if got is None:
             return
@@ -137,7 +140,9 @@ class Browser:
         """Wait until all that was sent before was looked at."""
         self.h2.ping(b"12345678")
         self.flush()
-        await self.receive()
+        seen = self.pongs
+        while self.pongs == seen and await self.receive():
+            pass
 
     def close(self) -> None:
         self.writer.close()

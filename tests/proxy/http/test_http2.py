@@ -17,6 +17,7 @@ from h2.errors import ErrorCodes
 from h2.settings import SettingCodes
 
 from handfast import limits
+from handfast.http2_frames import Goaway
 from handfast.proxy.settings import Backend, IdentityForm, Listener, Service
 from tests.proxy.http.browser import browser, tls
 from tests.proxy.http.support import OK, Origin, Seen, Web, echo, read_on, stop_reading, web
@@ -487,6 +488,38 @@ def test_an_end_lets_streams_be_answered_and_takes_no_new_ones(run: Runner) -> N
     run(main())
 
 
+@pytest.mark.parametrize(("code", "answered"), [(0, True), (2, False)], ids=["in order", "with an error"])
+def test_a_client_that_ends_in_order_gets_what_it_has_asked_for(run: Runner, code: int, answered: bool) -> None:
+    async def main() -> None:
+        asked, go = asyncio.Event(), asyncio.Event()
+
+        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            asked.set()
+            await go.wait()
+            writer.write(OK)
+
+        origin = Origin()
+        origin.handle = slow  # type: ignore[method-assign]
+        async with web(origin, tls=tls()) as proxy:
+            client = await browser(proxy)
+            number = client.ask()
+            await asked.wait()
+            client.writer.write(Goaway(0, code).encode())
+            if answered:
+                await client.ping()
+                go.set()
+            while await client.receive():
+                pass
+            go.set()
+            client.close()
+            assert (client.got[number].body == b"ok") is answered
+            (entry,) = await proxy.requests()
+            assert entry.code == ("" if answered else "client_closed")
+
+    run(main())
+
+
 def test_an_idle_client_is_told_goodbye(run: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(limits, "PROXY_HTTP_IDLE", 0.05)
 
@@ -541,6 +574,8 @@ def test_a_frame_that_is_too_large_is_refused_before_it_is_there(run: Runner) ->
             client.writer.write(b"\xff\xff\xff" + b"\0\0" + b"\0\0\0\1")
             while not client.over:
                 await client.receive()
+            assert client.goodbye is not None
+            assert client.goodbye.error_code == ErrorCodes.FRAME_SIZE_ERROR
             client.close()
             assert (await proxy.ended()).code == "bad_request"
 

@@ -23,12 +23,12 @@ from h2.events import (
     TrailersReceived,
     WindowUpdated,
 )
-from h2.exceptions import H2Error
+from h2.exceptions import FrameTooLargeError, H2Error
 
 from handfast import limits
 from handfast.http2_bounds import Costs, TooMuch, server_connection
+from handfast.http2_frames import PREFACE, Frames, Goaway
 from handfast.proxy.http.exchange import Exchange, tell_refused
-from handfast.proxy.http.http2_frames import PREFACE, Frames, Goaway
 from handfast.proxy.http.http2_stream import Stream
 from handfast.proxy.http.request import Refused, bad_field, from_http2
 from handfast.proxy.http.time_limit import Deadline
@@ -88,12 +88,18 @@ class Http2(asyncio.Protocol):
         self._receiving = True
         try:
             for piece in self._frames.split(data):
-                if isinstance(piece, Goaway):
+                if not isinstance(piece, Goaway):
+                    self._take(self.h2.receive_data(piece))
+                elif piece.code:
                     self._end()
                     break
-                self._take(self.h2.receive_data(piece))
+                else:
+                    # It asks for nothing further, and what it has asked for is still wanted. RFC 9113 6.8.
+                    self._draining = True
         except TooMuch as error:
             self._goodbye(ErrorCodes.ENHANCE_YOUR_CALM, "too_much", str(error))
+        except FrameTooLargeError as error:
+            self._goodbye(ErrorCodes.FRAME_SIZE_ERROR, "bad_request", str(error))
         except (H2Error, ValueError) as error:
             # h2 has its GOAWAY ready.
             self._failure = ("bad_request", f"HTTP/2: {type(error).__name__}")

@@ -28,9 +28,9 @@ from h2.exceptions import H2Error
 
 from handfast import limits
 from handfast.http2_bounds import Costs, TooMuch, client_connection
+from handfast.http2_frames import Frames, Goaway, error_name
 from handfast.proxy import backends
 from handfast.proxy.backends import BackendFailed
-from handfast.proxy.http.http2_frames import Frames, Goaway
 from handfast.proxy.http.time_limit import Deadline
 from handfast.proxy.http.upstream_stream import Http2Upstream
 
@@ -251,7 +251,7 @@ class Http2Connection(asyncio.Protocol):
     def _goodbye(self, goaway: Goaway) -> None:
         """The backend takes no further streams, and has not looked at those behind its last one. RFC 9113 6.8."""
         if goaway.code:
-            self._failure = ("backend_closed", f"it ended the connection with the error {_name(goaway.code)}")
+            self._failure = ("backend_closed", f"it ended the connection with the error {error_name(goaway.code)}")
         self._retired = True
         self._pool.forget(self)
         for number, stream in tuple(self._streams.items()):
@@ -295,10 +295,3 @@ def _tell(stream: Http2Upstream, event: Event) -> None:
             stream.ended()
         case StreamReset(error_code=code):
             stream.was_reset(code or ErrorCodes.NO_ERROR)
-
-
-def _name(code: int) -> str:
-    """An error code by its name. RFC 9113 7."""
-    with suppress(ValueError):
-        return ErrorCodes(code).name
-    return str(code)

@@ -8,6 +8,8 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
+from handfast import limits
+
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
@@ -72,14 +74,15 @@ class Notifier:
         self._tell("STOPPING=1")
 
     def alive(self) -> None:
-        """It is not stuck."""
-        self._tell("WATCHDOG=1")
+        """It is not stuck. This alone is not waited for: it is told again."""
+        self._tell("WATCHDOG=1", within=0)
 
-    def _tell(self, *lines: str) -> None:
+    def _tell(self, *lines: str, within: float | None = None) -> None:
+        """Tell it, and wait so many seconds until there is room for it: what is told to a full queue is lost."""
         if not self._to:
             return
         # "@" stands for the zero byte of an abstract address.
         address = "\0" + self._to[1:] if self._to.startswith("@") else self._to
         with suppress(OSError), socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
-            sock.setblocking(False)
+            sock.settimeout(limits.SYSTEMD_TIMEOUT if within is None else within)
             sock.sendto("\n".join(lines).encode(), address)

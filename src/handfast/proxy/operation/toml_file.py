@@ -37,6 +37,7 @@ from handfast.trust.allow import KINDS, Allowed, entries_in
 from handfast.trust.combined import AllOf
 from handfast.trust.decided import Decided
 from handfast.trust.path.policy import POLICIES
+from handfast.trust.pins import Pinned
 from handfast.trust.revocation.crl_store import Crls, OcspPolicy
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
@@ -46,7 +47,6 @@ if TYPE_CHECKING:
 
     from handfast.connection_info import VerifiedPeer
     from handfast.proxy.operation.stores import Stores
-    from handfast.trust.verifiers import Verifier
 
 # What a listener says for itself alone, and a name does not have from it.
 _OF_LISTENER = frozenset({"listen", "anywhere", "starttls", "names"})
@@ -142,7 +142,7 @@ class _Reader:
         starttls, http2 = table.choice("starttls", StartTls), table.flag("http2")
         tls = self._client_config(table) if table.flag("tls") else None
         if tls is None:
-            for key in ("cert", "key", "key_password_file", "cacert", "alpn"):
+            for key in ("cert", "key", "key_password_file", "cacert", "crl", "ocsp", "policy", "pins", "alpn"):
                 if key in table:
                     raise table.error(key, "no TLS is spoken with this backend", "write tls = true")
         table.done()
@@ -151,15 +151,30 @@ class _Reader:
 
     def _client_config(self, table: Table) -> ClientConfig:
         credentials = self._credentials(table) if "cert" in table else None
-        roots = self._followed(table, "cacert")
-        with self._file.at(table.at("cacert")):
-            verifier = PathVerifier(Roots.default() if roots is None else Roots.from_path(roots))
+        path, asked = self._path_verifier(table, "cacert")
+        pins = table.texts("pins")
+        with self._file.at(table.at("pins")):
+            verifier = AllOf(path, Pinned(pins)) if pins else path
         with self._file.at(table.where):
             return ClientConfig(
                 credentials=() if credentials is None else [credentials],
                 verifier=verifier,
+                ask_for_ocsp_response=asked,
                 application_protocols=table.texts("alpn") or (("h2",) if table.flag("http2") else ()),
             )
+
+    def _path_verifier(self, table: Table, key: str) -> tuple[PathVerifier, bool]:
+        """How paths are verified to the roots in the file of ``key``, and whether an OCSP response is asked for."""
+        roots, lists = self._followed(table, key), self._followed(table, "crl")
+        ocsp, policy = table.choice("ocsp", OcspPolicy), table.text("policy")
+        if policy is not None and policy not in POLICIES:
+            there = ", ".join(POLICIES)
+            raise table.error("policy", "there is no such policy", f"write one of {there}")
+        with self._file.at(table.at("crl" if lists is not None else key)):
+            trusted = Roots.default() if roots is None else Roots.from_path(roots)
+            crls = None if lists is None else Crls.from_path(lists)
+            made = PathVerifier(trusted, policy=policy or "handfast", crls=crls, ocsp=ocsp or OcspPolicy.CHECK)
+        return made, ocsp is OcspPolicy.CHECK
 
     # Listeners
 
@@ -254,10 +269,8 @@ class _Reader:
 
     def _trust(self, table: Table) -> dict[str, Any]:
         """Which clients are let in."""
-        roots, lists = self._followed(table, "client_ca"), self._followed(table, "crl")
-        mode, ocsp = table.choice("client_auth", ClientAuth), table.choice("ocsp", OcspPolicy)
-        policy, allow = table.text("policy"), table.table("allow")
-        if roots is None:
+        mode, allow = table.choice("client_auth", ClientAuth), table.table("allow")
+        if "client_ca" not in table:
             for key in ("crl", "ocsp", "policy", "allow"):
                 if key in table:
                     raise table.error(key, "without client_ca no client certificate is verified", "write client_ca too")
@@ -265,24 +278,16 @@ class _Reader:
         chosen = mode or ClientAuth.REQUIRE_AND_VERIFY
         if chosen is ClientAuth.NONE:
             raise table.error("client_ca", "client_auth none asks for no certificate", "leave one of them out")
-        if policy is not None and policy not in POLICIES:
-            there = ", ".join(POLICIES)
-            raise table.error("policy", "there is no such policy", f"write one of {there}")
+        path, asked = self._path_verifier(table, "client_ca")
         rules = () if allow is None else self._rules(allow)
         if rules and chosen is not ClientAuth.REQUIRE_AND_VERIFY:
             reason = f"with {chosen.value} a client may come in without a verified certificate"
             raise table.error("allow", reason, 'write client_auth = "require_and_verify", or nothing')
-        with self._file.at(table.at("crl" if lists is not None else "client_ca")):
-            crls = None if lists is None else Crls.from_path(lists)
-            path = PathVerifier(
-                Roots.from_path(roots), policy=policy or "handfast", crls=crls, ocsp=ocsp or OcspPolicy.CHECK
-            )
-        verifier: Verifier = AllOf(path, *rules) if rules else path
         return {
             "client_auth": chosen,
-            "verifier": verifier,
+            "verifier": AllOf(path, *rules) if rules else path,
             "ca_names": automatic_ca_names(path.roots.names()),
-            "ask_for_ocsp_response": ocsp is OcspPolicy.CHECK,
+            "ask_for_ocsp_response": asked,
         }
 
     def _rules(self, table: Table) -> tuple[Allowed | Decided, ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 from typing import TYPE_CHECKING, NamedTuple
 
+from h2.errors import ErrorCodes
 from h2.exceptions import FrameTooLargeError
 
 if TYPE_CHECKING:
@@ -32,6 +33,14 @@ class Goaway(NamedTuple):
     def encode(self) -> bytes:
         """The frame, of stream 0. h2 would send nothing behind its own."""
         return struct.pack(">IBIII", _LEAST << 8 | _GOAWAY, 0, 0, self.last, self.code)
+
+
+def error_name(code: int) -> str:
+    """An error code by its name, or in digits where it has none. RFC 9113 7."""
+    try:
+        return ErrorCodes(code).name
+    except ValueError:
+        return str(code)
 
 
 class Frames:
