@@ -179,6 +179,14 @@ def test_the_variable_for_a_client(cast: Cast, monkeypatch: pytest.MonkeyPatch) 
     assert "answered 200" in said, said
 
 
+def test_the_variable_for_a_small_hello(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines.in_the_folder(cast, monkeypatch)
+    name, _, value = line("small_hello").rpartition("// or ")[2].partition("=")
+    with refusing(cast, "small_hello") as running:
+        said = fetched(cast, OF_CLIENTS["small_hello"], running.port, mended=False, **{name: value})
+    assert "answered 200" in said, said
+
+
 def test_the_line_that_asks_and_requires_nothing(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     """Go itself has neither of the two ways to ask later."""
     lines.in_the_folder(cast, monkeypatch)

@@ -259,6 +259,12 @@ def test_handshake_failure_before_certificates_is_not_guessed_at() -> None:
     assert finding.separates is Input.SERVER_LOG
 
 
+def test_java_says_of_groups_that_a_message_was_unexpected() -> None:
+    (finding,) = diagnose(refusing(Alert.unexpected_message)).findings
+    assert set(finding.causes) == {"no_common_group", "unexplained"}
+    assert finding.separates is Input.SERVER_LOG
+
+
 def test_a_large_hello_is_not_blamed_for_one_chance() -> None:
     large = hello(error="reset", heard_nothing=True)
     (finding,) = diagnose(Evidence(attempts=(large, SMALL, replace(SMALL, hello_size=1600)))).findings
