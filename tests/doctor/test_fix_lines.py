@@ -16,6 +16,7 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from handfast.doctor.catalogue import fixes
+from handfast.pki.fault_scene import FaultNames
 from tests.doctor.matrix import Cast, ask, asked, target
 from tests.doctor.servers import Running, listening
 from tests.peers.base import require_peer
@@ -24,6 +25,7 @@ from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("HANDFAST_DOCTOR") != "1", reason="it takes a minute: make doctor-matrix"
@@ -145,8 +147,15 @@ def test_nginx_s_line_that_asks_and_requires_for_some_paths(cast: Cast) -> None:
         assert "no_certificate" in ask(*target(running), "--cacert", cast.ca).causes
 
 
-def test_nginx_s_lines_that_let_somebody_in(cast: Cast) -> None:
-    mapped, condition = line("server_allows_client", "nginx", cast).split("\n")
+@pytest.fixture
+def plain(tmp_path: Path) -> Cast:
+    """Of names that each program writes in the same way, one as long as it may be."""
+    return Cast(tmp_path, 0, FaultNames(host="localhost", client="x" * 64))
+
+
+def test_nginx_s_lines_that_let_somebody_in(plain: Cast) -> None:
+    cast = plain
+    mapped, condition = line("server_allows_client", "nginx", cast).rsplit("\n", 1)
     own = f"listen LISTEN ssl; ssl_certificate {cast.server[0]}; ssl_certificate_key {cast.server[1]};"
     own += f"ssl_client_certificate {cast.ca}; ssl_verify_client optional;"
     subject = cast.good.certificate.subject.rfc4514_string()
@@ -239,7 +248,8 @@ def test_haproxy_s_line_that_asks_and_requires_nothing(cast: Cast) -> None:
         assert ask(*target(running), "--cacert", cast.ca).status == 0
 
 
-def test_haproxy_s_line_that_lets_somebody_in(cast: Cast) -> None:
+def test_haproxy_s_line_that_lets_somebody_in(plain: Cast) -> None:
+    cast = plain
     bind = _ASKING.format(cast.ca).replace("required", "optional")
     denying = line("server_allows_client", "haproxy", cast)
     for name, forbidden in (("nobody", True), (f"'{cast.scene.names.client}'", False)):
