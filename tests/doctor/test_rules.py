@@ -141,7 +141,10 @@ DECIDED: dict[str, Evidence] = {
         attempts=(alerted(Alert.unknown_ca, ca_names=(named(_ASN1Type.PrintableString),)),),
         client=replace(CLIENT, issuers=(named(_ASN1Type.UTF8String),)),
     ),
-    "clock": Evidence(attempts=(alerted(Alert.certificate_expired),), client=replace(CLIENT, revocation_checked=True)),
+    "clock": Evidence(
+        attempts=(alerted(Alert.certificate_expired),),
+        client=replace(CLIENT, accepted=True, revocation_checked=True),
+    ),
     "default_certificate": Evidence(
         attempts=(replace(DONE, server_name="a.example"), replace(DONE, server_name="")),
         server=Identity(
@@ -203,11 +206,22 @@ def test_a_close_without_a_word_leaves_all_open_that_nothing_excludes() -> None:
     assert set(finding.causes) == {
         "client_twin_ca", "client_path_not_built", "client_revoked", "client_crl_stale", "client_crl_missing",
         "client_not_allowed",
+        # Of the CA, whose certificate nobody gave.
+        "client_expired", "client_weak_key", "client_weak_hash",
     }  # fmt: skip
     assert finding.separates is Input.SERVER_LOG
     trusted = replace(CLIENT, accepted=True, revocation_checked=True)
     (finding,) = diagnose(Evidence(attempts=(silent,), client=trusted)).findings
     assert finding.causes == ("client_path_not_built", "client_not_allowed")
+
+
+def test_a_ca_that_nobody_gave_may_have_expired_itself() -> None:
+    expired = alerted(Alert.certificate_expired)
+    (finding,) = diagnose(Evidence(attempts=(expired,), client=CLIENT)).findings
+    assert set(finding.causes) == {"client_crl_stale", "clock", "client_expired"}
+    known = replace(CLIENT, ends_in_root=True)
+    (finding,) = diagnose(Evidence(attempts=(expired,), client=known)).findings
+    assert set(finding.causes) == {"client_crl_stale", "clock"}
 
 
 @pytest.mark.parametrize(
@@ -249,6 +263,12 @@ def test_a_log_line_narrows_what_is_open_and_adds_what_is_new() -> None:
 def test_handshake_failure_before_certificates_is_not_guessed_at() -> None:
     (finding,) = diagnose(refusing(Alert.handshake_failure)).findings
     assert len(finding.causes) > 1
+    assert finding.separates is Input.SERVER_LOG
+
+
+def test_java_says_of_groups_that_a_message_was_unexpected() -> None:
+    (finding,) = diagnose(refusing(Alert.unexpected_message)).findings
+    assert set(finding.causes) == {"no_common_group", "unexplained"}
     assert finding.separates is Input.SERVER_LOG
 
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from handfast.doctor.evidence import Evidence, Identity, Shadowed
 from handfast.doctor.examine import Judge, examined
 from handfast.doctor.probe import probe
 from handfast.errors import HandfastError
+from handfast.host_names import is_host_name
 from handfast.roles import Role
 from handfast.trust.roots import Roots
+from handfast.x509.certificates import Parsed, parse_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -85,9 +88,18 @@ def gather(given: Given) -> Evidence:
         server_file=given.server.chain if given.server is not None else (),
         log=given.log,
         shadowed=gathering.shadowed(server),
-        names=given.names,
+        names={"own_name": _own_name(server), **given.names},
         protocols_chosen=given.protocols_chosen,
     )
+
+
+def _own_name(server: Identity | None) -> str:
+    """A name that the server's certificate has; "" where it has none that can stand in a command."""
+    leaf = next(iter(parse_all(server.chain[:1])), None) if server is not None else None
+    if not isinstance(leaf, Parsed):
+        return ""
+    hosts = filter(is_host_name, map(str.lower, leaf.names.dns))
+    return next(chain(hosts, map(str, leaf.names.ip)), "")
 
 
 class _Gathering:

@@ -98,6 +98,8 @@ BY_ALERT_TO_A_HELLO: dict[int, tuple[str, ...]] = {
     _A.no_application_protocol: ("no_common_alpn",),
     _A.unrecognized_name: ("sni_refused",),
     _A.internal_error: ("server_failed",),
+    # Java says so where no group is common to both.
+    _A.unexpected_message: ("no_common_group", "unexplained"),
 }
 # Of an error of our own.
 BY_ERROR: dict[str, tuple[str, ...]] = {

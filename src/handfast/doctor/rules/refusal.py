@@ -21,7 +21,7 @@ from handfast.text import escape
 from handfast.x509.distinguished_names import rfc4514, written_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from handfast.doctor.evidence import Attempt, Evidence, Identity
 
@@ -34,6 +34,9 @@ _TRUST = _ISSUER | {"client_twin_ca"}
 # What a server's CA file and the client's chain tell between them.
 _OF_PATHS = _TRUST | {"client_path_not_built"}
 _LISTS = frozenset({"client_revoked", "client_crl_stale", "client_crl_missing"})
+# What may be wrong with a CA that is not known here, by the alert where that says more than that something is.
+_OF_AN_UNKNOWN_CA = ("client_expired", "client_weak_key", "client_weak_hash")
+_OF_AN_UNKNOWN_CA_BY_ALERT: Mapping[int, tuple[str, ...]] = {AlertDescription.certificate_expired: ("client_expired",)}
 # Statuses that are about who may come in, and not about the certificate itself.
 _FORBIDDEN = frozenset({401, 403})
 
@@ -117,6 +120,7 @@ def refused(evidence: Evidence) -> Iterator[Finding]:
     if client is not None:
         said.append(_issuer_words(client))
     codes = _narrowed(BY_SERVER_ALERT.get(one.server_alert or 0, ANY_REFUSAL), one, client)
+    codes += _of_those_above(one, client)
     if client is not None and client.is_new and "client_not_allowed" in codes and len(codes) > 1:
         # Where the reason is open, a server whose clock is behind is one.
         codes = (*codes, "client_not_yet_valid")
@@ -173,6 +177,16 @@ def _forbidden(one: Attempt, evidence: Evidence, said: list[str]) -> Finding:
             return Finding(causes=(*issuers, "client_not_allowed"), evidence=tuple(said), separates=separates)
     causes = (*issuers, "client_not_allowed", "path_forbidden")
     return Finding(causes=causes, evidence=tuple(said), separates=Input.SERVER_LOG)
+
+
+def _of_those_above(one: Attempt, client: Identity | None) -> tuple[str, ...]:
+    """The faults of CAs above a certificate that nothing here has looked at."""
+    if client is None or client.ends_in_root or client.accepted is not None:
+        return ()
+    alert = one.server_alert or 0
+    if alert in _OF_AN_UNKNOWN_CA_BY_ALERT:
+        return _OF_AN_UNKNOWN_CA_BY_ALERT[alert]
+    return () if alert in BY_SERVER_ALERT else _OF_AN_UNKNOWN_CA
 
 
 def _narrowed(codes: tuple[str, ...], one: Attempt, client: Identity | None) -> tuple[str, ...]:
