@@ -10,6 +10,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from handfast.doctor.catalogue import fixes
 from handfast.pki.authority import CertificateAuthority, Issued
 from tests.doctor.matrix import Answer, ask, target
 from tests.doctor.servers import Running, Setting, nginx
@@ -45,10 +46,10 @@ class Place:
         files = self.write("client.pem", b"".join(chain) or issued.cert_pem), self.write("client.key", issued.key_pem)
         return "--cert", files[0], "--key", files[1]
 
-    def nginx(self, *directives: str, ca: Path | None = None) -> AbstractContextManager[Running]:
+    def nginx(self, *directives: str, ca: Path | None = None, version: str = "1.3") -> AbstractContextManager[Running]:
         """With a client certificate wanted, where ``ca`` names who may have issued it."""
         wanted = [] if ca is None else [f"ssl_client_certificate {ca}", "ssl_verify_client on"]
-        return nginx(Setting(self.folder, *self.server, None, None, "1.3"), ";".join([*wanted, *directives]))
+        return nginx(Setting(self.folder, *self.server, None, None, version), ";".join([*wanted, *directives]))
 
     def ask(self, running: Running, *arguments: object) -> Answer:
         return ask(*target(running), "--cacert", self.ca, *arguments)
@@ -57,6 +58,13 @@ class Place:
 @pytest.fixture
 def place(tmp_path: Path) -> Place:
     return Place(tmp_path)
+
+
+def line(code: str, **names: object) -> list[str]:
+    """nginx's directives of a fix, as it is printed."""
+    printed = fixes()[code].filled({name: str(value) for name, value in names.items()})["nginx"]
+    plain = "\n".join(one.partition("#")[0] for one in printed.split("\n"))
+    return [one.strip() for one in plain.split(";") if one.strip()]
 
 
 def log_of(running: Running) -> str:
@@ -71,7 +79,7 @@ def test_more_intermediates_than_nginx_allows(place: Place) -> None:
         assert any("ssl_verify_depth" in remark for remark in answer.document["remarks"])
         log = log_of(running)
         assert place.ask(running, *client, "--log", log, "--client-ca", place.ca).decides("client_path_not_built")
-    with place.nginx("ssl_verify_depth 3", ca=place.ca) as running:
+    with place.nginx(*line("server_builds_path", client_ca=place.ca), "ssl_verify_client on") as running:
         assert place.ask(running, *client).status == 0
 
 
@@ -177,8 +185,15 @@ def test_a_server_behind_that_wants_a_certificate_of_the_one_in_front(place: Pla
     (place.folder / "behind").mkdir()
     behind = Place(place.folder / "behind")
     client = place.client(place.root.client("alice"))
-    with behind.nginx(ca=behind.ca) as inner:
+    # As a client nginx speaks TLS 1.3 by default since 1.23.4 only.
+    with behind.nginx(ca=behind.ca, version="1.2") as inner:
         passing = f"location = / {{ proxy_pass https://127.0.0.1:{inner.port}; }} add_header X y"
         with place.nginx(passing, ca=place.ca if front_asks else None) as running:
             answer = place.ask(running, *client)
             assert answer.decides("behind_the_server"), answer.document["findings"]
+            assert "its page says that no certificate was sent" in answer.document["findings"][0]["evidence"][0]
+        own = behind.root.client("the server in front")
+        place.write("own-client.pem", own.cert_pem)
+        place.write("own-client.key", own.key_pem)
+        with place.nginx(passing, *line("server_as_client"), ca=place.ca if front_asks else None) as running:
+            assert "behind_the_server" not in place.ask(running, *client).causes
