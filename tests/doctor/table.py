@@ -1,10 +1,12 @@
-"""docs/doctor-faults.md: what the doctor says of each fault, beside what curl, s_client and the server's log say.
+"""docs/doctor-faults.md: what the doctor says of each fault, beside what curl, requests and the server's log say.
 
-``python -m tests.doctor.table`` writes it anew from what happens, with the s_server, nginx and curl of this machine.
+``python -m tests.doctor.table`` writes it anew from what happens, with the s_server, nginx and curl of this machine
+and the requests of ``tests.doctor.others``.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import ssl
@@ -12,14 +14,16 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from handfast.pki.fault_scene import FaultNames
 from tests.doctor.matrix import CLIENTS, SERVER_CASES, Answer, Cast, ask, target
+from tests.doctor.others import python_with
 from tests.doctor.recorded import recorded
-from tests.doctor.servers import SERVERS, Running
+from tests.doctor.servers import PROGRAMS, SERVERS, Running
 from tests.peers.base import REQUEST
 from tests.syntax import ROOT
 from tests.waiting import LIMIT
@@ -34,6 +38,9 @@ handfast, in TLS 1.2 and 1.3, with names that say nothing (`make doctor-matrix`)
 The doctor was given the client's files and a connection; under "both sides" also what the server trusts, its list of
 revoked certificates, and the certificates of the CAs. Where it names several causes, the evidence leaves them open, and
 it says what would tell which.
+
+Of what requests says there stand the exception and, behind "caused by", what it was made of; what is the same in each
+(the host, the port, that it tried no more) is left out.
 """
 _PROTOCOLS = """## Before certificates, and above TLS
 
@@ -45,6 +52,9 @@ _FILES = """## Files alone
 Each row is a case of `tests/doctor/test_files.py`, without a connection: what the doctor says of the files of both
 sides, and of the client's by themselves, beside the CA that both trust. `handfast certs --fault NAME` makes them.
 """
+
+# What stands for a program that complains of nothing.
+ACCEPTED = "no error"
 
 
 class Row(NamedTuple):
@@ -122,7 +132,7 @@ def _findings(findings: Iterable[Iterable[str]]) -> str:
 
 
 def what_others_say(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> tuple[str, ...]:
-    return tuple(says(running, cast, files, host) for says in (curl_says, s_client_says, python_says))
+    return tuple(says(running, cast, files, host) for says in (curl_says, s_client_says, python_says, requests_says))
 
 
 def curl_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> str:
@@ -130,7 +140,7 @@ def curl_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str =
     where = ("--connect-to", f"::127.0.0.1:{running.port}", f"https://{host}:{running.port}/")
     done = _run("curl", "--silent", "--show-error", "--noproxy", "*", "--cacert", cast.ca, *own, *where)
     line = next((line for line in done.stderr.splitlines() if line.startswith("curl: ")), "")
-    return _cell(line) or ("no error" if done.returncode == 0 else f"status {done.returncode}")
+    return _cell(line) or (ACCEPTED if done.returncode == 0 else f"status {done.returncode}")
 
 
 def s_client_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> str:
@@ -139,11 +149,11 @@ def s_client_says(running: Running, cast: Cast, files: tuple[Path, ...], host: s
     where = ("-connect", f"127.0.0.1:{running.port}", "-CAfile", cast.ca, "-verify_return_error", "-ign_eof", *name)
     done = _run("openssl", "s_client", *where, *own, typed="GET / HTTP/1.0\r\n\r\n")
     text = done.stdout + done.stderr
-    return last_error(text) or _cell(next(iter(re.findall(r"^verify error:.*$", text, re.MULTILINE)), "")) or "no error"
+    return last_error(text) or _cell(next(iter(re.findall(r"^verify error:.*$", text, re.MULTILINE)), "")) or ACCEPTED
 
 
 def python_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> str:
-    """Python's ssl: what requests, httpx and aiohttp say begins with this."""
+    """Python's ssl: what httpx and aiohttp say begins with this."""
     context = ssl.create_default_context(cafile=cast.ca)
     try:
         if files:
@@ -154,9 +164,29 @@ def python_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str
         ):
             tls.sendall(REQUEST)
             tls.recv(1)
-            return "no error"
+            return ACCEPTED
     except OSError as error:
         return _cell(re.sub(r" \(_ssl\.c:\d+\)", "", str(error)))
+
+
+def requests_says(running: Running, cast: Cast, files: tuple[Path, ...], host: str = "localhost") -> str:
+    """requests, in a Python of its own."""
+    command = (python_with("requests"), PROGRAMS / "fetch.py", "requests", LIMIT, f"https://{host}:{running.port}/")
+    done = _run(*command, cast.ca, *files, environment={**os.environ, "NO_PROXY": "*"})
+    if done.returncode == 0:
+        return ACCEPTED
+    name, _, said = done.stderr.strip().rpartition("\n")[2].partition(": ")
+    cause = re.search(r"Caused by (.*)\)", said)
+    what = f"caused by {cause[1]}" if cause else said
+    return _cell(f"{name.rpartition('.')[2]}: {re.sub(r' ?[(]_ssl[.]c:[0-9]+[)]|HTTPSConnection.*?: ', '', what)}")
+
+
+@cache
+def requests_title() -> str:
+    """requests with its version and Python's."""
+    script = "import platform, requests; print(requests.__version__, 'Python', platform.python_version_tuple()[1])"
+    version, _, minor = _run(python_with("requests"), "-c", script).stdout.split()
+    return f"requests {version}, Python 3.{minor}"
 
 
 def last_error(text: str) -> str:
@@ -170,9 +200,13 @@ def nginx_line(running: Running) -> str:
     return _cell(found[-1]) if found else ""
 
 
-def _run(*command: object, typed: str = "") -> subprocess.CompletedProcess[str]:
+def _run(
+    *command: object, typed: str = "", environment: dict[str, str] | None = None
+) -> subprocess.CompletedProcess[str]:
     words = [str(word) for word in command]
-    return subprocess.run(words, input=typed, capture_output=True, text=True, timeout=LIMIT, check=False)
+    return subprocess.run(
+        words, input=typed, capture_output=True, text=True, env=environment, timeout=LIMIT, check=False
+    )
 
 
 def _cell(text: str) -> str:
@@ -181,9 +215,27 @@ def _cell(text: str) -> str:
 
 def judgements(text: str) -> dict[str, tuple[str, ...]]:
     """Of a page: by its fault what the doctor says in each row, without what others say."""
+    return {fault: (alone, both) for fault, alone, both, *_ in _rows(text)}
+
+
+def of_requests(text: str) -> dict[str, str]:
+    """Of a page: what requests says, by the fault, in the column with the version of today.
+
+    Of clients it is only whether it complains: which of its calls meets the server's refusal is a matter of time.
+    """
+    found, column = {}, -1
+    for fault, *cells in _rows(text):
+        if fault == "fault":
+            column = cells.index(requests_title()) if requests_title() in cells else -1
+        elif column >= 0 and len(cells) > column:
+            refused = cells[column] != ACCEPTED
+            found[fault] = str(refused) if fault.startswith("client: ") else cells[column]
+    return found
+
+
+def _rows(text: str) -> list[list[str]]:
     rows = [line for line in text.splitlines() if line.startswith("| ")]
-    cells = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in rows]
-    return {fault: (alone, both) for fault, alone, both, *_ in cells}
+    return [[cell.strip() for cell in line.strip("|").split(" | ")] for line in rows]
 
 
 def page(rows: list[Row], *, in_server: str) -> Iterator[str]:
@@ -194,6 +246,7 @@ def page(rows: list[Row], *, in_server: str) -> Iterator[str]:
         "curl",
         "s_client",
         "Python's ssl",
+        requests_title(),
         in_server,
     )
     yield f"| {' | '.join(titles)} |"

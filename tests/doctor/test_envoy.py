@@ -125,7 +125,7 @@ def test_a_line_for_a_client(name: str, cast: Cast) -> None:
         (certificates(*cast.identity("client", cast.good)), trusting, fix("versions", cast)),
     )
     broken = OF_CLIENTS[name](cast, good)
-    line = fix(name, cast, name="localhost").replace("client-chain.pem", str(cast.directory / "client-chain.pem"))
+    line = fix(name, cast, own_name="localhost").replace("client-chain.pem", str(cast.directory / "client-chain.pem"))
     if name == "client_sends_chain":
         line = line.replace(str(cast.directory / "client.key"), str(cast.directory / "leaf.key"))
     with s_server(setting) as server:

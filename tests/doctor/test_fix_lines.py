@@ -16,13 +16,16 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from handfast.doctor.catalogue import fixes
-from tests.doctor.matrix import Cast, asked
+from handfast.pki.fault_scene import FaultNames
+from tests.doctor.matrix import Cast, ask, asked, target
 from tests.doctor.servers import Running, listening
 from tests.peers.base import require_peer
 from tests.ports import own_port
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from pathlib import Path
 
 pytestmark = pytest.mark.skipif(
     os.environ.get("HANDFAST_DOCTOR") != "1", reason="it takes a minute: make doctor-matrix"
@@ -40,9 +43,10 @@ def line(code: str, program: str, cast: Cast, port: int = 0) -> str:
 
 
 def directives(text: str) -> dict[str, str]:
-    """Directives by their names; comments are left out."""
+    """Directives of a server by their names; comments, and what belongs in a proxy before it, are left out."""
     plain = "\n".join(part.partition("#")[0] for part in text.split("\n"))
-    return {one.split()[0]: one.strip() for one in plain.split(";") if one.strip()}
+    found = (one.strip() for one in plain.split(";") if one.strip())
+    return {one.split()[0]: one for one in found if not one.startswith("proxy_")}
 
 
 def usual(cast: Cast) -> dict[str, str]:
@@ -120,39 +124,97 @@ def test_the_lines_for_nginx_of_chains_and_keys(cast: Cast) -> None:
         assert asked(cast, running) == set()
 
 
+@contextlib.contextmanager
+def nginx_in_http(cast: Cast, in_http: str) -> Iterator[Running]:
+    """One whose part about HTTP is told whole, with LISTEN for the address."""
+    user = "user root;\n" if os.geteuid() == 0 else ""
+    with own_port() as port:
+        text = in_http.replace("LISTEN", f"127.0.0.1:{port}").replace("listen 443", f"listen 127.0.0.1:{port}")
+        head = f"{user}daemon off;\nmaster_process off;\npid {cast.directory}/nginx.pid;\nevents {{}}\n"
+        config = cast.write("nginx.conf", f"{head}http {{\naccess_log off;\n{text}\n}}\n".encode())
+        command = [require_peer("nginx"), "-e", "stderr", "-p", str(cast.directory), "-c", str(config)]
+        with listening(command, cast.directory / "nginx.log", port) as running:
+            yield running
+
+
+def test_nginx_s_line_that_asks_and_requires_for_some_paths(cast: Cast) -> None:
+    lines, condition = line("server_asks_at_once", "nginx", cast).rsplit("\n", 1)
+    own = f"listen LISTEN ssl; ssl_certificate {cast.server[0]}; ssl_certificate_key {cast.server[1]};"
+    location = f"location / {{ {condition}\n return 204; }}"
+    with nginx_in_http(cast, f"server {{ {own} {lines}\n {location} }}") as running:
+        assert asked(cast, running) == set()
+        # Without a certificate the page is forbidden, and the handshake is not.
+        assert "no_certificate" in ask(*target(running), "--cacert", cast.ca).causes
+
+
+@pytest.fixture
+def plain(tmp_path: Path) -> Cast:
+    """Of names that each program writes in the same way, one as long as it may be."""
+    return Cast(tmp_path, 0, FaultNames(host="localhost", client="x" * 64))
+
+
+def test_nginx_s_lines_that_let_somebody_in(plain: Cast) -> None:
+    cast = plain
+    mapped, condition = line("server_allows_client", "nginx", cast).rsplit("\n", 1)
+    own = f"listen LISTEN ssl; ssl_certificate {cast.server[0]}; ssl_certificate_key {cast.server[1]};"
+    own += f"ssl_client_certificate {cast.ca}; ssl_verify_client optional;"
+    subject = cast.good.certificate.subject.rfc4514_string()
+    for name, forbidden in (("CN=nobody", True), (subject, False)):
+        allowing = mapped.replace("CN=NAME", name)
+        location = f"location / {{ {condition}\n return 204; }}"
+        with nginx_in_http(cast, f"{allowing}\nserver {{ {own} {location} }}") as running:
+            assert ("client_not_allowed" in asked(cast, running)) is forbidden, name
+
+
+def test_nginx_s_lines_for_names_and_protocols(cast: Cast) -> None:
+    own = f"ssl_certificate {cast.server[0]}; ssl_certificate_key {cast.server[1]}; location / {{ return 204; }}"
+    named = line("sni", "nginx", cast).split("\n")[0].replace("NAME", "localhost")
+    others = "server { listen LISTEN ssl default_server; ssl_reject_handshake on; }"
+    for site, refused in (("server_name www.other.example;", True), (named, False)):
+        with nginx_in_http(cast, f"{others}\nserver {{ listen LISTEN ssl; {site} {own} }}") as running:
+            assert ("sni_refused" in asked(cast, running)) is refused
+    for listen, refused in (("listen LISTEN ssl;", True), (line("alpn", "nginx", cast, 443).partition(" #")[0], False)):
+        with nginx_in_http(cast, f"server {{ {listen} {own} }}") as running:
+            assert ("no_common_alpn" in asked(cast, running, "--alpn", "h2")) is refused
+
+
 # HAProxy
 
 
 @contextlib.contextmanager
-def haproxy(cast: Cast, bind: str, in_global: str = "") -> Iterator[Running]:
+def haproxy(cast: Cast, bind: str, in_global: str = "", in_frontend: str = "") -> Iterator[Running]:
     """With a line ``bind`` whose port and certificate file are written as the doctor's are."""
-    both = cast.write("server.pem", b"".join(path.read_bytes() for path in cast.server))
+    both = cast.write("server-and-key.pem", b"".join(path.read_bytes() for path in cast.server))
     with own_port() as port:
         words = shlex.split(bind)
-        words = [*(str(both) if word == "server.pem" else word for word in words)]
+        words = [*(str(both) if word == both.name else word for word in words)]
         words[1] = f"127.0.0.1:{port}"
         config = cast.write(
             "haproxy.cfg",
             f"global\n    nbthread 1\n    {in_global}\ndefaults\n    mode http\n    timeout client 2m\n"
-            f"frontend tls\n    {' '.join(words)}\n    http-request return status 204\n".encode(),
+            f"frontend tls\n    {' '.join(words)}\n    {in_frontend}\n    http-request return status 204\n".encode(),
         )
         command = [require_peer("haproxy"), "-db", "-f", str(config)]
         with listening(command, cast.directory / "haproxy.log", port) as running:
             yield running
 
 
-_ASKING = "bind :443 ssl crt server.pem ca-file {} verify required"
+_ASKING = "bind :443 ssl crt server-and-key.pem ca-file {} verify required"
 # Where the fault is in the line of the fix.
 OF_HAPROXY: dict[str, tuple[Callable[[Cast], str], str, tuple[str, ...]]] = {
-    "server_asks": (lambda cast: "bind :443 ssl crt server.pem", "not_requested", ()),
+    "server_asks": (lambda cast: "bind :443 ssl crt server-and-key.pem", "not_requested", ()),
     "server_trusts_client_ca": (lambda cast: _ASKING.format(cast.issuer), "client_wrong_ca", ()),
     "server_renews_crl": (
         lambda cast: f"{_ASKING.format(cast.ca)} crl-file {cast.stale_crl}",
         "client_crl_stale",
         (),
     ),
-    "groups": (lambda cast: "bind :443 ssl crt server.pem curves P-521", "no_common_group", ("--groups", "x25519")),
-    "alpn": (lambda cast: "bind :443 ssl crt server.pem alpn postgresql", "", ()),
+    "groups": (
+        lambda cast: "bind :443 ssl crt server-and-key.pem curves P-521",
+        "no_common_group",
+        ("--groups", "x25519"),
+    ),
+    "alpn": (lambda cast: "bind :443 ssl crt server-and-key.pem alpn postgresql", "", ()),
 }
 OF_HAPROXY_S_DEFAULTS = {
     "versions": ("ssl-default-bind-options ssl-max-ver TLSv1.2", "no_common_version", ("--tls", "1.3")),
@@ -178,3 +240,27 @@ def test_a_line_for_haproxy_s_global_section(code: str, cast: Cast) -> None:
         assert cause in asked(cast, running, *more)
     with haproxy(cast, bind, line(code, "haproxy", cast)) as running:
         assert asked(cast, running, *more) == set()
+
+
+def test_haproxy_s_line_that_asks_and_requires_nothing(cast: Cast) -> None:
+    with haproxy(cast, line("server_asks_at_once", "haproxy", cast, 443)) as running:
+        assert asked(cast, running) == set()
+        assert ask(*target(running), "--cacert", cast.ca).status == 0
+
+
+def test_haproxy_s_line_that_lets_somebody_in(plain: Cast) -> None:
+    cast = plain
+    bind = _ASKING.format(cast.ca).replace("required", "optional")
+    denying = line("server_allows_client", "haproxy", cast)
+    for name, forbidden in (("nobody", True), (f"'{cast.scene.names.client}'", False)):
+        with haproxy(cast, bind, in_frontend=denying.replace("NAME", name)) as running:
+            found = asked(cast, running)
+            assert bool(found & {"client_not_allowed", "path_forbidden"}) is forbidden, found
+
+
+def test_haproxy_s_line_for_a_log(cast: Cast) -> None:
+    logging = f"log stdout format raw local0 debug\n    {line('log', 'haproxy', cast)}"
+    old = cast.identity("old", cast.scene.client(**cast.scene.expired()))
+    with haproxy(cast, _ASKING.format(cast.ca), in_frontend=logging) as running:
+        ask(*target(running), "--cacert", cast.ca, "--cert", old[0], "--key", old[1])
+        assert until(lambda: "client_expired" in ask("--log", running.log()).causes), running.log()

@@ -104,7 +104,9 @@ def test_tls_at_mosquitto_s_listener_without_it() -> None:
 def test_python_s_error_of_verification_is_a_client_s() -> None:
     line = f"ssl.SSLCertVerificationError: {_VERIFY}"
     answer = ask("--log", line)
-    assert answer.findings == (("server_wrong_ca", "server_missing_intermediate", "server_twin_ca"),)
+    ((first, *others),) = answer.findings
+    assert first == "server_wrong_ca"
+    assert all(code.startswith("server_") for code in others)
     (finding,) = answer.document["findings"]
     assert "Python (ssl, requests, httpx, aiohttp), as a client" in finding["evidence"][0]
     assert finding["separates"] == "the certificate of the CA that issued the server's certificate"

@@ -124,4 +124,7 @@ def test_a_server_that_never_asks(name: str, version: str, tmp_path_factory: pyt
 
 @pytest.mark.skipif(not WIDE, reason="make doctor-matrix writes the page's tables once more")
 def test_the_page_says_what_is_so() -> None:
-    assert table.judgements(table.PAGE.read_text()) == table.judgements(table.written())
+    page, today = table.PAGE.read_text(), table.written()
+    assert table.judgements(page) == table.judgements(today)
+    # Another Python or another requests says the same in other words, or refuses more.
+    assert table.of_requests(page) == (table.of_requests(today) if table.requests_title() in page else {})

@@ -15,6 +15,7 @@ from handfast.doctor.diagnosis import diagnose
 from handfast.doctor.evidence import Asked, Attempt, Evidence, Identity, LogLine, Problem, Shadowed
 from handfast.doctor.inputs import Input
 from handfast.outcome.cause import CauseCode, HttpAnswer, Manner
+from handfast.outcome.diagnosed import BY_SERVER_ALERT
 from handfast.registry import AlertDescription as Alert
 from handfast.roles import Role
 from tests import certificates
@@ -81,7 +82,14 @@ DECIDED: dict[str, Evidence] = {
     "client_not_allowed": Evidence(
         attempts=(replace(ASKED, http=HttpAnswer(200, "OK")), replace(SHOWN, **http(403))), client=CLIENT
     ),
-    "client_twin_ca": Evidence(attempts=(alerted(Alert.unknown_ca),), client=replace(CLIENT, revocation_checked=True)),
+    # rustls, with a key that is ours.
+    "client_twin_ca": Evidence(attempts=(alerted(Alert.decrypt_error),), client=CLIENT),
+    "client_path_not_built": Evidence(
+        attempts=(alerted(Alert.unknown_ca),), client=replace(CLIENT, accepted=True, revocation_checked=True)
+    ),
+    "behind_the_server": Evidence(
+        attempts=(replace(SHOWN, answered=True, http=HttpAnswer(502, "Bad Gateway")),), client=CLIENT
+    ),
     "client_wrong_ca": Evidence(
         attempts=(alerted(Alert.unknown_ca, ca_names=(OTHER_NAME,)),),
         client=BELOW_A_ROOT,
@@ -94,10 +102,12 @@ DECIDED: dict[str, Evidence] = {
     "client_key_mismatch": Evidence(
         attempts=(alerted(Alert.decrypt_error, live=False),), client=replace(CLIENT, accepted=True)
     ),
-    "client_crl_missing": Evidence(attempts=(alerted(Alert.unknown_ca),), client=replace(CLIENT, accepted=True)),
-    "certificate_refused": Evidence(
-        attempts=(alerted(Alert.unknown_ca),), client=replace(CLIENT, accepted=True, revocation_checked=True)
+    "client_crl_missing": Evidence(
+        attempts=(alerted(Alert.unknown_ca),),
+        client=replace(CLIENT, accepted=True),
+        log=(LogLine("unable to get certificate CRL", ("client_crl_missing",), "OpenSSL"),),
     ),
+    "certificate_refused": Evidence(attempts=(alerted(Alert.decrypt_error),), client=replace(CLIENT, accepted=True)),
     "client_scheme": Evidence(attempts=(replace(NONE_SHOWN, schemes=(0x0804,)),), client=CLIENT),
     "bundle_shadowed": Evidence(shadowed=Shadowed(used="$SSL_CERT_FILE=a (1 root)", verifies="b (1 root)")),
     "no_common_version": refusing(Alert.protocol_version),
@@ -131,7 +141,10 @@ DECIDED: dict[str, Evidence] = {
         attempts=(alerted(Alert.unknown_ca, ca_names=(named(_ASN1Type.PrintableString),)),),
         client=replace(CLIENT, issuers=(named(_ASN1Type.UTF8String),)),
     ),
-    "clock": Evidence(attempts=(alerted(Alert.certificate_expired),), client=replace(CLIENT, revocation_checked=True)),
+    "clock": Evidence(
+        attempts=(alerted(Alert.certificate_expired),),
+        client=replace(CLIENT, accepted=True, revocation_checked=True),
+    ),
     "default_certificate": Evidence(
         attempts=(replace(DONE, server_name="a.example"), replace(DONE, server_name="")),
         server=Identity(
@@ -198,24 +211,32 @@ def test_a_close_without_a_word_leaves_all_open_that_nothing_excludes() -> None:
     silent = replace(SHOWN, cause=CauseCode.CERTIFICATE_REFUSED, manner=Manner.CLOSE, error="reset")
     (finding,) = diagnose(Evidence(attempts=(silent,), client=CLIENT)).findings
     assert set(finding.causes) == {
-        "client_twin_ca", "client_revoked", "client_crl_stale", "client_crl_missing", "client_not_allowed",
+        "client_twin_ca", "client_path_not_built", "client_revoked", "client_crl_stale", "client_crl_missing",
+        "client_not_allowed",
+        # Of the CA, whose certificate nobody gave.
+        "client_expired", "client_weak_key", "client_weak_hash",
     }  # fmt: skip
     assert finding.separates is Input.SERVER_LOG
     trusted = replace(CLIENT, accepted=True, revocation_checked=True)
     (finding,) = diagnose(Evidence(attempts=(silent,), client=trusted)).findings
-    assert finding.causes == ("client_not_allowed",)
+    assert finding.causes == ("client_path_not_built", "client_not_allowed")
+
+
+def test_a_ca_that_nobody_gave_may_have_expired_itself() -> None:
+    expired = alerted(Alert.certificate_expired)
+    (finding,) = diagnose(Evidence(attempts=(expired,), client=CLIENT)).findings
+    assert set(finding.causes) == {"client_crl_stale", "clock", "client_expired"}
+    known = replace(CLIENT, ends_in_root=True)
+    (finding,) = diagnose(Evidence(attempts=(expired,), client=known)).findings
+    assert set(finding.causes) == {"client_crl_stale", "clock"}
 
 
 @pytest.mark.parametrize(
     ("ca_names", "causes_left", "separates"),
     [
         ((OTHER_NAME,), {"client_wrong_ca", "client_missing_intermediate"}, Input.CLIENT_ISSUER),
-        ((CA_NAME,), {"client_twin_ca", "client_crl_missing"}, Input.SERVER_LOG),
-        (
-            (),
-            {"client_wrong_ca", "client_missing_intermediate", "client_twin_ca", "client_crl_missing"},
-            Input.SERVER_LOG,
-        ),
+        ((CA_NAME,), {"client_twin_ca", "client_path_not_built", "client_crl_missing"}, Input.SERVER_LOG),
+        ((), {*BY_SERVER_ALERT[Alert.unknown_ca]}, Input.SERVER_LOG),
     ],
 )
 def test_unknown_ca_by_the_names_that_the_server_sends(
@@ -249,6 +270,12 @@ def test_a_log_line_narrows_what_is_open_and_adds_what_is_new() -> None:
 def test_handshake_failure_before_certificates_is_not_guessed_at() -> None:
     (finding,) = diagnose(refusing(Alert.handshake_failure)).findings
     assert len(finding.causes) > 1
+    assert finding.separates is Input.SERVER_LOG
+
+
+def test_java_says_of_groups_that_a_message_was_unexpected() -> None:
+    (finding,) = diagnose(refusing(Alert.unexpected_message)).findings
+    assert set(finding.causes) == {"no_common_group", "unexplained"}
     assert finding.separates is Input.SERVER_LOG
 
 
@@ -327,3 +354,87 @@ def test_a_close_that_a_protocol_s_name_does_not_mend_is_a_refusal() -> None:
     (finding,) = diagnose(Evidence(attempts=(ASKED, CLOSED_ON, still), client=CLIENT)).findings
     assert "client_twin_ca" in finding.causes
     assert finding.separates is Input.SERVER_LOG
+
+
+ANSWERED = replace(SHOWN, answered=True, http=HttpAnswer(200, "OK"))
+SPARED = replace(CLIENT, problems=(Problem(causes=("expired",), explanation="an intermediate expired", spares=True),))
+
+
+def test_what_a_server_does_not_go_by_is_a_remark() -> None:
+    found = diagnose(Evidence(attempts=(ANSWERED,), client=SPARED))
+    assert found.healthy
+    assert found.remarks == ("an intermediate expired; this server lets the client in all the same",)
+    (finding,) = diagnose(Evidence(attempts=(alerted(Alert.certificate_expired),), client=SPARED)).findings
+    assert finding.causes == ("client_expired",)
+    assert not diagnose(Evidence(client=SPARED)).healthy
+
+
+def test_a_log_that_tells_of_no_path_leaves_the_other_side_s_rules() -> None:
+    line = LogLine("20:unable to get local issuer certificate", ("client_wrong_ca", "client_path_not_built"), "nginx")
+    refused = replace(SHOWN, **http(400, about=True))
+    evidence = Evidence(attempts=(refused,), client=replace(CLIENT, accepted=True), log=(line,))
+    assert [finding.causes for finding in diagnose(evidence).findings] == [("client_path_not_built",)]
+
+
+@pytest.mark.parametrize("base", [SHOWN, DONE], ids=["shown", "never asked"])
+def test_a_page_that_misses_a_certificate_speaks_of_what_is_behind(base: Attempt) -> None:
+    page = HttpAnswer(400, "Bad Request", about_certificate=True, none_sent=True)
+    one = replace(base, **http(400, about=True) | {"http": page})
+    (finding,) = diagnose(Evidence(attempts=(one,), client=CLIENT)).findings
+    assert finding.causes == ("behind_the_server",)
+    assert "no certificate was sent" in finding.evidence[0]
+
+
+@pytest.mark.parametrize(("status", "cause"), [(500, "server_failed"), (503, "behind_the_server")])
+def test_an_answer_that_the_server_failed_is_not_healthy(status: int, cause: str) -> None:
+    failed = replace(ANSWERED, http=HttpAnswer(status, ""))
+    (finding,) = diagnose(Evidence(attempts=(ASKED, failed), client=CLIENT)).findings
+    assert finding.causes == (cause,)
+
+
+def test_a_forbidden_page_may_be_of_a_ca_that_the_server_does_not_name() -> None:
+    one = replace(SHOWN, ca_names=(OTHER_NAME,), **http(403))
+    (finding,) = diagnose(Evidence(attempts=(one,), client=BELOW_A_ROOT)).findings
+    assert finding.causes == ("client_wrong_ca", "client_not_allowed", "path_forbidden")
+
+
+def test_what_would_tell_is_not_the_log_that_is_there() -> None:
+    line = LogLine("20:unable to get local issuer certificate", BY_SERVER_ALERT[Alert.unknown_ca], "nginx")
+    refused = replace(SHOWN, **http(400, about=True))
+    (finding,) = diagnose(Evidence(attempts=(refused,), client=CLIENT, log=(line,))).findings
+    assert set(finding.causes) == {"client_twin_ca", "client_path_not_built", "client_crl_missing"}
+    (finding,) = diagnose(
+        Evidence(attempts=(refused,), client=CLIENT, log=(replace(line, causes=line.causes[:4]),))
+    ).findings
+    assert finding.separates is Input.CLIENT_CA
+
+
+def test_a_line_of_the_server_behind_is_no_finding_of_its_own() -> None:
+    line = LogLine("client sent no required SSL certificate", ("no_certificate", "certificate_withheld"), "nginx")
+    page = HttpAnswer(400, "Bad Request", about_certificate=True, none_sent=True)
+    (finding,) = diagnose(Evidence(attempts=(replace(DONE, http=page),), client=CLIENT, log=(line,))).findings
+    assert finding.causes == ("behind_the_server",)
+    assert any("sent no required" in one for one in finding.evidence)
+
+
+def test_a_new_certificate_may_be_refused_by_a_clock_that_is_behind() -> None:
+    new = replace(CLIENT, is_new=True)
+    (finding,) = diagnose(Evidence(attempts=(alerted(Alert.bad_certificate),), client=new)).findings
+    assert "client_not_yet_valid" in finding.causes
+    line = LogLine("verify error:num=9:certificate is not yet valid", ("client_not_yet_valid",), "OpenSSL")
+    evidence = Evidence(attempts=(alerted(Alert.bad_certificate),), client=new, log=(line,))
+    assert [finding.causes for finding in diagnose(evidence).findings] == [("client_not_yet_valid",)]
+    (finding,) = diagnose(Evidence(attempts=(alerted(Alert.unknown_ca),), client=new)).findings
+    assert "client_not_yet_valid" not in finding.causes
+
+
+def test_what_our_connection_saw_excludes_what_a_log_leaves_open() -> None:
+    line = LogLine("certificate verify failed", ("server_wrong_ca", "server_expired", "server_no_san"), "psql")
+    server = Identity(side=Role.SERVER, source="what the server sent", chain=(SERVER,), accepted=True)
+    (finding,) = diagnose(Evidence(attempts=(DONE,), server=server, log=(line,))).findings
+    assert finding.causes == ("server_wrong_ca", "server_no_san")
+    (finding,) = diagnose(Evidence(server=server, log=(line,))).findings
+    assert finding.causes == line.causes
+    only = replace(line, causes=("server_expired",))
+    (finding,) = diagnose(Evidence(attempts=(DONE,), server=server, log=(only,))).findings
+    assert finding.causes == ("server_expired",)

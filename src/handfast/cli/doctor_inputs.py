@@ -15,7 +15,7 @@ from handfast.cli.in_options import in_options
 from handfast.cli.reach import Route, reach
 from handfast.cli.starttls import PROTOCOLS
 from handfast.cli.target import HTTPS_PORT, Target, parse_target
-from handfast.credentials.credentials import Credentials
+from handfast.credentials.credentials import Credentials, upwards
 from handfast.crypto.pkcs12 import is_pkcs12
 from handfast.doctor import log_lines
 from handfast.doctor.captured import attempts_of
@@ -33,7 +33,7 @@ from handfast.roles import Role
 from handfast.text import counted, escape
 from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
-from handfast.x509 import loading
+from handfast.x509 import loading, pem
 
 if TYPE_CHECKING:
     from handfast.credentials.credentials import CredentialsHandle
@@ -190,6 +190,8 @@ def _client(asked: Asked) -> tuple[Files | Identity | None, tuple[CredentialsHan
             if is_pkcs12(loading.read(path)):
                 return unusable(Role.CLIENT, source, error, _TRUST_STORE), ()
             return Files(source=source, chain=_chain(path)), ()
+        if error.code == "issuer_order":
+            return _put_in_order(asked, source, error)
         if error.code not in DIAGNOSED:
             raise
         return unusable(Role.CLIENT, source, error, _advice(error)), ()
@@ -218,6 +220,23 @@ def _advice(error: ConfigError) -> str:
     return escape(in_options(error.hint))
 
 
+def _put_in_order(asked: Asked, source: str, error: ConfigError) -> tuple[Files, tuple[CredentialsHandle, ...]]:
+    """The client's files, where only the order of the issuers is wrong. Raises ConfigError."""
+    chain_file, key_file, password = options.files_and_password(
+        Path(str(asked.cert)), asked.key, asked.key_password_file
+    )
+    chain = _chain(Path(chain_file))
+    ordered = upwards(chain[0], chain)
+    certificates = b"".join(pem.encode("CERTIFICATE", one) for one in ordered)
+    own = Credentials.from_bytes(certificates, loading.read(Path(key_file or chain_file)), password)
+    schemes = tuple(map(int, own.signer.schemes))
+    return Files(source=source, chain=own.chain, schemes=schemes, remarks=(_ordered(error),)), (own,)
+
+
+def _ordered(error: ConfigError) -> str:
+    return f"{error.what}; most programs sort a chain themselves, handfast wants it in order, and here it was sorted"
+
+
 def _server(asked: Asked) -> Files | Identity | None:
     """The server's files. Raises ConfigError for what cannot be read."""
     if asked.server_cert is None:
@@ -228,6 +247,9 @@ def _server(asked: Asked) -> Files | Identity | None:
             return Files(source=source, chain=_chain(asked.server_cert))
         own = Credentials.from_files(asked.server_cert, asked.server_key)
     except ConfigError as error:
+        if error.code == "issuer_order":
+            chain = _chain(asked.server_cert)
+            return Files(source=source, chain=upwards(chain[0], chain), remarks=(_ordered(error),))
         if error.code not in DIAGNOSED:
             raise
         return unusable(Role.SERVER, source, error, _advice(error))

@@ -232,6 +232,15 @@ def credentials(
             if value is not None:
                 raise bad_option(option, "there is no --cert that it could belong to", "give --cert too")
         return ()
+    chain, key_name, password = files_and_password(cert, key, key_password_file)
+    kind = ReloadingCredentials if reload else Credentials
+    return (kind.from_files(chain, key_name, password),)
+
+
+def files_and_password(
+    cert: Path, key: str | None, key_password_file: Path | None
+) -> tuple[str, str | None, str | Path | Callable[[], str | None] | None]:
+    """The files of --cert and --key, and the password as credentials are given it. Raises ConfigError."""
     chain, chain_password = file_and_password(str(cert))
     key_name, key_password = (None, None) if key is None else file_and_password(key)
     password = chain_password if key_password is None else key_password
@@ -240,8 +249,7 @@ def credentials(
     # A token's PIN may stand in its URI.
     in_token = key_name is not None and _names_token(key_name)
     asked = None if in_token else cache(lambda: _ask_password(key_name or chain))
-    kind = ReloadingCredentials if reload else Credentials
-    return (kind.from_files(chain, key_name, key_password_file or password or asked),)
+    return chain, key_name, key_password_file or password or asked
 
 
 def _names_token(key: str) -> bool:

@@ -303,8 +303,13 @@ def _sorted(certificates: tuple[bytes, ...], own: PublicKey) -> tuple[bytes, ...
     position = _position(own, certificates)
     if position is None:
         return certificates
-    subjects = {der.certificate_fields(one).subject: one for one in reversed(certificates)}
-    chain = [certificates[position - 1]]
+    return upwards(certificates[position - 1], certificates)
+
+
+def upwards(leaf: bytes, certificates: Iterable[bytes]) -> tuple[bytes, ...]:
+    """The leaf and, each behind what it issued, those of the certificates that are above it by their names. DER."""
+    subjects = {der.certificate_fields(one).subject: one for one in reversed(tuple(certificates))}
+    chain = [leaf]
     while (above := subjects.get(der.certificate_fields(chain[-1]).issuer)) is not None and above not in chain:
         chain.append(above)
     return tuple(chain)

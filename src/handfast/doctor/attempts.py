@@ -21,6 +21,9 @@ from handfast.wire.messages import CertificateRequest, Finished, ServerHello
 if TYPE_CHECKING:
     from handfast.lens.outcome import Outcome
 
+# On nginx's page, in small letters.
+_NONE_SENT = b"no required ssl certificate was sent"
+
 
 class Watching:
     """An observer of what an ``Outcome`` leaves out: when a certificate was asked for, and what would be accepted."""
@@ -120,4 +123,5 @@ def http_answer(response: bytes) -> tuple[HttpAnswer, str] | None:
     date = next((field[5:].strip() for field in fields if field[:5].lower() == b"date:"), b"")
     reason = escape(words[2], MAX_PEER_TEXT) if len(words) > 2 else ""
     text = body.lower()
-    return HttpAnswer(int(words[1]), reason, b"certificate" in text), escape(date, MAX_PEER_TEXT)
+    made = HttpAnswer(int(words[1]), reason, b"certificate" in text, none_sent=_NONE_SENT in text)
+    return made, escape(date, MAX_PEER_TEXT)

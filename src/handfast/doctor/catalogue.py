@@ -46,6 +46,7 @@ USUAL_NAMES = MappingProxyType(
         "host": "HOST",
         "port": "PORT",
         "name": "NAME",
+        "own_name": "NAME",
     }
 )
 _OTHER = {"client": "server", "server": "client"}

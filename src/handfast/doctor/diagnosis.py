@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 from handfast.doctor.evidence import NAMING_HTTP_2
 from handfast.doctor.finding import Finding
 from handfast.doctor.inputs import Input
-from handfast.doctor.rules import chains, hello, protocols, refusal
+from handfast.doctor.rules import behind, chains, hello, protocols, refusal
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from handfast.doctor.evidence import Attempt, Evidence, LogLine
+    from handfast.doctor.evidence import Attempt, Evidence, Identity, LogLine
     from handfast.doctor.finding import Rule
 
 # In the order in which findings are told: what comes first on the wire is first.
@@ -28,6 +28,8 @@ RULES: tuple[Rule, ...] = (
     refusal.none_shown,
     refusal.refused,
     refusal.never_asked,
+    behind.failed_behind,
+    behind.failed_itself,
     refusal.closed_later,
 )
 # A clock that is a few minutes wrong changes nothing for most certificates.
@@ -40,6 +42,17 @@ _OWN_LINES = MappingProxyType(
         "HTTP/2": f"a connection {NAMING_HTTP_2} leaves such a line, such as the doctor's last",
     }
 )
+# What a line can mean that a finding explains: the server behind another one has the latter for its client.
+_EXPLAINED: Mapping[tuple[str, ...], frozenset[str]] = MappingProxyType(
+    {("behind_the_server",): frozenset({"no_certificate", "certificate_withheld"})}
+)
+# What no server's certificate is that one program accepts, no matter what else trusts it and by which name.
+_SEEN_BY_VERIFYING = frozenset(
+    {
+        "server_expired", "server_not_yet_valid", "server_damaged", "server_issuer_not_a_ca", "server_path_too_long",
+        "server_name_constraint", "server_wrong_purpose", "server_key_may_not_sign",
+    }
+)  # fmt: skip
 # Causes that say only whose certificate was refused, and how the codes of the reasons for it begin.
 _ANY_FAULT = MappingProxyType({"certificate_refused": "client_", "server_certificate_refused": "server_"})
 
@@ -67,7 +80,8 @@ def diagnose(evidence: Evidence) -> Diagnosis:
     """The causes that fit the evidence."""
     found, remarks = list(_findings(evidence)), list(_remarks(evidence))
     for line in evidence.log:
-        narrowed = _narrowed(found, line)
+        seen = _seen_here(line, evidence)
+        narrowed = _narrowed(found, seen, evidence.client)
         if narrowed is not None:
             found = narrowed
         elif not line.causes:
@@ -75,7 +89,7 @@ def diagnose(evidence: Evidence) -> Diagnosis:
         elif _ours(line, evidence):
             remarks.append(f"{_quoted(line)}: {_OWN_LINES[line.left_by]}")
         else:
-            found.append(_of_line(line, evidence))
+            found.append(_of_line(seen, evidence))
     undecided = evidence.says_nothing and not found
     return Diagnosis(findings=tuple(_without_repetitions(found)), remarks=tuple(remarks), undecided=undecided)
 
@@ -89,23 +103,25 @@ def _findings(evidence: Evidence) -> Iterator[Finding]:
         yield Finding(causes=(f"{one.side}_files_unusable",), evidence=(one.explanation,), advice=one.advice)
 
 
-def _narrowed(found: Sequence[Finding], line: LogLine) -> list[Finding] | None:
+def _narrowed(found: Sequence[Finding], line: LogLine, client: Identity | None) -> list[Finding] | None:
     """The findings, with those narrowed that a log line speaks of; None where none is."""
     for causes in (line.causes, line.otherwise):
-        common = [_common(finding, causes) if _agree(finding, line) else () for finding in found]
-        if any(common):
-            return [_with_line(one, left, line) if left else one for one, left in zip(found, common, strict=True)]
+        told = [_told(finding, causes, line, client) for finding in found]
+        if any(told):
+            return [one or finding for one, finding in zip(told, found, strict=True)]
     return None
 
 
-def _with_line(finding: Finding, left: tuple[str, ...], line: LogLine) -> Finding:
-    separates = finding.separates if len(left) > 1 else Input.NOTHING
-    return Finding(
-        causes=left,
-        evidence=tuple(dict.fromkeys((*finding.evidence, *_said(line)))),
-        separates=separates,
-        advice=finding.advice or line.advice,
-    )
+def _told(finding: Finding, causes: tuple[str, ...], line: LogLine, client: Identity | None) -> Finding | None:
+    """The finding with what a line that can have these causes says of it; None where it speaks of something else."""
+    evidence = tuple(dict.fromkeys((*finding.evidence, *_said(line))))
+    left = _common(finding, causes) if _agree(finding, line) else ()
+    if left:
+        separates = _still_separating(finding, left, line, client)
+        return Finding(causes=left, evidence=evidence, separates=separates, advice=finding.advice or line.advice)
+    if causes and set(causes) <= _EXPLAINED.get(finding.causes, frozenset()):
+        return replace(finding, evidence=evidence)
+    return None
 
 
 def _agree(finding: Finding, line: LogLine) -> bool:
@@ -133,6 +149,23 @@ def _ours_of(evidence: Evidence) -> Iterator[Attempt]:
 
 def _said(line: LogLine) -> tuple[str, ...]:
     return (_quoted(line), line.note) if line.note else (_quoted(line),)
+
+
+def _seen_here(line: LogLine, evidence: Evidence) -> LogLine:
+    """The line without what our own connection excludes, where that verified the server."""
+    server = evidence.server
+    if server is None or not server.accepted or server.problems or not any(one.live for one in evidence.attempts):
+        return line
+    left = tuple(code for code in line.causes if code not in _SEEN_BY_VERIFYING)
+    return replace(line, causes=left or line.causes)
+
+
+def _still_separating(finding: Finding, left: tuple[str, ...], line: LogLine, client: Identity | None) -> Input:
+    """What would tell which of the causes that are left it is. The log is there already."""
+    if len(left) == 1 or finding.separates is not Input.SERVER_LOG:
+        return finding.separates if len(left) > 1 else Input.NOTHING
+    other = refusal.separating(left, client)
+    return other if other is not Input.SERVER_LOG else line.tells
 
 
 def _quoted(line: LogLine) -> str:
@@ -163,6 +196,9 @@ def _remarks(evidence: Evidence) -> Iterator[str]:
     for identity in (evidence.server, evidence.client):
         if identity is not None:
             yield from identity.remarks
+            for problem in identity.problems:
+                if chains.is_spared(identity, problem, evidence):
+                    yield f"{problem.explanation}; this server lets the client in all the same"
     yield from protocols.remarks(evidence)
     yield from (f"{one.title}: not all of it could be read: {one.unread}" for one in evidence.attempts if one.unread)
     for one in evidence.attempts:

@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 HTTP_2 = "h2"
 NAMING_HTTP_2 = f"naming {HTTP_2} (ALPN)"
 _CLOSED = frozenset({"reset", "unexpected_eof"})
+# HTTP: statuses that say that the request was not served. RFC 9110 15.5.
+_REFUSED_FROM = 400
 
 
 class Asked(StrEnum):
@@ -91,6 +93,13 @@ class Attempt:
         return self.alerts.get(Role.SERVER)
 
     @property
+    def let_in(self) -> bool:
+        """Whether the client showed a certificate, and the server answered it as one whom it lets in."""
+        if not self.client_chain or self.cause is not None:
+            return False
+        return self.answered if self.http is None else self.http.status < _REFUSED_FROM
+
+    @property
     def closed_without_a_word(self) -> bool:
         """Whether the server closed after the client's handshake, and told it nothing by an alert or in HTTP."""
         return self.complete and self.error in _CLOSED and self.http is None and self.server_alert is None
@@ -105,12 +114,15 @@ class Problem:
         explanation: what was found, escaped.
         refused_by: which programs refuse it, in words; () where all do, or where it is not known.
         advice: what to do, where more is known than the catalogue has for the cause; "" for what that has.
+        spares: whether one who was let in shows that it is no fault here: what is above a leaf may not be needed, and
+            not all go by it.
     """
 
     causes: tuple[str, ...]
     explanation: str
     refused_by: tuple[str, ...] = ()
     advice: str = ""
+    spares: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -128,6 +140,7 @@ class Identity:
         issuers: the issuer names from the leaf upwards, with the certificates that are known besides.
         ends_in_root: whether these lead to a certificate that signs itself: then no intermediate is unknown.
         schemes: the signature schemes that its key can make; () where the key is not known.
+        is_new: whether the leaf's validity began so lately that a clock which is behind refuses it.
     """
 
     side: Role
@@ -141,6 +154,7 @@ class Identity:
     issuers: tuple[bytes, ...] = field(default=(), repr=False)
     ends_in_root: bool = False
     schemes: tuple[int, ...] = ()
+    is_new: bool = False
 
     @property
     def signs_itself(self) -> bool:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from handfast.doctor.evidence import Identity, Problem
+from handfast.doctor.path_rules import objection
 from handfast.lint.certificate_checks import Case
 from handfast.lint.contents import Item, Kind
 from handfast.lint.findings import look
@@ -63,6 +65,10 @@ _BY_RULE = {
 }
 _NAMES = frozenset({"wrong_name", "no_san"})
 _OF_LEAVES = _NAMES | {"wrong_purpose", "key_may_not_sign"}
+# By how much a clock that is not set by NTP is behind in most cases: a time zone, a day.
+_NEW = timedelta(days=2)
+# Above the leaf and below the root. nginx's ssl_verify_depth is 1 by default.
+_MANY_INTERMEDIATES = 2
 # They refuse what no other program does: worth a remark.
 _BROWSERS = frozenset({CHROMIUM, APPLE})
 # Of an error about files: the cause.
@@ -137,9 +143,12 @@ def examined(
         for number, one in enumerate(chain, 1)
     )
     report = look(items, Case(judge.at, Purpose(str(role))))
-    path, is_complete = _upwards(chain, judge.known)
+    path, is_complete = _upwards(chain, judge)
     verdict = judge.verdict(chain, role)
     judged = [] if verdict is None else list(_judged(verdict, chain, role, judge, path, is_complete=is_complete))
+    objected = _objection(chain, judge) if verdict is not None and verdict.accepted else ""
+    if objected and role is Role.CLIENT:
+        judged = [Problem(causes=("path_not_built",), explanation=objected, spares=True)]
     identity = Identity(
         side=role,
         source=source,
@@ -150,9 +159,19 @@ def examined(
         accepted_by="" if judge.roots is None else judge.roots.source,
         revocation_checked=judge.crls is not None and verdict is not None and verdict.accepted,
         schemes=schemes,
+        is_new=bool(path) and timedelta() <= judge.at - path[0].not_before < _NEW,
     )
-    found = [finding for one in report.shown for finding in one.findings if _counts(finding, one.item)]
-    return _with_findings(identity, judged, found)
+    needed = {*chain[:1], *(one.encoded for one in path)}
+    found = [(finding, one.item) for one in report.shown for finding in one.findings if _counts(finding, one.item)]
+    spare = [
+        f"the {role} also sends a certificate that no path needs: it {finding.explanation}"
+        for finding, item in found
+        if item.encoded not in needed and finding.code in _BY_RULE
+    ]
+    identity = _with_findings(identity, judged, [pair for pair in found if pair[1].encoded in needed])
+    # Whether a client is such a program is known to who runs it.
+    others = [objected] if objected and role is Role.SERVER else []
+    return replace(identity, remarks=(*identity.remarks, *spare, *others, *_depth(identity, path)))
 
 
 def _counts(finding: Finding, item: Item) -> bool:
@@ -160,11 +179,26 @@ def _counts(finding: Finding, item: Item) -> bool:
     return item.number == 1 or _BY_RULE.get(finding.code) not in _OF_LEAVES
 
 
-def _with_findings(identity: Identity, judged: list[Problem], found: list[Finding]) -> Identity:
+def _objection(chain: tuple[bytes, ...], judge: Judge) -> str:
+    """What other verifiers have against a path that is there; "" for nothing."""
+    leaf, *sent = _parsed(chain)
+    trusted = () if judge.roots is None else tuple(_parsed(judge.roots.certificates))
+    return objection(leaf, sent, trusted)
+
+
+def _depth(identity: Identity, path: list[Parsed]) -> Iterator[str]:
+    """What some servers have to be told of a client's path."""
+    between = [one for one in path[1:] if not one.self_issued]
+    if identity.side is Role.CLIENT and len(between) >= _MANY_INTERMEDIATES:
+        names = listed([one.subject_text for one in between])
+        yield f"there are {len(between)} intermediates, {names}: nginx allows one unless ssl_verify_depth says more"
+
+
+def _with_findings(identity: Identity, judged: list[Problem], found: list[tuple[Finding, Item]]) -> Identity:
     problems, remarks = {problem.causes: problem for problem in judged}, []
     known = {cause for problem in judged for cause in problem.causes}
     named = bool(known & _NAMES)
-    for finding in found:
+    for finding, item in found:
         cause = _BY_RULE.get(finding.code)
         others = tuple(one for one in finding.refused_by if one not in _BROWSERS)
         words = f"the {identity.side}'s certificate {finding.explanation}"
@@ -178,7 +212,10 @@ def _with_findings(identity: Identity, judged: list[Problem], found: list[Findin
             problem = problems[(cause,)]
             problems[(cause,)] = replace(problem, refused_by=problem.refused_by or _refusers(finding))
         elif cause not in known and not (cause in _NAMES and named):
-            problems[(cause,)] = Problem(causes=(cause,), explanation=words, refused_by=_refusers(finding))
+            above = item.number > 1
+            problems[(cause,)] = Problem(
+                causes=(cause,), explanation=words, refused_by=_refusers(finding), spares=above
+            )
     return replace(identity, problems=tuple(problems.values()), remarks=tuple(remarks))
 
 
@@ -187,17 +224,20 @@ def _refusers(finding: Finding) -> tuple[str, ...]:
     return () if set(EVERYONE) <= set(finding.refused_by) else tuple(REFUSERS[one] for one in finding.refused_by)
 
 
-def _upwards(chain: Sequence[bytes], known: Sequence[bytes]) -> tuple[list[Parsed], bool]:
-    """The certificates from the leaf upwards, also known ones that were not sent; and whether they end in a root."""
-    pool = list(_parsed((*chain, *known)))
+def _upwards(chain: Sequence[bytes], judge: Judge) -> tuple[list[Parsed], bool]:
+    """The certificates from the leaf upwards, also known ones that were not sent; and whether they end in a root.
+
+    Of several that issued the same, one that is valid now comes first.
+    """
+    pool = list(_parsed((*chain, *judge.known)))
     if not chain or not pool or pool[0].encoded != chain[0]:
         return [], False
     path = [pool[0]]
     while not path[-1].self_issued:
-        above = next((one for one in pool if one not in path and issued(path[-1], one)), None)
-        if above is None:
+        above = [one for one in pool if one not in path and issued(path[-1], one)]
+        if not above:
             return path, False
-        path.append(above)
+        path.append(next((one for one in above if one.not_before <= judge.at <= one.not_after), above[0]))
     return path, True
 
 

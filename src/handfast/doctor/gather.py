@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from handfast.doctor.evidence import Evidence, Identity, Shadowed
 from handfast.doctor.examine import Judge, examined
 from handfast.doctor.probe import probe
 from handfast.errors import HandfastError
+from handfast.host_names import is_host_name
 from handfast.roles import Role
 from handfast.trust.roots import Roots
+from handfast.x509.certificates import Parsed, parse_all
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,11 +28,16 @@ _BUNDLES = ("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Files:
-    """One side's own files: where they are from, the chain, and the schemes that the key can sign with."""
+    """One side's own files: where they are from, the chain, the schemes that the key can sign with, and remarks."""
 
     source: str
     chain: tuple[bytes, ...] = field(repr=False)
     schemes: tuple[int, ...] = ()
+    remarks: tuple[str, ...] = ()
+
+    def remarked(self, identity: Identity) -> Identity:
+        """What was found of the chain, with the remarks about the files."""
+        return replace(identity, remarks=(*self.remarks, *identity.remarks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,9 +93,18 @@ def gather(given: Given) -> Evidence:
         unknown_lines=given.unknown_lines,
         unread=given.unread,
         shadowed=gathering.shadowed(server),
-        names=given.names,
+        names={"own_name": _own_name(server), **given.names},
         protocols_chosen=given.protocols_chosen,
     )
+
+
+def _own_name(server: Identity | None) -> str:
+    """A name that the server's certificate has; "" where it has none that can stand in a command."""
+    leaf = next(iter(parse_all(server.chain[:1])), None) if server is not None else None
+    if not isinstance(leaf, Parsed):
+        return ""
+    hosts = filter(is_host_name, map(str.lower, leaf.names.dns))
+    return next(chain(hosts, map(str, leaf.names.ip)), "")
 
 
 class _Gathering:
@@ -105,7 +122,8 @@ class _Gathering:
             return given.client
         judge = replace(self.judge, roots=given.client_ca, crls=given.crls)
         if given.client is not None:
-            return examined(Role.CLIENT, given.client.source, given.client.chain, judge, given.client.schemes)
+            files = given.client
+            return files.remarked(examined(Role.CLIENT, files.source, files.chain, judge, files.schemes))
         shown = next((one.client_chain for one in attempts if one.client_chain), None)
         return None if shown is None else examined(Role.CLIENT, "what the client showed", shown, judge)
 
@@ -118,7 +136,8 @@ class _Gathering:
         if shown is not None:
             return self._server(shown.server_chain, "what the server sent", given.server_name or shown.server_name)
         if given.server is not None:
-            return self._server(given.server.chain, given.server.source, given.server_name)
+            files = given.server
+            return files.remarked(self._server(files.chain, files.source, given.server_name))
         return None
 
     def _server(self, chain: tuple[bytes, ...], source: str, name: str, roots: Roots | None = None) -> Identity:

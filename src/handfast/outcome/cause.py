@@ -58,11 +58,15 @@ class Manner(StrEnum):
 
 
 class HttpAnswer(NamedTuple):
-    """The status line of the answer to our request, and whether its body speaks of a client certificate."""
+    """The status line of the answer to our request, and whether its body speaks of a client certificate.
+
+    ``none_sent`` says that the body complains, in nginx's words, that none was sent.
+    """
 
     status: int
     reason: str
     about_certificate: bool = False
+    none_sent: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

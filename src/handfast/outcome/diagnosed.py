@@ -46,12 +46,18 @@ _ITSELF = frozenset(
 )  # fmt: skip
 # What a refusal of the client may mean that says nothing of its reason.
 ANY_REFUSAL = (
-    "client_wrong_ca", "client_missing_intermediate", "client_twin_ca", "client_revoked", "client_crl_stale",
-    "client_crl_missing", "client_not_allowed",
+    "client_wrong_ca", "client_missing_intermediate", "client_twin_ca", "client_path_not_built", "client_revoked",
+    "client_crl_stale", "client_crl_missing", "client_not_allowed",
 )  # fmt: skip
 # Of a server's alert: what it leaves open about a certificate that has no fault of its own.
 BY_SERVER_ALERT: dict[int, tuple[str, ...]] = {
-    _A.unknown_ca: ("client_wrong_ca", "client_missing_intermediate", "client_twin_ca", "client_crl_missing"),
+    _A.unknown_ca: (
+        "client_wrong_ca",
+        "client_missing_intermediate",
+        "client_twin_ca",
+        "client_path_not_built",
+        "client_crl_missing",
+    ),
     _A.certificate_expired: ("client_crl_stale", "clock"),
     _A.certificate_revoked: ("client_revoked",),
     _A.unsupported_certificate: ("client_unsuitable",),
@@ -71,7 +77,12 @@ _OF_DATES_AND_USAGE: dict[int, tuple[str, ...]] = {
 }
 # Of a client's alert, likewise about the server's certificate.
 BY_CLIENT_ALERT: dict[int, tuple[str, ...]] = {
-    _A.unknown_ca: ("server_wrong_ca", "server_missing_intermediate", "server_twin_ca"),
+    _A.unknown_ca: (
+        "server_wrong_ca",
+        "server_missing_intermediate",
+        "server_twin_ca",
+        "server_path_not_built",
+    ),
     _A.certificate_expired: ("server_expired", "server_not_yet_valid", "clock"),
     _A.certificate_revoked: ("server_revoked",),
     _A.unsupported_certificate: ("server_wrong_purpose", "server_key_may_not_sign", "server_unsuitable"),
@@ -87,6 +98,8 @@ BY_ALERT_TO_A_HELLO: dict[int, tuple[str, ...]] = {
     _A.no_application_protocol: ("no_common_alpn",),
     _A.unrecognized_name: ("sni_refused",),
     _A.internal_error: ("server_failed",),
+    # Java says so where no group is common to both.
+    _A.unexpected_message: ("no_common_group", "unexplained"),
 }
 # Of an error of our own.
 BY_ERROR: dict[str, tuple[str, ...]] = {

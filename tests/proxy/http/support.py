@@ -109,6 +109,20 @@ class Origin:
         return True
 
 
+class SlowOrigin(Origin):
+    """A backend of one request: ``asked`` is set when it has come, and it is answered when ``go`` is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked, self.go = asyncio.Event(), asyncio.Event()
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        self.asked.set()
+        await self.go.wait()
+        writer.write(OK)
+
+
 def stop_reading(writer: asyncio.StreamWriter) -> None:
     """Read no more, and let the kernel keep little: by itself it keeps many megabytes."""
     writer.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 64 * 1024)

@@ -12,7 +12,7 @@ import pytest
 
 from handfast import limits
 from handfast.proxy.settings import Service
-from tests.proxy.http.support import OK, Origin, Seen, echo, web
+from tests.proxy.http.support import OK, Origin, Seen, SlowOrigin, echo, web
 
 if TYPE_CHECKING:
     from tests.aio.conftest import Runner
@@ -382,23 +382,14 @@ def test_an_upgrade_that_is_declined_is_an_answer_like_others(run: Runner) -> No
 
 def test_an_end_waits_for_the_answer_that_is_under_way(run: Runner) -> None:
     async def main() -> None:
-        asked, go = asyncio.Event(), asyncio.Event()
-
-        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            asked.set()
-            await go.wait()
-            writer.write(OK)
-
-        origin = Origin()
-        origin.handle = slow  # type: ignore[method-assign]
+        origin = SlowOrigin()
         async with web(origin) as proxy:
             client, idle = await proxy.asker(), await proxy.asker()
             client.write(b"GET / HTTP/1.1\r\nhost: localhost\r\n\r\n")
-            await asked.wait()
+            await origin.asked.wait()
             closing = asyncio.create_task(proxy.proxy.close(60))
             assert await idle.at_end()
-            go.set()
+            origin.go.set()
             answer = await client.answer()
             assert (answer.body, answer["connection"]) == (b"ok", "close")
             client.close()

@@ -20,7 +20,7 @@ from handfast import limits
 from handfast.http2_frames import Goaway
 from handfast.proxy.settings import Backend, IdentityForm, Listener, Service
 from tests.proxy.http.browser import browser, tls
-from tests.proxy.http.support import OK, Origin, Seen, Web, echo, read_on, stop_reading, web
+from tests.proxy.http.support import OK, Origin, Seen, SlowOrigin, Web, echo, read_on, stop_reading, web
 from tests.proxy.support import LOCAL
 from tests.waiting import LIMIT
 
@@ -455,24 +455,15 @@ def test_more_streams_than_may_be_are_not_begun(run: Runner, monkeypatch: pytest
 
 def test_an_end_lets_streams_be_answered_and_takes_no_new_ones(run: Runner) -> None:
     async def main() -> None:
-        asked, go = asyncio.Event(), asyncio.Event()
-
-        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            asked.set()
-            await go.wait()
-            writer.write(OK)
-
-        origin = Origin()
-        origin.handle = slow  # type: ignore[method-assign]
+        origin = SlowOrigin()
         async with web(origin, tls=tls()) as proxy:
             client = await browser(proxy)
             # h2 lets nothing follow a GOAWAY that it has read, so the frames are looked at by themselves.
             number = client.ask()
-            await asked.wait()
+            await origin.asked.wait()
             closing = asyncio.create_task(proxy.proxy.close(60))
             await asyncio.sleep(0)
-            go.set()
+            origin.go.set()
             got = client.got[number]
             data = b""
             async with asyncio.timeout(LIMIT):
@@ -491,27 +482,18 @@ def test_an_end_lets_streams_be_answered_and_takes_no_new_ones(run: Runner) -> N
 @pytest.mark.parametrize(("code", "answered"), [(0, True), (2, False)], ids=["in order", "with an error"])
 def test_a_client_that_ends_in_order_gets_what_it_has_asked_for(run: Runner, code: int, answered: bool) -> None:
     async def main() -> None:
-        asked, go = asyncio.Event(), asyncio.Event()
-
-        async def slow(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await reader.readuntil(b"\r\n\r\n")
-            asked.set()
-            await go.wait()
-            writer.write(OK)
-
-        origin = Origin()
-        origin.handle = slow  # type: ignore[method-assign]
+        origin = SlowOrigin()
         async with web(origin, tls=tls()) as proxy:
             client = await browser(proxy)
             number = client.ask()
-            await asked.wait()
+            await origin.asked.wait()
             client.writer.write(Goaway(0, code).encode())
             if answered:
                 await client.ping()
-                go.set()
+                origin.go.set()
             while await client.receive():
                 pass
-            go.set()
+            origin.go.set()
             client.close()
             assert (client.got[number].body == b"ok") is answered
             (entry,) = await proxy.requests()

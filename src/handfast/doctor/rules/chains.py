@@ -26,8 +26,15 @@ def certificate_problems(evidence: Evidence) -> Iterator[Finding]:
     for identity in (evidence.server, evidence.client):
         if identity is not None:
             for problem in identity.problems:
+                if is_spared(identity, problem, evidence):
+                    continue
                 found = _finding(identity, problem, evidence)
                 yield found if found.causes != ("server_wrong_name",) else _of_names(found, evidence)
+
+
+def is_spared(identity: Identity, problem: Problem, evidence: Evidence) -> bool:
+    """Whether a server that lets the client in shows that it does not go by this."""
+    return problem.spares and identity.side is Role.CLIENT and any(one.let_in for one in evidence.attempts)
 
 
 def _of_names(found: Finding, evidence: Evidence) -> Finding:

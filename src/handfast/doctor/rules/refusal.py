@@ -16,21 +16,27 @@ from handfast.doctor.inputs import Input
 from handfast.outcome.cause import CauseCode, Manner
 from handfast.outcome.certificate_words import DESCRIBER
 from handfast.outcome.diagnosed import ANY_REFUSAL, BY_SERVER_ALERT
-from handfast.registry import AlertDescription, SignatureScheme
+from handfast.registry import AlertDescription, ProtocolVersion, SignatureScheme
 from handfast.text import escape
 from handfast.x509.distinguished_names import rfc4514, written_as
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from handfast.doctor.evidence import Attempt, Evidence, Identity
 
 _NAMES_SHOWN = 4
+_TLS13 = ProtocolVersion.describe(ProtocolVersion.TLS13)
 _NONE_SHOWN = frozenset({CauseCode.NO_CERTIFICATE, CauseCode.CERTIFICATE_WITHHELD})
 _NOT_ABOUT_CERTIFICATES = frozenset({CauseCode.NOTHING_IN_COMMON, CauseCode.LARGE_HELLO, CauseCode.RENEGOTIATION})
 _ISSUER = frozenset({"client_wrong_ca", "client_missing_intermediate"})
 _TRUST = _ISSUER | {"client_twin_ca"}
+# What a server's CA file and the client's chain tell between them.
+_OF_PATHS = _TRUST | {"client_path_not_built"}
 _LISTS = frozenset({"client_revoked", "client_crl_stale", "client_crl_missing"})
+# What may be wrong with a CA that is not known here, by the alert where that says more than that something is.
+_OF_AN_UNKNOWN_CA = ("client_expired", "client_weak_key", "client_weak_hash")
+_OF_AN_UNKNOWN_CA_BY_ALERT: Mapping[int, tuple[str, ...]] = {AlertDescription.certificate_expired: ("client_expired",)}
 # Statuses that are about who may come in, and not about the certificate itself.
 _FORBIDDEN = frozenset({401, 403})
 
@@ -40,6 +46,9 @@ def never_asked(evidence: Evidence) -> Iterator[Finding]:
     if evidence.client is None or not evidence.client.chain:
         return
     complete = [one for one in evidence.attempts if one.complete]
+    if any(speaks_behind(one) for one in complete):
+        # Whom it wants a certificate of is this server, and not the client.
+        return
     if complete and all(one.asked is Asked.NEVER for one in complete):
         words = f"{complete[0].title}: {complete[0].version or 'the'} handshake completed without a CertificateRequest"
         yield Finding(causes=("not_requested",), evidence=(words,))
@@ -90,7 +99,7 @@ def _kept_to_itself(one: Attempt, client: Identity, said: tuple[str, ...]) -> It
         codes = _not_named(client, one)
         if not one.live and codes != ("issuer_encoding",):
             codes = ("certificate_withheld",)
-        yield Finding(causes=codes, evidence=(*said, _issuer_words(client)), separates=_separating(codes, client))
+        yield Finding(causes=codes, evidence=(*said, _issuer_words(client)), separates=separating(codes, client))
     elif not one.live:
         yield Finding(causes=("no_certificate",), evidence=(*said, "the certificate given would have fitted"))
 
@@ -111,7 +120,12 @@ def refused(evidence: Evidence) -> Iterator[Finding]:
     if client is not None:
         said.append(_issuer_words(client))
     codes = _narrowed(BY_SERVER_ALERT.get(one.server_alert or 0, ANY_REFUSAL), one, client)
-    yield Finding(causes=codes, evidence=tuple(said), separates=_separating(codes, client))
+    codes += _of_those_above(one, client)
+    if client is not None and client.is_new and "client_not_allowed" in codes and len(codes) > 1:
+        # Where the reason is open, a server whose clock is behind is one.
+        codes = (*codes, "client_not_yet_valid")
+        said.append("its validity began less than two days ago, and a server whose clock is behind refuses it")
+    yield Finding(causes=codes, evidence=tuple(said), separates=separating(codes, client))
 
 
 def closed_later(evidence: Evidence) -> Iterator[Finding]:
@@ -124,9 +138,16 @@ def closed_later(evidence: Evidence) -> Iterator[Finding]:
 
 
 def _is_refusal(one: Attempt) -> bool:
+    if speaks_behind(one):
+        return False
     if one.cause is None or one.cause in _NONE_SHOWN | _NOT_ABOUT_CERTIFICATES or not one.client_chain:
         return False
     return _is_of_access(one)
+
+
+def speaks_behind(one: Attempt) -> bool:
+    """Whether a page complains of no certificate though one was shown, or none was asked for."""
+    return one.http is not None and one.http.none_sent and (bool(one.client_chain) or one.asked is Asked.NEVER)
 
 
 def _is_of_access(one: Attempt) -> bool:
@@ -143,11 +164,29 @@ def _has_own_fault(client: Identity) -> bool:
 
 def _forbidden(one: Attempt, evidence: Evidence, said: list[str]) -> Finding:
     without = next((other for other in evidence.attempts if other.complete and not other.client_chain), None)
+    client = evidence.client
+    issuers: tuple[str, ...] = ()
+    if client is not None and one.ca_names and not named(client, one.ca_names):
+        # A server that lets anybody connect may still go by what it found out.
+        said.append(_issuer_words(client))
+        issuers = _not_named(client, one)
     if without is not None and without.http is not None:
         said.append(f"{without.title}: HTTP {without.http.status} {escape(without.http.reason)}".rstrip())
         if without.http.status not in {*_FORBIDDEN, 400, 495, 496}:
-            return Finding(causes=("client_not_allowed",), evidence=tuple(said))
-    return Finding(causes=("client_not_allowed", "path_forbidden"), evidence=tuple(said), separates=Input.SERVER_LOG)
+            separates = Input.SERVER_LOG if issuers else Input.NOTHING
+            return Finding(causes=(*issuers, "client_not_allowed"), evidence=tuple(said), separates=separates)
+    causes = (*issuers, "client_not_allowed", "path_forbidden")
+    return Finding(causes=causes, evidence=tuple(said), separates=Input.SERVER_LOG)
+
+
+def _of_those_above(one: Attempt, client: Identity | None) -> tuple[str, ...]:
+    """The faults of CAs above a certificate that nothing here has looked at."""
+    if client is None or client.ends_in_root or client.accepted is not None:
+        return ()
+    alert = one.server_alert or 0
+    if alert in _OF_AN_UNKNOWN_CA_BY_ALERT:
+        return _OF_AN_UNKNOWN_CA_BY_ALERT[alert]
+    return () if alert in BY_SERVER_ALERT else _OF_AN_UNKNOWN_CA
 
 
 def _narrowed(codes: tuple[str, ...], one: Attempt, client: Identity | None) -> tuple[str, ...]:
@@ -187,12 +226,12 @@ def _same_text(client: Identity, one: Attempt) -> bool:
     return any(rfc4514(name) in texts and written_as(name) for name in client.issuers)
 
 
-def _separating(codes: tuple[str, ...], client: Identity | None) -> Input:
+def separating(codes: tuple[str, ...], client: Identity | None) -> Input:
     if len(codes) == 1:
         return Input.SERVER_LOG if codes[0] == "certificate_refused" else Input.NOTHING
     if set(codes) <= _ISSUER:
         return Input.CLIENT_ISSUER
-    if set(codes) <= _TRUST and client is not None and client.accepted is None:
+    if set(codes) <= _OF_PATHS and client is not None and client.accepted is None:
         return Input.CLIENT_CA
     return Input.SERVER_LOG
 
@@ -201,7 +240,8 @@ def _refusal_words(one: Attempt) -> str:
     how = ""
     match one.manner:
         case Manner.ALERT if one.server_alert is not None:
-            where = " after the handshake" if one.complete else ""
+            # In TLS 1.2 the server's Finished comes last, and an alert in its place.
+            where = " after the handshake" if one.complete and one.version == _TLS13 else ""
             unprotected = ", unprotected, which anybody on the path can send" if one.plaintext else ""
             name = AlertDescription.describe(one.server_alert)
             how = f"the server sent the alert {name} ({one.server_alert}){where}{unprotected}"
@@ -223,7 +263,7 @@ def _asked_words(one: Attempt) -> str:
 
 
 def _issuer_words(client: Identity) -> str:
-    issuers = [f"[{escape(DESCRIBER.name(name))}]" for name in [*dict.fromkeys(client.issuers)][:_NAMES_SHOWN]]
+    issuers = [f"[{escape(DESCRIBER.name(name))}]" for name in dict.fromkeys(client.issuers[:_NAMES_SHOWN])]
     return f"the client's certificate is issued by {', then '.join(issuers)}" if issuers else "its issuer is not known"
 
 

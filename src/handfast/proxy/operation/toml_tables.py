@@ -85,8 +85,11 @@ class Table:
         self._above = above
         self._content: dict[str, Any] = content if above is None else {**above._content, **content}
         self._known: list[str] = []
+        # Keys that were asked for and not taken: there are such, and what is not taken is not honoured.
+        self._looked_for: list[str] = []
 
     def __contains__(self, key: str) -> bool:
+        self._looked_for.append(key)
         return key in self._content
 
     def without(self, *keys: str) -> Table:
@@ -179,8 +182,9 @@ class Table:
         """All keys that there may be were taken. Raises ConfigError for others."""
         for key in self._content:
             if key not in self._known:
-                near = get_close_matches(key, self._known, 1)
-                advice = f"did you mean {near[0]}?" if near else f"there may be {', '.join(self._known)}"
+                there = list(dict.fromkeys((*self._known, *self._looked_for)))
+                near = get_close_matches(key, there, 1)
+                advice = f"did you mean {near[0]}?" if near else f"there may be {', '.join(there)}"
                 raise self.error(key, "there is no such key", advice)
 
     def _take(self, key: str, kind: type | tuple[type, ...], words: str) -> Any:
