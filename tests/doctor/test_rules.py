@@ -15,7 +15,7 @@ from handfast.doctor.diagnosis import diagnose
 from handfast.doctor.evidence import Asked, Attempt, Evidence, Identity, LogLine, Problem, Shadowed
 from handfast.doctor.inputs import Input
 from handfast.outcome.cause import CauseCode, HttpAnswer, Manner
-from handfast.outcome.diagnosed import BY_SERVER_ALERT
+from handfast.outcome.diagnosed import ANY_REFUSAL, BY_SERVER_ALERT
 from handfast.registry import AlertDescription as Alert
 from handfast.roles import Role
 from tests import certificates
@@ -406,6 +406,14 @@ def test_what_would_tell_is_not_the_log_that_is_there() -> None:
     (finding,) = diagnose(
         Evidence(attempts=(refused,), client=CLIENT, log=(replace(line, causes=line.causes[:4]),))
     ).findings
+    assert finding.separates is Input.CLIENT_CA
+
+
+def test_what_would_tell_is_not_the_certificate_that_is_there() -> None:
+    line = LogLine("SSL client CA chain cannot be verified", ANY_REFUSAL, "HAProxy", tells=Input.CLIENT_CERTIFICATE)
+    evidence = Evidence(attempts=(alerted(Alert.unknown_ca),), client=CLIENT, log=(line,))
+    (finding,) = diagnose(evidence).findings
+    assert len(finding.causes) > 1
     assert finding.separates is Input.CLIENT_CA
 
 

@@ -165,7 +165,10 @@ def _still_separating(finding: Finding, left: tuple[str, ...], line: LogLine, cl
     if len(left) == 1 or finding.separates is not Input.SERVER_LOG:
         return finding.separates if len(left) > 1 else Input.NOTHING
     other = refusal.separating(left, client)
-    return other if other is not Input.SERVER_LOG else line.tells
+    if other is not Input.SERVER_LOG:
+        return other
+    given = line.tells is Input.CLIENT_CERTIFICATE and client is not None
+    return Input.CLIENT_CA if given else line.tells
 
 
 def _quoted(line: LogLine) -> str:

@@ -124,7 +124,7 @@ def refused(evidence: Evidence) -> Iterator[Finding]:
     if client is not None and client.is_new and "client_not_allowed" in codes and len(codes) > 1:
         # Where the reason is open, a server whose clock is behind is one.
         codes = (*codes, "client_not_yet_valid")
-        said.append("its validity began less than two days ago, and a server whose clock is behind refuses it")
+        said.append("its validity began less than two days ago")
     yield Finding(causes=codes, evidence=tuple(said), separates=separating(codes, client))
 
 
