@@ -249,7 +249,7 @@ def backend(
 ) -> tuple[Backend, tuple[Reloading[Any], ...]]:
     """What ``--to`` and the options of ``UPSTREAM`` come to, and what of it can be loaded anew. Raises ConfigError."""
     for name, value in upstream.items():
-        if value and not target.tls:
+        if value not in (None, ()) and not target.tls:
             option = "--" + name.replace("_", "-")
             raise bad_option(
                 option, f"no TLS is spoken with {target.text}", "write https:// or tls://, or leave it out"
