@@ -124,7 +124,10 @@ class _Output:
                 click.echo(f"{line} ({option})" if option else line)
         if not self.diagnosis.findings:
             click.echo(verdict_line(self.diagnosis, self.evidence))
-            click.echo(_WOULD_TELL) if self.diagnosis.undecided else self._print_what_was_seen()
+            if self.diagnosis.undecided:
+                click.echo(_WOULD_TELL)
+            else:
+                self._print_what_was_seen()
         for remark in self.diagnosis.remarks:
             ui.note(f"remark: {remark}")
 

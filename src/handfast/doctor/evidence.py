@@ -235,6 +235,12 @@ class Evidence:
     protocols_chosen: bool = False
 
     @property
+    def last_attempts(self) -> tuple[Attempt, ...]:
+        """The last of our connections, which came furthest, and each recorded one."""
+        live = [one for one in self.attempts if one.live]
+        return (*live[-1:], *(one for one in self.attempts if not one.live))
+
+    @property
     def says_nothing(self) -> bool:
         """Whether there is nothing to judge by: a log without a line that is known, a capture without TLS."""
         return not (self.attempts or self.client or self.server or self.log)

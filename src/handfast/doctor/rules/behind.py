@@ -21,7 +21,7 @@ _FAILED_FROM = 500
 
 def failed_behind(evidence: Evidence) -> Iterator[Finding]:
     """What is behind the server failed, or wants a certificate of the server's own."""
-    for one in _last(evidence):
+    for one in evidence.last_attempts:
         if speaks_behind(one):
             shown = "though one was shown" if one.client_chain else "though the server asked for none"
             said = f"{_answer(one)}, and its page says that no certificate was sent, {shown}"
@@ -32,17 +32,9 @@ def failed_behind(evidence: Evidence) -> Iterator[Finding]:
 
 def failed_itself(evidence: Evidence) -> Iterator[Finding]:
     """The server says that it failed."""
-    for one in _last(evidence):
+    for one in evidence.last_attempts:
         if one.http is not None and one.http.status >= _FAILED_FROM and one.http.status not in _OF_GATEWAYS:
             yield Finding(causes=("server_failed",), evidence=(_answer(one),), separates=Input.SERVER_LOG)
-
-
-def _last(evidence: Evidence) -> tuple[Attempt, ...]:
-    """The last of our connections, which came furthest, and each recorded one."""
-    return (
-        *[one for one in evidence.attempts if one.live][-1:],
-        *(one for one in evidence.attempts if not one.live),
-    )
 
 
 def _answer(one: Attempt) -> str:

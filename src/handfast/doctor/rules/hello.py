@@ -50,8 +50,7 @@ def after_the_hello(evidence: Evidence) -> Iterator[Finding]:
 
 def unexplained(evidence: Evidence) -> Iterator[Finding]:
     """A connection that failed, of which no other rule says anything."""
-    live = [one for one in evidence.attempts if one.live][-1:]
-    for one in (*live, *(one for one in evidence.attempts if not one.live)):
+    for one in evidence.last_attempts:
         failed = bool(one.error or one.alerts) and not (one.answered or one.http or one.unread)
         if failed:
             yield Finding(causes=("unexplained",), evidence=(_told(one),), separates=Input.SERVER_LOG)

@@ -227,6 +227,7 @@ def _same_text(client: Identity, one: Attempt) -> bool:
 
 
 def separating(codes: tuple[str, ...], client: Identity | None) -> Input:
+    """What would tell which of these causes it is."""
     if len(codes) == 1:
         return Input.SERVER_LOG if codes[0] == "certificate_refused" else Input.NOTHING
     if set(codes) <= _ISSUER:
