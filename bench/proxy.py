@@ -25,6 +25,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from importlib.util import find_spec
+from itertools import product
 from pathlib import Path
 from statistics import median
 
@@ -203,10 +204,10 @@ client-verify-ca = "{site.path("ca.pem")}"
     return ["hitch", "--config", str(config)]
 
 
-def handfast(scheme: str, loop: str, site: Site, port: int) -> list[str]:
+def handfast(scheme: str, loop: str, provider: str, site: Site, port: int) -> list[str]:
     identity = ["--cert", site.path("server.pem"), "--key", site.path("server.key"), "--client-ca", site.path("ca.pem")]
     ends = ["--from", f"{HOST}:{port}", "--to", f"{scheme}://{HOST}:{site.backend}"]
-    return [sys.executable, "-m", "bench.proxy_process", loop, *identity, *ends]
+    return [sys.executable, "-m", "bench.proxy_process", loop, *identity, *ends, "--crypto-provider", provider]
 
 
 def without_tls(loop: str, site: Site, port: int) -> list[str]:
@@ -222,9 +223,10 @@ PLAIN = "without TLS, "
 def candidates(only: list[str]) -> dict[str, Command]:
     found: dict[str, Command] = {}
     loops = ["asyncio", *(["uvloop"] if find_spec("uvloop") else [])]
-    for scheme in ("tcp", "http"):
-        for loop in loops:
-            found[f"handfast, {scheme}, {loop}"] = partial(handfast, scheme, loop)
+    providers = ["cryptography", *(["aws-lc"] if find_spec("qh3") else [])]
+    for scheme, loop, provider in product(("tcp", "http"), loops, providers):
+        name = f"handfast, {scheme}, {loop}" + ("" if provider == "cryptography" else f", {provider}")
+        found[name] = partial(handfast, scheme, loop, provider)
     found |= {f"{PLAIN}{loop}": partial(without_tls, loop) for loop in loops}
     others: dict[str, Command] = {"nginx": nginx, "haproxy": haproxy, "stunnel": stunnel, "hitch": hitch}
     for name, command in others.items():

@@ -1,10 +1,10 @@
 """`make bench-web`: what a request costs uvicorn behind each of its doors, and what an idle connection keeps.
 
-The doors are plaintext, Python's ssl, ``handfast.SSLContext`` as ``ssl=``, and our own transport, each on asyncio and
-on uvloop and with either of uvicorn's parsers; every server is a process of its own (`bench.web_server`). One client, a
-blocking socket of ssl, asks all of them over loopback, by turns, a few requests at a time. What is counted is the time
-of the server's process on its core; the ratios are of neighbours in one turn, so that what else the machine does
-cancels.
+The doors are plaintext, Python's ssl, ``handfast.SSLContext`` as ``ssl=``, and our own transport, also with the
+provider aws-lc where that is installed, each on asyncio and on uvloop and with either of uvicorn's parsers; every
+server is a process of its own (`bench.web_server`). One client, a blocking socket of ssl, asks all of them over
+loopback, by turns, a few requests at a time. What is counted is the time of the server's process on its core; the
+ratios are of neighbours in one turn, so that what else the machine does cancels.
 
 Of idle connections, each of which has been answered once, the client keeps little more than a descriptor.
 """
@@ -31,7 +31,7 @@ from bench.build import builds, python_build
 from bench.idle import PATIENCE, SUITE, installed_loops
 from bench.serving import SPACE
 from bench.sides import NAME, Pki, Row, ssl_contexts
-from bench.web_server import CONTEXT, DIRECT, DOORS, MUTUAL, PLAIN, ROLLUP, STOCK, more_descriptors
+from bench.web_server import AWS_LC, CONTEXT, DIRECT, DOORS, MUTUAL, PLAIN, ROLLUP, STOCK, more_descriptors
 
 RESULTS = Path("bench-web-results.json")
 # Requests of one turn. Short turns, and many of them, so that all servers meet the same machine.
@@ -46,12 +46,12 @@ OTHER_DESCRIPTORS = 100
 SAMPLE, ABREAST = 100, 4
 
 # Least ratios to ssl on the same loop: request and loop, and which doors.
-OURS = (CONTEXT, DIRECT)
+OURS = (CONTEXT, DIRECT, AWS_LC)
 GOALS = {
     (KEEP_ALIVE, "asyncio"): (1.15, OURS),
     (KEEP_ALIVE, "uvloop"): (1.0, OURS),
-    (BULK, "asyncio"): (1.5, (DIRECT,)),
-    (BULK, "uvloop"): (1.5, (DIRECT,)),
+    (BULK, "asyncio"): (1.5, (DIRECT, AWS_LC)),
+    (BULK, "uvloop"): (1.5, (DIRECT, AWS_LC)),
     (ANEW, "asyncio"): (1.0, OURS),
 }
 # KiB above plaintext.
@@ -168,11 +168,16 @@ def _some(end: socket.socket) -> bytes:
     raise ConnectionError("the server under test closed a connection")
 
 
+def doors() -> list[str]:
+    """Those that can be had here."""
+    return [*DOORS, *([AWS_LC] if find_spec("qh3") else [])]
+
+
 def servers(kinds: list[tuple[str, str]]) -> Iterator[What]:
     """Every door on every loop; plaintext knows no kinds."""
     for loop in installed_loops():
         for http, kind in kinds:
-            for door in DOORS:
+            for door in doors():
                 if door != PLAIN or kind == MUTUAL:
                     yield What(loop, http, kind, door)
 

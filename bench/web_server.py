@@ -21,6 +21,8 @@ from bench.idle import SUITE, run_on
 from bench.serving import LARGE, share_one_core
 
 PLAIN, STOCK, CONTEXT, DIRECT = DOORS = ("plain", "ssl", "handfast, ssl=", "handfast, direct")
+# The direct one, by the other provider.
+AWS_LC = "direct, aws-lc"
 MUTUAL = "mutual"
 SMALL_BODY, LARGE_BODY = b"hello, world\n", bytes(LARGE)
 BACKLOG = 4096
@@ -43,13 +45,14 @@ def door_options(door: str, http: str, kind: str, directory: Path) -> dict[str, 
     cert, key, ca = (directory / name for name in ("server.pem", "server.key", "ca.pem"))
     if door == PLAIN:
         return {"http": http}
-    if door == DIRECT:
+    if door in (DIRECT, AWS_LC):
         auth = handfast.ClientAuth.REQUIRE_AND_VERIFY if kind == MUTUAL else handfast.ClientAuth.NONE
         config = handfast.ServerConfig(
             credentials=[handfast.Credentials.from_files(cert, key)],
             client_auth=auth,
             suites=(SUITE,),
             verifier=handfast.PathVerifier(handfast.Roots.from_file(ca)),
+            crypto_provider="aws-lc" if door == AWS_LC else "cryptography",
         )
         return {"http": Protocol(config, http=http)}
     context: Any = (handfast.SSLContext if door == CONTEXT else ssl.SSLContext)(ssl.PROTOCOL_TLS_SERVER)

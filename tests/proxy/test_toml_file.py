@@ -113,6 +113,14 @@ def test_how_a_backend_is_judged(folder):
     assert {folder / "ca.pem", folder / "ca.crl"} <= set(found.paths)
 
 
+def test_who_computes(folder):
+    content = MINIMAL.replace("3000", '3000"\ntls = true\ncacert = "ca.pem').replace('"app"\n', '"app"\nnames.x = {}\n')
+    found = plan(folder, 'crypto_provider = "aws-lc"\n' + content)
+    (listener,) = found.listeners
+    configs = [service.backend.tls for service in listener.services] + list(listener.tls.choose_config.values)
+    assert [config.crypto_provider for config in configs] == ["aws-lc"] * 4
+
+
 def test_only_names(folder):
     content = MINIMAL.replace('backend = "app"\n', "") + '[listeners.names."a.example"]\nbackend = "app"\n'
     listener = plan(folder, content).listeners[0]
@@ -141,6 +149,7 @@ def added(line):
         ("\xff", None, ("no TOML",)),
         ("grace = -1\n" + MINIMAL, None, ("grace",)),
         ("workers = 0\n" + MINIMAL, None, ("workers",)),
+        ('crypto_provider = "openssl"\n' + MINIMAL, 1, ("neither of cryptography and aws-lc",)),
         ("wokers = 2\n" + MINIMAL, 1, ("wokers", "did you mean workers?")),
         ("workers = true\n" + MINIMAL, 1, ("workers", "whole number")),
         ("access_log = 1\n" + MINIMAL, 1, ("string",)),

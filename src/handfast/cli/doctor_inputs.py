@@ -77,6 +77,7 @@ class Asked:
     groups: str | None
     alpn: str | None
     old_main_secret: bool
+    crypto_provider: str | None
 
     def check(self) -> None:
         """Refuse what makes no sense together. Raises ConfigError bad_option."""
@@ -144,7 +145,9 @@ def _way(asked: Asked, target: Target, credentials: tuple[CredentialsHandle, ...
         asked.servername, asked.connect_to, asked.resolve, asked.proxy, asked.family or "", asked.starttls or ""
     )
     settings: dict[str, Any] = {"application_protocols": ("http/1.1",)} if target.path is not None else {}
-    settings |= options.parameters(asked.tls, asked.suites, asked.groups, asked.alpn, asked.old_main_secret)
+    settings |= options.parameters(
+        asked.tls, asked.suites, asked.groups, asked.alpn, asked.old_main_secret, asked.crypto_provider
+    )
     config = ClientConfig(
         credentials=credentials,
         verifier=PathVerifier(roots, policy=asked.policy or "handfast"),

@@ -32,8 +32,8 @@ GROUPS = {
         "per_second",
     ),
     "TLS": (
-        "tls", "suites", "groups", "alpn", "old_main_secret", "key_update", "resume", "session_file", "early_data",
-        "redis", "redis_key",
+        "tls", "suites", "groups", "alpn", "old_main_secret", "crypto_provider", "key_update", "resume",
+        "session_file", "early_data", "redis", "redis_key",
     ),
     "What is shown": (
         "verbose", "silent", "show_certificates", "trace", "explain", "every_byte", "summary", "as_json", "json",

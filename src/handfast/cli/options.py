@@ -19,8 +19,9 @@ import click
 from handfast.cli import option_sources, ui
 from handfast.cli.option_groups import GROUPS, group_of
 from handfast.crypto.groups import ALL_GROUPS
+from handfast.crypto.providers import PROVIDERS, provider_named
 from handfast.engine import ServerConfig
-from handfast.errors import HandfastError, bad_option
+from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
 
@@ -155,7 +156,7 @@ def identity_options(command: F) -> F:
 
 
 def parameter_options(command: F) -> F:
-    """--tls, --suites, --groups, --alpn, --old-main-secret."""
+    """--tls, --suites, --groups, --alpn, --old-main-secret, --crypto-provider."""
     return together(
         click.option("--tls", multiple=True, metavar="VERSION", help="Speak exactly these: 1.2, 1.3; repeatable."),
         click.option("--suites", metavar="NAMES", help="Cipher suites, comma-separated, most wanted first."),
@@ -164,6 +165,7 @@ def parameter_options(command: F) -> F:
         click.option(
             "--old-main-secret", is_flag=True, help="In TLS 1.2, let in peers without the extended main secret."
         ),
+        click.option("--crypto-provider", type=click.Choice(PROVIDERS), help="Who computes. Default: cryptography."),
     )(command)
 
 
@@ -276,7 +278,12 @@ def _ask_password(name: str) -> str | None:
 
 
 def parameters(
-    tls: tuple[str, ...], suites: str | None, groups: str | None, alpn: str | None, old_main_secret: bool = False
+    tls: tuple[str, ...],
+    suites: str | None,
+    groups: str | None,
+    alpn: str | None,
+    old_main_secret: bool = False,
+    crypto_provider: str | None = None,
 ) -> dict[str, Any]:
     """The keyword arguments of a configuration that these options make. Raises ConfigError."""
     chosen: dict[str, Any] = {}
@@ -290,7 +297,17 @@ def parameters(
         chosen["application_protocols"] = tuple(name for name in alpn.split(",") if name)
     if old_main_secret:
         chosen["require_extended_main_secret"] = False
+    if crypto_provider is not None:
+        chosen["crypto_provider"] = _provider(crypto_provider)
     return chosen
+
+
+def _provider(name: str) -> str:
+    try:
+        provider_named(name)
+    except ConfigError as error:
+        raise ConfigError(error.code, **error.details | {"option": "--crypto-provider"}) from None
+    return name
 
 
 def _version(text: str) -> int:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _OURS = "--cert server.pem --key server.key"
 _AS_SSL_PROXY = "-cert service.pem -key service-key.pem -from 0.0.0.0:7853 -to 127.0.0.1:3000"
 _THEIRS = "--to-cert client.pem --to-key client.key --to-cacert ca.pem"
-_PARAMETERS = ("tls", "suites", "groups", "alpn", "old_main_secret")
+_PARAMETERS = ("tls", "suites", "groups", "alpn", "old_main_secret", "crypto_provider")
 # What says how TLS is spoken with clients.
 _FOR_CLIENTS = (
     "key", "key_password_file", "staple", "client_ca", "client_auth", "crl", "ocsp", "policy", "resume",
@@ -121,9 +121,9 @@ def command(
     proxy_operation.refuse_lenses(given, operation)
     watch = _watch(Role.SERVER if tls_in else Role.CLIENT, address, _taken(given, _LENSES))
     parameters = options.parameters(**_taken(given, _PARAMETERS))
-    backend, handles = proxy_options.backend(
-        target, upstream, {} if tls_in else parameters, anywhere=to_anywhere, reload=reload
-    )
+    # Those are of the end that faces clients, or of the only one; who computes does so for both.
+    for_service = {name: value for name, value in parameters.items() if not tls_in or name == "crypto_provider"}
+    backend, handles = proxy_options.backend(target, upstream, for_service, anywhere=to_anywhere, reload=reload)
     backend = replace(backend, proxy_protocol=proxy_options.header(proxy_protocol), observe=None if tls_in else watch)
     config = None
     handles += _share(stores, redis, redis_key, tls_in=tls_in, reload=reload)

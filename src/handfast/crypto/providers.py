@@ -9,6 +9,7 @@ from handfast.crypto.provider import CRYPTOGRAPHY, CryptoProvider
 from handfast.errors import bad_option
 
 AWS_LC = "aws-lc"
+PROVIDERS = (CRYPTOGRAPHY.name, AWS_LC)
 # The private module of any other release may differ in anything. pyproject.toml says the same.
 ACCEPTED_QH3 = ">=2.1,<2.2"
 _ACCEPTED_RELEASE = re.compile(r"2\.1(?:\.\d+)*")
@@ -21,7 +22,7 @@ def provider_named(name: object) -> CryptoProvider:
         return CRYPTOGRAPHY
     if name == AWS_LC:
         return _aws_lc()
-    reason = f"{name!r} is neither of {CRYPTOGRAPHY.name} and {AWS_LC}"
+    reason = f"{name!r} is neither of {' and '.join(PROVIDERS)}"
     raise bad_option("crypto_provider", reason, "see docs/providers.md")
 
 

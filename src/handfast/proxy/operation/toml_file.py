@@ -15,6 +15,7 @@ from handfast.config.by_name import ByName
 from handfast.config.config import ClientAuth, ClientConfig, ServerConfig
 from handfast.credentials.credentials import Credentials
 from handfast.credentials.pkcs11_uri import PKCS11
+from handfast.crypto.providers import provider_named
 from handfast.engine import automatic_ca_names
 from handfast.proxy.admission import Ceilings
 from handfast.proxy.operation.plan import Operation, Plan
@@ -72,6 +73,7 @@ class _Reader:
         self._paths = [file.path]
         self._backends: dict[str, Backend] = {}
         self._workers = 1
+        self._provider: dict[str, Any] = {}
 
     def plan(self) -> Plan:
         """All of it."""
@@ -80,6 +82,7 @@ class _Reader:
             ceilings = self._ceilings(top.table("limits"))
         operation = self._operation(top)
         self._workers = operation.workers
+        self._provider = self._who_computes(top)
         self._share(top.table("redis"))
         backends = top.table("backends")
         for name, table in () if backends is None else backends.items():
@@ -122,6 +125,15 @@ class _Reader:
         with self._file.at(()):
             return Operation(grace, log, address, captures, workers)
 
+    def _who_computes(self, top: Table) -> dict[str, Any]:
+        """What is said of it in the configuration of each end that speaks TLS."""
+        name = top.text("crypto_provider")
+        if name is None:
+            return {}
+        with self._file.at(("crypto_provider",)):
+            provider_named(name)
+        return {"crypto_provider": name}
+
     def _share(self, table: Table | None) -> None:
         if table is None:
             self._stores.share(None)
@@ -161,6 +173,7 @@ class _Reader:
                 verifier=verifier,
                 ask_for_ocsp_response=asked,
                 application_protocols=table.texts("alpn") or (("h2",) if table.flag("http2") else ()),
+                **self._provider,
             )
 
     def _path_verifier(self, table: Table, key: str) -> tuple[PathVerifier, bool]:
@@ -241,7 +254,7 @@ class _Reader:
                 if key in table:
                     raise table.error(key, "clients come without TLS, as there is no cert", "write cert and key")
             return None
-        settings: dict[str, Any] = {"credentials": [self._credentials(table)], **self._trust(table)}
+        settings: dict[str, Any] = {"credentials": [self._credentials(table)], **self._trust(table), **self._provider}
         for key, setting in (("tls", "versions"), ("suites", "suites"), ("groups", "groups")):
             if found := table.texts(key):
                 settings[setting] = found
