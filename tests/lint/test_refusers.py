@@ -82,7 +82,7 @@ def test_openssl(code: str, strict: bool, tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(pem(*chain))
     others = ("-untrusted", tmp_path / "others") if broken.sent[1:] else ()
     host = ("-verify_ip" if broken.host[0].isdigit() else "-verify_hostname", broken.host)
-    rules = ("-purpose", "sslserver", "-auth_level", "2", "-partial_chain", *(("-x509_strict",) if strict else ()))
+    rules = ("-purpose", "sslserver", "-auth_level", "2", *(("-x509_strict", "-partial_chain") if strict else ()))
     trust = ("-CAfile", tmp_path / "root", "-no-CApath", "-no-CAstore")
     done = run("openssl", "verify", *rules, *trust, *others, *host, tmp_path / "leaf")
     refusers = {OPENSSL, PYTHON_313} if strict else {OPENSSL}

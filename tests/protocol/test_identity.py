@@ -382,6 +382,8 @@ ALERTS = {
     "same_name_other_key": "unknown_ca",
     "missing_intermediate": "unknown_ca",
     "self_signed": "unknown_ca",
+    "not_a_root": "unknown_ca",
+    "other_issuer_named": "unknown_ca",
     "issuer_not_a_ca": "unknown_ca",
     "path_too_long": "unknown_ca",
     "unusable_root": "unknown_ca",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import socket
 import ssl
 import threading
@@ -20,6 +21,12 @@ OURS: type[ssl.SSLContext] = handfast.SSLContext
 STOCK = ssl.SSLContext
 
 
+@functools.cache
+def _below_an_intermediate() -> tuple[bytes, Any]:
+    middle = certificates.ca().intermediate("Middle")
+    return middle.certificate_pem, middle.server("localhost")
+
+
 class Files:
     """The files that both kinds of context load."""
 
@@ -30,6 +37,11 @@ class Files:
         self.server_key = self._write(directory, "server.key", certificates.server().key_pem)
         self.client = self._write(directory, "client.pem", certificates.client().cert_pem)
         self.client_key = self._write(directory, "client.key", certificates.client().key_pem)
+        # An intermediate, and a server below it.
+        middle, below = _below_an_intermediate()
+        self.middle = self._write(directory, "middle.pem", middle)
+        self.below = self._write(directory, "below.pem", below.cert_pem)
+        self.below_key = self._write(directory, "below.key", below.key_pem)
 
     @staticmethod
     def _write(directory: Path, name: str, content: bytes) -> str:

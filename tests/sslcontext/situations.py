@@ -331,6 +331,18 @@ def _unknown_ca_12(kind: Any, files: Files) -> tuple[Any, Any]:
     return server, client
 
 
+def _intermediate_alone(kind: Any, files: Files) -> tuple[Any, Any]:
+    server = kind(ssl.PROTOCOL_TLS_SERVER)
+    server.load_cert_chain(files.below, files.below_key)
+    return server, client_context(kind, files, ca=files.middle)
+
+
+def _partial_chain(kind: Any, files: Files) -> tuple[Any, Any]:
+    server, client = _intermediate_alone(kind, files)
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    return server, client
+
+
 def _no_client_certificate(kind: Any, files: Files) -> tuple[Any, Any]:
     return server_context(kind, files, verify=ssl.CERT_REQUIRED), client_context(kind, files)
 
@@ -379,6 +391,8 @@ def _refusing_name(kind: Any, files: Files) -> tuple[Any, Any]:
 
 _refusals("unknown_ca", _unknown_ca)
 _refusals("unknown_ca_in_tls_1_2", _unknown_ca_12)
+_refusals("intermediate_alone", _intermediate_alone)
+_refusals("partial_chain", _partial_chain)
 _refusals("no_client_certificate", _no_client_certificate)
 _refusals("no_client_certificate_in_tls_1_2", _no_client_certificate_12)
 _refusals("client_of_another_ca", _client_of_another_ca)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ed25519
 
 from handfast.pki.faults import FaultNames, Role, build_fault
 from handfast.x509.pem import encode
@@ -17,6 +18,7 @@ from .crafting import (
     ANY,
     CLIENT,
     NOW,
+    SERVER,
     Made,
     client,
     constraints,
@@ -26,6 +28,7 @@ from .crafting import (
     judge,
     judge_client,
     make,
+    new_key,
     root,
     server,
     usage,
@@ -37,6 +40,8 @@ if TYPE_CHECKING:
 
 # TLS 1.3 makes a server sign; OpenSSL notices only when it does.
 _STRICTER = {"no-digital-signature"}
+# Python 3.13's default context takes partial chains too.
+_OPTIONS = {"openssl": [], "strict": ["-x509_strict", "-partial_chain"]}
 
 
 def openssl_accepts(directory: Path, chain: tuple[bytes, ...], roots: tuple[bytes, ...], *options: str) -> bool:
@@ -44,7 +49,7 @@ def openssl_accepts(directory: Path, chain: tuple[bytes, ...], roots: tuple[byte
         (directory / name).write_bytes(b"".join(encode("CERTIFICATE", one) for one in certificates))
     others = ["-untrusted", "others"] if chain[1:] else []
     command = [require_peer("openssl"), "verify", "-CAfile", "roots", "-no-CApath", *others]
-    time = ["-attime", str(int(NOW.timestamp())), "-auth_level", "2", "-partial_chain"]
+    time = ["-attime", str(int(NOW.timestamp())), "-auth_level", "2"]
     done = subprocess.run([*command, *time, *options, "leaf"], cwd=directory, capture_output=True, timeout=LIMIT)
     return done.returncode == 0
 
@@ -57,13 +62,13 @@ def test_the_fault_cases_are_judged_as_openssl_does(fault, policy: str, tmp_path
     made = build_fault(fault.name, now=NOW)
     verdict = verdicts(fault.name, FaultNames(), policy)[fault.role]
     # Judged anew: `verdicts` made its own certificates of the same kind.
-    options = ["-x509_strict"] if policy == "strict" else []
+    options = _OPTIONS[policy]
     if fault.role is Role.SERVER:
         by_address = made.host[0].isdigit()
-        options += ["-purpose", "sslserver", "-verify_ip" if by_address else "-verify_hostname", made.host]
+        options = [*options, "-purpose", "sslserver", "-verify_ip" if by_address else "-verify_hostname", made.host]
         chain = made.server.chain
     else:
-        options += ["-purpose", "sslclient"]
+        options = [*options, "-purpose", "sslclient"]
         chain = made.client.chain if made.client else ()
     accepted = openssl_accepts(tmp_path, chain, made.roots, *options)
     assert verdict.accepted is (accepted and fault.name not in _STRICTER), verdict
@@ -97,11 +102,84 @@ def _cases() -> dict[str, tuple[Made, Made]]:
 @pytest.mark.parametrize("case", list(_cases()))
 def test_chains_on_which_implementations_differ(case: str, policy: str, tmp_path) -> None:
     leaf, trusted = _cases()[case]
-    options = ["-purpose", "sslserver", "-verify_hostname", "localhost", *(["-x509_strict"] * (policy == "strict"))]
+    options = ["-purpose", "sslserver", "-verify_hostname", "localhost", *_OPTIONS[policy]]
     accepted = openssl_accepts(tmp_path, leaf.chain, (trusted.der,), *options)
     # "strict" is strict in form, and for the rest as "handfast".
     expected = accepted and (policy, case) != ("strict", "a CA as leaf")
     assert judge(leaf, trusted, policy=policy).accepted is expected
+
+
+def _ends() -> dict[str, tuple[tuple[bytes, ...], list[Made]]]:
+    """What is sent, and what is trusted: it may be no root, or not the issuer that is meant."""
+    found: dict[str, tuple[tuple[bytes, ...], list[Made]]] = {}
+    for kind, key in (("", None), (", Ed25519", ed25519.Ed25519PrivateKey.generate())):
+        top, other = root(key=key), root("Other")
+        middle = intermediate("Middle", top, key=key)
+        leaf = server(middle)
+        found |= {
+            f"an intermediate{kind}": (leaf.chain, [middle]),
+            f"an intermediate that was not sent{kind}": (leaf.chain[:1], [middle, other]),
+            f"an intermediate that was not sent, and its root{kind}": (leaf.chain[:1], [middle, top]),
+            f"an intermediate that was sent, and its root{kind}": (leaf.chain, [middle, top]),
+            f"the leaf{kind}": (leaf.chain, [leaf]),
+            f"the leaf and the root{kind}": (leaf.chain, [leaf, top]),
+            f"the leaf and the intermediate{kind}": (leaf.chain, [leaf, middle]),
+        }
+    itself = server(None)
+    return found | {"a leaf of itself": (itself.chain, [itself])}
+
+
+def _identifiers() -> dict[str, tuple[tuple[bytes, ...], list[Made]]]:
+    """Leaves whose authorityKeyIdentifier is right, or is not."""
+    trusted = root()
+    own = x509.SubjectKeyIdentifier.from_public_key(trusted.key.public_key()).digest
+    name, serial = [x509.DirectoryName(trusted.certificate.subject)], trusted.certificate.serial_number
+    other = [x509.DirectoryName(root("Other").certificate.subject)]
+    fields = {
+        "right": (own, None, None),
+        "right in all": (own, name, serial),
+        "of no key": (None, name, serial),
+        "of another key": (b"x" * 20, None, None),
+        "of another serial number": (own, name, serial + 1),
+        "of another issuer": (own, other, serial),
+    }
+    right = _leaf(trusted, x509.AuthorityKeyIdentifier(own, None, None))
+    found = {
+        what: (_leaf(trusted, x509.AuthorityKeyIdentifier(*given)).chain, [trusted]) for what, given in fields.items()
+    }
+    # The same CA, its certificate made anew with another identifier.
+    ca = constraints(True), (usage("key_cert_sign"), True)
+    old = root("Root", *ca, (x509.SubjectKeyIdentifier(b"old"), False), key=trusted.key, identifiers=False)
+    bare = root("Root", *ca, key=trusted.key, identifiers=False)
+    return found | {
+        "of the older certificate": (right.chain, [old]),
+        "of one of two": (right.chain, [old, trusted]),
+        "of one that has none": (right.chain, [bare]),
+    }
+
+
+def _leaf(issuer: Made, identifier: x509.AuthorityKeyIdentifier) -> Made:
+    own = constraints(False), (usage("digital_signature"), True), eku(SERVER), dns("localhost")
+    key = new_key()
+    subject = x509.SubjectKeyIdentifier.from_public_key(key.public_key())
+    return server(issuer, *own, (identifier, False), (subject, False), key=key, identifiers=False)
+
+
+@pytest.mark.parametrize("policy", ["openssl", "strict"])
+@pytest.mark.parametrize("case", [*_ends(), *_identifiers()])
+def test_where_a_path_may_end_and_which_issuer_is_meant(case: str, policy: str, tmp_path) -> None:
+    chain, trusted = (_ends() | _identifiers())[case]
+    options = ["-purpose", "sslserver", "-verify_hostname", "localhost", *_OPTIONS[policy]]
+    accepted = openssl_accepts(tmp_path, chain, tuple(one.der for one in trusted), *options)
+    verdict = judge(chain, *trusted, policy=policy)
+    assert verdict.accepted is accepted, verdict
+    assert verdict.code in ("", "unknown_issuer", "not_a_root", "other_issuer_named", "missing_required_extension")
+
+
+@pytest.mark.parametrize("case", [*_ends(), *_identifiers()])
+def test_by_default_neither_matters(case: str) -> None:
+    chain, trusted = (_ends() | _identifiers())[case]
+    assert judge(chain, *trusted), case
 
 
 @pytest.mark.parametrize(

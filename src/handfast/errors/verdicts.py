@@ -29,6 +29,8 @@ class CertificateRejected(HandfastError):
             "same_name_other_key": (Alert.unknown_ca, "the issuer has a trusted root's name and another key"),
             "missing_intermediate": (Alert.unknown_ca, "an intermediate certificate was not sent"),
             "self_signed": (Alert.unknown_ca, "the certificate signs itself and is not among the roots"),
+            "not_a_root": (Alert.unknown_ca, "the chain ends at a trusted certificate that is no root"),
+            "other_issuer_named": (Alert.unknown_ca, "the chain's issuer is not the one that a certificate names"),
             "issuer_not_a_ca": (Alert.unknown_ca, "an issuer's certificate is not a CA's"),
             "path_too_long": (Alert.unknown_ca, "a CA of the chain allows fewer CAs below it"),
             "name_mismatch": (Alert.bad_certificate, "the server's certificate is for other names"),

@@ -28,6 +28,8 @@ _BY_VERDICT: dict[str, tuple[str, ...]] = {
     "no_subject_alternative_name": ("no_san",),
     "missing_required_extension": ("form",),
     "no_roots": ("wrong_ca",),
+    "not_a_root": ("path_not_built",),
+    "other_issuer_named": ("path_not_built",),
     "unusable_root": ("wrong_ca",),
     "revocation_stale": ("crl_stale",),
     "revocation_unknown": ("crl_missing",),

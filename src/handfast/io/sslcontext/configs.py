@@ -120,7 +120,10 @@ def _no_credentials(_hello: object) -> NoReturn:
 
 def _path_verifier(check_name: bool, common_name: bool, flags: int, store: Store) -> PathVerifier:
     policy: PathPolicy = replace(
-        POLICIES["openssl"], common_name_fallback=common_name, x509_strict=bool(flags & known.STRICT)
+        POLICIES["openssl"],
+        common_name_fallback=common_name,
+        partial_chain=bool(flags & known.PARTIAL_CHAIN),
+        x509_strict=bool(flags & known.STRICT),
     )
     if not flags & known.CRL_CHECK:
         return PathVerifier(store.roots(), policy=policy, check_name=check_name)

@@ -78,6 +78,8 @@ _VERIFY_CODES = {
     "missing_intermediate": (20, "unable to get local issuer certificate"),
     "same_name_other_key": (20, "unable to get local issuer certificate"),
     "no_roots": (20, "unable to get local issuer certificate"),
+    "not_a_root": (2, "unable to get issuer certificate"),
+    "other_issuer_named": (20, "unable to get local issuer certificate"),
     "self_signed": (18, "self-signed certificate"),
     "bad_signature": (7, "certificate signature failure"),
     "issuer_not_a_ca": (79, "invalid CA certificate"),

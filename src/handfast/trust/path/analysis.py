@@ -47,11 +47,13 @@ class Walk(NamedTuple):
     end: Reason | None
 
 
-def follow(presented: Sequence[Parsed], anchors: Anchors, known_intermediates: Sequence[bytes] = ()) -> Walk:
+def follow(
+    presented: Sequence[Parsed], anchors: Anchors, policy: PathPolicy, known_intermediates: Sequence[bytes] = ()
+) -> Walk:
     """Follow the signatures. ``known_intermediates`` are some that the peer did not send, for the explanation."""
     path = [presented[0]]
     budget = MAX_ANALYSIS_SIGNATURES
-    while path[-1] not in anchors:
+    while not anchors.may_end(path[-1], policy):
         last = path[-1]
         roots = anchors.named(last.issuer)
         others = [one for one in presented if one.subject == last.issuer and not passed(one, path)]
@@ -72,11 +74,15 @@ def _dead_end(
     anchors: Anchors,
     known_intermediates: Sequence[bytes],
 ) -> Reason:
-    index = presented.index(last)
+    # One that is trusted and ends no path may not have been presented.
+    index = presented.index(last) if last in presented else None
     who = title(last, index)
     namesakes = roots or others
     if namesakes:
         return _namesake(last, index, namesakes[0], trusted=bool(roots))
+    if last in anchors:
+        words = f"is trusted and is no root: {last.issuer_text} issued it, which is not among {_roots(anchors)}"
+        return Reason("not_a_root", index, f"{who} {words}; by this policy only a root ends a path")
     if issued(last, last):
         if index == 0:
             return Reason("self_signed", 0, f"{who} is self-signed, and it is not itself among {_roots(anchors)}")
@@ -84,7 +90,7 @@ def _dead_end(
     return _unknown(last, index, anchors, known_intermediates)
 
 
-def _namesake(last: Parsed, index: int, issuer: Parsed, *, trusted: bool) -> Reason:
+def _namesake(last: Parsed, index: int | None, issuer: Parsed, *, trusted: bool) -> Reason:
     where = "a trusted root" if trusted else "another certificate that was sent"
     if not trusted and not may_verify(issuer.public_key_info):
         words = f"has the name of {title(last, index)}'s issuer, and a key of a kind that is not computed with"
@@ -99,7 +105,7 @@ def _namesake(last: Parsed, index: int, issuer: Parsed, *, trusted: bool) -> Rea
     return Reason("same_name_other_key", index, words)
 
 
-def _unknown(last: Parsed, index: int, anchors: Anchors, known_intermediates: Sequence[bytes]) -> Reason:
+def _unknown(last: Parsed, index: int | None, anchors: Anchors, known_intermediates: Sequence[bytes]) -> Reason:
     issuer = last.issuer_text
     if unusable := anchors.unusable(last.issuer):
         return Reason("unusable_root", None, f"{title(last, index)} was issued by {issuer}, and {unusable}")
@@ -211,6 +217,8 @@ _ADVICE = {
     "same_name_other_key": "the CA was probably made anew under its old name: use the CA certificate that fits, or have"
     " the certificate issued by the trusted one",
     "bad_signature": "the certificate was altered or copied badly: fetch it again from the CA",
+    "not_a_root": "trust the root above it too, or choose a policy that takes a partial chain",
+    "other_issuer_named": "use the CA certificate that it was issued with, or have the certificate issued anew",
     "issuer_not_a_ca": "have the certificate issued by a CA certificate: basicConstraints CA:TRUE, keyCertSign",
     "path_too_long": "issue from a CA higher up, or raise the path length of the CA",
     "name_constraint": "use a name inside the CA's constraint, or another CA",

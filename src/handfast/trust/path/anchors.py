@@ -47,6 +47,10 @@ class Anchors:
     def __contains__(self, certificate: Parsed) -> bool:
         return certificate.encoded in self._encoded
 
+    def may_end(self, certificate: Parsed, policy: PathPolicy) -> bool:
+        """Whether a path may end at this certificate."""
+        return certificate in self and (policy.partial_chain or certificate.self_issued)
+
     def named(self, subject: bytes) -> list[Parsed]:
         """The roots with this DER subject name."""
         found = []
@@ -77,14 +81,20 @@ class Anchors:
                 self._parsed[id(certificate)] = found
         return found
 
-    def builder(self, purpose: Purpose, policy: PathPolicy, *, itself_trusted: bool) -> verification.PolicyBuilder:
-        """What the library is to check, but for the time; ``itself_trusted``: the leaf is a root."""
+    def builder(
+        self, purpose: Purpose, policy: PathPolicy, *, itself_trusted: bool
+    ) -> verification.PolicyBuilder | None:
+        """What the library is to check, but for the time; ``itself_trusted``: the leaf is a root.
+
+        None where there is nothing that a path could end at.
+        """
         key = purpose, policy, itself_trusted
         found = self._builders.get(key)
-        if found is None:
+        store = self._store if policy.partial_chain else self._store_of_roots
+        if found is None and store is not None:
             found = self._builders[key] = (
                 verification.PolicyBuilder()
-                .store(self.store)
+                .store(store)
                 .max_chain_depth(MAX_PRESENTED_CERTIFICATES)
                 .extension_policies(
                     ca_policy=_ca_policy(purpose),
@@ -94,8 +104,18 @@ class Anchors:
         return found
 
     @cached_property
-    def store(self) -> verification.Store:
-        return verification.Store(list(self._objects))
+    def _store(self) -> verification.Store | None:
+        return verification.Store(list(self._objects)) if self._objects else None
+
+    @cached_property
+    def _store_of_roots(self) -> verification.Store | None:
+        """Of those alone that are of themselves."""
+        found = []
+        for certificate, encoded in self._objects.items():
+            fields = der.certificate_fields(encoded)
+            if fields.subject == fields.issuer:
+                found.append(certificate)
+        return verification.Store(found) if found else None
 
     @cached_property
     def _objects(self) -> dict[x509.Certificate, bytes]:

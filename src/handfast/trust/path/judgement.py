@@ -69,7 +69,7 @@ def _usable_path(parsed: list[Parsed], case: PathContext) -> tuple[list[Parsed],
 
 def _unconnected(error: paths.NoPath, parsed: list[Parsed], case: PathContext) -> list[Reason]:
     """Why there is no path."""
-    walk = analysis.follow(parsed, case.anchors, case.known_intermediates)
+    walk = analysis.follow(parsed, case.anchors, case.policy, case.known_intermediates)
     found = [walk.end] if walk.end else []
     found += rules.path_problems(walk.path, case, trusted=walk.end is None)
     return found or [_unexplained(error)]

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from handfast.trust.path.anchors import Anchors
     from handfast.trust.path.path_context import PathContext
+    from handfast.trust.path.policy import PathPolicy
 
 _LINE_SIGNATURES = EDWARDS_SIGNATURES | {
     SignatureAlgorithmOID.ECDSA_WITH_SHA256,
@@ -71,7 +72,7 @@ def _build_paths(parsed: Sequence[Parsed], case: PathContext) -> Iterator[list[P
             refusal = error
         else:
             yield found[0]
-    for path in lines(parsed, case.anchors):
+    for path in lines(parsed, case.anchors, case.policy):
         if not rests_on_edwards(path):
             try:
                 path = _library_path(path[:-1] or path, case)
@@ -94,7 +95,7 @@ def rests_on_edwards(path: Sequence[Parsed]) -> bool:
     return any(certificate.edwards for certificate in path[:-1])
 
 
-def lines(parsed: Sequence[Parsed], anchors: Anchors) -> Iterator[list[Parsed]]:
+def lines(parsed: Sequence[Parsed], anchors: Anchors, policy: PathPolicy) -> Iterator[list[Parsed]]:
     """Every way from the leaf up to a root, each certificate issued by the next, in whatever order they were presented.
 
     At most MAX_PATH_SIGNATURES are tried.
@@ -105,7 +106,7 @@ def lines(parsed: Sequence[Parsed], anchors: Anchors) -> Iterator[list[Parsed]]:
     while begun:
         path = begun.pop()
         last = path[-1]
-        if last in anchors:
+        if anchors.may_end(last, policy):
             yield path
             continue
         others = [one for one in presented if one.subject == last.issuer and not passed(one, path)]
@@ -163,7 +164,10 @@ def issued(certificate: Parsed, issuer: Parsed, *, trusted: bool = False) -> boo
 
 def _library_path(parsed: Sequence[Parsed], case: PathContext) -> list[Parsed]:
     anchors = case.anchors
-    builder = anchors.builder(case.presented.purpose, case.policy, itself_trusted=parsed[0] in anchors)
+    itself_trusted = anchors.may_end(parsed[0], case.policy)
+    builder = anchors.builder(case.presented.purpose, case.policy, itself_trusted=itself_trusted)
+    if builder is None:
+        raise NoPath
     verifier = builder.time(case.presented.at).build_client_verifier()
     leaf, *others = (certificate.certificate for certificate in parsed)
     try:

@@ -23,6 +23,10 @@ class PathPolicy:
     Attributes:
         common_name_fallback: a server certificate without any DNS name in subjectAltName is matched by its common name.
         leaf_may_be_ca: the peer's own certificate may be a CA's. (One that is itself among the roots always may.)
+        partial_chain: a path may end at any certificate that is trusted, as with OpenSSL's X509_V_FLAG_PARTIAL_CHAIN.
+            If not, only at a root (one of itself), and the other trusted ones do no more than complete paths.
+        match_key_identifiers: an issuer must be the one that authorityKeyIdentifier names. RFC 5280 4.2.1.1 has it as
+            help to find issuers, and asks no verifier to look at it.
         any_purpose: on a leaf, anyExtendedKeyUsage counts as every purpose. (On a CA it always does.)
         x509_strict: the form that RFC 5280 4 prescribes is demanded, as OpenSSL's X509_V_FLAG_X509_STRICT does: key
             identifiers, critical basicConstraints and a keyUsage on CAs, no contradictions between extensions.
@@ -30,6 +34,8 @@ class PathPolicy:
 
     common_name_fallback: bool = False
     leaf_may_be_ca: bool = False
+    partial_chain: bool = True
+    match_key_identifiers: bool = False
     any_purpose: bool = True
     x509_strict: bool = False
 
@@ -42,9 +48,15 @@ POLICIES: Mapping[str, PathPolicy] = {
     # policies among them, and directoryName constraints are refused; X.509 version 1 too, in CAs and leaves; a server's
     # keyUsage must hold digitalSignature, as TLS 1.3 and ECDHE make every server sign. It differs to the lenient side
     # in one thing: "*.com" matches, where OpenSSL wants two labels after the wildcard.
-    "openssl": PathPolicy(common_name_fallback=True, leaf_may_be_ca=True, any_purpose=False),
+    "openssl": PathPolicy(
+        common_name_fallback=True,
+        leaf_may_be_ca=True,
+        partial_chain=False,
+        match_key_identifiers=True,
+        any_purpose=False,
+    ),
     # What Python 3.13's default context demands of the form of certificates, on top of ours.
-    "strict": PathPolicy(any_purpose=False, x509_strict=True),
+    "strict": PathPolicy(match_key_identifiers=True, any_purpose=False, x509_strict=True),
 }
 
 

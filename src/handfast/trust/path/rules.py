@@ -68,6 +68,8 @@ def path_problems(path: Sequence[Parsed], case: PathContext, *, trusted: bool) -
             yield from _extension_problems(certificate, case)
         if depth:
             yield from _issuer_problems(certificate, depth - 1, case)
+            if case.policy.match_key_identifiers:
+                yield from _identifier_problems(path[depth - 1], certificate, case)
         if trusted and x509.NameConstraints in certificate.values:
             yield from constraint_problems(path[:depth], certificate, case)
     itself_trusted = trusted and len(path) == 1
@@ -81,7 +83,7 @@ def title(certificate: Parsed, index: int | None) -> str:
     if index == 0:
         return f"the certificate {certificate.subject_text}"
     if index is None:
-        return f"the trusted root {certificate.subject_text}"
+        return f"the trusted {'root' if certificate.self_issued else 'certificate'} {certificate.subject_text}"
     return f"certificate no. {index + 1} ({certificate.subject_text})"
 
 
@@ -145,6 +147,25 @@ def _issuer_problems(certificate: Parsed, below: int, case: PathContext) -> Iter
     if certificate.rsa is not None and certificate.rsa[0] < MIN_RSA_BITS and case.position(certificate) is None:
         words = f"has an RSA key of {certificate.rsa[0]} bits; {MIN_RSA_BITS} are the least"
         yield _problem("weak_key", certificate, words, case)
+
+
+def _identifier_problems(certificate: Parsed, issuer: Parsed, case: PathContext) -> Iterator[Reason]:
+    """Where authorityKeyIdentifier names another key than the issuer's, or another certificate. RFC 5280 4.2.1.1."""
+    named = certificate.extension(x509.AuthorityKeyIdentifier)
+    if named is None:
+        return
+    own = issuer.extension(x509.SubjectKeyIdentifier)
+    above = [name for name in named.authority_cert_issuer or () if isinstance(name, x509.DirectoryName)]
+    which = title(issuer, case.position(issuer))
+    if named.key_identifier is not None and own is not None and named.key_identifier != own.digest:
+        words = f"names another key of its issuer than {which} has (authorityKeyIdentifier, subjectKeyIdentifier)"
+    elif named.authority_cert_serial_number not in (None, issuer.certificate.serial_number):
+        words = f"names another serial number of its issuer's certificate than {which} has (authorityKeyIdentifier)"
+    elif above and above[0].value.public_bytes() != issuer.issuer:
+        words = f"names another issuer of its issuer's certificate than {which} has (authorityKeyIdentifier)"
+    else:
+        return
+    yield _problem("other_issuer_named", certificate, words, case)
 
 
 def _leaf_problems(leaf: Parsed, case: PathContext, *, itself_trusted: bool) -> Iterator[Reason]:
