@@ -48,6 +48,11 @@ LINES = {
         "plain_text", "plain_http", "starttls_port",
     },
     "received fatal alert: CertificateRequired": {"no_certificate", "certificate_withheld"},
+    "The remote certificate is invalid because of errors in the certificate chain: NotTimeValid": {
+        "client_expired", "client_not_yet_valid", "server_expired", "server_not_yet_valid",
+    },
+    "connect ECONNREFUSED 127.0.0.1:8443": {"unreachable"},
+    "psycopg.OperationalError: connection timed out": {"silent", "large_hello", "unreachable"},
 }  # fmt: skip
 
 
@@ -130,6 +135,25 @@ def test_a_whole_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None
 def test_what_is_no_failure_by_itself_is_no_cause() -> None:
     line = "2026/11/30 [info] 7#7: *1 client closed connection while SSL handshaking, client: 127.0.0.1"
     assert ask("--log", line).status == 0
+
+
+def test_a_reset_that_nobody_explains_is_told_in_a_few_lines(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "--log", "Connection reset by peer"]) == 1
+    said = [line for line in capsys.readouterr().out.splitlines() if line.startswith("  - ")]
+    assert len(said) < 10
+    assert sum(line.endswith("[client_*]") for line in said) == 1
+    document = ask("--log", "Connection reset by peer").document
+    assert len(document["findings"][0]["causes"]) > 20
+
+
+@pytest.mark.parametrize("number", ["40", "42", "46", "48", "70", "116", "120"])
+def test_an_alert_by_its_number_alone_is_known(number: str) -> None:
+    assert ask("--log", f"SSL alert number {number}").status == 1
+
+
+def test_a_line_of_a_log_in_place_of_a_target_is_told_where_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["doctor", "connection reset by peer"]) == 2
+    assert "--log" in capsys.readouterr().err
 
 
 def test_hostile_lines_are_escaped_and_shortened() -> None:

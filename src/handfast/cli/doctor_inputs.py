@@ -125,6 +125,8 @@ def given(asked: Asked) -> Given:
 
 
 def _target(text: str, asked: Asked) -> Target:
+    if " " in text.strip() and "://" not in text:
+        raise bad_option("TARGET", f"{escape(text)!r} is no host", "give host:port; a line of a log goes to --log")
     target = parse_target(text, HTTPS_PORT if asked.starttls is None else PROTOCOLS[asked.starttls].port)
     if asked.starttls is not None and target.path is not None:
         raise bad_option("--starttls", "in https:// TLS starts at once", f"give {target.host}, or {target.host}:PORT")

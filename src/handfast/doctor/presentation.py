@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from handfast.doctor.catalogue import PLACES, Fix, cause
+from handfast.doctor.log_texts import faults
 from handfast.outcome.certificate_words import DESCRIBER, certificate_lines
 from handfast.registry import AlertDescription, SignatureScheme
 from handfast.text import counted, escape
@@ -102,7 +103,7 @@ def finding_lines(finding: Finding, evidence: Evidence) -> Iterator[str]:
         yield f"cause: {_said_of(finding.causes[0])}"
     else:
         yield "cause: one of these, and what is known here does not tell which:"
-        yield from (f"  - {_said_of(code)}" for code in finding.causes)
+        yield from (f"  - {line}" for line in _alternatives(finding.causes))
     yield from (f"  evidence: {sentence}" for sentence in finding.evidence)
     if finding.separates:
         yield f"  what would tell: {finding.separates}"
@@ -136,6 +137,20 @@ def verdict_line(diagnosis: Diagnosis, evidence: Evidence) -> str:
 def _said_of(code: str) -> str:
     known = cause(code)
     return f"{known.says} [{code}] ({_WHOSE_FAULT[known.fault]})"
+
+
+def _alternatives(causes: tuple[str, ...]) -> Iterator[str]:
+    """What each of several causes says; all that can be wrong with a side's certificates is one line."""
+    left = list(causes)
+    for side in ("client", "server"):
+        of_certificates = [f"{side}_{fault}" for fault in faults()]
+        if set(of_certificates) <= set(left):
+            kinds = ", ".join(faults())
+            whole = f"the {side}'s certificate, or what the other side holds it against: any of {kinds} [{side}_*]"
+            left[left.index(next(code for code in left if code in of_certificates))] = whole
+            left = [code for code in left if code not in of_certificates]
+    for code in left:
+        yield _said_of(code) if code in causes else code
 
 
 def _fix_lines(code: str, finding: Finding, evidence: Evidence) -> Iterator[str]:
