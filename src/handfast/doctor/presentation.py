@@ -141,16 +141,15 @@ def _said_of(code: str) -> str:
 
 def _alternatives(causes: tuple[str, ...]) -> Iterator[str]:
     """What each of several causes says; all that can be wrong with a side's certificates is one line."""
-    left = list(causes)
-    for side in ("client", "server"):
-        of_certificates = [f"{side}_{fault}" for fault in faults()]
-        if set(of_certificates) <= set(left):
-            kinds = ", ".join(faults())
-            whole = f"the {side}'s certificate, or what the other side holds it against: any of {kinds} [{side}_*]"
-            left[left.index(next(code for code in left if code in of_certificates))] = whole
-            left = [code for code in left if code not in of_certificates]
-    for code in left:
-        yield _said_of(code) if code in causes else code
+    kinds = ", ".join(faults())
+    left = {side: {f"{side}_{fault}" for fault in faults()} for side in ("client", "server")}
+    whole = {code: side for side, codes in left.items() if codes <= set(causes) for code in codes}
+    for code in causes:
+        side = whole.get(code)
+        if side is None:
+            yield _said_of(code)
+        elif left.pop(side, None):
+            yield f"the {side}'s certificate, or what the other side holds it against: any of {kinds} [{side}_*]"
 
 
 def _fix_lines(code: str, finding: Finding, evidence: Evidence) -> Iterator[str]:
