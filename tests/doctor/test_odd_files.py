@@ -128,6 +128,20 @@ def test_pkcs12_of_today_is_read(cast: Cast) -> None:
     assert ask("--cert", f"{made}:changeit").findings == ()
 
 
+def test_fixes_name_pem_where_a_program_wants_it(cast: Cast) -> None:
+    made = cast.write("alice.p12", cast.good.pkcs12(b"changeit"))
+    document = ask("--cert", f"{made}:changeit", "--log", "ssl alert number 48").document
+    (remark,) = [one for one in document["remarks"] if "PKCS#12" in one]
+    fixes = [fix for finding in document["findings"] for cause in finding["causes"] for fix in cause["fixes"]]
+    named = [text for fix in fixes for text in fix.values() if "alice" in text]
+    assert named
+    assert all("alice.pem" in text and "alice.p12" not in text for text in named)
+    command = remark.rpartition(": ")[2].split()
+    done = subprocess.run([*command, "-passin", "pass:changeit"], cwd=cast.directory, check=False, timeout=LIMIT)
+    assert done.returncode == 0
+    assert openssl_reads(cast.directory / "alice.pem", cast.directory / "alice.pem")
+
+
 def test_show_takes_one_password(cast: Cast, capsys: pytest.CaptureFixture[str]) -> None:
     made = cast.write("new.p12", cast.good.pkcs12(b"changeit"))
     other = cast.write("other.p12", cast.good.pkcs12(b"secret"))

@@ -201,7 +201,8 @@ def _client(asked: Asked) -> tuple[Files | Identity | None, tuple[CredentialsHan
             raise
         return unusable(Role.CLIENT, source, error, _advice(error)), ()
     own = held.current
-    return Files(source=source, chain=own.chain, schemes=tuple(map(int, own.signer.schemes))), (held,)
+    schemes = tuple(map(int, own.signer.schemes))
+    return Files(source=source, chain=own.chain, schemes=schemes, remarks=_of_pkcs12(asked.cert)), (held,)
 
 
 def _unread(asked: Asked) -> tuple[Unread, ...]:
@@ -258,7 +259,23 @@ def _server(asked: Asked) -> Files | Identity | None:
         if error.code not in DIAGNOSED:
             raise
         return unusable(Role.SERVER, source, error, _advice(error))
-    return Files(source=source, chain=own.chain)
+    return Files(source=source, chain=own.chain, remarks=_of_pkcs12(asked.server_cert))
+
+
+def _as_pem(path: Path | str | None) -> str:
+    """What a PKCS#12 file is called where programs want PEM; "" for any other file."""
+    name = "" if path is None else options.file_and_password(str(path))[0]
+    is_one = Path(name).is_file() and is_pkcs12(loading.read(name))
+    return shlex.quote(escape(f"{Path(name).stem}.pem")) if is_one else ""
+
+
+def _of_pkcs12(path: Path | str) -> tuple[str, ...]:
+    made = _as_pem(path)
+    if not made:
+        return ()
+    source = shlex.quote(_shown(path))
+    command = f"openssl pkcs12 -in {source} -nodes -out {made}"
+    return (f"{source} is PKCS#12; nginx, HAProxy, PostgreSQL, Go and Python take PEM, which this makes: {command}",)
 
 
 def _chain(path: Path) -> tuple[bytes, ...]:
@@ -344,6 +361,9 @@ def _names(asked: Asked, target: Target | None) -> dict[str, str]:
         "issuer": asked.issuer,
     }
     found = {name: shlex.quote(_shown(path)) for name, path in paths.items() if path is not None}
+    for cert, key in (("cert", "key"), ("server_cert", "server_key")):
+        if made := _as_pem(paths[cert]):
+            found |= {cert: made, key: made}
     if asked.servername is not None:
         found |= {"host": shlex.quote(escape(asked.servername)), "name": shlex.quote(escape(asked.servername))}
     if target is not None:
