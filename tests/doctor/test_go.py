@@ -205,4 +205,4 @@ def test_the_line_for_a_log(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None
         assert "tls" not in running.log()
     with serving(cast, "log", mended=True) as running:
         asked(cast, running, old[0], old[1], "--key", old[2])
-        assert "client_expired" in ask("--log", logged(running)).causes
+        assert "client_expired" in ask("--log", logged(running, "client_expired")).causes

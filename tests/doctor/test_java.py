@@ -213,6 +213,6 @@ def test_the_line_for_a_log(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None
         with serving(cast, "log", text) as running:
             assert "client_expired" in ask(*target(running), "--cacert", "ca.pem", *client).causes
             if text:
-                assert "client_expired" in ask("--log", logged(running)).causes
+                assert "client_expired" in ask("--log", logged(running, "client_expired")).causes
             else:
                 assert running.log().count("\n") == 1

@@ -9,6 +9,7 @@ import pytest
 from handfast.cli import main
 from tests.doctor.matrix import CLIENTS, Cast, ask, target
 from tests.doctor.servers import SERVERS
+from tests.doctor.written import logged
 
 if TYPE_CHECKING:
     pass
@@ -32,7 +33,7 @@ def test_the_server_s_log_tells_a_revoked_certificate(server: str, cast: Cast) -
     with SERVERS[server](cast.setting("1.3", crl=cast.crl)) as running:
         ask(*target(running), "--cacert", cast.ca, *files)
         alone = ask(*target(running), "--cacert", cast.ca, *files)
-        log = cast.write("the.log", running.log().encode())
+        log = cast.write("the.log", logged(running, "client_revoked").encode())
         both = ask(*target(running), "--cacert", cast.ca, *files, "--log", log)
     if server == "nginx":
         assert len(alone.findings[0]) > 1

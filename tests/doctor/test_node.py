@@ -184,6 +184,6 @@ def test_the_line_for_a_log(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None
         with serving(cast, "log", text) as running:
             lines.curl(running, "--cacert", "other-ca.pem")
             if text:
-                assert "server_wrong_ca" in ask("--log", logged(running)).causes
+                assert "server_wrong_ca" in ask("--log", logged(running, "server_wrong_ca")).causes
             else:
                 assert "rror" not in running.log()

@@ -14,6 +14,7 @@ from handfast.doctor.catalogue import fixes
 from handfast.pki.authority import CertificateAuthority, Issued
 from tests.doctor.matrix import Answer, ask, target
 from tests.doctor.servers import Running, Setting, nginx
+from tests.waiting import until
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -68,6 +69,7 @@ def line(code: str, **names: object) -> list[str]:
 
 
 def log_of(running: Running) -> str:
+    assert until(lambda: "verify error" in running.log()), running.log()
     return next(line for line in running.log().splitlines() if "verify error" in line)
 
 

@@ -19,7 +19,7 @@ from tests.doctor import lines
 from tests.doctor.lines import OF_CLIENTS, OF_SERVERS, PASSWORD, Fault, printed, usual, without_comments
 from tests.doctor.matrix import Answer, Cast, ask, target
 from tests.doctor.servers import Running, listening, process
-from tests.doctor.written import by_command
+from tests.doctor.written import by_command, logged
 from tests.peers.base import require_peer
 from tests.starttls.servers import free_port, owned_by, program
 from tests.waiting import LIMIT, until
@@ -266,7 +266,7 @@ def test_the_lines_for_a_log(cluster: Cluster, cast: Cast, monkeypatch: pytest.M
         psql(running.port, **{name: str(path) for name, path in old.items()})
         assert "it works" in psql(running.port)
         assert until(lambda: "connection authorized" in running.log())
-        assert "client_expired" in ask("--log", running.log()).causes, running.log()
+        assert "client_expired" in ask("--log", logged(running, "client_expired")).causes, running.log()
 
 
 @pytest.mark.parametrize("code", OF_PSQL)
@@ -310,7 +310,7 @@ def test_the_line_for_a_client_that_begins_with_tls(
     lines.in_the_folder(cast, monkeypatch)
     with cluster.serving(Told()) as running:
         answer = Fault("", "").ask(running, http=False)
-        log = cast.write("the.log", running.log().encode())
+        log = cast.write("the.log", logged(running, "starttls_port").encode())
         answer = ask(*target(running, http=False), "--cacert", "ca.pem", "--log", log)
         assert "starttls_port" in answer.causes, answer.document
         assert "it works" in psql(running.port, printed(answer, "starttls", "postgresql"), SSLMODE="disable")

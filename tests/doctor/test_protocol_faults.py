@@ -18,6 +18,7 @@ from handfast.io import sockets
 from handfast.pki.fault_scene import general_names
 from tests.doctor.matrix import Answer, Cast, ask, target
 from tests.doctor.servers import Running, Setting, nginx, port_in, process, process_server, s_server
+from tests.doctor.written import logged
 from tests.peers.base import require_peer
 from tests.ports import own_port
 from tests.race.servers import threaded
@@ -183,7 +184,7 @@ def test_nothing_in_common(arguments: tuple[str, ...], cause: str, cast: Cast) -
     own = ("--groups", "x25519") if cause == "no_common_group" else ()
     with with_arguments(cast.setting("1.3"), *arguments) as running:
         alone = ask_of(running.port, cast, *own)
-        log = running.log()
+        log = logged(running, cause)
     assert cause in alone.causes, alone.document
     assert len(alone.findings) == 1
     assert cause in ask("--log", log).causes, log

@@ -16,7 +16,7 @@ from tests.doctor import lines
 from tests.doctor.lines import OF_CLIENTS, Fault, printed, refusing, without_comments
 from tests.doctor.matrix import Cast, ask, target
 from tests.doctor.servers import Running, listening
-from tests.doctor.written import by_command
+from tests.doctor.written import by_command, logged
 from tests.peers.base import require_peer
 from tests.ports import own_port
 from tests.waiting import LIMIT, until
@@ -171,7 +171,7 @@ def test_nginx_s_line_for_a_revocation_list(cast: Cast, monkeypatch: pytest.Monk
         usual = nginx_s_usual(server.port)
         with nginx(f"{usual} proxy_ssl_crl {cast.stale_crl.name};") as proxy:
             assert not came(fetched(proxy))
-            answer = ask("--log", proxy.log())
+            answer = ask("--log", logged(proxy, "server_crl_stale"))
         assert "server_crl_stale" in answer.causes, proxy.log()
         cast.write("crl.pem", Path("fresh.pem").read_bytes())
         line = printed(answer, "client_renews_crl", "nginx")
@@ -185,7 +185,7 @@ def test_nginx_s_line_for_versions(cast: Cast, monkeypatch: pytest.MonkeyPatch) 
         usual = nginx_s_usual(server.port).replace("proxy_ssl_protocols TLSv1.2 TLSv1.3", "proxy_ssl_protocols TLSv1.2")
         with nginx(usual) as proxy:
             assert not came(fetched(proxy))
-            answer = ask("--log", proxy.log())
+            answer = ask("--log", logged(proxy, "no_common_version"))
         assert "no_common_version" in answer.causes, proxy.log()
         with nginx(with_directives(usual, printed(answer, "versions", "nginx"))) as proxy:
             assert came(fetched(proxy)), proxy.log()
@@ -199,7 +199,7 @@ def test_the_line_for_a_proxy_that_speaks_plain_http(place: str, cast: Cast, mon
         plain = usual.replace("https://", "http://")
         with nginx(plain) if place == "nginx" else haproxy(f"server one localhost:{server.port}") as proxy:
             assert not came(fetched(proxy))
-        answer = ask(*target(server), "--cacert", "ca.pem", "--log", server.log())
+        answer = ask(*target(server), "--cacert", "ca.pem", "--log", logged(server, "http_to_tls"))
         assert "http_to_tls" in answer.causes, server.log()
         line = printed(answer, "https", place)
         with (

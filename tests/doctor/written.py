@@ -117,9 +117,16 @@ def of_refusals(
     return write
 
 
-def logged(running: Running) -> str:
-    """The log, once something of it names a cause."""
-    assert until(lambda: any(line.causes for line in parse(running.log()).lines)), running.log()
+def logged(running: Running, cause: str = "") -> str:
+    """The log, once a line of it names this cause, or any.
+
+    Where a program met several connections, the line that is awaited may not be the first that names one.
+    """
+
+    def named() -> bool:
+        return any(cause in line.causes if cause else line.causes for line in parse(running.log()).lines)
+
+    assert until(named), running.log()
     return running.log()
 
 

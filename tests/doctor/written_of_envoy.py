@@ -5,11 +5,18 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from handfast.doctor.log_lines import parse
 from tests.doctor.envoy import Lines, before, certificates, envoy, of_setting, serving
 from tests.doctor.matrix import CLIENTS, SERVER_CASES, Case, Cast
-from tests.doctor.servers import Running, s_server
-from tests.doctor.written import TOO_DIFFERENT, Written, answering_in_http, by_command, converse, s_server_with
+from tests.doctor.servers import s_server
+from tests.doctor.written import (
+    TOO_DIFFERENT,
+    Written,
+    answering_in_http,
+    by_command,
+    converse,
+    logged,
+    s_server_with,
+)
 from tests.peers.base import require_peer
 from tests.race.servers import threaded
 from tests.waiting import until
@@ -20,11 +27,6 @@ if TYPE_CHECKING:
 
 # Envoy starts with no such certificate of its own.
 _REFUSED_AS_ITS_OWN = ("rsa-1024", "no-digital-signature")
-
-
-def _logged(running: Running) -> str:
-    assert until(lambda: any(line.causes for line in parse(running.log()).lines)), running.log()
-    return running.log()
 
 
 def _files(cast: Cast, case: Case) -> tuple[Path, Path] | None:
@@ -40,10 +42,10 @@ def of_clients(cast: Cast) -> Iterator[Written]:
             continue
         with envoy(cast.setting("1.3", crl=cast.crl if case.lists else None)) as running:
             converse("python", running.port, cast, _files(cast, case))
-            yield Written(f"Envoy of a client: {case.name}", case.cause, _logged(running))
+            yield Written(f"Envoy of a client: {case.name}", case.cause, logged(running))
     with envoy(cast.setting("1.3", crl=cast.stale_crl)) as running:
         converse("python", running.port, cast, cast.identity("client", cast.good))
-        yield Written("Envoy with a stale list", "client_crl_stale", _logged(running))
+        yield Written("Envoy with a stale list", "client_crl_stale", logged(running))
 
 
 def of_refusing_clients(cast: Cast) -> Iterator[Written]:
@@ -57,13 +59,13 @@ def of_refusing_clients(cast: Cast) -> Iterator[Written]:
         for version in ("1.3", "1.2"):
             with envoy(cast.setting(version, cast.identity("faulty", issued), asks=False)) as running:
                 converse("python", running.port, cast)
-                yield Written(f"Envoy refused in {version}: {truth}", truth, _logged(running))
+                yield Written(f"Envoy refused in {version}: {truth}", truth, logged(running))
     with envoy(cast.setting("1.3", asks=False)) as running:
         converse("python", running.port, cast, version="1.2")
-        yield Written("Envoy: no common version", "no_common_version", _logged(running))
+        yield Written("Envoy: no common version", "no_common_version", logged(running))
     with envoy(cast.setting("1.3", asks=False)) as running:
         by_command(require_peer("curl"), "-sS", "--noproxy", "*", f"http://127.0.0.1:{running.port}/")
-        yield Written("Envoy: plain HTTP", "http_to_tls", _logged(running))
+        yield Written("Envoy: plain HTTP", "http_to_tls", logged(running))
 
 
 def of_names(cast: Cast) -> Iterator[Written]:
@@ -72,17 +74,17 @@ def of_names(cast: Cast) -> Iterator[Written]:
     own, lines = cast.identity("client", cast.good), of_setting(setting)
     with serving(setting, replace(lines, match="filter_chain_match: {server_names: [www.other.example]}")) as running:
         converse("python", running.port, cast, own)
-        yield Written("Envoy: unknown name", "sni_refused", _logged(running))
+        yield Written("Envoy: unknown name", "sni_refused", logged(running))
     trusted = f"trusted_ca: {{filename: {cast.ca}}}"
     san = f'{trusted}, match_typed_subject_alt_names: [{{san_type: DNS, matcher: {{exact: "other.example"}}}}]'
     for name, more in (("SAN", san), ("hash", f"{trusted}, verify_certificate_hash: ['{'0' * 64}']")):
         with serving(setting, lines.with_fix(f"validation_context: {{{more}}}")) as running:
             converse("python", running.port, cast, own)
-            yield Written(f"Envoy: another {name}", "client_not_allowed", _logged(running))
+            yield Written(f"Envoy: another {name}", "client_not_allowed", logged(running))
     forbidding = "principals: [{authenticated: {principal_name: {exact: other}}}]"
     with serving(setting, lines.with_fix(forbidding)) as running:
         converse("python", running.port, cast, own)
-        yield Written("Envoy: another principal", "client_not_allowed", _logged(running))
+        yield Written("Envoy: another principal", "client_not_allowed", logged(running))
 
 
 def _told(case: str, truth: str, cast: Cast, lines: Lines, port: int) -> Iterator[Written]:
