@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -125,6 +126,31 @@ def _ends() -> dict[str, tuple[tuple[bytes, ...], list[Made]]]:
             f"the leaf and the root{kind}": (leaf.chain, [leaf, top]),
             f"the leaf and the intermediate{kind}": (leaf.chain, [leaf, middle]),
         }
+        # A new key of the CA under its old one is issued by its own name, and is no root.
+        old = root("CA", key=key)
+        ca = constraints(True), (usage("key_cert_sign", "crl_sign"), True)
+        new = make("CA", old, *ca, key=None if key is None else ed25519.Ed25519PrivateKey.generate())
+        expired = root("CA", key=old.key, not_after=NOW - timedelta(days=1))
+        below = server(new).chain[:1]
+        found |= {
+            f"a key that was rolled over{kind}": (below, [new]),
+            f"a key that was rolled over, and the old root{kind}": (below, [new, old]),
+            f"a key that was rolled over, and the old root that has expired{kind}": (below, [new, expired]),
+        }
+        # Two CAs that certified each other, and a root above.
+        first = root("A", key=key)
+        second = root("B", key=key and ed25519.Ed25519PrivateKey.generate())
+        crossed = [make("A", second, *ca, key=first.key), make("B", first, *ca, key=second.key)]
+        # OpenSSL goes in a circle where it sees no difference, and takes one that is valid now before one that is not.
+        above = make("A", top, *ca, key=first.key)
+        over = make("A", second, *ca, key=first.key, not_after=NOW - timedelta(days=1))
+        found |= {
+            f"CAs that certified each other, below a root{kind}": (
+                server(first).chain[:1],
+                [over, crossed[1], above, top],
+            ),
+            f"CAs that certified each other alone{kind}": (server(first).chain[:1], crossed),
+        }
     itself = server(None)
     return found | {"a leaf of itself": (itself.chain, [itself])}
 
@@ -173,7 +199,15 @@ def test_where_a_path_may_end_and_which_issuer_is_meant(case: str, policy: str, 
     accepted = openssl_accepts(tmp_path, chain, tuple(one.der for one in trusted), *options)
     verdict = judge(chain, *trusted, policy=policy)
     assert verdict.accepted is accepted, verdict
-    assert verdict.code in ("", "unknown_issuer", "not_a_root", "other_issuer_named", "missing_required_extension")
+    assert len(set(verdict.path)) == len(verdict.path)
+    assert verdict.code in (
+        "",
+        "unknown_issuer",
+        "not_a_root",
+        "other_issuer_named",
+        "missing_required_extension",
+        "expired",
+    )
 
 
 @pytest.mark.parametrize("case", [*_ends(), *_identifiers()])

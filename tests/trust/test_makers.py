@@ -50,6 +50,9 @@ def easy_rsa(subject: str, issuer: Made | None, *extensions: tuple[x509.Extensio
     key = new_key("rsa")
     signing = key if issuer is None else issuer.key
     above = make(subject, None, key=key).certificate if issuer is None else issuer.certificate
+    if issuer is None:
+        # A root names itself.
+        options["serial_number"] = above.serial_number
     identifier = x509.AuthorityKeyIdentifier(
         x509.SubjectKeyIdentifier.from_public_key(signing.public_key()).digest,
         [x509.DirectoryName(above.issuer)],

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from cryptography import x509
-
 from handfast.trust.path.paths import issued
+from handfast.x509.certificates import names_another_issuer
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,10 +23,10 @@ _MOST = "nginx, HAProxy, PostgreSQL and Python before 3.13 refuse it, as OpenSSL
 def objection(leaf: Parsed, sent: Sequence[Parsed], trusted: Sequence[Parsed]) -> str:
     """Why OpenSSL builds no path from the leaf to what is trusted, where there is one; "" where it does."""
     path = [leaf]
-    while not path[-1].self_issued:
+    while not path[-1].self_signed:
         last = path[-1]
         above = [one for one in (*trusted, *sent) if one not in path and issued(last, one)]
-        fitting = [one for one in above if _is_identified(last, one)]
+        fitting = [one for one in above if not names_another_issuer(last, one)]
         if above and not fitting:
             what = f"{last.subject_text} names another key or serial number of its issuer (authorityKeyIdentifier)"
             return f"{what} than {above[0].subject_text} has: {_ALL}"
@@ -35,22 +34,7 @@ def objection(leaf: Parsed, sent: Sequence[Parsed], trusted: Sequence[Parsed]) -
             break
         path.append(fitting[0])
     anchor = next((one for one in path if one in trusted), None)
-    if anchor is None or (path[-1] in trusted and path[-1].self_issued):
+    if anchor is None or (path[-1] in trusted and path[-1].self_signed):
         return ""
     what = "certificate" if anchor is leaf else "intermediate"
     return f"the {what} {anchor.subject_text} is trusted itself, and no root above it: {_MOST}"
-
-
-def _is_identified(certificate: Parsed, issuer: Parsed) -> bool:
-    """Whether the authorityKeyIdentifier lets the issuer be this one."""
-    wanted = certificate.extension(x509.AuthorityKeyIdentifier)
-    if wanted is None:
-        return True
-    own = issuer.extension(x509.SubjectKeyIdentifier)
-    if wanted.key_identifier is not None and own is not None and wanted.key_identifier != own.digest:
-        return False
-    serial = wanted.authority_cert_serial_number
-    if serial is not None and serial != issuer.certificate.serial_number:
-        return False
-    names = [one.value for one in wanted.authority_cert_issuer or () if isinstance(one, x509.DirectoryName)]
-    return not names or issuer.certificate.issuer in names

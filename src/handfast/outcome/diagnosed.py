@@ -29,7 +29,7 @@ _BY_VERDICT: dict[str, tuple[str, ...]] = {
     "missing_required_extension": ("form",),
     "no_roots": ("wrong_ca",),
     "not_a_root": ("path_not_built",),
-    "other_issuer_named": ("path_not_built",),
+    "other_issuer_named": ("form",),
     "unusable_root": ("wrong_ca",),
     "revocation_stale": ("crl_stale",),
     "revocation_unknown": ("crl_missing",),

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 
 _RSA = (PublicKeyAlgorithmOID.RSAES_PKCS1_v1_5, PublicKeyAlgorithmOID.RSASSA_PSS)
 EDWARDS_SIGNATURES = frozenset((SignatureAlgorithmOID.ED25519, SignatureAlgorithmOID.ED448))
+# RSA and ECDSA: how the identifiers of their signatures begin, and those of their keys. Edwards' are the same for both.
+_KINDS_OF_KEYS = (("1.2.840.113549.1.1.", "1.2.840.113549.1.1."), ("1.2.840.10045.4.", "1.2.840.10045.2."))
 _WEAK_HASHES = {"md5": "MD5", "sha1": "SHA-1"}
 
 _OURS = r"handfast\."
@@ -78,6 +80,18 @@ class Parsed:
         return self.subject == self.issuer
 
     @cached_property
+    def self_signed(self) -> bool:
+        """Whether it says that it signed itself, and so is a root: by names, authorityKeyIdentifier and kind of key.
+
+        A CA's new key under its old one (key rollover, RFC 4210 4.4) is self-issued and is none. As in OpenSSL the
+        signature itself is not looked at: of a certificate that is trusted it proves nothing.
+        """
+        signed = self.signature_algorithm.dotted_string
+        key = self.certificate.public_key_algorithm_oid.dotted_string
+        fits = signed == key or any(signed.startswith(by) and key.startswith(of) for by, of in _KINDS_OF_KEYS)
+        return self.self_issued and fits and not names_another_issuer(self, self)
+
+    @cached_property
     def subject_text(self) -> str:
         return escape(rfc4514(self.subject), MAX_PEER_TEXT) or "a certificate without a subject"
 
@@ -93,6 +107,20 @@ class Parsed:
     def is_ca(self) -> bool:
         constraints = self.extension(x509.BasicConstraints)
         return constraints is not None and constraints.ca
+
+
+def names_another_issuer(certificate: Parsed, issuer: Parsed) -> str:
+    """What authorityKeyIdentifier says of the issuer and this one is not; "" where it fits. RFC 5280 4.2.1.1."""
+    named = certificate.extension(x509.AuthorityKeyIdentifier)
+    if named is None:
+        return ""
+    own = issuer.extension(x509.SubjectKeyIdentifier)
+    if named.key_identifier is not None and own is not None and named.key_identifier != own.digest:
+        return "another key"
+    if named.authority_cert_serial_number not in (None, issuer.certificate.serial_number):
+        return "another serial number"
+    above = [name for name in named.authority_cert_issuer or () if isinstance(name, x509.DirectoryName)]
+    return "another issuer" if above and above[0].value.public_bytes() != issuer.issuer else ""
 
 
 def hush_parser() -> None:

@@ -192,6 +192,8 @@ def _verify_code(error: CertificateRejected, info: ConnectionInfo | None, asked_
         return (IP_MISMATCH if numeric else HOSTNAME_MISMATCH), (
             f"{words}, certificate is not valid for '{escape(asked_name or '')}'."
         )
+    if error.code == "not_a_root" and getattr(error.verdict, "certificate_index", None) == 0:
+        return _VERIFY_CODES["unknown_issuer"]
     chain = () if info is None else info.peer_chain
     if error.code == "unknown_issuer" and len(chain) > 1 and _signs_itself(chain[-1]):
         return _SELF_SIGNED_IN_CHAIN

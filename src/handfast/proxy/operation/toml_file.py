@@ -17,6 +17,7 @@ from handfast.credentials.credentials import Credentials
 from handfast.credentials.pkcs11_uri import PKCS11
 from handfast.crypto.providers import provider_named
 from handfast.engine import automatic_ca_names
+from handfast.errors import ConfigError
 from handfast.proxy.admission import Ceilings
 from handfast.proxy.operation.plan import Operation, Plan
 from handfast.proxy.operation.toml_tables import Table, TomlFile
@@ -130,8 +131,10 @@ class _Reader:
         name = top.text("crypto_provider")
         if name is None:
             return {}
-        with self._file.at(("crypto_provider",)):
+        try:
             provider_named(name)
+        except ConfigError as error:
+            raise top.error("crypto_provider", str(error.details["reason"]), error.hint) from None
         return {"crypto_provider": name}
 
     def _share(self, table: Table | None) -> None:

@@ -23,7 +23,7 @@ from cryptography.x509.oid import AuthorityInformationAccessOID
 from handfast.crypto.signatures import may_verify
 from handfast.limits import MAX_ANALYSIS_SIGNATURES
 from handfast.text import listed
-from handfast.trust.path.paths import issued, passed
+from handfast.trust.path.paths import candidates, issued
 from handfast.trust.path.rules import title
 from handfast.verdict import Reason
 from handfast.x509 import distinguished_names
@@ -55,13 +55,15 @@ def follow(
     budget = MAX_ANALYSIS_SIGNATURES
     while not anchors.may_end(path[-1], policy):
         last = path[-1]
-        roots = anchors.named(last.issuer)
-        others = [one for one in presented if one.subject == last.issuer and not passed(one, path)]
-        candidates = [*((one, True) for one in roots), *((one, False) for one in others)][:budget]
-        budget -= len(candidates)
-        issuer = next((one for one, trusted in candidates if issued(last, one, trusted=trusted)), None)
+        found = candidates(path, presented, anchors)
+        tried = found[:budget]
+        budget -= len(tried)
+        issuer = next((one for one, trusted in tried if issued(last, one, trusted=trusted)), None)
+        if issuer is None and tried != found:
+            words = f"no way to a root was found by trying {MAX_ANALYSIS_SIGNATURES} signatures"
+            return Walk(path, Reason("policy", None, words))
         if issuer is None:
-            return Walk(path, _dead_end(last, presented, roots, others, anchors, known_intermediates))
+            return Walk(path, _dead_end(last, presented, found, anchors, known_intermediates))
         path.append(issuer)
     return Walk(path, None)
 
@@ -69,21 +71,19 @@ def follow(
 def _dead_end(
     last: Parsed,
     presented: Sequence[Parsed],
-    roots: list[Parsed],
-    others: list[Parsed],
+    namesakes: list[tuple[Parsed, bool]],
     anchors: Anchors,
     known_intermediates: Sequence[bytes],
 ) -> Reason:
     # One that is trusted and ends no path may not have been presented.
     index = presented.index(last) if last in presented else None
     who = title(last, index)
-    namesakes = roots or others
+    if namesakes and last.weak_hash:
+        return Reason("weak_signature_hash", index, f"{who} is signed with {last.weak_hash}, which is broken")
     if namesakes:
-        return _namesake(last, index, namesakes[0], trusted=bool(roots))
-    if last in anchors:
-        words = f"is trusted and is no root: {last.issuer_text} issued it, which is not among {_roots(anchors)}"
-        return Reason("not_a_root", index, f"{who} {words}; by this policy only a root ends a path")
-    if issued(last, last):
+        issuer, trusted = next((one for one in namesakes if one[1]), namesakes[0])
+        return _namesake(last, index, issuer, trusted=trusted)
+    if last not in anchors and issued(last, last):
         if index == 0:
             return Reason("self_signed", 0, f"{who} is self-signed, and it is not itself among {_roots(anchors)}")
         return Reason("unknown_issuer", index, f"{who}, a root that was sent along, is not among {_roots(anchors)}")
@@ -117,6 +117,9 @@ def _unknown(last: Parsed, index: int | None, anchors: Anchors, known_intermedia
             f" its bytes: the two are encoded differently{how}"
         )
         return Reason("unknown_issuer", index, words)
+    if last in anchors:
+        words = f"is trusted and is no root: {issuer} issued it, which is not among {_roots(anchors)}"
+        return Reason("not_a_root", index, f"{title(last, index)} {words}; by this policy only a root ends a path")
     facts = f"{title(last, index)} was issued by {issuer}, which was not sent and is not among {_roots(anchors)}"
     if evidence := _missing_evidence(last, anchors, known_intermediates):
         return Reason("missing_intermediate", index, f"{facts}; it is an intermediate: {evidence}")
@@ -128,7 +131,7 @@ def _unknown(last: Parsed, index: int | None, anchors: Anchors, known_intermedia
 
 def _same_text(last: Parsed, anchors: Anchors) -> bytes:
     """The root's name that reads as the issuer's and is other bytes; b"" if there is none."""
-    names = (name for name in anchors.roots.names() if distinguished_names.written_as(name))
+    names = (name for name in anchors.roots.names() if name != last.issuer and distinguished_names.written_as(name))
     return next((name for name in names if distinguished_names.rfc4514(name) == last.issuer_text), b"")
 
 

@@ -49,7 +49,7 @@ class Anchors:
 
     def may_end(self, certificate: Parsed, policy: PathPolicy) -> bool:
         """Whether a path may end at this certificate."""
-        return certificate in self and (policy.partial_chain or certificate.self_issued)
+        return certificate in self and (policy.partial_chain or certificate.self_signed)
 
     def named(self, subject: bytes) -> list[Parsed]:
         """The roots with this DER subject name."""
@@ -112,9 +112,9 @@ class Anchors:
         """Of those alone that are of themselves."""
         found = []
         for certificate, encoded in self._objects.items():
-            fields = der.certificate_fields(encoded)
-            if fields.subject == fields.issuer:
-                found.append(certificate)
+            with suppress(Malformed):
+                if parse(encoded).self_signed:
+                    found.append(certificate)
         return verification.Store(found) if found else None
 
     @cached_property

@@ -20,12 +20,12 @@ from cryptography.x509 import verification
 from cryptography.x509.oid import SignatureAlgorithmOID
 
 from handfast.crypto import signatures
-from handfast.limits import MAX_PATH_SIGNATURES
+from handfast.limits import MAX_PATH_SIGNATURES, MAX_PRESENTED_CERTIFICATES
 from handfast.verdict import Reason
-from handfast.x509.certificates import EDWARDS_SIGNATURES, Malformed, Parsed
+from handfast.x509.certificates import EDWARDS_SIGNATURES, Malformed, Parsed, names_another_issuer
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Sequence
 
     from handfast.trust.path.anchors import Anchors
     from handfast.trust.path.path_context import PathContext
@@ -109,11 +109,25 @@ def lines(parsed: Sequence[Parsed], anchors: Anchors, policy: PathPolicy) -> Ite
         if anchors.may_end(last, policy):
             yield path
             continue
-        others = [one for one in presented if one.subject == last.issuer and not passed(one, path)]
-        roots = anchors.named(last.issuer)
-        candidates = [*((one, True) for one in roots), *((one, False) for one in others)][:budget]
-        budget -= len(candidates)
-        begun += [[*path, one] for one, trusted in reversed(candidates) if issued(last, one, trusted=trusted)]
+        if len(path) > MAX_PRESENTED_CERTIFICATES:
+            continue
+        found = candidates(path, presented, anchors)[:budget]
+        budget -= len(found)
+        begun += [[*path, one] for one, trusted in reversed(found) if issued(last, one, trusted=trusted)]
+
+
+def candidates(path: list[Parsed], presented: Iterable[Parsed], anchors: Anchors) -> list[tuple[Parsed, bool]]:
+    """Those of the name that issued the last of the path, and whether they are trusted: the likeliest first.
+
+    That is what authorityKeyIdentifier does not speak against, trusted ones before others.
+    """
+    last = path[-1]
+    named = [
+        *((one, True) for one in anchors.named(last.issuer)),
+        *((one, False) for one in presented if one.subject == last.issuer),
+    ]
+    new = [(one, trusted) for one, trusted in named if not passed(one, path)]
+    return sorted(new, key=lambda candidate: bool(names_another_issuer(last, candidate[0])))
 
 
 def passed(certificate: Parsed, path: list[Parsed]) -> bool:

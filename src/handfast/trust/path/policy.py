@@ -22,9 +22,9 @@ class PathPolicy:
 
     Attributes:
         common_name_fallback: a server certificate without any DNS name in subjectAltName is matched by its common name.
-        leaf_may_be_ca: the peer's own certificate may be a CA's. (One that is itself among the roots always may.)
+        leaf_may_be_ca: the peer's own certificate may be a CA's. (One at which a path may end always may.)
         partial_chain: a path may end at any certificate that is trusted, as with OpenSSL's X509_V_FLAG_PARTIAL_CHAIN.
-            If not, only at a root (one of itself), and the other trusted ones do no more than complete paths.
+            If not, only at a root (self-signed), and the other trusted ones do no more than complete paths.
         match_key_identifiers: an issuer must be the one that authorityKeyIdentifier names. RFC 5280 4.2.1.1 has it as
             help to find issuers, and asks no verifier to look at it.
         any_purpose: on a leaf, anyExtendedKeyUsage counts as every purpose. (On a CA it always does.)
@@ -47,7 +47,8 @@ POLICIES: Mapping[str, PathPolicy] = {
     # 5280 7.1's folding; RSA-PSS, RSA and ECDSA signatures with SHA-2 only; critical extensions beyond the usual five,
     # policies among them, and directoryName constraints are refused; X.509 version 1 too, in CAs and leaves; a server's
     # keyUsage must hold digitalSignature, as TLS 1.3 and ECDHE make every server sign. It differs to the lenient side
-    # in one thing: "*.com" matches, where OpenSSL wants two labels after the wildcard.
+    # in two things: "*.com" matches, where OpenSSL wants two labels after the wildcard; and all ways to a root are
+    # tried, where OpenSSL takes the first issuer that it finds, a trusted one before one that was sent, and no other.
     "openssl": PathPolicy(
         common_name_fallback=True,
         leaf_may_be_ca=True,

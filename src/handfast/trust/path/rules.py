@@ -18,6 +18,7 @@ from handfast.limits import MIN_RSA_BITS
 from handfast.trust.path import strict
 from handfast.trust.path.name_constraints import constraint_problems
 from handfast.verdict import Reason
+from handfast.x509.certificates import names_another_issuer
 from handfast.x509.usage import ca_purposes_allow, leaf_purposes_allow, purpose_names, wanted
 
 if TYPE_CHECKING:
@@ -83,7 +84,7 @@ def title(certificate: Parsed, index: int | None) -> str:
     if index == 0:
         return f"the certificate {certificate.subject_text}"
     if index is None:
-        return f"the trusted {'root' if certificate.self_issued else 'certificate'} {certificate.subject_text}"
+        return f"the trusted {'root' if certificate.self_signed else 'certificate'} {certificate.subject_text}"
     return f"certificate no. {index + 1} ({certificate.subject_text})"
 
 
@@ -151,21 +152,10 @@ def _issuer_problems(certificate: Parsed, below: int, case: PathContext) -> Iter
 
 def _identifier_problems(certificate: Parsed, issuer: Parsed, case: PathContext) -> Iterator[Reason]:
     """Where authorityKeyIdentifier names another key than the issuer's, or another certificate. RFC 5280 4.2.1.1."""
-    named = certificate.extension(x509.AuthorityKeyIdentifier)
-    if named is None:
-        return
-    own = issuer.extension(x509.SubjectKeyIdentifier)
-    above = [name for name in named.authority_cert_issuer or () if isinstance(name, x509.DirectoryName)]
-    which = title(issuer, case.position(issuer))
-    if named.key_identifier is not None and own is not None and named.key_identifier != own.digest:
-        words = f"names another key of its issuer than {which} has (authorityKeyIdentifier, subjectKeyIdentifier)"
-    elif named.authority_cert_serial_number not in (None, issuer.certificate.serial_number):
-        words = f"names another serial number of its issuer's certificate than {which} has (authorityKeyIdentifier)"
-    elif above and above[0].value.public_bytes() != issuer.issuer:
-        words = f"names another issuer of its issuer's certificate than {which} has (authorityKeyIdentifier)"
-    else:
-        return
-    yield _problem("other_issuer_named", certificate, words, case)
+    if another := names_another_issuer(certificate, issuer):
+        which = title(issuer, case.position(issuer))
+        words = f"names {another} of its issuer than {which} has (authorityKeyIdentifier)"
+        yield _problem("other_issuer_named", certificate, words, case)
 
 
 def _leaf_problems(leaf: Parsed, case: PathContext, *, itself_trusted: bool) -> Iterator[Reason]:
