@@ -210,6 +210,16 @@ def test_where_a_path_may_end_and_which_issuer_is_meant(case: str, policy: str, 
     )
 
 
+def test_a_root_that_was_made_anew_with_the_same_key(tmp_path: Path) -> None:
+    """The old one, which was sent, does not stand in the way of the one that is trusted."""
+    old = root("Root")
+    new = root("Root", key=old.key)
+    chain = (server(old).der, old.der)
+    assert openssl_accepts(tmp_path, chain, (new.der,), "-purpose", "sslserver", "-verify_hostname", "localhost")
+    for policy in ("openssl", "strict", "handfast"):
+        assert judge(chain, new, policy=policy), policy
+
+
 @pytest.mark.parametrize("case", [*_ends(), *_identifiers()])
 def test_by_default_neither_matters(case: str) -> None:
     chain, trusted = (_ends() | _identifiers())[case]

@@ -55,7 +55,7 @@ def follow(
     budget = MAX_ANALYSIS_SIGNATURES
     while not anchors.may_end(path[-1], policy):
         last = path[-1]
-        found = candidates(path, presented, anchors)
+        found = candidates(path, presented, anchors, policy)
         tried = found[:budget]
         budget -= len(tried)
         issuer = next((one for one, trusted in tried if issued(last, one, trusted=trusted)), None)

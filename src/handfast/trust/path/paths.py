@@ -111,23 +111,24 @@ def lines(parsed: Sequence[Parsed], anchors: Anchors, policy: PathPolicy) -> Ite
             continue
         if len(path) > MAX_PRESENTED_CERTIFICATES:
             continue
-        found = candidates(path, presented, anchors)[:budget]
+        found = candidates(path, presented, anchors, policy)[:budget]
         budget -= len(found)
         begun += [[*path, one] for one, trusted in reversed(found) if issued(last, one, trusted=trusted)]
 
 
-def candidates(path: list[Parsed], presented: Iterable[Parsed], anchors: Anchors) -> list[tuple[Parsed, bool]]:
+def candidates(
+    path: list[Parsed], presented: Iterable[Parsed], anchors: Anchors, policy: PathPolicy
+) -> list[tuple[Parsed, bool]]:
     """Those of the name that issued the last of the path, and whether they are trusted: the likeliest first.
 
-    That is what authorityKeyIdentifier does not speak against, trusted ones before others.
+    That is what authorityKeyIdentifier does not speak against, trusted ones before others. What is on the path already
+    is none, or the search would go in a circle: but a root of the same name and key ends it, as one made anew does.
     """
     last = path[-1]
-    named = [
-        *((one, True) for one in anchors.named(last.issuer)),
-        *((one, False) for one in presented if one.subject == last.issuer),
-    ]
-    new = [(one, trusted) for one, trusted in named if not passed(one, path)]
-    return sorted(new, key=lambda candidate: bool(names_another_issuer(last, candidate[0])))
+    trusted = [one for one in anchors.named(last.issuer) if anchors.may_end(one, policy) or not passed(one, path)]
+    others = [one for one in presented if one.subject == last.issuer and not passed(one, path)]
+    named = [*((one, True) for one in trusted), *((one, False) for one in others)]
+    return sorted(named, key=lambda candidate: bool(names_another_issuer(last, candidate[0])))
 
 
 def passed(certificate: Parsed, path: list[Parsed]) -> bool:
