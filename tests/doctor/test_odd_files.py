@@ -128,6 +128,15 @@ def test_pkcs12_of_today_is_read(cast: Cast) -> None:
     assert ask("--cert", f"{made}:changeit").findings == ()
 
 
+def test_a_server_s_pkcs12_without_a_key_file_is_told_of_too(cast: Cast) -> None:
+    cert, key = cast.identity("site", cast.scene.server())
+    made = cast.directory / "site.p12"
+    command: list[str | Path] = [require_peer("openssl"), "pkcs12", "-export", "-in", cert, "-inkey", key, "-out", made]
+    subprocess.run([*command, "-passout", "pass:", "-certpbe", "NONE", "-keypbe", "NONE"], check=True, timeout=LIMIT)
+    document = ask("--server-cert", made, "--cacert", cast.ca).document
+    assert any("site.pem" in one for one in document["remarks"])
+
+
 def test_fixes_name_pem_where_a_program_wants_it(cast: Cast) -> None:
     made = cast.write("alice.p12", cast.good.pkcs12(b"changeit"))
     document = ask("--cert", f"{made}:changeit", "--log", "ssl alert number 48").document

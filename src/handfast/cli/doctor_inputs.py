@@ -6,7 +6,7 @@ import os
 import shlex
 import socket
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -105,8 +105,8 @@ def given(asked: Asked) -> Given:
     log = _log(asked.log_text)
     return Given(
         way=None if target is None or roots is None else _way(asked, target, credentials, roots),
-        client=client,
-        server=_server(asked),
+        client=_told_as_pem(client, asked.cert),
+        server=_told_as_pem(_server(asked), asked.server_cert),
         roots=roots,
         named_roots=asked.cacert is not None,
         client_ca=None if client_ca is None else Roots.from_path(client_ca),
@@ -202,7 +202,7 @@ def _client(asked: Asked) -> tuple[Files | Identity | None, tuple[CredentialsHan
         return unusable(Role.CLIENT, source, error, _advice(error)), ()
     own = held.current
     schemes = tuple(map(int, own.signer.schemes))
-    return Files(source=source, chain=own.chain, schemes=schemes, remarks=_of_pkcs12(asked.cert)), (held,)
+    return Files(source=source, chain=own.chain, schemes=schemes), (held,)
 
 
 def _unread(asked: Asked) -> tuple[Unread, ...]:
@@ -259,7 +259,7 @@ def _server(asked: Asked) -> Files | Identity | None:
         if error.code not in DIAGNOSED:
             raise
         return unusable(Role.SERVER, source, error, _advice(error))
-    return Files(source=source, chain=own.chain, remarks=_of_pkcs12(asked.server_cert))
+    return Files(source=source, chain=own.chain)
 
 
 def _as_pem(path: Path | str | None) -> str:
@@ -269,13 +269,15 @@ def _as_pem(path: Path | str | None) -> str:
     return shlex.quote(escape(f"{Path(name).stem}.pem")) if is_one else ""
 
 
-def _of_pkcs12(path: Path | str) -> tuple[str, ...]:
+def _told_as_pem(found: Files | Identity | None, path: Path | None) -> Files | Identity | None:
+    """What was found, with the remark that goes with a name that ``_as_pem`` gives; as it is where it gives none."""
     made = _as_pem(path)
-    if not made:
-        return ()
+    if path is None or found is None or not made:
+        return found
     source = shlex.quote(_shown(path))
     command = f"openssl pkcs12 -in {source} -nodes -out {made}"
-    return (f"{source} is PKCS#12; nginx, HAProxy, PostgreSQL, Go and Python take PEM, which this makes: {command}",)
+    remark = f"{source} is PKCS#12; nginx, HAProxy, PostgreSQL, Go and Python take PEM, which this makes: {command}"
+    return replace(found, remarks=(remark, *found.remarks))
 
 
 def _chain(path: Path) -> tuple[bytes, ...]:
