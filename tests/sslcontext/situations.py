@@ -337,6 +337,10 @@ def _intermediate_alone(kind: Any, files: Files) -> tuple[Any, Any]:
     return server, client_context(kind, files, ca=files.middle)
 
 
+def _leaf_alone(kind: Any, files: Files) -> tuple[Any, Any]:
+    return server_context(kind, files), client_context(kind, files, ca=files.server)
+
+
 def _partial_chain(kind: Any, files: Files) -> tuple[Any, Any]:
     server, client = _intermediate_alone(kind, files)
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
@@ -392,6 +396,7 @@ def _refusing_name(kind: Any, files: Files) -> tuple[Any, Any]:
 _refusals("unknown_ca", _unknown_ca)
 _refusals("unknown_ca_in_tls_1_2", _unknown_ca_12)
 _refusals("intermediate_alone", _intermediate_alone)
+_refusals("leaf_alone", _leaf_alone)
 _refusals("partial_chain", _partial_chain)
 _refusals("no_client_certificate", _no_client_certificate)
 _refusals("no_client_certificate_in_tls_1_2", _no_client_certificate_12)

@@ -33,6 +33,7 @@ from .crafting import (
     root,
     server,
     usage,
+    with_sha1,
 )
 from .test_faults import _JUDGED, verdicts
 
@@ -218,6 +219,13 @@ def test_a_root_that_was_made_anew_with_the_same_key(tmp_path: Path) -> None:
     assert openssl_accepts(tmp_path, chain, (new.der,), "-purpose", "sslserver", "-verify_hostname", "localhost")
     for policy in ("openssl", "strict", "handfast"):
         assert judge(chain, new, policy=policy), policy
+
+
+def test_of_an_intermediate_in_the_store_it_is_said_that_its_signature_is_weak() -> None:
+    """It is not damaged: the library does not check such a signature at all."""
+    top = root(key=new_key("rsa"))
+    middle = with_sha1(intermediate("Middle", top), top.key)
+    assert judge((server(middle).der,), middle, top, policy="openssl").code == "weak_signature_hash"
 
 
 @pytest.mark.parametrize("case", [*_ends(), *_identifiers()])
