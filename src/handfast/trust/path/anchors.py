@@ -109,7 +109,7 @@ class Anchors:
 
     @cached_property
     def _store_of_roots(self) -> verification.Store | None:
-        """Of those alone that are of themselves."""
+        """Of those alone that are self-signed."""
         found = []
         for certificate, encoded in self._objects.items():
             with suppress(Malformed):
