@@ -162,3 +162,10 @@ def test_help_names_file_and_variables(run):
     shown = run("connect", "--help").out + run("serve", "--help").out + run("certs", "--help").out
     for variable in option_sources.ENVIRONMENT.values():
         assert f"[${variable}]" in shown
+
+
+def test_what_a_file_says_of_connections_does_not_stop_the_doctor_from_reading_files(run, pki, tmp_path):
+    """On the command line such an option without TARGET is a mistake; in a file it is meant for other runs."""
+    path = written(tmp_path, "[doctor]\nmax-time = 5\nstarttls = 'smtp'\ntls = ['1.3']\n")
+    result = run("--config", path, "doctor", *pki.alice)
+    assert result.status == 0, result.err

@@ -123,7 +123,11 @@ def test_the_client_s_own_files_against_the_ca(name: str, cause: str, tmp_path: 
         (("--server-key", "server.key", "--cert", "client.pem"), "no --server-cert"),
         (("--keylog", "keys.log", "--cert", "client.pem"), "no --capture"),
         (("--crl", "crl.pem", "--cert", "client.pem"), "--client-ca"),
-        (("--starttls", "smtp", "--cert", "client.pem"), "no connection"),
+        (("--starttls", "smtp", "--cert", "client.pem"), "--starttls: without TARGET no connection is made"),
+        (("--crypto-provider", "aws-lc", "--log", "a line"), "--crypto-provider: without TARGET"),
+        (("--tls", "1.2", "--cert", "client.pem"), "--tls: without TARGET"),
+        (("-6", "--cert", "client.pem"), "--ipv6: without TARGET"),
+        (("-k", "--capture", "one.pcap"), "--insecure: without TARGET"),
         (("--starttls", "smtp", "https://localhost/"), "TLS starts at once"),
     ],
 )

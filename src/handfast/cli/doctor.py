@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handfast.cli import options, trust_options, ui
+from handfast.cli import option_sources, options, trust_options, ui
 from handfast.cli.doctor_inputs import Asked, given
 from handfast.cli.starttls import PROTOCOLS
 from handfast.errors import bad_option
@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from handfast.doctor.evidence import Evidence
 
 _FILE = click.Path(path_type=Path)
+# What says how connections to TARGET are made.
+_OF_CONNECTIONS = frozenset(
+    {
+        "starttls", "family", "connect_to", "resolve", "proxy", "insecure", "max_time",
+        "tls", "suites", "groups", "alpn", "old_main_secret", "crypto_provider",
+    }
+)  # fmt: skip
 # Which option gives the input that the diagnosis asks for, by its name.
 _OPTIONS = {
     "SERVER_LOG": "--log",
@@ -88,12 +95,21 @@ def command(as_json: bool, report: bool, **asked: Any) -> int:
 
     if as_json and report:
         raise bad_option("--report", "--json asks for another form of the same", "give one of them")
+    if asked["target"] is None:
+        _refuse_without_target()
     evidence = gather(given(Asked(**asked)))
     diagnosis = diagnose(evidence)
     _Output(diagnosis, evidence, asked["starttls"] is None).print(as_json=as_json, report=report)
     if diagnosis.undecided:
         return ui.BAD_USAGE
     return 0 if diagnosis.healthy else ui.FAILED
+
+
+def _refuse_without_target() -> None:
+    """ConfigError for options of connections where none is made; a configuration file gives them for every run."""
+    for option in option_sources.on_command_line(click.get_current_context()):
+        if option.name in _OF_CONNECTIONS:
+            raise bad_option(option.opts[-1], "without TARGET no connection is made", "give a target, or leave it out")
 
 
 @dataclass(frozen=True, slots=True)

@@ -89,8 +89,6 @@ class Asked:
             raise bad_option("--keylog", "there is no --capture that it could open", "give it too")
         if self.crl is not None and self.client_ca is None:
             raise bad_option("--crl", "it is checked together with what the server trusts", "give --client-ca too")
-        if self.target is None and (self.starttls or self.proxy or self.connect_to or self.resolve):
-            raise bad_option("TARGET", "there is no connection that this is about", "give a target")
 
 
 def given(asked: Asked) -> Given:

@@ -184,6 +184,20 @@ def fill(ctx: click.Context) -> None:
     ctx.meta[_ORIGINS] = origins
 
 
+def on_command_line(ctx: click.Context) -> Iterator[click.Parameter]:
+    """What the command line itself gave, and neither a file nor the environment nor a default."""
+    for parameter in ctx.command.params:
+        name = parameter.name or ""
+        if ctx.get_parameter_source(name) is not click.core.ParameterSource.COMMANDLINE:
+            continue
+        if isinstance(parameter, click.Option) and parameter.is_flag and not parameter.is_bool_flag:
+            # --ipv4 and --ipv6 are one parameter: the one whose value it has was given.
+            if ctx.params[name] == parameter.flag_value:
+                yield parameter
+        else:
+            yield parameter
+
+
 def drop_foreign_key(ctx: click.Context) -> None:
     """Where the command line gives --cert, leave out a key that it does not give."""
     if ctx.get_parameter_source("cert") is not click.core.ParameterSource.COMMANDLINE:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from handfast import limits
-from handfast.cli import loops, options, proxy_options, ui
+from handfast.cli import loops, option_sources, options, proxy_options, ui
 from handfast.cli.proxy_log import tell_entry
 from handfast.cli.target import parse_address
 from handfast.errors import LocalFailure, bad_option
@@ -120,10 +120,8 @@ def operation(
 
 def refuse_beside_config() -> None:
     """ConfigError for options that the file says."""
-    ctx = click.get_current_context()
-    for option in ctx.command.params:
-        name = option.name or ""
-        if name not in _BESIDE_CONFIG and ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
+    for option in option_sources.on_command_line(click.get_current_context()):
+        if option.name not in _BESIDE_CONFIG:
             advice = "write it there, or leave --config out"
             raise bad_option(option.opts[0], "with --config the file says that", advice)
 
