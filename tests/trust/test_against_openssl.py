@@ -221,6 +221,18 @@ def test_a_root_that_was_made_anew_with_the_same_key(tmp_path: Path) -> None:
         assert judge(chain, new, policy=policy), policy
 
 
+def test_a_self_signed_leaf_that_was_made_anew_with_the_same_key(tmp_path: Path) -> None:
+    """As `openssl req -x509` makes them, with CA:TRUE. OpenSSL wants the very certificate; docs/trust.md says so."""
+    old = root("localhost", constraints(True), dns("localhost"))
+    new = root("localhost", constraints(True), dns("localhost"), key=old.key)
+    options = ("-purpose", "sslserver", "-verify_hostname", "localhost")
+    assert openssl_accepts(tmp_path, (old.der,), (old.der,), *options)
+    assert not openssl_accepts(tmp_path, (old.der,), (new.der,), *options)
+    assert judge((old.der,), new, policy="openssl")
+    for policy in ("strict", "handfast"):
+        assert not judge((old.der,), new, policy=policy), policy
+
+
 def test_of_an_intermediate_in_the_store_it_is_said_that_its_signature_is_weak() -> None:
     """It is not damaged: the library does not check such a signature at all."""
     top = root(key=new_key("rsa"))

@@ -633,9 +633,17 @@ def test_no_certificate_no_roots_and_junk() -> None:
         assert judge((server(trusted).der, junk), trusted).reasons[0].certificate_index == 1
 
 
-def test_a_curve_that_tls_does_not_use_for_issuing_is_refused() -> None:
-    trusted = root(key=ec.generate_private_key(ec.SECP256K1()))
-    assert judge(server(trusted), trusted).code == "policy"
+@pytest.mark.parametrize("policy", ["handfast", "openssl"])
+def test_a_trusted_ca_of_a_curve_that_tls_does_not_use_for_issuing_is_named(policy: str) -> None:
+    odd = root("Odd", key=ec.generate_private_key(ec.SECP256K1()))
+    top = root()
+    stored = intermediate("Odd", top, key=ec.generate_private_key(ec.SECP256K1()))
+    for leaf, trusted in ((server(odd), (odd,)), (server(stored), (stored, top))):
+        verdict = judge((leaf.der,), *trusted, policy=policy)
+        assert (verdict.code, verdict.explanation) == (
+            "unsupported_key",
+            "CN=Odd,O=lab has a key of a kind that issues no certificates for TLS",
+        )
 
 
 @pytest.mark.parametrize("curve", [ec.SECP256K1(), ec.BrainpoolP384R1()], ids=lambda curve: curve.name)

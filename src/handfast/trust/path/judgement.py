@@ -72,6 +72,7 @@ def _unconnected(error: paths.NoPath, parsed: list[Parsed], case: PathContext) -
     walk = analysis.follow(parsed, case.anchors, case.policy, case.known_intermediates)
     found = [walk.end] if walk.end else []
     found += rules.path_problems(walk.path, case, trusted=walk.end is None)
+    found = found or list(paths.key_problems(walk.path))
     return found or [_unexplained(error)]
 
 

@@ -149,6 +149,11 @@ def line_problems(path: Sequence[Parsed]) -> Iterator[Reason]:
         if certificate.signature_algorithm not in _LINE_SIGNATURES:
             words = f"{certificate.subject_text} is signed in a way that is not implemented beside Ed25519 and Ed448"
             yield Reason("unsupported_key", None, words)
+    yield from key_problems(path)
+
+
+def key_problems(path: Sequence[Parsed]) -> Iterator[Reason]:
+    """Issuers whose keys are of a kind that is not computed with, which the library passes over without a word."""
     for certificate in path[1:]:
         if not _may_issue(certificate):
             words = f"{certificate.subject_text} has a key of a kind that issues no certificates for TLS"

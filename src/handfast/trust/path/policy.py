@@ -47,8 +47,9 @@ POLICIES: Mapping[str, PathPolicy] = {
     # 5280 7.1's folding; RSA-PSS, RSA and ECDSA signatures with SHA-2 only; critical extensions beyond the usual five,
     # policies among them, and directoryName constraints are refused; X.509 version 1 too, in CAs and leaves; a server's
     # keyUsage must hold digitalSignature, as TLS 1.3 and ECDHE make every server sign. It differs to the lenient side
-    # in two things: "*.com" matches, where OpenSSL wants two labels after the wildcard; and all ways to a root are
-    # tried, where OpenSSL takes the first issuer that it finds, a trusted one before one that was sent, and no other.
+    # in three things: "*.com" matches, where OpenSSL wants two labels after the wildcard; all ways to a root are
+    # tried, where OpenSSL takes the first issuer that it finds, a trusted one before one that was sent, and no other;
+    # and a leaf that signed itself may be issued by a trusted certificate of its name and key, as any other may.
     "openssl": PathPolicy(
         common_name_fallback=True,
         leaf_may_be_ca=True,
