@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from handfast.errors import HandfastError
+from handfast.registry import ExtensionType
 from handfast.wire import extensions as ext
 from handfast.wire.alerts import Alert
 from handfast.wire.extensions import Extensions, OpaqueExtension
@@ -34,8 +35,11 @@ def check_spans(fields: list[Field], length: int) -> None:
 
 
 def parses(raw: bytes, table: Messages) -> bool:
+    """Whether all of it decodes; an extension that a ClientHello need not have meant is not always refused."""
     try:
-        parse_handshake(raw, table)
+        message = parse_handshake(raw, table)
+        if isinstance(message, ClientHello):
+            message.check_decoded()
     except HandfastError:
         return False
     return True
@@ -67,6 +71,22 @@ def test_bytes_that_do_not_parse_are_explained_as_far_as_they_do(
     undecoded = [field for field in fields if field.kind is Kind.UNDECODED]
     assert undecoded == ([] if parses(damaged, table) else undecoded[:1])
     assert all(field is fields[-1] for field in undecoded)
+
+
+def test_an_extension_that_does_not_decode_is_explained_as_far_as_it_does() -> None:
+    """A ClientHello is parsed all the same: whether the extension has a meaning depends on the version."""
+    hello = ClientHello(
+        0x0303,
+        bytes(32),
+        b"",
+        (0x1301,),
+        b"\0",
+        Extensions.of(OpaqueExtension(ExtensionType.supported_groups, b"\0\1\0")),
+    )
+    raw = hello.encode()
+    assert isinstance(parse_handshake(raw), ClientHello)
+    assert not parses(raw, table_of(ClientHello))
+    assert fields_of(raw)[-1].kind is Kind.UNDECODED
 
 
 @given(raw=st.binary(max_size=80))
