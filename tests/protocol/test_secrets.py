@@ -94,7 +94,15 @@ def test_no_secret_in_the_traceback_of(role, lies):
     assert_only_the_boundary_shows(peer.raised, secrets)
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), SystemExit(), refuse("expired", "").error()])
+class PanicException(BaseException):
+    """As what Rust code under Python raises: no Exception."""
+
+
+class Stopped(BaseException):
+    """As what ends a thread or a task from outside: gevent's GreenletExit, KeyboardInterrupt."""
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), Stopped(), refuse("expired", "").error()])
 @both_roles
 def test_no_secret_in_the_traceback_of_a_verifier_that_raises(role, error):
     secrets: list[Secret] = []
@@ -110,11 +118,7 @@ def test_no_secret_in_the_traceback_of_a_verifier_that_raises(role, error):
     assert_only_the_boundary_shows(raised, secrets)
 
 
-class Panic(BaseException):
-    """As what Rust code under Python raises: no Exception."""
-
-
-@pytest.mark.parametrize("bug", [RuntimeError, AssertionError, MemoryError, Panic])
+@pytest.mark.parametrize("bug", [RuntimeError, AssertionError, MemoryError, PanicException])
 @both_roles
 def test_no_secret_in_the_traceback_or_the_log_of_a_bug(role, bug, monkeypatch, caplog):
     """Whatever exception is not ours becomes internal_error, and the connection is dead."""

@@ -1,4 +1,4 @@
-"""Which libraries do the arithmetic."""
+"""Which libraries do the arithmetic, and how one of them fails."""
 
 from __future__ import annotations
 
@@ -9,3 +9,8 @@ def versions() -> tuple[str, str]:
     from cryptography.hazmat.backends.openssl import backend
 
     return cryptography.__version__, backend.openssl_version_text()
+
+
+def is_panic(error: BaseException) -> bool:
+    """Whether the Rust core of ``cryptography`` gave up: a fault like any other, though it is no ``Exception``."""
+    return type(error).__name__ == "PanicException"

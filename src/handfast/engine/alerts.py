@@ -10,6 +10,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
+from handfast.crypto.library import is_panic
 from handfast.engine import telling
 from handfast.engine.failures import diagnosis_of, log_bug
 from handfast.engine.results import PeerClosed
@@ -185,18 +186,19 @@ class Ends:
 
     def _escaped(self, error: BaseException) -> bool:
         """Turn what left an entry into the connection's end; False for what must go on to the caller as it is."""
-        if isinstance(error, ApiMisuse):
+        if isinstance(error, ApiMisuse) and error.code != "reentrant":
             return False
         if isinstance(error, HandfastError):
-            self._fail(error)
+            # A signal's handler that entered again let out what it was told: what it came between is half done.
+            self._fail(ConnectionLost("interrupted") if isinstance(error, ApiMisuse) else error)
             return True
-        # PanicException of cryptography's Rust core is a BaseException, and no reason to leave a peer waiting.
-        log_bug(error)
-        self._fail(LocalFailure("internal_error", reason=type(error).__name__))
-        if not isinstance(error, KeyboardInterrupt | SystemExit | GeneratorExit):
+        if isinstance(error, Exception) or is_panic(error):
+            log_bug(error)
+            self._fail(LocalFailure("internal_error", reason=type(error).__name__))
             return True
-        # It goes on to the caller, and the frames behind it hold secrets.
+        # KeyboardInterrupt and its like go on to the caller, and the frames behind them hold secrets.
         error.__traceback__ = error.__context__ = error.__cause__ = None
+        self._fail(ConnectionLost("interrupted"))
         return False
 
     def _tell_ended(self, role: Role, how: str) -> None:

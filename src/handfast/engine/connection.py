@@ -117,66 +117,62 @@ class Connection(Driver):
         than ``limits.UNJUDGED_BYTES`` would wait with it. They may come again after the answer.
         ``data`` may be a buffer that is used again: no reference to it is kept.
         """
-        open_one = self._open_one
-        if open_one is not None:
-            try:
-                content = open_one(data)
-            except BaseException as error:
-                if not self._escaped(error):
-                    raise
-                return self._take_results()
-            if content:
-                # No results wait: whatever adds some takes them, too.
-                self._received += len(content)
-                result = _new(Data)
-                result.data = content
-                return [result]
         # As ``EntryGuard`` does, without one.
-        if self._busy:
+        if self.busy:
             raise ApiMisuse("reentrant")
-        if self.error is not None:
-            self._raise_error()
-        self._busy = True
+        self.busy = True
         try:
-            if self._read_closed:
-                self._records.keep_trailing_data(data)
-            elif self._opens_runs:
-                self._receive_connected(data)
-            else:
-                self._records.feed(data)
-                self._pump()
+            open_one = self._open_one
+            if open_one is not None:
+                content = open_one(data)
+                if content:
+                    # No results wait: whatever adds some takes them, too.
+                    self._received += len(content)
+                    result = _new(Data)
+                    result.data = content
+                    return [result]
+            if self.error is None:
+                if self._read_closed:
+                    self._records.keep_trailing_data(data)
+                elif self._opens_runs:
+                    self._receive_connected(data)
+                else:
+                    self._records.feed(data)
+                    self._pump()
         except BaseException as error:
             if not self._escaped(error):
                 raise
         finally:
-            self._busy = False
+            self.busy = False
         return self._take_results()
 
     def send(self, data: bytes | bytearray | memoryview) -> None:
         """Seal application data of any size. Raises ApiMisuse before the handshake is complete and after ``close``."""
-        try:
-            # The usual case, in as few calls as can be: ``seal_one`` refuses as long as there is anything else to do.
-            if type(data) is bytes and data:
+        # The usual case, in as few calls as can be: ``seal_one`` refuses as long as there is anything else to do.
+        if type(data) is bytes and data and not self.busy:
+            self.busy = True
+            try:
                 records = self._records
                 record = records.seal_one(data)
                 if record:
                     records.outgoing.append(record)
                     return
-        except BaseException as error:
-            if not self._escaped(error):
-                raise
+            except BaseException as error:
+                if not self._escaped(error):
+                    raise
+            finally:
+                self.busy = False
         self._raise_error()
         if self._post is None and not self._handshake.may_write_early:
             raise ApiMisuse("not_connected")
         if self._write_closed:
             raise ApiMisuse("closed_for_writing")
-        if self._busy:
+        if self.busy:
             raise ApiMisuse("reentrant")
         content = memoryview(data).cast("B")
         if not content:
             return
-        # An observer of the records may call back in, between two keys at worst.
-        self._busy = self._watch.wants_secrets
+        self.busy = True
         try:
             if self._post is not None and self._post.write_keys_due(len(content)):
                 self._post.renew_write_keys()
@@ -185,16 +181,16 @@ class Connection(Driver):
             if not self._escaped(error):
                 raise
         finally:
-            self._busy = False
+            self.busy = False
         self._raise_error()
 
     def outgoing(self) -> bytes:
         """Take the bytes that the transport must carry now."""
-        outgoing = self._records.outgoing
+        # In one step, so that a signal's handler finds only what was not taken.
+        records = self._records
+        taken, records.outgoing = records.outgoing, []
         # Joining only one copies nothing.
-        taken = b"".join(outgoing)
-        outgoing.clear()
-        return taken
+        return b"".join(taken)
 
     @property
     def wants_write(self) -> bool:
@@ -221,16 +217,18 @@ class Connection(Driver):
     def close(self) -> None:
         """Send close_notify: no more is written; what the peer still sends can be read. RFC 9846 6.1.
 
-        Before the handshake is complete it ends it: every later call raises ConnectionLost given_up.
+        Before the handshake is complete it ends it: every later call raises ConnectionLost given_up. Raises ApiMisuse
+        reentrant.
         """
         if self.error is not None or self._write_closed:
             return
-        if self._post is None:
-            self._fail(ConnectionLost("given_up", waiting=self.waiting_for))
-        else:
-            self._write_close_notify()
-            self._write_closed = True
-            self._post.end_writing()
+        with EntryGuard(self):
+            if self._post is None:
+                self._fail(ConnectionLost("given_up", waiting=self.waiting_for))
+            else:
+                self._write_closed = True
+                self._write_close_notify()
+                self._post.end_writing()
 
     def eof(self) -> list[Result]:
         """The transport ended. Raises ConnectionLost unless the peer's close_notify came first. RFC 9846 6.1.

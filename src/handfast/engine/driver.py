@@ -54,13 +54,13 @@ class EntryGuard:
 
     def __enter__(self) -> None:
         driver = self._driver
-        if driver._busy:
+        if driver.busy:
             raise ApiMisuse("reentrant")
         driver._raise_error()
-        driver._busy = True
+        driver.busy = True
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
-        self._driver._busy = False
+        self._driver.busy = False
         return error is not None and self._driver._escaped(error)
 
 
@@ -74,21 +74,22 @@ class Driver(Ends):
     _awaitable: Any = None
     _answer: object = None
     _established: Established | Established12 | None = None
-    _busy = False
+    # Whether a call is under way: who comes in between, a callback or a signal's handler, gets ApiMisuse reentrant.
+    busy = False
     # Whether bytes that come are most likely application data, which no observer hears of: then runs of records are
     # opened in one go.
     _opens_runs = False
 
     def _start(self, machine: Generator[Step, Any, Established | Established12]) -> None:
         self._machine = machine
-        self._busy = True
+        self.busy = True
         try:
             self._resume(None)
         except BaseException as error:
             if not self._escaped(error):
                 raise
         finally:
-            self._busy = False
+            self.busy = False
         if self.error is not None:
             self._raise_error()
 
@@ -150,13 +151,13 @@ class Driver(Ends):
         if self._watch.active:
             self._asked_at = self._seams.monotonic()
         # After the handshake too no callback may enter again.
-        before, self._busy = self._busy, True
+        before, self.busy = self.busy, True
         try:
             answer = need.ask()
         except Exception as error:  # noqa: BLE001 (whatever a signer or verifier raises, the peer must not wait for it)
             answer = answer_without(need, error)
         finally:
-            self._busy = before
+            self.busy = before
         if isinstance(answer, (bytes, Verdict)) or (answer is not DEFERRED and not inspect.isawaitable(answer)):
             self._answer = answer
             return True

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from cryptography import x509
 
 from handfast import der
+from handfast.crypto.library import is_panic
 from handfast.crypto.pkcs7 import certificates_in_pkcs7, is_pkcs7
 from handfast.crypto.pkcs12 import is_pkcs12, public_parts
 from handfast.crypto.private_keys import public_half
@@ -165,7 +166,7 @@ def _parses(parse: Callable[[bytes], object], data: bytes) -> bool:
         return False
     except BaseException as error:
         # A panic of the parser is no Exception.
-        if type(error).__name__ != "PanicException":
+        if not is_panic(error):
             raise
         return False
     return True

@@ -137,15 +137,17 @@ class Protection13:
 
         b"", and nothing has happened, for more than that, and beyond ``fast_path_until``.
         """
-        number = self.records
         try:
             header = _HEADERS[len(data)] or _header(len(data))
+            # A number is taken with no call in between: in one, a signal's handler may seal, and none may serve twice.
+            number = self.records
             nonce = self._nonce_start + _BYTES[number ^ self._flip]
+            self.records = number + 1
         except IndexError:
-            if len(data) > MAX_PLAINTEXT or number >= self._fast_path_until:
+            if len(data) > MAX_PLAINTEXT or self.records >= self._fast_path_until:
                 return b""
-            header, nonce = _header(len(data)), self._begin_block(number, self._fast_path_until)
-        self.records = number + 1
+            header, number = _header(len(data)), self._take_numbers(1)
+            nonce = self._begin_block(number, self._fast_path_until)
         return header + self._aead.encrypt(nonce, data + b"\x17", header)
 
     def _begin_block(self, number: int, until: int) -> bytes:

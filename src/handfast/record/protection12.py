@@ -81,13 +81,15 @@ class Protection12:
 
     def seal(self, content_type: int, content: Buffer) -> bytes:
         """One whole record of up to 2^14 bytes of content. Raises LocalFailure key_exhausted."""
-        if self.records >= self.limit:
+        number = self.records
+        if number >= self.limit:
             raise LocalFailure("key_exhausted", limit=self.limit)
+        self.records = number + 1
         start = bytes((content_type,)) + _VERSION
         length = len(content)
-        explicit = self.records.to_bytes(self._explicit, "big") if self._explicit else b""
-        sealed = self._aead.encrypt(self._nonce(explicit), content, self._associated_data(start, length))
-        self.records += 1
+        explicit = number.to_bytes(self._explicit, "big") if self._explicit else b""
+        associated_data = self._associated_data(number, start, length)
+        sealed = self._aead.encrypt(self._nonce(number, explicit), content, associated_data)
         return b"".join((start, (length + self.overhead).to_bytes(2, "big"), explicit, sealed))
 
     def seal_one(self, data: bytes) -> bytes:
@@ -95,10 +97,11 @@ class Protection12:
 
         b"", and nothing has happened, for more than that, and beyond ``fast_path_until``.
         """
-        number = self.records
         size = len(data)
+        number = self.records
         if number >= self.fast_path_until or size > MAX_PLAINTEXT:
             return b""
+        # With no call in between: in one, a signal's handler may seal, and no number may serve twice.
         self.records = number + 1
         sequence = number.to_bytes(8, "big")
         header = _START + (size + self.overhead).to_bytes(2, "big")
@@ -129,14 +132,15 @@ class Protection12:
 
     def _seal_into(self, place: memoryview, at: int, content: memoryview) -> int:
         """Seal one record of application data to ``place`` from ``at`` on; where it ends."""
+        number = self.records
+        self.records = number + 1
         length = len(content)
-        explicit = self.records.to_bytes(self._explicit, "big") if self._explicit else b""
+        explicit = number.to_bytes(self._explicit, "big") if self._explicit else b""
         body = at + RECORD_HEADER + self._explicit
         end = body + length + TAG_LENGTH
         place[at:body] = b"".join((_START, (length + self.overhead).to_bytes(2, "big"), explicit))
-        associated_data = self._associated_data(_START, length)
-        self._aead.encrypt_into(self._nonce(explicit), content, associated_data, place[body:end])
-        self.records += 1
+        associated_data = self._associated_data(number, _START, length)
+        self._aead.encrypt_into(self._nonce(number, explicit), content, associated_data, place[body:end])
         return end
 
     def open(self, header: Buffer, body: Buffer) -> Opened:
@@ -151,8 +155,8 @@ class Protection12:
             raise PeerMisbehaved("key_overused", limit=self._opening_limit)
         if length < self.overhead:
             raise PeerMisbehaved("bad_record_mac")
-        nonce = self._nonce(bytes(body[: self._explicit]))
-        associated_data = self._associated_data(bytes(header[:3]), length - self.overhead)
+        nonce = self._nonce(self.records, bytes(body[: self._explicit]))
+        associated_data = self._associated_data(self.records, bytes(header[:3]), length - self.overhead)
         try:
             content = self._aead.decrypt(nonce, body[self._explicit :], associated_data)
         except InvalidTag:
@@ -229,8 +233,8 @@ class Protection12:
         if self.records >= self._opening_limit:
             return False
         start = RECORD_HEADER + self._explicit
-        nonce = self._nonce(bytes(record[RECORD_HEADER:start]))
-        associated_data = self._associated_data(bytes(record[:3]), len(output))
+        nonce = self._nonce(self.records, bytes(record[RECORD_HEADER:start]))
+        associated_data = self._associated_data(self.records, bytes(record[:3]), len(output))
         try:
             self._aead.decrypt_into(nonce, record[start:], associated_data, output)
         except InvalidTag:
@@ -238,14 +242,14 @@ class Protection12:
         self.records += 1
         return True
 
-    def _nonce(self, explicit: bytes) -> bytes:
+    def _nonce(self, number: int, explicit: bytes) -> bytes:
         if explicit:
             return self._iv + explicit
-        return (self._number ^ self.records).to_bytes(len(self._iv), "big")
+        return (self._number ^ number).to_bytes(len(self._iv), "big")
 
-    def _associated_data(self, start: bytes, length: int) -> bytes:
+    def _associated_data(self, number: int, start: bytes, length: int) -> bytes:
         """RFC 5246 6.2.3.3; ``start`` is the record's type and version."""
-        return b"".join((self.records.to_bytes(8, "big"), start, length.to_bytes(2, "big")))
+        return b"".join((number.to_bytes(8, "big"), start, length.to_bytes(2, "big")))
 
 
 @cache

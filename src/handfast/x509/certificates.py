@@ -23,6 +23,7 @@ from cryptography.x509.oid import PublicKeyAlgorithmOID, SignatureAlgorithmOID
 
 from handfast import der
 from handfast.crypto import signatures
+from handfast.crypto.library import is_panic
 from handfast.limits import MAX_PEER_TEXT
 from handfast.text import escape, reported
 from handfast.x509.distinguished_names import common_names, organizational_units, rfc4514
@@ -151,7 +152,7 @@ def parse(certificate: bytes, loaded: x509.Certificate | None = None) -> Parsed:
         raise Malformed(f"it does not parse: {reported(error, MAX_PEER_TEXT)}") from None
     except BaseException as error:
         # A panic of the parser is no Exception; it must not pass for anything but a refusal.
-        if type(error).__name__ != "PanicException":
+        if not is_panic(error):
             raise
         raise Malformed("the parser gave up on it") from None
 

@@ -7,6 +7,7 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, TypeVar
 
 from handfast import der
+from handfast.crypto.library import is_panic
 from handfast.limits import MAX_PEER_TEXT
 from handfast.text import reported
 from handfast.x509.distinguished_names import rfc4514
@@ -103,7 +104,7 @@ def _read(certificate: bytes, get: Callable[[Certificate], _Value], otherwise: C
     except Exception as error:  # noqa: BLE001 (the parser raises errors of many kinds)
         return otherwise(f"unreadable: {reported(error, MAX_PEER_TEXT)}")
     except BaseException as error:
-        if type(error).__name__ != "PanicException":
+        if not is_panic(error):
             raise
         return otherwise("unreadable: the parser gave up")
 
