@@ -146,7 +146,7 @@ def stuck(timeout: float | None = None) -> tuple[sockets.TLSSocket, sockets.TLSS
     client._timeout = timeout
     watched = client._sock = Watched(client._sock)
     writer = Doing(lambda: client.sendall(bytes(1_000_000)))
-    assert until(lambda: client._writing.locked() and not blocking._poll(watched, select.POLLOUT, 0))
+    assert until(lambda: client._sending and not blocking._poll(watched, select.POLLOUT, 0))
     return client, server, watched, writer
 
 

@@ -16,6 +16,8 @@ from handfast.pki.authority import CertificateAuthority, Issued
 from handfast.sessions.cache import SessionCache
 from handfast.sessions.tickets import SealedTickets
 from tests import certificates
+from tests.test_sockets import Doing
+from tests.waiting import LIMIT
 
 OLD = certificates.server()
 NEW = certificates.ca().server("localhost")
@@ -270,6 +272,26 @@ def test_files_that_change_while_they_are_read_are_read_again(tmp_path):
 
     assert handfast.Reloading(load, path).current == "2"
     assert reads == ["0", "1", "2"]
+
+
+def test_who_asks_in_the_middle_of_loading_waits_for_nobody_and_is_heard(tmp_path):
+    """A signal's handler runs in the thread that it interrupts."""
+    path = tmp_path / "word"
+    path.write_text("first")
+    asked: list[bool] = []
+
+    def load() -> str:
+        word: str = path.read_text()
+        if word == "second" and not asked:
+            asked.append(handle.reload())
+        return word
+
+    handle = handfast.Reloading(load, path)
+    path.write_text("second")
+    changed: list[bool] = []
+    loading = Doing(lambda: changed.append(handle.reload()))
+    assert loading.ends_within(LIMIT)
+    assert (asked, changed, handle.current, handle.generation) == ([False], [True], "second", 2)
 
 
 def test_files_that_become_whole_while_half_of_them_fails_to_load_are_seen(tmp_path, log):

@@ -8,6 +8,10 @@ two sides that both wait for room cannot wait for each other. What the system di
 waits. Who ends the connection waits a bounded time for that lock, as no alert can stand inside a record, and cuts off a
 writer that holds it longer. The socket's own timeout is the writer's: a reader with another one polls.
 
+A signal's handler, and a callback of the handshake, can come in the middle of what its own thread does here. No lock
+makes it wait for itself: the engine refuses it (ApiMisuse reentrant), and what it wants sent while its thread is
+sending leaves with that.
+
 A refused TLS 1.3 client learns why only after its own handshake, and often only after a write has failed: what the peer
 had sent before is then still read, because the alert is in there.
 """
@@ -67,10 +71,12 @@ def refuse_coroutines(config: ClientConfig | ServerConfig, on_need: NeedHandler)
 class BlockingTransport:
     """Moves bytes between one blocking socket and the engine. ``TLSSocket`` is its face."""
 
-    # Held by the thread that shakes hands. A callback of the handshake that uses the socket gets an error.
+    # Held by the thread that shakes hands.
     _handshaking: threading.RLock
-    _state: threading.Lock
-    _writing: threading.Lock
+    _state: threading.RLock
+    _writing: threading.RLock
+    # With the write lock: whether somebody is sending. Who has the lock and finds that it is so interrupted itself.
+    _sending: bool
 
     _sock: socket.socket
     _connection: Connection
@@ -100,7 +106,14 @@ class BlockingTransport:
                 self._abort(failed)
             raise failed.with_traceback(None)
 
+    def _refuse_reentry(self) -> None:
+        """ApiMisuse reentrant for a callback: what it read, the engine would not take in the middle of a step."""
+        with self._state:
+            if self._connection.busy:
+                raise ApiMisuse("reentrant")
+
     def _shake_hands(self) -> None:
+        self._refuse_reentry()
         try:
             self._complete_handshake()
         except HandfastError as error:
@@ -139,6 +152,7 @@ class BlockingTransport:
 
     def _receive_some(self, timeout: float | None, *, quiet: bool = False) -> bool:
         """Read once from the socket into the engine. False after ``timeout`` seconds if ``quiet``, else an error."""
+        self._refuse_reentry()
         try:
             if self._unsent or (self._connection.connected and timeout != self._timeout):
                 data = self._poll_some(timeout)
@@ -220,7 +234,9 @@ class BlockingTransport:
                 self._sock.settimeout(timeout)
                 if not wait:
                     del self._unsent[: self._sock.send(self._unsent)]
-                    return
+                    if self._unsent:
+                        return
+                    continue
                 self._sock.sendall(self._unsent)
                 self._unsent.clear()
             except BlockingIOError:
@@ -236,7 +252,7 @@ class BlockingTransport:
                 self._interrupted()
                 raise
             finally:
-                self._writing.release()
+                self._end_turn()
 
     def _cut_off(self, lost: ConnectionLost) -> ConnectionLost:
         """A write ended in the middle. Part of a record may have left: nothing can follow it."""
@@ -252,11 +268,23 @@ class BlockingTransport:
         """Take the write lock, if it is to be had; who closes waits for no writer that is stuck."""
         if wait and self._closed:
             return self._cut_in(limits.SHUTDOWN_TIMEOUT)
-        return self._writing.acquire(blocking=wait)
+        return self._writing.acquire(blocking=wait) and self._begin_turn()
+
+    def _begin_turn(self) -> bool:
+        """Begin to send, with the write lock; False, and without the lock, in the middle of this thread's own turn."""
+        if self._sending:
+            self._writing.release()
+            return False
+        self._sending = True
+        return True
+
+    def _end_turn(self) -> None:
+        self._sending = False
+        self._writing.release()
 
     def _cut_in(self, seconds: float) -> bool:
         """Take the write lock within ``seconds``. A writer that is stuck then is woken: its record stays a part."""
-        if self._writing.acquire(timeout=seconds):
+        if self._writing.acquire(timeout=seconds) and self._begin_turn():
             return True
         self._shut(socket.SHUT_RDWR)
         return False
@@ -299,7 +327,7 @@ class BlockingTransport:
                 try:
                     self._say_why(error)
                 finally:
-                    self._writing.release()
+                    self._end_turn()
         finally:
             self._closed = True
             self._sock.close()

@@ -52,7 +52,8 @@ class TLSSocket(BlockingTransport):
         self._connection = connection
         self._timeout = timeout
         self._on_need = on_need
-        renew_in_children(self, _handshaking=threading.RLock, _state=threading.Lock, _writing=threading.Lock)
+        lock = threading.RLock
+        renew_in_children(self, _handshaking=lock, _state=lock, _writing=lock, _sending=bool)
         self._received = deque()
         self._unsent = bytearray()
         self._answers = {}

@@ -59,13 +59,16 @@ class Reloading(Generic[T]):
     It is safe to share between threads.
     """
 
-    _lock: threading.Lock
+    _lock: threading.RLock
+    # With the lock: whether files are being loaded, and whether a signal's handler then asked for it once more.
+    _loading: bool
+    _again: bool
 
     def __init__(self, load: Callable[[], T], *paths: StrPath) -> None:
         self.paths = tuple(map(Path, paths))
         self.generation = 1
         self._load = load
-        renew_in_children(self, _lock=threading.Lock)
+        renew_in_children(self, _lock=threading.RLock, _loading=bool, _again=bool)
         self._own_id = random_bytes(32)
         loaded, self._seen = self._load_settled()
         self._held = loaded, self._seen
@@ -86,7 +89,8 @@ class Reloading(Generic[T]):
     def reload(self) -> bool:
         """Load anew; whether something else is in use now.
 
-        What cannot be loaded is told in the log, and what was in use stays in use.
+        What cannot be loaded is told in the log, and what was in use stays in use. Where a signal's handler asks in
+        the middle of a ``reload`` of its own thread, that one loads once more, and says whether anything changed.
         """
         with self._lock:
             return self._reload()
@@ -97,6 +101,19 @@ class Reloading(Generic[T]):
             return contents(self.paths) != self._seen and self._reload()
 
     def _reload(self) -> bool:
+        self._again = True
+        if self._loading:
+            return False
+        changed, self._loading = False, True
+        try:
+            while self._again:
+                self._again = False
+                changed |= self._load_once()
+        finally:
+            self._loading = False
+        return changed
+
+    def _load_once(self) -> bool:
         before = contents(self.paths)
         try:
             loaded, self._seen = self._load_settled()
