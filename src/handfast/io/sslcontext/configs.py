@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from handfast.config.config import ClientAuth, ClientConfig, Config, ServerConfig
 from handfast.errors import ConfigError
 from handfast.io.sslcontext import settings as known
+from handfast.io.sslcontext.directories import LookingUp
 from handfast.io.sslcontext.errors import ssl_error
 from handfast.registry import AlertDescription
 from handfast.sessions.tickets import SealedTickets
@@ -17,6 +18,7 @@ from handfast.trust.path.policy import POLICIES, PathPolicy
 from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:
+    from handfast.io.sslcontext.directories import Found
     from handfast.io.sslcontext.settings import Settings
     from handfast.io.sslcontext.store import Store
     from handfast.trust.verifiers import Verifier
@@ -118,17 +120,22 @@ def _no_credentials(_hello: object) -> NoReturn:
     raise error
 
 
-def _path_verifier(check_name: bool, common_name: bool, flags: int, store: Store) -> PathVerifier:
+def _path_verifier(check_name: bool, common_name: bool, flags: int, store: Store) -> Verifier:
     policy: PathPolicy = replace(
         POLICIES["openssl"],
         common_name_fallback=common_name,
         partial_chain=bool(flags & known.PARTIAL_CHAIN),
         x509_strict=bool(flags & known.STRICT),
     )
-    if not flags & known.CRL_CHECK:
-        return PathVerifier(store.roots(), policy=policy, check_name=check_name)
-    scope = "chain" if flags & known.CRL_CHECK_ALL else "leaf"
-    return PathVerifier(store.roots(), policy=policy, check_name=check_name, crls=store.crls(), crl_scope=scope)
+    trusted = store.trusted()
+
+    def make(found: tuple[Found, ...]) -> PathVerifier:
+        if not flags & known.CRL_CHECK:
+            return PathVerifier(trusted.roots(found), policy=policy, check_name=check_name)
+        scope, lists = "chain" if flags & known.CRL_CHECK_ALL else "leaf", trusted.crls(found)
+        return PathVerifier(trusted.roots(found), policy=policy, check_name=check_name, crls=lists, crl_scope=scope)
+
+    return LookingUp(trusted.directories, make) if trusted.directories.names else make(())
 
 
 def _shared(settings: Settings) -> dict[str, Any]:
