@@ -77,7 +77,7 @@ def server12(hs: ServerHandshake, hello: ClientHello, sentinel: bytes) -> Genera
     ours = yield from candidates(hs, lambda: negotiate.seen(hello))
     if not ours:
         raise no_such_name(hs.info.server_name)
-    suite, mine = choose_server_credentials(ours, suites, offer, hs.info.server_name)
+    suite, mine = choose_server_credentials(ours, suites, offer, hs.info.server_name, config.signing_schemes)
     protocol = choose_protocol(config.application_protocols, offer, required=config.require_application_protocol)
     hs.info.version, hs.info.suite, hs.info.group = TLS12, suite.id, group
     hs.info.application_protocol = protocol

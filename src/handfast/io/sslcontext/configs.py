@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from handfast.config.config import ClientAuth, ClientConfig, Config, ServerConfig
+from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.errors import ConfigError
 from handfast.io.sslcontext import settings as known
 from handfast.io.sslcontext.directories import LookingUp
@@ -71,7 +72,8 @@ class Configs:
         own = settings.client_credentials
         config = ClientConfig(
             **_shared(settings),
-            schemes=settings.client_schemes or settings.schemes,
+            schemes=settings.server_schemes or SUPPORTED_SCHEMES,
+            signing_schemes=settings.client_schemes or settings.server_schemes,
             credentials=store.completed(settings.loaded) if own is None else own,
             verifier=self.verifier(settings, store),
             enforce_verdict=settings.verify_mode != ssl.CERT_NONE,
@@ -88,7 +90,8 @@ class Configs:
         with_tickets = not settings.options & known.OP_NO_TICKET
         config = ServerConfig(
             **_shared(settings),
-            schemes=settings.schemes,
+            schemes=settings.client_schemes or settings.server_schemes or SUPPORTED_SCHEMES,
+            signing_schemes=settings.server_schemes,
             # A context that waits for a callback to choose another one has none, and refuses with an alert without it.
             credentials=credentials or _no_credentials,
             verifier=self.verifier(settings, store) if mode is not ClientAuth.NONE else None,

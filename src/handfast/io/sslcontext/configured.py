@@ -108,12 +108,15 @@ class Configured(ssl.SSLContext):
         return ciphers.names_of_groups(self._told.groups)
 
     def set_client_sigalgs(self, sigalgs: str, /) -> None:
-        """The signature schemes that a client offers, most wanted first, with colons between."""
+        """What a client may sign with, most wanted first, with colons between: a server names and accepts these.
+
+        Where it is not set, what ``set_server_sigalgs`` set holds for both.
+        """
         self._tell(client_schemes=ciphers.schemes(sigalgs))
 
     def set_server_sigalgs(self, sigalgs: str, /) -> None:
-        """The signature schemes of a server, most wanted first, with colons between."""
-        self._tell(schemes=ciphers.schemes(sigalgs))
+        """What a server may sign with, most wanted first, with colons between: a client offers and accepts these."""
+        self._tell(server_schemes=ciphers.schemes(sigalgs))
 
     @property
     def _msg_callback(self) -> None:
