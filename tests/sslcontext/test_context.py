@@ -399,6 +399,34 @@ def test_a_session_is_resumed(version, contexts) -> None:
         second.client.session = session
 
 
+@pytest.mark.parametrize("without", ["num_tickets", "options"])
+def test_a_server_without_tickets_gives_none(without: str, contexts, files: Files) -> None:
+    server, client = contexts
+    server.num_tickets = 0
+    if without == "options":
+        server.options |= ssl.OP_NO_TICKET
+    pair = Pair(server, client).shake_hands()
+    pair.server.write(b"x")
+    assert pair.client.read() == b"x"
+    assert pair.client.session is None
+    # Nor where a client asks for some, RFC 9149.
+    trusted = handfast.PathVerifier(handfast.Roots.from_file(files.ca))
+    sessions = handfast.SessionCache()
+    config = handfast.ClientConfig(verifier=trusted, sessions=sessions, ticket_request=(5, 5))
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    one = server.wrap_bio(to_server, to_client, server_side=True)
+    asking = handfast.ClientConnection(config, server_name="localhost")
+    while not asking.connected:
+        to_server.write(asking.outgoing())
+        with suppress(ssl.SSLWantReadError):
+            one.do_handshake()
+        asking.receive(to_client.read())
+    to_server.write(asking.outgoing())
+    one.do_handshake()
+    asking.receive(to_client.read())
+    assert len(sessions) == 0
+
+
 def test_a_session_by_its_id_alone_is_resumed(files: Files) -> None:
     """The stock module's server names a session by a ticket or, in TLS 1.2 and told so, by an id that it chose."""
     server, client = server_context(STOCK, files), client_context(OURS, files)

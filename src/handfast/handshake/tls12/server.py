@@ -83,7 +83,7 @@ def server12(hs: ServerHandshake, hello: ClientHello, sentinel: bytes) -> Genera
     hs.info.application_protocol = protocol
 
     ticket = ticket_is_due(hs, offer, None)
-    by_id = offer.extended and not ticket and session_ids(config) is not None
+    by_id = offer.extended and not ticket and config.ticket_count and session_ids(config) is not None
     session_id = hs.seams.random_bytes(32) if by_id else b""
     random = hs.seams.random_bytes(32 - len(sentinel)) + sentinel
     extensions = Extensions(

@@ -7,6 +7,7 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from handfast import limits
 from handfast.config.config import ClientAuth, ClientConfig, Config, ServerConfig
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.errors import ConfigError
@@ -98,7 +99,7 @@ class Configs:
             client_auth=mode,
             require_application_protocol=False,
             tickets=self._tickets if with_tickets else None,
-            ticket_count=settings.num_tickets,
+            ticket_count=settings.num_tickets if with_tickets else limits.TICKETS_PER_CONNECTION,
         )
         _ = config.negotiations, config.requests, config.own_id, config.enabled_suites
         return config
