@@ -396,6 +396,15 @@ def _refusing_name(kind: Any, files: Files) -> tuple[Any, Any]:
     return server, client
 
 
+def _answering(answer: object) -> Callable[[Any, Files], tuple[Any, Any]]:
+    def contexts(kind: Any, files: Files) -> tuple[Any, Any]:
+        server, client = _wrong_host(kind, files)
+        server.sni_callback = lambda sslobj, name, context: answer
+        return server, client
+
+    return contexts
+
+
 _refusals("unknown_ca", _unknown_ca)
 _refusals("unknown_ca_in_tls_1_2", _unknown_ca_12)
 _refusals("intermediate_alone", _intermediate_alone)
@@ -410,6 +419,15 @@ _refusals("no_certificate_at_all", _no_certificate_at_all)
 _refusals("wrong_host", _wrong_host, "wrong.example")
 _refusals("wrong_address", _wrong_host, "127.0.0.9")
 _refusals("a_callback_that_refuses", _refusing_name)
+# The client is not told by all releases of OpenSSL of what is no alert of TLS 1.3; ours always tells it.
+_refusals("a_callback_that_answers_with_words", _answering("no"))
+_refusals("a_callback_that_answers_with_much", _answering(10**30))
+SITUATIONS["a_callback_that_answers_with_256_at_the_server"] = lambda kind, files: refused(
+    *_answering(256)(kind, files), "server"
+)
+SITUATIONS["a_callback_that_answers_below_0_at_the_server"] = lambda kind, files: refused(
+    *_answering(-1)(kind, files), "server"
+)
 
 
 # Directories of CAs and of revocation lists
