@@ -617,6 +617,44 @@ def test_a_self_signed_client_under_request(files: Files) -> None:
     assert server.verify_mode is ssl.CERT_OPTIONAL
 
 
+class Accepting:
+    """Accepts every chain."""
+
+    def verify(self, presented: Any) -> Any:
+        return handfast.accept(presented.chain)
+
+
+def test_a_verifier_that_would_keep_nobody_out_is_refused(contexts) -> None:
+    server, client = contexts
+    client.check_hostname = False
+    for context, server_side in ((server, True), (client, False)):
+        context.verifier = Accepting()
+        context.verify_mode = ssl.CERT_NONE
+        with pytest.raises(ssl.SSLError, match="BAD_OPTION") as error:
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=server_side)
+        assert "verify_mode is CERT_NONE" in str(error.value.__cause__)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=server_side)
+    server.client_auth = "none"
+    with pytest.raises(ssl.SSLError, match="BAD_OPTION"):
+        server.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+    server.client_auth = "request"
+    server.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+
+
+@pytest.mark.parametrize("flag", [ssl.VERIFY_CRL_CHECK_LEAF, ssl.VERIFY_CRL_CHECK_CHAIN])
+def test_a_verifier_beside_the_lists_of_the_store_is_refused(flag: ssl.VerifyFlags, contexts) -> None:
+    server, client = contexts
+    client.verifier = Accepting()
+    with pytest.raises(ValueError, match="give that one the lists"):
+        client.verify_flags |= flag
+    server.verify_flags |= flag
+    with pytest.raises(ValueError, match="give that one the lists"):
+        server.verifier = Accepting()
+    assert server.verifier is None
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+
+
 def test_verifier_and_observer(contexts) -> None:
     server, client = contexts
     events: list[Any] = []

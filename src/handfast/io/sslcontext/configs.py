@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from handfast import limits
 from handfast.config.config import ClientAuth, ClientConfig, Config, ServerConfig
 from handfast.crypto.signatures import SUPPORTED_SCHEMES
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.io.sslcontext import settings as known
 from handfast.io.sslcontext.directories import LookingUp
 from handfast.io.sslcontext.errors import ssl_error
@@ -70,6 +70,7 @@ class Configs:
         return config
 
     def _new_client(self, settings: Settings, store: Store) -> ClientConfig:
+        _check_verifier(settings, asks=settings.verify_mode != ssl.CERT_NONE)
         own = settings.client_credentials
         config = ClientConfig(
             **_shared(settings),
@@ -88,6 +89,7 @@ class Configs:
         own = settings.server_credentials
         credentials: Any = store.completed(settings.loaded) if own is None else own
         mode = settings.client_auth or _CLIENT_AUTH[settings.verify_mode]
+        _check_verifier(settings, asks=mode is not ClientAuth.NONE)
         with_tickets = not settings.options & known.OP_NO_TICKET
         config = ServerConfig(
             **_shared(settings),
@@ -115,6 +117,13 @@ class Configs:
         if self._verifier is None or self._verifier[0] != key:
             self._verifier = key, _path_verifier(*asks, store)
         return self._verifier[1]
+
+
+def _check_verifier(settings: Settings, *, asks: bool) -> None:
+    """ConfigError for a verifier of the program's whose verdict would count for nothing."""
+    if settings.verifier is not None and not asks:
+        advice = "set verify_mode = ssl.CERT_REQUIRED, or client_auth, or verifier = None"
+        raise bad_option("verifier", "verify_mode is CERT_NONE, so its verdict would count for nothing", advice)
 
 
 def _no_credentials(_hello: object) -> NoReturn:

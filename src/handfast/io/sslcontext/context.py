@@ -53,7 +53,8 @@ class SSLContext(Configured):
             place of what ``load_cert_chain`` loaded. None for that.
         ca_names: DER names of the CAs that are named to the peer. None names none.
         client_auth: what is asked of clients, one of five modes; ``verify_mode`` has three.
-        verifier: judges peers, in place of paths to what ``load_verify_locations`` loaded. It judges names too.
+        verifier: judges peers, in place of paths to what ``load_verify_locations`` loaded. It judges names too. Under
+            CERT_NONE, where its verdict would count for nothing, a connection that is wrapped raises SSLError.
         observe: given the peer's address (None over memory buffers), makes the observers and secret sinks of a
             connection.
 
