@@ -166,6 +166,8 @@ FIRST_USE_STORE_BYTES = 1024 * 1024
 ALLOW_FILE_BYTES = 1024 * 1024
 # How often a watcher looks at its files though the system told of no change, as on a network's file system.
 RELOAD_INTERVAL = 5.0
+# Two changes of a file within so many seconds may get the same time: FAT, the coarsest of file systems, counts in twos.
+FILE_TIMES = 2.0
 # SPIFFE-ID 2.4: bytes of an ID, and of its trust domain.
 MAX_SPIFFE_ID = 2048
 MAX_SPIFFE_TRUST_DOMAIN = 255

@@ -548,6 +548,13 @@ def test_our_client_asks_for_tickets():
     assert len(world.client["sessions"]) == 3
 
 
+def test_a_server_that_gives_none_gives_none_whatever_is_asked_for():
+    """RFC 9149 3: a server may send fewer than it was asked for."""
+    world = World(client={"ticket_request": (5, 5)}, server={"ticket_count": 0})
+    assert [world.meet().resumed for _ in range(2)] == [False, False]
+    assert len(world.client["sessions"]) == 0
+
+
 def test_nobody_asked_and_the_server_says_how_many():
     for count in (0, 1, limits.MAX_TICKETS_SENT):
         assert len(Client(server(**sealing(ticket_count=count))).run().tickets) == count

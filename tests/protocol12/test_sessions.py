@@ -75,6 +75,9 @@ def test_nothing_is_resumed_unless_both_want_it():
     for missing in ({"client": {"sessions": None}}, {"server": {"tickets": None}}, {"server": {"ticket_count": 0}}):
         world = world_12(**missing)
         assert [world.meet().resumed for _ in range(2)] == [False, False]
+    # Nor is anything kept under an id.
+    world = world_12(server={"tickets": StoredTickets(), "ticket_count": 0})
+    assert [world.meet().resumed for _ in range(2)] == [False, False]
 
 
 def test_chain_verdict_and_identity_survive_in_both_roles():

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import functools
+import hashlib
 import socket
 import ssl
 import threading
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from cryptography import x509
+from cryptography.x509.name import _ASN1Type
 
 import handfast
 from tests import certificates
@@ -47,6 +51,16 @@ class Files:
     def _write(directory: Path, name: str, content: bytes) -> str:
         (directory / name).write_bytes(content)
         return str(directory / name)
+
+
+def hashed(certificate_pem: bytes) -> str:
+    """What OpenSSL calls a file with this CA, or with a list of its, in a directory: without the counter."""
+    canonical = b""
+    for part in x509.load_pem_x509_certificate(certificate_pem).subject.rdns:
+        [one] = part
+        text = " ".join(str(one.value).lower().split())
+        canonical += x509.Name([x509.NameAttribute(one.oid, text, _ASN1Type.UTF8String)]).public_bytes()[2:]
+    return f"{int.from_bytes(hashlib.sha1(canonical, usedforsecurity=False).digest()[:4], 'little'):08x}"
 
 
 def context_of(kind: Any, protocol: int) -> Any:

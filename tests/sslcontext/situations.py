@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import ssl
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.sslcontext.pairs import Files, Pair, Sockets, client_context, server_context
+from tests import certificates
+from tests.sslcontext.pairs import Files, Pair, Sockets, client_context, context_of, hashed, server_context
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -393,6 +396,15 @@ def _refusing_name(kind: Any, files: Files) -> tuple[Any, Any]:
     return server, client
 
 
+def _answering(answer: object) -> Callable[[Any, Files], tuple[Any, Any]]:
+    def contexts(kind: Any, files: Files) -> tuple[Any, Any]:
+        server, client = _wrong_host(kind, files)
+        server.sni_callback = lambda sslobj, name, context: answer
+        return server, client
+
+    return contexts
+
+
 _refusals("unknown_ca", _unknown_ca)
 _refusals("unknown_ca_in_tls_1_2", _unknown_ca_12)
 _refusals("intermediate_alone", _intermediate_alone)
@@ -407,6 +419,63 @@ _refusals("no_certificate_at_all", _no_certificate_at_all)
 _refusals("wrong_host", _wrong_host, "wrong.example")
 _refusals("wrong_address", _wrong_host, "127.0.0.9")
 _refusals("a_callback_that_refuses", _refusing_name)
+# The client is not told by all releases of OpenSSL of what is no alert of TLS 1.3; ours always tells it.
+_refusals("a_callback_that_answers_with_words", _answering("no"))
+_refusals("a_callback_that_answers_with_much", _answering(10**30))
+SITUATIONS["a_callback_that_answers_with_256_at_the_server"] = lambda kind, files: refused(
+    *_answering(256)(kind, files), "server"
+)
+SITUATIONS["a_callback_that_answers_below_0_at_the_server"] = lambda kind, files: refused(
+    *_answering(-1)(kind, files), "server"
+)
+
+
+# Directories of CAs and of revocation lists
+
+
+def outcome(server: Any, client: Any, who: str) -> object:
+    """Whether the end called ``who`` is content, else why not."""
+    try:
+        return refused(server, client, who)
+    except ssl.SSLWantReadError:
+        return "accepted"
+    except ssl.SSLError as error:
+        return error.reason, getattr(error, "verify_code", None)
+
+
+def directory_of(files: Files) -> Path:
+    directory = Path(files.ca).parent / "directory"
+    directory.mkdir(exist_ok=True)
+    for one in directory.iterdir():
+        one.unlink()
+    return directory
+
+
+@situation
+def a_ca_put_into_a_directory_later(kind: Any, files: Files) -> object:
+    directory, pem, other = directory_of(files), *(Path(one).read_bytes() for one in (files.ca, files.other_ca))
+    (directory / f"{hashed(other)}.0").write_bytes(other)
+    client = context_of(kind, ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(capath=directory)
+    server = server_context(kind, files)
+    before = outcome(server, client, "client")
+    (directory / f"{hashed(pem)}.0").write_bytes(pem)
+    return before, outcome(server, client, "client")
+
+
+@situation
+def a_client_revoked_in_a_directory_later(kind: Any, files: Files) -> object:
+    directory, ca = directory_of(files), certificates.ca()
+    name = hashed(ca.certificate_pem)
+    (directory / f"{name}.0").write_bytes(ca.certificate_pem)
+    (directory / f"{name}.r0").write_bytes(ca.crl(last_update=datetime.now(UTC) - timedelta(hours=2)))
+    server = server_context(kind, files, verify=ssl.CERT_REQUIRED)
+    server.verify_flags |= ssl.VERIFY_CRL_CHECK_LEAF
+    server.load_verify_locations(capath=directory)
+    client = client_context(kind, files, certificate=True)
+    before = outcome(server, client, "server")
+    (directory / f"{name}.r1").write_bytes(ca.crl([certificates.client().certificate]))
+    return before, outcome(server, client, "server")
 
 
 # Contexts

@@ -399,6 +399,34 @@ def test_a_session_is_resumed(version, contexts) -> None:
         second.client.session = session
 
 
+@pytest.mark.parametrize("without", ["num_tickets", "options"])
+def test_a_server_without_tickets_gives_none(without: str, contexts, files: Files) -> None:
+    server, client = contexts
+    server.num_tickets = 0
+    if without == "options":
+        server.options |= ssl.OP_NO_TICKET
+    pair = Pair(server, client).shake_hands()
+    pair.server.write(b"x")
+    assert pair.client.read() == b"x"
+    assert pair.client.session is None
+    # Nor where a client asks for some, RFC 9149.
+    trusted = handfast.PathVerifier(handfast.Roots.from_file(files.ca))
+    sessions = handfast.SessionCache()
+    config = handfast.ClientConfig(verifier=trusted, sessions=sessions, ticket_request=(5, 5))
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    one = server.wrap_bio(to_server, to_client, server_side=True)
+    asking = handfast.ClientConnection(config, server_name="localhost")
+    while not asking.connected:
+        to_server.write(asking.outgoing())
+        with suppress(ssl.SSLWantReadError):
+            one.do_handshake()
+        asking.receive(to_client.read())
+    to_server.write(asking.outgoing())
+    one.do_handshake()
+    asking.receive(to_client.read())
+    assert len(sessions) == 0
+
+
 def test_a_session_by_its_id_alone_is_resumed(files: Files) -> None:
     """The stock module's server names a session by a ticket or, in TLS 1.2 and told so, by an id that it chose."""
     server, client = server_context(STOCK, files), client_context(OURS, files)
@@ -587,6 +615,44 @@ def test_a_self_signed_client_under_request(files: Files) -> None:
     assert handfast.info(pair.server).peer is not None
     assert handfast.info(pair.client).ca_names == (b"0\x00",)
     assert server.verify_mode is ssl.CERT_OPTIONAL
+
+
+class Accepting:
+    """Accepts every chain."""
+
+    def verify(self, presented: Any) -> Any:
+        return handfast.accept(presented.chain)
+
+
+def test_a_verifier_that_would_keep_nobody_out_is_refused(contexts) -> None:
+    server, client = contexts
+    client.check_hostname = False
+    for context, server_side in ((server, True), (client, False)):
+        context.verifier = Accepting()
+        context.verify_mode = ssl.CERT_NONE
+        with pytest.raises(ssl.SSLError, match="BAD_OPTION") as error:
+            context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=server_side)
+        assert "verify_mode is CERT_NONE" in str(error.value.__cause__)
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=server_side)
+    server.client_auth = "none"
+    with pytest.raises(ssl.SSLError, match="BAD_OPTION"):
+        server.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+    server.client_auth = "request"
+    server.wrap_bio(ssl.MemoryBIO(), ssl.MemoryBIO(), server_side=True)
+
+
+@pytest.mark.parametrize("flag", [ssl.VERIFY_CRL_CHECK_LEAF, ssl.VERIFY_CRL_CHECK_CHAIN])
+def test_a_verifier_beside_the_lists_of_the_store_is_refused(flag: ssl.VerifyFlags, contexts) -> None:
+    server, client = contexts
+    client.verifier = Accepting()
+    with pytest.raises(ValueError, match="give that one the lists"):
+        client.verify_flags |= flag
+    server.verify_flags |= flag
+    with pytest.raises(ValueError, match="give that one the lists"):
+        server.verifier = Accepting()
+    assert server.verifier is None
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
 
 
 def test_verifier_and_observer(contexts) -> None:

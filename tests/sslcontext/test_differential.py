@@ -64,7 +64,7 @@ def files(tmp_path: Path) -> Files:
     return Files(tmp_path)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.parametrize("name", SITUATIONS)
 def test_both_show_the_same(name: str, files: Files) -> None:
     ours, stock = (seen(SITUATIONS[name], kind, files) for kind in (OURS, STOCK))

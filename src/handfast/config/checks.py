@@ -12,14 +12,17 @@ from dataclasses import fields
 from typing import TYPE_CHECKING, Protocol
 
 from handfast.config.by_name import ByName
+from handfast.crypto.signatures import may_prove
 from handfast.errors import bad_option
-from handfast.registry import ProtocolVersion
+from handfast.registry import ProtocolVersion, SignatureScheme
 from handfast.words import is_list
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
     from dataclasses import Field
     from typing import Any, ClassVar
 
+_SIGNING = "name one of those, or give credentials with a key of another kind"
 _ADVICE = "leave it out, or let versions have TLS 1.3"
 
 
@@ -57,7 +60,9 @@ class ServerConfig(Config, Protocol):
     @property
     def choose_config(self) -> object: ...
     @property
-    def credentials(self) -> object: ...
+    def credentials(self) -> Any: ...
+    @property
+    def signing_schemes(self) -> Collection[int] | None: ...
 
 
 def check_kinds(config: Config) -> None:
@@ -80,6 +85,20 @@ def check_client_demands(config: ClientConfig) -> None:
     if ProtocolVersion.TLS13 not in config.enabled_versions:
         asked = ("post_handshake_auth", "ticket_request", "key_share_groups", "ca_names")
         _refuse_unspoken(config, *asked)
+
+
+def check_signing(config: ServerConfig) -> None:
+    """ConfigError where TLS 1.3 is spoken and no key can sign in it; a function may give one that does."""
+    if callable(config.credentials) or ProtocolVersion.TLS13 not in config.enabled_versions:
+        return
+    schemes = [scheme for one in config.credentials for scheme in one.current.signer.schemes]
+    usable = [scheme for scheme in schemes if may_prove(scheme, client=False)]
+    if not usable:
+        reason = "none can sign at a TLS 1.3 server, where RSA in PKCS#1 v1.5 is not taken"
+        raise bad_option("credentials", reason, 'add a key of another kind, or speak TLS 1.2 alone: versions=["1.2"]')
+    if config.signing_schemes is not None and not {*usable} & {*config.signing_schemes}:
+        ours = SignatureScheme.describe_all(dict.fromkeys(usable))
+        raise bad_option("signing_schemes", f"our keys sign with none of these in TLS 1.3, but with {ours}", _SIGNING)
 
 
 def check_server_demands(config: ServerConfig) -> None:

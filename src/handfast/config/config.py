@@ -14,7 +14,7 @@ from handfast.config.by_name import ByName
 from handfast.crypto.groups import ALL_GROUPS, CLASSICAL_GROUPS, SUPPORTED_GROUPS
 from handfast.crypto.providers import provider_named
 from handfast.crypto.randomness import random_bytes
-from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES, may_prove
+from handfast.crypto.signatures import LEGACY_CLIENT_SCHEMES, SUPPORTED_SCHEMES
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.errors import ApiMisuse, ConfigError, bad_option
@@ -89,6 +89,7 @@ class Config:
             Names, as the RFCs, OpenSSL, Go or NIST spell them, or numbers: here, and in the lists that follow.
         suites, groups, schemes: what is offered or accepted, most wanted first. ``suites`` holds those of all
             versions, and a version of which it holds none is not spoken.
+        signing_schemes: what our own proof may be signed with; None for all that our keys can make.
         application_protocols: ALPN names, most wanted first; empty means that ALPN is not spoken.
         credentials: our identities to choose from, ``Credentials`` or handles that hold them; or a function that gives
             them, or an awaitable of them. A server's is given the client's hello (``HelloSeen``), and ``ByName`` is
@@ -126,6 +127,7 @@ class Config:
     suites: Names = default((*SUITES_13, *SUITES_12))
     groups: Names = default(SUPPORTED_GROUPS)
     schemes: Names = default(SUPPORTED_SCHEMES)
+    signing_schemes: Setting[Sequence[str | int] | None, tuple[int, ...] | None] = default(None)
     application_protocols: Setting[Sequence[str], tuple[str, ...]] = default(())
     credentials: Setting[OurCredentials, tuple[CredentialsHandle, ...] | CredentialSource] = default(())
     verifier: Verifier | None = None
@@ -146,6 +148,8 @@ class Config:
         self._numbers("suites", {**SUITES_13, **SUITES_12}, CipherSuite)
         self._numbers("groups", ALL_GROUPS, NamedGroup)
         self._numbers("schemes", SUPPORTED_SCHEMES, SignatureScheme)
+        if self.signing_schemes is not None:
+            self._numbers("signing_schemes", (*SUPPORTED_SCHEMES, *LEGACY_CLIENT_SCHEMES), SignatureScheme)
         if self.certificate_compression != ():
             self._numbers("certificate_compression", ALGORITHMS, CertificateCompressionAlgorithm)
         for algorithm in self.certificate_compression:
@@ -285,7 +289,8 @@ class ServerConfig(Config):
             ``by_name`` makes one from a table.
         tickets: what sessions are resumed with; ``None`` gives no tickets and resumes nothing. Never share automatic
             keys between configurations that trust differently: tickets are bound to ``client_auth``, verifier and name.
-        ticket_count: tickets in each connection, unless the client asks for another number (RFC 9149).
+        ticket_count: tickets in each connection, unless the client asks for another number (RFC 9149). 0 gives none
+            whatever is asked for, nor in TLS 1.2 a session id.
         ticket_lifetime: seconds that a ticket lives. session_lifetime: seconds after a client's last signature that
             its session may still be resumed, however often it was renewed.
         max_early_data: bytes of early data (0-RTT) that are taken; 0 takes none. Needs ``replay_guard``.
@@ -326,12 +331,7 @@ class ServerConfig(Config):
         self._check_sessions()
         if not self.credentials:
             raise ConfigError("no_credentials")
-        if ProtocolVersion.TLS13 in self.enabled_versions and not _may_sign(self.credentials):
-            _refuse(
-                "credentials",
-                "none can sign at a TLS 1.3 server, where RSA in PKCS#1 v1.5 is not taken",
-                'add a key of another kind, or speak TLS 1.2 alone: versions=["1.2"]',
-            )
+        config_checks.check_signing(self)
         if self.client_auth.enforces_verdict and self.verifier is None:
             _refuse(
                 "client_auth",
@@ -415,13 +415,6 @@ def _credentials(given: object) -> Any:
 def _check_method(option: str, value: object, method: str, example: str) -> None:
     if isinstance(value, type) or not (value is None or callable(getattr(value, method, None))):
         _refuse(option, f"{kind_of(value)} has no method {method} to call", f"give an object, as {example}")
-
-
-def _may_sign(credentials: tuple[CredentialsHandle, ...] | CredentialSource) -> bool:
-    """Whether any of them may serve in TLS 1.3; a function may give one that does."""
-    return callable(credentials) or any(
-        may_prove(scheme, client=False) for one in credentials for scheme in one.current.signer.schemes
-    )
 
 
 def _refuse(option: str, reason: str, advice: str) -> NoReturn:

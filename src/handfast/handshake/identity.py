@@ -87,7 +87,8 @@ def client_choice(
     """Who we are to a server that asked. It has proven itself by now, so what must be asked may be."""
     ours = yield from candidates(hs, lambda: replace(wanted, server_name=hs.info.server_name))
     anyway = hs.config.when_no_certificate_matches == "send_anyway"
-    return choose_client_credentials(ours, wanted, at=_now(hs), anyway=anyway, schemes_of=schemes_of)
+    allowed = hs.config.signing_schemes
+    return choose_client_credentials(ours, wanted, at=_now(hs), anyway=anyway, schemes_of=schemes_of, allowed=allowed)
 
 
 def prove_identity(

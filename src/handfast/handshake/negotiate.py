@@ -442,6 +442,8 @@ def compression_offered(asking: ClientHello | CertificateRequest) -> tuple[int, 
     return () if offered is None else tuple(offered.algorithms)
 
 
-def choose_scheme(ours: Iterable[SignatureScheme], theirs: Collection[int]) -> SignatureScheme | None:
-    """The first of our key's schemes that the peer accepts."""
-    return next((scheme for scheme in ours if scheme in theirs), None)
+def choose_scheme(
+    ours: Iterable[SignatureScheme], theirs: Collection[int], allowed: Collection[int] | None = None
+) -> SignatureScheme | None:
+    """The first of our key's schemes that the peer accepts, and that we may sign with; None allows all."""
+    return next((one for one in ours if one in theirs and (allowed is None or one in allowed)), None)

@@ -80,15 +80,22 @@ def _proving(schemes: tuple[int, ...], *, client: bool) -> tuple[SignatureScheme
 
 
 def choose_server_credentials(
-    candidates: Sequence[Credentials], schemes: Collection[int], server_name: str | None
+    candidates: Sequence[Credentials],
+    schemes: Collection[int],
+    server_name: str | None,
+    allowed: Collection[int] | None = None,
 ) -> Choice:
-    """The first credentials whose key the client accepts; those made for the name it asked for come first."""
-    if len(candidates) == 1 and (scheme := _scheme(candidates[0], schemes)) is not None:
+    """The first credentials whose key the client accepts; those made for the name it asked for come first.
+
+    ``allowed`` are the schemes that we may sign with; None allows all.
+    """
+    if len(candidates) == 1 and (scheme := _scheme(candidates[0], schemes, allowed)) is not None:
         return Choice(candidates[0], scheme, "there is no other")
-    usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, schemes)) is not None]
+    usable = [(one, scheme) for one in candidates if (scheme := _scheme(one, schemes, allowed)) is not None]
     if not usable:
         key = " or ".join(one.key_description for one in candidates)
-        ours = SignatureScheme.describe_all(scheme for one in candidates for scheme in one.signer.schemes)
+        makes = (scheme for one in candidates for scheme in one.signer.schemes)
+        ours = SignatureScheme.describe_all(scheme for scheme in makes if allowed is None or scheme in allowed)
         theirs = SignatureScheme.describe_all(schemes)
         raise PeerIncompatible("no_common_scheme", theirs=theirs, ours=ours, key=key)
     best, fit = usable[0], 0
@@ -128,8 +135,9 @@ def choose_client_credentials(
     at: datetime,
     anyway: bool = True,
     schemes_of: Callable[[Credentials], Iterable[SignatureScheme]] = client_schemes,
+    allowed: Collection[int] | None = None,
 ) -> Choice:
-    """The first credentials that fit the request in every point.
+    """The first credentials that fit the request in every point. ``allowed`` as above.
 
     Where none do, ``anyway`` shows the ones that come nearest: servers name CAs incompletely, and the worst that can
     come of it is the refusal that showing nothing would bring anyway.
@@ -138,7 +146,7 @@ def choose_client_credentials(
         return Choice(None, None, "none is configured")
     found: list[tuple[Credentials, SignatureScheme | None, list[Objection], list[Objection]]] = []
     for one in candidates:
-        scheme = negotiate.choose_scheme(schemes_of(one), wanted.schemes)
+        scheme = negotiate.choose_scheme(schemes_of(one), wanted.schemes, allowed)
         found.append((one, scheme, *_objections(one, scheme, wanted, at)))
     possible = [entry for entry in found if entry[1] is not None and not entry[2]]
     # The first of those with the fewest objections: min() keeps the order.
@@ -178,7 +186,7 @@ def _objections(
 
     never, objections = [], []
     if scheme is None:
-        words = f"the server accepts no signature scheme that its {credentials.key_description} key can make"
+        words = f"the server accepts no signature scheme that its {credentials.key_description} key may make"
         never.append(Objection("no_common_scheme", words))
     try:
         leaf = parse(credentials.chain[0])
@@ -256,5 +264,7 @@ def _unmet_filters(leaf: Parsed, filters: Iterable[tuple[bytes, bytes]]) -> list
     return unmet
 
 
-def _scheme(credentials: Credentials, accepted: Collection[int]) -> SignatureScheme | None:
-    return negotiate.choose_scheme(signer_schemes(credentials), accepted)
+def _scheme(
+    credentials: Credentials, accepted: Collection[int], allowed: Collection[int] | None
+) -> SignatureScheme | None:
+    return negotiate.choose_scheme(signer_schemes(credentials), accepted, allowed)

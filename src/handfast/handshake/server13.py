@@ -180,7 +180,7 @@ def own_identity(hs: ServerHandshake, offer: negotiate.Offer) -> Generator[Step,
     ours = yield from candidates(hs, lambda: negotiate.seen(offer.hello))
     if not ours:
         raise no_such_name(hs.info.server_name)
-    return choose_server_credentials(ours, schemes, hs.info.server_name)
+    return choose_server_credentials(ours, schemes, hs.info.server_name, hs.config.signing_schemes)
 
 
 def certificate_request(hs: ServerHandshake, context: bytes = b"") -> CertificateRequest:

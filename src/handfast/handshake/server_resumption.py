@@ -124,8 +124,8 @@ def may_resume(state: TicketState, config: ServerConfig, suite: Suite13, server_
 
 
 def tickets_to_send(config: ServerConfig, offer: Offer, *, resumed: bool) -> int:
-    """How many, by what the client asked for. RFC 9149."""
-    if config.tickets is None or not offer.parameters.resumes:
+    """How many, by what the client asked for, unless we give none. RFC 9149."""
+    if config.tickets is None or not config.ticket_count or not offer.parameters.resumes:
         return 0
     asked = offer.parameters.tickets
     return config.ticket_count if asked is None else min(asked[resumed], limits.MAX_TICKETS_SENT)

@@ -56,21 +56,27 @@ def _own_schemes(key: PublicKey) -> tuple[SignatureScheme, ...]:
 
 
 def choose_server_credentials(
-    candidates: Sequence[Credentials], suites: Sequence[Suite12], offer: negotiate12.Offer, server_name: str | None
+    candidates: Sequence[Credentials],
+    suites: Sequence[Suite12],
+    offer: negotiate12.Offer,
+    server_name: str | None,
+    allowed: Collection[int] | None = None,
 ) -> tuple[Suite12, Choice]:
     """The most wanted suite for which there is a certificate, and that certificate. RFC 5246 7.4.2, RFC 8422 5.1.
 
-    Of several that fit, one made for the name that the client asked for comes first.
+    Of several that fit, one made for the name that the client asked for comes first. ``allowed`` are the schemes that
+    we may sign with; None allows all.
     """
     usable = [
         (one, scheme)
         for one in candidates
-        if (scheme := choose_scheme(signing_schemes(one), offer.schemes)) is not None
+        if (scheme := choose_scheme(signing_schemes(one), offer.schemes, allowed)) is not None
         and _curve_is_known(one.public_key, offer.groups)
     ]
     if not usable:
         key = " or ".join(one.key_description for one in candidates)
-        ours = SignatureScheme.describe_all(scheme for one in candidates for scheme in signing_schemes(one))
+        makes = (scheme for one in candidates for scheme in signing_schemes(one))
+        ours = SignatureScheme.describe_all(scheme for scheme in makes if allowed is None or scheme in allowed)
         theirs = SignatureScheme.describe_all(offer.schemes)
         raise PeerIncompatible("no_common_scheme", theirs=theirs, ours=ours, key=key)
     if server_name is not None and len(usable) > 1:

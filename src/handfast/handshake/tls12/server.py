@@ -77,13 +77,13 @@ def server12(hs: ServerHandshake, hello: ClientHello, sentinel: bytes) -> Genera
     ours = yield from candidates(hs, lambda: negotiate.seen(hello))
     if not ours:
         raise no_such_name(hs.info.server_name)
-    suite, mine = choose_server_credentials(ours, suites, offer, hs.info.server_name)
+    suite, mine = choose_server_credentials(ours, suites, offer, hs.info.server_name, config.signing_schemes)
     protocol = choose_protocol(config.application_protocols, offer, required=config.require_application_protocol)
     hs.info.version, hs.info.suite, hs.info.group = TLS12, suite.id, group
     hs.info.application_protocol = protocol
 
     ticket = ticket_is_due(hs, offer, None)
-    by_id = offer.extended and not ticket and session_ids(config) is not None
+    by_id = offer.extended and not ticket and config.ticket_count and session_ids(config) is not None
     session_id = hs.seams.random_bytes(32) if by_id else b""
     random = hs.seams.random_bytes(32 - len(sentinel)) + sentinel
     extensions = Extensions(

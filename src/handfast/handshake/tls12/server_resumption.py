@@ -52,7 +52,7 @@ def policy_12(config: ServerConfig, server_name: str | None) -> bytes:
 
 
 def session_ids(config: ServerConfig) -> SessionIds | None:
-    """Where sessions are kept under their ids, if the configuration has such a store."""
+    """Where sessions are found under their ids, if the configuration has such a store."""
     tickets: Any = config.tickets
     return tickets if hasattr(tickets, "keep") and hasattr(tickets, "find") else None
 

@@ -131,9 +131,13 @@ _GROUPS = {NamedGroup.describe(group).lower(): group for group in ALL_GROUPS} | 
     "p-521": int(NamedGroup.secp521r1),
 }
 _SCHEMES = {SignatureScheme.describe(scheme).lower(): scheme for scheme in SUPPORTED_SCHEMES} | {
-    f"{key}+{digest}": int(SignatureScheme[f"{scheme}{digest}".replace("sha2", "sha2")])
+    f"{key}+{digest}": int(SignatureScheme[f"{scheme}{digest}"])
     for key, scheme in (("rsa-pss", "rsa_pss_rsae_"), ("pss", "rsa_pss_rsae_"), ("rsa", "rsa_pkcs1_"))
     for digest in ("sha256", "sha384", "sha512")
+}
+_SCHEMES |= {
+    f"ecdsa+sha{bits}": int(SignatureScheme[f"ecdsa_secp{curve}r1_sha{bits}"])
+    for bits, curve in ((256, 256), (384, 384), (512, 521))
 }
 
 

@@ -7,9 +7,12 @@ import ssl
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from handfast import limits
 from handfast.config.config import ClientAuth, ClientConfig, Config, ServerConfig
-from handfast.errors import ConfigError
+from handfast.crypto.signatures import SUPPORTED_SCHEMES
+from handfast.errors import ConfigError, bad_option
 from handfast.io.sslcontext import settings as known
+from handfast.io.sslcontext.directories import LookingUp
 from handfast.io.sslcontext.errors import ssl_error
 from handfast.registry import AlertDescription
 from handfast.sessions.tickets import SealedTickets
@@ -17,6 +20,7 @@ from handfast.trust.path.policy import POLICIES, PathPolicy
 from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:
+    from handfast.io.sslcontext.directories import Found
     from handfast.io.sslcontext.settings import Settings
     from handfast.io.sslcontext.store import Store
     from handfast.trust.verifiers import Verifier
@@ -66,10 +70,12 @@ class Configs:
         return config
 
     def _new_client(self, settings: Settings, store: Store) -> ClientConfig:
+        _check_verifier(settings, asks=settings.verify_mode != ssl.CERT_NONE)
         own = settings.client_credentials
         config = ClientConfig(
             **_shared(settings),
-            schemes=settings.client_schemes or settings.schemes,
+            schemes=settings.server_schemes or SUPPORTED_SCHEMES,
+            signing_schemes=settings.client_schemes or settings.server_schemes,
             credentials=store.completed(settings.loaded) if own is None else own,
             verifier=self.verifier(settings, store),
             enforce_verdict=settings.verify_mode != ssl.CERT_NONE,
@@ -83,17 +89,19 @@ class Configs:
         own = settings.server_credentials
         credentials: Any = store.completed(settings.loaded) if own is None else own
         mode = settings.client_auth or _CLIENT_AUTH[settings.verify_mode]
+        _check_verifier(settings, asks=mode is not ClientAuth.NONE)
         with_tickets = not settings.options & known.OP_NO_TICKET
         config = ServerConfig(
             **_shared(settings),
-            schemes=settings.schemes,
+            schemes=settings.client_schemes or settings.server_schemes or SUPPORTED_SCHEMES,
+            signing_schemes=settings.server_schemes,
             # A context that waits for a callback to choose another one has none, and refuses with an alert without it.
             credentials=credentials or _no_credentials,
             verifier=self.verifier(settings, store) if mode is not ClientAuth.NONE else None,
             client_auth=mode,
             require_application_protocol=False,
             tickets=self._tickets if with_tickets else None,
-            ticket_count=settings.num_tickets,
+            ticket_count=settings.num_tickets if with_tickets else limits.TICKETS_PER_CONNECTION,
         )
         _ = config.negotiations, config.requests, config.own_id, config.enabled_suites
         return config
@@ -111,6 +119,13 @@ class Configs:
         return self._verifier[1]
 
 
+def _check_verifier(settings: Settings, *, asks: bool) -> None:
+    """ConfigError for a verifier of the program's whose verdict would count for nothing."""
+    if settings.verifier is not None and not asks:
+        advice = "set verify_mode = ssl.CERT_REQUIRED, or client_auth, or verifier = None"
+        raise bad_option("verifier", "verify_mode is CERT_NONE, so its verdict would count for nothing", advice)
+
+
 def _no_credentials(_hello: object) -> NoReturn:
     """In place of certificates that a server does not have: the client is told as OpenSSL tells it."""
     error = ConfigError("no_credentials")
@@ -118,17 +133,22 @@ def _no_credentials(_hello: object) -> NoReturn:
     raise error
 
 
-def _path_verifier(check_name: bool, common_name: bool, flags: int, store: Store) -> PathVerifier:
+def _path_verifier(check_name: bool, common_name: bool, flags: int, store: Store) -> Verifier:
     policy: PathPolicy = replace(
         POLICIES["openssl"],
         common_name_fallback=common_name,
         partial_chain=bool(flags & known.PARTIAL_CHAIN),
         x509_strict=bool(flags & known.STRICT),
     )
-    if not flags & known.CRL_CHECK:
-        return PathVerifier(store.roots(), policy=policy, check_name=check_name)
-    scope = "chain" if flags & known.CRL_CHECK_ALL else "leaf"
-    return PathVerifier(store.roots(), policy=policy, check_name=check_name, crls=store.crls(), crl_scope=scope)
+    trusted = store.trusted()
+
+    def make(found: tuple[Found, ...]) -> PathVerifier:
+        if not flags & known.CRL_CHECK:
+            return PathVerifier(trusted.roots(found), policy=policy, check_name=check_name)
+        scope, lists = "chain" if flags & known.CRL_CHECK_ALL else "leaf", trusted.crls(found)
+        return PathVerifier(trusted.roots(found), policy=policy, check_name=check_name, crls=lists, crl_scope=scope)
+
+    return LookingUp(trusted.directories, make) if trusted.directories.names else make(())
 
 
 def _shared(settings: Settings) -> dict[str, Any]:

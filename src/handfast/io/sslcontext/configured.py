@@ -39,6 +39,15 @@ def _checked(
     return credentials
 
 
+def _check_lists(verifier: Verifier | None, flags: int) -> None:
+    """ValueError for a verifier of the program's beside flags that want the store's revocation lists looked at."""
+    if verifier is not None and flags & (settings.CRL_CHECK | settings.CRL_CHECK_ALL):
+        raise ValueError(
+            "handfast.SSLContext: VERIFY_CRL_CHECK_LEAF and VERIFY_CRL_CHECK_CHAIN are of the context's own store,"
+            " whose place a verifier takes: give that one the lists, as handfast.PathVerifier(roots, crls=...)"
+        )
+
+
 class Configured(ssl.SSLContext):
     """The part of ``SSLContext`` that is about settings; it is never made by itself."""
 
@@ -108,12 +117,15 @@ class Configured(ssl.SSLContext):
         return ciphers.names_of_groups(self._told.groups)
 
     def set_client_sigalgs(self, sigalgs: str, /) -> None:
-        """The signature schemes that a client offers, most wanted first, with colons between."""
+        """What a client may sign with, most wanted first, with colons between: a server names and accepts these.
+
+        Where it is not set, what ``set_server_sigalgs`` set holds for both.
+        """
         self._tell(client_schemes=ciphers.schemes(sigalgs))
 
     def set_server_sigalgs(self, sigalgs: str, /) -> None:
-        """The signature schemes of a server, most wanted first, with colons between."""
-        self._tell(schemes=ciphers.schemes(sigalgs))
+        """What a server may sign with, most wanted first, with colons between: a client offers and accepts these."""
+        self._tell(server_schemes=ciphers.schemes(sigalgs))
 
     @property
     def _msg_callback(self) -> None:
@@ -229,7 +241,9 @@ class Configured(ssl.SSLContext):
 
     @verify_flags.setter
     def verify_flags(self, value: Any) -> None:
-        self._tell(verify_flags=settings.checked_flags(value))
+        flags = settings.checked_flags(value)
+        _check_lists(self._told.verifier, flags)
+        self._tell(verify_flags=flags)
 
     @property
     def post_handshake_auth(self) -> bool:
@@ -322,6 +336,7 @@ class Configured(ssl.SSLContext):
             raise TypeError(f"a verifier has a method verify, and {value!r} has none")
         if value is not None and awaits_always(value, value.verify):
             raise ValueError("handfast.SSLContext cannot await a verifier: its callers do not await. Use handfast.aio")
+        _check_lists(value, self._told.verify_flags)
         self._tell(verifier=value)
 
     @property

@@ -25,12 +25,15 @@ from handfast.io.sslcontext import errors
 from handfast.io.sslcontext.configured import Configured
 from handfast.io.sslcontext.queries import ConnectionQueries
 from handfast.io.sslcontext.sessions import Slot, SSLSession
-from handfast.io.sslcontext.transports import BioTransport, SocketTransport
+from handfast.io.sslcontext.transports import BioTransport, Call, SocketTransport
 
 if TYPE_CHECKING:
     import socket
 
     from handfast.engine import Connection, Result
+
+# For what does not wait.
+_AT_ONCE = Call("write")
 
 
 class TLSConnection(ConnectionQueries):
@@ -119,14 +122,16 @@ class TLSConnection(ConnectionQueries):
     def do_handshake(self) -> None:
         """Complete the handshake, if it is not. Over memory buffers an alert of ours leaves before its error does."""
         self._raise_kept()
-        if self._complete:
-            return
+        if not self._complete:
+            self._shake_hands(self._transport.call("handshake"))
+
+    def _shake_hands(self, call: Call) -> None:
         with self._reading:
             connection = self._engine()
-            self._flush("handshake")
+            self._flush(call)
             while not connection.info.complete:
-                self._take_record("handshake")
-                self._flush("handshake")
+                self._take_record(call)
+                self._flush(call)
         if not self._counted:
             self._counted = True
             self._setup.count(connection.info)
@@ -141,14 +146,18 @@ class TLSConnection(ConnectionQueries):
             raise ValueError("size should not be negative")
         if not size:
             return b"" if view is None else 0
+        call = None
         if not self._complete:
-            self.do_handshake()
+            self._raise_kept()
+            call = self._transport.call("read")
+            self._shake_hands(call)
         with self._reading:
             while not self._received:
                 connection = self._engine()
                 if connection.peer_closed:
                     return self._at_end(view)
-                self._take_record("read")
+                call = call or self._transport.call("read")
+                self._take_record(call)
                 if self._unsent or connection.wants_write:
                     self._flush_aside()
             return self._take_out(size, view)
@@ -181,33 +190,35 @@ class TLSConnection(ConnectionQueries):
             view = memoryview(data).cast("B")
         except TypeError:
             raise TypeError(f"a bytes-like object is required, not {type(data).__name__!r}") from None
+        call = self._transport.call("write")
         if not self._complete:
-            self.do_handshake()
+            self._raise_kept()
+            self._shake_hands(call)
         with self._writing:
             if self._over_buffers:
-                self._write_to_buffer(data if type(data) is bytes and len(data) <= limits.SEAL_STEP else view)
+                self._write_to_buffer(data if type(data) is bytes and len(data) <= limits.SEAL_STEP else view, call)
             else:
-                self._write_to_socket(view)
+                self._write_to_socket(view, call)
         return len(view)
 
-    def _write_to_buffer(self, data: bytes | memoryview) -> None:
+    def _write_to_buffer(self, data: bytes | memoryview, call: Call) -> None:
         """A buffer takes everything, so nothing is left unsent, and no write is interrupted."""
         for start in range(0, len(data), limits.SEAL_STEP):
             self._seal(data[start : start + limits.SEAL_STEP])
             with self._state:
-                self._transport.send(self._engine().outgoing(), "write", wait=True)
+                self._transport.send(self._engine().outgoing(), call, wait=True)
 
-    def _write_to_socket(self, view: memoryview) -> None:
+    def _write_to_socket(self, view: memoryview, call: Call) -> None:
         if self._promised > len(view):
             raise errors.ssl_error("BAD_WRITE_RETRY")
         step = limits.SEAL_STEP
         # What a write that was interrupted has sealed goes first, and is not sealed again.
         self._promised = len(view)
-        self._send_out("write")
+        self._send_out(call)
         while self._sealed < len(view):
             self._seal(view[self._sealed : self._sealed + step])
             self._sealed = min(self._sealed + step, len(view))
-            self._send_out("write")
+            self._send_out(call)
         self._sealed = self._promised = 0
 
     def _seal(self, part: bytes | memoryview) -> None:
@@ -229,12 +240,14 @@ class TLSConnection(ConnectionQueries):
         with self._state:
             connection.close()
             self._closed_by_us = True
-        self._flush("shutdown")
+        call = self._transport.call("write")
+        self._flush(call)
+        call = call._replace(name="read")
         with self._reading:
             while not connection.peer_closed:
                 if self._received:
                     raise errors.ssl_error("APPLICATION_DATA_AFTER_CLOSE_NOTIFY")
-                self._take_record("shutdown")
+                self._take_record(call)
         return self._transport.end()
 
     def verify_client_post_handshake(self) -> None:
@@ -249,7 +262,7 @@ class TLSConnection(ConnectionQueries):
                 connection.request_client_certificate(client_auth=self._setup.later_client_auth)
         except HandfastError as error:
             raise self._mapped(error) from error
-        self._flush("write")
+        self._flush(self._transport.call("write"))
 
     # Moving bytes
 
@@ -265,9 +278,9 @@ class TLSConnection(ConnectionQueries):
                 connection = self._connection
         return connection
 
-    def _take_record(self, doing: str) -> None:
+    def _take_record(self, call: Call) -> None:
         """Give the engine the next record, and take what comes of it."""
-        record = self._next_record(doing)
+        record = self._next_record(call)
         connection = self._engine()
         try:
             with self._state:
@@ -278,18 +291,18 @@ class TLSConnection(ConnectionQueries):
                 if connection.need is not None:
                     self._answer_needs(connection)
         except HandfastError as error:
-            raise self._failed(error, doing) from error
+            raise self._failed(error, call) from error
 
-    def _next_record(self, doing: str) -> bytes:
+    def _next_record(self, call: Call) -> bytes:
         connection = self._engine()
         if connection.error is not None:
-            raise self._failed(connection.error, doing)
+            raise self._failed(connection.error, call)
         # What could not leave at once leaves while we wait.
         while self._unsent and self._transport.blocking and isinstance(self._transport, SocketTransport):
-            if self._transport.wait_readable():
+            if self._transport.wait_readable(call):
                 break
             self._flush_aside()
-        return self._transport.record(doing)
+        return self._transport.record(call)
 
     def _take(self, results: list[Result]) -> None:
         for one in results:
@@ -311,11 +324,11 @@ class TLSConnection(ConnectionQueries):
             else:
                 self._take(connection.fail(need, ApiMisuse("cannot_await", need=type(need).__name__)))
 
-    def _flush(self, doing: str) -> None:
+    def _flush(self, call: Call) -> None:
         """Send what is ready."""
         while self._unsent or self._engine().wants_write:
             with self._writing:
-                self._send_out(doing)
+                self._send_out(call)
 
     def _flush_aside(self) -> None:
         """Send what is ready as far as that is possible at once; a thread that is writing sends it as well."""
@@ -323,14 +336,14 @@ class TLSConnection(ConnectionQueries):
             if not self._writing.acquire(blocking=False):
                 return
             try:
-                self._send_out("read", wait=False)
+                self._send_out(_AT_ONCE, wait=False)
             except OSError:
                 # The socket is full, or gone: the one is seen to later, and reading shows the other.
                 return
             finally:
                 self._writing.release()
 
-    def _send_out(self, doing: str, *, wait: bool = True) -> None:
+    def _send_out(self, call: Call, *, wait: bool = True) -> None:
         """With the write lock: send until nothing is left."""
         while True:
             with self._state:
@@ -338,16 +351,16 @@ class TLSConnection(ConnectionQueries):
             if not self._unsent:
                 return
             with memoryview(self._unsent) as view:
-                sent = self._sent(view, doing, wait)
+                sent = self._sent(view, call, wait)
             del self._unsent[:sent]
 
-    def _sent(self, view: memoryview, doing: str, wait: bool) -> int:
+    def _sent(self, view: memoryview, call: Call, wait: bool) -> int:
         try:
-            return self._transport.send(view, doing, wait=wait)
+            return self._transport.send(view, call, wait=wait)
         except ConnectionError as error:
-            raise (self._last_words() or error) from None
+            raise (self._last_words(call) or error) from None
 
-    def _last_words(self) -> ssl.SSLError | None:
+    def _last_words(self, call: Call) -> ssl.SSLError | None:
         """Why the peer cut us off, if it said so: in TLS 1.3 a refused client often learns it from a failed write."""
         connection = self._engine()
         # A thread that reads meets it by itself.
@@ -356,7 +369,7 @@ class TLSConnection(ConnectionQueries):
         taken = 0
         try:
             while connection.error is None and not self._transport.ended and taken < limits.DRAIN_BYTES:
-                record = self._transport.record("write")
+                record = self._transport.record(call)
                 taken += len(record)
                 with self._state:
                     self._take(connection.receive(record) if record else [])
@@ -370,32 +383,32 @@ class TLSConnection(ConnectionQueries):
 
     # Ends
 
-    def _failed(self, error: HandfastError, doing: str) -> ssl.SSLError:
+    def _failed(self, error: HandfastError, call: Call) -> ssl.SSLError:
         """What to raise for the error that ended the connection, once its alert has left."""
         alert = self._engine().wants_write or bool(self._unsent)
         if isinstance(self._transport, BioTransport):
-            self._flush("handshake")
+            self._flush(call)
             # asyncio and uvloop send nothing after an error: a server's error comes with their next call. A client gets
             # its own at once, since at the peer's end both would tell of that end alone.
             last = self._transport.at_end or self._kept is not None or not self.server_side
-            if alert and doing == "handshake" and not last:
+            if alert and not self._complete and not last:
                 self._kept = error
                 # The loop may never come back for it.
                 engine = self._engine()
                 log_failure("", f"waiting for {engine.waiting_for}", error, engine.info)
                 return errors.want_read()
         elif alert:
-            self._say_why()
+            self._say_why(call)
         return self._mapped(error)
 
-    def _say_why(self) -> None:
+    def _say_why(self, call: Call) -> None:
         """Let the alert out of a socket, and keep a reset from overtaking it where the client still sends."""
-        if not self._writing.acquire(timeout=limits.LINGER_TIMEOUT if self._transport.blocking else 0):
+        if not self._writing.acquire(timeout=call.within(limits.LINGER_TIMEOUT) if self._transport.blocking else 0):
             return
         try:
-            self._send_out("handshake", wait=False)
+            self._send_out(_AT_ONCE, wait=False)
             if self.server_side and self.info.version and self._transport.blocking:
-                self._transport.linger()
+                self._transport.linger(call)
         except OSError:
             return
         finally:

@@ -53,7 +53,8 @@ class SSLContext(Configured):
             place of what ``load_cert_chain`` loaded. None for that.
         ca_names: DER names of the CAs that are named to the peer. None names none.
         client_auth: what is asked of clients, one of five modes; ``verify_mode`` has three.
-        verifier: judges peers, in place of paths to what ``load_verify_locations`` loaded. It judges names too.
+        verifier: judges peers, in place of paths to what ``load_verify_locations`` loaded. It judges names too. Under
+            CERT_NONE, where its verdict would count for nothing, a connection that is wrapped raises SSLError.
         observe: given the peer's address (None over memory buffers), makes the observers and secret sinks of a
             connection.
 
@@ -209,7 +210,7 @@ class SSLContext(Configured):
     def load_verify_locations(self, cafile: Any = None, capath: Any = None, cadata: Any = None) -> None:
         """Trust CAs, and look up revocation lists: as the stock method, which also says what it raises.
 
-        ValueError after ``freeze_trust``.
+        ``capath`` is looked up at each judgement: what is put there later counts. ValueError after ``freeze_trust``.
         """
         with self._lock:
             self._store.load(cafile, capath, cadata)
@@ -234,7 +235,7 @@ class SSLContext(Configured):
         """Let nothing more be trusted: loading roots raises ValueError from now on.
 
         requests loads some hundred public CAs into whatever context it is given; a client that is to trust a private
-        CA alone would then trust those as well.
+        CA alone would then trust those as well. What is put into directories that were loaded before still counts.
         """
         with self._lock:
             self._store.frozen = True

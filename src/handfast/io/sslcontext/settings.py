@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 from handfast import limits
 from handfast.crypto.groups import SUPPORTED_GROUPS
-from handfast.crypto.signatures import SUPPORTED_SCHEMES
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.registry import ProtocolVersion
@@ -77,7 +76,8 @@ class Settings:
     suites_13: tuple[int, ...] = tuple(SUITES_13)
     suites_12: tuple[int, ...] = tuple(SUITES_12)
     groups: tuple[int, ...] = tuple(SUPPORTED_GROUPS)
-    schemes: tuple[int, ...] = tuple(SUPPORTED_SCHEMES)
+    # What servers sign with, and what clients do; None for what was not set.
+    server_schemes: tuple[int, ...] | None = None
     client_schemes: tuple[int, ...] | None = None
     application_protocols: tuple[str, ...] = ()
     post_handshake_auth: bool = False

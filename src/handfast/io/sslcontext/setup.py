@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import ssl
 import sys
 from types import SimpleNamespace
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
     from handfast.io.sslcontext.sessions import Slot
 
     SniCallback = Callable[[Any, str | None, Any], int | None]
+
+
+# What an alert's byte holds. RFC 9846 6.
+_ALERTS = range(256)
 
 
 class Setup:
@@ -91,8 +96,10 @@ def _ask(callback: SniCallback, tls: TLSConnection, server_name: str | None) -> 
     if answer is None:
         return
     try:
-        alert = int.__index__(answer)
-    except TypeError:
+        alert = operator.index(answer)
+        if alert not in _ALERTS:
+            raise OverflowError("an alert of TLS is a number from 0 to 255")
+    except (TypeError, OverflowError):
         _report(callback)
         raise _refusal(ssl.ALERT_DESCRIPTION_INTERNAL_ERROR, server_name) from None
     raise _refusal(alert, server_name)

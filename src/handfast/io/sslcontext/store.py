@@ -4,29 +4,45 @@ from __future__ import annotations
 
 import errno
 import os
-import re
 import ssl
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handfast import der, limits
 from handfast.errors import ConfigError
 from handfast.files import setuid
+from handfast.io.sslcontext.directories import Directories, Found, blocks
 from handfast.io.sslcontext.errors import explained, pem_lib, ssl_error
 from handfast.io.sslcontext.peercert import decoded
 from handfast.trust.revocation.crl_store import Crls
 from handfast.trust.roots import Roots
-from handfast.x509 import pem
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable
 
     from handfast.credentials.credentials import Credentials
 
-_CRL_LABEL = "X509 CRL"
-# As ``c_rehash`` names the files of a directory: the hash of a subject, and a counter.
-_HASHED = re.compile(r"[0-9a-f]{8}\.r?\d+")
+
+class Trusted(NamedTuple):
+    """What a store held at one moment: certificates and revocation lists, and directories of both."""
+
+    certificates: dict[bytes, str]
+    lists: tuple[bytes, ...]
+    directories: Directories
+
+    def roots(self, found: tuple[Found, ...]) -> Roots:
+        """All that is trusted where this was found in the directories."""
+        files = dict(self.certificates)
+        for one in found:
+            if one.certificate:
+                files.setdefault(one.encoded, one.file)
+        return Roots(tuple(files), "the context's store", files)
+
+    def crls(self, found: tuple[Found, ...]) -> Crls:
+        """All revocation lists, likewise; ConfigError bad_crl."""
+        lists = dict.fromkeys((*self.lists, *(one.encoded for one in found if not one.certificate)))
+        return Crls.from_der(lists, "the context's store")
 
 
 class Store:
@@ -37,7 +53,7 @@ class Store:
         self.generation = 0
         self._certificates: dict[bytes, str] = {}
         self._crls: dict[bytes, str] = {}
-        self._directories: list[str] = []
+        self._directories = Directories()
         self._seen_in_directories: set[bytes] = set()
 
     def load(self, cafile: object, capath: object, cadata: object) -> None:
@@ -52,8 +68,8 @@ class Store:
         self._certificates.update(dict.fromkeys(given, "cadata"))
         for certificate, encoded in blocks:
             (self._certificates if certificate else self._crls).setdefault(encoded, str(file))
-        if directory is not None and directory not in self._directories:
-            self._directories.append(directory)
+        if directory is not None:
+            self._directories = Directories((*self._directories.names, directory))
 
     def add(self, roots: Roots) -> None:
         """Trust all of ``roots``."""
@@ -68,7 +84,7 @@ class Store:
         environ = {} if setuid() else os.environ
         file, directories = environ.get("SSL_CERT_FILE"), environ.get("SSL_CERT_DIR")
         if directories:
-            self._directories += [one for one in directories.split(os.pathsep) if one not in self._directories]
+            self._directories = Directories((*self._directories.names, *directories.split(os.pathsep)))
         try:
             if file:
                 self.add(Roots.from_file(file))
@@ -85,44 +101,24 @@ class Store:
             )
         self.generation += 1
 
-    def roots(self) -> Roots:
-        """All that is trusted now."""
-        found = dict(self._certificates)
-        for certificate, encoded, name in self._in_directories():
-            if certificate and encoded not in found:
-                found[encoded] = name
-        return Roots(tuple(found), "the context's store", found)
+    def trusted(self) -> Trusted:
+        """All that is trusted, as it is now."""
+        return Trusted(dict(self._certificates), tuple(self._crls), self._directories)
 
     def completed(self, loaded: Iterable[Credentials]) -> tuple[Credentials, ...]:
         """Credentials whose chain is a leaf alone get the issuers that the store holds, as OpenSSL sends them."""
         issuers = {der.certificate_fields(one).subject: one for one in self._certificates}
         return tuple(_with_issuers(one, issuers) for one in loaded)
 
-    def crls(self) -> Crls:
-        """All revocation lists; ConfigError bad_crl."""
-        found = dict.fromkeys(self._crls)
-        found |= {encoded: None for certificate, encoded, _ in self._in_directories() if not certificate}
-        return Crls.from_der(found, "the context's store")
-
-    def _in_directories(self) -> Iterator[tuple[bool, bytes, str]]:
-        for directory in self._directories:
-            for path in sorted(Path(directory).iterdir()) if Path(directory).is_dir() else ():
-                if _HASHED.fullmatch(path.name):
-                    try:
-                        blocks = _blocks(path.read_bytes())
-                    except (OSError, ValueError):
-                        continue
-                    yield from ((certificate, encoded, str(path)) for certificate, encoded in blocks)
-
     def note_path(self, path: tuple[bytes, ...]) -> None:
         """Remember which certificates of directories were needed: OpenSSL's store holds those it looked up."""
-        if self._directories:
+        if self._directories.names:
             self._seen_in_directories.update(one for one in path if one not in self._certificates)
 
     def _shown(self) -> list[bytes]:
         if not self._seen_in_directories:
             return list(self._certificates)
-        found = [encoded for certificate, encoded, _ in self._in_directories() if certificate]
+        found = [one.encoded for one in self._directories.found() if one.certificate]
         return [*self._certificates, *(one for one in dict.fromkeys(found) if one in self._seen_in_directories)]
 
     def ca_certs(self, binary_form: bool) -> list[Any]:
@@ -174,21 +170,11 @@ def _from_file(path: str) -> list[tuple[bool, bytes]]:
     except OSError as error:
         raise OSError(error.errno or errno.EIO, error.strerror) from None
     try:
-        found = _blocks(data)
+        found = blocks(data)
     except ValueError:
         raise pem_lib() from None
     if not found:
         raise ssl_error("NO_CERTIFICATE_OR_CRL_FOUND", library="X509", number=136)
-    return found
-
-
-def _blocks(data: bytes) -> list[tuple[bool, bytes]]:
-    """Whether it is a certificate (else a revocation list), and its DER; ValueError for what does not parse."""
-    blocks = pem.blocks(data)
-    found = [(one.is_certificate, one.der()) for one in blocks if one.is_certificate or one.label == _CRL_LABEL]
-    for certificate, encoded in found:
-        if certificate:
-            der.certificate_fields(encoded)
     return found
 
 
@@ -200,7 +186,7 @@ def _from_data(cadata: object) -> tuple[bytes, ...]:
         except UnicodeEncodeError:
             raise TypeError("cadata should be an ASCII string or a bytes-like object") from None
         try:
-            found = tuple(one for certificate, one in _blocks(encoded) if certificate)
+            found = tuple(one for certificate, one in blocks(encoded) if certificate)
         except ValueError:
             raise ssl.SSLError(0, "no start line: cadata does not contain a certificate") from None
         if not found:
