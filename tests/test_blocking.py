@@ -16,7 +16,7 @@ import handfast
 from handfast import ClientConfig, ClientConnection, ServerConfig, ServerConnection, limits
 from handfast.credentials.signers import DEFERRED
 from handfast.engine import ClientAuth, Connection
-from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, PeerMisbehaved
+from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, PeerMisbehaved, PeerRejected
 from handfast.handshake.needs import Judge
 from handfast.io import blocking, sockets
 from handfast.registry import ProtocolVersion
@@ -231,6 +231,47 @@ def test_two_threads_that_start_on_a_fresh_connection_share_its_handshake(versio
                 assert thread.ends_within(LIMIT)
                 assert thread.error is None
             assert received == [b"data"]
+
+
+class Holding(socket.socket):
+    """What is read first is kept in hand until it may be given; writes fail as if the peer had gone."""
+
+    def __init__(self, of: socket.socket) -> None:
+        super().__init__(fileno=of.detach())
+        self.read, self.may_go, self.failed = threading.Event(), threading.Event(), threading.Event()
+
+    def recv(self, *arguments: int) -> bytes:
+        data = super().recv(*arguments)
+        if not self.read.is_set():
+            self.read.set()
+            self.may_go.wait(LIMIT)
+        return data
+
+    def sendall(self, *_: Any) -> None:
+        self.failed.set()
+        raise BrokenPipeError
+
+
+def test_a_writer_that_fails_waits_for_the_reason_that_a_reader_has_in_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In TLS 1.3 a refused client hears of it while it writes already."""
+    monkeypatch.setattr(limits, "DRAIN_TIMEOUT", FOREVER)
+    tls, peer = ready()
+    sock = tls._sock = Holding(tls._sock)
+    with pytest.raises(PeerMisbehaved):
+        peer.connection.receive(BAD_RECORD)
+    with peer.sock, sock:
+        peer.flight()
+        peer.sock.shutdown(socket.SHUT_WR)
+        reading = Doing(tls.recv)
+        assert sock.read.wait(LIMIT)
+        writing = Doing(lambda: tls.sendall(b"data"))
+        assert sock.failed.wait(LIMIT)
+        # One that does not wait has ended by then.
+        writing.ends_within(0.1)
+        sock.may_go.set()
+        for doing in (reading, writing):
+            assert doing.ends_within(LIMIT)
+            assert isinstance(doing.error, PeerRejected)
 
 
 # Interruptions

@@ -2,11 +2,13 @@
 
 Two threads may use one ``TLSSocket``, one reading and one writing. Whichever needs the handshake first makes it, under
 a lock for which the other waits. The state lock guards the engine and is never held across blocking I/O; the write lock
-keeps sealed bytes in the order in which they were sealed. A reader that has something to send (the alert of an error,
-an answer to KeyUpdate) sends it only if it gets the write lock at once: the thread that holds it sends it as well, so
-two sides that both wait for room cannot wait for each other. What the system did not take then leaves while the reader
-waits. Who ends the connection waits a bounded time for that lock, as no alert can stand inside a record, and cuts off a
-writer that holds it longer. The socket's own timeout is the writer's: a reader with another one polls.
+keeps sealed bytes in the order in which they were sealed. The read lock is held from a read until the engine has taken
+what it brought: a writer that fails looks for the reason behind what a reader has in hand. A reader that has something
+to send (the alert of an error, an answer to KeyUpdate) sends it only if it gets the write lock at once: the thread that
+holds it sends it as well, so two sides that both wait for room cannot wait for each other. What the system did not take
+then leaves while the reader waits. Who ends the connection waits a bounded time for that lock, as no alert can stand
+inside a record, and cuts off a writer that holds it longer. The socket's own timeout is the writer's: a reader with
+another one polls.
 
 A signal's handler, and a callback of the handshake, can come in the middle of what its own thread does here. No lock
 makes it wait for itself: the engine refuses it (ApiMisuse reentrant), and what it wants sent while its thread is
@@ -75,6 +77,7 @@ class BlockingTransport:
     _handshaking: threading.RLock
     _state: threading.RLock
     _writing: threading.RLock
+    _reading: threading.RLock
     # With the write lock: whether somebody is sending. Who has the lock and finds that it is so interrupted itself.
     _sending: bool
 
@@ -153,6 +156,10 @@ class BlockingTransport:
     def _receive_some(self, timeout: float | None, *, quiet: bool = False) -> bool:
         """Read once from the socket into the engine. False after ``timeout`` seconds if ``quiet``, else an error."""
         self._refuse_reentry()
+        with self._reading:
+            return self._read_once(timeout, quiet)
+
+    def _read_once(self, timeout: float | None, quiet: bool) -> bool:
         try:
             if self._unsent or (self._connection.connected and timeout != self._timeout):
                 data = self._poll_some(timeout)
@@ -224,6 +231,7 @@ class BlockingTransport:
         """
         while self._unsent or self._connection.wants_write:
             timeout: float | None = 0.0
+            failed = False
             if not self._take_turn(wait):
                 return
             try:
@@ -247,12 +255,15 @@ class BlockingTransport:
                     raise
                 raise self._cut_off(ConnectionLost("timeout", seconds=timeout)) from None
             except OSError:
-                raise self._lost() from None
+                failed = True
             except BaseException:
                 self._interrupted()
                 raise
             finally:
                 self._end_turn()
+            if failed:
+                # Not before: the thread that has the reason in hand may wait for its turn.
+                raise self._lost()
 
     def _cut_off(self, lost: ConnectionLost) -> ConnectionLost:
         """A write ended in the middle. Part of a record may have left: nothing can follow it."""
@@ -303,6 +314,16 @@ class BlockingTransport:
 
     def _lost(self) -> HandfastError:
         """The transport failed: the error that says why, which the peer may have sent before."""
+        # A thread that reads is about to meet it, perhaps with the reason in hand.
+        if not self._reading.acquire(timeout=limits.DRAIN_TIMEOUT):
+            return self._lost_without_a_word()
+        try:
+            return self._last_words() or self._lost_without_a_word()
+        finally:
+            self._reading.release()
+
+    def _last_words(self) -> HandfastError | None:
+        """The error that the peer's last bytes bring, or that another thread has met meanwhile."""
         for data in _drain(self._sock, limits.DRAIN_TIMEOUT, limits.DRAIN_BYTES):
             if not self._connection.connected and self._connection.need is not None:
                 # Nothing of it would be read before an answer.
@@ -313,7 +334,10 @@ class BlockingTransport:
             except HandfastError as error:
                 return error
             if self._connection.error is not None:
-                return self._connection.error
+                break
+        return self._connection.error
+
+    def _lost_without_a_word(self) -> HandfastError:
         stage = "after the handshake" if self._connection.connected else f"waiting for {self._connection.waiting_for}"
         lost = ConnectionLost("reset", stage=stage)
         self._connection.lost(lost)

@@ -53,7 +53,7 @@ class TLSSocket(BlockingTransport):
         self._timeout = timeout
         self._on_need = on_need
         lock = threading.RLock
-        renew_in_children(self, _handshaking=lock, _state=lock, _writing=lock, _sending=bool)
+        renew_in_children(self, _handshaking=lock, _state=lock, _writing=lock, _reading=lock, _sending=bool)
         self._received = deque()
         self._unsent = bytearray()
         self._answers = {}
