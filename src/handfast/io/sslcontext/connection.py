@@ -4,6 +4,9 @@ Two threads may use one connection, one reading and one writing. The state lock 
 across blocking I/O. The write lock keeps sealed bytes in the order in which they were sealed; a reader that has
 something to send (an answer to KeyUpdate, an alert) sends it only if it gets that lock at once, since the thread
 that holds it sends it as well. The read lock is a reader's while it waits.
+
+A signal's handler, and a callback, can come in the middle of what its own thread does here: every lock lets it in, and
+a flag says that it came in between. What it writes while its thread is writing leaves with that; it cannot read.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from handfast import limits
 from handfast.credentials.signers import ThreadSigner
 from handfast.engine import Data, EarlyData, ServerConnection
-from handfast.errors import ApiMisuse, HandfastError
+from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
 from handfast.fork import renew_in_children
 from handfast.handshake.needs import Sign
 from handfast.io.failure_log import log_failure
@@ -41,6 +44,10 @@ class TLSConnection(ConnectionQueries):
 
     _reading: threading.RLock
     _writing: threading.RLock
+    # With the lock of the same name: whether this thread is at it already, and was interrupted by who comes now.
+    _is_reading: bool
+    _is_writing: bool
+    _is_sending: bool
 
     def __init__(
         self,
@@ -52,7 +59,9 @@ class TLSConnection(ConnectionQueries):
         owner: object,
         session: SSLSession | None,
     ) -> None:
-        renew_in_children(self, _state=threading.RLock, _reading=threading.RLock, _writing=threading.RLock)
+        lock = threading.RLock
+        renew_in_children(self, _state=lock, _reading=lock, _writing=lock)
+        renew_in_children(self, _is_reading=bool, _is_writing=bool, _is_sending=bool)
         self._context = context
         self._transport = transport
         self.server_side = bool(server_side)
@@ -74,18 +83,12 @@ class TLSConnection(ConnectionQueries):
     # What is known
 
     @property
-    def owner(self) -> object:
-        """The ``SSLObject`` or ``SSLSocket``, while there is one."""
-        return None if self._owner is None else self._owner()
-
-    @property
     def context(self) -> Configured:
         """The context that made this, or that a callback chose."""
         return self._context
 
     @context.setter
     def context(self, value: object) -> None:
-
         if not isinstance(value, Configured):
             raise TypeError(
                 "The value must be a SSLContext of handfast's: a connection cannot change from one engine to another"
@@ -93,25 +96,6 @@ class TLSConnection(ConnectionQueries):
         self._context = value
         if self._connection is None:
             self._setup = value._setup(self.server_side)
-
-    @property
-    def session(self) -> SSLSession | None:
-        """The newest session, to be given to a later connection."""
-        if self._slot.newest is None and self.session_reused:
-            return self._slot.given
-        return self._slot.newest
-
-    @session.setter
-    def session(self, value: object) -> None:
-        if not isinstance(value, SSLSession):
-            raise TypeError("Value is not a SSLSession.")
-        if not value.made_by(self._context):
-            raise ValueError("Session refers to a different SSLContext.")
-        if self.server_side:
-            raise ValueError("Cannot set session for server-side SSLSocket.")
-        if self._connection is not None:
-            raise ValueError("Cannot set session after handshake.")
-        self._slot.given = value
 
     def pending(self) -> int:
         """How many bytes can be read at once."""
@@ -195,10 +179,28 @@ class TLSConnection(ConnectionQueries):
             self._raise_kept()
             self._shake_hands(call)
         with self._writing:
-            if self._over_buffers:
-                self._write_to_buffer(data if type(data) is bytes and len(data) <= limits.SEAL_STEP else view, call)
-            else:
-                self._write_to_socket(view, call)
+            if self._is_writing:
+                self._seal(view)
+                return len(view)
+            self._is_writing = True
+            try:
+                if self._over_buffers:
+                    self._write_to_buffer(data if type(data) is bytes and len(data) <= limits.SEAL_STEP else view, call)
+                else:
+                    self._write_to_socket(view, call)
+            except OSError:
+                raise
+            except BaseException:
+                # A signal's handler raised it: how much has left is not known, and nothing can follow it.
+                self._engine().lost(ConnectionLost("interrupted"))
+                self._engine().outgoing()
+                self._unsent.clear()
+                raise
+            finally:
+                self._is_writing = False
+        if self._engine().wants_write:
+            # A handler's, after the last look.
+            self._flush(call)
         return len(view)
 
     def _write_to_buffer(self, data: bytes | memoryview, call: Call) -> None:
@@ -216,7 +218,11 @@ class TLSConnection(ConnectionQueries):
         self._promised = len(view)
         self._send_out(call)
         while self._sealed < len(view):
-            self._seal(view[self._sealed : self._sealed + step])
+            try:
+                self._seal(view[self._sealed : self._sealed + step])
+            except ssl.SSLError:
+                self._sealed = self._promised = 0
+                raise
             self._sealed = min(self._sealed + step, len(view))
             self._send_out(call)
         self._sealed = self._promised = 0
@@ -226,7 +232,6 @@ class TLSConnection(ConnectionQueries):
             with self._state:
                 self._engine().send(part)
         except HandfastError as error:
-            self._sealed = self._promised = 0
             raise self._mapped(error) from error
 
     def shutdown(self) -> socket.socket | None:
@@ -237,9 +242,12 @@ class TLSConnection(ConnectionQueries):
         connection = self._engine()
         if not connection.info.complete:
             raise errors.ssl_error("SHUTDOWN_WHILE_IN_INIT")
-        with self._state:
-            connection.close()
-            self._closed_by_us = True
+        try:
+            with self._state:
+                connection.close()
+                self._closed_by_us = True
+        except HandfastError as error:
+            raise self._mapped(error) from error
         call = self._transport.call("write")
         self._flush(call)
         call = call._replace(name="read")
@@ -280,6 +288,16 @@ class TLSConnection(ConnectionQueries):
 
     def _take_record(self, call: Call) -> None:
         """Give the engine the next record, and take what comes of it."""
+        if self._is_reading:
+            # The record that it is at must come first.
+            raise self._mapped(ApiMisuse("reentrant"))
+        self._is_reading = True
+        try:
+            self._take_next_record(call)
+        finally:
+            self._is_reading = False
+
+    def _take_next_record(self, call: Call) -> None:
         record = self._next_record(call)
         connection = self._engine()
         try:
@@ -328,6 +346,8 @@ class TLSConnection(ConnectionQueries):
         """Send what is ready."""
         while self._unsent or self._engine().wants_write:
             with self._writing:
+                if self._is_sending:
+                    return
                 self._send_out(call)
 
     def _flush_aside(self) -> None:
@@ -336,6 +356,8 @@ class TLSConnection(ConnectionQueries):
             if not self._writing.acquire(blocking=False):
                 return
             try:
+                if self._is_sending:
+                    return
                 self._send_out(_AT_ONCE, wait=False)
             except OSError:
                 # The socket is full, or gone: the one is seen to later, and reading shows the other.
@@ -345,14 +367,18 @@ class TLSConnection(ConnectionQueries):
 
     def _send_out(self, call: Call, *, wait: bool = True) -> None:
         """With the write lock: send until nothing is left."""
-        while True:
-            with self._state:
-                self._unsent += self._engine().outgoing()
-            if not self._unsent:
-                return
-            with memoryview(self._unsent) as view:
-                sent = self._sent(view, call, wait)
-            del self._unsent[:sent]
+        self._is_sending = True
+        try:
+            while True:
+                with self._state:
+                    self._unsent += self._engine().outgoing()
+                if not self._unsent:
+                    return
+                with memoryview(self._unsent) as view:
+                    sent = self._sent(view, call, wait)
+                del self._unsent[:sent]
+        finally:
+            self._is_sending = False
 
     def _sent(self, view: memoryview, call: Call, wait: bool) -> int:
         try:
@@ -364,7 +390,7 @@ class TLSConnection(ConnectionQueries):
         """Why the peer cut us off, if it said so: in TLS 1.3 a refused client often learns it from a failed write."""
         connection = self._engine()
         # A thread that reads meets it by itself.
-        if not self._reading.acquire(blocking=False):
+        if self._is_reading or not self._reading.acquire(blocking=False):
             return None
         taken = 0
         try:
@@ -406,7 +432,8 @@ class TLSConnection(ConnectionQueries):
         if not self._writing.acquire(timeout=call.within(limits.LINGER_TIMEOUT) if self._transport.blocking else 0):
             return
         try:
-            self._send_out(_AT_ONCE, wait=False)
+            if not self._is_sending:
+                self._send_out(_AT_ONCE, wait=False)
             if self.server_side and self.info.version and self._transport.blocking:
                 self._transport.linger(call)
         except OSError:

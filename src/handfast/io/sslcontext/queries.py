@@ -11,11 +11,15 @@ from typing import TYPE_CHECKING, Any
 from handfast.errors import ApiMisuse
 from handfast.io.sslcontext.ciphers import SUITES, VERSIONS
 from handfast.io.sslcontext.peercert import Certificate, decoded
+from handfast.io.sslcontext.sessions import SSLSession
 
 if TYPE_CHECKING:
     import threading
+    import weakref
 
     from handfast.engine import Connection, ConnectionInfo
+    from handfast.io.sslcontext.configured import Configured
+    from handfast.io.sslcontext.sessions import Slot
 
 _BINDINGS = ("tls-unique", "tls-exporter", "tls-server-end-point")
 
@@ -26,11 +30,19 @@ class ConnectionQueries(ABC):
     # Guards the engine.
     _state: threading.RLock
     _connection: Connection | None = None
+    _context: Configured
+    _slot: Slot
+    _owner: weakref.ref[object] | None
     server_side: bool
 
     @abstractmethod
     def _engine(self) -> Connection:
         """The engine's connection, which starts by this if it has not."""
+
+    @property
+    def owner(self) -> object:
+        """The ``SSLObject`` or ``SSLSocket``, while there is one."""
+        return None if self._owner is None else self._owner()
 
     @property
     def info(self) -> ConnectionInfo:
@@ -41,6 +53,25 @@ class ConnectionQueries(ABC):
     def connection(self) -> Connection:
         """The engine's connection; to be left alone while this is in use."""
         return self._engine()
+
+    @property
+    def session(self) -> SSLSession | None:
+        """The newest session, to be given to a later connection."""
+        if self._slot.newest is None and self.session_reused:
+            return self._slot.given
+        return self._slot.newest
+
+    @session.setter
+    def session(self, value: object) -> None:
+        if not isinstance(value, SSLSession):
+            raise TypeError("Value is not a SSLSession.")
+        if not value.made_by(self._context):
+            raise ValueError("Session refers to a different SSLContext.")
+        if self.server_side:
+            raise ValueError("Cannot set session for server-side SSLSocket.")
+        if self._connection is not None:
+            raise ValueError("Cannot set session after handshake.")
+        self._slot.given = value
 
     @property
     def session_reused(self) -> bool:
