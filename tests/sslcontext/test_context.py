@@ -18,7 +18,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
 
 import handfast
 from handfast.errors import ApiMisuse
@@ -26,7 +32,17 @@ from handfast.io.sslcontext import hooks, peercert
 from handfast.io.sslcontext.connection import TLSConnection
 from tests import certificates
 from tests.softhsm import Tokens
-from tests.sslcontext.pairs import OURS, STOCK, Files, Pair, Sockets, both_at_once, client_context, server_context
+from tests.sslcontext.pairs import (
+    OURS,
+    STOCK,
+    Files,
+    Pair,
+    Sockets,
+    below_two,
+    both_at_once,
+    client_context,
+    server_context,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +95,26 @@ def test_classes_that_build_themselves_where_the_interpreter_does_not_ask(contex
             both_at_once(lambda: client.connect(address), lambda: accepted.append(wrapped.accept()[0]))
             accepted[0].close()
             assert client.version() == "TLSv1.3"
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_chain_out_of_order_is_served_in_order(apart: bool, files: Files, tmp_path: Path) -> None:
+    issued, other = below_two(), certificates.other_ca().certificate_der
+    leaf, lower, upper = issued.chain
+    text = "".join(map(ssl.DER_cert_to_PEM_cert, (leaf, upper, other, leaf, lower))).encode()
+    asked: list[None] = []
+    secret = BestAvailableEncryption(b"secret")
+    key = load_pem_private_key(issued.key_pem, None).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret)
+    server: Any = OURS(ssl.PROTOCOL_TLS_SERVER)
+
+    def password() -> str:
+        asked.append(None)
+        return "secret"
+
+    server.load_cert_chain(*((text, key) if apart else (text + key,)), password=password)
+    assert asked == [None]
+    pair = Pair(server, client_context(OURS, files)).shake_hands()
+    assert pair.client.get_unverified_chain() == [leaf, lower, upper, other]
 
 
 def test_every_public_name_is_ours_or_needs_nothing_of_the_unused_context() -> None:
@@ -573,8 +609,6 @@ def identity(kind: str, tmp_path: Path) -> dict[str, Any]:
             (tmp_path / "c.pem").write_bytes(issued.cert_pem)
             (tmp_path / "k.pem").write_bytes(issued.key_pem)
             return {"certificate": tmp_path / "c.pem", "key": str(tmp_path / "k.pem")}
-    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
-
     bundle = pkcs12.serialize_key_and_certificates(b"x", key, certificate, None, BestAvailableEncryption(b"secret"))  # type: ignore[arg-type]
     return {"certificate": bundle, "password": "secret"}
 
