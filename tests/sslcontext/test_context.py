@@ -175,15 +175,72 @@ def test_a_cipher_string_that_leaves_nothing(text, contexts) -> None:
         ("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM", "ECDHE-ECDSA-AES128-GCM-SHA256", 6),
         ("ECDHE+CHACHA20:!ECDSA", "ECDHE-RSA-CHACHA20-POLY1305", 1),
         ("ALL:+AES128", "ECDHE-ECDSA-AES256-GCM-SHA384", 6),
-        ("AES256:-RSA", "ECDHE-ECDSA-AES256-GCM-SHA384", 1),
+        ("AES256:-aRSA", "ECDHE-ECDSA-AES256-GCM-SHA384", 1),
         ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", 1),
         ("DEFAULT@SECLEVEL=1", "ECDHE-ECDSA-AES128-GCM-SHA256", 6),
+        ("DEFAULT:@STRENGTH", "ECDHE-ECDSA-AES256-GCM-SHA384", 6),
     ],
 )
 def test_cipher_strings(text, first, count, contexts) -> None:
     contexts[0].set_ciphers(text)
     names = [one["name"] for one in contexts[0].get_ciphers() if one["protocol"] == "TLSv1.2"]
     assert (names[0], len(names)) == (first, count)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "ALL",
+            "DEFAULT",
+            "HIGH",
+            "RSA",
+            "aRSA",
+            "ECDSA",
+            "aECDSA",
+            "ECDHE",
+            "EECDH",
+            "ECDH",
+            "AES",
+            "AES128",
+            "AES256",
+        ),
+        *(
+            "AESGCM",
+            "CHACHA20",
+            "TLSv1.2",
+            "FIPS",
+            "SHA256",
+            "SHA384",
+            "AEAD",
+            "ECDHE+RSA",
+            "ECDHE+aRSA",
+            "kECDHE+AESGCM",
+        ),
+        *(
+            "HIGH:!aNULL:!RSA",
+            "ECDHE:!RSA",
+            "ECDHE:!aRSA",
+            "ALL:!ECDSA",
+            "ECDHE+AESGCM:!SHA256:!SHA384",
+            "HIGH:!AES256",
+        ),
+        *("EECDH+AESGCM:!SHA1:!SHA256:!SHA384", "HIGH:@STRENGTH", "HIGH,!aNULL;!MD5", "!SHA1:ALL", "kRSA:ALL"),
+        "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDH+AESGCM:DH+AESGCM:RSA+AESGCM:!aNULL:!eNULL:!MD5:!DSS",
+    ],
+)
+def test_a_cipher_string_selects_those_of_ours_that_it_selects_in_ssl(text: str) -> None:
+    every = {one["name"] for one in OURS(ssl.PROTOCOL_TLS_CLIENT).get_ciphers() if one["protocol"] == "TLSv1.2"}
+
+    def selected(kind: Any) -> set[str]:
+        context = kind(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.set_ciphers(text)
+        except ssl.SSLError:
+            return set()
+        return every & {one["name"] for one in context.get_ciphers()}
+
+    assert selected(OURS) == selected(STOCK)
 
 
 def test_what_get_ciphers_says_is_what_the_stock_context_says_of_them(files: Files) -> None:
