@@ -487,6 +487,26 @@ def a_client_revoked_in_a_directory_later(kind: Any, files: Files) -> object:
     return before, outcome(server, client, "server")
 
 
+# Names that are no host's
+
+
+def _named(host: str) -> Situation:
+    def act(kind: Any, files: Files) -> object:
+        asked: list[object] = []
+        server, client = server_context(kind, files), client_context(kind, files)
+        server.sni_callback = lambda sslobj, name, context: asked.append(name)
+        client.check_hostname = False
+        client.verify_mode = ssl.CERT_NONE
+        pair = Pair(server, client, host).shake_hands()
+        return pair.client.version(), pair.client.server_hostname, asked if host == "localhost" else len(asked)
+
+    return act
+
+
+for _host in ("localhost", "127.1", "-a.example", "localhost:443", "a b", "*.example"):
+    SITUATIONS[f"a_server_called_{_host.replace('-', 'minus')}"] = _named(_host)
+
+
 # Chains as files may hold them
 
 
