@@ -71,9 +71,14 @@ _HIGH_WATER = 64 * 1024
 _NOBODY = asyncio.Protocol()
 
 
-class TLSTransport(asyncio.Transport):
-    """The transport that the user's protocol gets in ``connection_made``, once the handshake is complete."""
+class TLSTransport(asyncio.transports._FlowControlMixin):
+    """The transport that the user's protocol gets in ``connection_made``, once the handshake is complete.
 
+    ``loop.sendfile`` of asyncio reads a file and writes it here. It does so for transports that say so, and are of that
+    class: of what is in it this one uses nothing else.
+    """
+
+    _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK  # type: ignore[attr-defined]
     __slots__ = (
         "_below",
         "_buffered",
@@ -114,6 +119,14 @@ class TLSTransport(asyncio.Transport):
         address = address_text(self._below.tcp.get_extra_info("peername", ""))
         closing = "closing, " if self.is_closing() else ""
         return f"<TLSTransport {address}: {closing}{self._below.connection.state}>"
+
+    @property
+    def _loop(self) -> asyncio.AbstractEventLoop:
+        return self._below.loop
+
+    @property
+    def _protocol_paused(self) -> bool:
+        return self._writer_paused
 
     @property
     def info(self) -> ConnectionInfo:
