@@ -23,6 +23,7 @@ from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
 from handfast.errors import ApiMisuse
+from handfast.io.aio.sendfile import TakesFiles
 from handfast.io.aio.write_queue import Buffer, WriteQueue
 from handfast.io.failure_log import address_text
 
@@ -71,16 +72,10 @@ _HIGH_WATER = 64 * 1024
 _NOBODY = asyncio.Protocol()
 
 
-class TLSTransport(asyncio.transports._FlowControlMixin):
-    """The transport that the user's protocol gets in ``connection_made``, once the handshake is complete.
+class TLSTransport(TakesFiles):
+    """The transport that the user's protocol gets in ``connection_made``, once the handshake is complete."""
 
-    ``loop.sendfile`` of asyncio reads a file and writes it here. It does so for transports that say so, and are of that
-    class: of what is in it this one uses nothing else.
-    """
-
-    _sendfile_compatible = asyncio.constants._SendfileMode.FALLBACK  # type: ignore[attr-defined]
     __slots__ = (
-        "_below",
         "_buffered",
         "_closing",
         "_early",
@@ -94,8 +89,8 @@ class TLSTransport(asyncio.transports._FlowControlMixin):
         "_protocol",
         "_queue",
         "_reader_paused",
-        "_writer_paused",
     )
+    _below: Below
 
     def __init__(self, below: Below, protocol: asyncio.BaseProtocol) -> None:
         self._below = below
@@ -119,14 +114,6 @@ class TLSTransport(asyncio.transports._FlowControlMixin):
         address = address_text(self._below.tcp.get_extra_info("peername", ""))
         closing = "closing, " if self.is_closing() else ""
         return f"<TLSTransport {address}: {closing}{self._below.connection.state}>"
-
-    @property
-    def _loop(self) -> asyncio.AbstractEventLoop:
-        return self._below.loop
-
-    @property
-    def _protocol_paused(self) -> bool:
-        return self._writer_paused
 
     @property
     def info(self) -> ConnectionInfo:
