@@ -31,6 +31,8 @@ from tests.aio.support import (
 )
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from tests.aio.conftest import Runner
 
 # A sealed step is a little larger than its plaintext, and a TCP transport pauses above its mark, not at it.
@@ -466,5 +468,34 @@ def test_a_negative_time_is_refused(run: Runner) -> None:
                 await aio.open_connection("127.0.0.1", 1, client_config(), shutdown_timeout=seconds)
             with pytest.raises(ValueError, match="shutdown_timeout"):
                 await aio.create_server(Recorder, "127.0.0.1", 0, server_config(), shutdown_timeout=seconds)
+
+    run(main())
+
+
+@pytest.mark.parametrize("end", ["near", "far"])
+def test_a_file_is_sent_as_over_asyncio_s_own_tls(run: Runner, tmp_path: Path, end: str) -> None:
+    """``loop.sendfile``, which aiohttp uses; uvloop has none, and programs fall back by themselves."""
+    data = bytes(range(256)) * 4096
+    (tmp_path / "file").write_bytes(data)
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        async with connected() as (near, far):
+            one, other = (near, far) if end == "near" else (far, near)
+            with (tmp_path / "file").open("rb") as file:
+                if type(loop).__module__ == "uvloop":
+                    with pytest.raises(NotImplementedError):
+                        await loop.sendfile(one.transport, file)
+                    return
+                assert await loop.sendfile(one.transport, file, 3, len(data) - 7) == len(data) - 7
+            await other.until(lambda: len(other.data) == len(data) - 7)
+            assert bytes(other.data) == data[3:-4]
+            # The protocol is the program's again, and hears what comes.
+            assert one.transport.get_protocol() is one
+            other.transport.write(b"thanks")
+            await one.until(lambda: one.data == b"thanks")
+            one.transport.close()
+            with (tmp_path / "file").open("rb") as file, pytest.raises(RuntimeError, match="closing"):
+                await loop.sendfile(one.transport, file)
 
     run(main())

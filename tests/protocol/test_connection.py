@@ -242,6 +242,18 @@ def test_exported_material_is_the_same_on_both_sides_and_depends_on_everything(r
     assert ours.connected
 
 
+NONSENSE = [("x", "text", 32), ("x", 7, 32), (b"x", b"", 32), (None, b"", 32), ("x", b"", 2.5), ("x", b"", "32")]
+
+
+@pytest.mark.parametrize("arguments", NONSENSE)
+@both_roles
+def test_what_is_exported_of_nonsense_is_the_program_s_mistake(role, arguments):
+    ours = meet(role).run().connection
+    with pytest.raises(ApiMisuse, match=r"a label is text|a context is bytes|a length is a number of bytes"):
+        ours.export(*arguments)
+    assert ours.export("x", None, 32) == ours.export("x", b"", 32)
+
+
 def test_exported_material_is_none_that_another_connection_has():
     one, other = (Server(client()).run().connection.export("EXPORTER-a", b"", 32) for _ in range(2))
     assert one != other

@@ -31,6 +31,13 @@ def _below_an_intermediate() -> tuple[bytes, Any]:
     return middle.certificate_pem, middle.server("localhost")
 
 
+@functools.cache
+def below_two() -> Any:
+    """A server's certificate below two CAs, which its chain holds."""
+    upper = certificates.ca().intermediate("Upper", path_length=1)
+    return upper.intermediate("Lower").server("localhost")
+
+
 class Files:
     """The files that both kinds of context load."""
 

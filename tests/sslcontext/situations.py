@@ -12,7 +12,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tests import certificates
-from tests.sslcontext.pairs import Files, Pair, Sockets, client_context, context_of, hashed, server_context
+from tests.sslcontext.pairs import (
+    Files,
+    Pair,
+    Sockets,
+    below_two,
+    client_context,
+    context_of,
+    hashed,
+    server_context,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -476,6 +485,52 @@ def a_client_revoked_in_a_directory_later(kind: Any, files: Files) -> object:
     before = outcome(server, client, "server")
     (directory / f"{name}.r1").write_bytes(ca.crl([certificates.client().certificate]))
     return before, outcome(server, client, "server")
+
+
+# Names that are no host's
+
+
+def _named(host: str) -> Situation:
+    def act(kind: Any, files: Files) -> object:
+        asked: list[object] = []
+        server, client = server_context(kind, files), client_context(kind, files)
+        server.sni_callback = lambda sslobj, name, context: asked.append(name)
+        client.check_hostname = False
+        client.verify_mode = ssl.CERT_NONE
+        pair = Pair(server, client, host).shake_hands()
+        return pair.client.version(), pair.client.server_hostname, asked if host == "localhost" else len(asked)
+
+    return act
+
+
+for _host in ("localhost", "127.1", "-a.example", "localhost:443", "a b", "*.example"):
+    SITUATIONS[f"a_server_called_{_host.replace('-', 'minus')}"] = _named(_host)
+
+
+# Chains as files may hold them
+
+
+def served(name: str, order: Callable[..., tuple[bytes, ...]]) -> None:
+    """A server whose file has this order of a leaf, its CA, that one's CA and the root."""
+
+    def act(kind: Any, files: Files) -> object:
+        chain = order(*below_two().chain, certificates.ca().certificate_der)
+        path = Path(files.ca).parent / "chain.pem"
+        path.write_bytes("".join(map(ssl.DER_cert_to_PEM_cert, chain)).encode() + below_two().key_pem)
+        server = kind(ssl.PROTOCOL_TLS_SERVER)
+        server.load_cert_chain(path)
+        return outcome(server, client_context(kind, files), "client")
+
+    SITUATIONS[f"a_chain_{name}"] = act
+
+
+served("in_order", lambda leaf, lower, upper, root: (leaf, lower, upper))
+served("with_its_root", lambda leaf, lower, upper, root: (leaf, lower, upper, root))
+served("with_cas_out_of_order", lambda leaf, lower, upper, root: (leaf, upper, lower))
+served("with_the_root_first_of_its_cas", lambda leaf, lower, upper, root: (leaf, root, upper, lower))
+served("with_its_leaf_twice", lambda leaf, lower, upper, root: (leaf, leaf, lower, upper))
+served("with_the_leaf_last", lambda leaf, lower, upper, root: (lower, upper, leaf))
+served("without_one_of_its_cas", lambda leaf, lower, upper, root: (leaf, upper))
 
 
 # Contexts

@@ -18,7 +18,13 @@ from typing import Any
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, pkcs12
+from cryptography.hazmat.primitives.serialization import (
+    BestAvailableEncryption,
+    Encoding,
+    PrivateFormat,
+    load_pem_private_key,
+    pkcs12,
+)
 
 import handfast
 from handfast.errors import ApiMisuse
@@ -26,7 +32,17 @@ from handfast.io.sslcontext import hooks, peercert
 from handfast.io.sslcontext.connection import TLSConnection
 from tests import certificates
 from tests.softhsm import Tokens
-from tests.sslcontext.pairs import OURS, STOCK, Files, Pair, Sockets, both_at_once, client_context, server_context
+from tests.sslcontext.pairs import (
+    OURS,
+    STOCK,
+    Files,
+    Pair,
+    Sockets,
+    below_two,
+    both_at_once,
+    client_context,
+    server_context,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -79,6 +95,26 @@ def test_classes_that_build_themselves_where_the_interpreter_does_not_ask(contex
             both_at_once(lambda: client.connect(address), lambda: accepted.append(wrapped.accept()[0]))
             accepted[0].close()
             assert client.version() == "TLSv1.3"
+
+
+@pytest.mark.parametrize("apart", [True, False])
+def test_a_chain_out_of_order_is_served_in_order(apart: bool, files: Files, tmp_path: Path) -> None:
+    issued, other = below_two(), certificates.other_ca().certificate_der
+    leaf, lower, upper = issued.chain
+    text = "".join(map(ssl.DER_cert_to_PEM_cert, (leaf, upper, other, leaf, lower))).encode()
+    asked: list[None] = []
+    secret = BestAvailableEncryption(b"secret")
+    key = load_pem_private_key(issued.key_pem, None).private_bytes(Encoding.PEM, PrivateFormat.PKCS8, secret)
+    server: Any = OURS(ssl.PROTOCOL_TLS_SERVER)
+
+    def password() -> str:
+        asked.append(None)
+        return "secret"
+
+    server.load_cert_chain(*((text, key) if apart else (text + key,)), password=password)
+    assert asked == [None]
+    pair = Pair(server, client_context(OURS, files)).shake_hands()
+    assert pair.client.get_unverified_chain() == [leaf, lower, upper, other]
 
 
 def test_every_public_name_is_ours_or_needs_nothing_of_the_unused_context() -> None:
@@ -139,15 +175,72 @@ def test_a_cipher_string_that_leaves_nothing(text, contexts) -> None:
         ("ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM", "ECDHE-ECDSA-AES128-GCM-SHA256", 6),
         ("ECDHE+CHACHA20:!ECDSA", "ECDHE-RSA-CHACHA20-POLY1305", 1),
         ("ALL:+AES128", "ECDHE-ECDSA-AES256-GCM-SHA384", 6),
-        ("AES256:-RSA", "ECDHE-ECDSA-AES256-GCM-SHA384", 1),
+        ("AES256:-aRSA", "ECDHE-ECDSA-AES256-GCM-SHA384", 1),
         ("ECDHE-RSA-AES256-GCM-SHA384", "ECDHE-RSA-AES256-GCM-SHA384", 1),
         ("DEFAULT@SECLEVEL=1", "ECDHE-ECDSA-AES128-GCM-SHA256", 6),
+        ("DEFAULT:@STRENGTH", "ECDHE-ECDSA-AES256-GCM-SHA384", 6),
     ],
 )
 def test_cipher_strings(text, first, count, contexts) -> None:
     contexts[0].set_ciphers(text)
     names = [one["name"] for one in contexts[0].get_ciphers() if one["protocol"] == "TLSv1.2"]
     assert (names[0], len(names)) == (first, count)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "ALL",
+            "DEFAULT",
+            "HIGH",
+            "RSA",
+            "aRSA",
+            "ECDSA",
+            "aECDSA",
+            "ECDHE",
+            "EECDH",
+            "ECDH",
+            "AES",
+            "AES128",
+            "AES256",
+        ),
+        *(
+            "AESGCM",
+            "CHACHA20",
+            "TLSv1.2",
+            "FIPS",
+            "SHA256",
+            "SHA384",
+            "AEAD",
+            "ECDHE+RSA",
+            "ECDHE+aRSA",
+            "kECDHE+AESGCM",
+        ),
+        *(
+            "HIGH:!aNULL:!RSA",
+            "ECDHE:!RSA",
+            "ECDHE:!aRSA",
+            "ALL:!ECDSA",
+            "ECDHE+AESGCM:!SHA256:!SHA384",
+            "HIGH:!AES256",
+        ),
+        *("EECDH+AESGCM:!SHA1:!SHA256:!SHA384", "HIGH:@STRENGTH", "HIGH,!aNULL;!MD5", "!SHA1:ALL", "kRSA:ALL"),
+        "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20:ECDH+AESGCM:DH+AESGCM:RSA+AESGCM:!aNULL:!eNULL:!MD5:!DSS",
+    ],
+)
+def test_a_cipher_string_selects_those_of_ours_that_it_selects_in_ssl(text: str) -> None:
+    every = {one["name"] for one in OURS(ssl.PROTOCOL_TLS_CLIENT).get_ciphers() if one["protocol"] == "TLSv1.2"}
+
+    def selected(kind: Any) -> set[str]:
+        context = kind(ssl.PROTOCOL_TLS_CLIENT)
+        try:
+            context.set_ciphers(text)
+        except ssl.SSLError:
+            return set()
+        return every & {one["name"] for one in context.get_ciphers()}
+
+    assert selected(OURS) == selected(STOCK)
 
 
 def test_what_get_ciphers_says_is_what_the_stock_context_says_of_them(files: Files) -> None:
@@ -573,8 +666,6 @@ def identity(kind: str, tmp_path: Path) -> dict[str, Any]:
             (tmp_path / "c.pem").write_bytes(issued.cert_pem)
             (tmp_path / "k.pem").write_bytes(issued.key_pem)
             return {"certificate": tmp_path / "c.pem", "key": str(tmp_path / "k.pem")}
-    from cryptography.hazmat.primitives.serialization import BestAvailableEncryption
-
     bundle = pkcs12.serialize_key_and_certificates(b"x", key, certificate, None, BestAvailableEncryption(b"secret"))  # type: ignore[arg-type]
     return {"certificate": bundle, "password": "secret"}
 

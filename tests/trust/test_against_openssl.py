@@ -240,6 +240,49 @@ def test_of_an_intermediate_in_the_store_it_is_said_that_its_signature_is_weak()
     assert judge((server(middle).der,), middle, top, policy="openssl").code == "weak_signature_hash"
 
 
+@pytest.mark.parametrize(
+    ("name", "host"),
+    [
+        ("*.com", "a.com"),
+        ("*.a_b.example", "x.a_b.example"),
+        ("localhost.", "localhost"),
+        ("localhost", "localhost."),
+    ],
+)
+def test_names_that_are_taken_more_kindly_as_docs_trust_says(name: str, host: str, tmp_path: Path) -> None:
+    trusted = root()
+    leaf = server(trusted, constraints(False), (usage("digital_signature"), True), eku(SERVER), dns(name))
+    assert not openssl_accepts(tmp_path, leaf.chain, (trusted.der,), "-verify_hostname", host)
+    assert judge(leaf, trusted, policy="openssl", server_name=host)
+
+
+@pytest.mark.parametrize("policy", ["openssl", "strict"])
+@pytest.mark.parametrize("purpose", ["client", "server"])
+@pytest.mark.parametrize("with_eku", [True, False])
+@pytest.mark.parametrize("encoded", ["03020780", "03020640", "030206c0", "03020410", "030100", "03020204", "0302003f"])
+def test_the_type_that_netscape_gave(encoded: str, with_eku: bool, purpose: str, policy: str, tmp_path: Path) -> None:
+    trusted = root()
+    kind = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.16.840.1.113730.1.1"), bytes.fromhex(encoded)), False
+    role = [eku(CLIENT if purpose == "client" else SERVER)] if with_eku else []
+    leaf = server(trusted, constraints(False), (usage("digital_signature"), True), dns("localhost"), kind, *role)
+    options = ["-purpose", f"ssl{purpose}", *_OPTIONS[policy]]
+    accepted = openssl_accepts(tmp_path, leaf.chain, (trusted.der,), *options)
+    judged = judge if purpose == "server" else judge_client
+    verdict = judged(leaf, trusted, policy=policy)
+    assert verdict.accepted is accepted, verdict
+    assert verdict.code == ("" if accepted else "wrong_purpose")
+    assert judged(leaf, trusted)
+
+
+@pytest.mark.parametrize("on", ["a CA", "nothing that parses"])
+def test_the_type_of_a_ca_and_one_that_does_not_parse(on: str, tmp_path: Path) -> None:
+    trusted, value = root(), bytes.fromhex("03020780" if on == "a CA" else "0400")
+    kind = x509.UnrecognizedExtension(x509.ObjectIdentifier("2.16.840.1.113730.1.1"), value), False
+    leaf = server(intermediate("Middle", trusted, kind)) if on == "a CA" else server(trusted, kind, dns("localhost"))
+    accepted = openssl_accepts(tmp_path, leaf.chain, (trusted.der,), "-purpose", "sslserver")
+    assert judge(leaf, trusted, policy="openssl").accepted is accepted is (on == "a CA")
+
+
 @pytest.mark.parametrize("case", [*_ends(), *_identifiers()])
 def test_by_default_neither_matters(case: str) -> None:
     chain, trusted = (_ends() | _identifiers())[case]

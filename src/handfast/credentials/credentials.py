@@ -24,7 +24,7 @@ from handfast.x509 import loading as files
 from handfast.x509 import pem
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
     from os import PathLike
 
     from handfast.credentials.passwords import Password
@@ -315,7 +315,7 @@ def upwards(leaf: bytes, certificates: Iterable[bytes]) -> tuple[bytes, ...]:
     return tuple(chain)
 
 
-def check_issuer_order(chain: tuple[bytes, ...], name: str) -> None:
+def check_issuer_order(chain: Sequence[bytes], name: str) -> None:
     """ConfigError issuer_order where a certificate's issuer stands somewhere else than right after it.
 
     Only where it does stand elsewhere: an issuer may be left out, and names may be written differently.

@@ -269,10 +269,11 @@ class Connection(Driver):
         """Exported keying material of ``length`` bytes. RFC 9846 7.5. Raises ApiMisuse before the handshake is over.
 
         No context, None, is the same as an empty one in TLS 1.3, and is not in TLS 1.2 (RFC 5705 4), which exports
-        nothing without the extended main secret.
+        nothing without the extended main secret. ApiMisuse bad_argument for what is no label, context or length.
         """
         if self._established is None or self.error is not None:
             raise ApiMisuse("no_exporter")
+        _check_export(label, context, length)
         if isinstance(self._established, Established):
             return self._established.exporter.export(label, context or b"", length)
         return self._established.exporter.export(label, context, length)
@@ -285,6 +286,7 @@ class Connection(Driver):
         exporter = self._handshake.early_exporter
         if exporter is None or self.error is not None:
             raise ApiMisuse("no_exporter")
+        _check_export(label, context, length)
         return exporter.export(label, context, length)
 
     def channel_binding(self, kind: str) -> bytes:
@@ -334,3 +336,13 @@ class Connection(Driver):
         else:
             state = f"connected{_CLOSED_BY[self._write_closed, self._read_closed]}"
         return f"{state}, {known}" if known else state
+
+
+def _check_export(label: object, context: object, length: object) -> None:
+    """ApiMisuse bad_argument for what is not of the kind that ``export`` takes."""
+    if not isinstance(label, str):
+        raise ApiMisuse("bad_argument", reason=f"a label is text, not {type(label).__name__}")
+    if not isinstance(context, bytes | bytearray | memoryview | None):
+        raise ApiMisuse("bad_argument", reason=f"a context is bytes, not {type(context).__name__}")
+    if not isinstance(length, int):
+        raise ApiMisuse("bad_argument", reason=f"a length is a number of bytes, not {length!r}")

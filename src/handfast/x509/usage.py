@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from cryptography import x509
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from handfast import der
 from handfast.x509.purpose import Purpose
 
 if TYPE_CHECKING:
-    from cryptography.x509 import ExtendedKeyUsage, KeyUsage
+    from cryptography.x509 import ExtendedKeyUsage, Extensions, KeyUsage
 
 _WANTED = {Purpose.SERVER: ExtendedKeyUsageOID.SERVER_AUTH, Purpose.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH}
 _NAMES = {
@@ -35,6 +36,24 @@ def leaf_purposes_allow(extension: ExtendedKeyUsage | None, purpose: Purpose, *,
         return True
     purposes = list(extension)
     return _WANTED[purpose] in purposes or (any_purpose and ExtendedKeyUsageOID.ANY_EXTENDED_KEY_USAGE in purposes)
+
+
+# Netscape's own form of the same, a BIT STRING: which bit stands for whom.
+_NETSCAPE_CERT_TYPE = x509.ObjectIdentifier("2.16.840.1.113730.1.1")
+_NETSCAPE_BITS = {Purpose.CLIENT: 0x80, Purpose.SERVER: 0x40}
+
+
+def netscape_type_allows(extensions: Extensions, purpose: Purpose) -> bool:
+    """Whether a leaf's nsCertType, if it has one, holds the purpose; one that does not parse holds none."""
+    try:
+        encoded = extensions.get_extension_for_oid(_NETSCAPE_CERT_TYPE).value.public_bytes()
+    except x509.ExtensionNotFound:
+        return True
+    try:
+        bits = der.expect(der.element(encoded), der.BIT_STRING)[1:2]
+    except ValueError:
+        return False
+    return bool(int.from_bytes(bits) & _NETSCAPE_BITS[purpose])
 
 
 def wanted(purpose: Purpose) -> str:

@@ -23,6 +23,7 @@ from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
 from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
 from handfast.errors import ApiMisuse
+from handfast.io.aio.sendfile import TakesFiles
 from handfast.io.aio.write_queue import Buffer, WriteQueue
 from handfast.io.failure_log import address_text
 
@@ -71,11 +72,10 @@ _HIGH_WATER = 64 * 1024
 _NOBODY = asyncio.Protocol()
 
 
-class TLSTransport(asyncio.Transport):
+class TLSTransport(TakesFiles):
     """The transport that the user's protocol gets in ``connection_made``, once the handshake is complete."""
 
     __slots__ = (
-        "_below",
         "_buffered",
         "_closing",
         "_early",
@@ -89,8 +89,8 @@ class TLSTransport(asyncio.Transport):
         "_protocol",
         "_queue",
         "_reader_paused",
-        "_writer_paused",
     )
+    _below: Below
 
     def __init__(self, below: Below, protocol: asyncio.BaseProtocol) -> None:
         self._below = below

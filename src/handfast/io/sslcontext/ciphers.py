@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 # Suites of TLS 1.2 by OpenSSL's words for what they are made of.
 _WORDS_12 = frozenset(
-    ("ALL", "DEFAULT", "HIGH", "ECDHE", "EECDH", "kECDHE", "kEECDH", "ECDH", "AESGCM", "AEAD", "TLSv1.2", "FIPS")
+    ("ALL", "DEFAULT", "HIGH", "ECDHE", "EECDH", "kECDHE", "kEECDH", "ECDH", "AESGCM", "TLSv1.2", "FIPS")
 )
 _SECURITY_LEVEL = re.compile(r"@SECLEVEL=(\d)")
 # Of what is spoken the weakest has 112 bits (RSA with 2048 bits): level 2.
@@ -61,12 +61,15 @@ class Suite(NamedTuple):
         }
 
     def words(self) -> frozenset[str]:
-        """The words of a cipher string that stand for this suite, of TLS 1.2."""
+        """The words of a cipher string that stand for this suite, of TLS 1.2.
+
+        Not RSA, which is its key exchange alone, nor SHA256 and SHA384, which are the MACs of suites in CBC mode.
+        """
         family = "CHACHA20" if "CHACHA20" in self.name else f"AES{self.bits}"
         aes = {"AES"} if family != "CHACHA20" else set()
-        own = {self.name, self.iana_name, family, self.authentication, f"a{self.authentication}", *aes}
-        hashed = "SHA384" if "SHA384" in self.name else "SHA256"
-        return _WORDS_12 - ({"AESGCM", "FIPS"} if family == "CHACHA20" else set()) | own | {hashed}
+        signed = {"aECDSA", "ECDSA"} if self.authentication == "ECDSA" else {f"a{self.authentication}"}
+        own = {self.name, self.iana_name, family, *aes, *signed}
+        return _WORDS_12 - ({"AESGCM", "FIPS"} if family == "CHACHA20" else set()) | own
 
 
 def _suite(number: int, authentication: str) -> Suite:
@@ -97,6 +100,8 @@ def suites_12(text: str) -> tuple[int, ...]:
     for word in filter(None, _SEPARATORS.split(text.replace("@", ":@"))):
         if word.startswith("@"):
             _check_level(word)
+            if word == "@STRENGTH":
+                chosen.sort(key=lambda suite: -suite.bits)
             continue
         sign, name = (word[0], word[1:]) if word[0] in "!-+" else ("", word)
         named = [suite for suite in every if set(name.split("+")) <= suite.words()]

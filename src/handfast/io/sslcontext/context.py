@@ -181,6 +181,7 @@ class SSLContext(Configured):
                 secret_sinks=() if self._keylog is None else (KeyLog(self._write_keylog),),
                 sni_callback=self._told.sni_callback if server_side else None,
                 post_handshake_auth=self._told.post_handshake_auth and server_side,
+                names_count=self._told.check_hostname or self._told.verifier is not None,
                 count=self._count,
             )
 

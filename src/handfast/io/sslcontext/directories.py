@@ -125,6 +125,7 @@ class LookingUp:
         self._make = make
         self._held = found, make(found)
         self._first_id = self._held[1].policy_id
+        self._id: tuple[object, bytes] = None, b""
 
     def verify(self, presented: PresentedChain) -> Verdict:
         """The verdict by what the directories hold now."""
@@ -142,4 +143,8 @@ class LookingUp:
     def policy_id(self) -> bytes:
         """32 bytes: other ones with every change, so that a client resumes no session from before it."""
         found = self._directories.found()
-        return SHA256.digest(self._first_id + b"".join(SHA256.digest(one.encoded) for one in found))
+        of, own = self._id
+        if found is not of:
+            own = SHA256.digest(self._first_id + b"".join(SHA256.digest(one.encoded) for one in found))
+            self._id = found, own
+        return own

@@ -222,6 +222,6 @@ def _is_address(text: str) -> bool:
 
 def of_file(error: ConfigError) -> OSError:
     """What a certificate or key that could not be loaded raises in ``ssl``."""
-    if error.code == "key_mismatch":
+    if error.code in ("key_mismatch", "chain_order"):
         return explained(ssl_error("KEY_VALUES_MISMATCH", library="X509", number=KEY_VALUES_MISMATCH), error)
     return explained(pem_lib(), error)

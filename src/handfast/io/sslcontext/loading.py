@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import os
+import ssl
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
-from handfast.credentials.credentials import Credentials
+from handfast.credentials.credentials import Credentials, check_issuer_order, upwards
 from handfast.credentials.pkcs11_uri import PKCS11
 from handfast.errors import ConfigError
 from handfast.io.sslcontext.errors import of_file
 from handfast.trust.roots import Roots
+from handfast.x509 import loading as files
 from handfast.x509 import pem
 
 if TYPE_CHECKING:
@@ -41,11 +43,14 @@ def credentials(certificate: Any, key: Any, password: Password) -> Credentials:
             return _with_token(certificate, key, secret)
         cert_data, cert_name = _contents(certificate, "certfile")
         if key is None:
-            return Credentials.from_bytes(cert_data, None, secret, cert_name=cert_name, key_name=cert_name)
+            served = _in_order(cert_data, cert_name)
+            key_data = None if served == cert_data else cert_data
+            return Credentials.from_bytes(served, key_data, secret, cert_name=cert_name, key_name=cert_name)
         if hasattr(key, "private_bytes"):
             return Credentials.from_key(_chain(cert_data, cert_name), key, cert_name=cert_name)
         key_data, key_name = _contents(key, "keyfile")
-        return Credentials.from_bytes(cert_data, key_data, secret, cert_name=cert_name, key_name=key_name)
+        served = _in_order(cert_data, cert_name)
+        return Credentials.from_bytes(served, key_data, secret, cert_name=cert_name, key_name=key_name)
     except ConfigError as error:
         raise of_file(error) from error
 
@@ -57,6 +62,24 @@ def _with_token(certificate: Any, uri: str, pin: Any) -> Credentials:
     data, name = _contents(certificate, "certfile")
     chain = _chain(data, name)
     return Credentials(chain, Pkcs11Signer(uri, chain[0], pin, cert_name=name))
+
+
+def _in_order(data: bytes, name: str) -> bytes:
+    """A chain in PEM, each issuer right behind what it issued: the stock module serves any order, and repetitions."""
+    left: list[bytes] = []
+    try:
+        left += files.certificates(data, name)
+        check_issuer_order(left, name)
+    except ConfigError as error:
+        if error.code != "issuer_order":
+            return data
+    else:
+        return data
+    chain: list[bytes] = []
+    while left:
+        chain += upwards(left[0], left)
+        left = [one for one in left if one not in chain]
+    return "".join(map(ssl.DER_cert_to_PEM_cert, chain)).encode()
 
 
 def _chain(data: bytes, name: str) -> tuple[bytes, ...]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 
 from handfast.config.config import ClientAuth, ClientConfig, ServerConfig
 from handfast.engine import ClientConnection, ServerConnection
-from handfast.errors import HandfastError, PeerIncompatible
+from handfast.errors import ConfigError, HandfastError, PeerIncompatible
 from handfast.io.arguments import observed
 from handfast.io.sslcontext.configs import bound
 from handfast.registry import ProtocolVersion
+from handfast.x509.names import sni
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -43,13 +44,16 @@ class Setup:
         secret_sinks: Sequence[SecretSink],
         sni_callback: SniCallback | None,
         post_handshake_auth: bool,
+        names_count: bool,
         count: Callable[[ConnectionInfo], None],
     ) -> None:
+        """``names_count``: whether a server must have the name that it is asked for by."""
         self.config = config
         self._observe = observe
         self._secret_sinks = secret_sinks
         self._sni_callback = sni_callback
         self._later = post_handshake_auth
+        self._names_count = names_count
         self.count = count
 
     @property
@@ -63,10 +67,20 @@ class Setup:
         watching = observed(self._observe, address, (), self._secret_sinks)
         if isinstance(self.config, ClientConfig):
             config = bound(self.config, sessions=slot)
-            return ClientConnection(config, server_name=tls.server_hostname, **watching)
+            return ClientConnection(config, server_name=self._server_name(tls.server_hostname), **watching)
         if self._sni_callback is None and not self._later:
             return ServerConnection(self.config, **watching)
         return ServerConnection(bound(self.config, choose_config=lambda hello: self._choose(tls, hello)), **watching)
+
+    def _server_name(self, name: str | None) -> str | None:
+        """The name to ask for; None where it is no host's, which cannot be sent (RFC 6066 3), and does not count."""
+        if name is None or self._names_count:
+            return name
+        try:
+            sni(name)
+        except ConfigError:
+            return None
+        return name
 
     def _choose(self, tls: TLSConnection, hello: HelloSeen) -> ServerConfig:
         """The configuration for this client, once the context's callback has had its say."""

@@ -28,6 +28,8 @@ class PathPolicy:
         match_key_identifiers: an issuer must be the one that authorityKeyIdentifier names. RFC 5280 4.2.1.1 has it as
             help to find issuers, and asks no verifier to look at it.
         any_purpose: on a leaf, anyExtendedKeyUsage counts as every purpose. (On a CA it always does.)
+        netscape_type: on a leaf, nsCertType, which Netscape had before extended key usage, must hold the role if it is
+            there at all.
         x509_strict: the form that RFC 5280 4 prescribes is demanded, as OpenSSL's X509_V_FLAG_X509_STRICT does: key
             identifiers, critical basicConstraints and a keyUsage on CAs, no contradictions between extensions.
     """
@@ -37,6 +39,7 @@ class PathPolicy:
     partial_chain: bool = True
     match_key_identifiers: bool = False
     any_purpose: bool = True
+    netscape_type: bool = False
     x509_strict: bool = False
 
 
@@ -47,18 +50,20 @@ POLICIES: Mapping[str, PathPolicy] = {
     # 5280 7.1's folding; RSA-PSS, RSA and ECDSA signatures with SHA-2 only; critical extensions beyond the usual five,
     # policies among them, and directoryName constraints are refused; X.509 version 1 too, in CAs and leaves; a server's
     # keyUsage must hold digitalSignature, as TLS 1.3 and ECDHE make every server sign. It differs to the lenient side
-    # in three things: "*.com" matches, where OpenSSL wants two labels after the wildcard; all ways to a root are
-    # tried, where OpenSSL takes the first issuer that it finds, a trusted one before one that was sent, and no other;
-    # and a leaf that signed itself may be issued by a trusted certificate of its name and key, as any other may.
+    # in five things: "*.com" matches, where OpenSSL wants two labels after the wildcard; labels after a wildcard may
+    # have an underscore; a dot at the end of a name, in the certificate or asked for, does not count; all ways to a
+    # root are tried, where OpenSSL takes the first issuer that it finds, a trusted one before one that was sent, and no
+    # other; and a leaf that signed itself may be issued by a trusted certificate of its name and key, as any other may.
     "openssl": PathPolicy(
         common_name_fallback=True,
         leaf_may_be_ca=True,
         partial_chain=False,
         match_key_identifiers=True,
         any_purpose=False,
+        netscape_type=True,
     ),
     # What Python 3.13's default context demands of the form of certificates, on top of ours.
-    "strict": PathPolicy(match_key_identifiers=True, any_purpose=False, x509_strict=True),
+    "strict": PathPolicy(match_key_identifiers=True, any_purpose=False, netscape_type=True, x509_strict=True),
 }
 
 

@@ -19,7 +19,7 @@ from handfast.trust.path import strict
 from handfast.trust.path.name_constraints import constraint_problems
 from handfast.verdict import Reason
 from handfast.x509.certificates import names_another_issuer
-from handfast.x509.usage import ca_purposes_allow, leaf_purposes_allow, purpose_names, wanted
+from handfast.x509.usage import ca_purposes_allow, leaf_purposes_allow, netscape_type_allows, purpose_names, wanted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -168,6 +168,11 @@ def _leaf_problems(leaf: Parsed, case: PathContext, *, itself_trusted: bool) -> 
     if purposes is not None and not leaf_purposes_allow(purposes, purpose, any_purpose=policy.any_purpose):
         made = ", ".join(purpose_names(purposes))
         words = f"is made for {made}, and here it is used as a {purpose} certificate, which takes {wanted(purpose)}"
+        yield _problem("wrong_purpose", leaf, words, case)
+    # The parser does not know it.
+    typed = policy.netscape_type and x509.UnrecognizedExtension in leaf.values
+    if typed and not netscape_type_allows(leaf.certificate.extensions, purpose):
+        words = f"has an nsCertType, which Netscape had before extended key usage, that leaves out {purpose}s"
         yield _problem("wrong_purpose", leaf, words, case)
     key_usage = leaf.extension(x509.KeyUsage)
     if key_usage is not None and not key_usage.digital_signature:
