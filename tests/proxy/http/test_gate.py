@@ -200,6 +200,70 @@ def test_a_laxer_rule_below_a_strict_one_lets_no_escape_in(run: Runner) -> None:
     run(main())
 
 
+WITHOUT_PATH = {
+    "OPTIONS *": 403, "OPTIONS https://localhost": 403, "GET https://localhost?x": 403, "GET https://localhost": 403,
+    "GET *": 400, "OPTIONS **": 400, "OPTIONS localhost:443": 400, "GET localhost:443": 400, "GET localhost": 400,
+    "CONNECT localhost:443": 405, "CONNECT *": 405, "CONNECT /": 405,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", WITHOUT_PATH)
+def test_a_target_without_a_path_passes_no_rule(run: Runner, line: str) -> None:
+    async def main() -> None:
+        async with web(routes=(Route("/", rule=Named("bob")),)) as proxy:
+            client = await proxy.asker()
+            assert (await client.ask(f"{line} HTTP/1.1\nhost: localhost")).status == WITHOUT_PATH[line]
+            client.close()
+            assert (await proxy.requests())[0].status == WITHOUT_PATH[line]
+            assert proxy.origin.raw == []
+
+    run(main())
+
+
+WITHOUT_PATH_IN_HTTP2: tuple[tuple[int, dict[str, Any]], ...] = (
+    (403, {"method": "OPTIONS", "path": "*"}),
+    (400, {"method": "GET", "path": "*"}),
+    (400, {"method": "OPTIONS", "path": "localhost:443"}),
+    (400, {"path": "https://localhost/"}),
+    (405, {"method": "CONNECT", "path": None, "scheme": None, "authority": "localhost:443"}),
+    (405, {"method": "CONNECT", "path": "*"}),
+    (405, {"method": "CONNECT", "path": "/", "protocol": "websocket"}),
+)
+
+
+@pytest.mark.parametrize(("status", "pseudo"), WITHOUT_PATH_IN_HTTP2)
+def test_a_target_without_a_path_passes_no_rule_in_http_2(run: Runner, status: int, pseudo: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with web(tls=tls(), routes=(Route("/", rule=Named("bob")),)) as proxy:
+            client = await browser(proxy)
+            assert (await client.get(**pseudo)).status == status
+            client.close()
+            assert proxy.origin.raw == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_the_server_as_a_whole_is_where_the_route_for_all_paths_leads(run: Runner, http2: bool) -> None:
+    async def main() -> None:
+        other = Origin()
+        async with backend(other.handle) as address:
+            route = Route("/", rule=Named("alice"), backend=Backend(address[:2]))
+            async with web(tls=tls(), routes=(route,)) as proxy:
+                if http2:
+                    client = await browser(proxy)
+                    assert (await client.get("*", method="OPTIONS")).status == 200
+                    client.close()
+                else:
+                    asker = await proxy.asker()
+                    assert (await asker.ask("OPTIONS * HTTP/1.1\nhost: localhost")).status == 200
+                    asker.close()
+                assert [seen.target for seen in other.seen] == ["*"]
+                assert proxy.origin.raw == []
+
+    run(main())
+
+
 @pytest.mark.parametrize("prefix", ESCAPED)
 def test_what_may_not_stand_in_a_path_means_the_same_escaped_or_not(run: Runner, prefix: str) -> None:
     plain, coded = "/" + prefix, "/" + re.sub("[^a-z]", escaped, prefix)

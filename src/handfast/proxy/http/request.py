@@ -87,8 +87,8 @@ class Request:
 
     @property
     def path(self) -> bytes:
-        """The target's part before the question mark."""
-        return self.target.partition(b"?")[0]
+        """The target's part before the question mark: what rules hold for. Of ``*`` it is that of all paths."""
+        return b"/" if self.target == b"*" else self.target.partition(b"?")[0]
 
 
 class Special:
