@@ -353,6 +353,47 @@ def test_a_request_for_another_policy_is_misdirected(run: Runner, http2: bool) -
 
 
 @pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("asked", [None, "secret.example"])
+def test_an_address_has_the_policy_of_clients_that_name_nothing(run: Runner, http2: bool, asked: str | None) -> None:
+    """Of both families, with a port and without: no client asks for an address by name (RFC 6066 3)."""
+
+    async def main() -> None:
+        origin = Origin()
+        async with backend(origin.handle) as address:
+            public, secret = Service(Backend(address[:2])), Service(Backend(address[:2]))
+            issued = identity(certificates.ca().server("localhost", "secret.example", "127.0.0.1", "::1"))
+            alpn = ("h2", "http/1.1")
+            lax = server_config(credentials=[issued], application_protocols=alpn)
+            strict = mutual(credentials=[issued], application_protocols=alpn)
+            chosen = server_config(
+                choose_config=ByName({"secret.example": strict}, default=lax),
+                credentials=[issued],
+                application_protocols=alpn,
+            )
+            services = ByName({"secret.example": secret}, default=public)
+            proxy = Web(Listener(LOCAL, services, chosen))
+            await proxy.start()
+            of_address, of_name = (200, 421) if asked is None else (421, 200)
+            hosts = dict.fromkeys(("[::1]", "[::1]:443", "[2001:DB8::1]:80", "127.0.0.1", "127.0.0.1:443"), of_address)
+            hosts |= {"secret.example": of_name, "other.example": of_address, "[::g]": 400, "[::1]x": 400}
+            hosts |= {"[::1:2:3:4:5:6:7:8:9]": 421}
+            name = "127.0.0.1" if asked is None else asked
+            if http2:
+                client = await browser(proxy, server_name=name)
+                for host, status in hosts.items():
+                    assert (await client.get(authority=host)).status == status, host
+                client.close()
+            else:
+                for host, status in hosts.items():
+                    asker = await proxy.asker(server_name=name)
+                    assert (await asker.get(host=host)).status == status, host
+                    asker.close()
+            await proxy.proxy.close(0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("http2", [False, True])
 def test_connections_with_a_header_for_one_client_are_that_clients_alone(run: Runner, http2: bool) -> None:
     signature = b"\r\n\r\n\0\r\nQUIT\n"
 

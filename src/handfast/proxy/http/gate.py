@@ -99,11 +99,10 @@ class Gate:
 
 
 def _host(authority: bytes) -> str:
-    """The host of an authority, without its port and without brackets."""
+    """The host of an authority, without its port; an IPv6 address with its brackets."""
     text = authority.decode("ascii", "replace")
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0]
+    address, bracket, _ = text.partition("]")
+    return address + bracket if bracket else text.partition(":")[0]
 
 
 def _forwarded(client: Client, authority: bytes) -> Fields:
