@@ -241,6 +241,10 @@ PROXY_CONNECTIONS = 8192
 PROXY_CONNECTIONS_PER_CLIENT = 512
 # ... in handshakes: each takes a millisecond or two, so that the last one still waits less than two seconds.
 PROXY_HANDSHAKES = 1024
+# ... the largest number that any of these may be: Linux counts the open files of a process in 31 bits. And seconds for
+# anything that a proxy waits for: a year, beyond which clocks and timers of C libraries end.
+PROXY_MOST = 2**31
+PROXY_SECONDS = 365 * 24 * 60 * 60.0
 # ... a burst of new connections from one address, in seconds of the rate that it is given, and addresses whose rate is
 # remembered: a hundred bytes each.
 PROXY_BURST_SECONDS = 10.0

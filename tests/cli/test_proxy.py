@@ -314,6 +314,11 @@ def test_what_cannot_be(run: Run, arguments: tuple[str, ...], said: tuple[str, .
         ((*HTTP, "--client-ca", "/nothing"), ("/nothing",)),
         ((*HTTP, "--proxy-protocol", "tls"), ("--proxy-protocol=tls",)),
         ((*HTTP, "--policy", "strict"), ("--policy", "give --client-ca")),
+        *(((*HTTP, f"--grace={one}"), ("--grace", "no time")) for one in ("nan", "inf", "-1", "1e300", "9" * 400)),
+        *(((*HTTP, f"--per-second={one}"), ("--per-second", "no rate")) for one in ("nan", "inf", "-1", "1e308")),
+        *(((*HTTP, f"--{one}={'9' * 30}"), (f"--{one}", "so many")) for one in ("connections", "per-client")),
+        *(((*HTTP, f"--{one}=0"), (f"--{one}", "no client in")) for one in ("connections", "per-client")),
+        *(((*HTTP, f"--workers={one}"), ("--workers", "outside")) for one in (0, -1, "9" * 30)),
     ],
 )
 def test_what_cannot_be_where_clients_come_by_tls(

@@ -13,7 +13,7 @@ from handfast import limits
 from handfast.cli import loops, option_sources, options, proxy_options, ui
 from handfast.cli.proxy_log import tell_entry
 from handfast.cli.target import parse_address
-from handfast.errors import LocalFailure, bad_option
+from handfast.errors import ConfigError, LocalFailure, bad_option
 from handfast.proxy.admission import Ceilings, room_for
 from handfast.proxy.operation.operating import Operator
 from handfast.proxy.operation.plan import Operation, Plan, ReloadingPlan
@@ -26,7 +26,6 @@ from handfast.text import counted
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from handfast.errors import ConfigError
     from handfast.io.arguments import ObserverFactory
     from handfast.proxy.operation.operating import Ended
     from handfast.proxy.operation.stores import Stores
@@ -113,9 +112,14 @@ def operation(
     address: Address | None = None
     if admin is not None:
         address = admin.removeprefix("unix:") if admin.startswith("unix:") else parse_address(admin, "--admin")
-        check_address(address, anywhere=False)
-    ceilings = Ceilings(connections, min(per_client, connections), per_second=per_second)
-    return ceilings, Operation(grace, access_log, address, captures, workers)
+    try:
+        if address is not None:
+            check_address(address, anywhere=False)
+        ceilings = Ceilings(connections, per_client, per_second=per_second)
+        return ceilings, Operation(grace, access_log, address, captures, workers)
+    except ConfigError as error:
+        option = "--" + str(error.details["option"]).replace("_", "-")
+        raise bad_option(option, str(error.details["reason"]), str(error.details["advice"])) from None
 
 
 def refuse_beside_config() -> None:

@@ -7,7 +7,6 @@ honoured together is refused when it is made.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
@@ -245,8 +244,9 @@ class Listener:
 
 
 def _check_seconds(what: str, seconds: float) -> None:
-    if not 0 < seconds < math.inf:
-        raise bad_option(what, f"{seconds!r} is no time in which something could happen", "give seconds, above 0")
+    if not 0 < seconds <= limits.PROXY_SECONDS:
+        advice = f"give seconds, above 0 and up to {limits.PROXY_SECONDS:.0f}"
+        raise bad_option(what, f"{seconds:g} is no time in which something could happen", advice)
 
 
 def is_local(address: Address) -> bool:

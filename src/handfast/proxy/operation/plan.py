@@ -37,10 +37,11 @@ class Operation:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        if self.grace < 0:
-            raise bad_option("grace", f"{self.grace:g} is no time", "give seconds, or 0 to cut connections at once")
+        if not 0 <= self.grace <= limits.PROXY_SECONDS:
+            advice = f"give seconds, up to {limits.PROXY_SECONDS:.0f}, or 0 to cut connections at once"
+            raise bad_option("grace", f"{self.grace:g} is no time", advice)
         if not 1 <= self.workers <= limits.PROXY_WORKERS:
-            reason = f"{self.workers} is outside 1..{limits.PROXY_WORKERS}"
+            reason = f"this is outside 1..{limits.PROXY_WORKERS}"
             raise bad_option("workers", reason, "give about as many as there are processors")
         if self.captures is not None and self.admin is None:
             raise bad_option("captures", "they are asked for at the admin listener", "give an address for that")
