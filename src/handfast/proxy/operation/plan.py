@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -45,6 +46,9 @@ class Operation:
             raise bad_option("workers", reason, "give about as many as there are processors")
         if self.captures is not None and self.admin is None:
             raise bad_option("captures", "they are asked for at the admin listener", "give an address for that")
+        if self.captures is not None and not (self.captures.is_dir() and os.access(self.captures, os.W_OK | os.X_OK)):
+            reason = f"{self.captures} is no directory in which files can be made"
+            raise bad_option("captures", reason, "make it, for this user alone (mode 0700), or name another one")
 
 
 @dataclass(frozen=True, slots=True)
