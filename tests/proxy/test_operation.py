@@ -101,6 +101,19 @@ def test_what_cannot_be_meant(run, folder, monkeypatch, arguments, words):
     assert run("proxy", *certificate, *ends, *arguments).is_error(2, *words)
 
 
+EXAMPLE = Path(__file__).parents[2] / "examples" / "proxy.toml"
+
+
+def test_the_command_of_the_example(run, folder, monkeypatch):
+    """It stands in the first line, and takes the file as it is."""
+    monkeypatch.chdir(folder)
+    Path("allow.txt").write_text("cn: alice\n")
+    Path("proxy.toml").write_text(EXAMPLE.read_text())
+    _, program, *arguments = EXAMPLE.read_text().splitlines()[0].split()
+    result = run(*arguments, "--check")
+    assert (program, result.status, result.out) == ("handfast", 0, "proxy.toml: 2 listeners, 5 files: good\n")
+
+
 def test_an_address_that_is_taken(run, folder):
     with socket.create_server(("127.0.0.1", 0)) as sock:
         taken = sock.getsockname()[1]
