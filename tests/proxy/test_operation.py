@@ -88,6 +88,7 @@ def test_a_file_is_only_checked(run, folder):
         (["--grace", "-1"], ("grace",)),
         (["--connections", "0"], ("connections",)),
         (["--access-log", "."], ("directory",)),
+        (["--access-log", "ca.pem"], ("ca.pem", "holds something else")),
     ],
 )
 def test_what_cannot_be_meant(run, folder, monkeypatch, arguments, words):
