@@ -49,6 +49,8 @@ _IDENTITY = (
     b"x-client-s-dn",
     b"x-client-subject",
     b"x-client-certificate",
+    b"x-client-ssl",
+    b"x-certificate",
     b"x-arr-clientcert",  # Azure
     b"x-amzn-mtls",  # AWS
     b"cf-client-cert",  # Cloudflare

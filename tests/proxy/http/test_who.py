@@ -168,8 +168,8 @@ FORGED = (
     "cf-client-cert-der-base64",
     # What some service or other takes for who asks, from where, for what, or by which proxy.
     "x-ssl-issuer", "x-ssl-subject", "x-client-certificate", "x-client-subject-dn", "x-tls-client-cert", "ssl-cert",
-    "x-mtls-client-cert", "tls-client-cert", "client-verify", "remote-user", "remote-addr", "x-remote-user",
-    "x-webauth-user", "x-auth-request-user", "x-forwarded-user",
+    "x-client-ssl-cert", "x-certificate", "x-mtls-client-cert", "tls-client-cert", "client-verify",
+    "remote-user", "remote-addr", "x-remote-user", "x-webauth-user", "x-auth-request-user", "x-forwarded-user",
     "true-client-ip", "x-client-ip", "client-ip", "x-cluster-client-ip", "x-real-ip", "x-forwarded-for", "x-forwarded",
     "forwarded", "forwarded-for", "cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "fly-client-ip",
     "x-azure-clientip", "x-envoy-external-address", "x-originating-ip", "x-original-forwarded-for", "proxy-client-ip",
