@@ -196,7 +196,12 @@ def parse_listen(text: str, names: Mapping[str, Address]) -> Address:
             reason = f"systemd handed over no socket named {escape(name)!r}; there are: {', '.join(names) or 'none'}"
             raise bad_option("--from", reason, f"write FileDescriptorName={escape(name)} in the socket unit")
         return names[name]
-    return _unix(text, "--from") if text.startswith(_UNIX) else parse_address(text, "--from")
+    return unix_or_host(text, "--from")
+
+
+def unix_or_host(text: str, option: str) -> Address:
+    """``unix:path`` or ``host:port``. Raises ConfigError, which names the option."""
+    return _unix(text, option) if text.startswith(_UNIX) else parse_address(text, option)
 
 
 def parse_to(text: str, *, tcp: bool, tls: bool) -> Target:

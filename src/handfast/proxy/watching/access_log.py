@@ -8,6 +8,7 @@ is private; one that is there keeps its mode, and is refused if it is no access 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
@@ -21,9 +22,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import limits, logs
-from handfast.errors import HandfastError
+from handfast.errors import ConfigError, HandfastError
 from handfast.errors.foreign import said_by
-from handfast.files import append_to_own
+from handfast.files import append_to_own, errors_for
 from handfast.fork import renew_in_children
 from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, HandshakeComplete, RequestEnded
 from handfast.text import escape
@@ -165,6 +166,20 @@ def is_access_log(beginning: bytes) -> bool:
     *lines, last = beginning.split(b"\n")
     cut = _START.startswith(last) or (last.startswith(b"{") and _START in last and len(last) < limits.PROXY_LOG_LINE)
     return cut and all(map(_LINE.fullmatch, lines))
+
+
+def check_place(path: Path) -> None:
+    """Raises ConfigError where no access log can be; makes none."""
+    if str(path) == "-":
+        return
+    if os.path.lexists(path):
+        append_to_own(path, is_access_log).close()
+        return
+    with errors_for(path):
+        # A directory that is not there, or that is none, is told of by the system.
+        os.stat(path.parent / ".")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError("file_unwritable", path=escape(str(path)), reason=os.strerror(errno.EACCES))
 
 
 def line_of(entry: Told, at: float, **more: Any) -> bytes:
