@@ -15,10 +15,11 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from handfast.errors import ConfigError
+from handfast.limits import APPENDED_TO_BYTES
 from handfast.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import FileIO
     from os import PathLike
     from typing import BinaryIO
@@ -87,6 +88,30 @@ def write_whole(path: str | PathLike[str], data: bytes, mode: int = PRIVATE) -> 
         except BaseException:
             os.unlink(temporary)
             raise
+
+
+def append_to_own(path: str | PathLike[str], is_one: Callable[[bytes], bool]) -> FileIO:
+    """A file to append to: a new one of mode 0600, or an own one that is there, whose mode is its owner's to choose.
+
+    ``is_one`` says of the beginning of one that is there, of up to ``limits.APPENDED_TO_BYTES``, whether it is of the
+    right kind. The file is not buffered: two processes can share it line by line. Raises ConfigError
+    not_a_regular_file, foreign_file, hard_link, other_contents, file_unwritable.
+    """
+    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    with errors_for(path):
+        try:
+            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, PRIVATE)
+            os.fchmod(descriptor, PRIVATE)
+        except FileExistsError:
+            descriptor = os.open(path, flags)
+    try:
+        _check_own_regular_file(path, os.fstat(descriptor))
+        if not is_one(os.pread(descriptor, APPENDED_TO_BYTES, 0)):
+            raise ConfigError("other_contents", path=escape(os.fspath(path)))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return open(descriptor, "ab", buffering=0)
 
 
 def _beside(path: str | PathLike[str]) -> str:

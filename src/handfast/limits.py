@@ -243,6 +243,10 @@ PROXY_CONNECTIONS = 8192
 PROXY_CONNECTIONS_PER_CLIENT = 512
 # ... in handshakes: each takes a millisecond or two, so that the last one still waits less than two seconds.
 PROXY_HANDSHAKES = 1024
+# ... the largest number that any of these may be: Linux counts the open files of a process in 31 bits. And seconds for
+# anything that a proxy waits for: a year, beyond which clocks and timers of C libraries end.
+PROXY_MOST = 2**31
+PROXY_SECONDS = 365 * 24 * 60 * 60.0
 # ... a burst of new connections from one address, in seconds of the rate that it is given, and addresses whose rate is
 # remembered: a hundred bytes each.
 PROXY_BURST_SECONDS = 10.0
@@ -349,6 +353,8 @@ RECORDED_WAITING = 64 * 1024 * 1024
 PASTED_BYTES = 4 * 1024 * 1024
 # PSK binders of a recorded hello that are checked; real clients offer one or two.
 BINDERS_CHECKED = 16
+# What is read of a file that is appended to, to know that it is of the right kind. Ours: the first of its lines tell.
+APPENDED_TO_BYTES = 64 * 1024
 # Values of one secret that a key log may hold, as merged ones do: each may have to be tried.
 KEY_LOG_VALUES = 8
 # A block of a capture file, which is held in memory: Wireshark's limit (WTAP_MAX_PACKET_SIZE_DBUS). And the interfaces

@@ -289,6 +289,14 @@ HTTP, TCP = ("--to", "127.0.0.1:3000"), ("--to", "tcp://127.0.0.1:3000")
         (("--from", FREE, "--to", "tls://x:1", "--to-pin", "sha256//short"), ("pin", "44 characters")),
         (("--from", FREE, "--to", "tls://x:1", "--starttls", "postgres"), ("--starttls", "there is no --cert")),
         (("--from", FREE, "--to", "tls://unix:/x"), ("--to-name", "give the name")),
+        (("--from", FREE, "--to", "tls://x:1", "--from-anywhere"), ("--from-anywhere", "this machine only")),
+        (("--from", "unix:x", "--to", "tls://x:1", "--from-anywhere"), ("--from-anywhere", "this machine only")),
+        (("--from", "x:1", "--from", FREE, *HTTP), ("--from", "given twice", "--config FILE")),
+        (("-from", FREE, "-from", FREE, *HTTP), ("--from", "given twice")),
+        (("--from", FREE, *HTTP, *TCP), ("--to", "given twice")),
+        (("--from", FREE, *HTTP, "--grace", "1", "--grace=2"), ("--grace", "given twice")),
+        (("--from", FREE, *TCP, "--proxy-protocol", "--proxy-protocol=tls"), ("--proxy-protocol", "given twice")),
+        (("--config", "x", "--config", "y"), ("--config", "given twice")),
         (("--from", FREE, "--to", "tls://x:1", "--to-cacert", "/nothing"), ("/nothing",)),
     ],
 )  # fmt: skip
@@ -301,6 +309,10 @@ def test_what_cannot_be(run: Run, arguments: tuple[str, ...], said: tuple[str, .
     [
         ((*HTTP, "--from-anywhere"), ("--from-anywhere", "may come from anywhere")),
         (("--to", "http://192.0.2.1:80"), ("--to", "not on this machine", "--to-anywhere")),
+        ((*HTTP, "--to-anywhere"), ("--to-anywhere", "is on this machine")),
+        (("--to", "tcp://unix:/x", "--to-anywhere"), ("--to-anywhere", "is on this machine")),
+        ((*HTTP, "--admin", FREE, "--captures", "/nothing"), ("--captures", "/nothing", "no directory")),
+        ((*HTTP, "--admin", FREE, "--captures", __file__), ("--captures", "no directory")),
         (("--to", "http://127.0.0.1:1", "--to-name", "x"), ("--to-name", "no TLS is spoken")),
         ((*TCP, "--to-pin", SPARE), ("--to-pin", "no TLS is spoken")),
         ((*TCP, "--to-name", ""), ("--to-name", "no TLS is spoken")),
@@ -314,12 +326,22 @@ def test_what_cannot_be(run: Run, arguments: tuple[str, ...], said: tuple[str, .
         ((*HTTP, "--client-ca", "/nothing"), ("/nothing",)),
         ((*HTTP, "--proxy-protocol", "tls"), ("--proxy-protocol=tls",)),
         ((*HTTP, "--policy", "strict"), ("--policy", "give --client-ca")),
+        *(((*HTTP, f"--grace={one}"), ("--grace", "no time")) for one in ("nan", "inf", "-1", "1e300", "9" * 400)),
+        *(((*HTTP, f"--per-second={one}"), ("--per-second", "no rate")) for one in ("nan", "inf", "-1", "1e308")),
+        *(((*HTTP, f"--{one}={'9' * 30}"), (f"--{one}", "so many")) for one in ("connections", "per-client")),
+        *(((*HTTP, f"--{one}=0"), (f"--{one}", "no client in")) for one in ("connections", "per-client")),
+        *(((*HTTP, f"--workers={one}"), ("--workers", "outside")) for one in (0, -1, "9" * 30)),
     ],
 )
 def test_what_cannot_be_where_clients_come_by_tls(
     run: Run, pki: Pki, arguments: tuple[str, ...], said: tuple[str, ...]
 ) -> None:
     assert run("proxy", *pki.server, "--from", FREE, *arguments).is_error(2, *said)
+
+
+def test_options_that_may_be_given_several_times(run: Run, pki: Pki) -> None:
+    several = ("--to-pin", SPARE, "--to-pin", SPARE, "--tcp", "--tcp", "--to-cacert", "/nothing")
+    assert run("proxy", "--from", FREE, "--to", "tls://x:1", *several).is_error(2, "/nothing")
 
 
 def test_advice_about_files_for_the_service_names_their_options(run: Run, pki: Pki) -> None:

@@ -18,6 +18,7 @@ from handfast.errors import ConfigError
 from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, Journal, RequestEnded
 from handfast.proxy.watching.access_log import AccessLog, line_of
 from handfast.roles import Role
+from tests import certificates
 from tests.proxy.support import backend, echo, running, tcp
 from tests.waiting import until
 
@@ -80,15 +81,66 @@ def test_a_line_has_a_limit(text):
         assert json.loads(line)["why"].startswith(json.loads(line)["why"][:8])
 
 
-def test_a_file_is_private_and_appended_to(tmp_path):
-    path = tmp_path / "access.log"
-    path.write_text("before\n")
+def logged(path, **what):
     log = AccessLog(path)
-    log(request())
+    log(request(**what))
     log.close()
-    before, line = path.read_text().splitlines()
-    assert (before, json.loads(line)["status"]) == ("before", 200)
+
+
+@pytest.mark.parametrize("umask", [0, 0o77, 0o777])
+def test_a_file_is_private_and_appended_to(tmp_path, umask):
+    path = tmp_path / "access.log"
+    before = os.umask(umask)
+    try:
+        logged(path, status=200)
+    finally:
+        os.umask(before)
+    logged(path, status=201)
+    assert [json.loads(line)["status"] for line in path.read_text().splitlines()] == [200, 201]
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
+
+
+ENDED = ConnectionEnded("here", "there", None, 1.0, 2, 3)
+REFUSED = ConnectionRefused("here", "there", "code", "why")
+LINES = b"".join(line_of(entry, 0.0) for entry in (request(), ENDED, REFUSED))
+
+
+@pytest.mark.parametrize(
+    "there",
+    [b"", LINES, LINES[:-20], LINES[:5], LINES[:5] + LINES, LINES[:700] + LINES, LINES * 2000],
+    ids=["nothing", "lines", "cut", "cut early", "went on early", "went on", "long"],
+)
+def test_a_log_that_is_there_goes_on_and_keeps_its_mode(tmp_path, there):
+    """Also one that a full disk cut; and logrotate's ``create`` says who else may read it."""
+    path = tmp_path / "access.log"
+    path.write_bytes(there)
+    path.chmod(0o640)
+    logged(path)
+    assert path.read_bytes().startswith(there)
+    assert len(path.read_bytes()) > len(there)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o640
+
+
+@pytest.mark.parametrize(
+    "there",
+    [
+        certificates.ca().certificate_pem, b"before\n", b"\n", b"{}\n", b"[1]\n", b"\0" * 100, LINES + b"other\n",
+        b"other\n" + LINES, b'{"time": "2026-01-01T00:00:00Z", "level": "info"}\n', b'{"key": 1}', b'{"key": 1}\n',
+        LINES + b"-", b"{" * (limits.APPENDED_TO_BYTES + 9), b'{"time": "' + b" " * limits.APPENDED_TO_BYTES,
+    ],
+)  # fmt: skip
+def test_a_file_of_another_kind_stays_as_it_is(tmp_path, there):
+    path = tmp_path / "ca.pem"
+    path.write_bytes(there)
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match="holds something else") as caught:
+        AccessLog(path)
+    assert caught.value.code == "other_contents"
+    assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (there, 0o644)
+    link = tmp_path / "link"
+    link.symlink_to(path)
+    with pytest.raises(ConfigError, match="symbolic link"):
+        AccessLog(link)
 
 
 def test_a_file_that_was_rotated(tmp_path):

@@ -92,7 +92,14 @@ def test_the_log_is_throttled(caplog):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"connections": 0}, {"per_client": -1}, {"handshakes": 0}, {"per_second": -0.5}], ids=str
+    "wrong",
+    [
+        *({name: 0} for name in ("connections", "handshakes")),
+        {"per_client": -1},
+        *({name: limits.PROXY_MOST + 1} for name in ("connections", "per_client", "handshakes", "per_second")),
+        *({"per_second": rate} for rate in (-0.5, float("nan"), float("inf"), 1e308)),
+    ],
+    ids=str,
 )
 def test_what_is_no_limit(wrong):
     with pytest.raises(ConfigError, match=next(iter(wrong))):

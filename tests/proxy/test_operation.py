@@ -84,10 +84,12 @@ def test_a_file_is_only_checked(run, folder):
         (["--workers", "0"], ("workers",)),
         (["--workers", "2", "--pcapng", "x.pcapng"], ("--pcapng", "several workers")),
         (["--admin", "0.0.0.0:1"], ("admin", "can be reached from elsewhere")),
+        (["--admin", "unix:"], ("--admin", "unix: names no path")),
         (["--captures", "."], ("captures", "admin")),
         (["--grace", "-1"], ("grace",)),
         (["--connections", "0"], ("connections",)),
         (["--access-log", "."], ("directory",)),
+        (["--access-log", "ca.pem"], ("ca.pem", "holds something else")),
     ],
 )
 def test_what_cannot_be_meant(run, folder, monkeypatch, arguments, words):
@@ -99,6 +101,37 @@ def test_what_cannot_be_meant(run, folder, monkeypatch, arguments, words):
     )
     certificate = () if "--config" in arguments else ("--cert", "server.pem", "--key", "server.key")
     assert run("proxy", *certificate, *ends, *arguments).is_error(2, *words)
+
+
+@pytest.mark.parametrize(
+    ("log", "words"), [("ca.pem", "holds something else"), ("no/access.log", "No such file"), (".", "a directory")]
+)
+def test_a_check_finds_a_place_where_no_log_can_be(run, folder, log, words):
+    path = written(folder, f'access_log = "{log}"', listener("app"), app="127.0.0.1:3000")
+    assert run("proxy", "--config", path, "--check").is_error(2, words)
+
+
+def test_a_check_makes_no_log_and_leaves_one_as_it_is(run, folder):
+    path = written(folder, 'access_log = "access.log"', listener("app"), app="127.0.0.1:3000")
+    log = folder / "access.log"
+    assert run("proxy", "--config", path, "--check").status == 0
+    assert not log.exists()
+    log.touch(0o640)
+    assert run("proxy", "--config", path, "--check").status == 0
+    assert (log.read_bytes(), stat.S_IMODE(log.stat().st_mode)) == (b"", 0o640)
+
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "proxy.toml"
+
+
+def test_the_command_of_the_example(run, folder, monkeypatch):
+    """It stands in the first line, and takes the file as it is."""
+    monkeypatch.chdir(folder)
+    Path("allow.txt").write_text("cn: alice\n")
+    Path("proxy.toml").write_text(EXAMPLE.read_text())
+    _, program, *arguments = EXAMPLE.read_text().splitlines()[0].split()
+    result = run(*arguments, "--check")
+    assert (program, result.status, result.out) == ("handfast", 0, "proxy.toml: 2 listeners, 5 files: good\n")
 
 
 def test_an_address_that_is_taken(run, folder):

@@ -184,6 +184,7 @@ def added(line):
         (added('[[listeners]]\nlisten = "0.0.0.0:80"\nbackend = "app"'), 10, ("can be reached from elsewhere",)),
         (added('[[listeners]]\nlisten = "127.0.0.1:1"\nbackend = "app"\nresume = true'), 13, ("no cert",)),
         (added('[admin]\nlisten = "0.0.0.0:1"'), 11, ("reached from elsewhere",)),
+        (added('[admin]\nlisten = "127.0.0.1:1"\ncaptures = "no"'), None, ("captures", "no directory")),
         (added("[limits]\nconnections = 0"), 10, ("no client in",)),
         (added('[backends.b]\naddress = "127.0.0.1:1"\ncacert = "ca.pem"'), 12, ("tls = true",)),
         (added('[backends.b]\naddress = "127.0.0.1:1"\npins = ["x"]'), 12, ("tls = true",)),
@@ -196,6 +197,11 @@ def added(line):
         (added('[redis]\nurl = "redis://127.0.0.1:1/0"\nkey = "no"'), 10, ("no such file",)),
         (added('starttls = "postgres"'), 4, ("HTTP has none",)),
         ("#" * (limits.PROXY_CONFIG_BYTES + 1), None, ("1048576",)),
+        ("grace = " + "9" * 5000 + "\n" + MINIMAL, None, ("no TOML",)),
+        ("x = " + "[" * 10_000 + "\n" + MINIMAL, None, ("no TOML",)),
+        (MINIMAL.replace("8443", "9" * 5000), 5, ("no address",)),
+        (MINIMAL.replace("8443", "\\u0664"), 5, ("no address",)),
+        (MINIMAL.replace("3000", "0"), 3, ("port 0",)),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(folder, content, line, words):
@@ -208,6 +214,42 @@ def test_what_is_wrong_is_told_with_its_place(folder, content, line, words):
     assert line is None or f"proxy.toml, line {line}: " in said, said
     for word in words:
         assert word in said
+
+
+# Where a number may stand, and which of them are seconds or a rate, of which there are fractions.
+COUNTS = (
+    "workers = {}\n" + MINIMAL,
+    *(added(f"[limits]\n{key} = {{}}") for key in ("connections", "per_client", "handshakes")),
+)
+FRACTIONS = (
+    "grace = {}\n" + MINIMAL,
+    added("idle_timeout = {}"),
+    added("[limits]\nper_second = {}"),
+    added('[backends.b]\naddress = "127.0.0.1:1"\nconnect_timeout = {}'),
+)
+
+
+@pytest.mark.parametrize("content", [*COUNTS, *FRACTIONS])
+@pytest.mark.parametrize(
+    "number", ["nan", "-nan", "inf", "-inf", "1e400", "-1", "1e300", "9" * 400, str(2**63), "9007199254740993"]
+)
+def test_what_is_no_number_to_reckon_with_is_refused(folder, content, number):
+    with pytest.raises(ConfigError, match=r"proxy\.toml"):
+        plan(folder, content.replace("{}", number))
+
+
+@pytest.mark.parametrize(
+    ("content", "most"),
+    [
+        (COUNTS[0], limits.PROXY_WORKERS),
+        *((content, limits.PROXY_MOST) for content in (*COUNTS[1:], FRACTIONS[2])),
+        *((content, int(limits.PROXY_SECONDS)) for content in FRACTIONS if "per_second" not in content),
+    ],
+)
+def test_the_largest_numbers_that_can_be(folder, content, most):
+    plan(folder, content.replace("{}", str(most)))
+    with pytest.raises(ConfigError):
+        plan(folder, content.replace("{}", str(most + 1)))
 
 
 def test_texts_of_several_lines_are_no_keys(folder):

@@ -162,6 +162,8 @@ def _check_plain(address: Address, target: proxy_options.Target, given: dict[str
         if value and name in _FOR_CLIENTS:
             option = "--" + name.replace("_", "-")
             raise bad_option(option, "clients come without TLS, as there is no --cert", "give --cert and --key")
+    if anywhere and is_local(address):
+        raise bad_option("--from-anywhere", "clients can come from this machine only, at this --from", "leave it out")
     if not anywhere and not is_local(address):
         reason = "clients come without TLS, and any that reaches it would speak with our certificate"
         raise bad_option("--from", reason, "listen on 127.0.0.1 or unix:PATH, or say --from-anywhere")

@@ -12,21 +12,20 @@ import click
 from handfast import limits
 from handfast.cli import loops, option_sources, options, proxy_options, ui
 from handfast.cli.proxy_log import tell_entry
-from handfast.cli.target import parse_address
-from handfast.errors import LocalFailure, bad_option
+from handfast.errors import ConfigError, LocalFailure, bad_option
 from handfast.proxy.admission import Ceilings, room_for
 from handfast.proxy.operation.operating import Operator
 from handfast.proxy.operation.plan import Operation, Plan, ReloadingPlan
 from handfast.proxy.operation.running import Running
 from handfast.proxy.operation.systemd import Handed, Notifier
 from handfast.proxy.operation.workers import Workers, orders
+from handfast.proxy.watching.access_log import check_place
 from handfast.proxy.watching.admin import check_address
 from handfast.text import counted
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from handfast.errors import ConfigError
     from handfast.io.arguments import ObserverFactory
     from handfast.proxy.operation.operating import Ended
     from handfast.proxy.operation.stores import Stores
@@ -112,10 +111,15 @@ def operation(
     """What these options come to. Raises ConfigError."""
     address: Address | None = None
     if admin is not None:
-        address = admin.removeprefix("unix:") if admin.startswith("unix:") else parse_address(admin, "--admin")
-        check_address(address, anywhere=False)
-    ceilings = Ceilings(connections, min(per_client, connections), per_second=per_second)
-    return ceilings, Operation(grace, access_log, address, captures, workers)
+        address = proxy_options.unix_or_host(admin, "--admin")
+    try:
+        if address is not None:
+            check_address(address, anywhere=False)
+        ceilings = Ceilings(connections, per_client, per_second=per_second)
+        return ceilings, Operation(grace, access_log, address, captures, workers)
+    except ConfigError as error:
+        option = "--" + str(error.details["option"]).replace("_", "-")
+        raise bad_option(option, str(error.details["reason"]), str(error.details["advice"])) from None
 
 
 def refuse_beside_config() -> None:
@@ -181,6 +185,8 @@ class Program:
         if check:
             plan = load()
             room_for(plan.ceilings)
+            if plan.operation.access_log is not None:
+                check_place(plan.operation.access_log)
             click.echo(f"{path}: {counted(len(plan.listeners), 'listener')}, {counted(len(plan.paths), 'file')}: good")
             return 0
         if self._orders is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -65,7 +66,22 @@ class ProxyVerb(options.Verb):
     """The verb, whose ``--cert``, ``--key``, ``--from`` and ``--to`` may be spelled with one dash."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        return super().parse_args(ctx, [_with_two_dashes(argument) for argument in args])
+        given = [_with_two_dashes(argument) for argument in args]
+        rest = super().parse_args(ctx, list(given))
+        if not ctx.resilient_parsing:
+            self._refuse_repeated(ctx, given)
+        return rest
+
+    def _refuse_repeated(self, ctx: click.Context, args: list[str]) -> None:
+        """ConfigError for an option that has one value, of which click would take the last: a proxy that is to listen
+        at two addresses, and does not, is not noticed."""
+        options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
+        _, _, order = self.make_parser(ctx).parse_args(list(self._with_values(args, options)))
+        for option, times in Counter(order).items():
+            single = isinstance(option, click.Option) and not (option.multiple or option.is_flag)
+            if single and times > 1:
+                advice = "give it once; --config FILE has several listeners and backends"
+                raise bad_option(option.opts[0], "it is given twice", advice)
 
 
 def _with_two_dashes(argument: str) -> str:
@@ -180,7 +196,12 @@ def parse_listen(text: str, names: Mapping[str, Address]) -> Address:
             reason = f"systemd handed over no socket named {escape(name)!r}; there are: {', '.join(names) or 'none'}"
             raise bad_option("--from", reason, f"write FileDescriptorName={escape(name)} in the socket unit")
         return names[name]
-    return _unix(text, "--from") if text.startswith(_UNIX) else parse_address(text, "--from")
+    return unix_or_host(text, "--from")
+
+
+def unix_or_host(text: str, option: str) -> Address:
+    """``unix:path`` or ``host:port``. Raises ConfigError, which names the option."""
+    return _unix(text, option) if text.startswith(_UNIX) else parse_address(text, option)
 
 
 def parse_to(text: str, *, tcp: bool, tls: bool) -> Target:
@@ -256,6 +277,8 @@ def backend(
             )
     if anywhere and target.tls:
         raise bad_option("--to-anywhere", "TLS is spoken with it, and may go anywhere", "leave it out")
+    if anywhere and is_local(target.address):
+        raise bad_option("--to-anywhere", f"{target.text} is on this machine", "leave it out")
     if not target.tls and not anywhere and not is_local(target.address):
         reason = f"{target.text} is not on this machine, and what goes there can be read on the way"
         raise bad_option("--to", reason, "speak TLS with it (https://, tls://), or say --to-anywhere")

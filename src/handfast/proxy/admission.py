@@ -44,10 +44,14 @@ class Ceilings:
 
     def __post_init__(self) -> None:
         for name in ("connections", "per_client", "handshakes"):
-            if getattr(self, name) < 1:
-                raise bad_option(name, f"{getattr(self, name)} would let no client in", "give a number from 1 on")
-        if self.per_second < 0:
-            raise bad_option("per_second", f"{self.per_second:g} is no rate", "give a number, or 0 for no limit")
+            value = getattr(self, name)
+            if value < 1:
+                raise bad_option(name, f"{value} would let no client in", "give a number from 1 on")
+            if value > limits.PROXY_MOST:
+                raise bad_option(name, "there are never so many", f"give {limits.PROXY_MOST} at most")
+        if not 0 <= self.per_second <= limits.PROXY_MOST:
+            advice = f"give a number up to {limits.PROXY_MOST}, or 0 for no limit"
+            raise bad_option("per_second", f"{self.per_second:g} is no rate", advice)
 
 
 class Limited:

@@ -20,7 +20,7 @@ from handfast import limits
 from handfast.proxy.settings import IdentityForm
 from handfast.x509 import pem
 from handfast.x509.certificates import Malformed, parse
-from handfast.x509.distinguished_names import rfc4514
+from handfast.x509.distinguished_names import rfc4514_ascii
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -32,22 +32,32 @@ Fields = list[tuple[bytes, bytes]]
 # A name as the least careful backend reads it: CGI, WSGI and their like see no difference between "-", "_" and, in some
 # servers, any other mark.
 _FOLDED = bytes(ord("-") if not chr(byte).isalnum() or byte > 0x7F else ord(chr(byte).lower()) for byte in range(256))
-# Whole names, and what begins with one: ours, and those by which other proxies and clouds tell a client's certificate.
+# Whole names, and what begins with one: ours, and those by which other proxies and clouds tell a client's certificate,
+# or whom they have let in.
 _IDENTITY = (
     b"client-cert",  # RFC 9440
     b"x-client-cert",  # Google Cloud's load balancers
-    b"x-forwarded-client-cert",  # Envoy
-    b"x-forwarded-tls-client-cert",  # Traefik
-    b"x-ssl-client",  # nginx and HAProxy, as their documentation has it
-    b"ssl-client",  # ingress-nginx, and Apache's variables
-    b"x-ssl-cert",
-    b"x-tls-client",
+    b"x-forwarded",  # Envoy's -client-cert, Traefik's -tls-client-cert, and oauth2-proxy's -user
+    b"x-ssl",  # nginx and HAProxy, as their documentation has it
+    b"ssl",  # ingress-nginx, and Apache's variables
+    b"x-tls",
+    b"tls",
+    b"x-mtls",
+    b"client-verify",
     b"x-client-verify",
     b"x-client-dn",
     b"x-client-s-dn",
+    b"x-client-subject",
+    b"x-client-certificate",
+    b"x-client-ssl",
+    b"x-certificate",
     b"x-arr-clientcert",  # Azure
-    b"x-amzn-mtls-clientcert",  # AWS
+    b"x-amzn-mtls",  # AWS
     b"cf-client-cert",  # Cloudflare
+    b"remote",  # CGI's REMOTE_USER and REMOTE_ADDR, where headers are taken for them; Authelia
+    b"x-remote",  # Kubernetes' front proxy
+    b"x-webauth",  # Grafana's
+    b"x-auth-request",  # oauth2-proxy
 )
 _ENVOY_DELIMITERS = frozenset(',;="\\ ')
 
@@ -63,8 +73,12 @@ def folded(name: bytes) -> bytes:
 
 def claims_identity(name: bytes) -> bool:
     """Whether a backend might read a header of this name, in any spelling, as who the client is."""
-    plain = folded(name)
-    return any(plain == known or plain.startswith(known + b"-") for known in _IDENTITY)
+    return is_or_extends(folded(name), _IDENTITY)
+
+
+def is_or_extends(plain: bytes, names: Iterable[bytes]) -> bool:
+    """Whether a name is one of these, or one with a hyphen and more behind it."""
+    return any(plain == known or plain.startswith(known + b"-") for known in names)
 
 
 def identity_fields(forms: Sequence[IdentityForm], info: ConnectionInfo | None) -> Fields:
@@ -136,7 +150,7 @@ def _nginx(peer: VerifiedPeer, _info: ConnectionInfo) -> Fields:
         parsed = parse(leaf)
     except Malformed:
         return fields
-    issuer = _ascii(rfc4514(parsed.issuer))
+    issuer = rfc4514_ascii(parsed.issuer)
     serial = f"{parsed.certificate.serial_number:X}"
     return [*fields, (b"x-ssl-client-i-dn", issuer.encode()), (b"x-ssl-client-serial", serial.encode())]
 
@@ -151,7 +165,7 @@ def _escaped_pem(certificates: Iterable[bytes]) -> str:
 
 def _subject(certificate: bytes) -> str:
     try:
-        return _ascii(rfc4514(parse(certificate).subject))
+        return rfc4514_ascii(parse(certificate).subject)
     except Malformed:
         return ""
 
@@ -163,13 +177,6 @@ def _names(certificate: bytes) -> tuple[tuple[str, ...], tuple[str, ...]]:
     except Malformed:
         return (), ()
     return names.dns, names.uri
-
-
-def _ascii(text: str) -> str:
-    """A name of RFC 4514 in ASCII: what is beyond goes byte by byte, as a backslash and two digits."""
-    if text.isascii():
-        return text
-    return "".join(one if one.isascii() else "".join(f"\\{byte:02X}" for byte in one.encode()) for one in text)
 
 
 def _envoy(text: str) -> str:

@@ -7,7 +7,6 @@ honoured together is refused when it is made.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 from enum import StrEnum
 from importlib.util import find_spec
@@ -18,6 +17,7 @@ from handfast import limits
 from handfast.config.by_name import ByName
 from handfast.errors import bad_option
 from handfast.errors.foreign import said_by
+from handfast.proxy.http.url_paths import normal_prefix
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class Backend:
 class Route:
     """What holds for the paths that begin with ``prefix`` (whole segments), of HTTP.
 
-    ``rule`` is None where the service's own rule is enough; ``backend`` likewise.
+    ``prefix`` is plain text, or has escapes of what may not stand in a path. ``rule`` is None where the service's own
+    rule is enough; ``backend`` likewise.
     """
 
     prefix: str
@@ -141,8 +142,7 @@ class Route:
     backend: Backend | None = None
 
     def __post_init__(self) -> None:
-        if not self.prefix.startswith("/"):
-            raise bad_option("route", f"{escape(self.prefix)!r} is no path", "begin it with /")
+        normal_prefix(self.prefix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,10 +194,10 @@ class Service:
             if not backend.http2 and backend.tls is not None and "h2" in backend.tls.application_protocols:
                 reason = f"h2 is offered to {backend.text}, which is spoken to in HTTP/1.1"
                 raise bad_option("application protocols", reason, "let http2 be true, or leave h2 out")
-        prefixes = [route.prefix.rstrip("/") for route in self.routes]
-        for prefix in prefixes:
+        prefixes = [normal_prefix(route.prefix) for route in self.routes]
+        for route, prefix in zip(self.routes, prefixes, strict=True):
             if prefixes.count(prefix) > 1:
-                raise bad_option("route", f"{escape(prefix)!r} is there twice", "leave one of them out")
+                raise bad_option("route", f"{escape(route.prefix)!r} is there twice", "leave one of them out")
 
 
 @dataclass(frozen=True, slots=True)
@@ -244,8 +244,9 @@ class Listener:
 
 
 def _check_seconds(what: str, seconds: float) -> None:
-    if not 0 < seconds < math.inf:
-        raise bad_option(what, f"{seconds!r} is no time in which something could happen", "give seconds, above 0")
+    if not 0 < seconds <= limits.PROXY_SECONDS:
+        advice = f"give seconds, above 0 and up to {limits.PROXY_SECONDS:.0f}"
+        raise bad_option(what, f"{seconds:g} is no time in which something could happen", advice)
 
 
 def is_local(address: Address) -> bool:

@@ -42,11 +42,26 @@ _SPECIAL = frozenset(',+"\\<>;')
 
 def rfc4514(name: bytes) -> str:
     """A DER Name as RFC 4514 text, most specific part first, escaped for terminals; "unreadable: ..." if malformed."""
+    return escape(_shown(name))
+
+
+def rfc4514_ascii(name: bytes) -> str:
+    """As ``rfc4514``, for programs: in printable ASCII, other characters by the bytes of their UTF-8. RFC 4514 2.4."""
+    text = _shown(name)
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(
+        one if " " <= one <= "~" else "".join(f"\\{byte:02X}" for byte in one.encode("utf-8", "surrogatepass"))
+        for one in text
+    )
+
+
+def _shown(name: bytes) -> str:
     try:
         parts = ["+".join(_attribute(*pair) for pair in attributes) for attributes in _relative_names(name)]
     except ValueError as error:
         return f"unreadable: {error}"
-    return escape(",".join(reversed(parts)))
+    return ",".join(reversed(parts))
 
 
 def attribute_values(name: bytes, oid: str) -> tuple[str, ...]:

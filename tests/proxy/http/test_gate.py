@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import pytest
 
 from handfast import ByName, ClientAuth
 from handfast.errors import ConfigError
-from handfast.proxy.http.targets import is_ambiguous
+from handfast.proxy.http.url_paths import is_ambiguous
 from handfast.proxy.settings import Backend, Listener, ProxyProtocol, Route, Service
 from tests import certificates
 from tests.aio.support import identity, server_config
@@ -122,7 +123,7 @@ AMBIGUOUS = (
     "//admin", "/x//admin", "/./admin", "/x/../admin", "/x/..", "/x/.", "/..", "/%2e%2e/admin", "/x/%2E./admin",
     "/x/.%2e/admin", "/%61dmin", "/adm%69n", "/admin%2fx", "/x%2F..%2Fadmin", "/x;/admin", "/admin;x=1", "/x\\admin",
     "/x%5cadmin", "/%", "/%4", "/%zz", "/x%00", "/x%0a", "/%252e%252e/admin", "/admin%3Fx", "/admin%23x", "/x%3badmin",
-    "/x%7e", "/x%5f", "/x%2d",
+    "/x%7e", "/x%5f", "/x%2d", "/adm%ffin", "/x%c0%af..%c0%afadmin", "/%ed%a0%80",
 )  # fmt: skip
 
 
@@ -153,6 +154,146 @@ def test_paths_that_browsers_send_are_not_ambiguous() -> None:
         b"/~x_-.",
     ):
         assert not is_ambiguous(path), path
+
+
+RESERVED = ":@+!$&'()*,="
+# What may not stand in a path as it is, and what browsers leave there all the same.
+ESCAPED = ("café", "a b", "a|b", "[x]", "a^b", "`{<>}", 'a"b')
+
+
+def escaped(found: re.Match[str]) -> str:
+    return "".join(f"%{byte:02X}" for byte in found[0].encode())
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_a_reserved_character_and_its_escape_are_under_no_laxer_rule(run: Runner, http2: bool) -> None:
+    """Backends that decode have ``/a+b`` for ``/a%2Bb``, others have none of it: where that is two rules it is 400."""
+    guarded = tuple(Route(f"/a{one}b", rule=Named("bob")) for one in RESERVED)
+    wanted = {"/a%2Bc": 200, "/ok/a%2Bb": 200, "/a+b/x%2By": 403, "/a+b/../": 400, "/a%2Bb/x": 400, "/a%2Bbc": 200}
+    for one in RESERVED:
+        code = f"{ord(one):02X}"
+        wanted |= {f"/a{one}b": 403, f"/a{one}b/x?y": 403, f"/a%{code}b": 400, f"/a%{code.lower()}b/": 400}
+        wanted |= {f"/a{one}bc": 200, f"/a%{code}bc": 200}
+
+    async def main() -> None:
+        async with web(tls=tls(), routes=(Route("/", rule=Named("alice")), *guarded)) as proxy:
+            client = await (browser if http2 else Web.asker)(proxy)
+            for path, status in wanted.items():
+                assert (await client.get(path)).status == status, path
+            client.close()
+            allowed = [path for path, status in wanted.items() if status == 200]
+            assert [seen.target for seen in proxy.origin.seen] == allowed
+
+    run(main())
+
+
+def test_a_laxer_rule_below_a_strict_one_lets_no_escape_in(run: Runner) -> None:
+    """The other way round: a backend that does not decode would see a path of the strict rule."""
+
+    async def main() -> None:
+        async with web(routes=(Route("/", rule=Named("bob")), Route("/open@all", rule=Named("alice")))) as proxy:
+            client = await proxy.asker()
+            for path, status in {"/open@all/x": 200, "/open%40all/x": 400, "/open@all/%40": 200, "/x": 403}.items():
+                assert (await client.get(path)).status == status, path
+            client.close()
+
+    run(main())
+
+
+WITHOUT_PATH = {
+    "OPTIONS *": 403, "OPTIONS https://localhost": 403, "GET https://localhost?x": 403, "GET https://localhost": 403,
+    "GET *": 400, "OPTIONS **": 400, "OPTIONS localhost:443": 400, "GET localhost:443": 400, "GET localhost": 400,
+    "CONNECT localhost:443": 405, "CONNECT *": 405, "CONNECT /": 405,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("line", WITHOUT_PATH)
+def test_a_target_without_a_path_passes_no_rule(run: Runner, line: str) -> None:
+    async def main() -> None:
+        async with web(routes=(Route("/", rule=Named("bob")),)) as proxy:
+            client = await proxy.asker()
+            assert (await client.ask(f"{line} HTTP/1.1\nhost: localhost")).status == WITHOUT_PATH[line]
+            client.close()
+            assert (await proxy.requests())[0].status == WITHOUT_PATH[line]
+            assert proxy.origin.raw == []
+
+    run(main())
+
+
+WITHOUT_PATH_IN_HTTP2: tuple[tuple[int, dict[str, Any]], ...] = (
+    (403, {"method": "OPTIONS", "path": "*"}),
+    (400, {"method": "GET", "path": "*"}),
+    (400, {"method": "OPTIONS", "path": "localhost:443"}),
+    (400, {"path": "https://localhost/"}),
+    (405, {"method": "CONNECT", "path": None, "scheme": None, "authority": "localhost:443"}),
+    (405, {"method": "CONNECT", "path": "*"}),
+    (405, {"method": "CONNECT", "path": "/", "protocol": "websocket"}),
+)
+
+
+@pytest.mark.parametrize(("status", "pseudo"), WITHOUT_PATH_IN_HTTP2)
+def test_a_target_without_a_path_passes_no_rule_in_http_2(run: Runner, status: int, pseudo: dict[str, Any]) -> None:
+    async def main() -> None:
+        async with web(tls=tls(), routes=(Route("/", rule=Named("bob")),)) as proxy:
+            client = await browser(proxy)
+            assert (await client.get(**pseudo)).status == status
+            client.close()
+            assert proxy.origin.raw == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("http2", [False, True])
+def test_the_server_as_a_whole_is_where_the_route_for_all_paths_leads(run: Runner, http2: bool) -> None:
+    async def main() -> None:
+        other = Origin()
+        async with backend(other.handle) as address:
+            route = Route("/", rule=Named("alice"), backend=Backend(address[:2]))
+            async with web(tls=tls(), routes=(route,)) as proxy:
+                if http2:
+                    client = await browser(proxy)
+                    assert (await client.get("*", method="OPTIONS")).status == 200
+                    client.close()
+                else:
+                    asker = await proxy.asker()
+                    assert (await asker.ask("OPTIONS * HTTP/1.1\nhost: localhost")).status == 200
+                    asker.close()
+                assert [seen.target for seen in other.seen] == ["*"]
+                assert proxy.origin.raw == []
+
+    run(main())
+
+
+@pytest.mark.parametrize("prefix", ESCAPED)
+def test_what_may_not_stand_in_a_path_means_the_same_escaped_or_not(run: Runner, prefix: str) -> None:
+    plain, coded = "/" + prefix, "/" + re.sub("[^a-z]", escaped, prefix)
+    asked = [coded, coded.lower(), coded + "/x", *([plain] if plain.isascii() and " " not in plain else [])]
+
+    async def main() -> None:
+        for written in (plain, coded):
+            async with web(routes=(Route(written, rule=Named("bob")),)) as proxy:
+                client = await proxy.asker()
+                for path in asked:
+                    assert (await client.get(path)).status == 403, path
+                client.close()
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("prefix", "words"),
+    [
+        ("x", "no path"), ("", "no path"), ("/q?x=1", "ends before"), ("/q#x", "ends before"),
+        ("/m;v=1", "read differ"), ("//dd", "read differ"), ("/x//", "read differ"), ("/x/../y", "read differ"),
+        ("/.", "read differ"),
+        ("/p%41", "read differ"), ("/p%2fq", "read differ"), ("/100%", "read differ"), ("/100%25", "read differ"),
+        ("/a\\b", "read differ"), ("/a\0b", "read differ"), ("/caf%E9", "read differ"), ("/\ud800", "no text"),
+        *((f"/a%{ord(one):02x}b", f"is {one} to some") for one in RESERVED),
+    ],
+)  # fmt: skip
+def test_a_prefix_that_would_hold_for_no_request_is_refused(prefix: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        Route(prefix)
 
 
 def with_route(address: Any) -> contextlib.AbstractAsyncContextManager[Web]:
@@ -212,6 +353,47 @@ def test_a_request_for_another_policy_is_misdirected(run: Runner, http2: bool) -
 
 
 @pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("asked", [None, "secret.example"])
+def test_an_address_has_the_policy_of_clients_that_name_nothing(run: Runner, http2: bool, asked: str | None) -> None:
+    """Of both families, with a port and without: no client asks for an address by name (RFC 6066 3)."""
+
+    async def main() -> None:
+        origin = Origin()
+        async with backend(origin.handle) as address:
+            public, secret = Service(Backend(address[:2])), Service(Backend(address[:2]))
+            issued = identity(certificates.ca().server("localhost", "secret.example", "127.0.0.1", "::1"))
+            alpn = ("h2", "http/1.1")
+            lax = server_config(credentials=[issued], application_protocols=alpn)
+            strict = mutual(credentials=[issued], application_protocols=alpn)
+            chosen = server_config(
+                choose_config=ByName({"secret.example": strict}, default=lax),
+                credentials=[issued],
+                application_protocols=alpn,
+            )
+            services = ByName({"secret.example": secret}, default=public)
+            proxy = Web(Listener(LOCAL, services, chosen))
+            await proxy.start()
+            of_address, of_name = (200, 421) if asked is None else (421, 200)
+            hosts = dict.fromkeys(("[::1]", "[::1]:443", "[2001:DB8::1]:80", "127.0.0.1", "127.0.0.1:443"), of_address)
+            hosts |= {"secret.example": of_name, "other.example": of_address, "[::g]": 400, "[::1]x": 400}
+            hosts |= {"[::1:2:3:4:5:6:7:8:9]": 421}
+            name = "127.0.0.1" if asked is None else asked
+            if http2:
+                client = await browser(proxy, server_name=name)
+                for host, status in hosts.items():
+                    assert (await client.get(authority=host)).status == status, host
+                client.close()
+            else:
+                for host, status in hosts.items():
+                    asker = await proxy.asker(server_name=name)
+                    assert (await asker.get(host=host)).status == status, host
+                    asker.close()
+            await proxy.proxy.close(0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("http2", [False, True])
 def test_connections_with_a_header_for_one_client_are_that_clients_alone(run: Runner, http2: bool) -> None:
     signature = b"\r\n\r\n\0\r\nQUIT\n"
 
@@ -254,6 +436,8 @@ def test_connections_with_a_header_for_one_client_are_that_clients_alone(run: Ru
 def test_two_routes_with_one_meaning_are_refused() -> None:
     with pytest.raises(ConfigError):
         Service(Backend(("127.0.0.1", 1)), routes=(Route("/a"), Route("/a/")))
+    with pytest.raises(ConfigError):
+        Service(Backend(("127.0.0.1", 1)), routes=(Route("/a b"), Route("/a%20b")))
 
 
 def test_a_plain_client_on_loopback_is_served(run: Runner) -> None:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.proxy.http.browser import browser, tls
 from tests.proxy.http.support import OK, Origin, web
 
 if TYPE_CHECKING:
@@ -206,16 +207,31 @@ def test_an_absolute_target_becomes_a_path_and_a_host(run: Runner) -> None:
     run(main())
 
 
-@pytest.mark.parametrize("method", ["CONNECT", "TRACE"])
-def test_methods_that_would_give_something_away_are_not_served(run: Runner, method: str) -> None:
+METHODS = {
+    "CONNECT": 405, "TRACE": 405, "TRACK": 405, "trace": 405, "Track": 405, "connect": 405,
+    "get": 400, "Head": 400, "pOST": 400, "put": 400, "delete": 400, "options": 400,
+    "PATCH": 200, "patch": 200, "PROPFIND": 200, "propfind": 200, "GETS": 200, "TRACER": 200,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("http2", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_methods_that_would_give_something_away_are_not_served(run: Runner, method: str, http2: bool) -> None:
+    """Nor those that a server which minds no case takes for others."""
+
     async def main() -> None:
-        async with web() as proxy:
-            client = await proxy.asker()
-            target = "localhost:443" if method == "CONNECT" else "/"
-            client.write(f"{method} {target} HTTP/1.1\r\nhost: localhost\r\n\r\n".encode())
-            assert (await client.answer()).status == 405
-            assert proxy.origin.raw == []
-            client.close()
+        async with web(tls=tls()) as proxy:
+            if http2:
+                client = await browser(proxy)
+                assert (await client.get(method=method)).status == METHODS[method]
+                client.close()
+            else:
+                asker = await proxy.asker()
+                target = "localhost:443" if method.upper() == "CONNECT" else "/"
+                asker.write(f"{method} {target} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 0\r\n\r\n".encode())
+                assert (await asker.answer()).status == METHODS[method]
+                asker.close()
+            assert [seen.method for seen in proxy.origin.seen] == [method] * (METHODS[method] == 200)
 
     run(main())
 

@@ -10,13 +10,14 @@ from urllib.parse import unquote
 
 import pytest
 
-from handfast import ClientAuth, limits
+from handfast import ClientAuth, PathVerifier, Roots, limits
 from handfast.pki.authority import CertificateAuthority
 from handfast.proxy.settings import IdentityForm
 from handfast.x509 import pem
 from tests import certificates
 from tests.aio.support import identity, server_config
 from tests.proxy.http.support import Origin, Seen, web
+from tests.proxy.support import mutual
 
 if TYPE_CHECKING:
     from handfast.pki.authority import Issued
@@ -123,6 +124,26 @@ def test_a_name_cannot_end_its_header_or_its_element(run: Runner) -> None:
     assert 'URI="https://x.example/a,b;DNS=evil"' in value
 
 
+def test_a_name_in_a_header_is_escaped_as_rfc_4514_has_it(run: Runner) -> None:
+    """By the octets of UTF-8 (RFC 4514 2.4): what is for eyes, as \\x0d and \\u202e, is no escape there."""
+    ca = CertificateAuthority.create("Te\rst \u202eCA")
+    issued = ca.client("alice", subject="CN=a\x01b\x7f\u00a0\u202e\U0001f600\\,c")
+
+    async def main() -> Seen:
+        tls = mutual(verifier=PathVerifier(Roots.from_der([ca.certificate_der])))
+        async with web(tls=tls, identity=(IdentityForm.NGINX, IdentityForm.XFCC)) as proxy:
+            client = await proxy.asker(credentials=[identity(issued)])
+            await client.get()
+            client.close()
+            return proxy.origin.seen[0]
+
+    seen = run(main())
+    name = r"CN=a\01b\7F\C2\A0\E2\80\AE\F0\9F\98\80\,c"
+    assert seen["x-ssl-client-s-dn"] == name
+    assert seen["x-ssl-client-i-dn"] == r"CN=Te\0Dst \E2\80\AECA,O=handfast"
+    assert f'Subject="{name}"' in seen["x-forwarded-client-cert"]
+
+
 SPELLINGS = ("{}", "{U}", "{T}", "{_}", "{_U}", "{m}", "{.}")
 
 
@@ -145,7 +166,34 @@ FORGED = (
     "x-arr-clientcert",
     "x-amzn-mtls-clientcert-leaf",
     "cf-client-cert-der-base64",
-)
+    # What some service or other takes for who asks, from where, for what, or by which proxy.
+    "x-ssl-issuer", "x-ssl-subject", "x-client-certificate", "x-client-subject-dn", "x-tls-client-cert", "ssl-cert",
+    "x-client-ssl-cert", "x-certificate", "x-mtls-client-cert", "tls-client-cert", "client-verify",
+    "remote-user", "remote-addr", "x-remote-user", "x-webauth-user", "x-auth-request-user", "x-forwarded-user",
+    "true-client-ip", "x-client-ip", "client-ip", "x-cluster-client-ip", "x-real-ip", "x-forwarded-for", "x-forwarded",
+    "forwarded", "forwarded-for", "cf-connecting-ip", "cf-connecting-ipv6", "fastly-client-ip", "fly-client-ip",
+    "x-azure-clientip", "x-envoy-external-address", "x-originating-ip", "x-original-forwarded-for", "proxy-client-ip",
+    "x-original-url", "x-original-uri", "x-original-host", "x-rewrite-url", "x-host", "x-scheme", "x-url-scheme",
+    "front-end-https", "proxy",
+)  # fmt: skip
+
+
+# What is for the service, though it sounds alike.
+FOR_THE_SERVICE = (
+    "x-client-version", "x-client-data", "x-http-method-override", "x-requested-with", "x-request-id", "client-id",
+    "origin", "authorization", "x-api-key", "sec-fetch-site", "x-original-filename", "x-hosting", "ssleay",
+)  # fmt: skip
+
+
+def test_what_says_nothing_of_the_client_goes_through(run: Runner) -> None:
+    async def main() -> None:
+        async with web() as proxy:
+            client = await proxy.asker()
+            await client.get("/", *(f"{name}: kept" for name in FOR_THE_SERVICE))
+            client.close()
+            assert [proxy.origin.seen[0][name] for name in FOR_THE_SERVICE] == ["kept"] * len(FOR_THE_SERVICE)
+
+    run(main())
 
 
 @pytest.mark.parametrize("forms", [(), ALL], ids=["no form on", "all forms on"])
@@ -210,8 +258,6 @@ def test_our_own_uri_is_told_to_envoys_readers(run: Runner) -> None:
     async def main() -> None:
         tls = server_config(client_auth=ClientAuth.REQUEST, credentials=[identity(server)])
         async with web(tls=tls, identity=(IdentityForm.XFCC,)) as proxy:
-            from handfast import PathVerifier, Roots
-
             trust = PathVerifier(Roots.from_der([ca.certificate_der]))
             client = await proxy.asker(verifier=trust)
             await client.get()

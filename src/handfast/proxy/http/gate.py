@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from handfast.config.by_name import ByName
 from handfast.proxy.http.request import Refused, Request, bad, too_many_hops
-from handfast.proxy.http.targets import Routes, is_ambiguous
+from handfast.proxy.http.targets import AmbiguousPath, Routes
 from handfast.proxy.identity import Fields, IdentityTooLarge, identity_fields
 from handfast.proxy.settings import refusal_by
 from handfast.text import escape
@@ -53,9 +53,10 @@ class Gate:
         backend = self.service.backend
         route = None
         if self._routes:
-            if is_ambiguous(request.path):
-                raise bad("the path can be read in two ways, and rules hold for paths here")
-            route = self._routes.find(request.path)
+            try:
+                route = self._routes.find(request.path)
+            except AmbiguousPath:
+                raise bad("the path can be read in two ways, and rules hold for paths here") from None
         for rule in (self.service.rule, None if route is None else route.rule):
             why = refusal_by(rule, self.client.verified_peer)
             if why is not None:
@@ -98,11 +99,10 @@ class Gate:
 
 
 def _host(authority: bytes) -> str:
-    """The host of an authority, without its port and without brackets."""
+    """The host of an authority, without its port; an IPv6 address with its brackets."""
     text = authority.decode("ascii", "replace")
-    if text.startswith("["):
-        return text[1:].partition("]")[0]
-    return text.partition(":")[0]
+    address, bracket, _ = text.partition("]")
+    return address + bracket if bracket else text.partition(":")[0]
 
 
 def _forwarded(client: Client, authority: bytes) -> Fields:

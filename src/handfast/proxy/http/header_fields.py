@@ -8,7 +8,7 @@ from __future__ import annotations
 from enum import IntEnum
 from functools import lru_cache
 
-from handfast.proxy.identity import claims_identity, folded
+from handfast.proxy.identity import claims_identity, folded, is_or_extends
 
 Fields = list[tuple[bytes, bytes]]
 
@@ -34,8 +34,43 @@ _SPECIAL = frozenset(
     {b"connection", b"host", b"content-length", b"transfer-encoding", b"te", b"upgrade", b"expect", b"via", b"cookie"}
     | {b"early-data"}
 )
-# What the proxy says of the client, so what a client says of itself is dropped. x-real-ip is nginx's.
-_OF_THE_CLIENT = frozenset({b"forwarded", b"x-real-ip", b"early-data"})
+# What the proxy says of the client, so what a client says of itself is dropped, by the names of other proxies and of
+# clouds too: where it is, whole names or what they begin with ...
+_ADDRESS = (
+    b"forwarded",  # RFC 7239
+    b"forwarded-for",
+    b"client-ip",
+    b"x-client-ip",
+    b"x-real-ip",  # nginx
+    b"true-client-ip",  # Akamai and Cloudflare
+    b"cf-connecting-ip",
+    b"cf-connecting-ipv6",
+    b"fastly-client-ip",
+    b"fly-client-ip",
+    b"x-cluster-client-ip",  # Rackspace
+    b"x-azure-clientip",
+    b"x-envoy-external-address",
+    b"x-originating-ip",
+    b"proxy-client-ip",  # WebLogic
+    b"wl-proxy-client-ip",
+)
+# ... what it asks for, which rules of paths have judged, and by which scheme ...
+_TARGET = (
+    b"x-original-url",  # IIS
+    b"x-original-uri",  # ingress-nginx
+    b"x-original-method",
+    b"x-original-forwarded",
+    b"x-original-for",  # ASP.NET Core
+    b"x-original-host",
+    b"x-original-proto",
+    b"x-rewrite-url",  # IIS
+    b"x-host",
+    b"x-scheme",
+    b"x-url-scheme",
+    b"front-end-https",  # Microsoft's
+)
+# ... and what CGI has as HTTP_PROXY, by which a service's own requests would go: httpoxy, CVE-2016-5385.
+_OF_THE_CLIENT = (*_ADDRESS, *_TARGET, b"early-data", b"proxy")
 # Where the end of a message is, where it goes, who asks and how it is read: not in trailers. RFC 9110 6.5.1.
 _NOT_IN_TRAILERS = frozenset(
     {b"host", b"content-length", b"content-encoding", b"content-type", b"content-range", b"trailer", b"authorization"}
@@ -53,9 +88,9 @@ def request_kind(name: bytes) -> Kind:
     if name in _SPECIAL:
         return Kind.SPECIAL
     plain = folded(name)
-    if name in _OF_ONE_CONNECTION or name in _OF_PROXIES or plain in _OF_THE_CLIENT:
+    if name in _OF_ONE_CONNECTION or name in _OF_PROXIES or is_or_extends(plain, _OF_THE_CLIENT):
         return Kind.DROPPED
-    if plain.startswith(b"x-forwarded-") or claims_identity(name) or (plain != name and plain in _FOLDED_TOO):
+    if claims_identity(name) or (plain != name and plain in _FOLDED_TOO):
         return Kind.DROPPED
     return Kind.KEPT
 

@@ -25,8 +25,12 @@ _METHOD = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
 _VALUE_CONTROLS = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9a-z-]+")
 _LENGTH = re.compile(rb"[0-9]{1,18}")
-# What would take the identity headers that a backend gets back to the client, and what is for other proxies.
-_NOT_SERVED = frozenset({b"TRACE", b"CONNECT"})
+# What would take the identity headers that a backend gets back to the client (TRACK is IIS's TRACE), and what is for
+# other proxies.
+_NOT_SERVED = frozenset({b"TRACE", b"TRACK", b"CONNECT"})
+# Methods are case-sensitive (RFC 9110 9.1), and not all servers keep to that: to them "head" would have no body in its
+# answer. PATCH is left out, which browsers send as a script spells it.
+_ONE_SPELLING = frozenset({b"GET", b"HEAD", b"POST", b"PUT", b"DELETE", b"OPTIONS"}) | _NOT_SERVED
 _IDEMPOTENT = frozenset({b"GET", b"HEAD", b"OPTIONS", b"PUT", b"DELETE"})
 
 
@@ -87,8 +91,8 @@ class Request:
 
     @property
     def path(self) -> bytes:
-        """The target's part before the question mark."""
-        return self.target.partition(b"?")[0]
+        """The target's part before the question mark: what rules hold for. Of ``*`` it is that of all paths."""
+        return b"/" if self.target == b"*" else self.target.partition(b"?")[0]
 
 
 class Special:
@@ -221,8 +225,7 @@ def _length(lengths: list[bytes]) -> int:
 def _where(method: bytes, target: bytes, hosts: list[bytes]) -> tuple[bytes, bytes]:
     """The target in origin form, and the authority. RFC 9112 3.2."""
     host = hosts[0] if hosts else b""
-    if method in _NOT_SERVED:
-        raise Refused(405, "bad_method", "this method is not served here")
+    _check_method(method)
     if not target.startswith(b"/") and target != b"*":
         found = _ABSOLUTE.fullmatch(target)
         if found is None:
@@ -237,6 +240,15 @@ def _where(method: bytes, target: bytes, hosts: list[bytes]) -> tuple[bytes, byt
     if (host or hosts) and not _AUTHORITY.fullmatch(host):
         raise bad("the request's Host is none")
     return target, host
+
+
+def _check_method(method: bytes) -> None:
+    """Raises Refused for a method that is not served, and for one that some servers take for another one."""
+    known = method.upper()
+    if known in _NOT_SERVED:
+        raise Refused(405, "bad_method", "this method is not served here")
+    if known != method and known in _ONE_SPELLING:
+        raise bad(f"methods are case-sensitive, and this one differs from {known.decode()}")
 
 
 def check_target(method: bytes, target: bytes) -> None:
@@ -306,8 +318,7 @@ def _pseudo(pseudo: dict[bytes, bytes]) -> tuple[bytes, bytes, bytes]:
     method = pseudo.get(b":method", b"")
     if not _METHOD.fullmatch(method):
         raise bad("the request's method is none")
-    if method in _NOT_SERVED:
-        raise Refused(405, "bad_method", "this method is not served here")
+    _check_method(method)
     if not pseudo.keys() <= _PSEUDO or b":path" not in pseudo or b":scheme" not in pseudo:
         raise bad("the request's pseudo-headers are not those of a request")
     if pseudo[b":scheme"].lower() not in (b"http", b"https"):

@@ -1,57 +1,46 @@
-"""Which route a path belongs to, and which paths are refused because backends disagree on what they mean.
-
-A rule for ``/admin`` is worth nothing if ``/x/../admin``, ``//admin`` or ``/%61dmin`` reach the same pages. Servers
-differ in what they make of these, so where a service has routes such a path is refused, not guessed at.
-"""
+"""Which route the path of a request belongs to."""
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
-from urllib.parse import quote
+
+from handfast.proxy.http.url_paths import as_written, decoded, is_ambiguous, normal_prefix
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from handfast.proxy.settings import Route
 
-# Empty and dot segments; parameters, which some strip; backslashes, which some turn; escapes that are none; and escapes
-# of what needs none or is a delimiter: unreserved characters, "/", "\\", ";", "?", "#", "%", and control characters.
-_AMBIGUOUS = re.compile(
-    rb"//|/\.{1,2}(?:/|$)|[;\\]|%(?![0-9A-Fa-f]{2})|%(?:[01][0-9A-Fa-f]|7[Ff])"
-    rb"|%(?:2[35DdEeFf]|3[0-9BbFf]|4[1-9A-Fa-f]|5[0-9AaFfCc]|6[1-9A-Fa-f]|7[0-9AaEe])"
-)
-_ESCAPE = re.compile(rb"%[0-9A-Fa-f]{2}")
 
-
-def is_ambiguous(path: bytes) -> bool:
-    """Whether two servers could take this path for two different ones."""
-    return _AMBIGUOUS.search(path) is not None
+class AmbiguousPath(Exception):
+    """Two servers could take the path for two different ones."""
 
 
 class Routes:
     """The routes of a service, to be looked up by path: the longest prefix of whole segments holds."""
 
-    __slots__ = ("_found", "_routes")
+    __slots__ = ("_routes",)
 
     def __init__(self, routes: Sequence[Route]) -> None:
-        by_length = sorted(routes, key=lambda route: len(route.prefix), reverse=True)
-        self._routes = [(_normal(quote(route.prefix, safe="/%").encode()), route) for route in by_length]
+        normal = [(normal_prefix(route.prefix), route) for route in routes]
+        self._routes = sorted(normal, key=lambda pair: len(pair[0]), reverse=True)
 
     def __bool__(self) -> bool:
         return bool(self._routes)
 
     def find(self, path: bytes) -> Route | None:
-        """The route of a path that is not ambiguous."""
-        plain = _normal(path)
+        """The route of a path. Raises AmbiguousPath, also where it depends on the server which one that is."""
+        if is_ambiguous(path):
+            raise AmbiguousPath
+        found = self._longest(as_written(path))
+        if b"%" in path and self._longest(decoded(path)) is not found:
+            # Which of its reserved characters a server decodes makes no third route: no prefix has an escape of one.
+            raise AmbiguousPath
+        return found
+
+    def _longest(self, path: bytes) -> Route | None:
+        plain = path.rstrip(b"/")
         for prefix, route in self._routes:
             if plain == prefix or plain.startswith(prefix + b"/"):
                 return route
         return None
-
-
-def _normal(path: bytes) -> bytes:
-    """A path without a slash at its end, and with the digits of escapes in upper case."""
-    if b"%" in path:
-        path = _ESCAPE.sub(lambda escape: escape[0].upper(), path)
-    return path.rstrip(b"/")

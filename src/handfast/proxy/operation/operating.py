@@ -184,7 +184,7 @@ class Operator:
             await self._service.close()
             error.filename = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
             raise
-        self._admin = Admin(handlers)
+        self._admin = Admin(handlers, "localhost" if isinstance(address, str) else address[0])
         await self._admin.start(socket)
         return socket
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -37,13 +38,17 @@ class Operation:
     workers: int = 1
 
     def __post_init__(self) -> None:
-        if self.grace < 0:
-            raise bad_option("grace", f"{self.grace:g} is no time", "give seconds, or 0 to cut connections at once")
+        if not 0 <= self.grace <= limits.PROXY_SECONDS:
+            advice = f"give seconds, up to {limits.PROXY_SECONDS:.0f}, or 0 to cut connections at once"
+            raise bad_option("grace", f"{self.grace:g} is no time", advice)
         if not 1 <= self.workers <= limits.PROXY_WORKERS:
-            reason = f"{self.workers} is outside 1..{limits.PROXY_WORKERS}"
+            reason = f"this is outside 1..{limits.PROXY_WORKERS}"
             raise bad_option("workers", reason, "give about as many as there are processors")
         if self.captures is not None and self.admin is None:
             raise bad_option("captures", "they are asked for at the admin listener", "give an address for that")
+        if self.captures is not None and not (self.captures.is_dir() and os.access(self.captures, os.W_OK | os.X_OK)):
+            reason = f"{self.captures} is no directory in which files can be made"
+            raise bad_option("captures", reason, "make it, for this user alone (mode 0700), or name another one")
 
 
 @dataclass(frozen=True, slots=True)

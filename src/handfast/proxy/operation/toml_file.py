@@ -355,9 +355,12 @@ class _Reader:
             return found
         host, colon, port = text.rpartition(":")
         bare = host[1:-1] if host.startswith("[") and host.endswith("]") else host
-        if not colon or not bare or not port.isdecimal() or int(port) > 65535 or (":" in bare and bare == host):
+        number = int(port) if port.isascii() and port.isdecimal() and len(port) <= 5 else 65536
+        if not colon or not bare or number > 65535 or (":" in bare and bare == host):
             raise table.error(key, "this is no address", 'write "127.0.0.1:443", "[::1]:443" or "unix:/run/app.sock"')
-        return bare, int(port)
+        if key == "address" and not number:
+            raise table.error(key, "no service has port 0", "write the port that it listens at")
+        return bare, number
 
 
 class _AllRules:

@@ -30,6 +30,8 @@ Where: TypeAlias = tuple[str | int, ...]
 _HEADER = re.compile(r"\s*(\[\[?)(.+?)\]\]?\s*(#.*)?$")
 _NAME = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
 _KEY = re.compile(rf"\s*({_NAME}(?:\s*\.\s*{_NAME})*)\s*=")
+# What a number of TOML may be; the rest of it and nan are refused here, where the line is known.
+_LARGEST = 2**63 - 1
 _QUOTES = re.compile(r'"""|\'\'\'')
 
 
@@ -46,8 +48,9 @@ class TomlFile:
         try:
             self._text = data.decode()
             self.content = tomllib.loads(self._text)
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            # tomllib's words name line and column.
+        except (ValueError, RecursionError) as error:
+            # tomllib's words name line and column. It fails otherwise for numbers of thousands of digits, and for lists
+            # in a thousand lists.
             raise bad_option(self.shown, f"this is no TOML: {error}", "docs/proxy.md shows a file") from None
         self._lines: dict[Where, int] | None = None
 
@@ -136,11 +139,15 @@ class Table:
     def number(self, key: str, default: float) -> float:
         """A number, of which a fraction may be."""
         value = self._take(key, (int, float), "a number")
+        if value is not None and not abs(value) <= _LARGEST:
+            raise self.error(key, "this is not a number to reckon with", "write a number")
         return default if value is None else float(value)
 
     def whole(self, key: str, default: int) -> int:
         """A whole number."""
         value = self._take(key, int, "a whole number")
+        if value is not None and abs(value) > _LARGEST:
+            raise self.error(key, "this has more than 64 bits", "write a smaller number")
         return default if value is None else int(value)
 
     def texts(self, key: str) -> tuple[str, ...]:

@@ -2,13 +2,16 @@
 
 Lines are written by a thread of their own, so that a slow disk or a pipe that is not read holds up no connection: what
 waits is bounded, and what does not fit, or what a full disk does not take, is lost and counted in the log ``handfast``.
-A file is private and appended to, a line at a time, so processes may share it; ``reopen`` is for who rotates it.
+A file is appended to, a line at a time, so processes may share it; ``reopen`` is for who rotates it. One that is made
+is private; one that is there keeps its mode, and is refused if it is no access log.
 """
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import re
 import sys
 import threading
 import time
@@ -19,9 +22,9 @@ from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from handfast import limits, logs
-from handfast.errors import HandfastError
+from handfast.errors import ConfigError, HandfastError
 from handfast.errors.foreign import said_by
-from handfast.files import append_private
+from handfast.files import append_to_own, errors_for
 from handfast.fork import renew_in_children
 from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, HandshakeComplete, RequestEnded
 from handfast.text import escape
@@ -38,6 +41,9 @@ Told: TypeAlias = ConnectionRefused | ConnectionEnded | RequestEnded
 # Characters that a text may have, one after the other until the line is short enough.
 _TEXTS = (1024, 200, 32)
 _NAMES = 16
+# Begun as it should be or anew, where a full disk had cut the line before.
+_START = b'{"time": "'
+_LINE = re.compile(rb'\{.*"time": "[^"]*", "event": "(?:refused|connection|request)".*\}')
 # Lines that are taken out of the queue at once.
 _AT_ONCE = 256
 
@@ -99,7 +105,7 @@ class AccessLog:
         if str(self.path) == "-":
             sys.stdout.flush()
             return os.dup(sys.stdout.fileno())
-        with append_private(self.path) as file:
+        with append_to_own(self.path, is_access_log) as file:
             return os.dup(file.fileno())
 
     def _write(self) -> None:
@@ -153,6 +159,27 @@ class AccessLog:
             return
         os.close(self._descriptor)
         self._descriptor = anew
+
+
+def is_access_log(beginning: bytes) -> bool:
+    """Whether this is the beginning of an access log: nothing, or lines, the last of which may be cut."""
+    *lines, last = beginning.split(b"\n")
+    cut = _START.startswith(last) or (last.startswith(b"{") and _START in last and len(last) < limits.PROXY_LOG_LINE)
+    return cut and all(map(_LINE.fullmatch, lines))
+
+
+def check_place(path: Path) -> None:
+    """Raises ConfigError where no access log can be; makes none."""
+    if str(path) == "-":
+        return
+    if os.path.lexists(path):
+        append_to_own(path, is_access_log).close()
+        return
+    with errors_for(path):
+        # A directory that is not there, or that is none, is told of by the system.
+        os.stat(path.parent / ".")
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise ConfigError("file_unwritable", path=escape(str(path)), reason=os.strerror(errno.EACCES))
 
 
 def line_of(entry: Told, at: float, **more: Any) -> bytes:

@@ -1,15 +1,20 @@
 """What an operator asks a proxy, on a listener of its own: metrics, health, and a capture of one client.
 
 HTTP/1.1 without TLS, so on this machine only unless said otherwise. A request and its answer are small and bounded in
-time; each has a connection of its own. A page in a browser cannot use it: requests with an Origin are refused.
+time; each has a connection of its own. A page in a browser cannot use it: requests with an Origin are refused, those
+that a page asked for by the browser's word (Sec-Fetch-Site), and those for a name that may be the page's own, which it
+leads here by DNS (rebinding).
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from ipaddress import ip_address
+from socket import AF_UNIX
 from typing import TYPE_CHECKING, TypeAlias
 from urllib.parse import parse_qsl
 
@@ -24,6 +29,9 @@ if TYPE_CHECKING:
 
 METRICS = "text/plain; version=0.0.4; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
+# RFC 9110 7.2. A dot at the end of a name changes nothing.
+_HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[^:\[\]]+?)\.?)(?::[0-9]*)?")
+_OTHER_NAME = b"ask by an address, as localhost, or by the name that the listener is given; other names are a page's\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,16 +55,20 @@ def check_address(address: Address, *, anywhere: bool) -> None:
 
 
 class Admin:
-    """Answers ``handlers``, by method and path, on a socket that listens."""
+    """Answers ``handlers``, by method and path, on a socket that listens. ``name`` is the host it was told to be at."""
 
-    def __init__(self, handlers: Mapping[tuple[str, str], Handler]) -> None:
+    def __init__(self, handlers: Mapping[tuple[str, str], Handler], name: str = "localhost") -> None:
         self._handlers = handlers
+        self._names = frozenset({"localhost", name.lower()})
+        # None can be led to a Unix socket.
+        self._any_name = False
         self._room = asyncio.Semaphore(limits.PROXY_ADMIN_CONNECTIONS)
         self._server: asyncio.Server | None = None
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def start(self, sock: socket.socket) -> None:
         """Take requests from clients of this socket."""
+        self._any_name = sock.family == AF_UNIX
         self._server = await asyncio.start_server(self._serve, sock=sock, limit=limits.HTTP_HEAD)
 
     async def close(self) -> None:
@@ -86,12 +98,21 @@ class Admin:
             with suppress(OSError):
                 await writer.wait_closed()
 
+    def _is_ours(self, host: bytes) -> bool:
+        """Whether no other than us leads this Host here: an address, or a name that we have."""
+        found = _HOST.fullmatch(host.decode("latin-1").lower())
+        return found is not None and (found["name"] in self._names or _is_address(found["v6"] or found["name"]))
+
     async def _answer(self, request: h11.Request | None) -> Answer:
         if request is None:
             return Answer(400, b"this is no request of HTTP/1.1\n")
         method, (path, _, query) = request.method.decode(), request.target.decode("latin-1").partition("?")
-        if any(name == b"origin" for name, _ in request.headers):
-            return Answer(403, b"this is not for pages in a browser\n")
+        for field, value in request.headers:
+            # "none" is a request of the browser's user.
+            if field == b"origin" or (field == b"sec-fetch-site" and value != b"none"):
+                return Answer(403, b"this is not for pages in a browser\n")
+            if field == b"host" and not (self._any_name or self._is_ours(value)):
+                return Answer(403, _OTHER_NAME)
         handler = self._handlers.get(("GET" if method == "HEAD" else method, path))
         if handler is not None:
             return await handler(dict(parse_qsl(query)))
@@ -99,6 +120,14 @@ class Admin:
             return Answer(405, b"this path is for another method\n")
         there = ", ".join(f"{known} {path}" for known, path in self._handlers)
         return Answer(404, f"there are {there}\n".encode())
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 async def _asked(connection: h11.Connection, reader: asyncio.StreamReader) -> h11.Request | None:
