@@ -14,7 +14,7 @@ from errno import EEXIST, EISDIR, ELOOP, ENXIO
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -34,6 +34,13 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+def refuse_empty(path: str | PathLike[str]) -> None:
+    """ConfigError bad_option for an empty name: a ``Path`` made of it is the current directory, which was not named."""
+    if not os.fspath(path):
+        advice = "give one, or leave it out; a variable that is not set gives an empty one"
+        raise bad_option("path", "the name of a file or directory is empty", advice)
 
 
 def create_private(path: str | PathLike[str], *, replace: bool = False) -> BinaryIO:

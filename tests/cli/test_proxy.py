@@ -303,7 +303,7 @@ def test_what_cannot_be(run: Run, arguments: tuple[str, ...], said: tuple[str, .
         (("--to", "http://192.0.2.1:80"), ("--to", "not on this machine", "--to-anywhere")),
         (("--to", "http://127.0.0.1:1", "--to-name", "x"), ("--to-name", "no TLS is spoken")),
         ((*TCP, "--to-pin", SPARE), ("--to-pin", "no TLS is spoken")),
-        ((*TCP, "--to-name", ""), ("--to-name", "no TLS is spoken")),
+        ((*TCP, "--to-name", ""), ("--to-name", "its value is empty")),
         ((*TCP, "--identity", "xfcc"), ("--identity", "give --proxy-protocol")),
         ((*HTTP, "--identity", "xfcc"), ("--identity", "give --client-ca")),
         ((*HTTP, "--allow-cn", "x"), ("--allow-", "give --client-ca")),

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handfast.cli import ui
+from handfast.cli import given_values, ui
 from handfast.cli.suggestions import instead_of
 from handfast.errors import ConfigError, bad_option
 from handfast.files import setuid
@@ -55,6 +55,8 @@ def of_environment() -> str:
 
 def load(ctx: click.Context, path: str | None) -> None:
     """Put what the configuration file says into the program's default map. Raises ConfigError."""
+    if path == "":
+        raise given_values.empty("--config")
     named = path or of_environment()
     if named:
         ctx.default_map = _File(Path(named), escape(named) if path else f"${CONFIG}={escape(named)}").tables(ctx)
@@ -137,6 +139,8 @@ class _File:
         # In Python true is a number, in TOML it is none.
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise self.error(where, f"this is no {words}", f"write a {words}{' in quotes' if wanted is str else ''}")
+        if given_values.is_empty(option, value):
+            raise self.error(where, "this is empty", "write a value, or leave it out")
         return self._path(value) if isinstance(value, str) and _is_path(option, value) else value
 
     def _path(self, value: str) -> str:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from handfast.cli import option_sources, ui
+from handfast.cli import given_values, option_sources, ui
 from handfast.cli.option_groups import GROUPS, group_of
 from handfast.crypto.groups import ALL_GROUPS
 from handfast.crypto.providers import PROVIDERS, provider_named
@@ -75,8 +75,9 @@ class Verb(click.Command):
         if not ctx.resilient_parsing:
             option_sources.fill(ctx)
         options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
+        arguments = list(self._with_values(args, options))
         try:
-            rest = super().parse_args(ctx, list(self._with_values(args, options)))
+            rest = super().parse_args(ctx, list(arguments))
         except click.UsageError as error:
             for name, value in pairwise(args):
                 option = options.get(name)
@@ -84,6 +85,7 @@ class Verb(click.Command):
                     raise ui.UsageErrorWithHint(error, f"{name} takes its value with =: {name}={value}") from None
             raise
         if not ctx.resilient_parsing:
+            given_values.check(ctx, arguments)
             option_sources.drop_foreign_key(ctx)
         return rest
 

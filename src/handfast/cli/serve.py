@@ -61,7 +61,12 @@ _OURS = "--cert server.pem --key server.key"
 )
 @click.option("--once", is_flag=True, help="End after one connection, with exit status 1 if it did not come off.")
 @click.option("--naccept", type=click.IntRange(1), metavar="NUMBER", help="Likewise, after so many.")
-@click.option("--client-ca", type=click.Path(path_type=Path), metavar="FILE", help="Who may issue client certificates.")
+@click.option(
+    "--client-ca",
+    type=click.Path(path_type=Path),
+    metavar="FILE_OR_DIR",
+    help="Who may issue client certificates.",
+)
 @click.option(
     "--client-auth",
     type=click.Choice(_MODES),
