@@ -195,6 +195,8 @@ def command(
     conversation = Conversation(asked, key_update, data, show_certificates, muted)
     sessions = _sessions(shared.pop("session_file"), resume=shared.pop("resume") or early_data is not None)
     config = _config(wanted, sessions, **shared)
+    if key_update:
+        options.check_key_update(config)
     say = Verbose(shown=verbose)
     (say.say if verbose else ui.note if trace is not None else lambda _: None)(_trusted(config.verifier))
     keys = keylog if keylog is not None else keylog_of_environment()
@@ -306,11 +308,19 @@ def _talk(
         if tls.info.early_data:
             ui.note(f"early data: {tls.info.early_data}")
         if conversation.key_update:
-            tls.update_keys(request=True)
+            _update_keys(tls)
         try:
             yield tls, outcome
         finally:
             screen.end(shown=conversation.http.output is None)
+
+
+def _update_keys(tls: sockets.TLSSocket) -> None:
+    """Change the keys of both directions. Raises CommandFailed in TLS 1.2, which cannot."""
+    if tls.info.version != ProtocolVersion.TLS13:
+        reason = f"the server chose {tls.info.version}, which cannot change the keys of a connection"
+        ui.fail(reason, "the two sides do not fit", "leave --key-update out")
+    tls.update_keys(request=True)
 
 
 def _fetch_ticket(target: Target, connector: Connector, sessions: SessionCache) -> None:

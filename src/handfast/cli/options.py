@@ -20,7 +20,7 @@ from handfast.cli import given_values, option_sources, ui
 from handfast.cli.option_groups import GROUPS, group_of
 from handfast.crypto.groups import ALL_GROUPS
 from handfast.crypto.providers import PROVIDERS, provider_named
-from handfast.engine import ServerConfig
+from handfast.engine import ClientConfig, ServerConfig
 from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
@@ -174,9 +174,17 @@ def parameter_options(command: F) -> F:
 def session_options(command: F) -> F:
     """--key-update, --resume."""
     return together(
-        click.option("--key-update", is_flag=True, help="After the handshake, change the keys of both directions."),
+        click.option(
+            "--key-update", is_flag=True, help="After a handshake of TLS 1.3, change the keys of both directions."
+        ),
         click.option("--resume", is_flag=True, help="Resume: a client connects twice, a server gives tickets."),
     )(command)
+
+
+def check_key_update(config: ClientConfig | ServerConfig) -> None:
+    """ConfigError for --key-update where TLS 1.3 is not spoken."""
+    if ProtocolVersion.TLS13 not in config.enabled_versions:
+        raise bad_option("--key-update", "only TLS 1.3 can change the keys of a connection", "let --tls have 1.3")
 
 
 def page_options(command: F) -> F:
