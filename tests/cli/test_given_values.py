@@ -9,6 +9,7 @@ import pytest
 
 from handfast.cli import VERBS, given_values
 from handfast.errors import ConfigError
+from tests.cli.conftest import https_server
 
 
 def commands(command: click.Command, *names: str):
@@ -84,3 +85,47 @@ def test_nor_is_one_in_a_configuration_file(run, tmp_path, option):
     path = tmp_path / "handfast.toml"
     path.write_text(f'[connect]\n{option} = ""\n')
     assert run("--config", path, "connect", "localhost:1").is_error(2, f"[connect] {option}: this is empty")
+
+
+# One file for two outputs
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("connect", "https://localhost:1/", "--keylog", "b.x", "--pcapng", "b.x"),
+        ("connect", "https://localhost:1/", "--keylog", "b.x", "--json", "./b.x"),
+        ("connect", "https://localhost:1/", "--json", "b.x", "--html", "b.x"),
+        ("connect", "https://localhost:1/", "-o", "b.x", "--json", "../here/b.x"),
+        ("connect", "https://localhost:1/", "-o", "b.x", "--keylog", "link"),
+        ("connect", "https://localhost:1/", "-o", "a.x", "--keylog", "second"),
+        ("connect", "https://localhost:1/", "--session", "b.x", "-o", "folder/b.x"),
+        ("connect", "https://localhost:1/", "--trust-on-first-use", "b.x", "--html", "b.x"),
+        ("decode", "capture", "--write", "b.x", "--html", "b.x"),
+        ("serve", "--cert", "c", "--json", "b.x", "--html", "b.x"),
+        ("proxy", "--cert", "c", "--from", ":1", "--to", ":2", "--keylog", "b.x", "--access-log", "b.x"),
+    ],
+)
+def test_two_outputs_do_not_go_to_one_file(run, tmp_path, monkeypatch, given):
+    folder = tmp_path / "here"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    (folder / "folder").symlink_to(folder)
+    (folder / "link").symlink_to("b.x")
+    (folder / "a.x").touch()
+    (folder / "second").hardlink_to("a.x")
+    assert run(*given).is_error(2, "the same file", "give each a file of its own")
+    assert not (folder / "b.x").exists()
+
+
+def test_nor_does_the_key_log_of_the_environment(run, tmp_path, monkeypatch):
+    monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "b.x"))
+    given = ("connect", "https://localhost:1/", "-o", tmp_path / "b.x")
+    assert run(*given).is_error(2, "$SSLKEYLOGFILE", "-o", "the same file")
+
+
+def test_what_is_no_file_may_take_two_outputs(run, pki):
+    with https_server() as port:
+        given = ("-o", "/dev/null", "--json", "-", "--trust-on-first-use", pki.directory / "met")
+        assert run("connect", f"https://localhost:{port}/", *given).status == 0
+    assert run("connect", "https://localhost:1/", "-o", "/dev/null", "--html", "/dev/null").is_error(2, "a device")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handfast.cli import ui
+from handfast.cli import given_values, ui
 from handfast.cli.verdict_words import DESCRIBER
 from handfast.errors import bad_option
 from handfast.events import SecretLevel
@@ -236,7 +236,10 @@ def is_capture(path: Path) -> bool:
 
 
 def keylog_of_environment() -> Path | None:
-    """What $SSLKEYLOGFILE names, unless the process has another user's rights."""
+    """What $SSLKEYLOGFILE names, unless the process has another user's rights.
+
+    Raises ConfigError where an option names the same file for something else.
+    """
     name = os.environ.get("SSLKEYLOGFILE", "")
     if not name:
         return None
@@ -244,7 +247,9 @@ def keylog_of_environment() -> Path | None:
         ui.note("$SSLKEYLOGFILE is not honoured: this program runs with another user's rights")
         return None
     ui.note("$SSLKEYLOGFILE is set")
-    return Path(name)
+    path = Path(name)
+    given_values.refuse_same_file([*given_values.outputs(click.get_current_context()), ("$SSLKEYLOGFILE", path)])
+    return path
 
 
 def _log_level() -> str:
