@@ -15,17 +15,18 @@ from secrets import token_hex
 from typing import TYPE_CHECKING
 
 from handfast.errors import ConfigError, bad_option
+from handfast.limits import APPENDED_TO_BYTES
 from handfast.text import escape
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from io import FileIO
     from os import PathLike
     from typing import BinaryIO
 
 PRIVATE = 0o600
 # Without O_NONBLOCK, opening a pipe would wait for its reader; on a regular file it means nothing.
-_SAFE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_SAFE_FLAGS = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS = (
     (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a directory"),
@@ -53,13 +54,14 @@ def create_private(path: str | PathLike[str], *, replace: bool = False) -> Binar
     return open(descriptor, "wb")
 
 
-def append_private(path: str | PathLike[str]) -> FileIO:
+def append_private(path: str | PathLike[str], fits: Callable[[bytes], bool] | None = None) -> FileIO:
     """A file of mode 0600 to append to, made if need be; an own one there that others could read is closed to them.
 
+    ``fits`` says of the beginning of what is there whether more may follow it; where not, the file stays as it is.
     It is not buffered: when a write returns the file has it, and two processes can share the file line by line.
-    Raises ConfigError not_a_regular_file, foreign_file, hard_link, file_unwritable.
+    Raises ConfigError not_a_regular_file, foreign_file, hard_link, other_contents, file_unwritable.
     """
-    return open(_open_own(path, os.O_APPEND), "ab", buffering=0)
+    return open(_open_own(path, os.O_APPEND, fits), "ab", buffering=0)
 
 
 def check_replaceable(path: str | PathLike[str], *, replace: bool) -> None:
@@ -73,7 +75,7 @@ def check_replaceable(path: str | PathLike[str], *, replace: bool) -> None:
             if not replace:
                 raise ConfigError("file_exists", path=escape(os.fspath(path)))
         temporary = _beside(path)
-        os.close(os.open(temporary, _SAFE_FLAGS | os.O_EXCL, PRIVATE))
+        os.close(os.open(temporary, _SAFE_FLAGS | os.O_WRONLY | os.O_EXCL, PRIVATE))
         os.unlink(temporary)
 
 
@@ -86,7 +88,7 @@ def write_whole(path: str | PathLike[str], data: bytes, mode: int = PRIVATE) -> 
         if os.path.lexists(path):
             _check_own_regular_file(path, os.lstat(path))
         temporary = _beside(path)
-        descriptor = os.open(temporary, _SAFE_FLAGS | os.O_EXCL, mode)
+        descriptor = os.open(temporary, _SAFE_FLAGS | os.O_WRONLY | os.O_EXCL, mode)
         try:
             with open(descriptor, "wb") as file:
                 file.write(data)
@@ -102,11 +104,14 @@ def _beside(path: str | PathLike[str]) -> str:
     return os.path.join(folder, f".{name[:100]}.{token_hex(8)}")
 
 
-def _open_own(path: str | PathLike[str], flags: int) -> int:
+def _open_own(path: str | PathLike[str], flags: int, fits: Callable[[bytes], bool] | None = None) -> int:
+    access = os.O_WRONLY if fits is None else os.O_RDWR
     with errors_for(path):
-        descriptor = os.open(path, _SAFE_FLAGS | flags, PRIVATE)
+        descriptor = os.open(path, _SAFE_FLAGS | access | flags, PRIVATE)
     try:
         _check_own_regular_file(path, os.fstat(descriptor))
+        if fits is not None and not fits(os.pread(descriptor, APPENDED_TO_BYTES, 0)):
+            raise ConfigError("other_contents", path=escape(os.fspath(path)))
         os.fchmod(descriptor, PRIVATE)
     except BaseException:
         os.close(descriptor)

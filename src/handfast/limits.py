@@ -347,6 +347,8 @@ RECORDED_WAITING = 64 * 1024 * 1024
 PASTED_BYTES = 4 * 1024 * 1024
 # PSK binders of a recorded hello that are checked; real clients offer one or two.
 BINDERS_CHECKED = 16
+# What is read of a file that is appended to, to know that it is of the right kind. Ours: the first of its lines tell.
+APPENDED_TO_BYTES = 64 * 1024
 # Values of one secret that a key log may hold, as merged ones do: each may have to be tried.
 KEY_LOG_VALUES = 8
 # A block of a capture file, which is held in memory: Wireshark's limit (WTAP_MAX_PACKET_SIZE_DBUS). And the interfaces

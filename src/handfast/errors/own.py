@@ -93,6 +93,9 @@ class ConfigError(HandfastError):
             "",
             "remove this name if the file shall stay as it is, or give another path",
         ),
+        "other_contents": Entry(
+            None, "{path}: holds something else, to which nothing is appended", "", "give another path, or of none yet"
+        ),
         "no_certificate": Entry(None, "{path}: holds no certificate: {found}", "", "{advice}"),
         "bad_certificate": Entry(None, "{path}: a certificate in it does not parse: {reason}", "", "export it again"),
         "cut_off": Entry(None, "{path}: ends in the middle of a PEM block", "", "wait until it is written"),
