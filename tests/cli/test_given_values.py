@@ -8,8 +8,10 @@ import click
 import pytest
 
 from handfast.cli import VERBS, given_values
+from handfast.engine import ClientConnection
 from handfast.errors import ConfigError
 from tests.cli.conftest import https_server
+from tests.lens.connections import client_config
 
 
 def commands(command: click.Command, *names: str):
@@ -129,3 +131,69 @@ def test_what_is_no_file_may_take_two_outputs(run, pki):
         given = ("-o", "/dev/null", "--json", "-", "--trust-on-first-use", pki.directory / "met")
         assert run("connect", f"https://localhost:{port}/", *given).status == 0
     assert run("connect", "https://localhost:1/", "-o", "/dev/null", "--html", "/dev/null").is_error(2, "a device")
+
+
+# What would do nothing
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        (("connect", "localhost:1", "--cert", "a", "--cert", "b"), ("--cert: it is given twice", "give it once")),
+        (("connect", "localhost:1", "--max-time=1", "--max-time=2"), ("--max-time", "it is given twice")),
+        (("connect", "localhost:1", "--trace", "--trace=bytes"), ("--trace", "it is given twice")),
+        (("certs", "localhost", "--dir", "a", "--dir", "b"), ("--dir", "it is given twice")),
+        (("connect", "localhost:1", "-4", "-6"), ("--ipv6: --ipv4 says the contrary",)),
+        (("doctor", "localhost:1", "-6", "-4"), ("--ipv4: --ipv6 says the contrary",)),
+        (("serve", "--cert", "c", "--once", "--naccept", "3"), ("--naccept", "--once is one connection")),
+        (("connect", "localhost:1", "--tls", "1.3", "--old-main-secret"), ("--old-main-secret", "only TLS 1.2")),
+        (("doctor", "localhost:1", "--tls", "1.3", "--old-main-secret"), ("--old-main-secret", "only TLS 1.2")),
+        (("connect", "https://localhost:1/", "-I", "-d", "x"), ("--data", "HEAD, has no body")),
+        *(
+            (("connect", "https://localhost:1/", "--showcerts", *more), (more[0], "--showcerts asks for nothing"))
+            for more in (("--data", "x"), ("--request", "PUT"), ("--include",), ("--location",), ("--key-update",))
+        ),
+        *(
+            (("decode", "--hex", "paste", *more), (more[0], "bytes that are pasted are no connection"))
+            for more in (
+                ("--write", "f"),
+                ("--keylog", "f"),
+                ("--psk", "a:00"),
+                ("--host", "127.0.0.1"),
+                ("--port", "1"),
+                ("--sni", "a"),
+                ("--subject", "a"),
+                ("--failed",),
+                ("--summary",),
+                ("--cacert", "f"),
+                ("--no-secrets",),
+                ("--html", "f"),
+            )
+        ),
+        (("decode", "-x", "--json", "f"), ("-x", "--json has another form")),
+        (("decode", "-x", "--summary", "f"), ("-x", "--summary has another form")),
+        (("decode", "--secrets=all", "--summary", "f"), ("--secrets", "--summary shows none")),
+        (("decode", "--hex", "-i", "lo"), ("-i", "bytes that are pasted are no connection")),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(run, given, words):
+    assert run(*given).is_error(2, *words)
+
+
+def test_flags_may_come_again(run, pki):
+    with https_server() as port:
+        assert run("connect", "-4", "-4", "-s", "-s", f"https://127.0.0.1:{port}/", *pki.trust).status == 0
+
+
+def test_a_configuration_file_may_hold_them_for_other_runs(run, tmp_path, pki):
+    path = tmp_path / "handfast.toml"
+    path.write_text(
+        '[decode]\nsummary = true\nhost = "127.0.0.1"\n[connect]\nold-main-secret = true\nheader = ["a: b"]\n'
+    )
+    hello = ClientConnection(client_config(), server_name="localhost").outgoing()
+    (tmp_path / "paste").write_text(hello.hex())
+    assert run("--config", path, "decode", "--hex", tmp_path / "paste").status == 0
+    with https_server() as port:
+        given = (f"https://localhost:{port}/", "--tls", "1.3", *pki.trust)
+        assert run("--config", path, "connect", *given).status == 0
+        assert "BEGIN CERTIFICATE" in run("--config", path, "connect", "--showcerts", *given).out

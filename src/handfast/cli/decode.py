@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import click
 
 from handfast import limits
-from handfast.cli import options, trust_options, ui
+from handfast.cli import option_sources, options, trust_options, ui
 from handfast.cli.decoding import Decoding, Wanted
 from handfast.cli.lenses import open_page
 from handfast.cli.live import LiveKeyLog, packets
@@ -32,6 +32,13 @@ _LEVELS: dict[str | None, frozenset[SecretLevel]] = {
     "traffic": frozenset({SecretLevel.TRAFFIC}),
     "all": frozenset(SecretLevel),
 }
+# What --hex has no use for.
+_OF_CONNECTIONS = frozenset(
+    {
+        "interface", "read_keylog", "psks", "host", "port", "sni", "subject", "failed", "cacert", "write", "no_secrets",
+        "summary",
+    }
+)  # fmt: skip
 # Packets between two lines of progress.
 _STEP = 1000
 
@@ -118,6 +125,7 @@ def command(
         raise bad_option("--explain", "only fields and bytes are explained", "leave --summary and --json out")
     if hexadecimal and html is not None:
         raise bad_option("--html", "bytes that are pasted are no connection", "leave it out, or decode a capture")
+    _refuse_idle(hexadecimal=hexadecimal, summary=summary, as_json=as_json, html=html)
     if no_secrets and write is None:
         raise bad_option("--no-secrets", "there is no --write that it speaks of", "give --write FILE too")
     known = dict(map(_psk, psks))
@@ -144,6 +152,17 @@ def command(
         file = _opened(cast(str, capture), stack)
         keys = _with_psks(KeyLogSecrets(_contents(read_keylog)), known)
         return _decode(view, file, keys, write, no_secrets=no_secrets)
+
+
+def _refuse_idle(*, hexadecimal: bool, summary: bool, as_json: bool, html: Path | None) -> None:
+    """ConfigError for options of the command line that would do nothing."""
+    refuse, either = option_sources.refuse_idle, "leave one of them out"
+    if hexadecimal:
+        refuse(_OF_CONNECTIONS, "bytes that are pasted are no connection", "leave it out, or decode a capture")
+    if summary or as_json:
+        refuse({"every_byte"}, f"{'--summary' if summary else '--json'} has another form", either)
+    if summary and html is None:
+        refuse({"secrets"}, "--summary shows none", "leave it out, or give --html FILE too")
 
 
 def _with_psks(secrets: KeyLogSecrets, psks: Mapping[bytes, bytes]) -> KeyLogSecrets:

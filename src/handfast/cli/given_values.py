@@ -1,4 +1,4 @@
-"""What is wrong with values before it is known what they are for: one is empty, or two outputs are one file."""
+"""What is wrong with values before it is known what they are for: empty ones, second ones, two outputs in one file."""
 
 from __future__ import annotations
 
@@ -26,16 +26,31 @@ _OUTPUTS = frozenset(
 
 
 def check(ctx: click.Context, arguments: Sequence[str]) -> None:
-    """ConfigError for an empty value on the command line, and for two outputs that are one file.
+    """ConfigError for an empty value on the command line, an option given twice, and two outputs that are one file.
 
-    The former is looked for in the arguments themselves: as a ``Path``, an empty one is the current directory, where
+    The first is looked for in the arguments themselves: as a ``Path``, an empty one is the current directory, where
     there may be certificates of others.
     """
-    given, _, _ = ctx.command.make_parser(ctx).parse_args(list(arguments))
+    given, _, order = ctx.command.make_parser(ctx).parse_args(list(arguments))
+    _refuse_repeated(order)
     for parameter in ctx.command.params:
         if is_empty(parameter, given.get(parameter.name or "")):
             raise empty(_called(parameter))
     refuse_same_file(outputs(ctx))
+
+
+def _refuse_repeated(order: Iterable[click.Parameter]) -> None:
+    """ConfigError for an option that comes again, and takes one value, and for two that exclude each other."""
+    seen: dict[str | None, click.Option] = {}
+    for option in order:
+        if not isinstance(option, click.Option) or option.multiple:
+            continue
+        before = seen.get(option.name)
+        if before is not None and before is not option:
+            raise bad_option(_called(option), f"{_called(before)} says the contrary", "leave one of them out")
+        if before is option and not option.is_flag:
+            raise bad_option(_called(option), "it is given twice, and takes one value", "give it once")
+        seen[option.name] = option
 
 
 def is_empty(parameter: click.Parameter, value: Any) -> bool:

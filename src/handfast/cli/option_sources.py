@@ -25,7 +25,7 @@ from handfast.text import escape
 from handfast.x509.loading import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 CONFIG = "HANDFAST_CONFIG"
 # Of each parameter that the environment may give: the variable.
@@ -200,6 +200,16 @@ def on_command_line(ctx: click.Context) -> Iterator[click.Parameter]:
                 yield parameter
         else:
             yield parameter
+
+
+def refuse_idle(names: Container[str | None], reason: str, advice: str) -> None:
+    """ConfigError for an option of these that the command line gives: it would do nothing.
+
+    A configuration file may hold it, for other runs.
+    """
+    for option in on_command_line(click.get_current_context()):
+        if option.name in names:
+            raise bad_option(option.opts[-1], reason, advice)
 
 
 def drop_foreign_key(ctx: click.Context) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handfast import limits
-from handfast.cli import fleet_options, options, serve_options, trust_options, ui, who_may
+from handfast.cli import fleet_options, option_sources, options, serve_options, trust_options, ui, who_may
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.output import standard_output
 from handfast.cli.server import Server, listener_for, taken
@@ -107,6 +107,8 @@ def command(
     body back. Or serve files, an application, or a chat with this terminal."""
     log_to_terminal(quiet=False)
     host, port = parse_address(listen, "--listen")
+    if once:
+        option_sources.refuse_idle({"naccept"}, "--once is one connection", "leave one of them out")
     most = 1 if once else naccept
     _refuse_together(www, app, most, chat=chat, json=json, key_update=key_update, require_later=require_later)
     config, reloading, later = _config(http=not chat, http2=app is None, require_later=require_later, **given)
