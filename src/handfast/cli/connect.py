@@ -101,7 +101,7 @@ class Conversation:
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the body to FILE."),
     click.option("--post-handshake-auth", is_flag=True, help="Let the server ask for the certificate later."),
     click.option("-k", "--insecure", is_flag=True, help="Go on with a server that is not verified."),
-    click.option("--max-time", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this."),
+    click.option("--max-time", type=options.MAX_TIME, metavar="SECONDS", help="Give up after this."),
     click.option("--servername", metavar="NAME", help="Ask for, and verify, this name instead of the target's."),
     click.option(
         "--starttls",

@@ -60,7 +60,7 @@ _STEP = 1000
 @click.option("-i", "interface", metavar="INTERFACE", help="Capture here and now, until Ctrl-C; needs CAP_NET_RAW.")
 @click.option(
     "--delay",
-    type=click.FloatRange(0, limits.LIVE_DELAY_MOST),
+    type=options.Seconds(0, limits.LIVE_DELAY_MOST),
     metavar="SECONDS",
     help=f"With -i: how long packets wait for their keys to stand in the key log. Default: {limits.LIVE_DELAY:g}.",
 )

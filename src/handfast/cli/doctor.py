@@ -80,7 +80,7 @@ _WOULD_TELL = (
 )
 @click.option("--proxy", metavar="[http://][USER:PASSWORD@]HOST:PORT", help="Go through an HTTP proxy; '' for none.")
 @click.option("-k", "--insecure", is_flag=True, help="Show the certificate also to a server that is not verified.")
-@click.option("--max-time", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For each connection.")
+@click.option("--max-time", type=options.MAX_TIME, metavar="SECONDS", help="For each connection.")
 @options.parameter_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @click.option("--report", is_flag=True, help="A report for others, in Markdown, with nothing secret in it.")

@@ -11,11 +11,13 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from itertools import pairwise
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from handfast import limits
 from handfast.cli import given_values, option_sources, ui
 from handfast.cli.option_groups import GROUPS, group_of
 from handfast.crypto.groups import ALL_GROUPS
@@ -122,6 +124,19 @@ class Verb(click.Command):
             if option is None or not option.is_flag:
                 return option is not None and position == len(argument)
         return False
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds in a range; "nan" is in none, though it is neither below nor above one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return seconds
+
+
+MAX_TIME = Seconds(0, limits.COMMAND_SECONDS_MOST, min_open=True)
 
 
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:
