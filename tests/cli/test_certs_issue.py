@@ -232,6 +232,40 @@ def test_subject_fields(run: Run, tmp_path: Path) -> None:
     assert subject(tmp_path / "dora.pem") == "CN=Dora D.,O=Else"
 
 
+def test_a_cn_other_than_the_name_is_said(run: Run, ca: Path) -> None:
+    other = run("certs", "--ca", ca, "--client", "bob", "--subject", "CN=carol")
+    assert "handfast: warning: --subject: the CN is carol, and bob is not" in other.err
+    assert "the client certificate is for CN=carol" in other.err
+    same = run("certs", "--ca", ca, "--client", "dora", "--subject", "O=Else,CN=dora")
+    assert (same.status, "warning" in same.err) == (0, False)
+
+
+LONG = "a" * 65
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("localhost", "--client", LONG),
+        ("localhost", "--client", f"{LONG},bob.example"),
+        ("localhost", "--client", f"{'b.' * 40}example,bob.example"),
+        ("localhost", "--intermediate", LONG),
+        ("localhost", "--ca-name", LONG),
+        ("--request", "--client", LONG),
+        ("localhost", "--client", LONG, "--subject", "O=Example"),
+    ],
+)
+def test_a_name_that_would_stand_nowhere_is_refused(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert run("certs", *arguments, "--dir", tmp_path).is_error(2, "at most 64", "give a shorter one")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_name_that_stands_in_subject_alt_name_is_none(run: Run, tmp_path: Path) -> None:
+    uri = f"spiffe://corp.example/{LONG}"
+    assert run("certs", "localhost", "--client", uri, "--dir", tmp_path).status == 0
+    assert describe(chain(tmp_path / "client.pem")[0].public_bytes(Encoding.DER)).names == (f"URI:{uri}",)
+
+
 def test_a_name_for_the_ca(run: Run, tmp_path: Path) -> None:
     assert run("certs", "localhost", "--ca-name", "Corp Root 7", "--dir", tmp_path).status == 0
     assert chain(tmp_path / "ca.pem")[0].subject.rfc4514_string() == "CN=Corp Root 7,O=handfast"

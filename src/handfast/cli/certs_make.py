@@ -235,8 +235,11 @@ def _leaves(wanted: Wanted) -> list[Leaf]:
         if not wanted.new:
             advice = "name what is wanted: --client NAME, --server NAME or --csr FILE"
         raise bad_option("NAME", "is missing", advice)
-    if wanted.fields is not None and common_name(parse_subject(wanted.fields)) and len(made) + len(wanted.csr) != 1:
+    named = common_name(parse_subject(wanted.fields)) if wanted.fields is not None else ""
+    if named and len(made) + len(wanted.csr) != 1:
         raise bad_option("--subject", "its CN would be that of several certificates", "leave the CN out")
+    if named and made and named != made[0].names[0]:
+        ui.warn(f"--subject: the CN is {named}, and {made[0].names[0]} is not; files are called by the latter")
     return made
 
 
