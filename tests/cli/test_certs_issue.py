@@ -215,6 +215,22 @@ def test_files_that_are_no_requests(run: Run, ca: Path, tmp_path: Path) -> None:
     assert run("certs", "--ca", ca, "--csr", tmp_path / "absent.csr").is_error(2, "no such file")
 
 
+def test_a_file_that_is_there_can_be_replaced(run: Run, ca: Path) -> None:
+    given = ("certs", "--ca", ca, "--client", "bob")
+    assert run(*given).status == 0
+    assert run(*given).is_error(2, "bob.pem: exists already", "choose another --dir, or --replace")
+    fault = ("certs", "--fault", "expired", "--dir", ca.parent)
+    assert run(*fault).is_error(2, "exists already", "choose another --dir, or --replace")
+    assert run(*given, "--replace").status == 0
+
+
+def test_a_directory_in_place_of_a_list_is_named(run: Run, ca: Path) -> None:
+    assert run("certs", "crl", "--ca", ca, "--out", ca.parent / ".").is_error(2, "directory")
+    (ca.parent / "list").mkdir()
+    refused = run("certs", "crl", "--ca", ca, "--out", ca.parent / "list")
+    assert refused.is_error(2, f"{ca.parent / 'list'}: is a directory, not a regular file")
+
+
 # Subjects and dates
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -188,6 +189,8 @@ def _decode(view: Decoding, file: BinaryIO, keys: KeyLogSecrets, write: Path | N
     index = PacketIndex()
     if write is not None and not file.seekable():
         raise bad_option("--write", "a pipe cannot be read twice", "save the capture to a file first")
+    if write is not None:
+        _check_target(write, file)
     view.names_keys = write is not None and not no_secrets
     reading = Reading(file, view.watch, keys, over=view.over, packet=index.add if write is not None else lambda _: None)
     _read(view, reading, file)
@@ -216,13 +219,21 @@ def _damage(damage: ConfigError | None) -> int:
     raise ui.CommandFailed(damage.what, "the capture", damage.hint)
 
 
+def _check_target(path: Path, file: BinaryIO) -> None:
+    """ConfigError for what --write cannot write to, before anything is shown."""
+    from handfast.cli.lenses import is_capture
+    from handfast.files import check_replaceable
+
+    if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+        raise bad_option("--write", f"{path} is what is being read", "name another file")
+    check_replaceable(path, replace=is_capture(path))
+
+
 def _write(view: Decoding, file: BinaryIO, path: Path, index: PacketIndex, *, no_secrets: bool) -> None:
     from handfast.cli.lenses import is_capture
     from handfast.files import create_private
 
     secrets = b"" if no_secrets else "".join(view.lines).encode()
-    if path.exists() and path.samefile(file.name if isinstance(file.name, str) else path.parent):
-        raise bad_option("--write", f"{path} is what is being read", "name another file")
     with create_private(path, replace=is_capture(path)) as output:
         written = rewrite(file, output.write, index, view.openings if view.wanted else None, secrets)
     held = "without keys" if not secrets else "and their keys: whoever has that file can read the connections"

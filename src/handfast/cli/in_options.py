@@ -23,7 +23,6 @@ PHRASES = (
     ('application_protocols=["postgresql"] will do', "--alpn postgresql will do"),
     ("TLS starts there when it is asked for (STARTTLS)", "TLS starts there when it is asked for (--starttls)"),
     ("allow more time", "allow more with --max-time"),
-    ("or remove it first", "or remove it first (certs has --replace)"),
     ("say as what the certificate is wanted:", "say what it is wanted for with --as:"),
     ("give the certificate first and the key second", "swap --cert and --key"),
     ("give its password", "give --key-password-file"),

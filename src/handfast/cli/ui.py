@@ -250,7 +250,8 @@ def _failed(error: Exception) -> int:
         case HandfastError():
             return _two_lines(error.what, error.fault, error.hint, FAILED)
         case OSError():
-            named = f"{error.filename}: " if error.filename else ""
+            # Of what was opened by its descriptor, that is the name.
+            named = f"{error.filename}: " if error.filename and not isinstance(error.filename, int) else ""
             return _two_lines(
                 f"{named}{reason(error)}", "this machine", "check the path, its permissions and the disk", 2
             )
