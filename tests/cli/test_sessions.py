@@ -162,12 +162,19 @@ def test_a_client_that_does_not_read_its_tickets_holds_nobody_up():
 
 def test_a_server_of_tls_1_2_alone_is_not_told_to_change_keys(run, pki):
     result = run("serve", *pki.server, "--listen", "127.0.0.1:0", "--key-update", "--tls", "1.2")
-    assert result.is_error(2, "--key-update", "only TLS 1.3 can change", "let --tls have 1.3")
+    assert result.is_error(2, "--key-update", "only TLS 1.3 has it", "let --tls have 1.3")
 
 
 def test_nor_is_such_a_client(run, pki):
     result = run("connect", "--key-update", "--tls", "1.2", "https://localhost:1/", *pki.trust)
-    assert result.is_error(2, "--key-update", "only TLS 1.3 can change", "let --tls have 1.3")
+    assert result.is_error(2, "--key-update", "only TLS 1.3 has it", "let --tls have 1.3")
+
+
+def test_nor_has_tls_1_2_early_data(run, pki):
+    result = run("connect", "--early-data", pki.ca, "--tls", "1.2", "localhost:1", *pki.trust)
+    assert result.is_error(2, "--early-data", "only TLS 1.3 has it")
+    result = run("serve", *pki.server, "--early-data", "--resume", "--tls", "1.2")
+    assert result.is_error(2, "only TLS 1.3 has it", "let --tls have 1.3")
 
 
 def test_a_server_that_chooses_tls_1_2_cannot_be_asked_for_new_keys(run, pki):

@@ -197,8 +197,7 @@ def command(
     conversation = Conversation(asked, key_update, data, show_certificates, muted)
     sessions = _sessions(shared.pop("session_file"), resume=shared.pop("resume") or early_data is not None)
     config = _config(wanted, sessions, **shared)
-    if key_update:
-        options.check_key_update(config)
+    options.check_tls13(config, key_update=key_update, early_data=early_data)
     say = Verbose(shown=verbose)
     (say.say if verbose else ui.note if trace is not None else lambda _: None)(_trusted(config.verifier))
     keys = keylog if keylog is not None else keylog_of_environment()

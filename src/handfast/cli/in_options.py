@@ -10,6 +10,7 @@ PHRASES = (
     ("what a Trace wrote", "--trace"),
     ('hidden: secrets="all" shows', "hidden: --secrets=all shows"),
     ('hidden: secrets="traffic" shows', "hidden: --secrets shows"),
+    ("or let versions have TLS 1.3", "or let --tls have 1.3"),
     ("left out of versions", "left out by --tls"),
     ("left out of groups", "left out by --groups"),
     ("left out of application_protocols", "left out by --alpn"),

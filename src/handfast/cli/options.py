@@ -196,10 +196,11 @@ def session_options(command: F) -> F:
     )(command)
 
 
-def check_key_update(config: ClientConfig | ServerConfig) -> None:
-    """ConfigError for --key-update where TLS 1.3 is not spoken."""
-    if ProtocolVersion.TLS13 not in config.enabled_versions:
-        raise bad_option("--key-update", "only TLS 1.3 can change the keys of a connection", "let --tls have 1.3")
+def check_tls13(config: ClientConfig | ServerConfig, **asked: object) -> None:
+    """ConfigError for one of these options that is given, where TLS 1.3, which alone has it, is not spoken."""
+    given = [f"--{name.replace('_', '-')}" for name, value in asked.items() if value]
+    if given and ProtocolVersion.TLS13 not in config.enabled_versions:
+        raise bad_option(given[0], "only TLS 1.3 has it", "let --tls have 1.3, or leave it out")
 
 
 def page_options(command: F) -> F:

@@ -112,8 +112,7 @@ def command(
     most = 1 if once else naccept
     _refuse_together(www, app, most, chat=chat, json=json, key_update=key_update, require_later=require_later)
     config, reloading, later = _config(http=not chat, http2=app is None, require_later=require_later, **given)
-    if key_update:
-        options.check_key_update(config)
+    options.check_tls13(config, key_update=key_update)
     lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng, html, lang, explain=explain, json=json)
     application = None if app is None else _application(app)
     with serve_options.watcher(reloading, reload=given["reload"]):

@@ -94,7 +94,7 @@ class ConfigError(HandfastError):
             "remove this name if the file shall stay as it is, or give another path",
         ),
         "other_contents": Entry(
-            None, "{path}: holds something else, to which nothing is appended", "", "give another path, or of none yet"
+            None, "{path}: holds something else, to which nothing is appended", "", "give another path"
         ),
         "no_certificate": Entry(None, "{path}: holds no certificate: {found}", "", "{advice}"),
         "bad_certificate": Entry(None, "{path}: a certificate in it does not parse: {reason}", "", "export it again"),
