@@ -7,7 +7,7 @@ from importlib import import_module
 import click
 import pytest
 
-from handfast.cli import VERBS, given_values
+from handfast.cli import VERBS, given_values, program
 from handfast.engine import ClientConnection
 from handfast.errors import ConfigError
 from tests.cli.conftest import https_server
@@ -47,7 +47,9 @@ def test_no_option_takes_an_empty_value_but_those_of_which_it_is_said(command, n
     given = [f"{name}="] if name.startswith("--") else [name, ""] if name.startswith("-") else [""]
 
     def parse():
-        command.make_context(names[-1], [*given, *needed(command, parameter)])
+        # Below the program, whose settings a command takes on when it is first used.
+        above = click.Context(program, info_name="handfast", **program.context_settings)
+        command.make_context(names[-1], [*given, *needed(command, parameter)], parent=above)
 
     if parameter.name in given_values.MAY_BE_EMPTY:
         parse()
