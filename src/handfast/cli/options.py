@@ -321,7 +321,7 @@ def parameters(
         chosen["groups"] = _numbers("--groups", groups, NamedGroup)
     if alpn is not None:
         chosen["application_protocols"] = tuple(name for name in alpn.split(",") if name)
-    if ProtocolVersion.TLS12 not in chosen.get("versions", ServerConfig.versions):
+    if old_main_secret and ProtocolVersion.TLS12 not in chosen.get("versions", ServerConfig.versions):
         reason = "only TLS 1.2 has peers without the extended main secret"
         option_sources.refuse_idle({"old_main_secret"}, reason, "let --tls have 1.2, or leave it out")
     if old_main_secret:
