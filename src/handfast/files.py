@@ -14,7 +14,7 @@ from errno import EEXIST, EISDIR, ELOOP, ENXIO
 from secrets import token_hex
 from typing import TYPE_CHECKING
 
-from handfast.errors import ConfigError
+from handfast.errors import ConfigError, bad_option
 from handfast.limits import APPENDED_TO_BYTES
 from handfast.text import escape
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 PRIVATE = 0o600
 # Without O_NONBLOCK, opening a pipe would wait for its reader; on a regular file it means nothing.
-_SAFE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_SAFE_FLAGS = os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _KINDS = (
     (stat.S_ISLNK, "a symbolic link"),
     (stat.S_ISDIR, "a directory"),
@@ -35,6 +35,13 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
 )
+
+
+def refuse_empty(path: str | PathLike[str]) -> None:
+    """ConfigError bad_option for an empty name: a ``Path`` made of it is the current directory, which was not named."""
+    if not os.fspath(path):
+        advice = "give one, or leave it out; a variable that is not set gives an empty one"
+        raise bad_option("path", "the name of a file or directory is empty", advice)
 
 
 def create_private(path: str | PathLike[str], *, replace: bool = False) -> BinaryIO:
@@ -47,13 +54,17 @@ def create_private(path: str | PathLike[str], *, replace: bool = False) -> Binar
     return open(descriptor, "wb")
 
 
-def append_private(path: str | PathLike[str]) -> FileIO:
-    """A file of mode 0600 to append to, made if need be; an own one there that others could read is closed to them.
+def append_private(
+    path: str | PathLike[str], fits: Callable[[bytes], bool] | None = None, *, keeps_mode: bool = False
+) -> FileIO:
+    """A file to append to, made with mode 0600 if need be.
 
-    It is not buffered: when a write returns the file has it, and two processes can share the file line by line.
-    Raises ConfigError not_a_regular_file, foreign_file, hard_link, file_unwritable.
+    An own one there that others could read is closed to them, unless it ``keeps_mode``. ``fits`` says of the beginning
+    of what is there, of up to ``limits.APPENDED_TO_BYTES``, whether more may follow it; where not, the file stays as it
+    is. It is not buffered: when a write returns the file has it, and two processes can share the file line by line.
+    Raises ConfigError not_a_regular_file, foreign_file, hard_link, other_contents, file_unwritable.
     """
-    return open(_open_own(path, os.O_APPEND), "ab", buffering=0)
+    return open(_open_own(path, os.O_APPEND, fits, keeps_mode=keeps_mode), "ab", buffering=0)
 
 
 def check_replaceable(path: str | PathLike[str], *, replace: bool) -> None:
@@ -67,7 +78,7 @@ def check_replaceable(path: str | PathLike[str], *, replace: bool) -> None:
             if not replace:
                 raise ConfigError("file_exists", path=escape(os.fspath(path)))
         temporary = _beside(path)
-        os.close(os.open(temporary, _SAFE_FLAGS | os.O_EXCL, PRIVATE))
+        os.close(os.open(temporary, _SAFE_FLAGS | os.O_WRONLY | os.O_EXCL, PRIVATE))
         os.unlink(temporary)
 
 
@@ -80,7 +91,7 @@ def write_whole(path: str | PathLike[str], data: bytes, mode: int = PRIVATE) -> 
         if os.path.lexists(path):
             _check_own_regular_file(path, os.lstat(path))
         temporary = _beside(path)
-        descriptor = os.open(temporary, _SAFE_FLAGS | os.O_EXCL, mode)
+        descriptor = os.open(temporary, _SAFE_FLAGS | os.O_WRONLY | os.O_EXCL, mode)
         try:
             with open(descriptor, "wb") as file:
                 file.write(data)
@@ -90,42 +101,24 @@ def write_whole(path: str | PathLike[str], data: bytes, mode: int = PRIVATE) -> 
             raise
 
 
-def append_to_own(path: str | PathLike[str], is_one: Callable[[bytes], bool]) -> FileIO:
-    """A file to append to: a new one of mode 0600, or an own one that is there, whose mode is its owner's to choose.
-
-    ``is_one`` says of the beginning of one that is there, of up to ``limits.APPENDED_TO_BYTES``, whether it is of the
-    right kind. The file is not buffered: two processes can share it line by line. Raises ConfigError
-    not_a_regular_file, foreign_file, hard_link, other_contents, file_unwritable.
-    """
-    flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-    with errors_for(path):
-        try:
-            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, PRIVATE)
-            os.fchmod(descriptor, PRIVATE)
-        except FileExistsError:
-            descriptor = os.open(path, flags)
-    try:
-        _check_own_regular_file(path, os.fstat(descriptor))
-        if not is_one(os.pread(descriptor, APPENDED_TO_BYTES, 0)):
-            raise ConfigError("other_contents", path=escape(os.fspath(path)))
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return open(descriptor, "ab", buffering=0)
-
-
 def _beside(path: str | PathLike[str]) -> str:
     """A new name in the same directory, short enough for any file system."""
     folder, name = os.path.split(os.fspath(path))
     return os.path.join(folder, f".{name[:100]}.{token_hex(8)}")
 
 
-def _open_own(path: str | PathLike[str], flags: int) -> int:
+def _open_own(
+    path: str | PathLike[str], flags: int, fits: Callable[[bytes], bool] | None = None, *, keeps_mode: bool = False
+) -> int:
+    access = os.O_WRONLY if fits is None else os.O_RDWR
     with errors_for(path):
-        descriptor = os.open(path, _SAFE_FLAGS | flags, PRIVATE)
+        descriptor = os.open(path, _SAFE_FLAGS | access | flags, PRIVATE)
     try:
         _check_own_regular_file(path, os.fstat(descriptor))
-        os.fchmod(descriptor, PRIVATE)
+        if fits is not None and not fits(os.pread(descriptor, APPENDED_TO_BYTES, 0)):
+            raise ConfigError("other_contents", path=escape(os.fspath(path)))
+        if not keeps_mode:
+            os.fchmod(descriptor, PRIVATE)
     except BaseException:
         os.close(descriptor)
         raise

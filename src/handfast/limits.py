@@ -327,6 +327,8 @@ PROXY_HOPS = 10
 PROXY_CLIENT_CERT = 10 * 1024
 PROXY_CLIENT_CHAIN = 16 * 1024
 
+# Seconds after which a command can be told to give up: poll(2) takes milliseconds in 31 bits, which is a little more.
+COMMAND_SECONDS_MOST = 2_000_000
 # `decode -i`: seconds that packets wait for their keys, which the program that they are for writes a moment later, and
 # later still on a busy machine; and the most that can be asked for, as what waits is held in memory.
 LIVE_DELAY = 0.3

@@ -215,6 +215,22 @@ def test_files_that_are_no_requests(run: Run, ca: Path, tmp_path: Path) -> None:
     assert run("certs", "--ca", ca, "--csr", tmp_path / "absent.csr").is_error(2, "no such file")
 
 
+def test_a_file_that_is_there_can_be_replaced(run: Run, ca: Path) -> None:
+    given = ("certs", "--ca", ca, "--client", "bob")
+    assert run(*given).status == 0
+    assert run(*given).is_error(2, "bob.pem: exists already", "choose another --dir, or --replace")
+    fault = ("certs", "--fault", "expired", "--dir", ca.parent)
+    assert run(*fault).is_error(2, "exists already", "choose another --dir, or --replace")
+    assert run(*given, "--replace").status == 0
+
+
+def test_a_directory_in_place_of_a_list_is_named(run: Run, ca: Path) -> None:
+    assert run("certs", "crl", "--ca", ca, "--out", ca.parent / ".").is_error(2, "directory")
+    (ca.parent / "list").mkdir()
+    refused = run("certs", "crl", "--ca", ca, "--out", ca.parent / "list")
+    assert refused.is_error(2, f"{ca.parent / 'list'}: is a directory, not a regular file")
+
+
 # Subjects and dates
 
 
@@ -230,6 +246,40 @@ def test_subject_fields(run: Run, tmp_path: Path) -> None:
     more = ("--client", "dora", "--subject", "/O=Else/CN=Dora D.")
     assert run("certs", "--ca", tmp_path / "ca.pem", *more).status == 0
     assert subject(tmp_path / "dora.pem") == "CN=Dora D.,O=Else"
+
+
+def test_a_cn_other_than_the_name_is_said(run: Run, ca: Path) -> None:
+    other = run("certs", "--ca", ca, "--client", "bob", "--subject", "CN=carol")
+    assert "handfast: warning: --subject: the CN is carol, and bob is not" in other.err
+    assert "the client certificate is for CN=carol" in other.err
+    same = run("certs", "--ca", ca, "--client", "dora", "--subject", "O=Else,CN=dora")
+    assert (same.status, "warning" in same.err) == (0, False)
+
+
+LONG = "a" * 65
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("localhost", "--client", LONG),
+        ("localhost", "--client", f"{LONG},bob.example"),
+        ("localhost", "--client", f"{'b.' * 40}example,bob.example"),
+        ("localhost", "--intermediate", LONG),
+        ("localhost", "--ca-name", LONG),
+        ("--request", "--client", LONG),
+        ("localhost", "--client", LONG, "--subject", "O=Example"),
+    ],
+)
+def test_a_name_that_would_stand_nowhere_is_refused(run: Run, tmp_path: Path, arguments: tuple[str, ...]) -> None:
+    assert run("certs", *arguments, "--dir", tmp_path).is_error(2, "at most 64", "give a shorter one")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_long_name_that_stands_in_subject_alt_name_is_none(run: Run, tmp_path: Path) -> None:
+    uri = f"spiffe://corp.example/{LONG}"
+    assert run("certs", "localhost", "--client", uri, "--dir", tmp_path).status == 0
+    assert describe(chain(tmp_path / "client.pem")[0].public_bytes(Encoding.DER)).names == (f"URI:{uri}",)
 
 
 def test_a_name_for_the_ca(run: Run, tmp_path: Path) -> None:

@@ -469,6 +469,19 @@ def test_a_key_log_is_no_link_and_no_pipe(run, pki, tmp_path):
     assert (tmp_path / "elsewhere").read_bytes() == b""
 
 
+@pytest.mark.parametrize("by", ["--keylog", "$SSLKEYLOGFILE"])
+def test_keys_are_not_appended_to_a_file_of_another_kind(run, pki, tmp_path, monkeypatch, by):
+    path = tmp_path / "notes.txt"
+    path.write_text("what I must not forget\n")
+    path.chmod(0o644)
+    if by != "--keylog":
+        monkeypatch.setenv("SSLKEYLOGFILE", str(path))
+    given = ["--keylog", path] if by == "--keylog" else []
+    assert run("connect", "127.0.0.1:1", *pki.trust, *given).is_error(2, f"{path}: holds something else")
+    assert path.read_text() == "what I must not forget\n"
+    assert path.stat().st_mode & 0o777 == 0o644
+
+
 def test_sslkeylogfile_is_honoured_and_said(run, pki, tmp_path, monkeypatch):
     monkeypatch.setenv("SSLKEYLOGFILE", str(tmp_path / "environment.log"))
     with https_server() as port:

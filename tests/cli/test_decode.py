@@ -189,11 +189,28 @@ def test_wireshark_decrypts_what_was_written(run, tmp_path):
 
 
 def test_what_is_not_written(run, captured, tmp_path):
-    assert run("decode", captured, "--write", captured).is_error(2, "is what is being read")
+    refused = run("decode", captured, "--write", captured)
+    assert refused.is_error(2, "is what is being read")
+    assert refused.out == ""
     assert run("decode", captured, "--no-secrets").is_error(2, "--no-secrets", "give --write")
     (tmp_path / "letter.txt").write_text("dear")
-    assert run("decode", captured, "--write", tmp_path / "letter.txt").is_error(2, "letter.txt")
+    refused = run("decode", captured, "--write", tmp_path / "letter.txt")
+    assert refused.is_error(2, "letter.txt: exists already", "remove it first")
+    assert refused.out == ""
+    assert "--replace" not in refused.err
+    assert run("decode", captured, "--write", tmp_path / "no" / "file").out == ""
     assert (tmp_path / "letter.txt").read_text() == "dear"
+
+
+def test_a_file_as_standard_input_may_be_written_anew(captured, tmp_path):
+    target = tmp_path / "written.pcapng"
+    for _ in range(2):
+        with captured.open("rb") as file:
+            assert finish(start("decode", "-", "--write", target, stdin=file)).status == 0
+    assert decode(target.read_bytes()).connections
+    with captured.open("rb") as file:
+        itself = finish(start("decode", "-", "--write", captured, stdin=file))
+    assert itself.is_error(2, f"{captured} is what is being read")
 
 
 def piped(data: bytes, *arguments: str) -> subprocess.CompletedProcess[bytes]:

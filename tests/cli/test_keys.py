@@ -45,7 +45,7 @@ def test_pkcs12_and_its_password(run, pki, bundle, tmp_path):
 
 def test_a_password_file_that_is_not_there_is_said_though_the_key_is_open(run, pki, tmp_path):
     missing = ("--key-password-file", tmp_path / "gone")
-    assert run("connect", "https://localhost:1/", *pki.trust, *pki.alice, *missing).is_error(2, "gone: no such file")
+    assert run("connect", "https://localhost:1/", *pki.alice, *missing).is_error(2, "gone: no such file")
 
 
 def test_both_sides_keys_in_a_token(pki, tokens, tmp_path):

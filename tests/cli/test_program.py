@@ -67,6 +67,7 @@ def test_version(run):
         (["connect", "--groups", "x25519,x25519", "a:1"], ["twice"]),
         (["connect", "--tls", "1.1", "a:1"], ["--tls", "1.1", "1.2 or 1.3"]),
         (["connect", "--tls", "1.2", "--suites", "TLS_AES_128_GCM_SHA256", "a:1"], ["suites", "TLS 1.2"]),
+        (["connect", "--tls", "1.2", "--groups", "X25519MLKEM768", "a:1"], ["groups: none", "TLS 1.2"]),
         (["connect", "--alpn", "x" * 256, "a:1"], ["255 bytes"]),
         (["connect", "--max-time", "0", "a:1"], ["--max-time"]),
         (["connect", "--key", "x", "a:1"], ["--key", "no --cert"]),

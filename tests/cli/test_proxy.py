@@ -315,7 +315,7 @@ def test_what_cannot_be(run: Run, arguments: tuple[str, ...], said: tuple[str, .
         ((*HTTP, "--admin", FREE, "--captures", __file__), ("--captures", "no directory")),
         (("--to", "http://127.0.0.1:1", "--to-name", "x"), ("--to-name", "no TLS is spoken")),
         ((*TCP, "--to-pin", SPARE), ("--to-pin", "no TLS is spoken")),
-        ((*TCP, "--to-name", ""), ("--to-name", "no TLS is spoken")),
+        ((*TCP, "--to-name", ""), ("--to-name", "its value is empty")),
         ((*TCP, "--identity", "xfcc"), ("--identity", "give --proxy-protocol")),
         ((*HTTP, "--identity", "xfcc"), ("--identity", "give --client-ca")),
         ((*HTTP, "--allow-cn", "x"), ("--allow-", "give --client-ca")),

@@ -69,8 +69,8 @@ def test_one_family_of_addresses(run, pki):
         assert run("connect", "-4", url(port), *pki.trust).status == 0
         result = run("connect", "-6", f"https://127.0.0.1:{port}/", *pki.trust)
         assert result.is_error(1, f"cannot connect to 127.0.0.1:{port}", "no IPv6 address")
-        # The last one counts, as for curl.
-        assert run("connect", "-6", "-4", url(port), *pki.trust).status == 0
+        # Not the last one, as for curl: they contradict each other.
+        assert run("connect", "-6", "-4", url(port), *pki.trust).is_error(2, "--ipv4: --ipv6 says the contrary")
 
 
 @pytest.mark.skipif(not has_ipv6(), reason="no IPv6 here")

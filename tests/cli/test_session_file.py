@@ -130,7 +130,8 @@ def test_a_file_of_others_is_not_used(run, pki, tmp_path):
     (tmp_path / "link").symlink_to(path)
     os.mkfifo(tmp_path / "pipe")
     for name, words in (("link", "a symbolic link"), ("pipe", "a pipe"), (".", "a directory")):
-        assert run("connect", url(1), *pki.trust, "--session", tmp_path / name).is_error(2, words)
+        refused = run("connect", url(1), *pki.trust, "--session", tmp_path / name)
+        assert refused.is_error(2, f"{tmp_path / name}: is {words}")
     assert run("connect", url(1), *pki.trust, "--session", tmp_path / "no" / "file").is_error(2, "cannot be written")
 
 

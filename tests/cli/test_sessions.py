@@ -7,11 +7,17 @@ import threading
 
 import pytest
 
+from handfast.cli.lenses import Lenses
+from handfast.cli.server import Server
 from handfast.engine import ClientAuth, ServerConnection
+from handfast.errors import LocalFailure
 from handfast.io import sockets
+from handfast.registry import ProtocolVersion
+from handfast.roles import Role
 from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets
 from tests.cli.conftest import finish, https_server, start
+from tests.cli.serving import serving
 from tests.lens.connections import server_config
 from tests.waiting import LIMIT
 
@@ -149,3 +155,57 @@ def test_a_client_that_does_not_read_its_tickets_holds_nobody_up():
         tls.sendall(upload)
         thread.join(LIMIT)
     assert len(received) == len(upload)
+
+
+# New keys where there is no TLS 1.3
+
+
+def test_a_server_of_tls_1_2_alone_is_not_told_to_change_keys(run, pki):
+    result = run("serve", *pki.server, "--listen", "127.0.0.1:0", "--key-update", "--tls", "1.2")
+    assert result.is_error(2, "--key-update", "only TLS 1.3 has it", "let --tls have 1.3")
+
+
+def test_nor_is_such_a_client(run, pki):
+    result = run("connect", "--key-update", "--tls", "1.2", "https://localhost:1/", *pki.trust)
+    assert result.is_error(2, "--key-update", "only TLS 1.3 has it", "let --tls have 1.3")
+
+
+def test_nor_has_tls_1_2_early_data(run, pki):
+    result = run("connect", "--early-data", pki.ca, "--tls", "1.2", "localhost:1", *pki.trust)
+    assert result.is_error(2, "--early-data", "only TLS 1.3 has it")
+    result = run("serve", *pki.server, "--early-data", "--resume", "--tls", "1.2")
+    assert result.is_error(2, "only TLS 1.3 has it", "let --tls have 1.3")
+
+
+def test_a_server_that_chooses_tls_1_2_cannot_be_asked_for_new_keys(run, pki):
+    with https_server(versions=(ProtocolVersion.TLS12,)) as port:
+        result = run("connect", "--key-update", f"https://localhost:{port}/", *pki.trust)
+    assert result.is_error(1, "the server chose TLS 1.2", "(the two sides do not fit)", "leave --key-update out")
+    assert result.out == ""
+
+
+def test_clients_of_tls_1_2_are_served_with_the_keys_that_there_are(run, pki):
+    with serving(*pki.server, "--key-update", "--naccept", "3") as server:
+        for version in ("1.2", "1.2", "1.3"):
+            result = run("connect", "--tls", version, f"https://localhost:{server.port}/", *pki.trust)
+            assert result.status == 0, result.err
+        ended = server.ends()
+    assert ended.status == 0
+    assert ended.err.count("TLS 1.2 has no KeyUpdate") == 1
+
+
+def test_a_connection_that_fails_after_the_handshake_did_not_come_off(run, pki, monkeypatch):
+    def fail(_tls, **_asked):
+        raise LocalFailure("internal_error", reason="as the test wants it")
+
+    monkeypatch.setattr(sockets.TLSSocket, "update_keys", fail)
+    told: list[str] = []
+    server = Server(Lenses(Role.SERVER, None, None, None), say=told.append, access=told.append, key_update=True)
+    config = server_config(ClientAuth.NONE)
+    with sockets.listen("127.0.0.1", 0, config, timeout=LIMIT, observe=server.watch) as listener:
+        thread = threading.Thread(target=server.run, args=(listener, 1))
+        thread.start()
+        assert run("connect", f"https://localhost:{listener.address[1]}/", *pki.trust).status != 0
+        thread.join()
+    assert server.failures == 1
+    assert any("as the test wants it" in line for line in told)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from handfast import limits
+from handfast.errors import ConfigError
 from handfast.events import Secret, SecretLevel
 from handfast.lens.keylog import KeyLog
 from tests import certificates
@@ -62,3 +66,41 @@ def test_a_log_to_a_file_is_its_owners_alone(tmp_path):
                 log(secret)
     assert path.read_text() == 2 * "".join(logged(client.revealed))
     assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"# a remark\n",
+        b"CLIENT_RANDOM " + 32 * b"0A" + b" " + 48 * b"ff" + b"\n\nSERVER_TRAFFIC_SECRET_0 00 01\r\n",
+        b"RSA Session-ID:0011 Master-Key:0022\n",
+        # The disk was full.
+        b"CLIENT_TRAFFIC_SECRET_0 00 01\nCLIENT_TRAFFIC_SECRET_0 00",
+        b"CLIENT_RANDOM 00 1\n" * (limits.APPENDED_TO_BYTES // 10),
+    ],
+)
+def test_lines_are_appended_to_a_key_log(tmp_path, content):
+    path = tmp_path / "keys.log"
+    path.write_bytes(content)
+    path.chmod(0o644)
+    with KeyLog.to_file(path) as log:
+        log(Secret(name="a", level=SecretLevel.TRAFFIC, keylog_label="A", client_random=bytes(32), value=bytes(32)))
+    assert path.read_bytes().startswith(content)
+    assert len(path.read_bytes()) > len(content)
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"#!/bin/sh\nexit\n", b"\n\nmy notes\n", b"hello", b"-----BEGIN X-----\n", b"\x0a\x0d\x0d\x0a\x00", b"A x y\n"],
+)
+def test_a_file_that_is_no_key_log_stays_as_it_is(tmp_path, content):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(content)
+    path.chmod(0o644)
+    with pytest.raises(ConfigError, match=r"notes.txt: holds something else") as caught:
+        KeyLog.to_file(path)
+    assert caught.value.code == "other_contents"
+    assert path.read_bytes() == content
+    assert path.stat().st_mode & 0o777 == 0o644

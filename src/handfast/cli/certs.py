@@ -9,9 +9,9 @@ from typing import Any
 import click
 
 from handfast.cli import ca_options, ui, verb_groups
-from handfast.cli.certs_make import Wanted, make
+from handfast.cli.certs_make import Wanted, about_files, make
 from handfast.crypto.new_keys import KEY_KINDS, ML_DSA_KINDS
-from handfast.errors import bad_option
+from handfast.errors import ConfigError, bad_option
 from handfast.pki.faults import FAULTS, FaultNames, write_fault
 
 
@@ -143,7 +143,10 @@ def _make_fault(fault: str, names: tuple[str, ...], directory: Path, *, replace:
     if len(names) > 1:
         raise bad_option("NAME", "a fault has one host", "give one NAME, or none for localhost")
     wanted = FaultNames(host=names[0]) if names else FaultNames()
-    made, paths = write_fault(fault, directory, wanted, replace=replace)
+    try:
+        made, paths = write_fault(fault, directory, wanted, replace=replace)
+    except ConfigError as error:
+        raise about_files(error) from None
     for path in paths:
         click.echo(path)
     case = FAULTS[fault]

@@ -123,7 +123,7 @@ def make(wanted: Wanted) -> None:
     try:
         paths = write_files(wanted.folder, output.files, replace=wanted.replace)
     except ConfigError as error:
-        raise _with_advice(error, wanted) from None
+        raise _about_a_set(error, wanted) from None
     for path in paths:
         click.echo(path)
     for note in notes:
@@ -235,8 +235,11 @@ def _leaves(wanted: Wanted) -> list[Leaf]:
         if not wanted.new:
             advice = "name what is wanted: --client NAME, --server NAME or --csr FILE"
         raise bad_option("NAME", "is missing", advice)
-    if wanted.fields is not None and common_name(parse_subject(wanted.fields)) and len(made) + len(wanted.csr) != 1:
+    named = common_name(parse_subject(wanted.fields)) if wanted.fields is not None else ""
+    if named and len(made) + len(wanted.csr) != 1:
         raise bad_option("--subject", "its CN would be that of several certificates", "leave the CN out")
+    if named and made and named != made[0].names[0]:
+        ui.warn(f"--subject: the CN is {named}, and {made[0].names[0]} is not; files are called by the latter")
     return made
 
 
@@ -333,11 +336,18 @@ def _refuse_idle_options(wanted: Wanted) -> None:
         raise bad_option("NAME", "there are several requests", "sign the one that these names are for by itself")
 
 
-def _with_advice(error: ConfigError, wanted: Wanted) -> ConfigError:
-    """What to do about a file that is there, if that is a CA which can go on."""
+def about_files(error: ConfigError) -> ConfigError:
+    """The error of writing certificates; what to do about one that is there, which can be replaced."""
+    if error.code != "file_exists":
+        return error
+    return bad_option(str(error.details["path"]), "exists already", "choose another --dir, or --replace")
+
+
+def _about_a_set(error: ConfigError, wanted: Wanted) -> ConfigError:
+    """What to do about a CA that is there, which can go on."""
     ca = wanted.folder / "ca.pem"
     if error.code != "file_exists" or not wanted.new or not ca.exists():
-        return error
+        return about_files(error)
     shown = click.format_filename(ca)
     advice = (
         f"to add to what is there: handfast certs --ca {shown} --client NAME; or choose another --dir, or --replace"

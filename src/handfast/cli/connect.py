@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 import click
 
 from handfast import limits
-from handfast.cli import options, trust_options, ui, verdict_words
+from handfast.cli import connect_options, options, trust_options, ui, verdict_words
 from handfast.cli.connection import Connector, is_refusal
 from handfast.cli.deadline import deadline
 from handfast.cli.lenses import Lenses, keylog_of_environment, log_to_terminal
@@ -23,10 +23,10 @@ from handfast.cli.reach import Route
 from handfast.cli.session import HexWhereBinary, Session
 from handfast.cli.session_file import SessionFile
 from handfast.cli.starttls import PROTOCOLS
-from handfast.cli.target import HTTPS_PORT, HttpOptions, Target, parse_target
+from handfast.cli.target import HttpOptions, Target
 from handfast.cli.verbose import Verbose
 from handfast.engine import ClientConfig
-from handfast.errors import PeerRejected, bad_option
+from handfast.errors import PeerRejected
 from handfast.io.failure_log import address_text
 from handfast.registry import ProtocolVersion
 from handfast.roles import Role
@@ -101,7 +101,7 @@ class Conversation:
     click.option("-o", "--output", type=click.Path(path_type=Path), metavar="FILE", help="Write the body to FILE."),
     click.option("--post-handshake-auth", is_flag=True, help="Let the server ask for the certificate later."),
     click.option("-k", "--insecure", is_flag=True, help="Go on with a server that is not verified."),
-    click.option("--max-time", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="Give up after this."),
+    click.option("--max-time", type=options.MAX_TIME, metavar="SECONDS", help="Give up after this."),
     click.option("--servername", metavar="NAME", help="Ask for, and verify, this name instead of the target's."),
     click.option(
         "--starttls",
@@ -188,13 +188,16 @@ def command(
     if silent:
         ui.silence()
     log_to_terminal(quiet=True)
-    asked = HttpOptions(**{name: shared.pop(name) for name in _HTTP_OPTIONS})
-    wanted = _wanted(target, asked, starttls, show_certificates=show_certificates, early_data=early_data is not None)
+    asked = HttpOptions(**{name: shared.pop(name) for name in connect_options.HTTP})
+    wanted = connect_options.wanted(
+        target, asked, starttls, show_certificates=show_certificates, early_data=early_data is not None
+    )
     muted = json is not None and str(json) == "-" and asked.output is None
     data = b"" if early_data is None else read(early_data)
     conversation = Conversation(asked, key_update, data, show_certificates, muted)
     sessions = _sessions(shared.pop("session_file"), resume=shared.pop("resume") or early_data is not None)
     config = _config(wanted, sessions, **shared)
+    options.check_tls13(config, key_update=key_update, early_data=early_data)
     say = Verbose(shown=verbose)
     (say.say if verbose else ui.note if trace is not None else lambda _: None)(_trusted(config.verifier))
     keys = keylog if keylog is not None else keylog_of_environment()
@@ -205,26 +208,6 @@ def command(
     with deadline(max_time):
         told = wanted.path is None and _on_a_terminal(sys.stdin)
         _run(wanted, Connector(route, config, lenses, say, told), conversation, sessions)
-
-
-# The options that an https:// URL alone has.
-_HTTP_OPTIONS = (
-    "method", "data", "headers", "include", "output", "fail", "head", "location", "max_redirects",
-)  # fmt: skip
-
-
-def _wanted(
-    text: str, asked: HttpOptions, starttls: str | None, *, show_certificates: bool, early_data: bool
-) -> Target:
-    """The target, and that the other options make sense with it. Raises ConfigError."""
-    wanted = parse_target(text, HTTPS_PORT if starttls is None else PROTOCOLS[starttls].port)
-    if wanted.path is None and asked.given and not (show_certificates and asked.only_output):
-        raise bad_option("TARGET", "-X -d -H -I -i -f -L -o are for an https:// URL", f"did you mean https://{text} ?")
-    if early_data and wanted.path is not None:
-        raise bad_option("--early-data", "a request is not sent early by itself", f"give {wanted.authority} instead")
-    if starttls is not None and wanted.path is not None:
-        raise bad_option("--starttls", "in https:// TLS starts at once", f"give {wanted.host}, or {wanted.host}:PORT")
-    return wanted
 
 
 def _sessions(path: Path | None, *, resume: bool) -> SessionFile | SessionCache | None:
@@ -306,11 +289,19 @@ def _talk(
         if tls.info.early_data:
             ui.note(f"early data: {tls.info.early_data}")
         if conversation.key_update:
-            tls.update_keys(request=True)
+            _update_keys(tls)
         try:
             yield tls, outcome
         finally:
             screen.end(shown=conversation.http.output is None)
+
+
+def _update_keys(tls: sockets.TLSSocket) -> None:
+    """Change the keys of both directions. Raises CommandFailed in TLS 1.2, which cannot."""
+    if tls.info.version != ProtocolVersion.TLS13:
+        reason = f"the server chose {tls.info.version}, which cannot change the keys of a connection"
+        ui.fail(reason, "the two sides do not fit", "leave --key-update out")
+    tls.update_keys(request=True)
 
 
 def _fetch_ticket(target: Target, connector: Connector, sessions: SessionCache) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from contextlib import ExitStack
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 import click
 
 from handfast import limits
-from handfast.cli import options, trust_options, ui
+from handfast.cli import option_sources, options, trust_options, ui
 from handfast.cli.decoding import Decoding, Wanted
 from handfast.cli.lenses import open_page
 from handfast.cli.live import LiveKeyLog, packets
@@ -32,6 +33,13 @@ _LEVELS: dict[str | None, frozenset[SecretLevel]] = {
     "traffic": frozenset({SecretLevel.TRAFFIC}),
     "all": frozenset(SecretLevel),
 }
+# What --hex has no use for.
+_OF_CONNECTIONS = frozenset(
+    {
+        "interface", "read_keylog", "psks", "host", "port", "sni", "subject", "failed", "cacert", "write", "no_secrets",
+        "summary",
+    }
+)  # fmt: skip
 # Packets between two lines of progress.
 _STEP = 1000
 
@@ -53,7 +61,7 @@ _STEP = 1000
 @click.option("-i", "interface", metavar="INTERFACE", help="Capture here and now, until Ctrl-C; needs CAP_NET_RAW.")
 @click.option(
     "--delay",
-    type=click.FloatRange(0, limits.LIVE_DELAY_MOST),
+    type=options.Seconds(0, limits.LIVE_DELAY_MOST),
     metavar="SECONDS",
     help=f"With -i: how long packets wait for their keys to stand in the key log. Default: {limits.LIVE_DELAY:g}.",
 )
@@ -118,6 +126,7 @@ def command(
         raise bad_option("--explain", "only fields and bytes are explained", "leave --summary and --json out")
     if hexadecimal and html is not None:
         raise bad_option("--html", "bytes that are pasted are no connection", "leave it out, or decode a capture")
+    _refuse_idle(hexadecimal=hexadecimal, summary=summary, as_json=as_json, html=html)
     if no_secrets and write is None:
         raise bad_option("--no-secrets", "there is no --write that it speaks of", "give --write FILE too")
     known = dict(map(_psk, psks))
@@ -146,6 +155,17 @@ def command(
         return _decode(view, file, keys, write, no_secrets=no_secrets)
 
 
+def _refuse_idle(*, hexadecimal: bool, summary: bool, as_json: bool, html: Path | None) -> None:
+    """ConfigError for options of the command line that would do nothing."""
+    refuse, either = option_sources.refuse_idle, "leave one of them out"
+    if hexadecimal:
+        refuse(_OF_CONNECTIONS, "bytes that are pasted are no connection", "leave it out, or decode a capture")
+    if summary or as_json:
+        refuse({"every_byte"}, f"{'--summary' if summary else '--json'} has another form", either)
+    if summary and html is None:
+        refuse({"secrets"}, "--summary shows none", "leave it out, or give --html FILE too")
+
+
 def _with_psks(secrets: KeyLogSecrets, psks: Mapping[bytes, bytes]) -> KeyLogSecrets:
     for identity, psk in psks.items():
         secrets.add_psk(identity, psk)
@@ -169,6 +189,8 @@ def _decode(view: Decoding, file: BinaryIO, keys: KeyLogSecrets, write: Path | N
     index = PacketIndex()
     if write is not None and not file.seekable():
         raise bad_option("--write", "a pipe cannot be read twice", "save the capture to a file first")
+    if write is not None:
+        _check_target(write, file)
     view.names_keys = write is not None and not no_secrets
     reading = Reading(file, view.watch, keys, over=view.over, packet=index.add if write is not None else lambda _: None)
     _read(view, reading, file)
@@ -197,13 +219,21 @@ def _damage(damage: ConfigError | None) -> int:
     raise ui.CommandFailed(damage.what, "the capture", damage.hint)
 
 
+def _check_target(path: Path, file: BinaryIO) -> None:
+    """ConfigError for what --write cannot write to, before anything is shown."""
+    from handfast.cli.lenses import is_capture
+    from handfast.files import check_replaceable
+
+    if path.exists() and os.path.samestat(path.stat(), os.fstat(file.fileno())):
+        raise bad_option("--write", f"{path} is what is being read", "name another file")
+    check_replaceable(path, replace=is_capture(path))
+
+
 def _write(view: Decoding, file: BinaryIO, path: Path, index: PacketIndex, *, no_secrets: bool) -> None:
     from handfast.cli.lenses import is_capture
     from handfast.files import create_private
 
     secrets = b"" if no_secrets else "".join(view.lines).encode()
-    if path.exists() and path.samefile(file.name if isinstance(file.name, str) else path.parent):
-        raise bad_option("--write", f"{path} is what is being read", "name another file")
     with create_private(path, replace=is_capture(path)) as output:
         written = rewrite(file, output.write, index, view.openings if view.wanted else None, secrets)
     held = "without keys" if not secrets else "and their keys: whoever has that file can read the connections"

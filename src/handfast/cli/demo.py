@@ -17,10 +17,10 @@ from handfast.cli.page_file import PageFile
 from handfast.credentials.credentials import Credentials
 from handfast.engine import ClientAuth, ClientConfig, ServerConfig
 from handfast.errors import HandfastError
-from handfast.files import append_private, create_private
+from handfast.files import create_private
 from handfast.io import sockets
 from handfast.io.failure_log import address_text
-from handfast.lens.keylog import KeyLog
+from handfast.lens.keylog import KeyLog, open_key_log
 from handfast.lens.outcome import Outcome
 from handfast.lens.pcapng import CaptureFile, Flow
 from handfast.lens.trace import Trace
@@ -76,7 +76,7 @@ def command(port: int, out: Path, lang: str | None) -> None:
         port = listener.address[1]
         click.echo(f"Starting to serve on https://{_HOST}:{port}.")
         threading.Thread(target=demo.serve, args=(listener,), daemon=True).start()
-        with append_private(out / "keys.log") as file, create_private(out / _CAPTURE, replace=demo.replaces) as packets:
+        with open_key_log(out / "keys.log") as file, create_private(out / _CAPTURE, replace=demo.replaces) as packets:
             page = PageFile(out / _PAGE, None, lang or "en", compared=True)
             left = _Left(KeyLog(lambda line: file.write(line.encode())), CaptureFile(packets.write), page)
             demo.connect(port, "A client with a certificate", demo.client, left)

@@ -80,7 +80,7 @@ _WOULD_TELL = (
 )
 @click.option("--proxy", metavar="[http://][USER:PASSWORD@]HOST:PORT", help="Go through an HTTP proxy; '' for none.")
 @click.option("-k", "--insecure", is_flag=True, help="Show the certificate also to a server that is not verified.")
-@click.option("--max-time", type=click.FloatRange(0, min_open=True), metavar="SECONDS", help="For each connection.")
+@click.option("--max-time", type=options.MAX_TIME, metavar="SECONDS", help="For each connection.")
 @options.parameter_options
 @click.option("--json", "as_json", is_flag=True, help="One JSON document on standard output.")
 @click.option("--report", is_flag=True, help="A report for others, in Markdown, with nothing secret in it.")
@@ -96,20 +96,14 @@ def command(as_json: bool, report: bool, **asked: Any) -> int:
     if as_json and report:
         raise bad_option("--report", "--json asks for another form of the same", "give one of them")
     if asked["target"] is None:
-        _refuse_without_target()
+        reason, advice = "without TARGET no connection is made", "give a target, or leave it out"
+        option_sources.refuse_idle(_OF_CONNECTIONS, reason, advice)
     evidence = gather(given(Asked(**asked)))
     diagnosis = diagnose(evidence)
     _Output(diagnosis, evidence, asked["starttls"] is None).print(as_json=as_json, report=report)
     if diagnosis.undecided:
         return ui.BAD_USAGE
     return 0 if diagnosis.healthy else ui.FAILED
-
-
-def _refuse_without_target() -> None:
-    """ConfigError for options of connections where none is made; a configuration file gives them for every run."""
-    for option in option_sources.on_command_line(click.get_current_context()):
-        if option.name in _OF_CONNECTIONS:
-            raise bad_option(option.opts[-1], "without TARGET no connection is made", "give a target, or leave it out")
 
 
 @dataclass(frozen=True, slots=True)

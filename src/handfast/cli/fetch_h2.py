@@ -6,7 +6,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from handfast import limits
-from handfast.cli.http import BadResponse, Request, Stream
+from handfast.cli.http import BadResponse, Request, Stream, as_typed
 from handfast.cli.responses import Head
 from handfast.text import escape
 
@@ -123,11 +123,11 @@ class _Exchange:
         return False, []
 
 
-def _headers(request: Request) -> list[tuple[str, str]]:
+def _headers(request: Request) -> list[tuple[bytes, bytes]]:
     named = next((value for name, value in request.headers if name.lower() == "host"), "")
     pseudo = [(":method", request.method), (":scheme", "https"), (":authority", named), (":path", request.target)]
     rest = [(name.lower(), value) for name, value in fields(request) if name.lower() != "host"]
-    return [*(one for one in pseudo if one[1]), *rest]
+    return [(as_typed(name), as_typed(value)) for name, value in (*(one for one in pseudo if one[1]), *rest)]
 
 
 def _head(headers: Sequence[tuple[bytes, bytes]]) -> Head:

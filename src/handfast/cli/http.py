@@ -145,9 +145,15 @@ def check(request: Request) -> None:
     _sent(h11.Connection(h11.CLIENT), request)
 
 
+def as_typed(text: str) -> bytes:
+    """The bytes of an argument of the command line, be they UTF-8 or not."""
+    return text.encode("utf-8", "surrogateescape")
+
+
 def _sent(connection: h11.Connection, request: Request) -> bytes:
     try:
-        head = h11.Request(method=request.method, target=request.target, headers=request.headers)
+        fields = [(as_typed(name), as_typed(value)) for name, value in request.headers]
+        head = h11.Request(method=as_typed(request.method), target=request.target, headers=fields)
         events = (head, h11.Data(request.body), h11.EndOfMessage())
         return b"".join(connection.send(event) or b"" for event in events)
     except h11.LocalProtocolError as error:

@@ -11,14 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handfast.cli import ui
+from handfast.cli import given_values, ui
 from handfast.cli.verdict_words import DESCRIBER
 from handfast.errors import bad_option
 from handfast.events import SecretLevel
-from handfast.files import append_private, create_private, errors_for, setuid
+from handfast.files import create_private, errors_for, setuid
 from handfast.io.failure_log import address_text
 from handfast.lens.json_events import JsonEvents
-from handfast.lens.keylog import KeyLog
+from handfast.lens.keylog import KeyLog, open_key_log
 from handfast.lens.outcome import Outcome
 from handfast.lens.page.story import Story
 from handfast.lens.pcapng import CaptureFile, Flow
@@ -197,7 +197,7 @@ def is_json_events(path: Path) -> bool:
 def _open_keylog(path: Path) -> KeyLog:
     if setuid():
         raise bad_option("--keylog", "not for a program that runs with another user's rights", "leave it out")
-    file = append_private(path)
+    file = open_key_log(path)
     click.get_current_context().call_on_close(file.close)
     ui.note(f"appending keys to {path}: whoever has that file can read the connection")
     return KeyLog(lambda line: _store(file.write(line.encode()), line, path))
@@ -236,7 +236,10 @@ def is_capture(path: Path) -> bool:
 
 
 def keylog_of_environment() -> Path | None:
-    """What $SSLKEYLOGFILE names, unless the process has another user's rights."""
+    """What $SSLKEYLOGFILE names, unless the process has another user's rights.
+
+    Raises ConfigError where an option names the same file for something else.
+    """
     name = os.environ.get("SSLKEYLOGFILE", "")
     if not name:
         return None
@@ -244,7 +247,9 @@ def keylog_of_environment() -> Path | None:
         ui.note("$SSLKEYLOGFILE is not honoured: this program runs with another user's rights")
         return None
     ui.note("$SSLKEYLOGFILE is set")
-    return Path(name)
+    path = Path(name)
+    given_values.refuse_same_file([*given_values.outputs(click.get_current_context()), ("$SSLKEYLOGFILE", path)])
+    return path
 
 
 def _log_level() -> str:

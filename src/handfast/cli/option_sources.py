@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from handfast.cli import ui
+from handfast.cli import given_values, ui
 from handfast.cli.suggestions import instead_of
 from handfast.errors import ConfigError, bad_option
 from handfast.files import setuid
@@ -25,7 +25,7 @@ from handfast.text import escape
 from handfast.x509.loading import read
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Container, Iterator
 
 CONFIG = "HANDFAST_CONFIG"
 # Of each parameter that the environment may give: the variable.
@@ -55,6 +55,8 @@ def of_environment() -> str:
 
 def load(ctx: click.Context, path: str | None) -> None:
     """Put what the configuration file says into the program's default map. Raises ConfigError."""
+    if path == "":
+        raise given_values.empty("--config")
     named = path or of_environment()
     if named:
         ctx.default_map = _File(Path(named), escape(named) if path else f"${CONFIG}={escape(named)}").tables(ctx)
@@ -137,6 +139,8 @@ class _File:
         # In Python true is a number, in TOML it is none.
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise self.error(where, f"this is no {words}", f"write a {words}{' in quotes' if wanted is str else ''}")
+        if given_values.is_empty(option, value):
+            raise self.error(where, "this is empty", "write a value, or leave it out")
         return self._path(value) if isinstance(value, str) and _is_path(option, value) else value
 
     def _path(self, value: str) -> str:
@@ -196,6 +200,16 @@ def on_command_line(ctx: click.Context) -> Iterator[click.Parameter]:
                 yield parameter
         else:
             yield parameter
+
+
+def refuse_idle(names: Container[str | None], reason: str, advice: str) -> None:
+    """ConfigError for an option of these that the command line gives: it would do nothing.
+
+    A configuration file may hold it, for other runs.
+    """
+    for option in on_command_line(click.get_current_context()):
+        if option.name in names:
+            raise bad_option(option.opts[-1], reason, advice)
 
 
 def drop_foreign_key(ctx: click.Context) -> None:

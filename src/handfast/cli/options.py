@@ -11,16 +11,18 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import cache
 from itertools import pairwise
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from handfast.cli import option_sources, ui
+from handfast import limits
+from handfast.cli import given_values, option_sources, ui
 from handfast.cli.option_groups import GROUPS, group_of
 from handfast.crypto.groups import ALL_GROUPS
 from handfast.crypto.providers import PROVIDERS, provider_named
-from handfast.engine import ServerConfig
+from handfast.engine import ClientConfig, ServerConfig
 from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.registry import CipherSuite, NamedGroup, ProtocolVersion, Registry
 from handfast.text import escape
@@ -75,8 +77,9 @@ class Verb(click.Command):
         if not ctx.resilient_parsing:
             option_sources.fill(ctx)
         options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
+        arguments = list(self._with_values(args, options))
         try:
-            rest = super().parse_args(ctx, list(self._with_values(args, options)))
+            rest = super().parse_args(ctx, list(arguments))
         except click.UsageError as error:
             for name, value in pairwise(args):
                 option = options.get(name)
@@ -84,6 +87,7 @@ class Verb(click.Command):
                     raise ui.UsageErrorWithHint(error, f"{name} takes its value with =: {name}={value}") from None
             raise
         if not ctx.resilient_parsing:
+            given_values.check(ctx, arguments)
             option_sources.drop_foreign_key(ctx)
         return rest
 
@@ -120,6 +124,19 @@ class Verb(click.Command):
             if option is None or not option.is_flag:
                 return option is not None and position == len(argument)
         return False
+
+
+class Seconds(click.FloatRange):
+    """A number of seconds in a range; "nan" is in none, though it is neither below nor above one."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        seconds = float(super().convert(value, param, ctx))
+        if isnan(seconds):
+            self.fail(f"{value!r} is no number of seconds.", param, ctx)
+        return seconds
+
+
+MAX_TIME = Seconds(0, limits.COMMAND_SECONDS_MOST, min_open=True)
 
 
 def together(*options: Callable[[F], F]) -> Callable[[F], F]:
@@ -172,9 +189,18 @@ def parameter_options(command: F) -> F:
 def session_options(command: F) -> F:
     """--key-update, --resume."""
     return together(
-        click.option("--key-update", is_flag=True, help="After the handshake, change the keys of both directions."),
+        click.option(
+            "--key-update", is_flag=True, help="After a handshake of TLS 1.3, change the keys of both directions."
+        ),
         click.option("--resume", is_flag=True, help="Resume: a client connects twice, a server gives tickets."),
     )(command)
+
+
+def check_tls13(config: ClientConfig | ServerConfig, **asked: object) -> None:
+    """ConfigError for one of these options that is given, where TLS 1.3, which alone has it, is not spoken."""
+    given = [f"--{name.replace('_', '-')}" for name, value in asked.items() if value]
+    if given and ProtocolVersion.TLS13 not in config.enabled_versions:
+        raise bad_option(given[0], "only TLS 1.3 has it", "let --tls have 1.3, or leave it out")
 
 
 def page_options(command: F) -> F:
@@ -295,6 +321,9 @@ def parameters(
         chosen["groups"] = _numbers("--groups", groups, NamedGroup)
     if alpn is not None:
         chosen["application_protocols"] = tuple(name for name in alpn.split(",") if name)
+    if old_main_secret and ProtocolVersion.TLS12 not in chosen.get("versions", ServerConfig.versions):
+        reason = "only TLS 1.2 has peers without the extended main secret"
+        option_sources.refuse_idle({"old_main_secret"}, reason, "let --tls have 1.2, or leave it out")
     if old_main_secret:
         chosen["require_extended_main_secret"] = False
     if crypto_provider is not None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from handfast import limits
-from handfast.cli import fleet_options, options, serve_options, trust_options, ui, who_may
+from handfast.cli import fleet_options, option_sources, options, serve_options, trust_options, ui, who_may
 from handfast.cli.lenses import Lenses, log_to_terminal
 from handfast.cli.output import standard_output
 from handfast.cli.server import Server, listener_for, taken
@@ -61,7 +61,12 @@ _OURS = "--cert server.pem --key server.key"
 )
 @click.option("--once", is_flag=True, help="End after one connection, with exit status 1 if it did not come off.")
 @click.option("--naccept", type=click.IntRange(1), metavar="NUMBER", help="Likewise, after so many.")
-@click.option("--client-ca", type=click.Path(path_type=Path), metavar="FILE", help="Who may issue client certificates.")
+@click.option(
+    "--client-ca",
+    type=click.Path(path_type=Path),
+    metavar="FILE_OR_DIR",
+    help="Who may issue client certificates.",
+)
 @click.option(
     "--client-auth",
     type=click.Choice(_MODES),
@@ -102,9 +107,12 @@ def command(
     body back. Or serve files, an application, or a chat with this terminal."""
     log_to_terminal(quiet=False)
     host, port = parse_address(listen, "--listen")
+    if once:
+        option_sources.refuse_idle({"naccept"}, "--once is one connection", "leave one of them out")
     most = 1 if once else naccept
     _refuse_together(www, app, most, chat=chat, json=json, key_update=key_update, require_later=require_later)
     config, reloading, later = _config(http=not chat, http2=app is None, require_later=require_later, **given)
+    options.check_tls13(config, key_update=key_update)
     lenses = Lenses(Role.SERVER, trace, secrets, keylog, pcapng, html, lang, explain=explain, json=json)
     application = None if app is None else _application(app)
     with serve_options.watcher(reloading, reload=given["reload"]):

@@ -18,6 +18,7 @@ from handfast.errors import HandfastError, bad_option
 from handfast.fork import renew_in_children
 from handfast.io import sockets
 from handfast.io.failure_log import address_text
+from handfast.registry import ProtocolVersion
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -81,6 +82,7 @@ class Server:
     ) -> None:
         self._lenses = lenses
         self._key_update = key_update
+        self._said_no_update = False
         self._say = say
         self._access = access
         self._later = later
@@ -144,10 +146,7 @@ class Server:
         try:
             with tls:
                 tls.handshake()
-                came_off = True
                 self._say(f"{address_text(tls.peer_address)}: {verdict_words.verdict_line(outcome)}")
-                if self._key_update:
-                    tls.update_keys(request=True)
                 came_off = self._converse(tls, outcome)
         except HandfastError as error:
             # A failed handshake is in the log.
@@ -163,15 +162,27 @@ class Server:
                     self.failures += not came_off
                 self._room.release()
 
+    def _update_keys(self, tls: sockets.TLSSocket) -> None:
+        """Change the keys of both directions; of TLS 1.2, which cannot, say so once."""
+        if tls.info.version == ProtocolVersion.TLS13:
+            tls.update_keys(request=True)
+            return
+        with self._state:
+            said, self._said_no_update = self._said_no_update, True
+        if not said:
+            ui.warn("--key-update: TLS 1.2 has no KeyUpdate; clients that speak it keep their keys")
+
     def _converse(self, tls: sockets.TLSSocket, outcome: Outcome) -> bool:
         """Whether the conversation ended in order; after HTTP a client may leave as it likes: it has what it wants."""
-        if self._talk is not None:
-            try:
+        try:
+            if self._key_update:
+                self._update_keys(tls)
+            if self._talk is not None:
                 self._talk(tls)
-            except HandfastError as error:
-                self._say(f"{address_text(tls.peer_address)}: {error.what}")
-                return False
-            return True
+                return True
+        except HandfastError as error:
+            self._say(f"{address_text(tls.peer_address)}: {error.what}")
+            return False
         refused: list[HandfastError] = []
 
         def reply(request: http.Request) -> http.Reply:

@@ -107,21 +107,28 @@ def _read(path: Path) -> list[tuple[bytes, Session]]:
             descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         except FileNotFoundError:
             return []
-    with open(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise ConfigError("not_a_regular_file", path=name, kind=kind_of(status))
-        if status.st_uid != os.geteuid():
-            raise ConfigError("foreign_file", path=name)
-        if stat.S_IMODE(status.st_mode) & ~PRIVATE:
-            reason = f"{name} is open to others, who may have put a session of their own server into it"
-            raise bad_option("--session", reason, "remove it, and let it be made anew")
-        data = file.read(limits.SESSION_FILE_BYTES + 1)
+    try:
+        _check(os.fstat(descriptor), name)
+        with open(descriptor, "rb", closefd=False) as file:
+            data = file.read(limits.SESSION_FILE_BYTES + 1)
+    finally:
+        os.close(descriptor)
     try:
         return _decoded(data) if data else []
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         reason = f"{name} is no file of sessions, or was changed since handfast wrote it"
         raise bad_option("--session", reason, "remove it, and let it be made anew") from None
+
+
+def _check(status: os.stat_result, name: str) -> None:
+    """ConfigError for what is no file of ours alone. A directory can be opened, and not read."""
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError("not_a_regular_file", path=name, kind=kind_of(status))
+    if status.st_uid != os.geteuid():
+        raise ConfigError("foreign_file", path=name)
+    if stat.S_IMODE(status.st_mode) & ~PRIVATE:
+        reason = f"{name} is open to others, who may have put a session of their own server into it"
+        raise bad_option("--session", reason, "remove it, and let it be made anew")
 
 
 def _decoded(data: bytes) -> list[tuple[bytes, Session]]:

@@ -11,6 +11,7 @@ import io
 import os
 import shlex
 import shutil
+import signal
 import socket
 import sys
 import textwrap
@@ -193,12 +194,27 @@ def _filled(prefix: str, text: str, colour: str = "") -> str:
 
 def prepare_process() -> None:
     """What a process that is nothing but this program does first."""
+    _fill_standard_streams()
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        # As ``__main__`` left it. From here on Ctrl-C is KeyboardInterrupt, which ``run`` knows.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if not sys.warnoptions:
         # A library's advice to programmers is none for our users; python -W default shows it.
         warnings.simplefilter("ignore")
     if isinstance(sys.stdout, io.TextIOWrapper):
         # A name in letters that the terminal's encoding lacks is shown by their numbers, as on standard error.
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _fill_standard_streams() -> None:
+    """Give a process that was started without one of its standard streams an empty one.
+
+    Its descriptor, too: it would be that of the next file or connection, and what is printed would go there.
+    """
+    for name, flags in (("stdin", os.O_RDONLY), ("stdout", os.O_WRONLY), ("stderr", os.O_WRONLY)):
+        if getattr(sys, name) is None:
+            mode = "r" if flags == os.O_RDONLY else "w"
+            setattr(sys, name, open(os.open(os.devnull, flags), mode, closefd=False))  # noqa: SIM115 (the process's)
 
 
 def reason(error: OSError) -> str:
@@ -234,7 +250,8 @@ def _failed(error: Exception) -> int:
         case HandfastError():
             return _two_lines(error.what, error.fault, error.hint, FAILED)
         case OSError():
-            named = f"{error.filename}: " if error.filename else ""
+            # Of what was opened by its descriptor, that is the name.
+            named = f"{error.filename}: " if error.filename and not isinstance(error.filename, int) else ""
             return _two_lines(
                 f"{named}{reason(error)}", "this machine", "check the path, its permissions and the disk", 2
             )
@@ -273,8 +290,8 @@ def _two_lines(what: str, fault: str, hint: str, status: int) -> int:
 def _complain(text: str) -> None:
     try:
         click.echo(text, err=True)
-    except BrokenPipeError:
-        # Standard error is closed too: the exit status still tells.
+    except OSError:
+        # Nothing more can be said, as to a pipe without a reader or on a full disk: the exit status still tells.
         _discard(sys.stderr)
 
 

@@ -174,7 +174,8 @@ class Config:
         _check_method("verifier", self.verifier, "verify", "handfast.PathVerifier(roots)")
         if not self.enabled_versions:
             spoken = ", ".join(map(ProtocolVersion.describe, self.versions))
-            _refuse("suites", f"none can be used with {spoken} and these groups", "leave it out for the default")
+            usable = any(suite in _SUITES[version] for version in self.versions for suite in self.suites)
+            _refuse("groups" if usable else "suites", f"none can be used with {spoken}", "leave it out for the default")
 
     def _keep(self, option: str, value: object) -> None:
         """Hold what a setting comes to: a list that is changed later changes nothing here."""

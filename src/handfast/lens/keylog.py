@@ -2,16 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Self
 
 from handfast.files import append_private
+from handfast.limits import APPENDED_TO_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from io import FileIO
     from os import PathLike
     from types import TracebackType
 
     from handfast.events import Secret
+
+# A line of a key log, be it one of those that NSS had for RSA, or its beginning where a disk was full; or a remark.
+_LINE = re.compile(rb"(?:#.*|[A-Z][A-Z0-9_]* (?:[0-9A-Fa-f]+(?: [0-9A-Fa-f]*)?|Session-ID:.*)?)?")
+
+
+def is_key_log(beginning: bytes) -> bool:
+    """Whether the beginning of a file is that of a key log, to which lines may be appended; an empty one is."""
+    lines = beginning.splitlines()
+    # What comes after it would complete its last line.
+    return all(map(_LINE.fullmatch, lines if len(beginning) < APPENDED_TO_BYTES else lines[:-1]))
+
+
+def open_key_log(path: str | PathLike[str]) -> FileIO:
+    """A key log to append to, made if need be. Raises ConfigError as ``append_private``."""
+    return append_private(path, is_key_log)
 
 
 class KeyLog:
@@ -31,9 +49,9 @@ class KeyLog:
         """A key log that is appended to a file, which only its owner may read: with it, the connection can be read.
 
         Close it, or use it in a ``with``. Raises ConfigError not_a_regular_file, foreign_file, hard_link,
-        file_unwritable.
+        other_contents for a file that is no key log, file_unwritable.
         """
-        file = append_private(path)
+        file = open_key_log(path)
         log = cls(lambda line: file.write(line.encode()))
         log._close = file.close
         return log

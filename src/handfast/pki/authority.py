@@ -26,7 +26,7 @@ from handfast.pki import constraints, requests, revocation
 from handfast.pki.general_names import general_name, name_if_possible
 from handfast.pki.issued import CertificateChain, Issued, certificate_der, certificate_pem
 from handfast.pki.revocation import CRL_DAYS, OCSP_DAYS, OcspStatus, Revocable
-from handfast.pki.subject import common_name, parse_subject, with_common_name
+from handfast.pki.subject import common_name, parse_subject, require_common_name, with_common_name
 from handfast.pki.template import (
     BACKDATE,
     CLIENT_AUTH,
@@ -109,6 +109,7 @@ class CertificateAuthority:
             name_constraints=constraints.name_constraints(constrain),
             authority_key_identifier=False,
         )
+        require_common_name(template.subject, name)
         return cls(sign(template, template.subject, private_key), private_key, now=now)
 
     @classmethod
@@ -179,6 +180,7 @@ class CertificateAuthority:
     ) -> CertificateAuthority:
         """A CA below this one. ``path_length`` 0: it signs leaves and no further CAs."""
         template = self._as_ca(self._template(name, new_key(key), days, until, subject), path_length)
+        require_common_name(template.subject, name)
         # Those of the CA above hold anyway; repeated, they are known to who has this certificate alone.
         bounds = constraints.name_constraints(constrain) or constraints.of(self.certificate)
         template = replace(template, name_constraints=bounds)
@@ -244,6 +246,8 @@ class CertificateAuthority:
         """What `client` signs, for who wants to change something in it first."""
         general_names = tuple(map(general_name, names)) or self._permitted(name_if_possible(name))
         template = self._template(name, new_key(key), days, until, subject)
+        if names or not general_names:
+            require_common_name(template.subject, name)
         return replace(template, names=general_names, extended_key_usage=(CLIENT_AUTH,))
 
     def sign_request(

@@ -88,8 +88,12 @@ def _read(directory: int, path: Path) -> bytes | None:
             descriptor = os.open(path.name, _READ, dir_fd=directory)
         except FileNotFoundError:
             return None
-    with open(descriptor, "rb") as file:
+    try:
+        # A directory can be opened, and not read.
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise ConfigError("not_a_regular_file", path=escape(str(path)), kind=kind_of(status))
-        return file.read()
+        with open(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)

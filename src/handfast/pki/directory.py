@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from handfast.errors import ConfigError
-from handfast.files import PRIVATE, errors_for, kind_of
+from handfast.files import PRIVATE, errors_for, kind_of, refuse_empty
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -60,8 +60,9 @@ def write_files(
 
     Every file gets mode 0600 except those whose names end in .pem, .csr, .crl or .ocsp and whose contents hold no
     private key: 0644. Raises ConfigError file_exists unless ``replace``, and not_a_directory, not_a_regular_file,
-    file_unwritable.
+    file_unwritable, and bad_option for an empty ``directory``.
     """
+    refuse_empty(directory)
     folder = Path(directory)
     with _opened(folder) as descriptor:
         _refuse_obstacles(folder, descriptor, files, replace=replace)

@@ -14,7 +14,7 @@ from handfast.crypto.signatures import UnusableKey, describe_public_key
 from handfast.errors import ApiMisuse, ConfigError
 from handfast.limits import MIN_RSA_BITS
 from handfast.pki.general_names import general_name, name_if_possible
-from handfast.pki.subject import with_common_name
+from handfast.pki.subject import require_common_name, with_common_name
 from handfast.pki.template import CLIENT_AUTH, LEAF_USAGE, SERVER_AUTH, key_usage, subject_name
 from handfast.text import escape
 
@@ -65,7 +65,10 @@ def client_request(
 ) -> CertificateRequest:
     """A request for a client's certificate, with a new key; see `CertificateAuthority.client`."""
     general_names = tuple(map(general_name, names)) or name_if_possible(name)
-    return _request(name, general_names, CLIENT_AUTH, key, subject)
+    made = _request(name, general_names, CLIENT_AUTH, key, subject)
+    if names or not general_names:
+        require_common_name(made.request.subject, name)
+    return made
 
 
 def _request(

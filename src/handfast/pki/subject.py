@@ -59,6 +59,14 @@ def with_common_name(subject: x509.Name, name: str) -> x509.Name:
     return x509.Name(sorted([*subject, added], key=lambda field: _RANK.get(field.oid, len(_RANK))))
 
 
+def require_common_name(subject: x509.Name, name: str) -> None:
+    """ConfigError(bad_option) where the CN is missing, as ``name``, which stands nowhere else, is too long for one."""
+    if not common_name(subject):
+        most = _LONGEST[NameOID.COMMON_NAME]
+        reason = f"it would be the CN alone, and has {len(name)} characters where a CN has at most {most}"
+        raise bad_option(f"name {name[:most]!r}...", reason, "give a shorter one")
+
+
 def _fits(field: x509.NameAttribute[str | bytes]) -> bool:
     return field.oid in _RANK and 0 < len(field.value) <= _LONGEST.get(field.oid, 255)
 

@@ -41,9 +41,11 @@ class FirstUse:
     It says nothing of a server that is met for the first time but that it will be noticed if it changes. Names, dates
     and issuers are not looked at; where they matter: ``AllOf(PathVerifier(...), FirstUse(...))``, in this order, so
     that none is kept who is refused. Ports share a name's key. Servers only: a client has no name to be known by.
+    Raises ConfigError bad_option for an empty path.
     """
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
+        files.refuse_empty(path)
         self.path = Path(path)
 
     def __repr__(self) -> str:

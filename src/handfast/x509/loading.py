@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from handfast import der, file_contents
 from handfast.crypto import signatures
 from handfast.errors import ConfigError
+from handfast.files import refuse_empty
 from handfast.text import escape
 from handfast.x509 import pem
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 
 
 def read(path: str | PathLike[str], name: str = "") -> bytes:
-    """The file's bytes; ConfigError file_missing or file_unreadable, which call it ``name``."""
+    """The file's bytes; ConfigError file_missing or file_unreadable, which call it ``name``, and as `refuse_empty`."""
+    refuse_empty(path)
     shown = name or escape(str(path))
     try:
         return Path(path).read_bytes()
@@ -31,6 +33,7 @@ def read(path: str | PathLike[str], name: str = "") -> bytes:
 
 def entries(path: str | PathLike[str], name: str = "") -> list[Path]:
     """The files of a directory, by name; ConfigError as in ``read``."""
+    refuse_empty(path)
     shown = name or escape(str(path))
     try:
         return sorted(entry for entry in Path(path).iterdir() if entry.is_file())

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from handfast import limits, logs
 from handfast.errors import ConfigError, HandfastError
 from handfast.errors.foreign import said_by
-from handfast.files import append_to_own, errors_for
+from handfast.files import append_private, errors_for
 from handfast.fork import renew_in_children
 from handfast.proxy.journal import ConnectionEnded, ConnectionRefused, HandshakeComplete, RequestEnded
 from handfast.text import escape
@@ -105,7 +105,7 @@ class AccessLog:
         if str(self.path) == "-":
             sys.stdout.flush()
             return os.dup(sys.stdout.fileno())
-        with append_to_own(self.path, is_access_log) as file:
+        with append_private(self.path, is_access_log, keeps_mode=True) as file:
             return os.dup(file.fileno())
 
     def _write(self) -> None:
@@ -173,7 +173,7 @@ def check_place(path: Path) -> None:
     if str(path) == "-":
         return
     if os.path.lexists(path):
-        append_to_own(path, is_access_log).close()
+        append_private(path, is_access_log, keeps_mode=True).close()
         return
     with errors_for(path):
         # A directory that is not there, or that is none, is told of by the system.

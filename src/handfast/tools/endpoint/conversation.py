@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from handfast import limits
 from handfast.engine import ClientConfig, ClientConnection, ConnectionInfo, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError, bad_option
-from handfast.files import append_private
 from handfast.io.sockets import TLSSocket
 from handfast.lens import verdict_line as verdict
-from handfast.lens.keylog import KeyLog
+from handfast.lens.keylog import KeyLog, open_key_log
 from handfast.outcome.certificate_words import DESCRIBER
 from handfast.roles import Role
 from handfast.tools.endpoint.answers import wait_for_answer
@@ -68,7 +67,7 @@ def run_each(
 
 @contextmanager
 def _secret_sinks(options: Options) -> Iterator[Sequence[SecretSink]]:
-    with nullcontext() if options.keylog is None else append_private(options.keylog) as file:
+    with nullcontext() if options.keylog is None else open_key_log(options.keylog) as file:
         yield () if file is None else (KeyLog(lambda line: file.write(line.encode("ascii"))),)
 
 
