@@ -111,6 +111,7 @@ def _open_own(
     path: str | PathLike[str], flags: int, fits: Callable[[bytes], bool] | None = None, *, keeps_mode: bool = False
 ) -> int:
     access = os.O_WRONLY if fits is None else os.O_RDWR
+    keeps_mode = keeps_mode and os.path.lexists(path)
     with errors_for(path):
         descriptor = os.open(path, _SAFE_FLAGS | access | flags, PRIVATE)
     try:

@@ -291,7 +291,7 @@ HTTP, TCP = ("--to", "127.0.0.1:3000"), ("--to", "tcp://127.0.0.1:3000")
         (("--from", FREE, "--to", "tls://unix:/x"), ("--to-name", "give the name")),
         (("--from", FREE, "--to", "tls://x:1", "--from-anywhere"), ("--from-anywhere", "this machine only")),
         (("--from", "unix:x", "--to", "tls://x:1", "--from-anywhere"), ("--from-anywhere", "this machine only")),
-        (("--from", "x:1", "--from", FREE, *HTTP), ("--from", "given twice", "--config FILE")),
+        (("--from", "x:1", "--from", FREE, *HTTP), ("--from", "given twice")),
         (("-from", FREE, "-from", FREE, *HTTP), ("--from", "given twice")),
         (("--from", FREE, *HTTP, *TCP), ("--to", "given twice")),
         (("--from", FREE, *HTTP, "--grace", "1", "--grace=2"), ("--grace", "given twice")),

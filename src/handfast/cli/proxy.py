@@ -61,7 +61,9 @@ _LENSES = ("trace", "explain", "secrets", "html", "lang", "keylog", "pcapng")
     ),
 )
 @proxy_options.end_options
-@click.option("--client-ca", type=click.Path(path_type=Path), metavar="FILE", help="Who may issue client certificates.")
+@click.option(
+    "--client-ca", type=click.Path(path_type=Path), metavar="FILE_OR_DIR", help="Who may issue client certificates."
+)
 @click.option(
     "--client-auth",
     type=click.Choice([mode.value for mode in ClientAuth]),

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
@@ -67,21 +66,7 @@ class ProxyVerb(options.Verb):
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         given = [_with_two_dashes(argument) for argument in args]
-        rest = super().parse_args(ctx, list(given))
-        if not ctx.resilient_parsing:
-            self._refuse_repeated(ctx, given)
-        return rest
-
-    def _refuse_repeated(self, ctx: click.Context, args: list[str]) -> None:
-        """ConfigError for an option that has one value, of which click would take the last: a proxy that is to listen
-        at two addresses, and does not, is not noticed."""
-        options = {name: option for option in self.params if isinstance(option, click.Option) for name in option.opts}
-        _, _, order = self.make_parser(ctx).parse_args(list(self._with_values(args, options)))
-        for option, times in Counter(order).items():
-            single = isinstance(option, click.Option) and not (option.multiple or option.is_flag)
-            if single and times > 1:
-                advice = "give it once; --config FILE has several listeners and backends"
-                raise bad_option(option.opts[0], "it is given twice", advice)
+        return super().parse_args(ctx, given)
 
 
 def _with_two_dashes(argument: str) -> str:
