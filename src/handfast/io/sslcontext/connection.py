@@ -48,6 +48,8 @@ class TLSConnection(ConnectionQueries):
     _is_reading: bool
     _is_writing: bool
     _is_sending: bool
+    # Whether such a one left something for this thread to send.
+    _is_left = False
 
     def __init__(
         self,
@@ -181,6 +183,7 @@ class TLSConnection(ConnectionQueries):
         with self._writing:
             if self._is_writing:
                 self._seal(view)
+                self._is_left = True
                 return len(view)
             self._is_writing = True
             try:
@@ -198,8 +201,8 @@ class TLSConnection(ConnectionQueries):
                 raise
             finally:
                 self._is_writing = False
-        if self._engine().wants_write:
-            # A handler's, after the last look.
+        if self._is_left:
+            self._is_left = False
             self._flush(call)
         return len(view)
 
@@ -293,14 +296,8 @@ class TLSConnection(ConnectionQueries):
             raise self._mapped(ApiMisuse("reentrant"))
         self._is_reading = True
         try:
-            self._take_next_record(call)
-        finally:
-            self._is_reading = False
-
-    def _take_next_record(self, call: Call) -> None:
-        record = self._next_record(call)
-        connection = self._engine()
-        try:
+            record = self._next_record(call)
+            connection = self._engine()
             with self._state:
                 results = connection.receive(record) if record else []
                 if self._transport.ended and connection.error is None:
@@ -310,6 +307,8 @@ class TLSConnection(ConnectionQueries):
                     self._answer_needs(connection)
         except HandfastError as error:
             raise self._failed(error, call) from error
+        finally:
+            self._is_reading = False
 
     def _next_record(self, call: Call) -> bytes:
         connection = self._engine()
@@ -347,6 +346,7 @@ class TLSConnection(ConnectionQueries):
         while self._unsent or self._engine().wants_write:
             with self._writing:
                 if self._is_sending:
+                    self._is_left = True
                     return
                 self._send_out(call)
 

@@ -15,6 +15,7 @@ import time
 import weakref
 from abc import ABC, abstractmethod
 from contextlib import suppress
+from functools import cache
 from typing import TYPE_CHECKING, NamedTuple
 
 from handfast import limits
@@ -53,6 +54,9 @@ class Call(NamedTuple):
         return seconds if self.until is None else max(0.0, min(seconds, self.until - time.monotonic()))
 
 
+_endless = cache(Call)
+
+
 class Transport(ABC):
     """What both share: putting a record together out of pieces, which stay here while more is missing."""
 
@@ -65,7 +69,7 @@ class Transport(ABC):
 
     def call(self, name: str) -> Call:
         """What begins now."""
-        return Call(name)
+        return _endless(name)
 
     def record(self, call: Call) -> bytes:
         """The next record, b"" at the end of input; SSLWantReadError while it is not there whole.
