@@ -335,6 +335,18 @@ def test_a_paste(run, tmp_path, name):
     assert result.out.splitlines()[-1].startswith("JA4 t13d")
 
 
+@pytest.mark.parametrize("letters", [b"ab|", b"1F  ", b"12,ab-|", b"ab" * 8, b"0x12|"])
+def test_letters_beside_the_bytes_of_a_dump_may_look_like_bytes(run, tmp_path, letters):
+    """As those of random bytes do in one of some thousand dumps."""
+    data = bytearray(HELLO)
+    # The client's random begins at 11: this is the second row of the dump.
+    data[16 : 16 + len(letters)] = letters
+    (tmp_path / "paste.txt").write_text(java(bytes(data)))
+    result = run("decode", "--hex", tmp_path / "paste.txt")
+    assert (result.status, result.out.splitlines()[-1][:8]) == (0, "JA4 t13d")
+    assert letters.hex() in result.out
+
+
 @pytest.mark.parametrize("form", [(), ("-x",)])
 def test_a_paste_is_explained_if_asked(run, tmp_path, form):
     (tmp_path / "paste.txt").write_text(PASTES["plain"])

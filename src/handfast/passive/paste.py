@@ -38,6 +38,8 @@ _PAIR = "[0-9a-fA-F]{2}"
 _LINE = re.compile(
     rf"\s*(?:([0-9a-fA-F]{{4,8}})(?::\s*|\s{{2,}}))?((?:{_PAIR}[ \t:,-]{{0,2}})+)(?:\s*\|.*|\s{{2,}}.*|\s*)"
 )
+_GAP = re.compile(r"\s{2,}")
+_NO_DIGIT = re.compile("[^0-9a-fA-F]")
 _TITLE = re.compile(r"(>>>|<<<)\s*[^,]*,\s*(\w+)")
 _KINDS = {
     "Handshake": ContentType.handshake,
@@ -66,9 +68,10 @@ def pieces(text: str) -> Iterator[Piece]:
     """The bytes in a text, piece by piece."""
     data, kind, arrow, wanted = bytearray(), None, "", True
     for line in [*text.splitlines(), "end"]:
-        found = _LINE.fullmatch(re.sub("0[xX]", "", line.rstrip()))
+        # Letters count, so nothing is taken out of a line that is understood as it is.
+        found = _LINE.fullmatch(line) or _LINE.fullmatch(re.sub("0[xX]", "", line.rstrip()))
         if found is not None:
-            data += bytes.fromhex(re.sub("[^0-9a-fA-F]", "", found[2]))
+            data += _bytes_of(found)
             continue
         if data and wanted:
             yield Piece(bytes(data), kind, arrow)
@@ -78,6 +81,16 @@ def pieces(text: str) -> Iterator[Piece]:
             arrow, kind = title[1], _KINDS.get(title[2])
             # What stands around the messages, and of which they are the contents.
             wanted = kind is not None
+
+
+def _bytes_of(found: re.Match[str]) -> bytes:
+    """The bytes of a line. What a dump shows as letters may begin like bytes: there is one letter for each byte."""
+    digits = found[2]
+    for gap in _GAP.finditer(digits):
+        before = bytes.fromhex(_NO_DIGIT.sub("", digits[: gap.start()]))
+        if len(found.string) - found.start(2) - gap.end() == len(before):
+            return before
+    return bytes.fromhex(_NO_DIGIT.sub("", digits))
 
 
 class Paste:
