@@ -274,6 +274,20 @@ def test_a_writer_that_fails_waits_for_the_reason_that_a_reader_has_in_hand(monk
             assert isinstance(doing.error, PeerRejected)
 
 
+def test_a_bounded_wait_is_bounded_while_another_thread_reads() -> None:
+    tls, peer = ready()
+    with peer.sock, tls:
+        reading = Doing(tls.recv)
+        assert until(lambda: tls._has_in_hand)
+        assert not tls.wait(0.01)
+        with pytest.raises(ConnectionLost, match="nothing came"):
+            tls.recv_within(0.01)
+        peer.connection.send(b"data")
+        peer.flight()
+        assert reading.ends_within(LIMIT)
+        assert reading.error is None
+
+
 # Interruptions
 
 

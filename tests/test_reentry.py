@@ -5,6 +5,7 @@ It never waits for itself. What it sends arrives once and in order, or is refuse
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from itertools import count
 from typing import TYPE_CHECKING, Any
@@ -87,6 +88,40 @@ def test_a_handler_that_writes() -> None:
             break
         refusals.add(refused)
         assert sorted(received.split(b"A" * 100)) == ([b"", b""] if refused else [b"", b"B" * 100]), at
+    assert refusals == {"", "reentrant"}
+
+
+def received_in_between(at: int) -> tuple[bool, str, bytes]:
+    """Whether a handler came in the middle of a read with a read of its own, how that was refused, and all data."""
+    tls, peer = ready()
+    for data in (b"A", b"B"):
+        peer.connection.send(data)
+        peer.flight()
+    peer.connection.close()
+    peer.flight()
+    # Who waits already when a handler takes what it waits for waits for more: here for the end.
+    peer.sock.shutdown(socket.SHUT_WR)
+    received: list[bytes] = []
+    refusals: list[str] = []
+
+    def handle() -> None:
+        refusals.append(told(lambda: received.append(tls.recv(1))))
+
+    with peer.sock, tls:
+        came = done(lambda: interrupted(lambda: received.append(tls.recv(1)), handle, at))
+        while data := done(lambda: tls.recv(1)):
+            received.append(data)
+    return came, "".join(refusals), b"".join(sorted(received))
+
+
+def test_a_handler_that_reads() -> None:
+    refusals = set()
+    for at in count():
+        came, refused, received = received_in_between(at)
+        assert received == b"AB", at
+        if not came:
+            break
+        refusals.add(refused)
     assert refusals == {"", "reentrant"}
 
 

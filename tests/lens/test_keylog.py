@@ -77,6 +77,10 @@ def test_a_log_to_a_file_is_its_owners_alone(tmp_path):
         b"RSA Session-ID:0011 Master-Key:0022\n",
         # The disk was full.
         b"CLIENT_TRAFFIC_SECRET_0 00 01\nCLIENT_TRAFFIC_SECRET_0 00",
+        b"CLIENT_TRAFFIC_SECRET_0 00 01\nCLIENT_TR",
+        b"CLIENT_TRAFFIC_SECRET_0 00 0CLIENT_RANDOM 00 1\nCLIENT_TRCLIENT_RANDOM 00 1\n",
+        # An editor was here.
+        b"\xef\xbb\xbf  # a remark\n \t\nCLIENT_RANDOM  00 1 \r\n",
         b"CLIENT_RANDOM 00 1\n" * (limits.APPENDED_TO_BYTES // 10),
     ],
 )
@@ -87,7 +91,9 @@ def test_lines_are_appended_to_a_key_log(tmp_path, content):
     with KeyLog.to_file(path) as log:
         log(Secret(name="a", level=SecretLevel.TRAFFIC, keylog_label="A", client_random=bytes(32), value=bytes(32)))
     assert path.read_bytes().startswith(content)
-    assert len(path.read_bytes()) > len(content)
+    assert path.read_bytes()[len(content) :].lstrip(b"\n") == b"A " + 32 * b"00" + b" " + 32 * b"00" + b"\n"
+    assert path.read_bytes().endswith(b"\nA " + 32 * b"00" + b" " + 32 * b"00" + b"\n") or not content
+    KeyLog.to_file(path).close()
     assert path.stat().st_mode & 0o777 == 0o600
 
 

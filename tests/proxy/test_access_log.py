@@ -107,9 +107,12 @@ LINES = b"".join(line_of(entry, 0.0) for entry in (request(), ENDED, REFUSED))
 
 @pytest.mark.parametrize(
     "there",
-    [b"", LINES, LINES[:-20], LINES[:5], LINES[:5] + LINES, LINES[:700] + LINES, LINES * 2000],
-    ids=["nothing", "lines", "cut", "cut early", "went on early", "went on", "long"],
-)
+    [
+        b"", LINES, LINES[:-20], LINES[:5], LINES[:5] + LINES, LINES[:700] + LINES, LINES * 2000, b"\n",
+        LINES + b"\n" + LINES, LINES.replace(b"\n", b"\r\n"),
+    ],
+    ids=["nothing", "lines", "cut", "cut early", "went on early", "went on", "long", "empty", "an empty one", "CRLF"],
+)  # fmt: skip
 def test_a_log_that_is_there_goes_on_and_keeps_its_mode(tmp_path, there):
     """Also one that a full disk cut; and logrotate's ``create`` says who else may read it."""
     path = tmp_path / "access.log"
@@ -124,7 +127,7 @@ def test_a_log_that_is_there_goes_on_and_keeps_its_mode(tmp_path, there):
 @pytest.mark.parametrize(
     "there",
     [
-        certificates.ca().certificate_pem, b"before\n", b"\n", b"{}\n", b"[1]\n", b"\0" * 100, LINES + b"other\n",
+        certificates.ca().certificate_pem, b"before\n", b"{}\n", b"[1]\n", b"\0" * 100, LINES + b"other\n",
         b"other\n" + LINES, b'{"time": "2026-01-01T00:00:00Z", "level": "info"}\n', b'{"key": 1}', b'{"key": 1}\n',
         LINES + b"-", b"{" * (limits.APPENDED_TO_BYTES + 9), b'{"time": "' + b" " * limits.APPENDED_TO_BYTES,
     ],

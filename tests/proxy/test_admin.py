@@ -27,7 +27,7 @@ async def echo(query):
     return Answer(200, repr(query).encode())
 
 
-BY_NAME = b"ask by an address, as localhost, or by the name that the listener is given; other names are a page's\n"
+BY_NAME = b"ask by an address, as localhost, or by a name that the listener is given; other names are a page's\n"
 NO_PAGES = b"this is not for pages in a browser\n"
 HANDLERS = {("GET", "/health"): health, ("POST", "/echo"): echo}
 
@@ -72,6 +72,7 @@ def test_what_is_answered(run: Runner, sent: bytes, status: int, body: bytes) ->
     [
         ("localhost", False), ("LOCALHOST.:9180", False), ("127.0.0.1", False), ("127.0.0.1:9180", False),
         ("[::1]:9180", False), ("192.0.2.1:9180", False), ("proxy.example:9180", False), (None, False),
+        ("metrics.example:9180", False),
         ("evil.example", True), ("evil.example:9180", True), ("localhost.evil.example", True), ("127.0.0.1.x", True),
         ("[::1", True), ("[evil]", True), ("", True), ("xlocalhost", True), ("localhost:x", True),
     ],
@@ -84,7 +85,7 @@ def test_a_name_that_anyone_could_have_lead_here_is_refused(
     head = f"{request_line} HTTP/1.0\r\n" if host is None else f"{request_line} HTTP/1.1\r\nHost: {host}\r\n"
 
     async def main() -> None:
-        admin = Admin(HANDLERS, "proxy.example")
+        admin = Admin(HANDLERS, ["proxy.example", "Metrics.example."])
         with socket.create_server(("127.0.0.1", 0)) as sock:
             await admin.start(sock)
             answer = await asked(sock, head.encode() + b"\r\n")

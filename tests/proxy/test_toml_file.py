@@ -184,6 +184,7 @@ def added(line):
         (added('[[listeners]]\nlisten = "0.0.0.0:80"\nbackend = "app"'), 10, ("can be reached from elsewhere",)),
         (added('[[listeners]]\nlisten = "127.0.0.1:1"\nbackend = "app"\nresume = true'), 13, ("no cert",)),
         (added('[admin]\nlisten = "0.0.0.0:1"'), 11, ("reached from elsewhere",)),
+        (added('[admin]\nlisten = "127.0.0.1:1"\nnames = ["a:1"]'), 12, ("names", "no name of a host")),
         (added('[admin]\nlisten = "127.0.0.1:1"\ncaptures = "no"'), None, ("captures", "no directory")),
         (added("[limits]\nconnections = 0"), 10, ("no client in",)),
         (added('[backends.b]\naddress = "127.0.0.1:1"\ncacert = "ca.pem"'), 12, ("tls = true",)),

@@ -11,7 +11,7 @@ import pytest
 from handfast.events import HandshakeComplete
 from tests.aio.support import verifier
 from tests.interrupting import interrupted
-from tests.sslcontext.pairs import OURS, STOCK, Files, Pair, Sockets, client_context, server_context
+from tests.sslcontext.pairs import OURS, STOCK, Files, Pair, Sockets, client_context, context_of, server_context
 from tests.test_sockets import Doing
 from tests.waiting import LIMIT
 
@@ -95,6 +95,37 @@ def test_a_handler_that_writes_to_a_socket(files: Files, version: ssl.TLSVersion
             assert received in expected, at
             if not came:
                 break
+
+
+def test_a_handler_that_writes_while_something_else_is_sent(files: Files) -> None:
+    """Of a request for a certificate after the handshake."""
+    client = context_of(STOCK, ssl.PROTOCOL_TLS_CLIENT)
+    client.load_verify_locations(files.ca)
+    client.post_handshake_auth = True
+    server = server_context(OURS, files, verify=ssl.CERT_OPTIONAL)
+    server.post_handshake_auth = True
+    for at in count():
+        with Sockets(server, client) as pair:
+            came, refused = asked_in_between(pair.server, at)
+            pair.server.sendall(A)
+            expected = A if refused or not came else B + A
+            received = b""
+            while len(received) < len(expected):
+                received += pair.client.recv(1 << 16)
+            assert received == expected, at
+        if not came:
+            break
+
+
+def asked_in_between(connection: Any, at: int) -> tuple[bool, str]:
+    """Whether a handler came in the middle of a request with a write, and how that was refused."""
+    refusals: list[str] = []
+
+    def handle() -> None:
+        refusals.append(told(lambda: connection.sendall(B)))
+
+    came = interrupted(connection.verify_client_post_handshake, handle, at)
+    return came, "".join(refusals)
 
 
 class Interrupted(Exception):

@@ -14,8 +14,8 @@ from handfast.errors import ConfigError, bad_option
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-# The options of which an empty value says something: no proxy, a body without bytes.
-MAY_BE_EMPTY = frozenset({"proxy", "data"})
+# The options of which an empty value says something: no proxy, a body without bytes, no protocol.
+MAY_BE_EMPTY = frozenset({"proxy", "data", "alpn"})
 
 # The parameters that name a file which is written.
 _OUTPUTS = frozenset(

@@ -80,6 +80,8 @@ class BlockingTransport:
     _reading: threading.RLock
     # With the write lock: whether somebody is sending. Who has the lock and finds that it is so interrupted itself.
     _sending: bool
+    # With the read lock, likewise: whether somebody reads, and may have bytes that the engine has not seen.
+    _has_in_hand: bool
 
     _sock: socket.socket
     _connection: Connection
@@ -156,8 +158,22 @@ class BlockingTransport:
     def _receive_some(self, timeout: float | None, *, quiet: bool = False) -> bool:
         """Read once from the socket into the engine. False after ``timeout`` seconds if ``quiet``, else an error."""
         self._refuse_reentry()
-        with self._reading:
-            return self._read_once(timeout, quiet)
+        if not self._reading.acquire(timeout=-1 if timeout is None else min(timeout, threading.TIMEOUT_MAX)):
+            # Another thread reads.
+            if quiet:
+                return False
+            raise ConnectionLost("timeout", seconds=timeout)
+        try:
+            if self._has_in_hand:
+                # What this thread has read comes first.
+                raise ApiMisuse("reentrant")
+            self._has_in_hand = True
+            try:
+                return self._read_once(timeout, quiet)
+            finally:
+                self._has_in_hand = False
+        finally:
+            self._reading.release()
 
     def _read_once(self, timeout: float | None, quiet: bool) -> bool:
         try:

@@ -53,7 +53,8 @@ class TLSSocket(BlockingTransport):
         self._timeout = timeout
         self._on_need = on_need
         lock = threading.RLock
-        renew_in_children(self, _handshaking=lock, _state=lock, _writing=lock, _reading=lock, _sending=bool)
+        renew_in_children(self, _handshaking=lock, _state=lock, _writing=lock, _reading=lock)
+        renew_in_children(self, _sending=bool, _has_in_hand=bool)
         self._received = deque()
         self._unsent = bytearray()
         self._answers = {}
@@ -107,11 +108,10 @@ class TLSSocket(BlockingTransport):
             if self._peer_closed or not size:
                 return b""
             self._receive_some(self._timeout)
-        chunk = self._received[0]
-        if len(chunk) <= size:
-            self._received.popleft()
-        else:
-            self._received[0] = chunk[size:]
+        # Taken before it is looked at, so that a signal's handler does not take it too.
+        chunk = self._received.popleft()
+        if len(chunk) > size:
+            self._received.appendleft(chunk[size:])
         return bytes(chunk[:size])
 
     def recv_within(self, seconds: float, size: int = RECEIVE_SIZE) -> bytes:

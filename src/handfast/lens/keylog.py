@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import TYPE_CHECKING, Self
 
@@ -16,20 +17,27 @@ if TYPE_CHECKING:
 
     from handfast.events import Secret
 
-# A line of a key log, be it one of those that NSS had for RSA, or its beginning where a disk was full; or a remark.
-_LINE = re.compile(rb"(?:#.*|[A-Z][A-Z0-9_]* (?:[0-9A-Fa-f]+(?: [0-9A-Fa-f]*)?|Session-ID:.*)?)?")
+# A line of a key log, be it one of those that NSS had for RSA; a remark; or a line that was cut where a disk was full,
+# and that the next one may have been written behind.
+_LINE = re.compile(rb"\s*(?:#.*|[A-Z][A-Z0-9_]*(?:\s+(?:[0-9A-Fa-f].*|Session-ID:.*)?)?)?")
+_BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 
 
 def is_key_log(beginning: bytes) -> bool:
     """Whether the beginning of a file is that of a key log, to which lines may be appended; an empty one is."""
-    lines = beginning.splitlines()
+    lines = beginning.removeprefix(_BYTE_ORDER_MARK).splitlines()
     # What comes after it would complete its last line.
     return all(map(_LINE.fullmatch, lines if len(beginning) < APPENDED_TO_BYTES else lines[:-1]))
 
 
 def open_key_log(path: str | PathLike[str]) -> FileIO:
     """A key log to append to, made if need be. Raises ConfigError as ``append_private``."""
-    return append_private(path, is_key_log)
+    file = append_private(path, is_key_log)
+    size = os.fstat(file.fileno()).st_size
+    if size and os.pread(file.fileno(), 1, size - 1) != b"\n":
+        # Whatever cut the last line, the next one begins anew.
+        file.write(b"\n")
+    return file
 
 
 class KeyLog:

@@ -149,12 +149,10 @@ class TLSConnection(ConnectionQueries):
             return self._take_out(size, view)
 
     def _take_out(self, size: int, view: memoryview | None) -> bytes | int:
-        chunk = self._received[0]
-        if len(chunk) <= size:
-            self._received.popleft()
-        else:
+        chunk = self._received.popleft()
+        if len(chunk) > size:
             chunk = memoryview(chunk)
-            self._received[0] = chunk[size:]
+            self._received.appendleft(chunk[size:])
             chunk = chunk[:size]
         if view is None:
             return bytes(chunk)
@@ -181,7 +179,7 @@ class TLSConnection(ConnectionQueries):
             self._raise_kept()
             self._shake_hands(call)
         with self._writing:
-            if self._is_writing:
+            if self._is_writing or self._is_sending:
                 self._seal(view)
                 self._is_left = True
                 return len(view)

@@ -171,11 +171,12 @@ class Operator:
     # Admin
 
     async def _open_admin(self) -> Any:
-        address = self._service.plan.operation.admin
+        operation = self._service.plan.operation
+        address = operation.admin
         if address is None:
             return None
         handlers = {("GET", "/metrics"): self._metrics, ("GET", "/health"): self._health}
-        if self._service.plan.operation.captures is not None:
+        if operation.captures is not None:
             handlers["POST", "/capture"] = self._capture
         try:
             socket = listening(address)
@@ -184,7 +185,8 @@ class Operator:
             await self._service.close()
             error.filename = address if isinstance(address, str) else f"{address[0]}:{address[1]}"
             raise
-        self._admin = Admin(handlers, "localhost" if isinstance(address, str) else address[0])
+        own = () if isinstance(address, str) else address[:1]
+        self._admin = Admin(handlers, (*own, *operation.admin_names))
         await self._admin.start(socket)
         return socket
 

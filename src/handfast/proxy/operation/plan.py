@@ -26,7 +26,7 @@ class Operation:
     Attributes:
         grace: seconds that clients have to end, when the proxy or their listener does.
         access_log: the file, "-" for standard output, None for none.
-        admin: where metrics and health are told; None for nowhere.
+        admin: where metrics and health are told; None for nowhere. admin_names: under which names, besides its own.
         captures: the directory that captures of single clients may be written to; None forbids them.
         workers: processes that serve; 1 is this one.
     """
@@ -36,6 +36,7 @@ class Operation:
     admin: Address | None = None
     captures: Path | None = None
     workers: int = 1
+    admin_names: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.grace <= limits.PROXY_SECONDS:

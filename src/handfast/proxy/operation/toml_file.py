@@ -18,6 +18,7 @@ from handfast.credentials.pkcs11_uri import PKCS11
 from handfast.crypto.providers import provider_named
 from handfast.engine import automatic_ca_names
 from handfast.errors import ConfigError
+from handfast.host_names import is_host_name
 from handfast.proxy.admission import Ceilings
 from handfast.proxy.operation.plan import Operation, Plan
 from handfast.proxy.operation.toml_tables import Table, TomlFile
@@ -116,15 +117,19 @@ class _Reader:
         grace, workers = top.number("grace", limits.PROXY_GRACE), top.whole("workers", 1)
         log = Path("-") if top.text("access_log") == "-" else top.path("access_log")
         address, anywhere, captures = None, False, None
+        names: tuple[str, ...] = ()
         admin = top.table("admin")
         if admin is not None:
             address = self._address(admin, "listen", 'write listen = "127.0.0.1:9180"')
-            anywhere, captures = admin.flag("anywhere"), admin.path("captures")
+            anywhere, captures, names = admin.flag("anywhere"), admin.path("captures"), admin.texts("names")
+            for name in names:
+                if not is_host_name(name.lower()):
+                    raise admin.error("names", f"{escape(name)!r} is no name of a host", "give names without ports")
             admin.done()
             with self._file.at(admin.at("listen")):
                 check_address(address, anywhere=anywhere)
         with self._file.at(()):
-            return Operation(grace, log, address, captures, workers)
+            return Operation(grace, log, address, captures, workers, names)
 
     def _who_computes(self, top: Table) -> dict[str, Any]:
         """What is said of it in the configuration of each end that speaks TLS."""

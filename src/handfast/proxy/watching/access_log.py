@@ -162,10 +162,13 @@ class AccessLog:
 
 
 def is_access_log(beginning: bytes) -> bool:
-    """Whether this is the beginning of an access log: nothing, or lines, the last of which may be cut."""
+    """Whether this is the beginning of an access log: nothing, or lines, the last of which may be cut.
+
+    Empty lines do no harm, nor does a carriage return at the end of one.
+    """
     *lines, last = beginning.split(b"\n")
     cut = _START.startswith(last) or (last.startswith(b"{") and _START in last and len(last) < limits.PROXY_LOG_LINE)
-    return cut and all(map(_LINE.fullmatch, lines))
+    return cut and all(_LINE.fullmatch(line) for line in map(bytes.strip, lines) if line)
 
 
 def check_place(path: Path) -> None:

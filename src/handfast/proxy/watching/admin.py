@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from ipaddress import ip_address
@@ -31,7 +31,7 @@ METRICS = "text/plain; version=0.0.4; charset=utf-8"
 TEXT = "text/plain; charset=utf-8"
 # RFC 9110 7.2. A dot at the end of a name changes nothing.
 _HOST = re.compile(r"(?:\[(?P<v6>[0-9a-f:.]+)\]|(?P<name>[^:\[\]]+?)\.?)(?::[0-9]*)?")
-_OTHER_NAME = b"ask by an address, as localhost, or by the name that the listener is given; other names are a page's\n"
+_OTHER_NAME = b"ask by an address, as localhost, or by a name that the listener is given; other names are a page's\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +55,11 @@ def check_address(address: Address, *, anywhere: bool) -> None:
 
 
 class Admin:
-    """Answers ``handlers``, by method and path, on a socket that listens. ``name`` is the host it was told to be at."""
+    """Answers ``handlers``, by method and path, on a socket that listens. ``names`` are the hosts that it may be."""
 
-    def __init__(self, handlers: Mapping[tuple[str, str], Handler], name: str = "localhost") -> None:
+    def __init__(self, handlers: Mapping[tuple[str, str], Handler], names: Iterable[str] = ()) -> None:
         self._handlers = handlers
-        self._names = frozenset({"localhost", name.lower()})
+        self._names = frozenset({"localhost", *(name.lower().removesuffix(".") for name in names)})
         # None can be led to a Unix socket.
         self._any_name = False
         self._room = asyncio.Semaphore(limits.PROXY_ADMIN_CONNECTIONS)
