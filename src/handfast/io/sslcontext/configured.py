@@ -256,7 +256,10 @@ class Configured(ssl.SSLContext):
 
     @property
     def num_tickets(self) -> int:
-        """How many tickets a server sends on each connection; ValueError for more than 8."""
+        """How many tickets a server sends on each connection; ValueError for more than 8.
+
+        Of TLS 1.2, to which the number of ``ssl`` does not apply, 0 means none as well.
+        """
         return self._told.num_tickets
 
     @num_tickets.setter
