@@ -176,7 +176,7 @@ class ConnectionLost(HandfastError):
         ),
         "interrupted": Entry(
             None,
-            "an exception interrupted this side while it read or wrote: nobody can tell how far it had come",
+            "an exception interrupted this side while it read or wrote: how far it had come is not known",
             "",
             "begin a new connection; let a handler of signals set a flag, and write with a timeout",
         ),
