@@ -2,7 +2,7 @@
 
 That silently skips a check, and no linter sees it. So in `handshake/` and `engine/` every call of a generator function
 of `handshake/`, and every mention of a method with the name of a helper, must stand directly under ``yield from``; a
-need that is made must be asked right there; and only flow.py may yield by itself.
+need that is made must be asked right there; and only context.py may yield by itself.
 """
 
 from __future__ import annotations

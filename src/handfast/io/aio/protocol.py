@@ -1,6 +1,6 @@
 """Between a TCP transport of an event loop and the engine: moves bytes, waits for answers, and ends connections.
 
-    TCP transport  <->  TLSProtocol (here)  <->  TLSTransport (aio_transport.py)  <->  the user's protocol
+    TCP transport  <->  TLSProtocol (here)  <->  TLSTransport (transport.py)  <->  the user's protocol
 
 The user's protocol hears nothing before the handshake is complete. While a signer or verifier is awaited then, what the
 peer sends is buffered up to ``limits.UNJUDGED_BYTES``; after the handshake it is delivered. The handshake has one
