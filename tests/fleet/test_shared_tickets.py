@@ -178,16 +178,69 @@ def test_a_key_that_others_have_not_seen_yet_waits_while_there_is_another(redis:
         assert issue(one)[:16] == changed.name
 
 
-def test_the_key_of_a_fleet_changes_with_two_of_them_for_a_while(redis: Redis, often: None) -> None:
+def test_the_key_of_a_fleet_changes_with_two_of_them_for_a_while(redis: Redis, clock: Clock) -> None:
     old, new = KEY, bytes(reversed(KEY))
     with fleet(redis, [old]) as one, fleet(redis, [old]) as other:
         ticket = issue(one)
-        for keys in ([old, new], [new, old], [new]):
+        for keys in ([old, new], [new, old]):
             for node in (one, other):
                 node.replace_keys(keys)
-        assert [node.tickets.redeem(ticket, POLICY) for node in (one, other)] == [STATE, STATE]
+            assert [node.tickets.redeem(ticket, POLICY) for node in (one, other)] == [STATE, STATE]
         with fleet(redis, [new, old]) as newcomer:
             assert newcomer.tickets.redeem(ticket, POLICY) == STATE
+        # A week: until no ticket lives that a key of before had sealed.
+        clock.now += limits.MAX_TICKET_LIFETIME + 2 * ROTATION
+        assert until(lambda: one.tickets.issue(STATE, POLICY, LIFETIME))
+        ticket = issue(one)
+        for node in (one, other):
+            node.replace_keys([new])
+        assert until(lambda: other.tickets.redeem(ticket, POLICY) == STATE)
+        assert one.tickets.redeem(ticket, POLICY) == STATE
+        with fleet(redis, [new]) as newcomer:
+            assert newcomer.tickets.redeem(ticket, POLICY) == STATE
+
+
+def test_a_key_of_the_fleet_that_is_taken_out_at_once_opens_nothing_more(redis: Redis, clock: Clock) -> None:
+    old, new = KEY, bytes(reversed(KEY))
+    with fleet(redis, [old]) as node:
+        ticket = issue(node)
+        node.replace_keys([new])
+        assert node.tickets.redeem(ticket, POLICY) is None
+        assert node.tickets.issue(STATE, POLICY, LIFETIME) is None
+        # What was sealed with it is not put back into a Redis that was emptied because of it.
+        redis.client.flushall()
+        assert until(lambda: node.tickets.issue(STATE, POLICY, LIFETIME))
+        with fleet(redis, [old]) as thief, fleet(redis, [new]) as newcomer:
+            assert thief.tickets.redeem(issue(node), POLICY) is None
+            assert newcomer.tickets.redeem(issue(node), POLICY) == STATE
+            assert newcomer.tickets.redeem(ticket, POLICY) is None
+
+
+def test_a_key_of_the_fleet_that_was_wrong_and_is_mended_opens_all_of_the_week(redis: Redis, clock: Clock) -> None:
+    with fleet(redis) as node:
+        ticket = issue(node)
+        clock.now += 3 * ROTATION
+        assert until(lambda: node.tickets.issue(STATE, POLICY, LIFETIME))
+        with fleet(redis, [bytes(32)]) as mistaken:
+            assert mistaken.tickets.redeem(ticket, POLICY) is None
+            mistaken.replace_keys([KEY])
+            assert until(lambda: mistaken.tickets.redeem(ticket, POLICY) == STATE)
+
+
+def test_a_node_that_was_away_for_hours_fetches_the_keys_of_them(redis: Redis, clock: Clock) -> None:
+    with fleet(redis) as one, fleet(redis, timeout=0.05) as away:
+        beat = away.tickets.keep_up
+
+        async def nothing(*_: object, **__: object) -> None: ...
+
+        away.tickets.keep_up = nothing  # type: ignore[method-assign]
+        tickets = []
+        for _ in range(4):
+            clock.now += ROTATION
+            assert until(lambda: one.tickets.issue(STATE, POLICY, LIFETIME))
+            tickets.append(issue(one))
+        away.tickets.keep_up = beat  # type: ignore[method-assign]
+        assert until(lambda: [away.tickets.redeem(ticket, POLICY) for ticket in tickets] == [STATE] * 4)
 
 
 def test_a_node_with_another_key_of_the_fleet_shares_nothing(
@@ -202,6 +255,18 @@ def test_a_node_with_another_key_of_the_fleet_shares_nothing(
         assert "a ticket key that is not sealed with the key of our fleet" in caplog.text
         with fleet(redis, [bytes(32)], name="others") as apart:
             assert apart.tickets.redeem(issue(apart), POLICY) == STATE
+
+
+def test_a_node_with_another_key_makes_none_that_the_others_would_miss(redis: Redis, clock: Clock) -> None:
+    with fleet(redis) as one, fleet(redis, [bytes(32)]) as stranger:
+        others, one.tickets.keep_up = one.tickets.keep_up, stranger.tickets.keep_up  # type: ignore[method-assign]
+        clock.now += ROTATION
+        assert until(lambda: stranger.tickets._fetched_in == clock.now // ROTATION)
+        assert keys_in(redis) == 2
+        one.tickets.keep_up = others  # type: ignore[method-assign]
+        assert until(lambda: keys_in(redis) == 3)
+        clock.now += ROTATION
+        assert one.tickets.redeem(issue(one), POLICY) == STATE
 
 
 def test_a_key_that_lies_in_the_place_of_another_period_is_not_taken(redis: Redis) -> None:

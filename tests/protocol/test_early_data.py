@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import pytest
@@ -481,6 +482,23 @@ def test_a_replay_out_of_the_window_is_refused_by_the_clock():
         world.now += seconds
         ours = world.pair().server
         assert early_data_of(ours.receive(first)) == (QUESTION if accepted else b"")
+
+
+def test_a_replay_that_leaves_the_window_while_the_guard_is_asked_is_refused():
+    """The guard remembers for as long as a hello is fresh: what is stale when it answers, it may have forgotten."""
+    world = early_world(server={"replay_guard": Guard()})
+    first = world.pair(early_data=QUESTION).client.outgoing()
+    world.now += limits.EARLY_DATA_TOLERANCE
+
+    def answer(seconds):
+        world.now += seconds
+        return True
+
+    for seconds, accepted in ((0, True), (1, False)):
+        world.server["replay_guard"] = guard = Guard(partial(answer, seconds))
+        ours = world.pair().server
+        assert early_data_of(ours.receive(first)) == (QUESTION if accepted else b"")
+        assert len(guard.asked) == 1
 
 
 def test_a_guard_of_another_process_refuses():

@@ -49,6 +49,22 @@ def test_a_wall_clock_that_is_set_forth_and_back_makes_nothing_new_again():
     assert not guard.first_use(b"b", 20)
 
 
+def test_a_wall_clock_that_is_set_back_makes_nothing_new_of_what_is_forgotten():
+    clock, steady = Clock(), Clock()
+    guard = MemoryReplayGuard(clock=steady, wall_clock=clock)
+    assert guard.first_use(b"a", 20)
+    for one in (clock, steady):
+        one.now += 25
+    # Here the first is forgotten.
+    assert guard.first_use(b"b", 20)
+    clock.now -= 25
+    assert not guard.first_use(b"a", 20)
+    # Nobody knows of it, and it is refused all the same, until all that is forgotten is stale again.
+    assert not guard.first_use(b"c", 20)
+    clock.now += 20.1
+    assert guard.first_use(b"c", 20)
+
+
 def test_when_it_is_full_it_refuses_rather_than_forgets():
     clock = Clock()
     guard = MemoryReplayGuard(2, clock=clock, wall_clock=clock)

@@ -91,8 +91,12 @@ class RedisFleet:
         return "it is closed" if link is None else link.trouble
 
     def replace_keys(self, keys: Sequence[bytes] | str | os.PathLike[str]) -> None:
-        """Seal with the first of these keys of the fleet from now on, and open with all of them. Raises ConfigError."""
+        """Seal with the first of these keys of the fleet from now on, and open with all of them. Raises ConfigError.
+
+        What only a key that is not among them opens is unknown from now on: as after a restart with these.
+        """
         self._keys.replace(read_keys(keys) if isinstance(keys, str | os.PathLike) else keys)
+        self.tickets.keys_replaced()
 
     def close(self) -> None:
         """End the connection and its thread. From then on no session is stored or found, and no early data taken."""

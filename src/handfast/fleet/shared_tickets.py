@@ -13,12 +13,14 @@ A ticket is the name of its key, 16 bytes, and the session sealed under it with 
 
 from __future__ import annotations
 
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from handfast import limits, logs
 from handfast.crypto.randomness import random_bytes
 from handfast.fleet.fleet_keys import seal, unseal
+from handfast.fork import renew_in_children
 from handfast.sessions.tickets import KEY_LENGTH
 
 if TYPE_CHECKING:
@@ -56,6 +58,7 @@ class SharedTickets:
     """
 
     reusable = True
+    _lock: threading.Lock
 
     def __init__(
         self,
@@ -70,9 +73,15 @@ class SharedTickets:
         self._keys = keys
         self._rotation = rotation
         self._wall_clock = wall_clock
-        # Replaced as a whole: handshakes of other threads read them. Of a period those in ``_now`` are what Redis says.
+        renew_in_children(self, _lock=threading.Lock)
+        # Replaced as a whole and with the lock: handshakes of other threads read them without it. Of a period those in
+        # ``_now`` are what Redis says.
         self._by_name: dict[bytes, _Key] = {}
         self._now: dict[int, _Key] = {}
+        # How often the fleet's keys were replaced; how often, when all was fetched; the period of the last fetch.
+        self._replaced = 0
+        self._fetched_after = -1
+        self._fetched_in = 0
 
     def __repr__(self) -> str:
         return f"<SharedTickets with {len(self._by_name)} keys>"
@@ -106,23 +115,42 @@ class SharedTickets:
         """The oldest one of which a ticket may live."""
         return int((self._wall_clock() - limits.MAX_TICKET_LIFETIME) // self._rotation)
 
+    def keys_replaced(self) -> None:
+        """Forget the ticket keys that no key of the fleet opens any more, and look for all others anew.
+
+        Without this a fleet's key that was taken out, as one that others know must be, would still open tickets.
+        """
+        with self._lock:
+            kept = {key.name: key for key in self._by_name.values() if self._unsealed(key.period, key.sealed)}
+            self._now = {period: key for period, key in self._now.items() if key.name in kept}
+            self._by_name = kept
+            self._replaced += 1
+
     # The link's chores
 
     async def keep_up(self, talk: Talk, *, everything: bool) -> None:
         """Have the key of this period and the next from Redis, or put it there; with ``everything`` the older ones too.
 
-        ``everything`` is for a Redis that is new to us: what it does not have of the keys that we know, it gets.
+        ``everything`` is for a Redis that is new to us: what it does not have of the keys that we know, it gets. A node
+        that was away or stopped for a while fetches those of the periods that it missed.
         """
-        period = self._period()
-        first = self._first_period() if everything else period
+        period, replaced = self._period(), self._replaced
+        first = self._first_period()
+        if not everything and replaced == self._fetched_after:
+            first = max(first, min(period, self._fetched_in))
         wanted = range(first, period + 2)
         found = await self._fetch(talk, wanted)
-        missing = {one: self._now.get(one) or self._new(one, period) for one in wanted if found[one] is None}
+        # Where others have made this period's key, a node with the wrong key must not make the next one for them.
+        foreign = found[period] is not None and self._opened(period, found[period]) is None
+        missing = {one: self._now.get(one) for one in wanted if found[one] is None}
+        if not foreign:
+            missing = {one: key or self._new(one, period) for one, key in missing.items()}
         given = {one: key for one, key in missing.items() if key is not None}
         if given:
             await talk([self._give(key) for key in given.values()])
             found |= await self._fetch(talk, given)
         self._adopt(found)
+        self._fetched_after, self._fetched_in = replaced, period
 
     async def _fetch(self, talk: Talk, periods: Iterable[int]) -> dict[int, Any]:
         names = {period: self._place(period) for period in periods}
@@ -146,19 +174,27 @@ class SharedTickets:
 
     def _adopt(self, found: dict[int, Any]) -> None:
         first = self._first_period()
-        now = {period: key for period, key in self._now.items() if period >= first}
-        by_name = {name: key for name, key in self._by_name.items() if key.period >= first}
-        for period, sealed in found.items():
-            known = now.get(period)
-            if sealed is None or (known is not None and known.sealed == sealed):
-                continue
-            opened = self._keys.unseal(_PURPOSE, sealed, self._place(period))
-            if opened is None:
-                logs.warn("foreign ticket keys", lambda: _FOREIGN)
-                continue
-            key = _key(opened, period, sealed)
-            now[period] = by_name[key.name] = key
-        self._now, self._by_name = now, by_name
+        with self._lock:
+            now = {period: key for period, key in self._now.items() if period >= first}
+            by_name = {name: key for name, key in self._by_name.items() if key.period >= first}
+            for period, sealed in found.items():
+                if sealed is None:
+                    continue
+                key = self._opened(period, sealed)
+                if key is None:
+                    logs.warn("foreign ticket keys", lambda: _FOREIGN)
+                else:
+                    now[period] = by_name[key.name] = key
+            self._now, self._by_name = now, by_name
+
+    def _opened(self, period: int, sealed: object) -> _Key | None:
+        """The key that lies in the place of a period; None if no key of the fleet opens it."""
+        known = self._now.get(period)
+        return known if known is not None and known.sealed == sealed else self._unsealed(period, sealed)
+
+    def _unsealed(self, period: int, sealed: object) -> _Key | None:
+        opened = self._keys.unseal(_PURPOSE, sealed, self._place(period))
+        return None if opened is None or not isinstance(sealed, bytes) else _key(opened, period, sealed)
 
     def _place(self, period: int) -> bytes:
         return self._fleet + b":ticket-key:%d" % period

@@ -141,7 +141,10 @@ def consider_early_data(
         # With the scope that was compared, as a guard's may be another by the time that it is asked.
         key = resumption.state.replay_scope + resumption.binder
         first = yield from hs.ask(CheckReplay(guard, key, 2 * limits.EARLY_DATA_TOLERANCE))
-        reason = "" if first is True else "the replay guard has seen this hello, or could not say"
+        reason = "the replay guard has seen this hello, or could not say"
+        if first is True:
+            # Judged again: the guard may have forgotten a hello that was fresh when it was judged, but is not any more.
+            reason = early_data_refusal(hs, offer, resumption, suite)
     if reason or resumption is None:
         hs.info.early_data = f"rejected: {reason}"
         return None

@@ -8,6 +8,7 @@ answers for the ticket: that is what its ``scope``, which the ticket carries, sa
 
 from __future__ import annotations
 
+import math
 import os
 import threading
 import time
@@ -66,6 +67,8 @@ class MemoryReplayGuard:
         self._scope = random_bytes(16)
         self._since = self._wall_clock()
         self._seen.clear()
+        # Until when, by the wall clock, a hello that is forgotten would be fresh: one that is set back comes before it.
+        self._forgotten_until = -math.inf
 
     def _start_if_forked(self) -> None:
         if self._process != os.getpid():
@@ -86,7 +89,7 @@ class MemoryReplayGuard:
             return self._since
 
     def first_use(self, key: bytes, seconds: float) -> bool:
-        """Whether ``key`` is new and there was room to remember it."""
+        """Whether ``key`` is new for certain, and there was room to remember it."""
         with self._lock:
             self._start_if_forked()
             now, wall_now = self._clock(), self._wall_clock()
@@ -95,7 +98,8 @@ class MemoryReplayGuard:
                 if now <= until or wall_now <= wall_until:
                     break
                 self._seen.popitem(last=False)
-            if key in self._seen or len(self._seen) >= self._capacity:
+                self._forgotten_until = max(self._forgotten_until, wall_until)
+            if wall_now <= self._forgotten_until or key in self._seen or len(self._seen) >= self._capacity:
                 return False
             self._seen[key] = now + seconds, wall_now + seconds
             return True
