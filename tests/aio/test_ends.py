@@ -482,6 +482,26 @@ def test_a_bare_probe_is_one_line_for_debugging(run: Runner, caplog: pytest.LogC
     assert [record.levelname for record in lines()] == ["DEBUG"]
 
 
+def test_a_close_while_a_large_answer_leaves_is_complained_of_by_nobody(run: Runner) -> None:
+    """The peer has closed its half: our close follows what is queued, and comes while TCP has room again."""
+
+    class Answers(Recorder):
+        def data_received(self, data: bytes) -> None:
+            self.transport.write(bytes(8_000_000))
+
+    async def main() -> None:
+        async with connected(client=HalfOpen, server=Answers) as (client, server):
+            client.transport.write(b"go")
+            client.transport.write_eof()
+            await client.until(lambda: "eof" in client.told)
+            assert len(client.data) == 8_000_000
+            client.transport.close()
+            assert await server.lost is None
+            assert await client.lost is None
+
+    run(main())
+
+
 class Plain(Recorder):
     """What goes on in plaintext."""
 
@@ -500,6 +520,37 @@ class Leaves(Recorder):
         self.plain = Plain()
         self.transport.unwrap(self.plain)
         return False
+
+
+def test_tls_is_not_left_before_a_program_that_paused_has_heard_of_the_end(run: Runner) -> None:
+    class Pauses(Leaves):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self.transport.pause_reading()
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        made = Made(Pauses)
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
+            peer = await ByHand.connect(port)
+            await peer.handshake()
+            (near,) = made.all
+            assert isinstance(near, Pauses)
+            peer.connection.send(b"data")
+            peer.connection.close()
+            await loop.sock_sendall(peer.sock, peer.connection.outgoing())
+            await near.until(lambda: near.data == b"data")
+            with pytest.raises(ApiMisuse) as early:
+                near.transport.unwrap(Plain())
+            assert early.value.code == "still_connected"
+            near.transport.resume_reading()
+            await near.until(lambda: "eof" in near.told)
+            while not peer.connection.peer_closed:
+                assert await peer.read()
+            peer.sock.close()
+            assert await near.plain.lost is None
+
+    run(main())
 
 
 @pytest.mark.parametrize("ended", [False, True])

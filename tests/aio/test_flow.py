@@ -463,11 +463,11 @@ def test_memory_of_an_idle_connection(run: Runner) -> None:
 
 def test_a_negative_time_is_refused(run: Runner) -> None:
     async def main() -> None:
-        for seconds in (-1.0, float("nan")):
+        for seconds in (-1.0, float("nan"), None):
             with pytest.raises(ValueError, match="shutdown_timeout"):
-                await aio.open_connection("127.0.0.1", 1, client_config(), shutdown_timeout=seconds)
+                await aio.open_connection("127.0.0.1", 1, client_config(), shutdown_timeout=seconds)  # type: ignore[arg-type]
             with pytest.raises(ValueError, match="shutdown_timeout"):
-                await aio.create_server(Recorder, "127.0.0.1", 0, server_config(), shutdown_timeout=seconds)
+                await aio.create_server(Recorder, "127.0.0.1", 0, server_config(), shutdown_timeout=seconds)  # type: ignore[arg-type]
 
     run(main())
 

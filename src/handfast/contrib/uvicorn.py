@@ -21,7 +21,7 @@ from handfast.errors import bad_option
 from handfast.io.aio.ends import ServerProtocol
 from handfast.io.aio.joining import JoiningTransport
 from handfast.io.aio.setup import Setup, refuse_deferred
-from handfast.io.arguments import check_bytes, check_seconds, observed
+from handfast.io.arguments import check_bytes, check_shutdown_timeout, observed
 
 if TYPE_CHECKING:
     import ssl
@@ -46,7 +46,7 @@ def Protocol(  # noqa: N802 (stands where uvicorn wants a class)
     that uvicorn starts, and a live configuration does not. ``http`` is which protocol of uvicorn's speaks inside, by
     uvicorn's names for them. The others are as in ``handfast.aio.create_server``.
     """
-    check_seconds("shutdown_timeout", shutdown_timeout)
+    check_shutdown_timeout(shutdown_timeout)
     check_bytes("plain_http_answer", plain_http_answer)
     return cast("type[asyncio.Protocol]", _Direct(tls, http, shutdown_timeout, on_need, observe, plain_http_answer))
 

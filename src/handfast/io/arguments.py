@@ -26,6 +26,13 @@ def check_seconds(name: str, seconds: float | None) -> None:
         raise ValueError(f"{name} is a number of seconds or None, and not negative: {seconds!r}")
 
 
+def check_shutdown_timeout(seconds: float) -> None:
+    """Raise ValueError for what is no number of seconds of at least 0; a close that waits for ever is not offered."""
+    if seconds is None:
+        raise ValueError("shutdown_timeout is a number of seconds, not None")
+    check_seconds("shutdown_timeout", seconds)
+
+
 def check_bytes(name: str, data: bytes) -> None:
     """Raise TypeError, as the socket module does, for what is no bytes."""
     if not isinstance(data, bytes):

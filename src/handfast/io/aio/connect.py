@@ -19,7 +19,7 @@ from handfast.errors import ApiMisuse, ConnectionLost
 from handfast.io.aio.ends import ClientProtocol, ServerProtocol
 from handfast.io.aio.setup import NeedHandler, Setup, refuse_deferred
 from handfast.io.aio.transport import TLSTransport
-from handfast.io.arguments import ObserverFactory, check_bytes, check_seconds, observed
+from handfast.io.arguments import ObserverFactory, check_bytes, check_shutdown_timeout, observed
 
 if TYPE_CHECKING:
     from handfast.events import Observer, SecretSink
@@ -57,7 +57,7 @@ async def create_connection(
     a network can do. Cancelling it closes the connection.
     """
     demand(ClientConfig, config)
-    check_seconds("shutdown_timeout", shutdown_timeout)
+    check_shutdown_timeout(shutdown_timeout)
     name = server_name or host
     if name is None:
         raise ApiMisuse("bad_argument", reason="without a host, server_name must say who the peer has to be")
@@ -139,7 +139,7 @@ async def create_server(
     loop's own create_server. Raises OSError if the port is taken.
     """
     demand(ServerConfig, config)
-    check_seconds("shutdown_timeout", shutdown_timeout)
+    check_shutdown_timeout(shutdown_timeout)
     check_bytes("plain_http_answer", plain_http_answer)
     loop = asyncio.get_running_loop()
     setup = Setup(loop, config.handshake_timeout, shutdown_timeout, on_need, plain_http_answer)

@@ -54,10 +54,12 @@ class ClientProtocol(TLSProtocol):
                 self._duplicate.close()
 
     def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
-        tcp = super().unwrap(protocol)
-        if self._duplicate is not None:
-            self._duplicate.close()
-        return tcp
+        try:
+            return super().unwrap(protocol)
+        finally:
+            # Not where that is refused.
+            if self._duplicate is not None and self._stage is Stage.LOST:
+                self._duplicate.close()
 
     def _opened(self) -> None:
         if not self._established.done():

@@ -13,7 +13,7 @@ from handfast.io.aio.transport import TLSTransport
 if TYPE_CHECKING:
     import asyncio
 
-    from handfast.io.aio.transport import Below
+    from handfast.io.aio.below import Below
     from handfast.io.aio.write_queue import Buffer
 
 

@@ -21,6 +21,7 @@ it was closed, makes the kernel send a reset, and a reset that meets a write mak
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from abc import abstractmethod
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -131,7 +132,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
             return
         self._stage = Stage.CLOSING
         if self._peer_ended or self.connection.peer_closed:
-            self.tcp.close()
+            # Not in the middle of its resume_writing, after which asyncio's transport would close a second time.
+            self.loop.call_soon(self.tcp.close)
         else:
             self._end_tcp_writing()
 
@@ -147,13 +149,16 @@ class TLSProtocol(asyncio.BufferedProtocol):
         tcp = self.tcp
         tcp.set_protocol(protocol)
         tcp.set_write_buffer_limits()
-        protocol.connection_made(tcp)
-        if trailing:
-            protocol.data_received(trailing)
-        if self._peer_ended and not protocol.eof_received():
-            tcp.close()
-        elif not self._peer_ended:
+        if not self._peer_ended:
+            # Before the protocol is there, which may pause it again.
             tcp.resume_reading()
+        protocol.connection_made(tcp)
+        if not self.has_room:
+            protocol.pause_writing()
+        if trailing and not tcp.is_closing():
+            protocol.data_received(trailing)
+        if self._peer_ended and not tcp.is_closing() and not protocol.eof_received():
+            tcp.close()
         return tcp
 
     def abort(self) -> None:
@@ -161,10 +166,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
         if self._stage is not Stage.LOST:
             self.tcp.abort()
 
-    def give_up(self, error: Exception) -> None:
+    def give_up(self, error: BaseException) -> None:
         """Close because the user's protocol failed: ``error`` is what its connection_lost gets."""
         if self._stage not in (Stage.LINGERING, Stage.LOST):
-            self._error = error
+            self._error = cast(Exception, error)
             self.transport.abort()
 
     # For the TCP transport below
@@ -339,7 +344,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
             if awaitable is None:
                 awaitable = self._setup.on_need(need)
             answering = asyncio.ensure_future(awaitable, loop=self.loop)
-        except Exception as error:  # noqa: BLE001 (the program's own, whatever it is)
+        except (Exception, asyncio.CancelledError) as error:  # noqa: BLE001 (the program's own, whatever it is)
             self._advance(partial(self.connection.fail, need, error))
             return
         self._answering = answering
@@ -413,23 +418,20 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._set_timer(limits.LINGER_TIMEOUT, self.tcp.abort)
 
     def _end_tcp_writing(self) -> None:
-        try:
+        # Where the peer is gone already, the loop reports it by itself.
+        with contextlib.suppress(OSError):
             self.tcp.write_eof()
-        except OSError:
-            # The peer is gone already, which the loop reports by itself.
-            return
 
     def _explain(self, failure: Exception) -> Exception | None:
         """Why the TCP transport failed: the error to report, which the peer may have sent before."""
         if not isinstance(failure, OSError):
             return failure
-        connection = self.connection
         for data in self._rest():
             if self._stage is Stage.HANDSHAKE and self._answering is not None:
                 # Nothing of it would be read before the answer.
                 break
             try:
-                results = connection.receive(data)
+                results = self.connection.receive(data)
                 # A program that paused reading is not read for.
                 self._after(results if self.transport.is_reading() else [])
             except HandfastError as error:
@@ -442,8 +444,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         return self._reset()
 
     def _reset(self) -> ConnectionLost:
-        connection = self.connection
-        stage = "after the handshake" if connection.info.complete else f"waiting for {connection.waiting_for}"
+        stage = "after the handshake" if self.connection.info.complete else f"waiting for {self.connection.waiting_for}"
         lost = ConnectionLost("reset", stage=stage)
-        connection.lost(lost)
+        self.connection.lost(lost)
         return lost

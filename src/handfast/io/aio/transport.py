@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from handfast import limits
 from handfast.crypto.suites import SUITES_13
@@ -31,40 +31,12 @@ if TYPE_CHECKING:
     from handfast.engine import (
         ClientAuth,
         ClientAuthWord,
-        Connection,
         ConnectionInfo,
         Result,
         UnverifiedPeer,
         VerifiedPeer,
     )
-
-
-class Below(Protocol):
-    """What a transport writes to and asks: the ``TLSProtocol`` on the TCP transport."""
-
-    tcp: asyncio.Transport
-    connection: Connection
-    # Whether the TCP transport takes more at the moment.
-    has_room: bool
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop: ...
-
-    def send(self, data: Buffer) -> None: ...
-
-    def request_client_certificate(
-        self, client_auth: ClientAuth | ClientAuthWord | None
-    ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]: ...
-
-    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport: ...
-
-    def start_closing(self) -> None: ...
-
-    def finish_writing(self, *, close: bool) -> None: ...
-
-    def abort(self) -> None: ...
-
-    def give_up(self, error: Exception) -> None: ...
+    from handfast.io.aio.below import Below
 
 
 _HIGH_WATER = 64 * 1024
@@ -86,6 +58,7 @@ class TLSTransport(TakesFiles):
         "_high",
         "_listening",
         "_low",
+        "_peer_ended",
         "_protocol",
         "_queue",
         "_reader_paused",
@@ -108,6 +81,8 @@ class TLSTransport(TakesFiles):
         # The TCP transport is gone, and the program does not know.
         self._ending = False
         self._error: Exception | None = None
+        # The peer's close_notify was delivered, and so all that came before it.
+        self._peer_ended = False
         self.set_protocol(protocol)
 
     def __repr__(self) -> str:
@@ -169,8 +144,11 @@ class TLSTransport(TakesFiles):
 
         For ``eof_received``, or later if that returned true. Sends close_notify, and gives ``trailing_data`` to the
         protocol as the first that it receives; the present protocol hears nothing more. Raises ApiMisuse
-        still_connected before the peer's end and while anything waits to be sent, and trailing_data_lost.
+        still_connected before the peer's end has been delivered and while anything waits to be sent, and
+        trailing_data_lost.
         """
+        if not self._peer_ended:
+            raise ApiMisuse("still_connected", reason="the peer has not ended it, or its end waits to be delivered")
         if self._queue.size or self._closing:
             raise ApiMisuse("still_connected", reason="data waits to be sent" if self._queue.size else "it is closing")
         tcp = self._below.unwrap(protocol)
@@ -270,10 +248,10 @@ class TLSTransport(TakesFiles):
         if not self._writer_paused:
             if size > self._high:
                 self._writer_paused = True
-                self._call(protocol.pause_writing)
+                self._tell(protocol.pause_writing)
         elif size <= self._low or self._below.has_room:
             self._writer_paused = False
-            self._call(protocol.resume_writing)
+            self._tell(protocol.resume_writing)
 
     # Reading
 
@@ -307,9 +285,9 @@ class TLSTransport(TakesFiles):
         for result in results:
             if not isinstance(result, EarlyData):
                 later.append(result)
-            elif (receive := getattr(self._protocol, "early_data_received", None)) is not None:
+            elif self._takes_more() and (receive := getattr(self._protocol, "early_data_received", None)) is not None:
                 self._call(receive, self, bytes(result.data))
-            else:
+            elif self._listening:
                 self._early.append(Data(result.data))
         if later and self._early:
             later[1:1], self._early = self._early, []
@@ -337,7 +315,8 @@ class TLSTransport(TakesFiles):
         for position, result in enumerate(results, 1):
             self._deliver_one(result)
             if not self._takes_more():
-                self._held = results[position:] if self._listening else []
+                if self._listening:
+                    self._held += results[position:]
                 return
 
     def _deliver_held(self) -> None:
@@ -353,36 +332,59 @@ class TLSTransport(TakesFiles):
         protocol = cast(asyncio.Protocol, self._protocol)
         if isinstance(result, Data):
             if self._buffered:
-                self._call(self._fill_buffers, result.data)
+                self._deliver_buffered(result.data)
             else:
                 self._call(protocol.data_received, bytes(result.data))
         elif isinstance(result, HandshakeDone):
             self._call(protocol.connection_made, self)
-        elif isinstance(result, PeerClosed) and not self._call(protocol.eof_received):
-            self.close()
+        elif isinstance(result, PeerClosed):
+            self._peer_ended = True
+            if not self._call(protocol.eof_received):
+                self.close()
 
-    def _fill_buffers(self, data: bytes | bytearray) -> None:
+    def _deliver_buffered(self, data: bytes | bytearray) -> None:
+        """Fill the protocol's buffers; what it does not take, since it paused or another is there, is for later."""
+        rest = self._call(self._fill_buffers, data)
+        if rest and self._takes_more():
+            self._deliver_one(Data(rest))
+        elif rest and self._listening:
+            self._held.insert(0, Data(rest))
+
+    def _fill_buffers(self, data: bytes | bytearray) -> bytes:
         protocol = cast(asyncio.BufferedProtocol, self._protocol)
         view = memoryview(data)
-        while view:
-            buffer = memoryview(cast(bytearray, protocol.get_buffer(len(view))))
+        while view and self._takes_more() and self._protocol is protocol:
+            buffer = memoryview(cast(bytearray, protocol.get_buffer(len(view)))).cast("B")
             size = min(len(buffer), len(view))
             if not size:
                 raise RuntimeError("get_buffer() returned an empty buffer")
             buffer[:size] = view[:size]
             protocol.buffer_updated(size)
             view = view[size:]
+        return bytes(view)
 
     def _call(self, callback: Callable[..., Any], *arguments: object) -> Any:
         """Call the protocol. What it lets escape ends the connection, as under every transport of asyncio."""
         try:
             return callback(*arguments)
-        except Exception as error:  # noqa: BLE001 (the program's own, whatever it is)
-            context = {"message": f"{callback.__name__}() failed", "exception": error}
-            self._below.loop.call_exception_handler({**context, "transport": self, "protocol": self._protocol})
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 (the program's own, whatever it is: CancelledError too)
+            self._report(callback, error)
             self._discard()
             self._below.give_up(error)
             return None
+
+    def _tell(self, callback: Callable[[], None]) -> None:
+        """Call pause_writing or resume_writing: what these let escape ends nothing, as under asyncio's transports."""
+        try:
+            callback()
+        except Exception as error:  # noqa: BLE001 (the program's own, whatever it is)
+            self._report(callback, error)
+
+    def _report(self, callback: Callable[..., Any], error: BaseException) -> None:
+        context = {"message": f"{getattr(callback, '__name__', callback)}() failed", "exception": error}
+        self._below.loop.call_exception_handler({**context, "transport": self, "protocol": self._protocol})
 
     # Ends
 
@@ -436,7 +438,7 @@ class TLSTransport(TakesFiles):
         """Tell the program of the end, once, and before it what came before it."""
         if not self._ending:
             return
-        self._ending = False
+        self._ending = self._reader_paused = False
         held, self._held = self._held, []
         for result in held:
             if self._listening:
