@@ -21,14 +21,14 @@ class Runner:
     unless the test takes it out."""
 
     def __init__(self, loop_factory: Callable[[], asyncio.AbstractEventLoop]) -> None:
-        self._loop_factory = loop_factory
+        self.loop_factory = loop_factory
         self.complaints: list[dict[str, Any]] = []
 
     def __call__(self, coroutine: Coroutine[Any, Any, Any]) -> Any:
         # uvloop warns while it closes what was left open, and would wait for ever if the warning were an error there.
         with warnings.catch_warnings(record=True) as left_open:
             warnings.simplefilter("always", ResourceWarning)
-            with asyncio.Runner(debug=True, loop_factory=self._loop_factory) as runner:
+            with asyncio.Runner(debug=True, loop_factory=self.loop_factory) as runner:
                 result = runner.run(self._watched(coroutine))
         assert [str(warning.message) for warning in left_open] == []
         return result

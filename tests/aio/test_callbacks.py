@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING
 from unittest import mock
@@ -10,6 +11,7 @@ from unittest import mock
 import pytest
 
 from handfast import aio
+from handfast.errors import ConnectionLost
 from tests.aio.support import Recorder, client_config, connected, listening, server_config
 
 if TYPE_CHECKING:
@@ -101,19 +103,17 @@ def test_what_a_protocol_leaves_is_for_the_one_that_took_its_place(run: Runner, 
     run(main())
 
 
-class Complains(Recorder):
-    """Lets an exception out whenever its writing is paused or resumed."""
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError])
+def test_what_pause_writing_and_resume_writing_let_out_ends_nothing(run: Runner, kind: type[BaseException]) -> None:
+    class Complains(Recorder):
+        def pause_writing(self) -> None:
+            super().pause_writing()
+            raise kind("paused")
 
-    def pause_writing(self) -> None:
-        super().pause_writing()
-        raise ValueError("paused")
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            raise kind("resumed")
 
-    def resume_writing(self) -> None:
-        super().resume_writing()
-        raise ValueError("resumed")
-
-
-def test_what_pause_writing_and_resume_writing_let_out_ends_nothing(run: Runner) -> None:
     async def main() -> None:
         async with connected(client=Complains) as (client, server):
             server.transport.pause_reading()
@@ -168,3 +168,33 @@ def test_a_cancellation_out_of_data_received_ends_the_connection(run: Runner) ->
     run(main())
     assert [one["message"] for one in run.complaints] == ["data_received() failed"]
     run.complaints.clear()
+
+
+def test_an_interruption_of_data_received_ends_the_connection_though_the_loop_goes_on(run: Runner) -> None:
+    """Else the program would go on behind a hole in what its peer sent. uvloop's loop goes on in any case."""
+
+    class Interrupted(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            raise KeyboardInterrupt
+
+    with asyncio.Runner(loop_factory=run.loop_factory) as runner:
+        ends = connected(server=Interrupted)
+        client, server = runner.run(ends.__aenter__())
+
+        async def until_the_end() -> None:
+            client.transport.write(b"data")
+            await asyncio.shield(server.lost)
+
+        with contextlib.suppress(KeyboardInterrupt):
+            runner.run(until_the_end())
+        assert server.data == b"data"
+
+        async def go_on() -> None:
+            error = await server.lost
+            assert isinstance(error, ConnectionLost)
+            assert error.code == "interrupted"
+            await client.lost
+            await ends.__aexit__(None, None, None)
+
+        runner.run(go_on())

@@ -26,6 +26,7 @@ from tests.aio.support import (
     HalfOpen,
     Made,
     Recorder,
+    below,
     client_by_hand,
     client_config,
     connected,
@@ -584,5 +585,114 @@ def test_a_transport_goes_on_in_plaintext(run: Runner, ended: bool) -> None:
             peer.sock.close()
             assert await plain.lost is None
             assert near.told == ["made", "data", "eof"]
+
+    run(main())
+
+
+class PlainInPieces(asyncio.BufferedProtocol):
+    """What goes on in plaintext, three bytes at a time."""
+
+    def __init__(self) -> None:
+        self.buffer = bytearray(3)
+        self.data = bytearray()
+        self.lost: asyncio.Future[Exception | None] = asyncio.get_running_loop().create_future()
+
+    def get_buffer(self, sizehint: int) -> bytearray:
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data += self.buffer[:nbytes]
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.lost.set_result(exc)
+
+
+def test_a_buffered_protocol_goes_on_in_plaintext(run: Runner) -> None:
+    class LeavesForBuffers(Recorder):
+        def eof_received(self) -> bool:
+            self.plain = PlainInPieces()
+            self.transport.unwrap(self.plain)
+            return super().eof_received()
+
+    async def main() -> None:
+        async with client_by_hand(LeavesForBuffers) as (peer, near):
+            assert isinstance(near, LeavesForBuffers)
+            peer.connection.close()
+            await asyncio.get_running_loop().sock_sendall(peer.sock, peer.connection.outgoing() + b"plain")
+            await near.until(lambda: near.told[-1] == "eof")
+            assert near.plain.data == b"plain"
+            await asyncio.get_running_loop().sock_sendall(peer.sock, b" and so on")
+            peer.sock.shutdown(socket.SHUT_WR)
+            assert await near.plain.lost is None
+            assert near.plain.data == b"plain and so on"
+            near.lost.set_result(None)
+
+    run(main())
+
+
+def test_what_goes_on_in_plaintext_hears_of_a_full_transport_and_may_pause_at_once(run: Runner) -> None:
+    class Pausing(Plain):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.tcp.pause_reading()
+            self._tell("made")
+
+    class LeavesFull(Recorder):
+        sent = 0
+
+        def eof_received(self) -> bool:
+            while below(self.transport).has_room:
+                self.transport.write(bytes(1000))
+                self.sent += 1000
+            self.plain = Pausing()
+            self.transport.unwrap(self.plain)
+            return super().eof_received()
+
+    async def main() -> None:
+        async with client_by_hand(LeavesFull) as (peer, near):
+            assert isinstance(near, LeavesFull)
+            peer.connection.close()
+            await asyncio.get_running_loop().sock_sendall(peer.sock, peer.connection.outgoing())
+            await near.until(lambda: near.told[-1] == "eof")
+            assert near.plain.told == ["made", "pause"]
+            assert not near.plain.tcp.is_reading()
+            while not peer.connection.peer_closed:
+                assert await peer.read()
+            assert len(peer.data) == near.sent
+            await near.plain.until(lambda: near.plain.told == ["made", "pause", "resume"])
+            near.plain.tcp.abort()
+            near.lost.set_result(await near.plain.lost)
+
+    run(main())
+
+
+def test_a_client_whose_next_protocol_fails_keeps_no_descriptor(run: Runner) -> None:
+    """The test's runner complains of sockets that are left open."""
+
+    class Fails(Plain):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            raise ValueError("the program's own")
+
+    class LeavesForOneThatFails(Recorder):
+        def eof_received(self) -> bool:
+            self.plain = Fails()
+            with pytest.raises(ValueError, match="own"):
+                self.transport.unwrap(self.plain)
+            return super().eof_received()
+
+    async def main() -> None:
+        async with server_by_hand() as (port, accepting):
+            connecting = asyncio.ensure_future(
+                aio.create_connection(LeavesForOneThatFails, "127.0.0.1", port, client_config())
+            )
+            peer = await accepting
+            await peer.handshake()
+            _, near = await connecting
+            peer.connection.close()
+            await peer.flush()
+            await near.until(lambda: "eof" in near.told)
+            near.plain.tcp.abort()
+            await near.plain.lost
 
     run(main())

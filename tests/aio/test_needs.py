@@ -330,6 +330,38 @@ def test_an_owner_that_is_not_a_coroutine_function(run: Runner) -> None:
     run(main())
 
 
+class Cancelled:
+    """A verifier that lets out what asyncio cancels tasks with."""
+
+    def verify(self, presented: PresentedChain) -> Verdict:
+        raise asyncio.CancelledError
+
+
+def test_a_verifiers_cancellation_is_not_that_of_who_connects(run: Runner) -> None:
+    async def main() -> None:
+        async with listening(await aio.create_server(Recorder, "127.0.0.1", 0, server_config())) as port:
+            with pytest.raises(ConnectionLost) as caught:
+                await aio.open_connection("127.0.0.1", port, client_config(verifier=Cancelled()))
+            assert caught.value.code == "interrupted"
+
+    run(main())
+    # The loop's own words on what came out of buffer_updated().
+    assert {type(one["exception"]) for one in run.complaints} <= {asyncio.CancelledError}
+    run.complaints.clear()
+
+
+def test_an_owners_cancellation_is_not_that_of_who_connects(run: Runner) -> None:
+    def cancelled(need: Need) -> Any:
+        raise asyncio.CancelledError
+
+    async def main() -> None:
+        async with listening(await aio.create_server(Recorder, "127.0.0.1", 0, server_config())) as port:
+            with pytest.raises(LocalFailure, match="judge failed: CancelledError"):
+                await aio.open_connection("127.0.0.1", port, client_config(verifier=Deferring()), on_need=cancelled)
+
+    run(main())
+
+
 @pytest.mark.parametrize("ends", ["close_notify", "eof", "eof allowed", "cut"])
 def test_what_came_before_the_end_is_delivered_once_the_verdict_is_there(run: Runner, ends: str) -> None:
     async def main() -> None:

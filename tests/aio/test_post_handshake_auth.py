@@ -12,6 +12,7 @@ from handfast import ClientAuth, Credentials, UnverifiedPeer, Verdict, VerifiedP
 from handfast.errors import ApiMisuse, CertificateRejected, ConnectionLost, LocalFailure, PeerRejected
 from tests import certificates
 from tests.aio.support import (
+    ByHand,
     HalfOpen,
     Made,
     Recorder,
@@ -22,6 +23,7 @@ from tests.aio.support import (
     server_config,
     verifier,
 )
+from tests.aio.test_callbacks import Bounded
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
@@ -364,5 +366,38 @@ def test_the_end_is_told_once_though_a_request_is_not_answered(run: Runner) -> N
             far.transport.close()
             await far.lost
             assert far.ends == 1
+
+    run(main())
+
+
+def test_data_of_before_an_answer_is_delivered_before_it(run: Runner) -> None:
+    """Else a program would take for the client's own what came before it was known."""
+
+    async def main() -> None:
+        made = Made()
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, server_config())) as port:
+            peer = await ByHand.connect(port, client_config(post_handshake_auth=True))
+            await peer.handshake()
+            (far,) = made.all
+            await far.made
+            bounded = Bounded(lambda _: far.transport.pause_reading())
+            far.transport.set_protocol(bounded)
+            answer = far.transport.request_client_certificate()
+            # The data and the answer come in one piece, the data first.
+            peer.connection.send(bytes(2000))
+            data = peer.connection.outgoing()
+            while not peer.connection.wants_write:
+                assert await peer.read()
+            await asyncio.get_running_loop().sock_sendall(peer.sock, data + peer.connection.outgoing())
+            for taken in (1000, 2000):
+                while len(bounded.taken) < taken:
+                    bounded.changed.clear()
+                    await bounded.changed.wait()
+                assert not answer.done()
+                bounded.size = 0
+                far.transport.resume_reading()
+            assert isinstance(await answer, VerifiedPeer)
+            peer.sock.close()
+            await bounded.lost
 
     run(main())

@@ -208,6 +208,42 @@ def test_a_pause_in_early_data_received_holds_data_and_not_the_handshake(run: Ru
     run(main())
 
 
+@pytest.mark.parametrize("how", ["close", "pause_reading"])
+def test_early_data_after_an_end_or_a_pause_is_not_given_to_early_data_received(run: Runner, how: str) -> None:
+    class Stops(Recorder):
+        early = b""
+
+        def early_data_received(self, transport: aio.TLSTransport, data: bytes) -> None:
+            self.early += data
+            getattr(transport, how)()
+
+    # Two records, the second of 100 bytes.
+    sent = bytes(range(256)) * 64 + bytes(100)
+
+    async def main() -> None:
+        made = Made()
+        client = client_config(sessions=SessionCache(), early_data_with_client_identity=True)
+        config = sessions_config(max_early_data=len(sent))
+        async with listening(await aio.create_server(made, "127.0.0.1", 0, config)) as port:
+            await once(made, port, client)
+            made.kind = Stops
+            _, writer = await aio.open_connection("127.0.0.1", port, client, server_name="localhost", early_data=sent)
+            far = made.all[-1]
+            assert isinstance(far, Stops)
+            if how == "pause_reading":
+                transport = await far.made
+                assert (far.early, far.told) == (sent[:-100], ["made"])
+                transport.resume_reading()
+                await far.until(lambda: far.data == sent[-100:])
+            writer.close()
+            await far.lost
+            await writer.wait_closed()
+            assert far.early == sent[:-100]
+            assert far.data == (sent[-100:] if how == "pause_reading" else b"")
+
+    run(main())
+
+
 def test_an_abort_in_early_data_received(run: Runner) -> None:
     class Aborts(Recorder):
         def early_data_received(self, transport: aio.TLSTransport, data: bytes) -> None:

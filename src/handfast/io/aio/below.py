@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     import asyncio
 
-    from handfast.engine import ClientAuth, ClientAuthWord, Connection, UnverifiedPeer, VerifiedPeer
+    from handfast.engine import ClientAuth, ClientAuthWord, Connection
+    from handfast.io.aio.certificate_requests import Answer, CertificateRequests
     from handfast.io.aio.write_queue import Buffer
 
 
@@ -18,17 +19,16 @@ class Below(Protocol):
     connection: Connection
     # Whether the TCP transport takes more at the moment.
     has_room: bool
+    requests: CertificateRequests
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop: ...
 
     def send(self, data: Buffer) -> None: ...
 
-    def request_client_certificate(
-        self, client_auth: ClientAuth | ClientAuthWord | None
-    ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]: ...
+    def request_client_certificate(self, client_auth: ClientAuth | ClientAuthWord | None) -> Answer: ...
 
-    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport: ...
+    def unwrap(self, protocol: asyncio.Protocol | asyncio.BufferedProtocol) -> asyncio.Transport: ...
 
     def start_closing(self) -> None: ...
 

@@ -53,7 +53,7 @@ class ClientProtocol(TLSProtocol):
             if self._duplicate is not None:
                 self._duplicate.close()
 
-    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+    def unwrap(self, protocol: asyncio.Protocol | asyncio.BufferedProtocol) -> asyncio.Transport:
         try:
             return super().unwrap(protocol)
         finally:

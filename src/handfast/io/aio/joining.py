@@ -89,7 +89,7 @@ class JoiningTransport(TLSTransport):
         self._send_waiting()
         super().close()
 
-    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+    def unwrap(self, protocol: asyncio.Protocol | asyncio.BufferedProtocol) -> asyncio.Transport:
         """As the base's."""
         self._send_waiting()
         return super().unwrap(protocol)

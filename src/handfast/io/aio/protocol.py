@@ -28,14 +28,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from handfast import limits
-from handfast.engine import HandshakeDone, PeerAuthenticated, PeerClosed, ServerConnection
+from handfast.engine import HandshakeDone, PeerClosed, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
+from handfast.io.aio.buffered import fill_buffers
+from handfast.io.aio.certificate_requests import CertificateRequests
 from handfast.io.aio.setup import RECEIVE_BUFFER, Setup, Stage
 from handfast.io.aio.transport import TLSTransport
 
 if TYPE_CHECKING:
-    from handfast.engine import ClientAuth, ClientAuthWord, Connection, Result, UnverifiedPeer, VerifiedPeer
+    from handfast.engine import ClientAuth, ClientAuthWord, Connection, Result
     from handfast.handshake.needs import Need
+    from handfast.io.aio.certificate_requests import Answer
     from handfast.io.aio.write_queue import Buffer
 
 _NOTHING = memoryview(b"")
@@ -52,13 +55,13 @@ class TLSProtocol(asyncio.BufferedProtocol):
         "_make_connection",
         "_peer_address",
         "_peer_ended",
-        "_requested",
         "_setup",
         "_stage",
         "_timer",
         "_unread",
         "connection",
         "has_room",
+        "requests",
         "tcp",
         "transport",
     )
@@ -80,8 +83,7 @@ class TLSProtocol(asyncio.BufferedProtocol):
         self._unread = 0
         self._buffer = _NOTHING
         self._peer_ended = False
-        # Who waits for a client's answer to a request after the handshake, by context.
-        self._requested: dict[bytes, asyncio.Future[VerifiedPeer | UnverifiedPeer | None]] = {}
+        self.requests = CertificateRequests()
         self._held_end: list[Result] = []
         # Whether the TCP transport takes more. The transport above seals nothing while it does not.
         self.has_room = True
@@ -102,16 +104,15 @@ class TLSProtocol(asyncio.BufferedProtocol):
         else:
             self.tcp.write(self.connection.outgoing())
 
-    def request_client_certificate(
-        self, client_auth: ClientAuth | ClientAuthWord | None
-    ) -> asyncio.Future[VerifiedPeer | UnverifiedPeer | None]:
+    def request_client_certificate(self, client_auth: ClientAuth | ClientAuthWord | None) -> Answer:
         """Ask the client who it is."""
         if not isinstance(self.connection, ServerConnection):
             raise ApiMisuse("cannot_request", reason="this side is the client")
         if self._stage is Stage.LOST:
             raise self._error or ConnectionLost("no_answer", did="closed the connection")
         context = self.connection.request_client_certificate(client_auth=client_auth)
-        answer = self._requested[context] = self.loop.create_future()
+        answer: Answer = self.loop.create_future()
+        self.requests.add(context, answer)
         self._flush()
         return answer
 
@@ -137,10 +138,10 @@ class TLSProtocol(asyncio.BufferedProtocol):
         else:
             self._end_tcp_writing()
 
-    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
-        """Send close_notify and give the TCP transport away."""
-        if self._stage is not Stage.CONNECTED or not self.connection.peer_closed or self._held_end:
-            raise ApiMisuse("still_connected", reason="the peer has not ended it")
+    def unwrap(self, protocol: asyncio.Protocol | asyncio.BufferedProtocol) -> asyncio.Transport:
+        """The peer's end was delivered: send close_notify and give the TCP transport away."""
+        if self._stage is not Stage.CONNECTED:
+            raise ApiMisuse("still_connected", reason="the connection is gone")
         trailing = self.connection.trailing_data
         self.connection.close()
         self._flush()
@@ -155,7 +156,9 @@ class TLSProtocol(asyncio.BufferedProtocol):
         protocol.connection_made(tcp)
         if not self.has_room:
             protocol.pause_writing()
-        if trailing and not tcp.is_closing():
+        if isinstance(protocol, asyncio.BufferedProtocol):
+            fill_buffers(protocol, trailing, lambda: not tcp.is_closing())
+        elif trailing and not tcp.is_closing():
             protocol.data_received(trailing)
         if self._peer_ended and not tcp.is_closing() and not protocol.eof_received():
             tcp.close()
@@ -283,8 +286,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
             self.tcp.write(connection.outgoing())
         if results and self._stage is Stage.HANDSHAKE:
             results = self.transport.take_early(results)
-        if self._requested:
-            results = self._take_answers(results)
+        if self.requests or self._held_end:
+            results = self._in_order(results)
         if results:
             if isinstance(results[0], HandshakeDone):
                 self._set_connected(results)
@@ -299,34 +302,14 @@ class TLSProtocol(asyncio.BufferedProtocol):
         if self._stage is Stage.HANDSHAKE and connection.held >= limits.UNJUDGED_BYTES:
             self.tcp.pause_reading()
 
-    def _take_answers(self, results: list[Result]) -> list[Result]:
-        """Tell those who asked a client who it is, and return the other results, in order.
-
-        The client's end waits while an answer that came before it is judged.
-        """
-        for result in results:
-            if isinstance(result, PeerAuthenticated):
-                answer = self._requested.pop(result.context, None)
-                if answer is not None and not answer.done():
-                    answer.set_result(result.peer)
-        others: list[Result] = [result for result in results if not isinstance(result, PeerAuthenticated)]
-        if not self.connection.peer_closed:
-            return others
-        others += self._held_end
-        if self.connection.need is not None:
-            self._held_end = [result for result in others if isinstance(result, PeerClosed)]
-            return [result for result in others if not isinstance(result, PeerClosed)]
+    def _in_order(self, results: list[Result]) -> list[Result]:
+        """The client's end waits while an answer that came before it is judged."""
+        results += self._held_end
         self._held_end = []
-        self._give_up_requests(ConnectionLost("no_answer", did="closed its side"))
-        return others
-
-    def _give_up_requests(self, error: Exception) -> None:
-        for answer in self._requested.values():
-            if not answer.done():
-                answer.set_exception(error)
-                # Marks it as seen: the task that asked may be gone.
-                answer.exception()
-        self._requested.clear()
+        if self.connection.peer_closed and self.connection.need is not None:
+            self._held_end = [result for result in results if isinstance(result, PeerClosed)]
+            results = [result for result in results if not isinstance(result, PeerClosed)]
+        return results
 
     def _set_connected(self, results: list[Result]) -> None:
         self._stage = Stage.CONNECTED
@@ -377,8 +360,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
 
     def _stop_waiting(self) -> None:
         self._stop_timer()
-        if self._requested:
-            self._give_up_requests(self._error or ConnectionLost("no_answer", did="closed the connection"))
+        if self.requests:
+            self.requests.give_up(self._error or ConnectionLost("no_answer", did="closed the connection"))
         if self._answering is not None:
             answering, self._answering = self._answering, None
             answering.cancel()
@@ -425,7 +408,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def _explain(self, failure: Exception) -> Exception | None:
         """Why the TCP transport failed: the error to report, which the peer may have sent before."""
         if not isinstance(failure, OSError):
-            return failure
+            # What a verifier let out, CancelledError for one, does not cancel the task that waits for the connection.
+            return self.connection.error or failure
         for data in self._rest():
             if self._stage is Stage.HANDSHAKE and self._answering is not None:
                 # Nothing of it would be read before the answer.

@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING, Any, cast
 from handfast import limits
 from handfast.crypto.suites import SUITES_13
 from handfast.crypto.suites12 import SUITES_12
-from handfast.engine import Data, EarlyData, HandshakeDone, PeerClosed
-from handfast.errors import ApiMisuse
+from handfast.engine import Data, EarlyData, HandshakeDone, PeerAuthenticated, PeerClosed
+from handfast.errors import ApiMisuse, ConnectionLost
+from handfast.io.aio.buffered import fill_buffers
 from handfast.io.aio.sendfile import TakesFiles
 from handfast.io.aio.write_queue import Buffer, WriteQueue
 from handfast.io.failure_log import address_text
@@ -139,7 +140,7 @@ class TLSTransport(TakesFiles):
         """What came behind the peer's close_notify, in plaintext. Raises ApiMisuse trailing_data_lost."""
         return self._below.connection.trailing_data
 
-    def unwrap(self, protocol: asyncio.Protocol) -> asyncio.Transport:
+    def unwrap(self, protocol: asyncio.Protocol | asyncio.BufferedProtocol) -> asyncio.Transport:
         """End TLS after the peer's end, and give the TCP transport to ``protocol``, for plaintext. RFC 9846 6.1.
 
         For ``eof_received``, or later if that returned true. Sends close_notify, and gives ``trailing_data`` to the
@@ -337,37 +338,31 @@ class TLSTransport(TakesFiles):
                 self._call(protocol.data_received, bytes(result.data))
         elif isinstance(result, HandshakeDone):
             self._call(protocol.connection_made, self)
+        elif isinstance(result, PeerAuthenticated):
+            self._below.requests.answered(result)
         elif isinstance(result, PeerClosed):
             self._peer_ended = True
+            self._below.requests.give_up(ConnectionLost("no_answer", did="closed its side"))
             if not self._call(protocol.eof_received):
                 self.close()
 
     def _deliver_buffered(self, data: bytes | bytearray) -> None:
         """Fill the protocol's buffers; what it does not take, since it paused or another is there, is for later."""
-        rest = self._call(self._fill_buffers, data)
+        protocol = cast(asyncio.BufferedProtocol, self._protocol)
+        rest = self._call(fill_buffers, protocol, data, lambda: self._takes_more() and self._protocol is protocol)
         if rest and self._takes_more():
             self._deliver_one(Data(rest))
         elif rest and self._listening:
             self._held.insert(0, Data(rest))
-
-    def _fill_buffers(self, data: bytes | bytearray) -> bytes:
-        protocol = cast(asyncio.BufferedProtocol, self._protocol)
-        view = memoryview(data)
-        while view and self._takes_more() and self._protocol is protocol:
-            buffer = memoryview(cast(bytearray, protocol.get_buffer(len(view)))).cast("B")
-            size = min(len(buffer), len(view))
-            if not size:
-                raise RuntimeError("get_buffer() returned an empty buffer")
-            buffer[:size] = view[:size]
-            protocol.buffer_updated(size)
-            view = view[size:]
-        return bytes(view)
 
     def _call(self, callback: Callable[..., Any], *arguments: object) -> Any:
         """Call the protocol. What it lets escape ends the connection, as under every transport of asyncio."""
         try:
             return callback(*arguments)
         except (KeyboardInterrupt, SystemExit):
+            # What comes next would follow on something that the program may not have taken, should the loop go on.
+            self._discard()
+            self._below.give_up(ConnectionLost("interrupted"))
             raise
         except BaseException as error:  # noqa: BLE001 (the program's own, whatever it is: CancelledError too)
             self._report(callback, error)
@@ -379,7 +374,9 @@ class TLSTransport(TakesFiles):
         """Call pause_writing or resume_writing: what these let escape ends nothing, as under asyncio's transports."""
         try:
             callback()
-        except Exception as error:  # noqa: BLE001 (the program's own, whatever it is)
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 (as above)
             self._report(callback, error)
 
     def _report(self, callback: Callable[..., Any], error: BaseException) -> None:
