@@ -213,6 +213,8 @@ HTTP2_IDLE_FRAMES_PER_SECOND = 50.0
 HTTP_HEADERS = 64 * 1024
 # Redirects that are followed with -L: curl's default.
 MAX_REDIRECTS = 50
+# What is read of a file that a configuration names: revocation lists are the largest, and a device never ends.
+FILE_BYTES = 256 * 1024 * 1024
 # `handfast connect --session FILE`: sessions in the file, of all servers, and its bytes.
 SESSIONS_IN_FILE = 64
 SESSION_FILE_BYTES = 1024 * 1024

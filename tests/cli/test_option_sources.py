@@ -104,6 +104,8 @@ def test_nobody_elses_environment_counts_when_setuid(run, tmp_path, monkeypatch)
         ("[connect\n", ["this is no TOML", "line 1"]),
         ('[connect]\ncacert = "a"\ncacert = "b"\n', ["this is no TOML", "line 3"]),
         (b"\xff", ["this is no TOML"]),
+        (f"[connect]\nmax-time = {'1' * 5000}\n", ["this is no TOML"]),
+        (f"[connect]\nheader = {'[' * 5000}\n", ["this is no TOML"]),
         ("[conect]\n", ["[conect]", "no such command", "connect"]),
         ('connect = "x"\n', ["connect: this is no table", "[connect]"]),
         ('[connect]\ncacrt = "x"\n', ["[connect] cacrt: there is no such option", "did you mean cacert?"]),
@@ -111,6 +113,8 @@ def test_nobody_elses_environment_counts_when_setuid(run, tmp_path, monkeypatch)
         ('[connect]\ntarget = "x"\n', ["[connect] target: there is no such option", "options are"]),
         ("[connect]\nhelp = true\n", ["[connect] help: there is no such option"]),
         ("[connect]\ncacert = 1\n", ["[connect] cacert: this is no string"]),
+        ('[connect]\ncacert = "a\\u0000b"\n', ["[connect] cacert: this has a zero byte"]),
+        ('[connect]\nheader = ["a\\u0000b"]\n', ["[connect] header: this has a zero byte"]),
         ("[connect]\ncacert = true\n", ["[connect] cacert: this is no string"]),
         ('[connect]\ninclude = "yes"\n', ["[connect] include: this is true or false"]),
         ('[connect]\nheader = "A: b"\n', ["[connect] header", "a list"]),
@@ -128,6 +132,11 @@ def test_what_a_file_says_wrongly_is_named(run, tmp_path, text, words):
     path = tmp_path / "handfast.toml"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     assert run("--config", path, "connect", "a:1").is_error(2, f"--config: {path}: ", *words)
+
+
+def test_a_home_of_nobody(run, tmp_path):
+    path = written(tmp_path, '[connect]\ncacert = "~no-such-user/ca.pem"\n')
+    assert run("--config", path, "connect", "https://127.0.0.1:1/").is_error(2, "~no-such-user/ca.pem: no such file")
 
 
 @pytest.mark.parametrize(("verb", "key"), [("connect", "insecure"), ("connect", "secrets"), ("certs", "replace")])

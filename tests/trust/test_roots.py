@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from cryptography import x509
 
-from handfast import SSLContext
+from handfast import SSLContext, limits
 from handfast.errors import ConfigError
 from handfast.trust.presented import PresentedChain
 from handfast.trust.roots import Roots, RootsSource
@@ -89,6 +89,12 @@ def test_bad_directories_are_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError) as caught:
         Roots.from_file(tmp_path)
     assert caught.value.code == "file_unreadable"
+
+
+def test_a_file_that_never_ends_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limits, "FILE_BYTES", 4 * 1024 * 1024)
+    with pytest.raises(ConfigError, match="/dev/zero: it has more than 4194304 bytes"):
+        Roots.from_file("/dev/zero")
 
 
 def test_the_environment_in_order(two: tuple[Made, Made], tmp_path: Path) -> None:

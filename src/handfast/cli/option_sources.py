@@ -70,8 +70,9 @@ class _File:
         self.shown = shown
         try:
             self.content = tomllib.loads(read(path, shown).decode())
-        except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            # tomllib's words name line and column.
+        except (ValueError, RecursionError) as error:
+            # tomllib's words name line and column. It fails otherwise for numbers of thousands of digits, and for lists
+            # in a thousand lists.
             raise self.error(
                 "", f"this is no TOML: {error}", 'write [connect], and below it cacert = "ca.pem"'
             ) from None
@@ -141,11 +142,13 @@ class _File:
             raise self.error(where, f"this is no {words}", f"write a {words}{' in quotes' if wanted is str else ''}")
         if given_values.is_empty(option, value):
             raise self.error(where, "this is empty", "write a value, or leave it out")
+        if isinstance(value, str) and "\0" in value:
+            raise self.error(where, "this has a zero byte, which nothing on a command line can have", "leave it out")
         return self._path(value) if isinstance(value, str) and _is_path(option, value) else value
 
     def _path(self, value: str) -> str:
         """Relative to the file, so that it means the same wherever the program is started."""
-        return value if value == "-" else str(self.folder / Path(value).expanduser())
+        return value if value == "-" else str(self.folder / os.path.expanduser(value))
 
 
 def _options(command: click.Command) -> Iterator[tuple[str, click.Option]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from handfast import der, file_contents
+from handfast import der, file_contents, limits
 from handfast.crypto import signatures
 from handfast.errors import ConfigError
 from handfast.files import refuse_empty
@@ -18,13 +18,26 @@ if TYPE_CHECKING:
 
     from handfast.crypto.signatures import PublicKey
 
+_STEP = 1024 * 1024
+
 
 def read(path: str | PathLike[str], name: str = "") -> bytes:
-    """The file's bytes; ConfigError file_missing or file_unreadable, which call it ``name``, and as `refuse_empty`."""
+    """The file's bytes, at most ``limits.FILE_BYTES`` of them.
+
+    Raises ConfigError file_missing or file_unreadable, which call it ``name``, and as `refuse_empty`.
+    """
     refuse_empty(path)
     shown = name or escape(str(path))
+    content = bytearray()
     try:
-        return Path(path).read_bytes()
+        with open(path, "rb") as file:
+            # Step by step: a device or a pipe says nothing of its size, and may never end.
+            while step := file.read(_STEP):
+                content += step
+                if len(content) > limits.FILE_BYTES:
+                    reason = f"it has more than {limits.FILE_BYTES} bytes"
+                    raise ConfigError("file_unreadable", path=shown, reason=reason)
+            return bytes(content)
     except FileNotFoundError:
         raise ConfigError("file_missing", path=shown) from None
     except OSError as error:

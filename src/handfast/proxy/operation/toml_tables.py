@@ -6,6 +6,7 @@ and keys are recognized at the beginnings of lines, outside of strings of severa
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from contextlib import contextmanager
@@ -118,7 +119,7 @@ class Table:
         value = self._take(key, str, "a string in quotes")
         if value == "":
             raise self.error(key, "this is empty", "write a value, or leave the key out")
-        return None if value is None else str(value)
+        return None if value is None else self._without_zero(key, value)
 
     def needed(self, key: str, advice: str) -> str:
         """A string that must be there."""
@@ -130,7 +131,7 @@ class Table:
     def path(self, key: str) -> Path | None:
         """A file, relative to the one that names it."""
         value = self.text(key)
-        return None if value is None else self.file.path.parent / Path(value).expanduser()
+        return None if value is None else self.file.path.parent / os.path.expanduser(value)
 
     def flag(self, key: str) -> bool:
         """True or false; false where nothing is said."""
@@ -156,7 +157,7 @@ class Table:
         for one in value or ():
             if not isinstance(one, str) or not one:
                 raise self.error(key, "not all of this list are strings", 'write ["a", "b"]')
-        return tuple(value or ())
+        return tuple(self._without_zero(key, one) for one in value or ())
 
     def choice(self, key: str, kind: type[Choice]) -> Choice | None:
         """One of a few words."""
@@ -200,6 +201,11 @@ class Table:
         # In Python true is a number, in TOML it is none.
         if value is not None and (not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)):
             raise self.error(key, f"this is not {words}", f"write {words}")
+        return value
+
+    def _without_zero(self, key: str, value: str) -> str:
+        if "\0" in value:
+            raise self.error(key, "this has a zero byte", "write what it names, without one")
         return value
 
     def _one_of(self, key: str, value: str, kind: type[Choice]) -> Choice:
