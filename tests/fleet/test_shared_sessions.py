@@ -14,6 +14,7 @@ from handfast.sessions.tickets import StoredTickets
 from tests import certificates
 from tests.fleet.support import KEY, Redis, client_config, fleet, meet, server_config, verifier
 from tests.lies import flipped
+from tests.protocol12.test_resumption import check_that_names_are_of_one_kind
 from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
@@ -93,6 +94,11 @@ def test_clients_resume_with_any_node(redis: Redis, versions: list[str], mutual:
         # Not under another policy.
         changed = server_config(one, tickets=one.stored_tickets, verifier=verifier(), client_auth="request")
         assert not meet(client, changed).resumed
+
+
+def test_what_names_a_session_in_one_way_names_none_in_another(redis: Redis) -> None:
+    with fleet(redis) as node:
+        check_that_names_are_of_one_kind(node.stored_tickets)
 
 
 def test_of_two_nodes_that_are_shown_one_ticket_at_once_one_resumes(redis: Redis) -> None:

@@ -19,7 +19,7 @@ from handfast.wire.messages import ClientHello
 from handfast.wire.messages12 import NewSessionTicket, ServerHello
 from tests import certificates
 from tests.lies import DUMMY_CHANGE_CIPHER_SPEC, change, extended, followed_by, handshake, without
-from tests.peer import Server
+from tests.peer import Client, Server
 from tests.peer12 import Client12, Known, Server12
 from tests.protocol.ours import client, server, table
 from tests.protocol.sessions import STOPPED, Keeping, KnownJudge, sealing
@@ -134,6 +134,38 @@ def test_who_merely_names_a_session_id_does_not_end_it():
     peer = Client12(server(**sealing_12(tickets=store)), session=session, lies=lies).run()
     assert peer.error.code == "bad_finished"
     assert Client12(server(**sealing_12(tickets=store)), session=session).run().resumed
+
+
+def check_that_names_are_of_one_kind(tickets: Any) -> None:
+    """What names a session in one way names none in another, and is not used up there."""
+    ours = sealing_12(tickets=tickets)
+    by_id = Client12(server(**ours)).run().given()
+    by_ticket = Client12(server(**ours), takes_tickets=True).run().given()
+    by_psk = Client(server(**ours)).run().tickets[0]
+    assert by_id.session_id
+    assert by_ticket.ticket
+    others = [
+        by_id._replace(ticket=by_id.session_id),
+        by_ticket._replace(ticket=b"", session_id=by_ticket.ticket),
+        by_ticket._replace(ticket=by_psk.identity),
+        by_ticket._replace(ticket=b"", session_id=by_psk.identity),
+    ]
+    for session in others:
+        peer = Client12(server(**ours), session=session).run()
+        assert peer.complete
+        assert not peer.resumed
+    for name in (by_id.session_id, by_ticket.ticket):
+        peer13 = Client(server(**ours), psks=(by_psk._replace(identity=name),)).run()
+        assert peer13.complete
+        assert not peer13.connection.info.resumed
+    assert [Client12(server(**ours), session=by_id).run().resumed for _ in range(2)] == [True, True]
+    assert [Client12(server(**ours), session=by_ticket).run().resumed for _ in range(2)] == [True, False]
+    assert Client(server(**ours), psks=(by_psk,)).run().connection.info.resumed
+
+
+def test_what_names_a_session_in_one_way_names_none_in_another():
+    """A session id crosses the wire in plaintext: shown as a ticket it would end the session of its client."""
+    check_that_names_are_of_one_kind(StoredTickets())
 
 
 UNKNOWN = {

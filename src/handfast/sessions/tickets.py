@@ -45,7 +45,10 @@ class Tickets(Protocol):
 
 
 class SessionIds(Tickets, Protocol):
-    """A ``Tickets`` that also keeps sessions under ids that it is given; one may be used as often as it is found."""
+    """A ``Tickets`` that also keeps sessions under ids that it is given; one may be used as often as it is found.
+
+    The policies of ids are never those of tickets: what names a session in one way is unknown in the other.
+    """
 
     def keep(self, session_id: bytes, state: bytes, policy: bytes, lifetime: int, client: bytes) -> object: ...
     def find(self, session_id: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None: ...

@@ -46,9 +46,13 @@ class Resumption12:
         return SUITES_12[self.state.suite]
 
 
-def policy_12(config: ServerConfig, server_name: str | None) -> bytes:
-    """What a session is bound to, the version included."""
-    return SHA256.digest(b"TLS 1.2" + server_policy(config, server_name))
+def policy_12(config: ServerConfig, server_name: str | None, *, by_id: bool) -> bytes:
+    """What a session is bound to, the version and the way to name it included.
+
+    A session id is no secret: shown as a ticket it would be redeemed and gone. A ticket as an id would stay.
+    """
+    way = b"TLS 1.2 session id" if by_id else b"TLS 1.2"
+    return SHA256.digest(way + server_policy(config, server_name))
 
 
 def session_ids(config: ServerConfig) -> SessionIds | None:
@@ -68,7 +72,7 @@ def find_session_12(hs: ServerHandshake, offer: Offer) -> Generator[Step, Any, R
     session_id, store = offer.hello.legacy_session_id, session_ids(config)
     if config.tickets is None or not (ticket or session_id):
         return None
-    policy = policy_12(config, hs.info.server_name)
+    policy = policy_12(config, hs.info.server_name, by_id=not ticket)
     state = None
     # RFC 5077 3.4: beside a ticket the session id names nothing.
     if ticket:
@@ -124,7 +128,7 @@ def send_ticket_12(
     ticket, lifetime = b"", 0
     state = _state(hs, suite, main_secret, resumption)
     if state is not None and hs.config.tickets is not None:
-        policy = policy_12(hs.config, hs.info.server_name)
+        policy = policy_12(hs.config, hs.info.server_name, by_id=False)
         lifetime = state.ticket_lifetime
         client = known_client(hs.info)
         issued = yield from hs.ask(Issue(hs.config.tickets, state.encode(), policy, lifetime, client))
@@ -144,7 +148,7 @@ def keep_session_12(
     store = session_ids(hs.config)
     state = _state(hs, suite, main_secret, None)
     if store is not None and state is not None:
-        policy = policy_12(hs.config, hs.info.server_name)
+        policy = policy_12(hs.config, hs.info.server_name, by_id=True)
         client, lifetime = known_client(hs.info), state.ticket_lifetime
         yield from hs.ask(Keep(store, session_id, state.encode(), policy, lifetime, client))
 
