@@ -141,8 +141,10 @@ FLEET_BATCH = 128
 # By how much the clocks of a node and of Redis may differ, beyond which no early data is taken: NTP keeps them within
 # some milliseconds, and clients' hellos are kept for five times as long more.
 FLEET_CLOCK_SKEW = 5.0
-# Sessions and hellos that Redis keeps for a fleet at once; docs/scale.md has their bytes.
+# Sessions and hellos that Redis keeps for a fleet at once; docs/scale.md has their bytes. A session is counted once for
+# so many bytes begun of it: with one certificate of P-256 it has less, with the longest chain it counts for 17.
 FLEET_SESSIONS = 1_000_000
+FLEET_PLACE = 1024
 FLEET_HELLOS = 1_000_000
 
 # From the first byte to the peer's Finished and verdict.

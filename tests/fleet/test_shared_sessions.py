@@ -137,8 +137,12 @@ def test_no_more_than_so_many_and_strangers_have_half(redis: Redis) -> None:
         alice = [ticket for ticket in alice if node.stored_tickets.find(ticket, POLICY)]
         assert len(alice) == 2
         assert node.stored_tickets.find(strangers[-1], POLICY) == STATE
-        others = [issue(node, b"client %d" % number) for number in range(6)]
+        # Where all is full, strangers make room for who is known.
+        others = [issue(node, b"client %d" % number) for number in range(14)]
+        assert kept(redis) == 16
+        assert not any(node.stored_tickets.find(ticket, POLICY) for ticket in strangers)
         assert node.stored_tickets.issue(STATE, POLICY, LIFETIME, b"one more") is None
+        assert node.stored_tickets.issue(STATE, POLICY, LIFETIME) is None
         # What is redeemed makes room, for its client too.
         assert node.stored_tickets.redeem(others[0], POLICY) == STATE
         assert node.stored_tickets.redeem(alice[1], POLICY) == STATE
@@ -146,6 +150,65 @@ def test_no_more_than_so_many_and_strangers_have_half(redis: Redis) -> None:
         assert node.stored_tickets.redeem(alice[0], POLICY) == STATE
         assert issue(node, b"one more")
         assert kept(redis) == 15
+
+
+def sized(kib: int) -> bytes:
+    """What a session is that takes so many places."""
+    return bytes(limits.FLEET_PLACE * kib - 200)
+
+
+def found(node: RedisFleet, tickets: list[bytes]) -> int:
+    return sum(node.stored_tickets.find(ticket, POLICY) is not None for ticket in tickets)
+
+
+def places(redis: Redis) -> list[int]:
+    """How many are taken: in all, and of each client."""
+    return [redis.client.zcard(name) for name in (b"handfast:sessions", *redis.client.keys("handfast:of:*"))]
+
+
+def test_a_session_takes_as_many_places_as_it_weighs(redis: Redis) -> None:
+    """Strangers with long chains push out each other's alone, and have half of the room for all that."""
+    with fleet(redis, sessions=64) as node:
+        alice = [issue(node, b"alice", sized(2)) for _ in range(4)]
+        strangers = [issue(node, b"", sized(16)) for _ in range(10)]
+        assert found(node, alice) == 4
+        assert found(node, strangers) == 2
+        assert sorted(places(redis)) == [8, 32, 40]
+        strangers += [issue(node) for _ in range(16)]
+        assert found(node, strangers[:10]) == 1
+        assert found(node, strangers) == 17
+        held = [len(redis.client.get(name)) for name in redis.client.keys("handfast:session:*")]
+        assert sum(held) <= 40 * limits.FLEET_PLACE
+        # A client's own make room too, no more of them than must.
+        alice.append(issue(node, b"alice", sized(3)))
+        assert found(node, alice) == 3
+        assert node.stored_tickets.redeem(alice[-1], POLICY) == sized(3)
+        assert sorted(places(redis)) == [4, 32, 36]
+        # And what is larger than a share takes no place, and none away.
+        assert node.stored_tickets.issue(sized(9), POLICY, LIFETIME, b"alice") is None
+        assert node.stored_tickets.issue(sized(33), POLICY, LIFETIME) is None
+        assert sorted(places(redis)) == [4, 32, 36]
+
+
+def test_the_places_of_a_session_that_redis_lost_are_taken_again(redis: Redis) -> None:
+    with fleet(redis, sessions=16) as node:
+        # The oldest whatever the clock says: sessions stand in the order in which their lives end.
+        assert node.stored_tickets.issue(sized(8), POLICY, LIFETIME - 10)
+        redis.client.delete(*redis.client.keys("handfast:session:*"))
+        assert found(node, [issue(node) for _ in range(8)]) == 8
+        assert places(redis) == [8, 8]
+
+
+def test_fewer_places_than_are_taken_are_reached_in_small_steps(redis: Redis) -> None:
+    """Redis does nothing else meanwhile."""
+    with fleet(redis) as before, fleet(redis, sessions=16) as node:
+        strangers = [issue(before) for _ in range(30)]
+        assert node.stored_tickets.issue(STATE, POLICY, LIFETIME) is None
+        assert found(before, strangers) == 28
+        answers = [node.stored_tickets.issue(STATE, POLICY, LIFETIME, b"client %d" % number) for number in range(8)]
+        assert answers == [None] * 6 + answers[6:]
+        assert found(node, [ticket for ticket in answers[6:] if isinstance(ticket, bytes)]) == 2
+        assert kept(redis) == 16
 
 
 def test_sessions_whose_life_is_over_make_room(redis: Redis) -> None:
@@ -162,6 +225,7 @@ def test_sessions_whose_life_is_over_make_room(redis: Redis) -> None:
 
 def test_so_many_sessions_unless_told_otherwise() -> None:
     assert limits.FLEET_SESSIONS == 1_000_000
+    assert limits.FLEET_PLACE == 1024
 
 
 def test_a_full_redis_gives_no_tickets(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:

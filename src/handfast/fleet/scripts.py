@@ -58,38 +58,66 @@ return redis.call('ZADD', KEYS[1], 'NX', now + ARGV[5], ARGV[4])
 """
 )
 
-# KEYS: a session, the list of all, the list of its client's. ARGV: the session, its life, how many there may be in all,
-# how many of one client. The oldest of a client that has its share makes room; else what is full takes no more.
+# A session has a place for each KiB begun of it: that many members in the list of all and in its client's, its name and
+# its name with a number. All leave together, by the same script or at the same time.
+_PLACES = """
+local function places_of(name, session, unit)
+  local members = {name}
+  for place = 2, math.ceil(string.len(session) / unit) do members[place] = name .. place end
+  return members
+end
+local function forget(name, session, unit, all, clients)
+  local members = places_of(name, session, unit)
+  redis.call('UNLINK', name)
+  redis.call('ZREM', all, unpack(members))
+  redis.call('ZREM', clients, unpack(members))
+end
+"""
+
+# KEYS: a session, the list of all, the list of its client's, that of strangers. ARGV: the session, its life, the bytes
+# of a place, how many places there are in all, how many of one client. The oldest of a client that has its share make
+# room, and where all is full those of strangers; else what is full takes no more. Each one that leaves frees a place,
+# so as many as the session takes are enough of either list, and no more work is done at once where numbers changed.
 # Redis holds no script to maxmemory once it has written anything, so what comes first is something that adds nothing.
 KEEP = (
     _CLOCK
+    + _PLACES
     + """
 redis.call('ZADD', KEYS[2], 'XX', 0, '')
-for list = 2, 3 do redis.call('ZREMRANGEBYSCORE', KEYS[list], '-inf', now) end
-if redis.call('ZCARD', KEYS[3]) >= tonumber(ARGV[4]) then
-  local oldest = redis.call('ZPOPMIN', KEYS[3])[1]
-  if oldest then
-    redis.call('UNLINK', oldest)
-    redis.call('ZREM', KEYS[2], oldest)
-  end
+local most, share = tonumber(ARGV[4]), tonumber(ARGV[5])
+local members = places_of(KEYS[1], ARGV[1], ARGV[3])
+if #members > share then return 0 end
+for list = 2, 4 do redis.call('ZREMRANGEBYSCORE', KEYS[list], '-inf', now) end
+local function is_full(list, limit) return redis.call('ZCARD', list) + #members > limit end
+for _ = 1, 2 * #members do
+  local list = is_full(KEYS[3], share) and KEYS[3] or is_full(KEYS[2], most) and KEYS[4]
+  local oldest = list and redis.call('ZPOPMIN', list)[1]
+  if not oldest then break end
+  redis.call('ZREM', KEYS[2], oldest)
+  local name = string.sub(oldest, 1, string.len(KEYS[1]))
+  forget(name, redis.call('GET', name) or '', ARGV[3], KEYS[2], list)
 end
-if redis.call('ZCARD', KEYS[2]) >= tonumber(ARGV[3]) then return 0 end
+if is_full(KEYS[2], most) then return 0 end
 redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
+local scored = {}
+for place, member in ipairs(members) do
+  scored[2 * place - 1], scored[2 * place] = now + ARGV[2], member
+end
 for list = 2, 3 do
-  redis.call('ZADD', KEYS[list], now + ARGV[2], KEYS[1])
+  redis.call('ZADD', KEYS[list], unpack(scored))
   if redis.call('PTTL', KEYS[list]) < tonumber(ARGV[2]) then redis.call('PEXPIRE', KEYS[list], ARGV[2]) end
 end
 return 1
 """
 )
 
-# KEYS: a session, the list of all. ARGV: what the names of clients' lists begin with. Returns the session, once.
-REDEEM = """
+# KEYS: a session, the list of all. ARGV: what the names of clients' lists begin with, the bytes of a place. Returns the
+# session, once.
+REDEEM = (
+    _PLACES
+    + """
 local found = redis.call('GET', KEYS[1])
-if found then
-  redis.call('UNLINK', KEYS[1])
-  redis.call('ZREM', KEYS[2], KEYS[1])
-  redis.call('ZREM', ARGV[1] .. string.sub(found, 1, 16), KEYS[1])
-end
+if found then forget(KEYS[1], found, ARGV[2], KEYS[2], ARGV[1] .. string.sub(found, 1, 16)) end
 return found
 """
+)

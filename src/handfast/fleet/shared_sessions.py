@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from handfast import limits
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.randomness import random_bytes
 from handfast.fleet.scripts import KEEP, REDEEM
@@ -31,14 +32,16 @@ _CLIENT_LENGTH = 16
 class SharedSessions:
     """A ``Tickets`` and ``SessionIds`` for all nodes that share one Redis.
 
-    At most ``capacity`` sessions are kept. Clients that no verifier accepted have half of that together, and any other
-    client an eighth: then their own oldest leave. Where there is no room, or no Redis, there is no ticket.
+    There are ``capacity`` places, and a session has one for each KiB begun of it, as it lies in Redis. Clients that no
+    verifier accepted have half of them together, and any other client an eighth: then their own oldest leave. Where all
+    are taken, the oldest of the former make room for the latter. Without room, or without Redis, there is no ticket.
     """
 
     def __init__(self, link: Callable[[], RedisLink | None], name: bytes, keys: FleetKeys, capacity: int) -> None:
         self._link = link
         self._name = name
         self._all = name + b":sessions"
+        self._lists = name + b":of:"
         self._keys = keys
         self._capacity = capacity
 
@@ -53,22 +56,27 @@ class SharedSessions:
     ) -> bytes | Awaitable[bytes | None] | None:
         """Keep ``state`` under an id of 32 random bytes, which ``redeem`` would take for a ticket; None if not kept."""
         where = self._place(session_id, policy)
-        whose = SHA256.hmac(self._keys.derived(b"clients"), client)[:_CLIENT_LENGTH]
+        whose, strangers = self._whose(client), self._whose(b"")
         kept = whose + self._keys.seal(_PURPOSE, state, where + policy)
-        share = self._capacity // (8 if client else 2)
-        lists = (self._all, self._name + b":of:" + whose)
-        command = ("EVAL", KEEP, 3, where, *lists, kept, lifetime * 1000, self._capacity, max(share, 1))
+        share = max(self._capacity // (8 if client else 2), 1)
+        lists = (self._all, self._lists + whose, self._lists + strangers)
+        numbers = (lifetime * 1000, limits.FLEET_PLACE, self._capacity, share)
+        command = ("EVAL", KEEP, 4, where, *lists, kept, *numbers)
         return self._ask(command, lambda reply: session_id if reply == 1 else None)
 
     def redeem(self, ticket: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None:
         """The session, once."""
         where = self._place(ticket, policy)
-        return self._ask(("EVAL", REDEEM, 2, where, self._all, self._name + b":of:"), self._opener(where, policy))
+        command = ("EVAL", REDEEM, 2, where, self._all, self._lists, limits.FLEET_PLACE)
+        return self._ask(command, self._opener(where, policy))
 
     def find(self, session_id: bytes, policy: bytes) -> bytes | Awaitable[bytes | None] | None:
         """The session, which stays."""
         where = self._place(session_id, policy)
         return self._ask(("GET", where), self._opener(where, policy))
+
+    def _whose(self, client: bytes) -> bytes:
+        return SHA256.hmac(self._keys.derived(b"clients"), client)[:_CLIENT_LENGTH]
 
     def _place(self, session_id: bytes, policy: bytes) -> bytes:
         return self._name + b":session:" + SHA256.digest(session_id + policy)
