@@ -18,11 +18,11 @@ from handfast.token_bucket import Throttle, TokenBucket
 class ThrottledLog:
     """Lines of one kind. ``kind`` names them in the plural, ``clock`` returns seconds that never go back."""
 
-    _lock: threading.Lock
+    _lock: threading.RLock
 
     def __init__(self, kind: str, clock: Callable[[], float] = time.monotonic) -> None:
         self._kind = kind
-        renew_in_children(self, _lock=threading.Lock)
+        renew_in_children(self, _lock=threading.RLock)
         self._lines = Throttle(TokenBucket(LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND, clock))
 
     def write(self, line: Callable[[], str], *, error: bool = False) -> None:

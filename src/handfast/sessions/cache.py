@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 
 from handfast import limits
 from handfast.fork import renew_in_children
+from handfast.sessions.reentry import in_a_step
 from handfast.sessions.state import ClientSession
 from handfast.sessions.state12 import ClientSession12
 
@@ -27,14 +28,15 @@ class SessionCache:
     """Sessions in memory, safe to share between threads. Each is given out once, the newest of a partition first.
 
     At most ``capacity`` partitions are kept, a few sessions in each, and ``CACHED_SESSION_BYTES`` of all of them; what
-    was used longest ago makes room. After a fork the child starts with none: a ticket is used once.
+    was used longest ago makes room. After a fork the child starts with none: a ticket is used once. Nor is
+    there any for a signal's handler that comes in the middle of a step.
     """
 
-    _lock: threading.Lock
+    _lock: threading.RLock
 
     def __init__(self, capacity: int = limits.CACHED_PARTITIONS) -> None:
         self._capacity = capacity
-        renew_in_children(self, _lock=threading.Lock)
+        renew_in_children(self, _lock=threading.RLock)
         self._process = os.getpid()
         self._sessions: OrderedDict[bytes, deque[Session]] = OrderedDict()
         self._bytes = 0
@@ -49,6 +51,8 @@ class SessionCache:
 
     def put(self, partition: bytes, session: Session) -> None:
         """Keep a session."""
+        if in_a_step(self._lock):
+            return
         with self._lock:
             self._forget_if_forked()
             kept = self._sessions.setdefault(partition, deque())
@@ -63,6 +67,8 @@ class SessionCache:
 
     def take(self, partition: bytes) -> Session | None:
         """The newest session of a partition, which is then forgotten; None when there is none."""
+        if in_a_step(self._lock):
+            return None
         with self._lock:
             self._forget_if_forked()
             kept = self._sessions.get(partition)

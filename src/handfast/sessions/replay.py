@@ -19,6 +19,7 @@ from typing import Protocol
 from handfast import limits
 from handfast.crypto.randomness import random_bytes
 from handfast.fork import renew_in_children
+from handfast.sessions.reentry import in_a_step
 
 
 class ReplayGuard(Protocol):
@@ -45,7 +46,7 @@ class MemoryReplayGuard:
     When ``capacity`` hellos are remembered the next early data is refused: forgetting one early would let it in twice.
     """
 
-    _lock: threading.Lock
+    _lock: threading.RLock
 
     def __init__(
         self,
@@ -57,7 +58,7 @@ class MemoryReplayGuard:
         self._capacity = capacity
         self._clock = clock
         self._wall_clock = wall_clock
-        renew_in_children(self, _lock=threading.Lock)
+        renew_in_children(self, _lock=threading.RLock)
         # Until when, by both clocks: freshness is judged by the wall clock, which may be set back, or forth and back.
         self._seen: OrderedDict[bytes, tuple[float, float]] = OrderedDict()
         self._start()
@@ -89,7 +90,12 @@ class MemoryReplayGuard:
             return self._since
 
     def first_use(self, key: bytes, seconds: float) -> bool:
-        """Whether ``key`` is new for certain, and there was room to remember it."""
+        """Whether ``key`` is new for certain, and there was room to remember it.
+
+        Where a signal's handler asks in the middle of another step nothing is certain.
+        """
+        if in_a_step(self._lock):
+            return False
         with self._lock:
             self._start_if_forked()
             now, wall_now = self._clock(), self._wall_clock()

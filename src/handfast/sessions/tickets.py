@@ -19,6 +19,7 @@ from handfast.crypto.randomness import random_bytes
 from handfast.crypto.suites import InvalidTag, ticket_aead
 from handfast.errors import bad_option
 from handfast.fork import renew_in_children
+from handfast.sessions.reentry import in_a_step
 
 KEY_LENGTH = 32
 _NAME_LENGTH = 16
@@ -76,7 +77,7 @@ class SealedTickets:
     """
 
     reusable = True
-    _lock: threading.Lock
+    _lock: threading.RLock
 
     def __init__(
         self,
@@ -87,7 +88,7 @@ class SealedTickets:
     ) -> None:
         self._clock = clock
         self._rotation = rotation
-        renew_in_children(self, _lock=threading.Lock)
+        renew_in_children(self, _lock=threading.RLock)
         self._given = bool(keys)
         self._keys: list[_Key] = []
         if keys:
@@ -168,15 +169,16 @@ class StoredTickets:
     At most ``capacity`` sessions are kept, and ``STORED_TICKET_BYTES`` of them. Where there is no more room the oldest
     leave: of a client that has more than half of it, its own; else those of clients that no verifier accepted; else of
     all. So no stranger pushes out the sessions of clients that are known, and none of those can push out all others'.
-    After a fork the child starts with none, so that nothing can be redeemed in both.
+    After a fork the child starts with none, so that nothing can be redeemed in both. Where a signal's handler comes in
+    the middle of a step, nothing is redeemed or kept for it.
     """
 
-    _lock: threading.Lock
+    _lock: threading.RLock
 
     def __init__(self, capacity: int = limits.STORED_TICKETS, *, clock: Callable[[], float] = time.monotonic) -> None:
         self._capacity = capacity
         self._clock = clock
-        renew_in_children(self, _lock=threading.Lock)
+        renew_in_children(self, _lock=threading.RLock)
         self._start_empty()
 
     def _start_empty(self) -> None:
@@ -206,6 +208,8 @@ class StoredTickets:
         """Keep ``state`` under an id of 32 random bytes, which ``redeem`` would take for a ticket."""
         from handfast.crypto.hashes import SHA256
 
+        if in_a_step(self._lock):
+            return
         client = client and SHA256.digest(client)
         with self._lock:
             self._forget_if_forked()
@@ -243,6 +247,8 @@ class StoredTickets:
 
     def redeem(self, ticket: bytes, policy: bytes) -> bytes | None:
         """The session, once; a ticket shown under another policy stays good for its own."""
+        if in_a_step(self._lock):
+            return None
         with self._lock:
             state = self._look_up(ticket, policy)
             if state is not None:
