@@ -520,6 +520,18 @@ def test_a_server_without_tickets_gives_none(without: str, contexts, files: File
     assert len(sessions) == 0
 
 
+@pytest.mark.parametrize(("number", "given"), [(0, False), (1, True), (8, True)])
+def test_in_tls_1_2_any_number_of_tickets_is_one_and_0_is_none(number: int, given: bool, contexts) -> None:
+    server, client = contexts
+    server.num_tickets, server.maximum_version = number, ssl.TLSVersion.TLSv1_2
+    first, again = Pair(server, client).shake_hands(), Pair(server, client)
+    assert (first.client.session is not None) == given
+    if given:
+        again.client.session = first.client.session
+    again.shake_hands()
+    assert again.client.session_reused == given
+
+
 def test_a_session_by_its_id_alone_is_resumed(files: Files) -> None:
     """The stock module's server names a session by a ticket or, in TLS 1.2 and told so, by an id that it chose."""
     server, client = server_context(STOCK, files), client_context(OURS, files)

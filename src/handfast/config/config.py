@@ -290,8 +290,8 @@ class ServerConfig(Config):
             ``by_name`` makes one from a table.
         tickets: what sessions are resumed with; ``None`` gives no tickets and resumes nothing. Never share automatic
             keys between configurations that trust differently: tickets are bound to ``client_auth``, verifier and name.
-        ticket_count: tickets in each connection, unless the client asks for another number (RFC 9149). 0 gives none
-            whatever is asked for, nor in TLS 1.2 a session id.
+        ticket_count: tickets in each connection, of TLS 1.2 one at most, unless the client asks for another number
+            (RFC 9149). 0 gives none in either version, whatever is asked for, nor in TLS 1.2 a session id.
         ticket_lifetime: seconds that a ticket lives. session_lifetime: seconds after a client's last signature that
             its session may still be resumed, however often it was renewed.
         max_early_data: bytes of early data (0-RTT) that are taken; 0 takes none. Needs ``replay_guard``.

@@ -256,9 +256,9 @@ class Configured(ssl.SSLContext):
 
     @property
     def num_tickets(self) -> int:
-        """How many tickets a server sends on each connection; ValueError for more than 8.
+        """How many tickets a server sends on each connection of TLS 1.3; ValueError for more than 8.
 
-        Of TLS 1.2, to which the number of ``ssl`` does not apply, 0 means none as well.
+        TLS 1.2, to which the number of ``ssl`` does not apply, has one at most, and with 0 none: nothing is resumed.
         """
         return self._told.num_tickets
 
