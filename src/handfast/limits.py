@@ -131,6 +131,10 @@ FLEET_KEYS = 4
 # connect to it, for which no client waits.
 FLEET_TIMEOUT = 0.5
 FLEET_CONNECT_TIMEOUT = 5.0
+# ... what it may be set to: no Redis is as quick as the first, and no client as patient as the second, twice what a
+# handshake may take.
+FLEET_TIMEOUT_LEAST = 0.001
+FLEET_TIMEOUT_MOST = 60.0
 # How often a node looks for new keys and whether Redis is the same; and how long it lets a Redis alone that failed
 # again and again, where each time may have cost handshakes a timeout.
 FLEET_BEAT = 2.0
@@ -146,6 +150,13 @@ FLEET_CLOCK_SKEW = 5.0
 FLEET_SESSIONS = 1_000_000
 FLEET_PLACE = 1024
 FLEET_HELLOS = 1_000_000
+# ... the most that a sorted set of Redis takes.
+FLEET_KEPT_MOST = 2**32 - 1
+# Seconds for which one ticket key of a fleet may seal. Below the first, nodes that look every FLEET_BEAT with clocks
+# that differ might not know a key in time, and would fetch those of a week by the ten thousand; beyond the second, a
+# key that is stolen opens older sessions than any client keeps.
+FLEET_ROTATION_LEAST = 60.0
+FLEET_ROTATION_MOST = float(MAX_TICKET_LIFETIME)
 
 # From the first byte to the peer's Finished and verdict.
 HANDSHAKE_TIMEOUT = 30.0

@@ -82,7 +82,9 @@ def test_with_reload_the_key_file_is_followed(redis, pki, key):
     [
         (("--redis", "unix:///redis.sock"), "--redis: what is kept there must be sealed"),
         (("--redis-key", "fleet.key"), "--redis-key: there is no --redis"),
-        (("--redis", "redis.example", "--redis-key", "KEY"), "--redis: Redis URL must specify"),
+        (("--redis", "redis.example", "--redis-key", "KEY"), "--redis: it begins with none of rediss://"),
+        (("--redis", "redis://:a/b@127.0.0.1", "--redis-key", "KEY"), "a password has its / ? # @"),
+        (("--redis", "unix:///redis.sock?db=x", "--redis-key", "KEY"), "--redis: its database is no number"),
         (("--redis", "redis://redis.example", "--redis-key", "KEY"), "--redis: redis.example:6379 is another machine"),
         (("--redis", "unix:///redis.sock", "--redis-key", "missing.key"), "missing.key: no such file"),
         (("--redis", "unix:///redis.sock", "--redis-key", "EMPTY"), "--redis-key: "),

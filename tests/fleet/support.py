@@ -8,7 +8,15 @@ import subprocess
 from typing import TYPE_CHECKING, Any, Self
 
 import handfast
-from handfast import ClientConfig, ClientConnection, RedisFleet, ServerConfig, ServerConnection, SessionCache
+from handfast import (
+    ClientConfig,
+    ClientConnection,
+    RedisFleet,
+    ServerConfig,
+    ServerConnection,
+    SessionCache,
+    limits,
+)
 from tests import certificates
 from tests.peers.base import require_module, require_peer
 from tests.protocol.sessions import Pair
@@ -104,7 +112,7 @@ def fleet(where: Redis | str, keys: Any = (KEY,), *, ready: bool = True, **optio
     """A node's part of a fleet; ``timeout`` is so long that only a Redis which does not answer reaches it."""
     require_module("redis")
     url = where if isinstance(where, str) else where.url
-    made = RedisFleet(url, keys, **{"timeout": LIMIT, **options})
+    made = RedisFleet(url, keys, **{"timeout": min(LIMIT, limits.FLEET_TIMEOUT_MOST), **options})
     if ready:
         assert made.wait(LIMIT), made.trouble
     return made

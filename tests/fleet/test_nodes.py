@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import handfast
+from handfast import limits
 from tests import certificates
 from tests.fleet.support import KEY, OFTEN, QUESTION, Redis, client_config
 from tests.ports import own_port
@@ -127,7 +128,7 @@ class World:
         names = {"ssl_ca_certs": files.ca, "ssl_certfile": files.client, "ssl_keyfile": files.client_key}
         self.url = f"rediss://localhost:{port}/0?" + "&".join(f"{key}={value}" for key, value in names.items())
         told = {"url": self.url, "key": str(folder / "fleet.key"), "stored": stored, "beat": OFTEN}
-        told |= {"timeout": timeout, "patience": LIMIT, "client_ca": files.ca}
+        told |= {"timeout": min(timeout, limits.FLEET_TIMEOUT_MOST), "patience": LIMIT, "client_ca": files.ca}
         self.nodes = [Node({**told, "cert": files.server, "cert_key": files.server_key}) for _ in range(3)]
         # Begun side by side; each listens once it has what the others have.
         assert all(node.port for node in self.nodes)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import handfast
-from handfast import RedisFleet
+from handfast import RedisFleet, limits
 from handfast.errors import ConfigError
 from tests import certificates
 from tests.fleet.support import KEY, Redis, fleet, verifier
@@ -109,15 +109,14 @@ def test_plain_tcp_on_this_machine(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("url", "options", "words"),
     [
-        ("redis.example:6379", {}, "schemes"),
-        ("https://redis.example", {}, "schemes"),
         ("redis://redis.example", {}, "redis.example:6379 is another machine"),
         ("redis://192.0.2.1:7000", {}, "192.0.2.1:7000 is another machine"),
         ("redis://localhost?ssl_ca_certs=ca.pem", {}, "only rediss:// speaks TLS"),
         ("redis://localhost", {"tls": handfast.ClientConfig(verifier=verifier())}, "only rediss:// speaks TLS"),
         ("unix:///run/redis.sock", {"tls": handfast.ClientConfig(verifier=verifier())}, "only rediss:// speaks TLS"),
-        ("rediss://localhost?ssl_cert_reqs=none", {}, "ssl_cert_reqs is nothing that handfast heeds"),
-        ("rediss://localhost?socket_timeout=3", {}, "socket_timeout is nothing that handfast heeds"),
+        ("REDISS://localhost?ssl_ca_certs=/nowhere/ca.pem", {}, "no such file"),
+        ("redis://localhost%0a.example", {}, "localhost\\x0a.example:6379 is another machine"),
+        ("rediss://localhost?ssl_cert_reqs=none", {}, "url: behind its ? may stand db, username"),
         ("rediss://localhost?ssl_keyfile=client.key", {}, "no ssl_certfile that ssl_keyfile could belong to"),
         (
             "rediss://localhost?ssl_ca_certs=ca.pem",
@@ -125,14 +124,11 @@ def test_plain_tcp_on_this_machine(tmp_path: Path) -> None:
             "says what tls says in another way",
         ),
         ("rediss://localhost?ssl_ca_certs=/nowhere/ca.pem", {}, "no such file"),
-        ("rediss://localhost:port", {}, "url"),
+        ("rediss://localhost", {"tls": "ca.pem"}, "tls: it is no ClientConfig"),
+        ("redis://redis.example", {"plaintext": "no"}, "plaintext: 'no' is neither True nor False"),
         ("redis://localhost", {"name": ""}, "1 to 64 characters"),
         ("redis://localhost", {"name": "caf\u00e9"}, "1 to 64 characters"),
         ("redis://localhost", {"name": 7}, "1 to 64 characters"),
-        ("redis://localhost", {"timeout": 0}, "timeout: 0 is not positive"),
-        ("redis://localhost", {"sessions": -1}, "sessions: -1 is not positive"),
-        ("redis://localhost", {"hellos": "many"}, "is not positive"),
-        ("redis://localhost", {"rotation": float("nan")}, "is not positive"),
     ],
 )
 def test_what_is_refused_when_it_is_given(url: str, options: dict[str, Any], words: str) -> None:
@@ -141,6 +137,39 @@ def test_what_is_refused_when_it_is_given(url: str, options: dict[str, Any], wor
         RedisFleet(url, [KEY], **options)
     assert words in str(caught.value)
     assert caught.value.hint
+
+
+SECONDS: list[object] = [0, -1, 1e10, 10**400, float("inf"), float("-inf"), float("nan"), True, "1", None]
+COUNTS: list[object] = [0, -1, 2**32, 10**400, 1e3, 1.5, float("inf"), float("nan"), True, "many", None]
+
+
+@pytest.mark.parametrize(
+    ("option", "values", "words"),
+    [
+        ("timeout", [*SECONDS, 0.0009, 60.1], "is no number of seconds from 0.001 to 60"),
+        ("rotation", [*SECONDS, 1, 59.9, 604_801], "is no number of seconds from 60 to 604800"),
+        ("sessions", COUNTS, "is no whole number from 1 to 4294967295"),
+        ("hellos", COUNTS, "is no whole number from 1 to 4294967295"),
+    ],
+)
+def test_numbers_have_bounds(option: str, values: list[Any], words: str) -> None:
+    require_module("redis")
+    for value in values:
+        with pytest.raises(ConfigError, match=f"^{option}: ") as caught:
+            RedisFleet("redis://localhost", [KEY], **{option: value})
+        assert words in str(caught.value)
+        assert len(str(caught.value)) < 100
+        assert caught.value.hint
+
+
+def test_the_bounds_themselves_are_taken(tmp_path: Path) -> None:
+    require_module("redis")
+    least = (limits.FLEET_TIMEOUT_LEAST, limits.FLEET_ROTATION_LEAST, 1)
+    most = (limits.FLEET_TIMEOUT_MOST, limits.FLEET_ROTATION_MOST, limits.FLEET_KEPT_MOST)
+    for timeout, rotation, count in (least, most):
+        numbers: dict[str, Any] = {"timeout": timeout, "rotation": rotation, "sessions": count, "hellos": count}
+        with RedisFleet(f"unix://{tmp_path}/nothing.sock", [KEY], **numbers) as node:
+            assert not node.wait(0.0)
 
 
 def test_another_machine_in_plaintext_by_request(tmp_path: Path) -> None:

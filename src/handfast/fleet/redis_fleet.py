@@ -16,11 +16,14 @@ from handfast.fleet.shared_sessions import SharedSessions
 from handfast.fleet.shared_tickets import SharedTickets
 from handfast.fork import renew_in_children
 from handfast.text import escape
+from handfast.words import named
 
 if TYPE_CHECKING:
     from handfast.engine import ClientConfig
     from handfast.fleet.redis_link import Talk
     from handfast.fleet.redis_place import RedisPlace
+
+_ADVICE = "leave it out for the default"
 
 
 class RedisFleet:
@@ -28,9 +31,10 @@ class RedisFleet:
 
     ``url`` says where Redis is: ``rediss://host:port/0``; ``redis://127.0.0.1:6379/0`` and ``unix:///path`` on this
     machine, elsewhere with ``plaintext``. ``keys`` are the fleet's, which Redis does not have: 32 bytes each, the one
-    that seals first, or the path of a file with a line of 64 hexadecimal digits for each. ``tls`` says whom to trust
-    and who we are. ``name`` keeps fleets apart that share a Redis. ``timeout`` is seconds for one answer, ``rotation``
-    for which a ticket key seals; ``sessions`` and ``hellos`` are how many may be kept at once.
+    that seals first, or the path of a file with a line of 64 hexadecimal digits for each.
+    ``tls`` says whom to trust and who we are. ``name`` keeps fleets apart that share a Redis. ``timeout`` is
+    seconds for one answer, 0.001 to 60, ``rotation`` for which a ticket key seals, a minute to a week; ``sessions`` and
+    ``hellos`` are how many may be kept at once.
 
     It begins at once, in a thread of its own, and in each forked child with the first use. Redis may be away: nothing
     waits for it. Raises ConfigError for what cannot be used.
@@ -56,7 +60,13 @@ class RedisFleet:
         sessions: int = limits.FLEET_SESSIONS,
         hellos: int = limits.FLEET_HELLOS,
     ) -> None:
-        _check(name, {"timeout": timeout, "rotation": rotation, "sessions": sessions, "hellos": hellos})
+        _check_name(name)
+        if not isinstance(plaintext, bool):
+            raise bad_option("plaintext", f"{named(plaintext)} is neither True nor False", "give one of them")
+        _check_seconds("timeout", timeout, limits.FLEET_TIMEOUT_LEAST, limits.FLEET_TIMEOUT_MOST)
+        _check_seconds("rotation", rotation, limits.FLEET_ROTATION_LEAST, limits.FLEET_ROTATION_MOST)
+        _check_count("sessions", sessions)
+        _check_count("hellos", hellos)
         self._place = _place(url, tls, plaintext=plaintext)
         self._timeout = timeout
         self._keys = FleetKeys(read_keys(keys) if isinstance(keys, str | os.PathLike) else keys)
@@ -127,12 +137,20 @@ class RedisFleet:
         self._seen = epoch
 
 
-def _check(name: object, numbers: dict[str, object]) -> None:
+def _check_name(name: object) -> None:
     if not isinstance(name, str) or not 1 <= len(name) <= 64 or not name.isascii() or not name.isprintable():
-        raise bad_option("name", "it is not 1 to 64 characters of ASCII", "leave it out for the default")
-    for option, value in numbers.items():
-        if not isinstance(value, int | float) or not value > 0:
-            raise bad_option(option, f"{escape(repr(value))} is not positive", "leave it out for the default")
+        raise bad_option("name", "it is not 1 to 64 characters of ASCII", _ADVICE)
+
+
+def _check_seconds(option: str, value: object, least: float, most: float) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+        raise bad_option(option, f"{named(value)} is no number of seconds from {least:g} to {most:.0f}", _ADVICE)
+
+
+def _check_count(option: str, value: object) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limits.FLEET_KEPT_MOST:
+        reason = f"{named(value)} is no whole number from 1 to {limits.FLEET_KEPT_MOST}"
+        raise bad_option(option, reason, _ADVICE)
 
 
 def _place(url: str, tls: ClientConfig | None, *, plaintext: bool) -> RedisPlace:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
-from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection, parse_url
+from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
 
 from handfast.config.config import ClientConfig
 from handfast.credentials.credentials import Credentials
 from handfast.errors import bad_option
+from handfast.fleet.redis_url import parse
 from handfast.io.aio.connect import open_connection
 from handfast.text import escape
 from handfast.trust.roots import Roots
@@ -21,10 +22,6 @@ from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-_FILES = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
-_KNOWN = {"host", "port", "path", "db", "username", "password", "connection_class", *_FILES}
-_FORMS = "rediss://host:port/0, redis://127.0.0.1:6379/0, unix:///run/redis/redis.sock"
 
 
 class _TlsConnection(Connection):
@@ -45,30 +42,28 @@ class RedisPlace:
     """
 
     def __init__(self, url: str, tls: ClientConfig | None, *, plaintext: bool) -> None:
-        options = _parsed(url)
-        kind = options.pop("connection_class", None)
-        files = {name: options.pop(name) for name in _FILES if name in options}
+        parsed = parse(url)
+        if tls is not None and not isinstance(tls, ClientConfig):
+            raise bad_option("tls", "it is no ClientConfig", "make one: handfast.ClientConfig(verifier=...)")
         self._options: dict[str, Any] = {
-            **options,
+            **parsed.options,
             "protocol": 2,
             "socket_timeout": None,
             "socket_connect_timeout": None,
         }
-        self._kind: type[AbstractConnection] = kind or Connection
-        if kind is UnixDomainSocketConnection:
-            self._shown = str(options.get("path", ""))
+        self._kind: type[AbstractConnection] = Connection
+        if parsed.scheme == "unix":
+            self._kind = UnixDomainSocketConnection
+            self._shown = str(parsed.options["path"])
         else:
-            host, port = options.setdefault("host", "localhost"), options.setdefault("port", 6379)
-            self._options |= {"host": host, "port": port}
-            self._shown = f"{host}:{port}"
-        secure = url.startswith("rediss:")
-        if secure:
+            self._shown = f"{parsed.options['host']}:{parsed.options['port']}"
+        if parsed.scheme == "rediss":
             self._kind = _TlsConnection
-            self._options["config"] = _config(tls, files)
-        elif tls is not None or files:
+            self._options["config"] = _config(tls, parsed.files)
+        elif tls is not None or parsed.files:
             raise bad_option("url", "only rediss:// speaks TLS", "begin it with rediss://, or give no files and no tls")
-        elif kind is None and not plaintext and not _is_here(self._options["host"]):
-            reason = f"{self._shown} is another machine, and anybody on the way could let early data in twice"
+        elif parsed.scheme == "redis" and not plaintext and not _is_here(parsed.options["host"]):
+            reason = f"{self} is another machine, and anybody on the way could let early data in twice"
             raise bad_option("url", reason, "begin it with rediss://")
 
     def __str__(self) -> str:
@@ -114,18 +109,6 @@ async def _abort(connection: Any) -> None:
     if connection._writer is not None:
         connection._writer.transport.abort()
     await connection.disconnect(nowait=True)
-
-
-def _parsed(url: str) -> dict[str, Any]:
-    try:
-        options: dict[str, Any] = dict(parse_url(url))
-    except ValueError as error:
-        raise bad_option("url", str(error), f"give it as one of: {_FORMS}") from None
-    for name in options:
-        if name not in _KNOWN:
-            advice = f"leave it out; of TLS there are {', '.join(_FILES)}, for all else give tls"
-            raise bad_option("url", f"{name} is nothing that handfast heeds", advice)
-    return options
 
 
 def _config(tls: ClientConfig | None, files: dict[str, str]) -> ClientConfig:
