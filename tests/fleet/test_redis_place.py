@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import re
+import socketserver
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 import pytest
 
@@ -81,6 +84,43 @@ def test_why_redis_lets_nobody_in(
         assert not node.wait(0.0)
         assert "sesame" not in caplog.text
         assert "guessed" not in caplog.text
+
+
+@pytest.mark.parametrize("password", ["Qzj7 8Xvk", "Qzj7'8Xvk" + "x" * 500])
+def test_a_redis_that_quotes_the_password_is_not_quoted(
+    tmp_path: Path, password: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It knows no AUTH, and tells what came with a command that it does not know."""
+    more = tmp_path / "more.conf"
+    more.write_text('rename-command AUTH ""\n')
+    with (
+        Redis(tmp_path, include=more) as redis,
+        fleet(f"unix://:{quote(password)}@{redis.socket}", ready=False) as node,
+    ):
+        assert until(lambda: node.trouble)
+        told = node.trouble + caplog.text
+    assert "unknown command 'AUTH'" in told
+    assert not [part for part in ("Qzj7", "8Xvk", "xxx") if part in told]
+
+
+class Gossip(socketserver.BaseRequestHandler):
+    """Tells a password that it was told."""
+
+    def handle(self) -> None:
+        self.request.recv(1000)
+        self.request.sendall(b"-ERR nobody has the password Qzj78Xvk\r\n")
+
+
+def test_a_peer_that_says_the_password_in_its_own_words_is_not_quoted(tmp_path: Path) -> None:
+    path = str(tmp_path / "other.sock")
+    with socketserver.ThreadingUnixStreamServer(path, Gossip) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            with fleet(f"unix://:Qzj78Xvk@{path}", ready=False) as node:
+                assert until(lambda: node.trouble)
+                assert node.trouble == "nobody has the password ***"
+        finally:
+            server.shutdown()
 
 
 def test_the_rights_that_the_page_names_are_enough(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Any
 
 from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
+from redis.exceptions import RedisError, ResponseError
 
 from handfast.config.config import ClientConfig
 from handfast.credentials.credentials import Credentials
@@ -70,14 +71,21 @@ class RedisPlace:
         return escape(self._shown)
 
     async def open(self) -> OpenConnection:
-        """Connect, and log in where the URL says as whom. Raises redis-py's errors and OSError."""
+        """Connect, and log in where the URL says as whom. Raises OSError and redis-py's errors without the password."""
         connection = self._kind(**self._options)
         try:
             await connection.connect()
-        except BaseException:
+        except BaseException as error:
             await _abort(connection)
+            if isinstance(error, RedisError):
+                error.args = (self._without_password(str(error)),)
             raise
         return OpenConnection(connection)
+
+    def _without_password(self, said: str) -> str:
+        """What Redis said; one that knows no AUTH quotes what came with it, shortened."""
+        told, password = said.partition(", with args")[0], self._options.get("password")
+        return told.replace(password, "***") if password else told
 
 
 class OpenConnection:
@@ -88,8 +96,6 @@ class OpenConnection:
 
     async def ask(self, commands: Sequence[tuple[Any, ...]]) -> list[Any]:
         """The replies; that of a command which Redis refuses is the exception that says so, and is not raised."""
-        from redis.exceptions import ResponseError
-
         packed = self._connection.pack_commands(commands)
         await self._connection.send_packed_command(packed, check_health=False)
         replies: list[Any] = []
