@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import signal
+
 import pytest
 
 from tests.fleet.support import KEY, Redis
 from tests.peers.base import require_module
 from tests.proxy.program import backend, proxying, write_files
 from tests.proxy.test_operation import listener, written
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -60,6 +63,26 @@ def test_proxies_of_a_file_with_workers_are_one_fleet(run, folder, redis):
         ):
             said = [connected(run, folder, proxy.ports[0]) for proxy in (many, other, many)]
     assert [line.endswith("resumed") for line in said] == [False, True, True]
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_new_keys_hold_with_the_configuration_that_names_them(run, folder, redis, workers):
+    """One that is refused for another reason leaves the keys as they were, however good theirs are."""
+    told = f'workers = {workers}\n[redis]\nurl = "{redis.url}"\nkey = "fleet.key"'
+    with backend("app") as app:
+        path = written(folder, told, listener("app", more="resume = true"), app=app.at)
+        with proxying("--config", path) as proxy:
+            port = proxy.ports[0]
+            assert [connected(run, folder, port).endswith("resumed") for _ in range(2)] == [False, True]
+            (folder / "fleet.key").write_text(bytes(32).hex())
+            good = path.read_text()
+            path.write_text(f"unknown = 1\n{good}")
+            proxy.signals(signal.SIGHUP)
+            assert "unknown" in proxy.hears("not reloaded")
+            assert [connected(run, folder, port).endswith("resumed") for _ in range(4)] == [True] * 4
+            path.write_text(good)
+            proxy.signals(signal.SIGHUP)
+            assert until(lambda: not connected(run, folder, port).endswith("resumed"))
 
 
 def test_without_redis_there_are_full_handshakes(run, folder):

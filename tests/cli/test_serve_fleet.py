@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from handfast.cli import fleet_options
+from handfast.x509 import loading
 from tests.cli.serving import serving
 from tests.fleet.support import KEY, Redis, fleet
 from tests.peers.base import require_module
@@ -70,7 +71,57 @@ def test_with_reload_the_key_file_is_followed(redis, pki, key):
         assert not handle.reload()
         assert node.stored_tickets.issue(b"state", bytes(32), 100)
     assert fleet_options.key_file(None, None) == ()
-    key.write_text(KEY.hex())
+
+
+def sealed_with(redis, node, key) -> bool:
+    """Whether a node seals with this key of the fleet."""
+    ticket: Any = node.stored_tickets.issue(b"state", bytes(32), 100)
+    with fleet(redis, [key]) as other:
+        return other.stored_tickets.redeem(ticket, bytes(32)) == b"state"
+
+
+def test_a_key_file_that_cannot_be_used_changes_nothing(redis, key, caplog):
+    new = bytes(reversed(KEY))
+    bad = {"": "holds no key", new.hex()[:-1]: "line 1 of", f"{new.hex()}\n" * 5: "more than 4 keys"}
+    with fleet(redis, key) as node:
+        [handle] = fleet_options.key_file(node, key)
+        for content, words in bad.items():
+            key.write_text(content)
+            assert not handle.check()
+            assert words in caplog.messages[-1]
+        key.unlink()
+        assert not handle.check()
+        assert caplog.messages[-1].startswith("not reloaded, what was loaded before stays in use: ")
+        assert "no such file" in caplog.messages[-1]
+        assert sealed_with(redis, node, KEY)
+        key.write_text(new.hex())
+        assert handle.check()
+        assert sealed_with(redis, node, new)
+
+
+def test_keys_of_a_file_that_changes_while_it_is_read_are_never_used(redis, key, caplog, monkeypatch):
+    read = loading.read
+    written: list[bytes] = []
+
+    def read_before_the_next_write(path):
+        content = read(path)
+        written.append(bytes([len(written)]) * 32)
+        path.write_text(written[-1].hex())
+        return content
+
+    with fleet(redis, key) as node:
+        [handle] = fleet_options.key_file(node, key)
+        with monkeypatch.context() as patched:
+            patched.setattr(loading, "read", read_before_the_next_write)
+            assert not handle.reload()
+        assert len(written) == 3
+        assert "changes while it is read" in caplog.messages[-1]
+        assert sealed_with(redis, node, KEY)
+        assert handle.check()
+        assert sealed_with(redis, node, written[-1])
+
+
+def test_a_signal_has_the_key_file_read(redis, pki, key):
     with serving(*pki.server, "--redis", redis.url, "--redis-key", key, "--reload") as server:
         key.write_text("half a line")
         server.process.send_signal(signal.SIGHUP)

@@ -8,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from handfast import limits
+from handfast import RedisFleet, limits, logs
 from handfast.errors import ConfigError
 from handfast.fleet.fleet_keys import FleetKeys, read_keys, seal, unseal
 from tests.lies import flipped
+from tests.peers.base import require_module
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,6 +72,7 @@ def test_keys_in_a_file(tmp_path: Path) -> None:
         (b"# nothing\n", "holds no key"),
         (ONE.hex().encode() + b"\n" + b"12", "line 2 of"),
         (ONE.hex().encode() + b"00", "line 1 of"),
+        ((ONE.hex().encode() + b"\n") * (limits.FLEET_KEYS + 1), "holds more than 4 keys"),
         (b"\xff" * 64, "line 1 of"),
         (b"zz" * 32, "line 1 of"),
     ],
@@ -83,3 +85,20 @@ def test_a_file_of_other_things(tmp_path: Path, content: bytes, words: str) -> N
     assert ONE.hex() not in str(caught.value)
     with pytest.raises(ConfigError, match="no such file"):
         read_keys(tmp_path / "missing")
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o600, 0), (0o640, 0), (0o644, 1), (0o602, 1)])
+def test_a_file_that_is_open_to_all_is_warned_of(
+    tmp_path: Path, mode: int, warned: int, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    require_module("redis")
+    # None is held back.
+    monkeypatch.setattr(logs, "_kinds", {})
+    file = tmp_path / "fleet.key"
+    file.write_text(ONE.hex())
+    file.chmod(mode)
+    with RedisFleet(f"unix://{tmp_path}/nothing.sock", file) as node:
+        node.replace_keys(file)
+    told = [message for message in caplog.messages if str(file) in message]
+    assert len(told) == 2 * warned
+    assert all("chmod o=" in line and ONE.hex() not in line for line in told)

@@ -14,8 +14,8 @@ from handfast.errors import ConfigError, bad_option
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from handfast.fleet.key_file import KeyFile
     from handfast.fleet.redis_fleet import RedisFleet
-    from handfast.reload.handles import Reloading
 
     F = TypeVar("F", bound=Callable[..., object])
 
@@ -66,10 +66,10 @@ def fleet(redis: str | None, redis_key: Path | None) -> RedisFleet | None:
     return made
 
 
-def key_file(fleet: RedisFleet | None, redis_key: Path | None) -> tuple[Reloading[None], ...]:
+def key_file(fleet: RedisFleet | None, redis_key: Path | None) -> tuple[KeyFile, ...]:
     """What has a fleet read its keys again, for --reload; () without a fleet."""
     if fleet is None or redis_key is None:
         return ()
-    from handfast.reload.handles import Reloading
+    from handfast.fleet.key_file import KeyFile
 
-    return (Reloading(lambda: fleet.replace_keys(redis_key), redis_key),)
+    return (KeyFile(fleet, redis_key),)

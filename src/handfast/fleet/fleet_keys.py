@@ -9,9 +9,10 @@ SP 800-38D 8.3 bounds random nonces under one key by 2^32).
 from __future__ import annotations
 
 import os
+import stat
 from typing import TYPE_CHECKING
 
-from handfast import limits
+from handfast import limits, logs
 from handfast.crypto.hashes import SHA256
 from handfast.crypto.randomness import random_bytes
 from handfast.crypto.suites import InvalidTag, ticket_aead
@@ -103,4 +104,17 @@ def read_keys(path: str | os.PathLike[str]) -> list[bytes]:
         keys.append(key)
     if not keys:
         raise bad_option("keys", f"{name} holds no key", _ADVICE)
+    if len(keys) > limits.FLEET_KEYS:
+        raise bad_option("keys", f"{name} holds more than {limits.FLEET_KEYS} keys", "take out those that are not used")
     return keys
+
+
+def warn_if_open(path: str | os.PathLike[str]) -> None:
+    """Log a warning where users may read or write the file who are neither its owner nor of its group."""
+    try:
+        mode = os.stat(path).st_mode
+    except OSError:
+        return
+    if mode & (stat.S_IROTH | stat.S_IWOTH):
+        name, why = escape(os.fspath(path)), "any user of this machine can open the fleet's sessions with it"
+        logs.warn("key files open to all", lambda: f"{name}: {why}: chmod o= it, or let it be made anew")

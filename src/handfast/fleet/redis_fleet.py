@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Self
 
 from handfast import limits
 from handfast.errors import bad_option
-from handfast.fleet.fleet_keys import FleetKeys, read_keys
+from handfast.fleet.fleet_keys import FleetKeys, read_keys, warn_if_open
 from handfast.fleet.redis_link import RedisLink
 from handfast.fleet.shared_guard import SharedReplayGuard
 from handfast.fleet.shared_sessions import SharedSessions
@@ -31,8 +31,8 @@ class RedisFleet:
 
     ``url`` says where Redis is: ``rediss://host:port/0``; ``redis://127.0.0.1:6379/0`` and ``unix:///path`` on this
     machine, elsewhere with ``plaintext``. ``keys`` are the fleet's, which Redis does not have: 32 bytes each, the one
-    that seals first, or the path of a file with a line of 64 hexadecimal digits for each.
-    ``tls`` says whom to trust and who we are. ``name`` keeps fleets apart that share a Redis. ``timeout`` is
+    that seals first, or the path of a file with a line of 64 hexadecimal digits for each, which should not be open to
+    all. ``tls`` says whom to trust and who we are. ``name`` keeps fleets apart that share a Redis. ``timeout`` is
     seconds for one answer, 0.001 to 60, ``rotation`` for which a ticket key seals, a minute to a week; ``sessions`` and
     ``hellos`` are how many may be kept at once.
 
@@ -69,7 +69,7 @@ class RedisFleet:
         _check_count("hellos", hellos)
         self._place = _place(url, tls, plaintext=plaintext)
         self._timeout = timeout
-        self._keys = FleetKeys(read_keys(keys) if isinstance(keys, str | os.PathLike) else keys)
+        self._keys = FleetKeys(_keys(keys))
         prefix = name.encode()
         self.tickets = SharedTickets(self._running, prefix, self._keys, rotation)
         self.stored_tickets = SharedSessions(self._running, prefix, self._keys, sessions)
@@ -105,7 +105,7 @@ class RedisFleet:
 
         What only a key that is not among them opens is unknown from now on: as after a restart with these.
         """
-        self._keys.replace(read_keys(keys) if isinstance(keys, str | os.PathLike) else keys)
+        self._keys.replace(_keys(keys))
         self.tickets.keys_replaced()
 
     def close(self) -> None:
@@ -135,6 +135,13 @@ class RedisFleet:
         epoch = self.replay_guard.epoch
         await self.tickets.keep_up(talk, everything=epoch != self._seen)
         self._seen = epoch
+
+
+def _keys(given: Sequence[bytes] | str | os.PathLike[str]) -> Sequence[bytes]:
+    if not isinstance(given, str | os.PathLike):
+        return given
+    warn_if_open(given)
+    return read_keys(given)
 
 
 def _check_name(name: object) -> None:

@@ -61,12 +61,14 @@ class Plan:
         ceilings: how many.
         operation: how it is run.
         paths: the files that all this is made of, which are followed.
+        on_use: called when it is in use: with it holds what else the files say, the keys of a fleet.
     """
 
     listeners: tuple[Listener, ...]
     ceilings: Ceilings = field(default_factory=Ceilings)
     operation: Operation = field(default_factory=Operation)
     paths: tuple[Path, ...] = ()
+    on_use: Callable[[], object] = field(default=lambda: None, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not 0 < len(self.listeners) <= limits.PROXY_LISTENERS:

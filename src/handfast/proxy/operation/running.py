@@ -109,6 +109,7 @@ class Running:
                 await asyncio.to_thread(before.close)
         self._admission.ceilings = ceilings
         self.plan = plan
+        plan.on_use()
         wanted = {listener.address: listener for listener in plan.listeners}
         for address, proxy in list(self._proxies.items()):
             if address in wanted:

@@ -5,6 +5,7 @@ A ticket is bound to the policy that it was given under (docs/sessions.md), so o
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from handfast import limits
@@ -13,6 +14,7 @@ from handfast.sessions.replay import MemoryReplayGuard
 from handfast.sessions.tickets import SealedTickets
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from handfast.fleet.redis_fleet import RedisFleet
@@ -33,26 +35,27 @@ class Stores:
         self._fleets: dict[tuple[str, Path], RedisFleet] = {}
         self._guard = MemoryReplayGuard()
 
-    def share(self, place: tuple[str, Path] | None) -> None:
+    def share(self, place: tuple[str, Path] | None) -> Callable[[], object]:
         """Share sessions with all that use the Redis of this URL, under the keys in that file; None: with no one.
 
-        Asked again with the same, it reads the keys anew. What was shared before goes on until ``close``, for the
-        configurations that have it: those of connections that are there, and those in use where this one is refused.
-        Raises ConfigError.
+        Asked again with the same, it reads the keys anew; they hold once what it returns is called, which is for when
+        the configuration is in use. What was shared before goes on until ``close``, for the configurations that have
+        it: those of connections that are there, and those in use where this one is refused. Raises ConfigError.
         """
         if place is None:
             self.fleet = None
-            return
+            return lambda: None
+        from handfast.fleet.fleet_keys import read_keys
         from handfast.fleet.redis_fleet import RedisFleet
 
         url, key = place
+        keys = read_keys(key)
         known = self._fleets.get(place)
-        if known is not None:
-            known.replace_keys(key)
-        else:
+        if known is None:
             known = self._fleets[place] = RedisFleet(url, key)
             known.wait(limits.FLEET_BEAT)
         self.fleet = known
+        return partial(known.replace_keys, keys)
 
     def close(self) -> None:
         """Share no more."""

@@ -46,7 +46,7 @@ from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from handfast.connection_info import VerifiedPeer
     from handfast.proxy.operation.stores import Stores
@@ -85,7 +85,7 @@ class _Reader:
         operation = self._operation(top)
         self._workers = operation.workers
         self._provider = self._who_computes(top)
-        self._share(top.table("redis"))
+        on_use = self._share(top.table("redis"))
         backends = top.table("backends")
         for name, table in () if backends is None else backends.items():
             self._backends[name] = self._backend(table)
@@ -97,7 +97,7 @@ class _Reader:
             listeners[listener.address] = listener
         top.done()
         with self._file.at(("listeners",)):
-            return Plan(tuple(listeners.values()), ceilings, operation, tuple(dict.fromkeys(self._paths)))
+            return Plan(tuple(listeners.values()), ceilings, operation, tuple(dict.fromkeys(self._paths)), on_use)
 
     # How it is run
 
@@ -142,16 +142,15 @@ class _Reader:
             raise top.error("crypto_provider", str(error.details["reason"]), error.hint) from None
         return {"crypto_provider": name}
 
-    def _share(self, table: Table | None) -> None:
+    def _share(self, table: Table | None) -> Callable[[], object]:
         if table is None:
-            self._stores.share(None)
-            return
+            return self._stores.share(None)
         url, key = table.needed("url", 'write url = "rediss://redis.example:6380/0"'), self._followed(table, "key")
         table.done()
         if key is None:
             raise table.error("", "what is kept there must be sealed", 'write key = "fleet.key": openssl rand -hex 32')
         with self._file.at(table.where):
-            self._stores.share((url, key))
+            return self._stores.share((url, key))
 
     # Backends
 

@@ -123,6 +123,7 @@ class Workers:
                 self._kill(worker)
             self._close_sockets(self._sockets)
             raise
+        self.plan.on_use()
         self._keep(self._rotate())
 
     async def apply(self, plan: Plan) -> None:
@@ -141,6 +142,7 @@ class Workers:
             raise LocalFailure("need_failed", need="a reload", reason=failed[0])
         gone = {address: sock for address, sock in self._sockets.items() if address not in opened}
         self._sockets, self.plan = opened, plan
+        plan.on_use()
         self._close_sockets(gone)
 
     async def reload(self) -> None:
