@@ -85,6 +85,17 @@ def test_new_keys_hold_with_the_configuration_that_names_them(run, folder, redis
             assert until(lambda: not connected(run, folder, port).endswith("resumed"))
 
 
+def test_with_workers_every_process_follows_the_key_file(folder, redis):
+    """The first one too: it is a node of the fleet, and would make ticket keys under a key that others have no more."""
+    shared = ("--redis", redis.url, "--redis-key", folder / "fleet.key", "--workers", 2, "--reload")
+    with backend("app") as app, proxying(*options(folder, app.at), *shared) as proxy:
+        half = folder / "half.key"
+        half.write_text("half a line")
+        half.rename(folder / "fleet.key")
+        for _ in range(3):
+            assert "fleet.key is no key" in proxy.hears("not reloaded")
+
+
 def test_without_redis_there_are_full_handshakes(run, folder):
     require_module("redis")
     url = f"unix://{folder}/nothing.sock"

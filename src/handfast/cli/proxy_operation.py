@@ -231,11 +231,15 @@ class Program:
         *,
         watch: bool,
     ) -> int:
+        from handfast.fleet.key_file import KeyFile
+
         async def main() -> Ended:
             service = make() if plan.operation.workers == 1 else Workers(plan, _command(), self._handed)
-            # Workers of options follow their files themselves.
-            alone = plan.operation.workers == 1 or any(isinstance(handle, ReloadingPlan) for handle in handles)
-            operator = Operator(service, handles if alone else (), watch=watch, notifier=Notifier(), say=ui.note)
+            own = handles
+            if plan.operation.workers > 1:
+                # Workers of options follow their files themselves; this process is a node of the fleet as they are.
+                own = [handle for handle in handles if isinstance(handle, ReloadingPlan | KeyFile)]
+            operator = Operator(service, own, watch=watch, notifier=Notifier(), say=ui.note)
             try:
                 return await operator.run(lambda: _tell(plan, service.addresses))
             except OSError as error:
