@@ -35,7 +35,12 @@ class ThrottledLog:
             held_back = self._lines.admit()
         if held_back is not None:
             suffix = f" ({held_back} more {self._kind} before this one are not shown)" if held_back else ""
-            logging.getLogger("handfast").log(level, "%s%s", line(), suffix)
+            text = line()
+            try:
+                logging.getLogger("handfast").log(level, "%s%s", text, suffix)
+            except Exception:  # noqa: BLE001 (a handler of the program's raised it)
+                # On stderr, as the handlers of the standard library do. What logged goes on.
+                logging.Handler().handleError(logging.makeLogRecord({"msg": text}))
 
 
 _kinds: dict[str, ThrottledLog] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -110,6 +111,30 @@ def test_one_line_when_it_goes_and_one_when_it_is_back(
         # The connection's end, a socket that refuses, none: whichever of them are met, each is told once.
         assert line not in told
         told = [] if "is used again" in line else [*told, line]
+
+
+class Raising(logging.Handler):
+    """Of a program: it raises for every line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_handler_of_the_log_that_raises_costs_nothing_else(tmp_path: Path, often: None) -> None:
+    handler = Raising()
+    logging.getLogger("handfast").addHandler(handler)
+    try:
+        with Redis(tmp_path) as redis, fleet(redis) as node:
+            redis.kill()
+            assert until(lambda: node.trouble)
+            redis.start()
+            assert node.wait(LIMIT)
+            redis.client.config_set("maxmemory", "1")
+            assert node.stored_tickets.issue(STATE, POLICY, LIFETIME, b"") is None
+            redis.client.config_set("maxmemory", "0")
+            assert node.stored_tickets.issue(STATE, POLICY, LIFETIME, b"")
+    finally:
+        logging.getLogger("handfast").removeHandler(handler)
 
 
 def test_what_is_no_redis(often: None) -> None:

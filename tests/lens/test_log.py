@@ -125,6 +125,25 @@ def test_a_flood_of_one_kind_holds_back_no_other(messages):
     assert messages()[-1] == "another"
 
 
+class Raising(logging.Handler):
+    """Of a program: it raises for every line."""
+
+    def emit(self, record):
+        raise ZeroDivisionError("of a handler")
+
+
+def test_a_handler_that_raises_is_told_of_on_stderr_and_ends_nothing(messages, capsys):
+    handler = Raising()
+    logging.getLogger("handfast").addHandler(handler)
+    try:
+        logs.warn("ones", lambda: "a line")
+    finally:
+        logging.getLogger("handfast").removeHandler(handler)
+    said = capsys.readouterr().err
+    assert "ZeroDivisionError: of a handler" in said
+    assert "Message: 'a line'" in said
+
+
 class Broken:
     """A store, a replay guard and an observer that fail."""
 
