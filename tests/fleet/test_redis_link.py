@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import signal
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ from tests.peers.base import require_module
 from tests.waiting import LIMIT, until
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
     from handfast import RedisFleet, ServerConfig
@@ -291,6 +293,61 @@ def test_a_closed_fleet_shares_nothing_more(redis: Redis) -> None:
     assert node.replay_guard.scope == b""
     assert not node.wait(0.0)
     assert node.trouble == "it is closed"
+
+
+@pytest.fixture
+def on_signal() -> Iterator[list[Callable[[], object]]]:
+    """What a signal's handler calls, which ``signal.raise_signal`` brings in the middle of what the thread does."""
+    calls: list[Callable[[], object]] = []
+    before = signal.signal(signal.SIGUSR1, lambda *_: [call() for call in calls])
+    yield calls
+    signal.signal(signal.SIGUSR1, before)
+
+
+def test_a_signal_s_handler_closes_it_in_the_middle_of_a_question(
+    redis: Redis, on_signal: list[Callable[[], object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with fleet(redis) as node:
+        link = node._link
+        assert link is not None
+        on_signal.append(node.close)
+        wake = link._loop.call_soon_threadsafe
+
+        def interrupted(*arguments: Any) -> Any:
+            monkeypatch.setattr(link._loop, "call_soon_threadsafe", wake)
+            signal.raise_signal(signal.SIGUSR1)
+            return wake(*arguments)
+
+        monkeypatch.setattr(link._loop, "call_soon_threadsafe", interrupted)
+        assert node.stored_tickets.issue(STATE, POLICY, LIFETIME, b"") is None
+        assert node.trouble == "it is closed"
+        assert not link._thread.is_alive()
+
+
+def test_a_signal_s_handler_closes_it_in_the_middle_of_its_start(
+    redis: Redis, on_signal: list[Callable[[], object]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: list[threading.Thread] = []
+
+    def none(*_: object, **__: object) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(threading.Thread, "start", none)
+        node = fleet(redis, ready=False)
+    on_signal.append(node.close)
+    start = threading.Thread.start
+
+    def interrupted(thread: threading.Thread) -> None:
+        monkeypatch.setattr(threading.Thread, "start", start)
+        start(thread)
+        started.append(thread)
+        signal.raise_signal(signal.SIGUSR1)
+
+    monkeypatch.setattr(threading.Thread, "start", interrupted)
+    assert node.stored_tickets.issue(STATE, POLICY, LIFETIME, b"") is None
+    assert node.trouble == "it is closed"
+    assert [thread.is_alive() for thread in started] == [False]
 
 
 def test_what_waits_when_it_is_closed_is_answered(redis: Redis) -> None:

@@ -110,9 +110,9 @@ class RedisFleet:
 
     def close(self) -> None:
         """End the connection and its thread. From then on no session is stored or found, and no early data taken."""
-        with self._starting:
-            self._closed = True
-            link, self._link = self._link, None
+        # Without the lock, which the thread may hold that a signal's handler interrupts to call this.
+        self._closed = True
+        link, self._link = self._link, None
         if link is not None:
             link.stop()
 
@@ -127,7 +127,10 @@ class RedisFleet:
                 except (OSError, RuntimeError):
                     # No room for a thread or a descriptor: as if Redis was away, until the next one asks.
                     return None
-            return self._link
+        if self._closed:
+            # Perhaps in the middle of the start.
+            self.close()
+        return self._link
 
     async def _keep_up(self, talk: Talk) -> None:
         await self.replay_guard.keep_up(talk)

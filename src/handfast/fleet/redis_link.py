@@ -17,7 +17,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
 from concurrent.futures import TimeoutError as WaitTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass
@@ -51,8 +51,8 @@ class _Question:
     answer: Future[object]
 
     def settle(self, answer: object) -> None:
-        # It may have been cancelled, in another thread.
-        if self.answer.set_running_or_notify_cancel():
+        # It may have been cancelled or settled, in another thread.
+        with suppress(InvalidStateError):
             self.answer.set_result(answer)
 
 
@@ -60,9 +60,10 @@ class RedisLink:
     """Asks one Redis, for any number of threads and event loops of one process. ``timeout`` is seconds for one answer.
 
     Raises OSError or RuntimeError where the system has no room for its thread.
+
+    There is no lock: a signal's handler may stop it in the middle of a question of the thread that it interrupts.
     """
 
-    _lock: threading.Lock
     _is_up: threading.Event
 
     def __init__(self, place: RedisPlace, chores: Chores, timeout: float) -> None:
@@ -70,10 +71,10 @@ class RedisLink:
         self._place = place
         self._chores = chores
         self._timeout = timeout
-        renew_in_children(self, _lock=threading.Lock, _is_up=threading.Event)
+        renew_in_children(self, _is_up=threading.Event)
+        # Any thread adds to it, its own alone takes from it.
         self._waiting: deque[_Question] = deque()
         self._told = ""
-        self._stopping = False
         self._awake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._loop = asyncio.new_event_loop()
@@ -101,11 +102,13 @@ class RedisLink:
     def ask(self, command: Command, read: Callable[[Any], object], without: object) -> Any:
         """The answer; or an awaitable of it where an event loop of asyncio runs in this thread and Redis is asked."""
         question = _Question(command, read, without, monotonic() + self._timeout, Future())
-        with self._lock:
-            if not self._is_up.is_set() or len(self._waiting) >= limits.FLEET_PENDING:
-                return without
-            self._waiting.append(question)
-            self._loop.call_soon_threadsafe(self._awake.set)
+        if not self._is_up.is_set() or len(self._waiting) >= limits.FLEET_PENDING:
+            return without
+        self._waiting.append(question)
+        self._call_soon(self._awake.set)
+        if not self._is_up.is_set():
+            # What waited was answered just before it came.
+            question.settle(without)
         try:
             loop = asyncio.get_running_loop()
         except RuntimeError:
@@ -120,13 +123,15 @@ class RedisLink:
         """End connection and thread; what waits is answered as if Redis was gone. A second call does nothing."""
         if self.pid != os.getpid():
             return
-        with self._lock:
-            first, self._stopping = not self._stopping, True
-            if first:
-                self._loop.call_soon_threadsafe(self._stopped.set)
+        self._call_soon(self._stopped.set)
         if threading.current_thread() is not self._thread:
             # No longer than a name may take to be looked up, which nothing can end.
             self._thread.join(limits.FLEET_CONNECT_TIMEOUT)
+
+    def _call_soon(self, callback: Callable[[], object]) -> None:
+        # After its end there is nothing to call.
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(callback)
 
     # In the thread
 
@@ -194,15 +199,14 @@ class RedisLink:
             await self._chores(talk)
 
     def _next_batch(self) -> list[_Question]:
-        """The next questions, but for those that have waited for too long."""
-        with self._lock:
-            size = min(len(self._waiting), limits.FLEET_BATCH)
-            taken = [self._waiting.popleft() for _ in range(size)]
+        """The next questions, but for those that have waited for too long or wait no more."""
+        size = min(len(self._waiting), limits.FLEET_BATCH)
+        taken = [self._waiting.popleft() for _ in range(size)]
         now = monotonic()
         for question in taken:
             if question.until < now:
                 question.settle(question.without)
-        return [question for question in taken if question.until >= now]
+        return [question for question in taken if not question.answer.done()]
 
     async def _answer(self, batch: list[_Question], talk: Talk) -> None:
         replies: list[Any] = []
@@ -216,11 +220,9 @@ class RedisLink:
                 question.settle(_answer_of(question, reply) if replies else question.without)
 
     def _go_down(self) -> None:
-        with self._lock:
-            self._is_up.clear()
-            left = tuple(self._waiting)
-            self._waiting.clear()
-        for question in left:
+        self._is_up.clear()
+        while self._waiting:
+            question = self._waiting.popleft()
             question.settle(question.without)
 
     def _tell(self, error: Exception) -> None:
