@@ -284,9 +284,13 @@ def test_who_cancels_a_question_is_not_waited_for(redis: Redis) -> None:
 def test_a_closed_fleet_shares_nothing_more(redis: Redis) -> None:
     node = fleet(redis)
     ticket: Any = node.stored_tickets.issue(STATE, POLICY, LIFETIME, b"")
+    sealed = node.tickets.issue(STATE, POLICY, LIFETIME)
+    assert sealed is not None
     scope = node.replay_guard.scope
     node.close()
     node.close()
+    assert node.tickets.issue(STATE, POLICY, LIFETIME) is None
+    assert node.tickets.redeem(sealed, POLICY) is None
     assert node.stored_tickets.issue(STATE, POLICY, LIFETIME, b"") is None
     assert node.stored_tickets.redeem(ticket, POLICY) is None
     assert node.replay_guard.first_use(scope + b"a", 20) is False

@@ -109,9 +109,10 @@ class RedisFleet:
         self.tickets.keys_replaced()
 
     def close(self) -> None:
-        """End the connection and its thread. From then on no session is stored or found, and no early data taken."""
+        """End the connection and its thread. From then on no ticket is given or opened, and no early data taken."""
         # Without the lock, which the thread may hold that a signal's handler interrupts to call this.
         self._closed = True
+        self.tickets.close()
         link, self._link = self._link, None
         if link is not None:
             link.stop()

@@ -82,6 +82,7 @@ class SharedTickets:
         self._replaced = 0
         self._fetched_after = -1
         self._fetched_in = 0
+        self._closed = False
 
     def __repr__(self) -> str:
         return f"<SharedTickets with {len(self._by_name)} keys>"
@@ -89,14 +90,14 @@ class SharedTickets:
     def issue(self, state: bytes, policy: bytes, lifetime: int, client: bytes = b"") -> bytes | None:
         """The sealed ticket; None where there is no key for today."""
         self._link()
-        key = self._sealing_key()
+        key = None if self._closed else self._sealing_key()
         return None if key is None else key.name + seal(key.key, state, key.name + policy)
 
     def redeem(self, ticket: bytes, policy: bytes) -> bytes | None:
         """The state that was sealed under ``policy`` by any node."""
         self._link()
         name = ticket[:_NAME_LENGTH]
-        key = self._by_name.get(name)
+        key = None if self._closed else self._by_name.get(name)
         if key is None or key.period < self._first_period():
             return None
         return unseal(key.key, ticket[_NAME_LENGTH:], name + policy)
@@ -125,6 +126,10 @@ class SharedTickets:
             self._now = {period: key for period, key in self._now.items() if key.name in kept}
             self._by_name = kept
             self._replaced += 1
+
+    def close(self) -> None:
+        """Give no tickets and open none from now on."""
+        self._closed = True
 
     # The link's chores
 
