@@ -43,6 +43,24 @@ class ThrottledLog:
                 logging.Handler().handleError(logging.makeLogRecord({"msg": text}))
 
 
+class StateLog:
+    """Lines of one kind, as in ``warn``, about what may last: one when it changes, and none meanwhile.
+
+    Attributes:
+        state: what was told last; "" is that nothing is wrong, as at first.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
+        self.state = ""
+
+    def tell(self, state: str, line: Callable[[], str]) -> None:
+        """Log what ``line`` returns, unless this was the state before."""
+        if state != self.state:
+            self.state = state
+            warn(self._kind, line)
+
+
 _kinds: dict[str, ThrottledLog] = {}
 
 

@@ -39,6 +39,14 @@ def clock(often: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
+def mistaken(redis: Redis, keys: list[bytes]) -> RedisFleet:
+    """A node whose key is not that of the fleet which this Redis has keys of, and which has noticed that."""
+    made = fleet(redis, keys, ready=False)
+    assert until(lambda: "not sealed with the key of our fleet" in made.trouble)
+    assert not made.wait(0.0)
+    return made
+
+
 def keys_in(redis: Redis) -> int:
     return len(redis.client.keys("handfast:ticket-key:*"))
 
@@ -161,6 +169,24 @@ def test_a_redis_that_comes_back_empty_is_given_the_keys_again(redis: Redis, clo
             assert issue(newcomer)[:16] == issue(one)[:16]
 
 
+def test_keys_that_a_redis_refused_are_given_to_it_once_it_takes_them(redis: Redis, clock: Clock) -> None:
+    with fleet(redis) as one:
+        for _ in range(3):
+            clock.now += ROTATION
+            assert until(lambda: one.tickets.issue(STATE, POLICY, LIFETIME))
+        assert until(lambda: keys_in(redis) == 5)
+        redis.client.execute_command("ACL", "SETUSER", "default", "-set")
+        try:
+            redis.client.flushall()
+            assert until(lambda: "refuses a ticket key" in one.trouble)
+            # It goes on with those that it has.
+            assert one.wait(LIMIT)
+            assert one.tickets.issue(STATE, POLICY, LIFETIME)
+        finally:
+            redis.client.execute_command("ACL", "SETUSER", "default", "+set")
+        assert until(lambda: keys_in(redis) == 5)
+
+
 def test_a_key_that_others_have_not_seen_yet_waits_while_there_is_another(redis: Redis, clock: Clock) -> None:
     with fleet(redis) as one:
         clock.now += ROTATION
@@ -210,7 +236,7 @@ def test_a_key_of_the_fleet_that_is_taken_out_at_once_opens_nothing_more(redis: 
         # What was sealed with it is not put back into a Redis that was emptied because of it.
         redis.client.flushall()
         assert until(lambda: node.tickets.issue(STATE, POLICY, LIFETIME))
-        with fleet(redis, [old]) as thief, fleet(redis, [new]) as newcomer:
+        with mistaken(redis, [old]) as thief, fleet(redis, [new]) as newcomer:
             assert thief.tickets.redeem(issue(node), POLICY) is None
             assert newcomer.tickets.redeem(issue(node), POLICY) == STATE
             assert newcomer.tickets.redeem(ticket, POLICY) is None
@@ -221,10 +247,12 @@ def test_a_key_of_the_fleet_that_was_wrong_and_is_mended_opens_all_of_the_week(r
         ticket = issue(node)
         clock.now += 3 * ROTATION
         assert until(lambda: node.tickets.issue(STATE, POLICY, LIFETIME))
-        with fleet(redis, [bytes(32)]) as mistaken:
-            assert mistaken.tickets.redeem(ticket, POLICY) is None
-            mistaken.replace_keys([KEY])
-            assert until(lambda: mistaken.tickets.redeem(ticket, POLICY) == STATE)
+        with mistaken(redis, [bytes(32)]) as mended:
+            assert mended.tickets.redeem(ticket, POLICY) is None
+            mended.replace_keys([KEY])
+            assert mended.wait(LIMIT)
+            assert mended.tickets.redeem(ticket, POLICY) == STATE
+            assert mended.trouble == ""
 
 
 def test_a_node_that_was_away_for_hours_fetches_the_keys_of_them(redis: Redis, clock: Clock) -> None:
@@ -246,7 +274,7 @@ def test_a_node_that_was_away_for_hours_fetches_the_keys_of_them(redis: Redis, c
 def test_a_node_with_another_key_of_the_fleet_shares_nothing(
     redis: Redis, often: None, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with fleet(redis) as one, fleet(redis, [bytes(32)]) as stranger:
+    with fleet(redis) as one, mistaken(redis, [bytes(32)]) as stranger:
         ticket = issue(one)
         assert stranger.tickets.redeem(ticket, POLICY) is None
         # It does not take what is not its own, nor put its own in the place of it.
@@ -258,7 +286,7 @@ def test_a_node_with_another_key_of_the_fleet_shares_nothing(
 
 
 def test_a_node_with_another_key_makes_none_that_the_others_would_miss(redis: Redis, clock: Clock) -> None:
-    with fleet(redis) as one, fleet(redis, [bytes(32)]) as stranger:
+    with fleet(redis) as one, mistaken(redis, [bytes(32)]) as stranger:
         others, one.tickets.keep_up = one.tickets.keep_up, stranger.tickets.keep_up  # type: ignore[method-assign]
         clock.now += ROTATION
         assert until(lambda: stranger.tickets._fetched_in == clock.now // ROTATION)

@@ -90,15 +90,15 @@ class RedisFleet:
         self.close()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until Redis has answered and the keys are there; False if that is not so within ``seconds``."""
+        """Wait until Redis has answered and a ticket key is there; False if that is not so within ``seconds``."""
         link = self._running()
         return link is not None and link.wait(seconds)
 
     @property
     def trouble(self) -> str:
-        """Why Redis cannot be used at the moment, as far as it was found out; "" if it can."""
+        """Why Redis, or what it has of ticket keys, cannot be used, as far as it was found out; "" if they can."""
         link = self._running()
-        return "it is closed" if link is None else link.trouble
+        return "it is closed" if link is None else link.trouble or self.tickets.trouble
 
     def replace_keys(self, keys: Sequence[bytes] | str | os.PathLike[str]) -> None:
         """Seal with the first of these keys of the fleet from now on, and open with all of them. Raises ConfigError.
@@ -133,12 +133,13 @@ class RedisFleet:
             self.close()
         return self._link
 
-    async def _keep_up(self, talk: Talk) -> None:
+    async def _keep_up(self, talk: Talk) -> bool:
         await self.replay_guard.keep_up(talk)
         # Another epoch is a Redis that may not have the keys which we have; without one we cannot tell.
         epoch = self.replay_guard.epoch
         await self.tickets.keep_up(talk, everything=epoch != self._seen)
         self._seen = epoch
+        return self.tickets.ready
 
 
 def _keys(given: Sequence[bytes] | str | os.PathLike[str]) -> Sequence[bytes]:

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 Command: TypeAlias = tuple[str | bytes | int | float, ...]
 # Asks Redis several things at once: the replies, in order; errors of Redis among them, which are not raised.
 Talk: TypeAlias = Callable[[Sequence[Command]], Awaitable[list[Any]]]
-Chores: TypeAlias = Callable[[Talk], Awaitable[None]]
+# True where what a handshake needs is there.
+Chores: TypeAlias = Callable[[Talk], Awaitable[bool]]
 
 # How much longer a blocked thread waits than its question may take, should the other thread be gone.
 _GRACE = 1.0
@@ -65,16 +66,17 @@ class RedisLink:
     """
 
     _is_up: threading.Event
+    _is_complete: threading.Event
 
     def __init__(self, place: RedisPlace, chores: Chores, timeout: float) -> None:
         self.pid = os.getpid()
         self._place = place
         self._chores = chores
         self._timeout = timeout
-        renew_in_children(self, _is_up=threading.Event)
+        renew_in_children(self, _is_up=threading.Event, _is_complete=threading.Event)
         # Any thread adds to it, its own alone takes from it.
         self._waiting: deque[_Question] = deque()
-        self._told = ""
+        self._log = logs.StateLog("troubles with Redis")
         self._awake = asyncio.Event()
         self._stopped = asyncio.Event()
         self._loop = asyncio.new_event_loop()
@@ -93,11 +95,11 @@ class RedisLink:
     @property
     def trouble(self) -> str:
         """Why not, as far as it was found out."""
-        return self._told
+        return self._log.state
 
     def wait(self, seconds: float) -> bool:
-        """Wait until questions are taken; False if that is not so within ``seconds``."""
-        return self._is_up.wait(seconds)
+        """Wait until questions are taken and the chores have all; False if that is not so within ``seconds``."""
+        return self._is_complete.wait(seconds)
 
     def ask(self, command: Command, read: Callable[[Any], object], without: object) -> Any:
         """The answer; or an awaitable of it where an event loop of asyncio runs in this thread and Redis is asked."""
@@ -175,10 +177,6 @@ class RedisLink:
                 return await connection.ask(commands)
 
         await self._do_chores(talk)
-        if self._told:
-            logs.warn("troubles with Redis", lambda: f"Redis at {self._place} is used again")
-            self._told = ""
-        self._is_up.set()
         chores_at = self._loop.time() + limits.FLEET_BEAT
         while True:
             self._awake.clear()
@@ -196,7 +194,13 @@ class RedisLink:
     async def _do_chores(self, talk: Talk) -> None:
         # Questions wait meanwhile.
         async with asyncio.timeout(2 * self._timeout):
-            await self._chores(talk)
+            complete = await self._chores(talk)
+        self._log.tell("", lambda: f"Redis at {self._place} is used again")
+        self._is_up.set()
+        if complete:
+            self._is_complete.set()
+        else:
+            self._is_complete.clear()
 
     def _next_batch(self) -> list[_Question]:
         """The next questions, but for those that have waited for too long or wait no more."""
@@ -221,6 +225,7 @@ class RedisLink:
 
     def _go_down(self) -> None:
         self._is_up.clear()
+        self._is_complete.clear()
         while self._waiting:
             question = self._waiting.popleft()
             question.settle(question.without)
@@ -230,10 +235,8 @@ class RedisLink:
         reason = escape(str(error)) or (
             "it does not answer" if isinstance(error, TimeoutError) else type(error).__name__
         )
-        if reason != self._told:
-            self._told = reason
-            consequence = "early data is refused, and stored sessions are not resumed"
-            logs.warn("troubles with Redis", lambda: f"Redis at {self._place} cannot be used: {reason}; {consequence}")
+        consequence = "early data is refused, and stored sessions are not resumed"
+        self._log.tell(reason, lambda: f"Redis at {self._place} cannot be used: {reason}; {consequence}")
 
 
 def _answer_of(question: _Question, reply: Any) -> object:

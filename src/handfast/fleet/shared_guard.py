@@ -67,6 +67,7 @@ class SharedReplayGuard:
         self._capacity = capacity
         self._wall_clock = wall_clock
         self._known = (b"", math.inf)
+        self._log = logs.StateLog("states of early data")
 
     @property
     def scope(self) -> bytes:
@@ -103,9 +104,9 @@ class SharedReplayGuard:
         now = round(self._wall_clock() * 1000)
         life = round(limits.MAX_TICKET_LIFETIME * 1000)
         [reply] = await talk([("EVAL", EPOCH, 1, self._key, now, _SKEW, random_bytes(_EPOCH_LENGTH), life)])
-        self._known, trouble = _epoch_of(reply)
-        if trouble:
-            logs.warn("refusals of early data", lambda: f"early data is refused: {trouble}")
+        self._known, trouble, detail = _epoch_of(reply)
+        again = "early data is taken again"
+        self._log.tell(trouble, lambda: f"early data is refused: {trouble}{detail}" if trouble else again)
 
 
 def _is_first(reply: object) -> bool:
@@ -115,14 +116,14 @@ def _is_first(reply: object) -> bool:
     return reply == 1
 
 
-def _epoch_of(reply: Any) -> tuple[tuple[bytes, float], str]:
-    """The epoch and since when it is, or why there is none."""
+def _epoch_of(reply: Any) -> tuple[tuple[bytes, float], str, str]:
+    """The epoch and since when it is; or why there is none, and what of that may change while it stays so."""
     if isinstance(reply, Exception):
-        return (b"", math.inf), escape(str(reply))
+        return (b"", math.inf), escape(str(reply)), ""
     marker, apart = reply
     if marker:
         began = int(marker[_EPOCH_LENGTH + _REIGN_LENGTH :]) / 1000
-        return (marker[:_EPOCH_LENGTH], began - limits.FLEET_CLOCK_SKEW), ""
+        return (marker[:_EPOCH_LENGTH], began - limits.FLEET_CLOCK_SKEW), "", ""
     if apart:
-        return (b"", math.inf), f"Redis's clock and ours are {abs(apart) / 1000:.1f} s apart"
-    return (b"", math.inf), "Redis is a replica, or does not say whether it is a primary"
+        return (b"", math.inf), "Redis's clock and ours do not agree", f", they are {abs(apart) / 1000:.1f} s apart"
+    return (b"", math.inf), "Redis is a replica, or does not say whether it is a primary", ""

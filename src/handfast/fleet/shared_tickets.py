@@ -22,6 +22,7 @@ from handfast.crypto.randomness import random_bytes
 from handfast.fleet.fleet_keys import seal, unseal
 from handfast.fork import renew_in_children
 from handfast.sessions.tickets import KEY_LENGTH
+from handfast.text import escape
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -34,6 +35,9 @@ _PURPOSE = b"ticket keys"
 # How long ago a key must have been made before it seals, if there is another one: by then all nodes have looked for it.
 _NOTICE = 2 * limits.FLEET_BEAT + limits.FLEET_CLOCK_SKEW
 _FOREIGN = "Redis holds a ticket key that is not sealed with the key of our fleet"
+# What is to be done about that, and where Redis refuses a ticket key or does not keep it.
+_SHARE = "give this node the key that the others have, or another name"
+_LET_KEEP = "without one no tickets are given: name a primary, give it memory, and let its user SET"
 
 
 class _Key(NamedTuple):
@@ -83,6 +87,7 @@ class SharedTickets:
         self._fetched_after = -1
         self._fetched_in = 0
         self._closed = False
+        self._log = logs.StateLog("states of ticket keys")
 
     def __repr__(self) -> str:
         return f"<SharedTickets with {len(self._by_name)} keys>"
@@ -101,6 +106,16 @@ class SharedTickets:
         if key is None or key.period < self._first_period():
             return None
         return unseal(key.key, ticket[_NAME_LENGTH:], name + policy)
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is a key that seals now."""
+        return self._sealing_key() is not None
+
+    @property
+    def trouble(self) -> str:
+        """What is wrong with what Redis has of the keys of now; "" for nothing."""
+        return self._log.state
 
     def _sealing_key(self) -> _Key | None:
         period = self._period()
@@ -151,11 +166,26 @@ class SharedTickets:
         if not foreign:
             missing = {one: key or self._new(one, period) for one, key in missing.items()}
         given = {one: key for one, key in missing.items() if key is not None}
+        refused = ""
         if given:
-            await talk([self._give(key) for key in given.values()])
+            replies = await talk([self._give(key) for key in given.values()])
+            refused = next((str(reply) for reply in replies if isinstance(reply, Exception)), "")
             found |= await self._fetch(talk, given)
         self._adopt(found)
-        self._fetched_after, self._fetched_in = replaced, period
+        self._tell(refused, {one: found[one] for one in (period, period + 1)})
+        # What was refused is given again.
+        self._fetched_after, self._fetched_in = -1 if refused else replaced, period
+
+    def _tell(self, refused: str, now: dict[int, Any]) -> None:
+        """Log, when it changes, what is wrong with the keys that Redis has ``now``, or with what it was given."""
+        trouble, advice = "", _LET_KEEP
+        if refused:
+            trouble = f"Redis refuses a ticket key: {escape(refused, limits.MAX_PEER_TEXT)}"
+        elif any(sealed is not None and self._opened(period, sealed) is None for period, sealed in now.items()):
+            trouble, advice = _FOREIGN, _SHARE
+        elif None in now.values():
+            trouble = "Redis does not keep a ticket key that it was given"
+        self._log.tell(trouble, lambda: f"{trouble}; {advice}" if trouble else "ticket keys are shared again")
 
     async def _fetch(self, talk: Talk, periods: Iterable[int]) -> dict[int, Any]:
         names = {period: self._place(period) for period in periods}
@@ -186,9 +216,7 @@ class SharedTickets:
                 if sealed is None:
                     continue
                 key = self._opened(period, sealed)
-                if key is None:
-                    logs.warn("foreign ticket keys", lambda: _FOREIGN)
-                else:
+                if key is not None:
                     now[period] = by_name[key.name] = key
             self._now, self._by_name = now, by_name
 
