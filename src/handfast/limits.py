@@ -142,6 +142,8 @@ FLEET_PAUSE = 10.0
 # Questions of one process that wait, each with up to a stored chain, and how many go out together.
 FLEET_PENDING = 1024
 FLEET_BATCH = 128
+# Bytes of one answer of Redis. A session is at most MAX_STORED_CHAIN and a KiB or two, a batch of ticket keys 13 KiB.
+FLEET_ANSWER = 64 * 1024
 # By how much the clocks of a node and of Redis may differ, beyond which no early data is taken: NTP keeps them within
 # some milliseconds, and clients' hellos are kept for five times as long more.
 FLEET_CLOCK_SKEW = 5.0

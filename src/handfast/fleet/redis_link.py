@@ -232,7 +232,7 @@ class RedisLink:
 
     def _tell(self, error: Exception) -> None:
         """Log why Redis cannot be used, once for each reason."""
-        reason = escape(str(error)) or (
+        reason = escape(str(error), limits.MAX_DETAIL_TEXT) or (
             "it does not answer" if isinstance(error, TimeoutError) else type(error).__name__
         )
         consequence = "early data is refused, and stored sessions are not resumed"
@@ -241,7 +241,7 @@ class RedisLink:
 
 def _answer_of(question: _Question, reply: Any) -> object:
     if isinstance(reply, Exception):
-        reason = escape(str(reply))
+        reason = escape(str(reply), limits.MAX_PEER_TEXT)
         logs.warn("refusals of Redis", lambda: f"Redis refused a question: {reason}")
         return question.without
     return question.read(reply)

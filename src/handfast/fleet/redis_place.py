@@ -9,9 +9,11 @@ from __future__ import annotations
 import ipaddress
 from typing import TYPE_CHECKING, Any
 
+from redis._parsers import _AsyncRESP2Parser
 from redis.asyncio.connection import AbstractConnection, Connection, UnixDomainSocketConnection
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import InvalidResponse, RedisError, ResponseError
 
+from handfast import limits
 from handfast.config.config import ClientConfig
 from handfast.credentials.credentials import Credentials
 from handfast.errors import bad_option
@@ -23,6 +25,31 @@ from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+
+class _Parser(_AsyncRESP2Parser):
+    """redis-py's, which reads no answer of more than ``FLEET_ANSWER`` bytes: each part is counted before it is kept."""
+
+    _left = 0
+
+    async def read_response(self, disable_decoding: bool = False) -> Any:
+        self._left = limits.FLEET_ANSWER
+        return await super().read_response(disable_decoding)
+
+    async def _read(self, length: int) -> Any:
+        self._count(length)
+        return await super()._read(length)
+
+    async def _readline(self) -> Any:
+        # Of a line asyncio reads no more than 64 KiB.
+        line = await super()._readline()
+        self._count(len(line) + 2)
+        return line
+
+    def _count(self, length: int) -> None:
+        self._left -= length
+        if self._left < 0:
+            raise InvalidResponse(f"an answer has more than {limits.FLEET_ANSWER} bytes")
 
 
 class _TlsConnection(Connection):
@@ -51,6 +78,7 @@ class RedisPlace:
             "protocol": 2,
             "socket_timeout": None,
             "socket_connect_timeout": None,
+            "parser_class": _Parser,
         }
         self._kind: type[AbstractConnection] = Connection
         if parsed.scheme == "unix":

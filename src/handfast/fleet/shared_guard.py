@@ -111,7 +111,7 @@ class SharedReplayGuard:
 
 def _is_first(reply: object) -> bool:
     if isinstance(reply, bytes):
-        reason = escape(reply.decode("utf-8", "replace"))
+        reason = escape(reply, limits.MAX_PEER_TEXT)
         logs.warn("refusals of early data", lambda: f"early data is refused: {reason}")
     return reply == 1
 
@@ -119,7 +119,7 @@ def _is_first(reply: object) -> bool:
 def _epoch_of(reply: Any) -> tuple[tuple[bytes, float], str, str]:
     """The epoch and since when it is; or why there is none, and what of that may change while it stays so."""
     if isinstance(reply, Exception):
-        return (b"", math.inf), escape(str(reply)), ""
+        return (b"", math.inf), escape(str(reply), limits.MAX_PEER_TEXT), ""
     marker, apart = reply
     if marker:
         began = int(marker[_EPOCH_LENGTH + _REIGN_LENGTH :]) / 1000

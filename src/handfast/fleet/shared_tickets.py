@@ -189,9 +189,13 @@ class SharedTickets:
 
     async def _fetch(self, talk: Talk, periods: Iterable[int]) -> dict[int, Any]:
         names = {period: self._place(period) for period in periods}
-        [values] = await talk([("MGET", *names.values())])
-        if isinstance(values, Exception):
-            raise values
+        # So many at once that the answer is no longer than one may be, however short a period is.
+        size, places = limits.FLEET_BATCH, tuple(names.values())
+        values: list[Any] = []
+        for reply in await talk([("MGET", *places[at : at + size]) for at in range(0, len(places), size)]):
+            if isinstance(reply, Exception):
+                raise reply
+            values += reply
         return dict(zip(names, values, strict=True))
 
     def _new(self, period: int, now: int) -> _Key | None:
