@@ -266,6 +266,39 @@ def test_a_paused_redis_holds_no_event_loop(redis: Redis) -> None:
             redis.go_on()
 
 
+def test_a_blocking_server_in_the_thread_of_a_loop_does_without(redis: Redis, caplog: pytest.LogCaptureFixture) -> None:
+    """It cannot await: handshakes are full ones, without early data, and the log says what to do."""
+    with fleet(redis) as node:
+        for config, said in ((stored(node), ["Issue", "Redeem"]), (server_config(node), ["CheckReplay"])):
+            with handfast.listen("127.0.0.1", 0, config) as listener, ThreadPoolExecutor(1) as threads:
+                client = client_config()
+
+                def visit(*, config: handfast.ClientConfig = client, port: int = listener.address[1]) -> str:
+                    with handfast.connect(
+                        "127.0.0.1", port, config, server_name="localhost", early_data=QUESTION, timeout=LIMIT
+                    ) as tls:
+                        assert tls.recv(10) == b"hello"
+                        return tls.info.early_data
+
+                def serve(*, listener: handfast.Listener = listener) -> None:
+                    with listener.accept() as tls:
+                        tls.sendall(b"hello")
+
+                async def serve_in_a_loop(serve: Callable[[], None] = serve) -> None:
+                    serve()
+
+                # The first leaves the client a session, without a loop.
+                visits = threads.submit(visit)
+                serve()
+                visits.result(LIMIT)
+                visits = threads.submit(visit)
+                asyncio.run(serve_in_a_loop())
+                assert visits.result(LIMIT).startswith("rejected: ")
+            for need in said:
+                words = f"{need} returned an awaitable, and this side cannot await; use handfast.aio, or a signer"
+                assert words in caplog.text
+
+
 def test_who_cancels_a_question_is_not_waited_for(redis: Redis) -> None:
     with fleet(redis) as node:
         redis.pause()

@@ -37,6 +37,8 @@ def answer_without(need: Need, error: BaseException) -> object:
     if need.essential:
         raise _need_failed(need, error) from None
     reason = said_by(error)
+    if isinstance(error, HandfastError) and error.hint:
+        reason = f"{reason}; {error.hint}"
     logs.warn("failures of stores", lambda: f"{type(need).__name__} failed, and was done without: {reason}")
     return None
 

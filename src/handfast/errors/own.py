@@ -275,7 +275,7 @@ class ApiMisuse(HandfastError):
             None,
             "{need} returned an awaitable, and this side cannot await",
             "",
-            "use the asyncio interface, or a synchronous signer or verifier",
+            "use handfast.aio, or a signer, a verifier or tickets that answer at once in this thread",
         ),
         "async_signer": Entry(
             None,
