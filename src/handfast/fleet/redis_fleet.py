@@ -33,8 +33,8 @@ class RedisFleet:
     machine, elsewhere with ``plaintext``. ``keys`` are the fleet's, which Redis does not have: 32 bytes each, the one
     that seals first, or the path of a file with a line of 64 hexadecimal digits for each, which should not be open to
     all. ``tls`` says whom to trust and who we are. ``name`` keeps fleets apart that share a Redis. ``timeout`` is
-    seconds for one answer, 0.001 to 60, ``rotation`` for which a ticket key seals, a minute to a week; ``sessions`` and
-    ``hellos`` are how many may be kept at once.
+    seconds for one answer, 0.001 to 60, ``rotation`` for which a ticket key seals, a minute to a week. ``sessions`` and
+    ``hellos`` are how many may be kept at once; a session counts for each KiB begun of it.
 
     It begins at once, in a thread of its own, and in each forked child with the first use. Redis may be away: nothing
     waits for it. Raises ConfigError for what cannot be used.
