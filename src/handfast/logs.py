@@ -14,6 +14,23 @@ from handfast.fork import renew_in_children
 from handfast.limits import LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND
 from handfast.token_bucket import Throttle, TokenBucket
 
+# As in the module logging, which a program that has nothing to log need not load.
+_ERROR, _WARNING = 40, 30
+
+
+def say(level: int, text: str, *, logger: str = "handfast", exc_info: bool = False) -> None:
+    """Log ``text``, with ``exc_info`` the exception that is handled as well.
+
+    What a handler of the program's raises is told on stderr, as the handlers of the standard library do: what logged
+    goes on.
+    """
+    import logging
+
+    try:
+        logging.getLogger(logger).log(level, "%s", text, exc_info=exc_info)
+    except Exception:  # noqa: BLE001 (whatever the handler raised)
+        logging.Handler().handleError(logging.makeLogRecord({"msg": text}))
+
 
 class ThrottledLog:
     """Lines of one kind. ``kind`` names them in the plural, ``clock`` returns seconds that never go back."""
@@ -27,20 +44,11 @@ class ThrottledLog:
 
     def write(self, line: Callable[[], str], *, error: bool = False) -> None:
         """Log what ``line`` returns, as a warning or an error, unless it is held back; then it is not asked for."""
-        # A program that has nothing to log need not load it.
-        import logging
-
-        level = logging.ERROR if error else logging.WARNING
         with self._lock:
             held_back = self._lines.admit()
         if held_back is not None:
             suffix = f" ({held_back} more {self._kind} before this one are not shown)" if held_back else ""
-            text = line()
-            try:
-                logging.getLogger("handfast").log(level, "%s%s", text, suffix)
-            except Exception:  # noqa: BLE001 (a handler of the program's raised it)
-                # On stderr, as the handlers of the standard library do. What logged goes on.
-                logging.Handler().handleError(logging.makeLogRecord({"msg": text}))
+            say(_ERROR if error else _WARNING, f"{line()}{suffix}")
 
 
 class StateLog:

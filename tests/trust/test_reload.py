@@ -484,3 +484,26 @@ def test_what_needs_an_ocsp_response_asks_for_one(trust):
     for ocsp, asks in (("check", False), ("require", True)):
         handle = handfast.ReloadingVerifier.from_files(trust, ocsp=ocsp)
         assert handfast.ClientConfig(verifier=handle).asks_for_ocsp_response == asks
+
+
+class Raising(logging.Handler):
+    """Of a program: it raises for every line."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raise ZeroDivisionError
+
+
+def test_a_handler_of_the_log_that_raises_keeps_nothing_from_being_reloaded(files: Files) -> None:
+    credentials = handfast.ReloadingCredentials.from_files(files.cert, files.key)
+    logger, handler = logging.getLogger("handfast"), Raising()
+    before = logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        files.cert.write_text("half a line")
+        assert not credentials.reload()
+        files.write(NEW)
+        assert credentials.reload()
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from handfast.errors import ConnectionLost, HandfastError
 from handfast.errors.foreign import said_by
 from handfast.limits import MAX_LOG_LINE
-from handfast.logs import ThrottledLog
+from handfast.logs import ThrottledLog, say
 from handfast.outcome.failure import failure_of
 from handfast.text import escape
 
@@ -49,8 +49,7 @@ class FailureLog:
         nothing had been ``heard`` is one line for debugging: a load balancer's check or a scanner is no failure.
         """
         if not heard and isinstance(error, ConnectionLost) and error.code in _CLOSED:
-            address = escape(address_text(peer_address))
-            logging.getLogger("handfast").debug("%s: closed before its first byte", address)
+            say(logging.DEBUG, f"{escape(address_text(peer_address))}: closed before its first byte")
             return
         self._lines.write(lambda: failure_line(peer_address, stage, error, info))
 

@@ -20,7 +20,7 @@ from contextlib import suppress
 from inspect import isawaitable
 from typing import TYPE_CHECKING, Any
 
-from handfast import limits
+from handfast import limits, logs
 from handfast.engine import ClientAuth
 from handfast.errors import ConfigError, HandfastError, bad_option
 from handfast.errors.foreign import said_by
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from handfast.engine import ServerConfig
     from handfast.keyholder.held_keys import HeldKey
 
-_log = logging.getLogger("handfast.keyholder")
+_LOGGER = "handfast.keyholder"
 # pid, uid and gid of the process that connected. unix(7), SO_PEERCRED.
 _UCRED = struct.Struct("3i")
 _FOR_THE_CONNECTION = bytes(4)
@@ -69,7 +69,7 @@ class _Caller:
         if held_back is None:
             return
         more = f" ({held_back} more before this are not shown)" if held_back else ""
-        _log.log(level, "%s: %s%s", escape(self.name), escape(what, limits.MAX_LOG_LINE), more)
+        logs.say(level, f"{escape(self.name)}: {escape(what, limits.MAX_LOG_LINE)}{more}", logger=_LOGGER)
 
 
 # So many turns of the event loop after a connection was accepted it has its task: accepted, its transport made, its
@@ -176,7 +176,8 @@ class KeyHolder:
                 await self._admit(reader, writer, self._caller(caller))
         except (asyncio.IncompleteReadError, OSError, HandfastError) as error:
             shown = escape(caller, limits.MAX_LOG_LINE)
-            _log.debug("%s: the connection ended: %s", shown, str(error) or "nothing happened on it")
+            ended = str(error) or "nothing happened on it"
+            logs.say(logging.DEBUG, f"{shown}: the connection ended: {ended}", logger=_LOGGER)
         except asyncio.CancelledError:
             # Only ``close`` does this, and waits: for no caller who does not read, and the task above is not told.
             writer.transport.abort()
@@ -261,10 +262,8 @@ class KeyHolder:
         except Refused as refused:
             caller.warn(refused.code.name)
             return _refusal(raw[1:5], refused.code)
-        _log.info(
-            "%s: signed as %s with %s, key %s",
-            caller.name, order.role, SignatureScheme.describe(order.scheme), order.key.key_id.hex(),
-        )  # fmt: skip
+        scheme, key = SignatureScheme.describe(order.scheme), order.key.key_id.hex()
+        logs.say(logging.INFO, f"{caller.name}: signed as {order.role} with {scheme}, key {key}", logger=_LOGGER)
         return Answer(VERSION, int.from_bytes(raw[1:5], "big"), Code.signed, signature)
 
 

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
 
+from handfast import logs
+
 if TYPE_CHECKING:
     from handfast.connection_info import ConnectionInfo
 
@@ -105,8 +107,8 @@ class Journal:
         for reader in tuple(self._readers):
             try:
                 reader(entry)
-            except Exception:
+            except Exception:  # noqa: BLE001 (the reader's own, whatever it is)
                 import logging
 
                 self._readers.remove(reader)
-                logging.getLogger("handfast").exception("a reader of the proxy's journal failed, and is told no more")
+                logs.say(logging.ERROR, "a reader of the proxy's journal failed, and is told no more", exc_info=True)

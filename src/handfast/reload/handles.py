@@ -21,7 +21,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, overload
 
-from handfast import limits
+from handfast import limits, logs
 from handfast.credentials.credentials import Credentials
 from handfast.credentials.pkcs11_uri import PKCS11
 from handfast.crypto.randomness import random_bytes
@@ -121,14 +121,14 @@ class Reloading(Generic[T]):
             # Not what they hold now: that may be whole by now, and has not been read.
             self._seen = before
             what = error.what if isinstance(error, HandfastError) else said_by(error)
-            log = logging.getLogger("handfast")
-            log.warning("not reloaded, what was loaded before stays in use: %s", escape(_naming(what, self.name)))
+            shown = escape(_naming(what, self.name))
+            logs.say(logging.WARNING, f"not reloaded, what was loaded before stays in use: {shown}")
             return False
         if self._seen == self._held[1]:
             return False
         self._held = loaded, self._seen
         self.generation += 1
-        logging.getLogger("handfast").info("reloaded %s", escape(self.name))
+        logs.say(logging.INFO, f"reloaded {escape(self.name)}")
         return True
 
     def _load_settled(self) -> tuple[T, bytes]:

@@ -8,7 +8,7 @@ import threading
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 
-from handfast import limits
+from handfast import limits, logs
 from handfast.errors import ApiMisuse, bad_option
 from handfast.errors.foreign import said_by
 from handfast.fork import renew_in_children
@@ -83,7 +83,7 @@ class FileWatcher:
                 self._watch(self._folders())
             except (OSError, RuntimeError) as error:
                 names = listed([handle.name for handle in self._handles])
-                logging.getLogger("handfast").warning("watching %s failed: %s", names, said_by(error))
+                logs.say(logging.WARNING, f"watching {names} failed: {said_by(error)}")
                 self._stop.wait(limits.RELOAD_INTERVAL)
                 self._check()
 

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from handfast import limits
+from handfast import limits, logs
 from handfast.errors import HandfastError, bad_option
 from handfast.proxy.admission import Ceilings
 from handfast.proxy.settings import Address, Listener, address_words
@@ -100,7 +100,7 @@ class ReloadingPlan(Reloading[Plan]):
         super().__init__(load_and_follow, *paths)
 
     def _reload(self) -> bool:
-        generation, log = self.generation, logging.getLogger("handfast")
+        generation = self.generation
         if not super()._reload():
             # The log has said why, or nothing was to be done.
             self.failures += self._seen != self._held[1]
@@ -112,7 +112,7 @@ class ReloadingPlan(Reloading[Plan]):
             self._applied = False
             self.failures += 1
             what = error.what if isinstance(error, HandfastError) else str(error)
-            log.warning("not reloaded, what was loaded before stays in use: %s", escape(what))
+            logs.say(logging.WARNING, f"not reloaded, what was loaded before stays in use: {escape(what)}")
             return False
         self._applied = True
         return self.generation != generation
