@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from handfast import limits
+from handfast.fleet import redis_fleet
+from handfast.fleet.shared_tickets import SharedTickets
 from tests.fleet.support import OFTEN, Redis
+from tests.sessions.test_tickets import Clock
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -23,6 +27,15 @@ def shared_redis(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Redis]:
 def redis(shared_redis: Redis) -> Redis:
     shared_redis.client.flushall()
     return shared_redis
+
+
+@pytest.fixture
+def clock(often: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """The time for the ticket keys of all nodes: a test turns it, and no hour is over by chance."""
+    clock = Clock()
+    clock.now = 1000.0 * limits.TICKET_KEY_ROTATION
+    monkeypatch.setattr(redis_fleet, "SharedTickets", partial(SharedTickets, wall_clock=clock))
+    return clock
 
 
 @pytest.fixture

@@ -82,7 +82,7 @@ def advice() -> str:
 
 
 def test_a_key_of_another_fleet_is_told_once_and_again_when_it_is_back(
-    redis: Redis, often: None, caplog: pytest.LogCaptureFixture
+    redis: Redis, clock: object, caplog: pytest.LogCaptureFixture
 ) -> None:
     with fleet(redis, [bytes(32)]):
         foreign = {name: redis.client.get(name) for name in redis.client.keys("handfast:ticket-key:*")}

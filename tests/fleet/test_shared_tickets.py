@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING
 
 import pytest
 
 from handfast import limits
-from handfast.fleet import redis_fleet
-from handfast.fleet.shared_tickets import SharedTickets
 from tests.fleet.support import KEY, QUESTION, Redis, client_config, fleet, meet, server_config, verifier
 from tests.lies import flipped
 from tests.sessions.forking import in_child
@@ -28,15 +25,6 @@ def issue(node: RedisFleet) -> bytes:
     ticket = node.tickets.issue(STATE, POLICY, LIFETIME)
     assert ticket is not None
     return ticket
-
-
-@pytest.fixture
-def clock(often: None, monkeypatch: pytest.MonkeyPatch) -> Clock:
-    """What tells all nodes of a test the time."""
-    clock = Clock()
-    clock.now = 1000.0 * ROTATION
-    monkeypatch.setattr(redis_fleet, "SharedTickets", partial(SharedTickets, wall_clock=clock))
-    return clock
 
 
 def mistaken(redis: Redis, keys: list[bytes]) -> RedisFleet:
@@ -102,7 +90,7 @@ def test_the_next_key_is_there_a_period_before_it_seals(redis: Redis, clock: Clo
             redis.go_on()
 
 
-def test_one_key_of_each_period_however_many_nodes_begin_at_once(redis: Redis) -> None:
+def test_one_key_of_each_period_however_many_nodes_begin_at_once(redis: Redis, clock: Clock) -> None:
     nodes = [fleet(redis, ready=False) for _ in range(8)]
     try:
         assert all(node.wait(LIMIT) for node in nodes)
@@ -272,7 +260,7 @@ def test_a_node_that_was_away_for_hours_fetches_the_keys_of_them(redis: Redis, c
 
 
 def test_a_node_with_another_key_of_the_fleet_shares_nothing(
-    redis: Redis, often: None, caplog: pytest.LogCaptureFixture
+    redis: Redis, clock: Clock, caplog: pytest.LogCaptureFixture
 ) -> None:
     with fleet(redis) as one, mistaken(redis, [bytes(32)]) as stranger:
         ticket = issue(one)
@@ -299,7 +287,7 @@ def test_a_node_with_another_key_makes_none_that_the_others_would_miss(redis: Re
         assert one.tickets.redeem(issue(one), POLICY) == STATE
 
 
-def test_a_key_that_lies_in_the_place_of_another_period_is_not_taken(redis: Redis) -> None:
+def test_a_key_that_lies_in_the_place_of_another_period_is_not_taken(redis: Redis, clock: Clock) -> None:
     with fleet(redis) as node:
         ticket = issue(node)
     names = sorted(redis.client.keys("handfast:ticket-key:*"))
