@@ -65,8 +65,9 @@ class StateLog:
     def tell(self, state: str, line: Callable[[], str]) -> None:
         """Log what ``line`` returns, unless this was the state before."""
         if state != self.state:
-            self.state = state
+            # In this order: the line is there when the state is seen.
             warn(self._kind, line)
+            self.state = state
 
 
 _kinds: dict[str, ThrottledLog] = {}
