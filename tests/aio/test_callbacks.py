@@ -12,7 +12,8 @@ import pytest
 
 from handfast import aio
 from handfast.errors import ConnectionLost
-from tests.aio.support import Recorder, client_config, connected, listening, server_config
+from tests.aio.support import Recorder, below, client_by_hand, client_config, connected, listening, server_config
+from tests.waiting import LIMIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,3 +199,70 @@ def test_an_interruption_of_data_received_ends_the_connection_though_the_loop_go
             await ends.__aexit__(None, None, None)
 
         runner.run(go_on())
+
+
+@pytest.mark.parametrize("kind", [KeyboardInterrupt, SystemExit])
+def test_an_interruption_of_connection_made_leaves_nobody_waiting(run: Runner, kind: type[BaseException]) -> None:
+    class Interrupted(Recorder):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            raise kind
+
+    with asyncio.Runner(loop_factory=run.loop_factory) as runner:
+        server = runner.run(aio.create_server(Recorder, "127.0.0.1", 0, server_config()))
+        port = server.sockets[0].getsockname()[1]
+
+        async def connect() -> tuple[asyncio.BaseTransport, Recorder]:
+            return await aio.create_connection(Interrupted, "127.0.0.1", port, client_config())
+
+        async def begin() -> asyncio.Task[tuple[asyncio.BaseTransport, Recorder]]:
+            return asyncio.get_running_loop().create_task(connect())
+
+        connecting = runner.run(begin())
+
+        async def go_on() -> None:
+            transport, near = await connecting
+            assert transport.is_closing()
+            error = await near.lost
+            assert isinstance(error, ConnectionLost)
+            assert error.code == "interrupted"
+            server.close()
+            await server.wait_closed()
+
+        # asyncio's loop ends by it, uvloop's goes on in any case.
+        with contextlib.suppress(kind):
+            runner.run(asyncio.wait_for(asyncio.shield(connecting), LIMIT))
+        runner.run(go_on())
+
+
+@pytest.mark.parametrize("how", ["writes", "reads on"])
+def test_a_buffered_protocol_gets_all_that_came_before_a_reset_though_it_pauses(run: Runner, how: str) -> None:
+    async def main() -> None:
+        async with client_by_hand() as (peer, server):
+
+            def pause(one: Bounded) -> None:
+                one.size = 0
+                server.transport.pause_reading()
+
+            bounded = Bounded(pause)
+            server.transport.set_protocol(bounded)
+            await peer.send(DATA)
+            while not bounded.taken:
+                bounded.changed.clear()
+                await bounded.changed.wait()
+            peer.reset()
+            tcp = below(server.transport).tcp
+            # The loop does not read what is paused, and hears of a reset by writing.
+            while not tcp.is_closing():
+                server.transport.write(b"data")
+                await asyncio.sleep(0.001)
+            if how == "reads on":
+                server.transport.resume_reading()
+            while not bounded.lost.done():
+                server.transport.write(b"data") if how == "writes" else server.transport.resume_reading()
+                await asyncio.sleep(0.001)
+            assert isinstance(await bounded.lost, ConnectionLost)
+            assert bounded.taken == DATA
+            server.lost.set_result(None)
+
+    run(main())

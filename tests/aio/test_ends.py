@@ -592,6 +592,9 @@ def test_a_transport_goes_on_in_plaintext(run: Runner, ended: bool) -> None:
 class PlainInPieces(asyncio.BufferedProtocol):
     """What goes on in plaintext, three bytes at a time."""
 
+    follower: asyncio.BaseProtocol | None = None
+    tcp: Any = None
+
     def __init__(self) -> None:
         self.buffer = bytearray(3)
         self.data = bytearray()
@@ -602,9 +605,63 @@ class PlainInPieces(asyncio.BufferedProtocol):
 
     def buffer_updated(self, nbytes: int) -> None:
         self.data += self.buffer[:nbytes]
+        if self.follower is not None:
+            self.tcp.set_protocol(self.follower)
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.tcp = transport
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.lost.set_result(exc)
+
+
+@pytest.mark.parametrize("buffered", [False, True])
+def test_what_is_behind_the_end_goes_to_the_protocol_that_took_its_place(run: Runner, buffered: bool) -> None:
+    class LeavesForTwo(Recorder):
+        def eof_received(self) -> bool:
+            plain = PlainInPieces()
+            self.follower = plain.follower = PlainInPieces() if buffered else Plain()
+            self.transport.unwrap(plain)
+            self.first = plain.data
+            return super().eof_received()
+
+    async def main() -> None:
+        async with client_by_hand(LeavesForTwo) as (peer, near):
+            assert isinstance(near, LeavesForTwo)
+            peer.connection.close()
+            await asyncio.get_running_loop().sock_sendall(peer.sock, peer.connection.outgoing() + b"headbody")
+            await near.until(lambda: near.told[-1] == "eof")
+            assert near.first == b"hea"
+            assert near.follower.data == b"dbody"
+            peer.sock.shutdown(socket.SHUT_WR)
+            near.lost.set_result(await near.follower.lost)
+
+    run(main())
+
+
+def test_a_protocol_that_fails_at_what_is_behind_the_end_gets_no_more(run: Runner) -> None:
+    class Fails(Plain):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            raise ValueError("the program's own")
+
+    class LeavesForOneThatFails(Recorder):
+        def eof_received(self) -> bool:
+            self.plain = Fails()
+            with pytest.raises(ValueError, match="own"):
+                self.transport.unwrap(self.plain)
+            return super().eof_received()
+
+    async def main() -> None:
+        async with client_by_hand(LeavesForOneThatFails) as (peer, near):
+            assert isinstance(near, LeavesForOneThatFails)
+            peer.connection.close()
+            await asyncio.get_running_loop().sock_sendall(peer.sock, peer.connection.outgoing() + b"plain")
+            await near.until(lambda: "eof" in near.told)
+            near.lost.set_result(await near.plain.lost)
+            assert near.plain.data == b"plain"
+
+    run(main())
 
 
 def test_a_buffered_protocol_goes_on_in_plaintext(run: Runner) -> None:
@@ -692,7 +749,6 @@ def test_a_client_whose_next_protocol_fails_keeps_no_descriptor(run: Runner) -> 
             peer.connection.close()
             await peer.flush()
             await near.until(lambda: "eof" in near.told)
-            near.plain.tcp.abort()
             await near.plain.lost
 
     run(main())

@@ -401,3 +401,17 @@ def test_data_of_before_an_answer_is_delivered_before_it(run: Runner) -> None:
             await bounded.lost
 
     run(main())
+
+
+def test_a_client_that_has_closed_its_side_is_not_asked(run: Runner) -> None:
+    async def main() -> None:
+        async with connected(server=HalfOpen) as (near, far):
+            near.transport.write_eof()
+            await far.until(lambda: "eof" in far.told)
+            with pytest.raises(ConnectionLost) as caught:
+                await far.transport.request_client_certificate()
+            assert caught.value.code == "no_answer"
+            far.transport.write(b"still here")
+            await near.until(lambda: near.data == b"still here")
+
+    run(main())

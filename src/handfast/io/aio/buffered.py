@@ -1,11 +1,12 @@
-"""What an ``asyncio.BufferedProtocol`` gets from a transport that has the bytes already."""
+"""What protocols get from a transport that has the bytes already, an ``asyncio.BufferedProtocol`` by its buffers."""
 
 from __future__ import annotations
 
+import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
 
@@ -24,3 +25,21 @@ def fill_buffers(protocol: asyncio.BufferedProtocol, data: bytes | bytearray, go
         protocol.buffer_updated(size)
         view = view[size:]
     return bytes(view)
+
+
+def hand_over(tcp: asyncio.Transport, data: bytes) -> None:
+    """Give ``data`` to the protocol of ``tcp``, and what that leaves to the one that took its place in the middle.
+
+    Raises what they let escape.
+    """
+    while data and not tcp.is_closing():
+        protocol = tcp.get_protocol()
+        if isinstance(protocol, asyncio.BufferedProtocol):
+            data = fill_buffers(protocol, data, partial(_is_still, tcp, protocol))
+        else:
+            cast(asyncio.Protocol, protocol).data_received(data)
+            return
+
+
+def _is_still(tcp: asyncio.Transport, protocol: asyncio.BaseProtocol) -> bool:
+    return tcp.get_protocol() is protocol and not tcp.is_closing()

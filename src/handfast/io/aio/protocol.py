@@ -30,7 +30,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, cast
 from handfast import limits
 from handfast.engine import HandshakeDone, PeerClosed, ServerConnection
 from handfast.errors import ApiMisuse, ConnectionLost, HandfastError
-from handfast.io.aio.buffered import fill_buffers
+from handfast.io.aio.buffered import hand_over
 from handfast.io.aio.certificate_requests import CertificateRequests
 from handfast.io.aio.setup import RECEIVE_BUFFER, Setup, Stage
 from handfast.io.aio.transport import TLSTransport
@@ -110,6 +110,8 @@ class TLSProtocol(asyncio.BufferedProtocol):
             raise ApiMisuse("cannot_request", reason="this side is the client")
         if self._stage is Stage.LOST:
             raise self._error or ConnectionLost("no_answer", did="closed the connection")
+        if self.connection.peer_closed:
+            raise ConnectionLost("no_answer", did="closed its side")
         context = self.connection.request_client_certificate(client_auth=client_auth)
         answer: Answer = self.loop.create_future()
         self.requests.add(context, answer)
@@ -150,18 +152,21 @@ class TLSProtocol(asyncio.BufferedProtocol):
         tcp = self.tcp
         tcp.set_protocol(protocol)
         tcp.set_write_buffer_limits()
-        if not self._peer_ended:
-            # Before the protocol is there, which may pause it again.
-            tcp.resume_reading()
-        protocol.connection_made(tcp)
-        if not self.has_room:
-            protocol.pause_writing()
-        if isinstance(protocol, asyncio.BufferedProtocol):
-            fill_buffers(protocol, trailing, lambda: not tcp.is_closing())
-        elif trailing and not tcp.is_closing():
-            protocol.data_received(trailing)
-        if self._peer_ended and not tcp.is_closing() and not protocol.eof_received():
-            tcp.close()
+        try:
+            if not self._peer_ended:
+                # Before the protocol is there, which may pause it again.
+                tcp.resume_reading()
+            protocol.connection_made(tcp)
+            if not self.has_room:
+                protocol.pause_writing()
+            hand_over(tcp, trailing)
+            last = cast(asyncio.Protocol, tcp.get_protocol())
+            if self._peer_ended and not tcp.is_closing() and not last.eof_received():
+                tcp.close()
+        except BaseException:
+            # What it did not take would be missing before what comes next.
+            tcp.abort()
+            raise
         return tcp
 
     def abort(self) -> None:
@@ -314,8 +319,11 @@ class TLSProtocol(asyncio.BufferedProtocol):
     def _set_connected(self, results: list[Result]) -> None:
         self._stage = Stage.CONNECTED
         self._stop_timer()
-        self.transport.opened(results)
-        self._opened()
+        try:
+            self.transport.opened(results)
+        finally:
+            # Also where the program is interrupted: who waits for the connection gets what is left of it.
+            self._opened()
 
     def _flush(self) -> None:
         if self.connection.wants_write:

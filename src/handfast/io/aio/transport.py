@@ -435,11 +435,11 @@ class TLSTransport(TakesFiles):
         """Tell the program of the end, once, and before it what came before it."""
         if not self._ending:
             return
-        self._ending = self._reader_paused = False
-        held, self._held = self._held, []
-        for result in held:
-            if self._listening:
-                self._deliver_one(result)
+        self._ending = False
+        while self._held and self._listening:
+            # Whatever the program pauses now: there is no later.
+            self._reader_paused = False
+            self._deliver_one(self._held.pop(0))
         self._discard()
         self._call(self._protocol.connection_lost, self._error)
         # Without this the two would keep each other alive until the garbage collector comes.
