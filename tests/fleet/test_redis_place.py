@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import re
 import socketserver
 import subprocess
 import sys
 import threading
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
@@ -121,6 +123,36 @@ def test_a_peer_that_says_the_password_in_its_own_words_is_not_quoted(tmp_path: 
                 assert node.trouble == "nobody has the password ***"
         finally:
             server.shutdown()
+
+
+def test_a_connection_to_a_redis_that_does_not_let_go_is_closed_with_the_fleet(files: Files) -> None:
+    """One that has refused the password, and then waits for nothing."""
+    require_module("redis")
+    ended, over = threading.Event(), threading.Event()
+    config = handfast.ServerConfig(credentials=handfast.Credentials.from_files(files.server, files.server_key))
+
+    def serve(listener: handfast.Listener) -> None:
+        with listener.accept() as tls:
+            tls.recv(1000)
+            tls.sendall(b"-WRONGPASS it is another one\r\n")
+            while tls.recv(1000):
+                pass
+            ended.set()
+            over.wait(LIMIT)
+
+    with warnings.catch_warnings(record=True) as left_open, handfast.listen("127.0.0.1", 0, config) as listener:
+        warnings.simplefilter("always", ResourceWarning)
+        thread = threading.Thread(target=serve, args=(listener,))
+        thread.start()
+        try:
+            url = f"rediss://:word@localhost:{listener.address[1]}{names(ca_certs=files.ca)}"
+            with fleet(url, ready=False):
+                assert ended.wait(LIMIT)
+            gc.collect()
+        finally:
+            over.set()
+            thread.join(LIMIT)
+    assert [str(one.message) for one in left_open if "socket" in str(one.message).lower()] == []
 
 
 def test_the_rights_that_the_page_names_are_enough(tmp_path: Path) -> None:

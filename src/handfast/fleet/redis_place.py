@@ -24,6 +24,7 @@ from handfast.trust.roots import Roots
 from handfast.trust.verifiers import PathVerifier
 
 if TYPE_CHECKING:
+    import asyncio
     from collections.abc import Sequence
 
 
@@ -58,9 +59,11 @@ class _TlsConnection(Connection):
     def __init__(self, *, config: ClientConfig, **options: Any) -> None:
         super().__init__(**options)
         self._config = config
+        self.opened: asyncio.StreamWriter | None = None
 
     async def _connect(self) -> None:
-        self._reader, self._writer = await open_connection(self.host, self.port, self._config)
+        self._reader, self.opened = await open_connection(self.host, self.port, self._config)
+        self._writer = self.opened
 
 
 class RedisPlace:
@@ -140,8 +143,10 @@ class OpenConnection:
 
 
 async def _abort(connection: Any) -> None:
-    if connection._writer is not None:
-        connection._writer.transport.abort()
+    # redis-py knows it no more once it has begun to close it, which over TLS takes the peer's end too.
+    writer = connection._writer or getattr(connection, "opened", None)
+    if writer is not None:
+        writer.transport.abort()
     await connection.disconnect(nowait=True)
 
 
