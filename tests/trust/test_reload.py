@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -507,3 +508,22 @@ def test_a_handler_of_the_log_that_raises_keeps_nothing_from_being_reloaded(file
     finally:
         logger.removeHandler(handler)
         logger.setLevel(before)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_never_ends_is_not_read_and_changes_nothing(
+    files: Files, log: pytest.LogCaptureFixture, kind: str
+) -> None:
+    credentials = handfast.ReloadingCredentials.from_files(files.cert, files.key)
+    files.cert.unlink()
+    if kind == "pipe":
+        os.mkfifo(files.cert)
+    else:
+        files.cert.symlink_to("/dev/zero")
+    assert not credentials.reload()
+    assert f"{files.cert}: is " in log.messages[-1]
+    assert "not a regular file" in log.messages[-1]
+    files.cert.unlink()
+    files.write(NEW)
+    assert credentials.reload()
+    assert credentials.current.chain == NEW.chain

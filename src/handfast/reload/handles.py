@@ -15,6 +15,7 @@ from __future__ import annotations
 import logging
 import os
 import re
+import stat
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
@@ -27,6 +28,7 @@ from handfast.credentials.pkcs11_uri import PKCS11
 from handfast.crypto.randomness import random_bytes
 from handfast.errors import ConfigError, HandfastError
 from handfast.errors.foreign import said_by
+from handfast.files import kind_of
 from handfast.fork import renew_in_children
 from handfast.text import escape
 from handfast.trust.roots import Roots
@@ -135,6 +137,7 @@ class Reloading(Generic[T]):
         """What the files hold, and their digest: the same before and after they were read."""
         for _ in range(_ATTEMPTS):
             before = contents(self.paths)
+            _refuse_what_never_ends(self.paths)
             _refuse_cut_off(self.paths)
             loaded = self._load()
             if contents(self.paths) == before:
@@ -242,9 +245,21 @@ def _files(paths: Sequence[Path]) -> Iterator[Path]:
 
 def _bytes(path: Path) -> bytes | None:
     try:
-        return path.read_bytes()
+        # A pipe would be waited for, and what a thread waits for keeps a program from ending.
+        return path.read_bytes() if stat.S_ISREG(path.stat().st_mode) else None
     except OSError:
         return None
+
+
+def _refuse_what_never_ends(paths: Sequence[Path]) -> None:
+    """A pipe or a device has no contents that could be the same before and after they were read."""
+    for path in paths:
+        try:
+            status = path.stat()
+        except OSError:
+            continue
+        if not stat.S_ISREG(status.st_mode) and not stat.S_ISDIR(status.st_mode):
+            raise ConfigError("not_a_regular_file", path=escape(str(path)), kind=kind_of(status))
 
 
 def _refuse_cut_off(paths: Sequence[Path]) -> None:
