@@ -32,3 +32,14 @@ def with_a_labels(text: str) -> str:
         return text.encode("idna").decode("ascii")
     except UnicodeError:
         raise ValueError("write this name with its xn-- labels") from None
+
+
+def resolvable(text: str) -> str:
+    """A host name or IP address as the system's resolver takes it; ValueError for a name that DNS cannot hold."""
+    name = with_a_labels(text)
+    try:
+        # What the resolver's functions of Python do, which raise no OSError for an empty or too long label.
+        name.encode("idna")
+    except UnicodeError:
+        raise ValueError("this is no name that DNS could hold: a label is empty or has over 63 bytes") from None
+    return name

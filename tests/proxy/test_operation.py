@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 
+from handfast.proxy.listening import listening
+from handfast.proxy.operation.plan import ReloadingPlan
+from handfast.proxy.operation.stores import Stores
+from handfast.proxy.operation.toml_file import load
 from tests.cli.conftest import run
 from tests.ports import own_port
 from tests.proxy.program import (
@@ -84,6 +88,7 @@ def test_a_file_is_only_checked(run, folder):
         (["--workers", "0"], ("workers",)),
         (["--workers", "2", "--pcapng", "x.pcapng"], ("--pcapng", "several workers")),
         (["--admin", "0.0.0.0:1"], ("admin", "can be reached from elsewhere")),
+        (["--admin", "a..b:1"], ("--admin", "DNS could hold")),
         (["--admin", "unix:"], ("--admin", "unix: names no path")),
         (["--captures", "."], ("captures", "admin")),
         (["--grace", "-1"], ("grace",)),
@@ -119,6 +124,16 @@ def test_a_check_makes_no_log_and_leaves_one_as_it_is(run, folder):
     log.touch(0o640)
     assert run("proxy", "--config", path, "--check").status == 0
     assert (log.read_bytes(), stat.S_IMODE(log.stat().st_mode)) == (b"", 0o640)
+
+
+@pytest.mark.parametrize("name", ["a..b", "\u00e4..b", ".a", "a" * 64])
+def test_names_that_dns_cannot_hold(run, folder, monkeypatch, name):
+    monkeypatch.chdir(folder)
+    identity = ("--cert", "server.pem", "--key", "server.key")
+    words = "DNS could hold" if name.isascii() else "xn--"
+    assert run("proxy", *identity, "--from", f"{name}:0", "--to", "127.0.0.1:1").is_error(2, "--from", words)
+    assert run("proxy", *identity, "--from", "127.0.0.1:0", "--to", f"{name}:1").is_error(2, "--to", words)
+    assert run("serve", *identity, "--listen", f"{name}:0").is_error(2, "--listen", words)
 
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "proxy.toml"
@@ -196,6 +211,40 @@ def test_what_cannot_be_used_changes_nothing_and_is_told(folder, free_port):
                 path.write_text(good)
             assert metric(admin, "handfast_reload_failures_total") == 4
             assert metric(admin, "handfast_reload_generation") == 1
+
+
+@pytest.mark.parametrize("top", ["", "workers = 2"])
+def test_a_name_that_dns_cannot_hold_ends_nothing(folder, top, free_port):
+    with backend() as app:
+        path = written(folder, top, listener("app"), app=app.at)
+        good = path.read_text()
+        with proxying("--config", path) as proxy:
+            path.write_text(good + listener("app").replace("127.0.0.1:0", "a..b:0"))
+            proxy.signals(signal.SIGHUP)
+            assert "DNS could hold" in proxy.hears("not reloaded, what was loaded before stays in use: ")
+            assert get(folder, proxy.ports[0]) == "app /"
+            port = free_port()
+            path.write_text(good + listener("app", port))
+            proxy.signals(signal.SIGHUP)
+            assert until(lambda: _answers(folder, port) == "app /")
+
+
+def test_what_fails_in_any_way_as_it_is_applied_ends_nothing(folder):
+    path = written(folder, "", listener("app"), app="127.0.0.1:3000")
+    handle = ReloadingPlan(lambda: load(path, Stores()), path)
+
+    def changed(_plan: object) -> None:
+        raise ValueError("of no known kind")
+
+    handle.changed = changed
+    path.write_text("grace = 1\n" + path.read_text())
+    assert not handle.reload()
+    assert handle.failures == 1
+
+
+def test_an_address_that_dns_cannot_hold_is_an_oserror():
+    with pytest.raises(OSError, match="DNS could hold"):
+        listening(("a..b", 0))
 
 
 def test_files_are_watched(folder):

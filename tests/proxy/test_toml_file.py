@@ -175,6 +175,10 @@ def added(line):
         (added('policy = "lax"'), 10, ("strict",)),
         (added('allow.cn = ["a*"]'), 10, ("whole segment",)),
         (added('allow.file = ["a\\u0000b"]'), 10, ("zero byte",)),
+        (added("allow.cn = []"), 10, ("this list is empty",)),
+        (added('[backends.b]\naddress = "127.0.0.1:1"\ntls = true\npins = []'), 13, ("this list is empty",)),
+        # U+0085 and U+2028 end a line for Python, and none for TOML.
+        ("# \xc2\x85 \xe2\x80\xa8\n" + added("allow = {}"), 11, ("let no peer in",)),
         (added("allow = {}"), 10, ("let no peer in",)),
         (added('allow.file = ["ca.pem"]'), 10, ("ca.pem, line 1",)),
         (added('allow.if = "nothing:x"'), 10, ("nothing",)),
@@ -206,6 +210,12 @@ def added(line):
         (MINIMAL.replace("8443", "9" * 5000), 5, ("no address",)),
         (MINIMAL.replace("8443", "\\u0664"), 5, ("no address",)),
         (MINIMAL.replace("3000", "0"), 3, ("port 0",)),
+        *(
+            (MINIMAL.replace(whole, host + port), line, ("DNS could hold",))
+            for host in ("a..b", ".a", "a" * 64)
+            for whole, port, line in (("127.0.0.1:3000", ":3000", 3), ("127.0.0.1:8443", ":8443", 5))
+        ),
+        (MINIMAL.replace("127.0.0.1:8443", "\\u00e4..b:1"), 5, ("listeners[0].listen", "xn--")),
     ],
 )
 def test_what_is_wrong_is_told_with_its_place(folder, content, line, words):

@@ -20,6 +20,7 @@ from handfast.events import SecretLevel
 from handfast.passive import Reading
 from handfast.passive.keylog_reader import KeyLogSecrets
 from handfast.passive.rewrite import PacketIndex, rewrite
+from handfast.x509 import loading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -268,7 +269,7 @@ def _opened(name: str, stack: ExitStack) -> BinaryIO:
 
 
 def _contents(path: Path | None) -> bytes:
-    return b"" if path is None else path.read_bytes()
+    return b"" if path is None else loading.read(path)
 
 
 def _verifier(cacert: Path | None) -> Verifier | None:

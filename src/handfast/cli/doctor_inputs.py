@@ -290,7 +290,7 @@ def _chain(path: Path) -> tuple[bytes, ...]:
 def _recorded(asked: Asked) -> tuple[Attempt, ...]:
     if asked.capture is None:
         return ()
-    keys = b"" if asked.read_keylog is None else asked.read_keylog.read_bytes()
+    keys = b"" if asked.read_keylog is None else loading.read(asked.read_keylog)
     with asked.capture.open("rb") as file:
         found, damage = attempts_of(file, KeyLogSecrets(keys))
     if damage is not None:

@@ -45,6 +45,7 @@ COMMAND_LINE_ONLY = {
 }
 _IDENTITY = ("cert", "key", "key_password_file")
 # In a command's context: where each of its defaults came from.
+_LARGEST = 2**63 - 1
 _ORIGINS = "handfast.cli.option_sources.origins"
 
 
@@ -109,7 +110,7 @@ class _File:
             if option.name in COMMAND_LINE_ONLY:
                 reason = f"{COMMAND_LINE_ONLY[option.name]}, which is asked for on the command line only"
                 raise self.error(where, reason, f"leave it out, and give --{key} where it is meant")
-            if value is not False:
+            if value is not False or not (option.is_flag or hasattr(option, "bare")):
                 made[str(option.name)] = self._value(ctx, option, value, where)
         made[_ORIGINS] = f"[{place}] in {self.shown}"
         return made
@@ -123,6 +124,8 @@ class _File:
         if option.multiple:
             if not isinstance(value, list):
                 raise self.error(where, "this may be given several times, so it is a list", 'write ["...", "..."]')
+            if not value:
+                raise self.error(where, "this list is empty, and would restrict nothing", "fill it, or leave it out")
             given: Any = [self._single(option, one, where) for one in value]
         else:
             given = self._single(option, value, where)
@@ -140,6 +143,8 @@ class _File:
         # In Python true is a number, in TOML it is none.
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise self.error(where, f"this is no {words}", f"write a {words}{' in quotes' if wanted is str else ''}")
+        if isinstance(value, int) and abs(value) > _LARGEST:
+            raise self.error(where, "this has more than 64 bits", "write a smaller number")
         if given_values.is_empty(option, value):
             raise self.error(where, "this is empty", "write a value, or leave it out")
         if isinstance(value, str) and "\0" in value:

@@ -15,7 +15,6 @@ from handfast.cli.in_options import in_options
 from handfast.cli.target import parse_address
 from handfast.config.by_name import ByName
 from handfast.errors import ConfigError, bad_option
-from handfast.host_names import with_a_labels
 from handfast.proxy.settings import Backend, IdentityForm, Mode, ProxyProtocol, StartTls, address_words, is_local
 from handfast.text import counted, escape
 from handfast.trust.revocation.crl_store import OcspPolicy
@@ -223,11 +222,7 @@ def _authority(text: str) -> str:
 def _host_and_port(authority: str, text: str, port: int | None) -> tuple[str, int]:
     if (port is not None and authority.rpartition(":")[1] == "") or authority.endswith("]"):
         authority = f"{authority}:{port}"
-    host, number = parse_address(authority, "--to")
-    try:
-        name = with_a_labels(host) if host else ""
-    except ValueError as error:
-        raise _bad_to(text, str(error)) from None
+    name, number = parse_address(authority, "--to")
     if not name or not number:
         raise _bad_to(text, "it names no host" if number else "no service has port 0")
     return name, number

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from handfast.errors import ConfigError, bad_option
-from handfast.host_names import with_a_labels
+from handfast.host_names import resolvable, with_a_labels
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -117,7 +117,10 @@ def parse_address(text: str, option: str) -> tuple[str, int]:
         raise bad_option(option, f"{escape(text)!r} does not end in :PORT", hint)
     if ":" in host and not bracketed:
         raise bad_option(option, f"{escape(text)!r} is ambiguous", f"write the IPv6 address as [{host}]:{number}")
-    return host[1:-1] if bracketed else host, int(number)
+    try:
+        return resolvable(host[1:-1] if bracketed else host), int(number)
+    except ValueError as error:
+        raise bad_option(option, f"{escape(text)!r}: {error}", hint) from None
 
 
 def _is_port(text: str) -> bool:

@@ -44,7 +44,10 @@ def _family(host: str) -> int:
     with suppress(OSError):
         socket.inet_pton(socket.AF_INET, host)
         return socket.AF_INET
-    found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except UnicodeError:
+        raise socket.gaierror(socket.EAI_NONAME, "no name that DNS could hold") from None
     return found[0][0]
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from handfast import limits, logs
 from handfast.errors import HandfastError, bad_option
+from handfast.errors.foreign import said_by
 from handfast.proxy.admission import Ceilings
 from handfast.proxy.settings import Address, Listener, address_words
 from handfast.reload.handles import Reloading
@@ -83,7 +84,7 @@ class Plan:
 class ReloadingPlan(Reloading[Plan]):
     """A plan, made anew when its files change or a signal comes; ``changed`` is then called with it, in that thread.
 
-    A plan that ``changed`` raises a HandfastError or an OSError for is not in use, which is told in the log as for one
+    A plan that ``changed`` raises an error for is not in use, which is told in the log as for one
     that could not be loaded; it is tried again at the next ``reload``.
     """
 
@@ -108,10 +109,10 @@ class ReloadingPlan(Reloading[Plan]):
                 return False
         try:
             self.changed(self.current)
-        except (HandfastError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 (whatever it is, what runs goes on)
             self._applied = False
             self.failures += 1
-            what = error.what if isinstance(error, HandfastError) else str(error)
+            what = error.what if isinstance(error, HandfastError) else said_by(error)
             logs.say(logging.WARNING, f"not reloaded, what was loaded before stays in use: {escape(what)}")
             return False
         self._applied = True

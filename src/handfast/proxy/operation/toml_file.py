@@ -18,7 +18,7 @@ from handfast.credentials.pkcs11_uri import PKCS11
 from handfast.crypto.providers import provider_named
 from handfast.engine import automatic_ca_names
 from handfast.errors import ConfigError
-from handfast.host_names import is_host_name
+from handfast.host_names import is_host_name, resolvable
 from handfast.proxy.admission import Ceilings
 from handfast.proxy.operation.plan import Operation, Plan
 from handfast.proxy.operation.toml_tables import Table, TomlFile
@@ -364,7 +364,10 @@ class _Reader:
             raise table.error(key, "this is no address", 'write "127.0.0.1:443", "[::1]:443" or "unix:/run/app.sock"')
         if key == "address" and not number:
             raise table.error(key, "no service has port 0", "write the port that it listens at")
-        return bare, number
+        try:
+            return resolvable(bare), number
+        except ValueError as error:
+            raise table.error(key, str(error), "write the name of a host, or its address") from None
 
 
 class _AllRules:

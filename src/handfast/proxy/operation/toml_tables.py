@@ -154,6 +154,8 @@ class Table:
     def texts(self, key: str) -> tuple[str, ...]:
         """A list of strings."""
         value = self._take(key, list, 'a list, as ["a", "b"]')
+        if value == []:
+            raise self.error(key, "this list is empty, and would restrict nothing", "fill it, or leave the key out")
         for one in value or ():
             if not isinstance(one, str) or not one:
                 raise self.error(key, "not all of this list are strings", 'write ["a", "b"]')
@@ -222,7 +224,7 @@ def _lines(text: str) -> dict[Where, int]:
     table: Where = ()
     counts: dict[Where, int] = {}
     inside = False
-    for number, line in enumerate(text.splitlines(), 1):
+    for number, line in enumerate(text.split("\n"), 1):
         if not inside and (header := _HEADER.match(line)) is not None:
             table = _placed(_names(header[2]), counts, in_list=header[1] == "[[")
             found.setdefault(table, number)
