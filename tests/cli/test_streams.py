@@ -14,10 +14,11 @@ from tests.cli.conftest import CLEAN_ENVIRONMENT, Result, https_server, tls_serv
 from tests.waiting import LIMIT
 
 
-def redirected(how: str, *arguments: object) -> Result:
-    """The program with its standard streams as the shell makes them."""
+def redirected(how: str, *arguments: object, unbuffered: str = "") -> Result:
+    """The program with its standard streams as the shell makes them, buffered unless it is told otherwise."""
     command = ["sh", "-c", f'exec "$@" {how}', "sh", sys.executable, "-m", "handfast", *map(str, arguments)]
-    done = subprocess.run(command, capture_output=True, text=True, env=CLEAN_ENVIRONMENT, timeout=LIMIT)
+    environment = {**CLEAN_ENVIRONMENT, "PYTHONUNBUFFERED": unbuffered}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, timeout=LIMIT)
     return Result(done.returncode, done.stdout, done.stderr)
 
 
@@ -47,8 +48,9 @@ def test_the_status_tells_where_nothing_can_be_said(pki, how):
     assert redirected(how, "connect").status == 2
 
 
-def test_a_full_disk_behind_standard_output_is_told():
-    result = redirected(">/dev/full", "--version")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_full_disk_behind_standard_output_is_told(unbuffered):
+    result = redirected(">/dev/full", "--version", unbuffered=unbuffered)
     assert result.is_error(2, "No space left on device")
     assert "Exception" not in result.err
 

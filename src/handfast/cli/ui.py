@@ -233,9 +233,14 @@ def run(command: click.Command, arguments: list[str]) -> int:
     except BrokenPipeError:
         return _reader_left()
     except (KeyboardInterrupt, click.Abort):
-        return INTERRUPTED
+        status = INTERRUPTED
     except Exception as error:  # noqa: BLE001 (the last resort of a program: no traceback reaches its user)
-        return _failed(error)
+        status = _failed(error)
+    try:
+        sys.stdout.flush()
+    except OSError:
+        # What is still in the buffer does not get anywhere, and Python would try again at exit, with words of its own.
+        _discard(sys.stdout)
     return status if isinstance(status, int) else 0
 
 
