@@ -243,6 +243,20 @@ def test_a_key_of_the_fleet_that_was_wrong_and_is_mended_opens_all_of_the_week(r
             assert mended.trouble == ""
 
 
+def test_a_clock_that_was_weeks_ahead_and_is_right_again_costs_no_keys(redis: Redis, clock: Clock) -> None:
+    with fleet(redis) as node:
+        ticket = issue(node)
+        for _ in range(3):
+            clock.now += ROTATION
+            assert until(lambda: node.tickets.issue(STATE, POLICY, LIFETIME))
+        right = clock.now
+        clock.now += 4 * limits.MAX_TICKET_LIFETIME
+        assert until(lambda: node.tickets._fetched_in == clock.now // ROTATION)
+        assert node.tickets.redeem(ticket, POLICY) is None
+        clock.now = right
+        assert until(lambda: node.tickets.redeem(ticket, POLICY) == STATE)
+
+
 def test_a_node_that_was_away_for_hours_fetches_the_keys_of_them(redis: Redis, clock: Clock) -> None:
     with fleet(redis) as one, fleet(redis, timeout=0.05) as away:
         beat = away.tickets.keep_up

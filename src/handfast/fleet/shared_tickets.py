@@ -156,8 +156,9 @@ class SharedTickets:
         """
         period, replaced = self._period(), self._replaced
         first = self._first_period()
-        if not everything and replaced == self._fetched_after:
-            first = max(first, min(period, self._fetched_in))
+        # A clock that was ahead and is right again has had the keys of before forgotten.
+        if not everything and replaced == self._fetched_after and self._fetched_in <= period:
+            first = max(first, self._fetched_in)
         wanted = range(first, period + 2)
         found = await self._fetch(talk, wanted)
         # Where others have made this period's key, a node with the wrong key must not make the next one for them.
