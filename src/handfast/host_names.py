@@ -8,6 +8,7 @@ hosts.
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 
 # Underscores are no host name characters, and service names in private networks have them all the same.
 _LABEL = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?", re.ASCII)
@@ -32,6 +33,14 @@ def with_a_labels(text: str) -> str:
         return text.encode("idna").decode("ascii")
     except UnicodeError:
         raise ValueError("write this name with its xn-- labels") from None
+
+
+def is_ip_address(text: str) -> bool:
+    """Whether this is an IPv4 or IPv6 address, without brackets."""
+    try:
+        return bool(ip_address(text))
+    except ValueError:
+        return False
 
 
 def resolvable(text: str) -> str:

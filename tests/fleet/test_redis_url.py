@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from itertools import product
 from typing import Any
+from urllib.parse import quote
 
 import pytest
 
@@ -26,6 +27,8 @@ RAW = [*"/?#@:%[]&=;+\\ \t\n\u2100", "/@", "@/", "@?", "?@", "/#", "%ff", "@x/",
         ("REDIS://127.0.0.1/", "redis", LOCAL, {}),
         ("redis:///7", "redis", {"host": "localhost", "port": 6379, "db": 7}, {}),
         ("redis://127.0.0.1?db=7", "redis", {**LOCAL, "db": 7}, {}),
+        ("redis://[fe80::1%25eth0]", "redis", {"host": "fe80::1%eth0", "port": 6379}, {}),
+        ("redis://redis_1.internal", "redis", {"host": "redis_1.internal", "port": 6379}, {}),
         ("rediss://[::1]:7000/0", "rediss", {"host": "::1", "port": 7000, "db": 0}, {}),
         ("redis://me:a%2F%3f%40b@127.0.0.1", "redis", {**LOCAL, "username": "me", "password": "a/?@b"}, {}),
         ("redis://:a@b:c@127.0.0.1", "redis", {**LOCAL, "password": "a@b:c"}, {}),
@@ -71,6 +74,13 @@ def test_what_a_url_says(url: str, scheme: str, options: dict[str, Any], files: 
         ("redis://127.0.0.1:port", "cannot be read"),
         ("redis://127.0.0.1:65536", "cannot be read"),
         ("redis://::1", "cannot be read"),
+        # Some versions of urllib find these themselves.
+        ("redis://[::1]x:3", "url: "),
+        ("redis://[::1%25%40]", "url: "),
+        ("redis://localhost%0a.example", "neither a name nor an address"),
+        ("redis://a%00b", "neither a name nor an address"),
+        ("redis://a%20b", "neither a name nor an address"),
+        ("redis://one,other", "neither a name nor an address"),
         ("redis://[::1", "cannot be read"),
         ("redis://:%ff@127.0.0.1", "cannot be read"),
         ("unix://run/r.sock", "not followed by an absolute path"),
@@ -93,6 +103,15 @@ def test_nothing_shows_any_of_a_password(place: str, name: str, caplog: pytest.L
         url = place.format(f"{name}:{first}{raw}{second}")
         told = [*what_is_told_of(url), caplog.text]
         assert not [half for half in HALVES for text in told if half in text], url
+
+
+@pytest.mark.parametrize(
+    "place", ["redis://{}127.0.0.1%3A1%2F0", "rediss://{}localhost", "unix:///run/r.sock%3Fpassword%3D{}"]
+)
+def test_nor_where_all_of_a_url_is_percent_encoded(place: str) -> None:
+    require_module("redis")
+    url = place.format(quote(f"me:{''.join(HALVES)}@", safe=""))
+    assert not [half for half in HALVES for text in what_is_told_of(url) if half in text]
 
 
 def what_is_told_of(url: str) -> list[str]:

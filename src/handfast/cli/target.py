@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, replace
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from handfast.errors import ConfigError, bad_option
-from handfast.host_names import resolvable, with_a_labels
+from handfast.host_names import is_ip_address, resolvable, with_a_labels
 from handfast.text import escape
 
 if TYPE_CHECKING:
@@ -193,17 +192,10 @@ def _split_resolve(rule: str) -> tuple[str, int, tuple[str, ...]]:
     """curl's "+" before it, an entry that may expire, means nothing to one run."""
     host, number, addresses = [*_split(rule.removeprefix("+"), most=2), "", "", ""][:3]
     known = tuple(map(_without_brackets, addresses.split(",")))
-    if not host or not _is_port(number) or not all(map(_is_address, known)):
+    if not host or not _is_port(number) or not all(map(is_ip_address, known)):
         hint = "give numbers: --resolve example.com:443:127.0.0.1"
         raise bad_option("--resolve", f"{escape(rule)!r} is not HOST:PORT:ADDRESS[,ADDRESS]", hint)
     return host, int(number), known
-
-
-def _is_address(text: str) -> bool:
-    try:
-        return bool(ip_address(text))
-    except ValueError:
-        return False
 
 
 def _split(rule: str, most: int = -1) -> list[str]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from handfast.errors import bad_option
+from handfast.host_names import is_ip_address
 
 FILES = ("ssl_certfile", "ssl_keyfile", "ssl_ca_certs")
 _QUERY = ("db", "username", "password", *FILES)
@@ -21,6 +22,10 @@ _ADVICE = (
 )
 _SCHEMES = ("rediss", "redis", "unix")
 _BEHIND_HOST = re.compile(r"[/?].*@")
+_BEHIND_BRACKET = re.compile(r"\][^:]")
+_HEAD_OF_QUERY = re.compile(r"[?#]")
+# Names of containers have an underscore now and then.
+_NAME = re.compile(r"[\w.-]+")
 _DATABASE = re.compile(r"[0-9]{1,9}")
 
 
@@ -64,10 +69,12 @@ def _parsed(url: object) -> RedisUrl:
         if parts.netloc.rpartition("@")[2] or not parts.path:
             raise _Unusable("unix:// is not followed by an absolute path, as in unix:///run")
         options: dict[str, Any] = {"path": unquote(parts.path, errors="strict")}
+        if _HEAD_OF_QUERY.search(options["path"]):
+            raise _Unusable("its path has an encoded ? or #, as where all of a URL was percent-encoded")
     else:
         if parts.port == 0:
             raise _Unusable("its port is 0")
-        options = {"host": unquote(parts.hostname or "localhost", errors="strict"), "port": parts.port or 6379}
+        options = {"host": _host(parts), "port": parts.port or 6379}
         if parts.path not in ("", "/"):
             options["db"] = parts.path[1:]
     for name, text in (("username", parts.username), ("password", parts.password)):
@@ -79,6 +86,17 @@ def _parsed(url: object) -> RedisUrl:
             raise _Unusable("its database is no number")
         options["db"] = int(options["db"])
     return RedisUrl(scheme, options, files)
+
+
+def _host(parts: SplitResult) -> str:
+    """The host, which people are shown: where too much of a URL was percent-encoded, it would have a password in it."""
+    host = unquote(parts.hostname or "localhost", errors="strict")
+    address, _, zone = host.partition("%")
+    if not _NAME.fullmatch(host) and not (is_ip_address(address) and _NAME.fullmatch(zone or "-")):
+        raise _Unusable("its host is neither a name nor an address")
+    if _BEHIND_BRACKET.search(parts.netloc):
+        raise _Unusable("there is something behind the ] of its address")
+    return host
 
 
 def _scheme(url: str) -> str:
