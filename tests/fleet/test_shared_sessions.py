@@ -190,6 +190,17 @@ def test_a_session_takes_as_many_places_as_it_weighs(redis: Redis) -> None:
         assert sorted(places(redis)) == [4, 32, 36]
 
 
+def test_strangers_have_one_share_while_the_key_of_the_fleet_changes(redis: Redis) -> None:
+    other = bytes(reversed(KEY))
+    with fleet(redis, sessions=16) as node:
+        strangers = [issue(node) for _ in range(8)]
+        node.replace_keys([other, KEY])
+        strangers += [issue(node) for _ in range(8)]
+        assert found(node, strangers) == 8
+        known = [issue(node, b"client %d" % number) for number in range(16)]
+        assert found(node, known) == 16
+
+
 def test_the_places_of_a_session_that_redis_lost_are_taken_again(redis: Redis) -> None:
     with fleet(redis, sessions=16) as node:
         # The oldest whatever the clock says: sessions stand in the order in which their lives end.

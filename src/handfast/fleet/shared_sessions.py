@@ -25,8 +25,10 @@ if TYPE_CHECKING:
     from handfast.fleet.redis_link import RedisLink
 
 _PURPOSE = b"sessions"
-# Whose a session is, in front of it: a hash under a key of the fleet's.
+# Whose a session is, in front of it: a hash under a key of the fleet's; for strangers the same under every key, so that
+# their share stays one while the key changes.
 _CLIENT_LENGTH = 16
+_STRANGERS = bytes(_CLIENT_LENGTH)
 
 
 class SharedSessions:
@@ -56,10 +58,10 @@ class SharedSessions:
     ) -> bytes | Awaitable[bytes | None] | None:
         """Keep ``state`` under an id of 32 random bytes, which ``redeem`` would take for a ticket; None if not kept."""
         where = self._place(session_id, policy)
-        whose, strangers = self._whose(client), self._whose(b"")
+        whose = self._whose(client)
         kept = whose + self._keys.seal(_PURPOSE, state, where + policy)
         share = max(self._capacity // (8 if client else 2), 1)
-        lists = (self._all, self._lists + whose, self._lists + strangers)
+        lists = (self._all, self._lists + whose, self._lists + _STRANGERS)
         numbers = (lifetime * 1000, limits.FLEET_PLACE, self._capacity, share)
         command = ("EVAL", KEEP, 4, where, *lists, kept, *numbers)
         return self._ask(command, lambda reply: session_id if reply == 1 else None)
@@ -76,6 +78,8 @@ class SharedSessions:
         return self._ask(("GET", where), self._opener(where, policy))
 
     def _whose(self, client: bytes) -> bytes:
+        if not client:
+            return _STRANGERS
         return SHA256.hmac(self._keys.derived(b"clients"), client)[:_CLIENT_LENGTH]
 
     def _place(self, session_id: bytes, policy: bytes) -> bytes:
