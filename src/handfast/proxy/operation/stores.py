@@ -45,14 +45,15 @@ class Stores:
         if place is None:
             self.fleet = None
             return lambda: None
-        from handfast.fleet.fleet_keys import read_keys
+        from handfast.fleet.fleet_keys import read_keys, warn_if_open
         from handfast.fleet.redis_fleet import RedisFleet
 
         url, key = place
+        warn_if_open(key)
         keys = read_keys(key)
         known = self._fleets.get(place)
         if known is None:
-            known = self._fleets[place] = RedisFleet(url, key)
+            known = self._fleets[place] = RedisFleet(url, keys)
             known.wait(limits.FLEET_BEAT)
         self.fleet = known
         return partial(known.replace_keys, keys)
