@@ -14,9 +14,6 @@ from handfast.fork import renew_in_children
 from handfast.limits import LOGGED_FAILURES_AT_ONCE, LOGGED_FAILURES_PER_SECOND
 from handfast.token_bucket import Throttle, TokenBucket
 
-# As in the module logging, which a program that has nothing to log need not load.
-_ERROR, _WARNING = 40, 30
-
 
 def say(level: int, text: str, *, logger: str = "handfast", exc_info: bool = False) -> None:
     """Log ``text``, with ``exc_info`` the exception that is handled as well.
@@ -48,7 +45,10 @@ class ThrottledLog:
             held_back = self._lines.admit()
         if held_back is not None:
             suffix = f" ({held_back} more {self._kind} before this one are not shown)" if held_back else ""
-            say(_ERROR if error else _WARNING, f"{line()}{suffix}")
+            # A program that has nothing to log need not load it.
+            import logging
+
+            say(logging.ERROR if error else logging.WARNING, f"{line()}{suffix}")
 
 
 class StateLog:

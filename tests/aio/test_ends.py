@@ -639,21 +639,30 @@ def test_what_is_behind_the_end_goes_to_the_protocol_that_took_its_place(run: Ru
     run(main())
 
 
-def test_a_protocol_that_fails_at_what_is_behind_the_end_gets_no_more(run: Runner) -> None:
-    class Fails(Plain):
-        def data_received(self, data: bytes) -> None:
-            super().data_received(data)
+class LeavesForOneThatFails(Recorder):
+    """Leaves TLS when its peer does, for a protocol that raises in the callback of this name."""
+
+    def __init__(self, callback: str) -> None:
+        super().__init__()
+        self.plain = Plain()
+        self._callback = callback
+
+    def eof_received(self) -> bool:
+        usual = getattr(self.plain, self._callback)
+
+        def failing(argument: Any) -> None:
+            usual(argument)
             raise ValueError("the program's own")
 
-    class LeavesForOneThatFails(Recorder):
-        def eof_received(self) -> bool:
-            self.plain = Fails()
-            with pytest.raises(ValueError, match="own"):
-                self.transport.unwrap(self.plain)
-            return super().eof_received()
+        setattr(self.plain, self._callback, failing)
+        with pytest.raises(ValueError, match="own"):
+            self.transport.unwrap(self.plain)
+        return super().eof_received()
 
+
+def test_a_protocol_that_fails_at_what_is_behind_the_end_gets_no_more(run: Runner) -> None:
     async def main() -> None:
-        async with client_by_hand(LeavesForOneThatFails) as (peer, near):
+        async with client_by_hand(lambda: LeavesForOneThatFails("data_received")) as (peer, near):
             assert isinstance(near, LeavesForOneThatFails)
             peer.connection.close()
             await asyncio.get_running_loop().sock_sendall(peer.sock, peer.connection.outgoing() + b"plain")
@@ -726,22 +735,12 @@ def test_what_goes_on_in_plaintext_hears_of_a_full_transport_and_may_pause_at_on
 def test_a_client_whose_next_protocol_fails_keeps_no_descriptor(run: Runner) -> None:
     """The test's runner complains of sockets that are left open."""
 
-    class Fails(Plain):
-        def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            super().connection_made(transport)
-            raise ValueError("the program's own")
-
-    class LeavesForOneThatFails(Recorder):
-        def eof_received(self) -> bool:
-            self.plain = Fails()
-            with pytest.raises(ValueError, match="own"):
-                self.transport.unwrap(self.plain)
-            return super().eof_received()
-
     async def main() -> None:
         async with server_by_hand() as (port, accepting):
             connecting = asyncio.ensure_future(
-                aio.create_connection(LeavesForOneThatFails, "127.0.0.1", port, client_config())
+                aio.create_connection(
+                    lambda: LeavesForOneThatFails("connection_made"), "127.0.0.1", port, client_config()
+                )
             )
             peer = await accepting
             await peer.handshake()

@@ -44,8 +44,9 @@ COMMAND_LINE_ONLY = {
     "system": "it changes whom this machine trusts",
 }
 _IDENTITY = ("cert", "key", "key_password_file")
-# In a command's context: where each of its defaults came from.
+# The largest number of 64 bits, beyond which Python's floating-point numbers have none.
 _LARGEST = 2**63 - 1
+# In a command's context: where each of its defaults came from.
 _ORIGINS = "handfast.cli.option_sources.origins"
 
 

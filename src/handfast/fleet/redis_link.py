@@ -62,7 +62,8 @@ class RedisLink:
 
     Raises OSError or RuntimeError where the system has no room for its thread.
 
-    There is no lock: a signal's handler may stop it in the middle of a question of the thread that it interrupts.
+    It has no lock of its own: a signal's handler may stop it in the middle of a question of the thread that it
+    interrupts. Where that is one of the few steps in which a future or an event is locked, ``stop`` waits its longest.
     """
 
     _is_up: threading.Event

@@ -84,8 +84,8 @@ class Plan:
 class ReloadingPlan(Reloading[Plan]):
     """A plan, made anew when its files change or a signal comes; ``changed`` is then called with it, in that thread.
 
-    A plan that ``changed`` raises an error for is not in use, which is told in the log as for one
-    that could not be loaded; it is tried again at the next ``reload``.
+    A plan that ``changed`` raises an error for is not in use, which is told in the log as for one that could not be
+    loaded; it is tried again at the next ``reload``.
     """
 
     def __init__(self, load: Callable[[], Plan], *paths: Path) -> None:
