@@ -5,7 +5,9 @@ Each is a function of a kind of context and the files; it returns, or raises wha
 
 from __future__ import annotations
 
+import socket
 import ssl
+import struct
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -637,6 +639,43 @@ def a_peer_that_vanishes_suppressed(sockets: Sockets) -> object:
     sockets.server._sslobj = None
     sockets.server.close()
     return sockets.client.recv(1), sockets.client.recv_into(bytearray(1))
+
+
+def reset_by_its_peer(sockets: Sockets) -> Any:
+    """The client, once its server's system has sent a reset."""
+    sockets.server.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sockets.server._sslobj = None
+    sockets.server.close()
+    return sockets.client
+
+
+@over_sockets
+def a_read_after_a_reset(sockets: Sockets) -> object:
+    return reset_by_its_peer(sockets).recv(1)
+
+
+@over_sockets
+def a_read_after_a_reset_unsuppressed(sockets: Sockets) -> object:
+    sockets.client.suppress_ragged_eofs = False
+    return reset_by_its_peer(sockets).recv(1)
+
+
+@over_sockets
+def a_second_read_after_a_reset(sockets: Sockets) -> object:
+    client = reset_by_its_peer(sockets)
+    with suppress(ConnectionResetError):
+        client.recv(1)
+    return client.recv(1)
+
+
+@over_sockets
+def a_write_after_a_reset(sockets: Sockets) -> object:
+    return reset_by_its_peer(sockets).send(b"hello")
+
+
+@over_sockets
+def an_unwrap_after_a_reset(sockets: Sockets) -> object:
+    return reset_by_its_peer(sockets).unwrap()
 
 
 @over_sockets

@@ -74,13 +74,18 @@ REFUSED_IN_SOME = {
 ALL_REFUSED = REFUSED | REFUSED_BEFORE_313 | REFUSED_IN_SOME
 
 
-def report_of(python: str, module: str, tmp_path: Path, *patterns: str) -> dict[str, Any]:
-    """What became of the tests of a module; skipped where the interpreter came without them."""
+def needs(python: str, module: str) -> None:
+    """Skip where the interpreter came without its tests."""
     found = subprocess.run([python, "-c", f"import {module}, cryptography"], capture_output=True, text=True)
     if found.returncode:
         if os.environ.get("HANDFAST_REQUIRE_PEERS") == "1":
             pytest.fail(f"{python} cannot import {module}: apt-get install libpython3.11-testsuite")
         pytest.skip(f"{python} has no {module}")
+
+
+def report_of(python: str, module: str, tmp_path: Path, *patterns: str) -> dict[str, Any]:
+    """What became of the tests of a module; skipped where the interpreter came without them."""
+    needs(python, module)
     out = tmp_path / "report"
     done = subprocess.run(
         [python, str(CHILD), str(out), module, *patterns],
@@ -121,6 +126,38 @@ def test_the_list_is_short() -> None:
 @pytest.mark.parametrize("pattern", ["ContextTests", "MemoryBIOTests", "SSLObjectTests"])
 def test_a_quick_part(pattern: str, tmp_path: Path) -> None:
     judge(report_of(sys.executable, "test.test_ssl", tmp_path, pattern))
+
+
+RESETTING = """
+import socket, ssl, struct, stock_child, test.test_ssl as module
+from handfast.io.sslcontext.context import SSLContext
+
+stock_child.outlive_resets(module)
+context = SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain(module.SIGNED_CERTFILE)
+client = SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+client.load_verify_locations(module.SIGNING_CA)
+with module.ThreadedEchoServer(context=context, chatty=False) as server:
+    for _ in range(3):
+        with client.wrap_socket(socket.socket(), server_hostname=module.SIGNED_CERTFILE_HOSTNAME) as connection:
+            connection.connect((module.HOST, server.port))
+            connection.sendall(b"Hello")
+            assert connection.recv(5) == b"hello"
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+"""
+
+
+def test_a_client_that_resets_ends_no_server_of_these_tests(tmp_path: Path) -> None:
+    needs(sys.executable, "test.test_ssl")
+    done = subprocess.run(
+        [sys.executable, "-c", RESETTING],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(SOURCE), str(CHILD.parent)))},
+        capture_output=True,
+        text=True,
+        timeout=SECONDS,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
 
 
 def interpreters() -> list[str]:
