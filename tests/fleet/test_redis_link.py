@@ -403,6 +403,18 @@ def test_what_waits_when_it_is_closed_is_answered(redis: Redis) -> None:
         redis.go_on()
 
 
+def test_who_waits_for_redis_is_told_when_the_fleet_is_closed(tmp_path: Path) -> None:
+    node = fleet(f"unix://{tmp_path}/nothing.sock", ready=False)
+    link = node._link
+    assert link is not None
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(one.wait, 2 * LIMIT) for one in (node, link)]
+        node.close()
+        # As if it had asked for the link just before.
+        waiting.append(pool.submit(link.wait, 2 * LIMIT))
+        assert [one.result(LIMIT) for one in waiting] == [False, False, False]
+
+
 def test_no_room_for_a_thread_is_a_redis_that_is_away(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     def none(*_: object, **__: object) -> None:
         raise RuntimeError("can't start new thread")

@@ -77,6 +77,7 @@ class RedisLink:
         renew_in_children(self, _is_up=threading.Event, _is_complete=threading.Event)
         # Any thread adds to it, its own alone takes from it.
         self._waiting: deque[_Question] = deque()
+        self._ended = False
         self._log = logs.StateLog("troubles with Redis")
         self._awake = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -99,8 +100,11 @@ class RedisLink:
         return self._log.state
 
     def wait(self, seconds: float) -> bool:
-        """Wait until questions are taken and the chores have all; False if that is not so within ``seconds``."""
-        return self._is_complete.wait(seconds)
+        """Wait until questions are taken and the chores have all; False if that is not so within ``seconds``.
+
+        False at once where it is stopped meanwhile.
+        """
+        return self._is_complete.wait(seconds) and not self._ended
 
     def ask(self, command: Command, read: Callable[[Any], object], without: object) -> Any:
         """The answer; or an awaitable of it where an event loop of asyncio runs in this thread and Redis is asked."""
@@ -148,6 +152,9 @@ class RedisLink:
         work.cancel()
         await asyncio.wait([work])
         self._go_down()
+        # There is nothing to wait for any more.
+        self._ended = True
+        self._is_complete.set()
         left = asyncio.all_tasks() - {asyncio.current_task()}
         await asyncio.gather(*left, return_exceptions=True)
 
