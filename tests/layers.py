@@ -33,7 +33,10 @@ LAYERS: tuple[dict[str, str], ...] = (
         "verdict": "what judging a peer's chain came to",
         "words": "names and modes as a program says them",
     },
-    {"connection_info": "what is known of a connection and of its peer"},
+    {
+        "connection_info": "what is known of a connection and of its peer",
+        "number_options": "numbers that a program gives, and their bounds",
+    },
     {"events": "what observers hear"},
     {"keys": "the key schedule as stages", "pki": "making certificates", "x509": "reading them"},
     {

@@ -152,13 +152,13 @@ FLEET_CLOCK_SKEW = 5.0
 FLEET_SESSIONS = 1_000_000
 FLEET_PLACE = 1024
 FLEET_HELLOS = 1_000_000
-# ... the most that a sorted set of Redis takes.
-FLEET_KEPT_MOST = 2**32 - 1
-# Seconds for which one ticket key of a fleet may seal. Below the first, nodes that look every FLEET_BEAT with clocks
-# that differ might not know a key in time, and would fetch those of a week by the ten thousand; beyond the second, a
+# ... the most that a sorted set of Redis takes, and that may be asked of a store in memory.
+KEPT_MOST = 2**32 - 1
+# Seconds for which one ticket key may seal. Below the first, a server holds those of a week by the ten thousand, and
+# nodes of a fleet that look every FLEET_BEAT with clocks that differ might not know a key in time; beyond the second, a
 # key that is stolen opens older sessions than any client keeps.
-FLEET_ROTATION_LEAST = 60.0
-FLEET_ROTATION_MOST = float(MAX_TICKET_LIFETIME)
+TICKET_KEY_ROTATION_LEAST = 60.0
+TICKET_KEY_ROTATION_MOST = float(MAX_TICKET_LIFETIME)
 
 # From the first byte to the peer's Finished and verdict.
 HANDSHAKE_TIMEOUT = 30.0

@@ -153,7 +153,7 @@ def test_a_session_that_is_too_long_is_unknown(tmp_path: Path, often: None) -> N
 
 def test_many_short_periods_are_fetched_in_parts(redis: Redis, monkeypatch: pytest.MonkeyPatch) -> None:
     """A week of ticket keys that each seal for half a minute, of which all is asked at first."""
-    monkeypatch.setattr(limits, "FLEET_ROTATION_LEAST", 30)
+    monkeypatch.setattr(limits, "TICKET_KEY_ROTATION_LEAST", 30)
     with fleet(redis, rotation=30) as one, fleet(redis, rotation=30) as other:
         ticket = one.tickets.issue(STATE, POLICY, LIFETIME)
         assert ticket is not None

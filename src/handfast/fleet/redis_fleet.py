@@ -15,6 +15,7 @@ from handfast.fleet.shared_guard import SharedReplayGuard
 from handfast.fleet.shared_sessions import SharedSessions
 from handfast.fleet.shared_tickets import SharedTickets
 from handfast.fork import renew_in_children
+from handfast.number_options import check_count, check_seconds
 from handfast.text import escape
 from handfast.words import named
 
@@ -63,10 +64,10 @@ class RedisFleet:
         _check_name(name)
         if not isinstance(plaintext, bool):
             raise bad_option("plaintext", f"{named(plaintext)} is neither True nor False", "give one of them")
-        _check_seconds("timeout", timeout, limits.FLEET_TIMEOUT_LEAST, limits.FLEET_TIMEOUT_MOST)
-        _check_seconds("rotation", rotation, limits.FLEET_ROTATION_LEAST, limits.FLEET_ROTATION_MOST)
-        _check_count("sessions", sessions)
-        _check_count("hellos", hellos)
+        check_seconds("timeout", timeout, limits.FLEET_TIMEOUT_LEAST, limits.FLEET_TIMEOUT_MOST)
+        check_seconds("rotation", rotation, limits.TICKET_KEY_ROTATION_LEAST, limits.TICKET_KEY_ROTATION_MOST)
+        check_count("sessions", sessions, least=1)
+        check_count("hellos", hellos, least=1)
         self._place = _place(url, tls, plaintext=plaintext)
         self._timeout = timeout
         self._keys = FleetKeys(_keys(keys))
@@ -90,7 +91,10 @@ class RedisFleet:
         self.close()
 
     def wait(self, seconds: float) -> bool:
-        """Wait until Redis has answered and a ticket key is there; False if that is not so within ``seconds``."""
+        """Wait until Redis has answered and a ticket key is there; False if that is not so within ``seconds``.
+
+        False at once where it is closed, before or meanwhile.
+        """
         link = self._running()
         return link is not None and link.wait(seconds)
 
@@ -152,17 +156,6 @@ def _keys(given: Sequence[bytes] | str | os.PathLike[str]) -> Sequence[bytes]:
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not 1 <= len(name) <= 64 or not name.isascii() or not name.isprintable():
         raise bad_option("name", "it is not 1 to 64 characters of ASCII", _ADVICE)
-
-
-def _check_seconds(option: str, value: object, least: float, most: float) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
-        raise bad_option(option, f"{named(value)} is no number of seconds from {least:g} to {most:.0f}", _ADVICE)
-
-
-def _check_count(option: str, value: object) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not 1 <= value <= limits.FLEET_KEPT_MOST:
-        reason = f"{named(value)} is no whole number from 1 to {limits.FLEET_KEPT_MOST}"
-        raise bad_option(option, reason, _ADVICE)
 
 
 def _place(url: str, tls: ClientConfig | None, *, plaintext: bool) -> RedisPlace:

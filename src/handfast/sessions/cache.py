@@ -9,6 +9,7 @@ from typing import Protocol, TypeAlias
 
 from handfast import limits
 from handfast.fork import renew_in_children
+from handfast.number_options import check_count
 from handfast.sessions.reentry import in_a_step
 from handfast.sessions.state import ClientSession
 from handfast.sessions.state12 import ClientSession12
@@ -28,13 +29,15 @@ class SessionCache:
     """Sessions in memory, safe to share between threads. Each is given out once, the newest of a partition first.
 
     At most ``capacity`` partitions are kept, a few sessions in each, and ``CACHED_SESSION_BYTES`` of all of them; what
-    was used longest ago makes room. After a fork the child starts with none: a ticket is used once. Nor is
-    there any for a signal's handler that comes in the middle of a step.
+    was used longest ago makes room. After a fork the child starts with none: a ticket is used once. Nor is there any
+    for a signal's handler that comes in the middle of a step. Raises ConfigError bad_option for a ``capacity`` that is
+    no whole number.
     """
 
     _lock: threading.RLock
 
     def __init__(self, capacity: int = limits.CACHED_PARTITIONS) -> None:
+        check_count("capacity", capacity, least=0)
         self._capacity = capacity
         renew_in_children(self, _lock=threading.RLock)
         self._process = os.getpid()

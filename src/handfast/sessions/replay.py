@@ -19,6 +19,7 @@ from typing import Protocol
 from handfast import limits
 from handfast.crypto.randomness import random_bytes
 from handfast.fork import renew_in_children
+from handfast.number_options import check_count
 from handfast.sessions.reentry import in_a_step
 
 
@@ -44,6 +45,7 @@ class MemoryReplayGuard:
     """Remembers in this process: its tickets' early data is redeemable here alone, and not after a restart.
 
     When ``capacity`` hellos are remembered the next early data is refused: forgetting one early would let it in twice.
+    Raises ConfigError bad_option for a ``capacity`` that is no whole number.
     """
 
     _lock: threading.RLock
@@ -55,6 +57,7 @@ class MemoryReplayGuard:
         clock: Callable[[], float] = time.monotonic,
         wall_clock: Callable[[], float] = time.time,
     ) -> None:
+        check_count("capacity", capacity, least=0)
         self._capacity = capacity
         self._clock = clock
         self._wall_clock = wall_clock

@@ -19,6 +19,7 @@ from handfast.crypto.randomness import random_bytes
 from handfast.crypto.suites import InvalidTag, ticket_aead
 from handfast.errors import bad_option
 from handfast.fork import renew_in_children
+from handfast.number_options import check_count, check_seconds
 from handfast.sessions.reentry import in_a_step
 
 KEY_LENGTH = 32
@@ -70,13 +71,13 @@ class _Key:
 class SealedTickets:
     """Stateless: the ticket is the session, sealed with AES-256-GCM under a key that only we have.
 
-    Without ``keys`` a fresh random key is made every ``rotation`` seconds, and the ones before it still open tickets
-    for as long as any may live. Given ``keys``, each 32 random bytes that machines may share, the first seals and all
-    open; rotating them is then yours, by ``replace``. One key seals at most 2^31 tickets, because nonces are random
-    (NIST SP 800-38D 8.3): a random key is replaced before that, a given one seals no more. Each process counts its own,
-    a forked child on from its parent's number, and the standard's bound for all that share a key is 2^32: a random one
-    of an hour reaches it at a million tickets a second; to replace a given one before is yours, at a thousand a second
-    within 49 days.
+    Without ``keys`` a fresh random key is made every ``rotation`` seconds, a minute to a week, and the ones before it
+    still open tickets for as long as any may live. Given ``keys``, each 32 random bytes that machines may share, the
+    first seals and all open; rotating them is then yours, by ``replace``. One key seals at most 2^31 tickets, because
+    nonces are random (NIST SP 800-38D 8.3): a random key is replaced before that, a given one seals no more. Each
+    process counts its own, a forked child on from its parent's number, and the standard's bound for all that share a
+    key is 2^32: a random one of an hour reaches it at a million tickets a second; to replace a given one before is
+    yours, at a thousand a second within 49 days. Raises ConfigError bad_option for what cannot be used.
     """
 
     reusable = True
@@ -89,6 +90,7 @@ class SealedTickets:
         rotation: float = limits.TICKET_KEY_ROTATION,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        check_seconds("rotation", rotation, limits.TICKET_KEY_ROTATION_LEAST, limits.TICKET_KEY_ROTATION_MOST)
         self._clock = clock
         self._rotation = rotation
         renew_in_children(self, _lock=threading.RLock)
@@ -173,12 +175,14 @@ class StoredTickets:
     leave: of a client that has more than half of it, its own; else those of clients that no verifier accepted; else of
     all. So no stranger pushes out the sessions of clients that are known, and none of those can push out all others'.
     After a fork the child starts with none, so that nothing can be redeemed in both. Where a signal's handler comes in
-    the middle of a step, nothing is redeemed or kept for it.
+    the middle of a step, nothing is redeemed or kept for it. Raises ConfigError bad_option for a ``capacity`` that is
+    no whole number.
     """
 
     _lock: threading.RLock
 
     def __init__(self, capacity: int = limits.STORED_TICKETS, *, clock: Callable[[], float] = time.monotonic) -> None:
+        check_count("capacity", capacity, least=0)
         self._capacity = capacity
         self._clock = clock
         renew_in_children(self, _lock=threading.RLock)
